@@ -1,0 +1,2 @@
+//! Micro-benchmarks of what is done for each event in user space.
+fn main() {}

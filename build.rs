@@ -1,0 +1,108 @@
+//! Compiles every `src/bpf/NAME.bpf.c` for BPF and generates its skeleton,
+//! `OUT_DIR/NAME.skel.rs`, which `src/skel.rs` includes.
+
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use libbpf_cargo::SkeletonBuilder;
+
+const BPF_SOURCES: &str = "src/bpf";
+
+fn main() -> Result<()> {
+    println!("cargo::rerun-if-changed={BPF_SOURCES}");
+    println!("cargo::rerun-if-changed=vmlinux");
+    println!("cargo::rerun-if-env-changed=CLANG");
+    let out_dir = PathBuf::from(env::var_os("OUT_DIR").context("cargo sets OUT_DIR")?);
+    let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").context("cargo sets it")?);
+    let args = clang_args(&root, &out_dir)?;
+
+    for source in bpf_sources()? {
+        let name = program_name(&source)?;
+        let mut builder = SkeletonBuilder::new();
+        builder.source(&source).clang_args(&args).obj(out_dir.join(format!("{name}.bpf.o")));
+        if let Some(clang) = env::var_os("CLANG") {
+            builder.clang(clang);
+        }
+        builder.build_and_generate(out_dir.join(format!("{name}.skel.rs"))).with_context(|| {
+            format!("compile {} for BPF (is clang installed?)", source.display())
+        })?;
+    }
+    Ok(())
+}
+
+/// All BPF sources, in a stable order.
+fn bpf_sources() -> Result<Vec<PathBuf>> {
+    let mut sources = Vec::new();
+    for entry in fs::read_dir(BPF_SOURCES).context(BPF_SOURCES)? {
+        let path = entry?.path();
+        if path.to_string_lossy().ends_with(".bpf.c") {
+            sources.push(path);
+        }
+    }
+    sources.sort();
+    Ok(sources)
+}
+
+/// `src/bpf/execve.bpf.c` → `execve`.
+fn program_name(source: &Path) -> Result<String> {
+    let name = source.file_name().context("a source has a file name")?;
+    let name = name.to_string_lossy();
+    Ok(name.trim_end_matches(".bpf.c").to_owned())
+}
+
+fn clang_args(root: &Path, out_dir: &Path) -> Result<Vec<OsString>> {
+    let arch = env::var("CARGO_CFG_TARGET_ARCH").context("cargo sets the target architecture")?;
+    let vmlinux = root.join("vmlinux").join(&arch);
+    if !vmlinux.join("vmlinux.h").exists() {
+        bail!("no vmlinux/{arch}/vmlinux.h: see vmlinux/README.md for how to make one");
+    }
+    let headers = libbpf_headers(out_dir)?;
+
+    let mut args: Vec<OsString> = [
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        // Headers of Linux 6.19 and later have unnamed members of struct type.
+        "-fms-extensions",
+        "-Wno-microsoft-anon-tag",
+        // The instruction set of kernels 5.1 and later; the default differs between clangs.
+        "-mcpu=v3",
+        // BTF holds source paths: keep this machine's out of the binaries.
+        "-fdebug-compilation-dir=.",
+    ]
+    .map(OsString::from)
+    .to_vec();
+    for (from, to) in [(root, "."), (out_dir, "build")] {
+        let mut map = OsString::from("-ffile-prefix-map=");
+        map.push(from);
+        map.push("=");
+        map.push(to);
+        args.push(map);
+    }
+    // Foreign headers, whose warnings are not ours to mend.
+    for dir in std::iter::once(vmlinux).chain(headers) {
+        args.push("-isystem".into());
+        args.push(dir.into());
+    }
+    Ok(args)
+}
+
+/// Unpacks the BPF headers of the libbpf that is compiled in; returns their folder.
+#[cfg(feature = "vendored-libbpf")]
+fn libbpf_headers(out_dir: &Path) -> Result<Option<PathBuf>> {
+    let include = out_dir.join("include");
+    fs::create_dir_all(include.join("bpf"))?;
+    for (name, text) in libbpf_sys::API_HEADERS {
+        fs::write(include.join("bpf").join(name), text)?;
+    }
+    Ok(Some(include))
+}
+
+/// The distribution's libbpf has its headers in the compiler's own search path.
+#[cfg(not(feature = "vendored-libbpf"))]
+fn libbpf_headers(_out_dir: &Path) -> Result<Option<PathBuf>> {
+    Ok(None)
+}

@@ -1,0 +1,249 @@
+//! Backends: the ways into the kernel that a tool knows, best first. Which one works is
+//! found out by loading and attaching it for real, never by version numbers: BTF may
+//! be there and fentry refused, a kprobe may load and not attach.
+
+use std::mem::MaybeUninit;
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::{Context, Result, anyhow};
+use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
+use libbpf_rs::{Link, MapCore, MapFlags, Object, OpenObject, PrintLevel, set_print};
+
+use crate::channel::Transport;
+use crate::filter::{Filters, TREE_PROGRAMS};
+use crate::skel::{snoop_config, snoop_counters};
+
+/// One way into the kernel.
+#[derive(Clone, Debug)]
+pub struct Backend {
+    /// For `--backend`, `-v` and the JSON start record
+    pub name: &'static str,
+    /// Programs that must load and attach
+    pub programs: Vec<&'static str>,
+    /// Programs that add something where the kernel has their hook, and what is missing
+    /// without them
+    pub optional: Vec<&'static str>,
+    /// Said with `-v` when the optional programs had to be left out
+    pub without_optional: &'static str,
+}
+
+/// What is set before loading, the same for each backend that is tried.
+pub struct Setup<'a> {
+    /// See [`Filters`]
+    pub filters: &'a Filters,
+    /// See [`Transport`]
+    pub transport: Transport,
+    /// `--buffer-size`
+    pub buffer_bytes: Option<u64>,
+    /// `-v`
+    pub verbose: bool,
+}
+
+/// Why a backend was not used.
+#[derive(Debug)]
+pub struct Refusal {
+    /// The backend
+    pub backend: &'static str,
+    /// What failed, with its cause
+    pub error: anyhow::Error,
+}
+
+/// A backend at work. Dropping it detaches and unloads everything.
+pub struct Attached<S> {
+    /// Which
+    pub backend: &'static str,
+    /// The better ones that were refused
+    pub refused: Vec<Refusal>,
+    links: Vec<Link>,
+    skeleton: S,
+}
+
+/// What libbpf said since the last [`take_libbpf_words`].
+static LIBBPF_WORDS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+fn keep_libbpf_words(_: PrintLevel, text: String) {
+    LIBBPF_WORDS.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+}
+
+fn take_libbpf_words() -> String {
+    std::mem::take(&mut *LIBBPF_WORDS.lock().unwrap_or_else(PoisonError::into_inner)).concat()
+}
+
+/// The first of `backends` that loads and attaches. `configure` sets the tool's own
+/// constants. The error tells what each of them met.
+pub fn attach_first<B, C>(
+    backends: &[Backend],
+    setup: &Setup<'_>,
+    configure: C,
+    say: &dyn Fn(&str),
+) -> Result<Attached<<B::Output as OpenSkel<'static>>::Output>, Vec<Refusal>>
+where
+    B: SkelBuilder<'static> + Default,
+    C: Fn(&mut B::Output) -> Result<()>,
+{
+    set_print(Some((PrintLevel::Info, keep_libbpf_words)));
+    let mut refused = Vec::new();
+    for backend in backends {
+        let mut attempts = vec![backend.optional.as_slice()];
+        if !backend.optional.is_empty() {
+            attempts.push(&[]);
+        }
+        for optional in attempts {
+            let programs: Vec<_> = backend.programs.iter().chain(optional).copied().collect();
+            match attach::<B, C>(&programs, setup, &configure) {
+                Ok((skeleton, links)) => {
+                    if optional.len() < backend.optional.len() {
+                        say(&format!("backend {}: {}", backend.name, backend.without_optional));
+                    }
+                    return Ok(Attached { backend: backend.name, refused, links, skeleton });
+                }
+                Err(error) => {
+                    let words = take_libbpf_words();
+                    if setup.verbose {
+                        words.lines().for_each(say);
+                    }
+                    let error = with_libbpf_reason(error, &words);
+                    say(&format!("backend {}: refused: {error:#}", backend.name));
+                    if optional.len() == backend.optional.len() && !optional.is_empty() {
+                        continue; // once more without the optional programs
+                    }
+                    refused.push(Refusal { backend: backend.name, error });
+                }
+            }
+        }
+    }
+    Err(refused)
+}
+
+/// Adds the line in which libbpf named the program or map that failed.
+fn with_libbpf_reason(error: anyhow::Error, words: &str) -> anyhow::Error {
+    let reason = words
+        .lines()
+        .filter_map(|line| line.strip_prefix("libbpf: "))
+        .find(|line| line.contains("failed to") && !line.contains("BPF program load failed"))
+        .or_else(|| words.lines().find_map(|line| line.strip_prefix("libbpf: ")));
+    match reason {
+        Some(reason) => error.context(reason.trim().to_owned()),
+        None => error,
+    }
+}
+
+fn attach<B, C>(
+    programs: &[&str],
+    setup: &Setup<'_>,
+    configure: &C,
+) -> Result<(<B::Output as OpenSkel<'static>>::Output, Vec<Link>)>
+where
+    B: SkelBuilder<'static> + Default,
+    C: Fn(&mut B::Output) -> Result<()>,
+{
+    let tree: &[&str] = if setup.filters.follows_tree() { &TREE_PROGRAMS } else { &[] };
+    let wanted = |name: &str| programs.contains(&name) || tree.contains(&name);
+
+    // A few bytes that stay until the end; the object itself is freed with the skeleton.
+    let storage: &'static mut MaybeUninit<OpenObject> = Box::leak(Box::new(MaybeUninit::uninit()));
+    let mut open = B::default().open(storage).context("open the BPF object")?;
+    prepare(open.open_object_mut(), setup, &wanted)?;
+    configure(&mut open)?;
+    let skeleton = open.load().context("load")?;
+
+    let object = skeleton.object();
+    setup.filters.fill_maps(object)?;
+    // Forks first: what the tree's processes do must not be missed.
+    let mut links = Vec::new();
+    for name in tree.iter().chain(programs) {
+        let program = object
+            .progs_mut()
+            .find(|program| program.name() == *name)
+            .with_context(|| format!("no program {name}"))?;
+        let link = program.attach().with_context(|| format!("attach {name}"))?;
+        links.push(link);
+    }
+    setup.filters.add_descendants(object)?;
+    Ok((skeleton, links))
+}
+
+/// Sets what all tools have in common in an opened object.
+fn prepare(
+    object: &mut OpenObject,
+    setup: &Setup<'_>,
+    wanted: &dyn Fn(&str) -> bool,
+) -> Result<()> {
+    for mut program in object.progs_mut() {
+        let load = program.name().to_str().is_some_and(wanted);
+        program.set_autoload(load);
+    }
+    setup.filters.size_maps(object)?;
+    for mut map in object.maps_mut() {
+        match map.name().to_str() {
+            Some("events") => setup.transport.prepare(&mut map, setup.buffer_bytes)?,
+            Some("perf_records") => map.set_autocreate(setup.transport == Transport::Perf)?,
+            Some(".rodata.common") => {
+                let bytes = map.initial_value_mut().context("no .rodata.common")?;
+                let config: &mut snoop_config = plain::from_mut_bytes(bytes)
+                    .map_err(|_| anyhow!("struct snoop_config has another size"))?;
+                setup.filters.configure(config);
+                config.perf = u32::from(setup.transport == Transport::Perf);
+                config.wakeup_bytes = WAKEUP_BYTES;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Unread bytes at which the reader is woken before its next look.
+const WAKEUP_BYTES: u32 = 64 * 1024;
+
+impl<S: Skel<'static>> Attached<S> {
+    /// The loaded object.
+    pub fn object(&self) -> &Object {
+        self.skeleton.object()
+    }
+
+    /// Detaches all programs: from here on nothing new happens.
+    pub fn detach(&mut self) {
+        self.links.clear();
+    }
+
+    /// What the programs counted so far.
+    pub fn counters(&self) -> Result<snoop_counters> {
+        let map = self.object().maps().find(|map| map.name() == ".data.common");
+        let map = map.context("no .data.common")?;
+        let bytes = map
+            .lookup(&0u32.to_ne_bytes(), MapFlags::ANY)
+            .context("read the counters")?
+            .context("no counters")?;
+        let mut counters = snoop_counters::default();
+        plain::copy_from_bytes(&mut counters, &bytes)
+            .map_err(|_| anyhow!("struct snoop_counters has another size"))?;
+        Ok(counters)
+    }
+
+    /// How often the kernel skipped one of our programs because another instance of it was
+    /// still running on that CPU: events that nobody else counts. Kernels before 5.12
+    /// do not tell (and mostly do not skip).
+    pub fn recursion_misses(&self) -> u64 {
+        use std::os::fd::{AsFd, AsRawFd};
+        let mut misses = 0;
+        for program in self.object().progs() {
+            if !program.autoload() {
+                continue;
+            }
+            let mut info = libbpf_sys::bpf_prog_info::default();
+            let mut len = size_of_val(&info) as u32;
+            // SAFETY: the kernel writes at most `len` bytes of plain integers.
+            let err = unsafe {
+                libbpf_sys::bpf_prog_get_info_by_fd(
+                    program.as_fd().as_raw_fd(),
+                    &raw mut info,
+                    &raw mut len,
+                )
+            };
+            if err == 0 {
+                misses += info.recursion_misses;
+            }
+        }
+        misses
+    }
+}

@@ -1,0 +1,359 @@
+//! Shows every program execution, with the arguments that really ran.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use clap::Parser;
+use regex::bytes::Regex;
+
+use snoop_tools::attach::Backend;
+use snoop_tools::cli::CommonArgs;
+use snoop_tools::escape::{Quote, push_cell, push_shell_word};
+use snoop_tools::exec::search::{Fate, Searches};
+use snoop_tools::exec::{self, Context, Exec, interpreter};
+use snoop_tools::out::Column;
+use snoop_tools::skel::exec_flag;
+use snoop_tools::skel::execve::ExecveSkelBuilder;
+use snoop_tools::tool::{self, Open, Session, Tool};
+
+fn main() -> ExitCode {
+    tool::main::<Execsnoop>()
+}
+
+/// Show every program execution, with the arguments that really ran
+#[derive(Parser, Debug)]
+#[command(name = "execsnoop", version, after_help = EXAMPLES)]
+struct Args {
+    /// Show a column with the local time, HH:MM:SS
+    #[arg(short = 'T', long)]
+    time: bool,
+
+    /// Show a column with seconds since the start
+    #[arg(short, long)]
+    timestamp: bool,
+
+    /// Show failed executions too
+    #[arg(short = 'x', long)]
+    fails: bool,
+
+    /// With -x, show each miss of a search along PATH in a row of its own
+    #[arg(long, requires = "fails")]
+    all: bool,
+
+    /// Show a column with the real user id
+    #[arg(short = 'U', long)]
+    print_uid: bool,
+
+    /// Show a column with the resolved path of the program
+    #[arg(short, long)]
+    exe: bool,
+
+    /// Put every argument in quotes
+    #[arg(short, long)]
+    quote: bool,
+
+    /// Show this many arguments [default: 60; with --json all]
+    #[arg(long, value_name = "N")]
+    max_args: Option<usize>,
+
+    /// Only programs whose name matches this regular expression
+    #[arg(short, long, value_name = "REGEX", help_heading = "Filters")]
+    name: Option<Regex>,
+
+    /// Only command lines that match: arguments joined by spaces
+    #[arg(short, long, value_name = "REGEX", help_heading = "Filters")]
+    line: Option<Regex>,
+
+    #[command(flatten)]
+    common: CommonArgs,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  execsnoop                 every execution on this machine
+  execsnoop -x              failed ones too, with their errno
+  execsnoop -T -u alice     what alice runs, with the time
+  execsnoop -l '\\.py\\b'     command lines that mention a Python file
+  execsnoop -- make         what a build runs, nothing else
+  execsnoop --json | jq -r '.process.command_args | @sh'
+
+Exit status: 0 ended by a signal, --duration, --max-events or a closed pipe; 1 it could
+not do its work; 2 wrong usage; with COMMAND, the command's own.";
+
+const DEFAULT_MAX_ARGS: usize = 60;
+
+struct Execsnoop {
+    args: Args,
+    columns: Vec<Column>,
+    max_args: usize,
+    searches: Searches,
+}
+
+impl Tool for Execsnoop {
+    const NAME: &'static str = "execsnoop";
+    type Args = Args;
+    type Builder = ExecveSkelBuilder;
+
+    fn new(args: Args) -> Result<Self, String> {
+        let text_default = if args.common.json { usize::MAX } else { DEFAULT_MAX_ARGS };
+        Ok(Self {
+            columns: columns(&args),
+            max_args: args.max_args.unwrap_or(text_default),
+            searches: Searches::default(),
+            args,
+        })
+    }
+
+    fn common(&self) -> &CommonArgs {
+        &self.args.common
+    }
+
+    fn backends(&self) -> Vec<Backend> {
+        let backend = |name, programs: &[&'static str], optional: &[&'static str]| Backend {
+            name,
+            programs: programs.to_vec(),
+            optional: optional.to_vec(),
+            without_optional: "failed executions by 32-bit programs are not seen",
+        };
+        if !self.args.fails {
+            return vec![
+                backend("tp_btf", &["exec_done_btf"], &[]),
+                backend("raw_tp", &["exec_done_raw"], &[]),
+            ];
+        }
+        // Successes come from the same place each time; only failures tax others.
+        vec![
+            backend(
+                "fexit",
+                &["exec_done_btf", "fexit_execve", "fexit_execveat"],
+                &["fexit_compat_execve", "fexit_compat_execveat"],
+            ),
+            backend("tracepoint", &["exec_done_btf", "tp_execve", "tp_execveat"], &[]),
+            backend("raw_tp", &["exec_done_raw", "raw_sys_exit"], &[]),
+        ]
+    }
+
+    fn configure(&self, open: &mut Open<Self>) -> Result<()> {
+        // One slot for each program that may run: enum exec_slot in execve.bpf.c.
+        let slots = if self.args.fails { open.maps.exec_scratch.max_entries() } else { 1 };
+        open.maps.exec_scratch.set_max_entries(slots).context("size exec_scratch")?;
+        open.maps.perf_records.set_max_entries(slots).context("size perf_records")
+    }
+
+    fn start(&mut self, session: &mut Session) {
+        if !session.out.json {
+            session.out.heading(&self.columns);
+        }
+    }
+
+    fn event(&mut self, record: &[u8], session: &mut Session) -> Result<()> {
+        let exec = Exec::decode(record).context("a record that ends too early")?;
+        if !self.matches(&exec) {
+            return Ok(());
+        }
+        let missing = interpreter::missing(&exec);
+        if !self.args.fails || self.args.all {
+            return self.show(&exec, missing.as_deref(), &[], session);
+        }
+        let verdict = self.searches.see(record, &exec, missing.is_none());
+        self.show_misses(&verdict.in_vain, session)?;
+        match verdict.event {
+            Fate::Held => Ok(()),
+            Fate::Show => self.show(&exec, missing.as_deref(), &[], session),
+            Fate::Found(misses) => {
+                let files = misses.iter().filter_map(|miss| Exec::decode(miss));
+                let files: Vec<_> = files.map(|miss| miss.filename().into_owned()).collect();
+                self.show(&exec, None, &files, session)
+            }
+        }
+    }
+
+    fn next_tick(&self) -> Option<Duration> {
+        self.searches.next_tick()
+    }
+
+    fn tick(&mut self, last: bool, session: &mut Session) -> Result<()> {
+        let misses = self.searches.given_up(last);
+        self.show_misses(&misses, session)
+    }
+}
+
+fn columns(args: &Args) -> Vec<Column> {
+    let mut columns = Vec::new();
+    if args.time {
+        columns.push(Column::left("TIME", 8));
+    }
+    if args.timestamp {
+        columns.push(Column::left("TIME(s)", 8));
+    }
+    if args.print_uid {
+        columns.push(Column::left("UID", 6));
+    }
+    columns.push(Column::left("PCOMM", 16));
+    columns.push(Column::left("PID", 7));
+    columns.push(Column::left("PPID", 7));
+    columns.push(Column::left("RET", if args.fails { 7 } else { 3 }));
+    if args.exe {
+        columns.push(Column::left("EXE", 32));
+    }
+    columns.push(Column::left("ARGS", 0));
+    columns
+}
+
+impl Execsnoop {
+    /// The filters on free text.
+    fn matches(&self, exec: &Exec<'_>) -> bool {
+        let by_name = |regex: &Regex| regex.is_match(exec.event.id.comm());
+        let by_line = |regex: &Regex| {
+            let line: Vec<_> = exec.args().collect();
+            regex.is_match(&line.join(&b' '))
+        };
+        self.args.name.as_ref().is_none_or(by_name) && self.args.line.as_ref().is_none_or(by_line)
+    }
+
+    fn show_misses(&self, misses: &[Vec<u8>], session: &mut Session) -> Result<()> {
+        for exec in misses.iter().filter_map(|record| Exec::decode(record)) {
+            self.show(&exec, None, &[], session)?;
+        }
+        Ok(())
+    }
+
+    /// One row.
+    fn show(
+        &self,
+        exec: &Exec<'_>,
+        missing_interpreter: Option<&[u8]>,
+        searched: &[Vec<u8>],
+        session: &mut Session,
+    ) -> Result<()> {
+        if session.is_full() {
+            return Ok(());
+        }
+        if session.out.json {
+            let timestamp = session.clock.rfc3339(exec.event.id.time_ns);
+            let context = Context {
+                timestamp: &timestamp,
+                cgroup: session.cgroups.path(exec.event.id.cgroup),
+                searched,
+                missing_interpreter,
+                max_args: self.max_args,
+            };
+            let filename = exec.filename();
+            let mut args = None;
+            let object = exec::json(exec, &context, &mut args, &filename);
+            session.out.object(&object)?;
+        } else {
+            let tail = self.command_line(exec, missing_interpreter, searched);
+            self.text_row(exec, &tail, session);
+        }
+        session.shown()
+    }
+
+    fn text_row(&self, exec: &Exec<'_>, tail: &str, session: &mut Session) {
+        let id = &exec.event.id;
+        let time =
+            if self.args.time { session.clock.local_time(id.time_ns) } else { String::new() };
+        let since = id.time_ns.saturating_sub(session.started_ns);
+        let mut line = session.out.line(&self.columns);
+        if self.args.time {
+            line.text(&time);
+        }
+        if self.args.timestamp {
+            line.value(format_args!("{}.{:03}", since / 1_000_000_000, since / 1_000_000 % 1000));
+        }
+        if self.args.print_uid {
+            line.value(id.uid);
+        }
+        line.name(id.comm()).value(id.pid).value(id.ppid);
+        line.text(exec.errno_name().as_deref().unwrap_or("0"));
+        if self.args.exe {
+            line.name(exec.path);
+        }
+        line.text(tail);
+    }
+
+    /// The command line, ready to be pasted into a shell, and behind a `#` what else is
+    /// to be said of it.
+    fn command_line(
+        &self,
+        exec: &Exec<'_>,
+        missing_interpreter: Option<&[u8]>,
+        searched: &[Vec<u8>],
+    ) -> String {
+        let quote = if self.args.quote { Quote::Always } else { Quote::WhereNeeded };
+        let mut line = String::new();
+        for (index, arg) in exec.args().take(self.max_args).enumerate() {
+            if index > 0 {
+                line.push(' ');
+            }
+            push_shell_word(&mut line, arg, index == 0, quote);
+        }
+        let notes = self.notes(exec, missing_interpreter, searched);
+        if !notes.is_empty() {
+            if !line.is_empty() {
+                line.push_str("  ");
+            }
+            line.push_str("# ");
+            line.push_str(&notes.join(", "));
+        }
+        line
+    }
+
+    fn notes(
+        &self,
+        exec: &Exec<'_>,
+        missing_interpreter: Option<&[u8]>,
+        searched: &[Vec<u8>],
+    ) -> Vec<String> {
+        let mut notes = Vec::new();
+        let mut note = |name: &str, value: &[u8]| {
+            let mut text = format!("{name}=");
+            push_cell(&mut text, value);
+            notes.push(text);
+        };
+        let failed = exec.errno().is_some();
+        let fatal = exec.is(exec_flag::EXEC_FATAL);
+        if exec.is(exec_flag::EXEC_PATH_NO_MOUNT) || fatal || (!failed && exec.is_disguised()) {
+            note("exe", exec.path);
+        } else if failed && !exec.is(exec_flag::EXEC_FILENAME_FAULT) {
+            note("file", &exec.filename());
+        }
+        if let Some(interpreter) = missing_interpreter {
+            note("missing interpreter", interpreter);
+        }
+        let mut say = |text: String| notes.push(text);
+        if exec.is(exec_flag::EXEC_PATH_DELETED) {
+            say("deleted".to_owned());
+        }
+        if fatal {
+            say("failed past the point of no return: dies of SIGSEGV".to_owned());
+        } else {
+            if exec.is(exec_flag::EXEC_FILENAME_FAULT) {
+                say("file name unreadable".to_owned());
+            }
+            if exec.is(exec_flag::EXEC_ARGS_FAULT) {
+                say("arguments unreadable".to_owned());
+            }
+        }
+        if let Some(cut) = exec.cut(self.max_args) {
+            let at_least = if exec.is(exec_flag::EXEC_ARGC_MORE) { "at least " } else { "" };
+            let args = if cut.args == 1 { "argument" } else { "arguments" };
+            let bytes = cut.bytes.map(|bytes| format!(" ({bytes} bytes)")).unwrap_or_default();
+            say(format!("cut: {at_least}{} {args}{bytes} not shown", cut.args));
+        }
+        if let Some(thread) = exec.foreign_thread() {
+            say(format!("by thread {thread}"));
+        }
+        if exec.is(exec_flag::EXEC_KERNEL) {
+            say("started by the kernel".to_owned());
+        }
+        if exec.event.id.vpid != exec.event.id.pid {
+            say(format!("pid {} in its namespace", exec.event.id.vpid));
+        }
+        if !searched.is_empty() {
+            say(format!("after {} misses on PATH", searched.len()));
+        }
+        notes
+    }
+}

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef SNOOP_EVENTS_BPF_H
+#define SNOOP_EVENTS_BPF_H
+
+/*
+ * Transport: one set of functions for ring buffer and perf buffer. User space
+ * turns `events` into a perf buffer before loading by changing the map's type and
+ * snoop_config.perf; the verifier then removes the other half of each function.
+ */
+
+#include "common.h"
+
+const volatile struct snoop_config snoop_config SEC(".rodata.common");
+struct snoop_counters snoop_counters SEC(".data.common");
+
+/* The reader's last wakeup; apart from `snoop_counters`, which are rarely written. */
+__u64 last_wakeup_ns SEC(".data.wakeup");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4 * 1024 * 1024); /* user space sets --buffer-size */
+} events SEC(".maps");
+
+/*
+ * Where a record for the perf buffer is put together: perf copies, so the record
+ * must be complete first. One slot for each program that may interrupt another on
+ * one CPU. A value of a per-CPU map has at most 32 KiB. Not created for the ring
+ * buffer.
+ */
+#define PERF_RECORD_MAX (32 * 1024)
+struct perf_record {
+	__u8 bytes[PERF_RECORD_MAX];
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct perf_record);
+} perf_records SEC(".maps");
+
+/*
+ * Waking the reader costs the traced program more than everything else here, so
+ * it is done when the reader may be asleep for long (nobody woke it lately), and
+ * when the buffer fills. In between the reader looks by itself: see channel.rs,
+ * whose tick is longer than WAKEUP_INTERVAL_NS.
+ */
+#define WAKEUP_INTERVAL_NS (20 * 1000 * 1000)
+#define WAKEUP_MIN_INTERVAL_NS (500 * 1000)
+
+static __always_inline __u64 event_wakeup_flags(__u64 now)
+{
+	__u64 since = now - last_wakeup_ns;
+
+	if (since < WAKEUP_MIN_INTERVAL_NS)
+		return BPF_RB_NO_WAKEUP;
+	if (since < WAKEUP_INTERVAL_NS &&
+	    bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) < snoop_config.wakeup_bytes)
+		return BPF_RB_NO_WAKEUP;
+	last_wakeup_ns = now;
+	return BPF_RB_FORCE_WAKEUP;
+}
+
+/* Room for a record of `size` bytes, which is a constant, or NULL: see event_lost(). */
+static __always_inline void *event_reserve(__u32 slot, const __u32 size)
+{
+	if (snoop_config.perf)
+		return bpf_map_lookup_elem(&perf_records, &slot);
+	return bpf_ringbuf_reserve(&events, size, 0);
+}
+
+/* An event that happened cannot be told: count it, so that the totals stay exact. */
+static __always_inline void event_lost(void)
+{
+	__sync_fetch_and_add(&snoop_counters.lost, 1);
+}
+
+/* Sends a reserved record. A perf buffer gets only the `used` first bytes of it. */
+static __always_inline void event_submit(void *ctx, void *record, __u32 used, __u64 now)
+{
+	if (!snoop_config.perf) {
+		bpf_ringbuf_submit(record, event_wakeup_flags(now));
+		return;
+	}
+	if (used > PERF_RECORD_MAX)
+		used = PERF_RECORD_MAX;
+	if (bpf_perf_event_output(ctx, &events, BPF_F_CURRENT_CPU, record, used))
+		event_lost();
+}
+
+#endif /* SNOOP_EVENTS_BPF_H */

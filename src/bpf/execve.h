@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef SNOOP_EXECVE_H
+#define SNOOP_EXECVE_H
+
+#include "common.h"
+
+enum exec_kind {
+	EXEC_DONE = 1, /* a program was executed */
+	EXEC_FAILED = 2, /* execve() or execveat() returned an error */
+};
+
+enum exec_flag {
+	EXEC_PATH_CUT = 1 << 0, /* leading part of the path is missing */
+	EXEC_PATH_DELETED = 1 << 1, /* the executable has no name any more */
+	EXEC_PATH_NO_MOUNT = 1 << 2, /* memfd and the like: a name, not a path */
+	EXEC_FILENAME_CUT = 1 << 3, /* longer than the record's room */
+	EXEC_FILENAME_FAULT = 1 << 4, /* pointer unreadable: bad, or gone with the old image */
+	EXEC_ARGS_FAULT = 1 << 5, /* some of the arguments were unreadable */
+	EXEC_ARGC_MORE = 1 << 6, /* failed: more arguments than were counted */
+	EXEC_ARGS_TOTAL_UNKNOWN = 1 << 7, /* failed and cut: args_total is a lower bound */
+	EXEC_SECURE = 1 << 8, /* gained privileges (setuid, setgid, file capabilities) */
+	EXEC_KERNEL = 1 << 9, /* started by a kernel thread (modprobe, core_pattern, ...) */
+	EXEC_COMPAT = 1 << 10, /* failed: called through the 32-bit interface */
+	EXEC_FATAL = 1 << 11, /* failed past the point of no return: dies of SIGSEGV */
+};
+
+/*
+ * One execution. Behind it, without padding: path (path_len), filename
+ * (filename_len), interpreter (interp_len), arguments (args_len; each with its
+ * NUL, the last one possibly cut). A ring buffer record may be longer than that.
+ */
+struct exec_event {
+	struct task_id id;
+	enum exec_kind kind;
+	__s32 ret; /* 0, or -errno */
+	enum exec_flag flags;
+	__u32 argc; /* arguments there are, whether in the record or not */
+	__u32 args_total; /* bytes of all arguments with their NULs */
+	__u32 args_len; /* bytes of them in this record */
+	__u32 caller_tid; /* the thread that called exec: differs from pid if no leader */
+	__s32 dirfd; /* failed execveat(): its directory; else AT_FDCWD */
+	__u16 path_len; /* the executable's resolved path, no NUL */
+	__u16 filename_len; /* as asked for, no NUL */
+	__u16 interp_len; /* interpreter of a script, no NUL; 0: none */
+	__u8 pad[2];
+};
+_Static_assert(sizeof(struct exec_event) == 112, "struct exec_event has no hidden padding");
+
+#endif /* SNOOP_EXECVE_H */

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef SNOOP_FILTER_BPF_H
+#define SNOOP_FILTER_BPF_H
+
+/*
+ * The filters that every tool has, applied before any work is done for an event.
+ * Kinds are joined by "and", the values of one kind by "or".
+ */
+
+#include "task.bpf.h"
+
+struct comm_key {
+	__u8 comm[TASK_COMM_LEN];
+};
+
+struct filter_map {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1); /* user space sets how many values were given */
+	__type(key, __u32);
+	__type(value, __u8);
+};
+struct filter_map filter_pids SEC(".maps");
+struct filter_map filter_ppids SEC(".maps");
+struct filter_map filter_uids SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, struct comm_key);
+	__type(value, __u8);
+} filter_comms SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_CGROUP_ARRAY);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(__u32));
+} filter_cgroups SEC(".maps");
+
+/*
+ * Processes of the traced trees that live now, by id in the tracer's PID
+ * namespace. Bounded by what lives; not preallocated, so memory follows use.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 128 * 1024);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, __u8);
+} filter_tree SEC(".maps");
+
+static __always_inline bool filter_has(void *map, __u32 key)
+{
+	return bpf_map_lookup_elem(map, &key) != NULL;
+}
+
+/* True: `task`, which is the current one, is to be traced. */
+static __always_inline bool filter_allows(struct task_struct *task)
+{
+	__u32 pid = task_pid_for_filter(task);
+
+	if (pid == snoop_config.self_pid)
+		return false;
+	if ((snoop_config.filters & FILTER_BY_PID) && !filter_has(&filter_pids, pid))
+		return false;
+	if ((snoop_config.filters & FILTER_BY_TREE) && !filter_has(&filter_tree, pid))
+		return false;
+	if (snoop_config.filters & FILTER_BY_PPID) {
+		struct task_struct *parent = BPF_CORE_READ(task, real_parent);
+
+		if (!filter_has(&filter_ppids, task_pid_for_filter(parent)))
+			return false;
+	}
+	if ((snoop_config.filters & FILTER_BY_UID) &&
+	    !filter_has(&filter_uids, BPF_CORE_READ(task, cred, uid.val)))
+		return false;
+	if (snoop_config.filters & FILTER_BY_COMM) {
+		struct comm_key key = {};
+
+		BPF_CORE_READ_STR_INTO(&key.comm, task, comm);
+		if (!bpf_map_lookup_elem(&filter_comms, &key))
+			return false;
+	}
+	if (snoop_config.filters & FILTER_BY_CGROUP) {
+		for (__u32 i = 0; i < MAX_CGROUP_FILTERS; i++) {
+			if (i >= snoop_config.cgroups)
+				return false;
+			if (bpf_current_task_under_cgroup(&filter_cgroups, i) == 1)
+				return true;
+		}
+		return false;
+	}
+	return true;
+}
+
+/* --tree and -- COMMAND: a child belongs to its parent's tree. Loaded only for them. */
+SEC("raw_tp/sched_process_fork")
+int tree_fork(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct task_struct *parent = (void *)ctx->args[0];
+	struct task_struct *child = (void *)ctx->args[1];
+	__u32 parent_pid = task_pid_for_filter(parent);
+	__u32 child_pid = task_pid_for_filter(child);
+	__u8 yes = 1;
+
+	if (child_pid == parent_pid || !filter_has(&filter_tree, parent_pid))
+		return 0; /* a new thread, or none of ours */
+	if (bpf_map_update_elem(&filter_tree, &child_pid, &yes, BPF_ANY))
+		__sync_fetch_and_add(&snoop_counters.tree_full, 1);
+	return 0;
+}
+
+/*
+ * The last thread of a process leaves: forget it. signal->live has been counted down
+ * already; when two threads leave at once both may see 0, which does no harm here.
+ */
+SEC("raw_tp/sched_process_exit")
+int tree_exit(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct task_struct *task = (void *)ctx->args[0];
+	__u32 pid;
+
+	if (BPF_CORE_READ(task, signal, live.counter))
+		return 0;
+	pid = task_pid_for_filter(task);
+	bpf_map_delete_elem(&filter_tree, &pid);
+	return 0;
+}
+
+#endif /* SNOOP_FILTER_BPF_H */

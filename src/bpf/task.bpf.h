@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef SNOOP_TASK_BPF_H
+#define SNOOP_TASK_BPF_H
+
+#include "events.bpf.h"
+
+#define PF_KTHREAD 0x00200000
+
+/* struct upid number `level` of `pid`: the array's declared length differs by kernel. */
+static __always_inline struct upid *pid_number(struct pid *pid, __u32 level)
+{
+	return (void *)pid + bpf_core_field_offset(struct pid, numbers) +
+	       level * bpf_core_type_size(struct upid);
+}
+
+/* The process's id in its innermost PID namespace: what getpid() tells it. */
+static __always_inline __u32 task_vpid(struct task_struct *task)
+{
+	struct pid *pid = BPF_CORE_READ(task, group_leader, thread_pid);
+	struct upid *innermost = pid_number(pid, BPF_CORE_READ(pid, level));
+
+	return BPF_CORE_READ(innermost, nr);
+}
+
+#define MAX_PID_NS_LEVEL 32
+
+/*
+ * The process's id in the tracer's own PID namespace, which is what a person who
+ * types --pid means. 0: not visible there.
+ */
+static __always_inline __u32 task_pid_for_filter(struct task_struct *task)
+{
+	struct pid *pid;
+	__u32 depth;
+
+	if (!snoop_config.pidns_inum)
+		return BPF_CORE_READ(task, tgid);
+	pid = BPF_CORE_READ(task, group_leader, thread_pid);
+	depth = BPF_CORE_READ(pid, level);
+	for (__u32 level = 0; level <= MAX_PID_NS_LEVEL; level++) {
+		struct upid *number;
+
+		if (level > depth)
+			break;
+		number = pid_number(pid, level);
+		if (BPF_CORE_READ(number, ns, ns.inum) == snoop_config.pidns_inum)
+			return BPF_CORE_READ(number, nr);
+	}
+	return 0;
+}
+
+static __always_inline void task_id_fill(struct task_id *id, struct task_struct *task, __u64 now)
+{
+	id->time_ns = now;
+	id->lost = snoop_counters.lost;
+	id->start_ns = BPF_CORE_READ(task, group_leader, start_boottime);
+	id->cgroup = bpf_get_current_cgroup_id();
+	id->pid = BPF_CORE_READ(task, tgid);
+	id->tid = BPF_CORE_READ(task, pid);
+	id->ppid = BPF_CORE_READ(task, real_parent, tgid);
+	id->uid = BPF_CORE_READ(task, cred, uid.val);
+	id->euid = BPF_CORE_READ(task, cred, euid.val);
+	id->vpid = task_vpid(task);
+	BPF_CORE_READ_INTO(&id->comm, task, comm);
+}
+
+#endif /* SNOOP_TASK_BPF_H */

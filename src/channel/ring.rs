@@ -1,0 +1,192 @@
+//! The reader of a BPF ring buffer.
+//!
+//! libbpf has one too. This one is here because it maps the data once, not twice (half
+//! the resident memory of a tool), because it gives records to Rust code without a C
+//! callback in between, which must not panic and cannot stop between two records
+//! without losing one, and because it frees space for a batch of records at a time. The
+//! layout is the kernel's interface: Documentation/bpf/ringbuf.rst, and the constants
+//! `BPF_RINGBUF_*` of `linux/bpf.h`.
+
+use std::num::NonZeroUsize;
+use std::ops::ControlFlow;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use anyhow::{Context, Result};
+use libbpf_rs::MapCore;
+use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
+
+const BUSY: u32 = libbpf_sys::BPF_RINGBUF_BUSY_BIT;
+const DISCARD: u32 = libbpf_sys::BPF_RINGBUF_DISCARD_BIT;
+const HEADER: usize = libbpf_sys::BPF_RINGBUF_HDR_SZ as usize;
+
+/// Read bytes are given back to the kernel at the latest after this many.
+const RELEASE_BYTES: u64 = 64 * 1024;
+
+/// The nearest size that the kernel takes: a power of two of whole pages.
+pub(super) fn round_size(bytes: u64) -> u64 {
+    let page = page_size() as u64;
+    bytes.clamp(page, 1 << 30).next_power_of_two()
+}
+
+fn page_size() -> usize {
+    // SAFETY: sysconf() only reads.
+    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    usize::try_from(size).unwrap_or(4096)
+}
+
+/// A mapping of part of the ring's memory.
+struct Mapping {
+    start: NonNull<libc::c_void>,
+    len: usize,
+}
+
+impl Mapping {
+    fn new(fd: BorrowedFd<'_>, prot: ProtFlags, len: usize, offset: usize) -> Result<Self> {
+        let size = NonZeroUsize::new(len).context("empty mapping")?;
+        let offset = libc::off_t::try_from(offset)?;
+        // SAFETY: a fresh mapping, at an address of the kernel's choice.
+        let start = unsafe { mmap(None, size, prot, MapFlags::MAP_SHARED, fd, offset) }
+            .context("map the ring buffer into memory")?;
+        Ok(Self { start, len })
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: our own mapping, and nothing points into it any more.
+        let _ = unsafe { munmap(self.start, self.len) };
+    }
+}
+
+/// A ring buffer opened for reading.
+pub struct Ring {
+    fd: OwnedFd,
+    consumer: Mapping,
+    producer: Mapping,
+    page: usize,
+    size: usize,
+    /// Where a record that wraps around the end of the data is put together.
+    wrapped: Vec<u8>,
+}
+
+impl Ring {
+    pub(super) fn open(map: &impl MapCore) -> Result<Self> {
+        let fd = map.as_fd().try_clone_to_owned()?;
+        let page = page_size();
+        let size = map.max_entries() as usize;
+        let consumer_prot = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        let consumer = Mapping::new(fd.as_fd(), consumer_prot, page, 0)?;
+        let producer = Mapping::new(fd.as_fd(), ProtFlags::PROT_READ, page + size, page)?;
+        Ok(Self { fd, consumer, producer, page, size, wrapped: Vec::new() })
+    }
+
+    pub(super) fn poll_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    /// How far this reader has come; only it writes that.
+    fn consumer(&self) -> &AtomicU64 {
+        // SAFETY: the mapping begins with the consumer position, an aligned unsigned long.
+        unsafe { self.consumer.start.cast().as_ref() }
+    }
+
+    /// How far the kernel has come.
+    fn producer(&self) -> &AtomicU64 {
+        // SAFETY: the mapping begins with the producer position, an aligned unsigned long.
+        unsafe { self.producer.start.cast().as_ref() }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.consumer().load(Ordering::Relaxed) >= self.producer().load(Ordering::Acquire)
+    }
+
+    pub(super) fn drain(&mut self, each: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> bool {
+        let begin = self.consumer().load(Ordering::Relaxed);
+        let mut position = begin;
+        let mut released = begin;
+        // At most one buffer's worth: the caller has output to flush and signals to see.
+        let enough = position + self.size as u64;
+        'outer: while position < enough {
+            let end = self.producer().load(Ordering::Acquire);
+            if position >= end {
+                break;
+            }
+            while position < end {
+                let header = self.header_at(position).load(Ordering::Acquire);
+                if header & BUSY != 0 {
+                    break 'outer; // reserved and not yet submitted
+                }
+                let len = (header & !(BUSY | DISCARD)) as usize;
+                let next = position + (HEADER + len).next_multiple_of(8) as u64;
+                let keep_on = if header & DISCARD == 0 {
+                    self.with_record(position, len, each)
+                } else {
+                    ControlFlow::Continue(())
+                };
+                position = next;
+                if position - released >= RELEASE_BYTES || keep_on.is_break() {
+                    self.consumer().store(position, Ordering::Release);
+                    released = position;
+                }
+                if keep_on.is_break() {
+                    break 'outer;
+                }
+            }
+        }
+        self.consumer().store(position, Ordering::Release);
+        position > begin
+    }
+
+    /// Where the byte at `position` of the stream lies.
+    fn data(&self, position: u64) -> *const u8 {
+        let offset = (position as usize) & (self.size - 1);
+        // SAFETY: `page + offset` is below `page + size`, the length of the mapping.
+        unsafe { self.producer.start.as_ptr().cast::<u8>().add(self.page + offset) }
+    }
+
+    fn header_at(&self, position: u64) -> &AtomicU32 {
+        // SAFETY: headers are 8-byte aligned, so none wraps around the end; the kernel
+        // writes the length atomically.
+        unsafe { &*self.data(position).cast::<AtomicU32>() }
+    }
+
+    fn with_record(
+        &mut self,
+        position: u64,
+        len: usize,
+        each: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        let start = self.data(position + HEADER as u64);
+        let len = len.min(self.size);
+        let until_end = self.size - ((position as usize + HEADER) & (self.size - 1));
+        if len <= until_end {
+            // SAFETY: the submitted record lies within the data, and the kernel leaves it
+            // alone until the consumer position has passed it.
+            return each(unsafe { std::slice::from_raw_parts(start, len) });
+        }
+        // SAFETY: as above, up to the end of the data,
+        let head = unsafe { std::slice::from_raw_parts(start, until_end) };
+        let rest = self.data(position + (HEADER + until_end) as u64);
+        // SAFETY: and from its beginning.
+        let tail = unsafe { std::slice::from_raw_parts(rest, len - until_end) };
+        self.wrapped.clear();
+        self.wrapped.extend_from_slice(head);
+        self.wrapped.extend_from_slice(tail);
+        each(&self.wrapped)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::round_size;
+
+    #[test]
+    fn sizes_are_powers_of_two_of_whole_pages() {
+        assert_eq!(round_size(0), 4096);
+        assert_eq!(round_size(4097), 8192);
+        assert_eq!(round_size(4 << 20), 4 << 20);
+        assert_eq!(round_size(u64::MAX), 1 << 30);
+    }
+}

@@ -1,0 +1,164 @@
+//! The flags that every tool has, and the checks of their values. A wrong value is
+//! refused by clap (exit status 2) before anything is loaded.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::cgroup::Cgroup;
+use crate::channel::BufferChoice;
+
+/// Common flags, to be flattened into each tool's own.
+#[derive(Args, Clone, Debug)]
+pub struct CommonArgs {
+    /// Only this process (repeatable)
+    #[arg(short, long, value_name = "PID", value_parser = pid, help_heading = "Filters")]
+    pub pid: Vec<u32>,
+
+    /// Only children of this process (repeatable)
+    #[arg(short = 'P', long, value_name = "PID", value_parser = pid, help_heading = "Filters")]
+    pub ppid: Vec<u32>,
+
+    /// Only processes of this user, by real user id; a number or a name (repeatable)
+    #[arg(short, long, value_name = "USER", value_parser = user, help_heading = "Filters")]
+    pub uid: Vec<u32>,
+
+    /// Only processes of exactly this name, 15 bytes at most (repeatable)
+    #[arg(long, value_name = "NAME", value_parser = comm, help_heading = "Filters")]
+    pub comm: Vec<[u8; 16]>,
+
+    /// Only processes in this cgroup (v2) or below it: a folder, or a path as in
+    /// /proc/PID/cgroup (repeatable)
+    #[arg(short, long, value_name = "PATH", value_parser = Cgroup::parse, help_heading = "Filters")]
+    pub cgroup: Vec<Cgroup>,
+
+    /// Only this process and all its descendants (repeatable)
+    #[arg(long, value_name = "PID", value_parser = pid, help_heading = "Filters")]
+    pub tree: Vec<u32>,
+
+    /// Stop after this long; fractions are allowed
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub duration: Option<Duration>,
+
+    /// Stop after this many events
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub max_events: Option<u64>,
+
+    /// JSON Lines on stdout instead of a table
+    #[arg(long)]
+    pub json: bool,
+
+    /// How events travel from the kernel
+    #[arg(
+        long,
+        value_name = "KIND",
+        default_value = "auto",
+        hide_possible_values = true,
+        help = "How events travel from the kernel: auto, ring or perf"
+    )]
+    pub buffer: BufferChoice,
+
+    /// Size of that buffer (perf: for each CPU); K and M are understood
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    pub buffer_size: Option<u64>,
+
+    /// Use this way into the kernel, and no other
+    #[arg(long, value_name = "NAME")]
+    pub backend: Option<String>,
+
+    /// Say which backend was chosen and why no other; on an error, add libbpf's words
+    #[arg(short, long)]
+    pub verbose: bool,
+
+    /// Run this command, trace only it and its descendants, and end with it
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+}
+
+fn pid(text: &str) -> Result<u32, String> {
+    // PID_MAX_LIMIT of 64-bit kernels.
+    match text.parse() {
+        Ok(pid @ 1..=4_194_304) => Ok(pid),
+        _ => Err("a process id is a number from 1 to 4194304".to_owned()),
+    }
+}
+
+fn user(text: &str) -> Result<u32, String> {
+    if let Ok(uid) = text.parse::<u32>() {
+        return if uid == u32::MAX { Err("not a user id".to_owned()) } else { Ok(uid) };
+    }
+    match nix::unistd::User::from_name(text) {
+        Ok(Some(user)) => Ok(user.uid.as_raw()),
+        Ok(None) => Err("no such user".to_owned()),
+        Err(errno) => Err(format!("cannot look up users: {}", errno.desc())),
+    }
+}
+
+fn comm(text: &str) -> Result<[u8; 16], String> {
+    let mut comm = [0; 16];
+    match comm.get_mut(..text.len()) {
+        Some(start) if (1..16).contains(&text.len()) => start.copy_from_slice(text.as_bytes()),
+        _ => return Err("a process name has 1 to 15 bytes (see /proc/PID/comm)".to_owned()),
+    }
+    Ok(comm)
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse::<f64>().ok().filter(|s| *s > 0.0);
+    seconds
+        .and_then(|s| Duration::try_from_secs_f64(s).ok())
+        .ok_or_else(|| "seconds are a number above 0".to_owned())
+}
+
+fn bytes(text: &str) -> Result<u64, String> {
+    let (digits, unit) = match text.as_bytes().last() {
+        Some(b'k' | b'K') => (&text[..text.len() - 1], 1 << 10),
+        Some(b'm' | b'M') => (&text[..text.len() - 1], 1 << 20),
+        _ => (text, 1),
+    };
+    let bytes = digits.parse::<u64>().ok().and_then(|n| n.checked_mul(unit));
+    match bytes {
+        Some(bytes @ 1..=0x4000_0000) => Ok(bytes),
+        _ => Err("a size is a number of bytes up to 1024M, such as 8M".to_owned()),
+    }
+}
+
+/// Folder of the cgroup v2 hierarchy, as a filter.
+impl Cgroup {
+    fn parse(text: &str) -> Result<Self, String> {
+        Self::find(&PathBuf::from(text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_checked() {
+        assert_eq!(pid("1"), Ok(1));
+        for wrong in ["0", "-1", "4194305", "x", "", "99999999999999999999"] {
+            assert!(pid(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(user("0"), Ok(0));
+        assert_eq!(user("root"), Ok(0));
+        for wrong in ["", "no-such-user-here", "-1", "4294967295", "99999999999"] {
+            assert!(user(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(comm("bash"), Ok(*b"bash\0\0\0\0\0\0\0\0\0\0\0\0"));
+        assert!(comm("").is_err());
+        assert!(comm("sixteen-bytes-xx").is_err());
+        assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
+        for wrong in ["0", "-1", "nan", "inf", "1e30", ""] {
+            assert!(seconds(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(bytes("4096"), Ok(4096));
+        assert_eq!(bytes("8M"), Ok(8 << 20));
+        assert_eq!(bytes("64k"), Ok(64 << 10));
+        for wrong in ["", "0", "M", "1G", "99999999M", "18446744073709551615K", "é"] {
+            assert!(bytes(wrong).is_err(), "{wrong}");
+        }
+    }
+}

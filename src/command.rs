@@ -1,0 +1,145 @@
+//! `-- COMMAND [ARG...]`: a child that waits until tracing has begun.
+//!
+//! It is forked first and held before its exec, so that its process id can be put into
+//! the filters and not even its own exec is missed. It stays in our process group and
+//! so keeps the terminal. While it runs, Ctrl-C is its business, as with system(3).
+
+use std::ffi::{CString, OsString};
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStringExt;
+
+use anyhow::{Context, Result};
+use nix::errno::Errno;
+use nix::sys::signal::{SigHandler, Signal, kill, signal};
+use nix::unistd::{ForkResult, Pid, execvp, fork, getpgrp, pipe, tcgetpgrp};
+
+/// A command that was started with the tool.
+pub struct Command {
+    pid: Pid,
+    /// Readable once the child has ended.
+    pidfd: OwnedFd,
+    /// Closing it without a write tells the child to give up.
+    go: Option<std::fs::File>,
+    status: Option<u8>,
+}
+
+impl Command {
+    /// Forks the child, which waits for [`Command::release`]. For use while the process
+    /// has a single thread.
+    pub fn spawn(tool: &str, command: &[OsString]) -> Result<Self> {
+        let argv: Vec<CString> = command
+            .iter()
+            .map(|arg| CString::new(arg.clone().into_vec()))
+            .collect::<Result<_, _>>()
+            .context("an argument with a NUL byte")?;
+        let program = argv.first().context("an empty command")?.clone();
+        // Put together now: after fork() only simple things are safe.
+        let complaint = format!("{tool}: cannot run {}: ", program.to_string_lossy());
+        let (wait, go) = pipe().context("pipe")?;
+        // SAFETY: there is no other thread that could hold a lock.
+        match unsafe { fork() }.context("fork")? {
+            ForkResult::Child => {
+                drop(go);
+                run_child(wait, &program, &argv, &complaint)
+            }
+            ForkResult::Parent { child } => {
+                drop(wait);
+                close_on_exec(&go);
+                // SAFETY: pidfd_open() has no memory arguments.
+                let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, child.as_raw(), 0) };
+                let fd = RawFd::try_from(fd)?;
+                Errno::result(fd).context("pidfd_open")?;
+                // SAFETY: a new descriptor that nobody else has.
+                let pidfd = unsafe { OwnedFd::from_raw_fd(fd) };
+                Ok(Self { pid: child, pidfd, go: Some(go.into()), status: None })
+            }
+        }
+    }
+
+    /// The child's process id, which its exec keeps.
+    pub fn pid(&self) -> u32 {
+        self.pid.as_raw().unsigned_abs()
+    }
+
+    /// Lets the child execute the command, and leaves the terminal's signals to it.
+    pub fn release(&mut self) -> Result<()> {
+        if in_foreground() {
+            for tty_signal in [Signal::SIGINT, Signal::SIGQUIT] {
+                // SAFETY: ignoring runs no code of ours.
+                unsafe { signal(tty_signal, SigHandler::SigIgn) }.context("signal")?;
+            }
+        }
+        if let Some(mut go) = self.go.take() {
+            go.write_all(b"!").context("start the command")?;
+        }
+        Ok(())
+    }
+
+    /// Readable once the command has ended.
+    pub fn poll_fd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+
+    /// Asks the command to end.
+    pub fn terminate(&self) {
+        let _ = kill(self.pid, Signal::SIGTERM); // gone already: just as well
+    }
+
+    /// Its exit status as a shell would give it: 128+N for signal N. `None`: still running.
+    pub fn try_status(&mut self) -> Option<u8> {
+        if self.status.is_none() {
+            self.status = wait_status(self.pid, libc::WNOHANG);
+        }
+        self.status
+    }
+
+    /// Waits for the command's end.
+    pub fn status(&mut self) -> u8 {
+        loop {
+            if let Some(status) = self.status.or_else(|| wait_status(self.pid, 0)) {
+                self.status = Some(status);
+                return status;
+            }
+        }
+    }
+}
+
+fn wait_status(pid: Pid, flags: i32) -> Option<u8> {
+    let mut status = 0;
+    // SAFETY: the status is written to our own variable.
+    match unsafe { libc::waitpid(pid.as_raw(), &raw mut status, flags) } {
+        0 => None,
+        -1 if Errno::last() == Errno::EINTR => None,
+        -1 => Some(1), // nobody else waits for it: cannot be
+        _ if libc::WIFEXITED(status) => Some(libc::WEXITSTATUS(status) as u8),
+        _ => Some(128 + libc::WTERMSIG(status) as u8),
+    }
+}
+
+/// Whether the terminal sends its signals to us (and so also to the command).
+fn in_foreground() -> bool {
+    std::fs::File::open("/dev/tty").is_ok_and(|tty| tcgetpgrp(&tty) == Ok(getpgrp()))
+}
+
+fn close_on_exec(fd: &OwnedFd) {
+    use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+    let _ = fcntl(fd, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)); // a fresh descriptor: cannot fail
+}
+
+fn run_child(wait: OwnedFd, program: &CString, argv: &[CString], complaint: &str) -> ! {
+    let mut byte = [0];
+    let go = std::fs::File::from(wait).read(&mut byte).is_ok_and(|n| n == 1);
+    if go {
+        // Rust ignores SIGPIPE; the command starts as if from a shell.
+        // SAFETY: the default action runs no code of ours.
+        let _ = unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) };
+        let Err(errno) = execvp(program, argv);
+        let _ = std::io::stderr().write_all(format!("{complaint}{}\n", errno.desc()).as_bytes());
+        let status = if errno == Errno::ENOENT { 127 } else { 126 };
+        // SAFETY: ends the child without running what belongs to the parent.
+        unsafe { libc::_exit(status) }
+    }
+    // SAFETY: as above; the parent could not trace.
+    unsafe { libc::_exit(125) }
+}

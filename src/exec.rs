@@ -1,0 +1,449 @@
+//! Executions: from a record of `execve.bpf.c` to its parts.
+
+pub mod interpreter;
+pub mod search;
+
+use nix::errno::Errno;
+
+use crate::json::{Bytes, BytesList, EventName, Id, Process};
+use crate::skel::{exec_event, exec_flag, exec_kind};
+
+/// `AT_FDCWD`
+const AT_FDCWD: i32 = libc::AT_FDCWD;
+
+/// One execution, or an attempt at one. Borrows from its record.
+#[derive(Clone, Copy, Debug)]
+pub struct Exec<'a> {
+    /// The fixed part
+    pub event: exec_event,
+    /// Resolved path of the program that runs; empty for most failures. With
+    /// [`exec_flag::EXEC_PATH_CUT`], its first components are missing.
+    pub path: &'a [u8],
+    /// As asked for
+    pub filename: &'a [u8],
+    /// What runs a script; empty for other programs
+    pub interpreter: &'a [u8],
+    /// Arguments with their NULs, the last one possibly cut
+    pub args: &'a [u8],
+}
+
+/// What of the arguments is not shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Cut {
+    /// Arguments missing, a partly shown one among them; a lower bound where the
+    /// program could not count them all (a failed call with more than 512)
+    pub args: u64,
+    /// Bytes missing, with NULs, where that is known
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+}
+
+impl<'a> Exec<'a> {
+    /// Takes a record apart. `None`: it is shorter than it says.
+    pub fn decode(record: &'a [u8]) -> Option<Self> {
+        let mut event = exec_event::default();
+        plain::copy_from_bytes(&mut event, record).ok()?;
+        let mut rest = record.get(size_of::<exec_event>()..)?;
+        let mut take = |len: usize| -> Option<&'a [u8]> {
+            let (part, behind) = rest.split_at_checked(len)?;
+            rest = behind;
+            Some(part)
+        };
+        Some(Self {
+            event,
+            path: take(event.path_len.into())?,
+            filename: take(event.filename_len.into())?,
+            interpreter: take(event.interp_len.into())?,
+            args: take(event.args_len as usize)?,
+        })
+    }
+
+    /// Whether `flag` is set.
+    pub fn is(&self, flag: exec_flag) -> bool {
+        self.event.flags.0 & flag.0 != 0
+    }
+
+    /// A failure's errno; `None`: it was executed.
+    pub fn errno(&self) -> Option<Errno> {
+        (self.event.kind == exec_kind::EXEC_FAILED).then(|| Errno::from_raw(-self.event.ret))
+    }
+
+    /// Name of a failure's errno, such as `ENOENT`. The kernel's own numbers above 511,
+    /// which programs never see, are shown as numbers.
+    pub fn errno_name(&self) -> Option<String> {
+        self.errno().map(|errno| match errno {
+            Errno::UnknownErrno => format!("E{}", -i64::from(self.event.ret)),
+            known => format!("{known:?}"),
+        })
+    }
+
+    /// The arguments, whole ones first, then what there is of a cut one.
+    pub fn args(&self) -> Args<'a> {
+        Args { rest: self.args }
+    }
+
+    /// How much of the arguments is missing when the first `shown` are shown.
+    pub fn cut(&self, shown: usize) -> Option<Cut> {
+        let whole = memchr_count(self.args) as u64;
+        let whole_shown = whole.min(shown as u64);
+        let args = u64::from(self.event.argc).saturating_sub(whole_shown);
+        let more = self.is(exec_flag::EXEC_ARGC_MORE);
+        if args == 0 && !more {
+            return None;
+        }
+        // Bytes shown: those of the whole ones, and of a partly shown last one.
+        let shown_bytes =
+            self.args().take(shown).map(|arg| arg.len() as u64).sum::<u64>() + whole_shown;
+        let total = u64::from(self.event.args_total);
+        let known = !self.is(exec_flag::EXEC_ARGS_TOTAL_UNKNOWN);
+        Some(Cut { args, bytes: known.then(|| total.saturating_sub(shown_bytes)) })
+    }
+
+    /// The file as the call named it: as the kernel does, an execveat() relative to a
+    /// descriptor becomes `/dev/fd/N/…`.
+    pub fn filename(&self) -> std::borrow::Cow<'a, [u8]> {
+        if self.event.dirfd == AT_FDCWD || self.filename.starts_with(b"/") {
+            return self.filename.into();
+        }
+        let mut name = format!("/dev/fd/{}", self.event.dirfd).into_bytes();
+        if !self.filename.is_empty() {
+            name.push(b'/');
+            name.extend_from_slice(self.filename);
+        }
+        name.into()
+    }
+
+    /// Whether its first argument says something else than the file that was asked for;
+    /// a script's interpreter is no such case, nor the dash of a login shell.
+    pub fn is_disguised(&self) -> bool {
+        let first = self.args().next().unwrap_or_default();
+        let first = first.strip_prefix(b"-").unwrap_or(first);
+        self.interpreter.is_empty() && basename(first) != basename(self.filename)
+    }
+
+    /// The thread that called exec, if it was not the process's first one.
+    pub fn foreign_thread(&self) -> Option<u32> {
+        (self.event.caller_tid != self.event.id.pid).then_some(self.event.caller_tid)
+    }
+}
+
+/// What follows the last slash.
+pub fn basename(path: &[u8]) -> &[u8] {
+    path.rsplit(|&b| b == b'/').next().unwrap_or_default()
+}
+
+fn memchr_count(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|&&b| b == 0).count()
+}
+
+/// Arguments of a block in which each ends with a NUL.
+#[derive(Clone, Copy, Debug)]
+pub struct Args<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for Args<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let end = self.rest.iter().position(|&b| b == 0);
+        let (arg, rest) = self.rest.split_at(end.unwrap_or(self.rest.len()));
+        self.rest = rest.get(1..).unwrap_or_default();
+        Some(arg)
+    }
+}
+
+/// What a row shows besides the record itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Context<'a> {
+    /// Event time, RFC 3339
+    pub timestamp: &'a str,
+    /// Path of the cgroup if known
+    pub cgroup: Option<&'a [u8]>,
+    /// Files that a search along PATH tried in vain before
+    pub searched: &'a [Vec<u8>],
+    /// ENOENT although the file is there: what it needs and what is not there
+    pub missing_interpreter: Option<&'a [u8]>,
+    /// Most arguments to show
+    pub max_args: usize,
+}
+
+/// `process.exec` or `process.exec_failed` of JSON Lines.
+#[derive(serde::Serialize)]
+pub struct ExecJson<'a> {
+    timestamp: &'a str,
+    event: EventName,
+    process: ExecProcess<'a>,
+    thread: Id,
+    exec: ExecDetails<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<ErrorType>,
+}
+
+#[derive(serde::Serialize)]
+struct ErrorType {
+    r#type: String,
+}
+
+#[derive(serde::Serialize)]
+struct ExecProcess<'a> {
+    #[serde(flatten)]
+    common: Process<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    executable: Option<Executable<'a>>,
+    #[serde(flatten)]
+    command_args: BytesList<'a, std::iter::Take<Args<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    args_count: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    command_args_cut: Option<Cut>,
+}
+
+#[derive(serde::Serialize)]
+struct Executable<'a> {
+    #[serde(flatten)]
+    path: Bytes<'a>,
+    /// The leading components of the path are missing
+    #[serde(skip_serializing_if = "is_false")]
+    path_cut: bool,
+    #[serde(skip_serializing_if = "is_false")]
+    deleted: bool,
+}
+
+#[derive(serde::Serialize)]
+struct ExecDetails<'a> {
+    #[serde(flatten)]
+    filename: Bytes<'a>,
+    #[serde(flatten)]
+    interpreter: Bytes<'a>,
+    #[serde(flatten)]
+    missing_interpreter: Bytes<'a>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    searched: Vec<std::borrow::Cow<'a, str>>,
+    /// Who started it: `kernel`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    origin: Option<&'static str>,
+    /// It gained privileges
+    #[serde(skip_serializing_if = "is_false")]
+    secure: bool,
+    /// Called through the 32-bit interface
+    #[serde(skip_serializing_if = "is_false")]
+    compat: bool,
+    /// Failed past the point of no return: the process dies of this signal
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fatal_signal: Option<&'static str>,
+    /// Some arguments could not be read
+    #[serde(skip_serializing_if = "is_false")]
+    args_unreadable: bool,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+/// How a row with `exec` and `context` looks in JSON. `args` and `filename`: space for
+/// what it borrows.
+pub fn json<'a>(
+    exec: &'a Exec<'a>,
+    context: &Context<'a>,
+    args: &'a mut Option<std::iter::Take<Args<'a>>>,
+    filename: &'a [u8],
+) -> ExecJson<'a> {
+    let failed = exec.errno().is_some();
+    let some = |bytes: &'a [u8]| (!bytes.is_empty()).then_some(bytes);
+    let no_filename = exec.is(exec_flag::EXEC_FILENAME_FAULT);
+    // After the point of no return the arguments are unknown, not empty.
+    let fatal = exec.is(exec_flag::EXEC_FATAL);
+    *args = (!fatal).then(|| exec.args().take(context.max_args));
+    ExecJson {
+        timestamp: context.timestamp,
+        event: EventName { name: if failed { "process.exec_failed" } else { "process.exec" } },
+        process: ExecProcess {
+            common: Process::new(&exec.event.id, context.cgroup),
+            executable: (!exec.path.is_empty()).then(|| Executable {
+                path: Bytes { keys: ("path", "path_base64"), value: Some(exec.path) },
+                path_cut: exec.is(exec_flag::EXEC_PATH_CUT),
+                deleted: exec.is(exec_flag::EXEC_PATH_DELETED),
+            }),
+            command_args: BytesList {
+                keys: ("command_args", "command_args_base64"),
+                values: args.as_ref(),
+            },
+            args_count: (!fatal).then_some(exec.event.argc),
+            command_args_cut: exec.cut(context.max_args),
+        },
+        thread: Id { id: exec.event.caller_tid },
+        exec: ExecDetails {
+            filename: Bytes {
+                keys: ("filename", "filename_base64"),
+                value: (!no_filename).then_some(filename),
+            },
+            interpreter: Bytes {
+                keys: ("interpreter", "interpreter_base64"),
+                value: some(exec.interpreter),
+            },
+            missing_interpreter: Bytes {
+                keys: ("missing_interpreter", "missing_interpreter_base64"),
+                value: context.missing_interpreter,
+            },
+            searched: context.searched.iter().map(|path| String::from_utf8_lossy(path)).collect(),
+            origin: exec.is(exec_flag::EXEC_KERNEL).then_some("kernel"),
+            secure: exec.is(exec_flag::EXEC_SECURE),
+            compat: exec.is(exec_flag::EXEC_COMPAT),
+            fatal_signal: fatal.then_some("SIGSEGV"),
+            args_unreadable: exec.is(exec_flag::EXEC_ARGS_FAULT) && !fatal,
+        },
+        error: exec.errno_name().map(|name| ErrorType { r#type: name }),
+    }
+}
+
+/// Records for tests, as the BPF programs make them.
+#[doc(hidden)]
+pub mod testing {
+    use super::{AT_FDCWD, exec_event, exec_flag, exec_kind};
+
+    /// An execution of `filename` with `args`.
+    pub fn record(filename: &str, args: &[&[u8]]) -> Vec<u8> {
+        let mut block = Vec::new();
+        for arg in args {
+            block.extend_from_slice(arg);
+            block.push(0);
+        }
+        let event = exec_event {
+            kind: exec_kind::EXEC_DONE,
+            flags: exec_flag(0),
+            argc: args.len() as u32,
+            args_total: block.len() as u32,
+            dirfd: AT_FDCWD,
+            ..exec_event::default()
+        };
+        with(event, "/bin/x", filename, &block)
+    }
+
+    /// A failed attempt.
+    pub fn failure(pid: u32, errno: i32, filename: &str, args: &[&[u8]]) -> Vec<u8> {
+        let mut record = record(filename, args);
+        edit(&mut record, |event| {
+            event.kind = exec_kind::EXEC_FAILED;
+            event.ret = -errno;
+            event.id.pid = pid;
+            event.caller_tid = pid;
+        });
+        record
+    }
+
+    /// Puts a record together.
+    pub fn with(mut event: exec_event, path: &str, filename: &str, args: &[u8]) -> Vec<u8> {
+        event.path_len = path.len() as u16;
+        event.filename_len = filename.len() as u16;
+        event.args_len = args.len() as u32;
+        // SAFETY: plain integers without padding.
+        let mut record = unsafe { plain::as_bytes(&event) }.to_vec();
+        record.extend_from_slice(path.as_bytes());
+        record.extend_from_slice(filename.as_bytes());
+        record.extend_from_slice(args);
+        record
+    }
+
+    /// Changes the fixed part of a record.
+    pub fn edit(record: &mut [u8], change: impl FnOnce(&mut exec_event)) {
+        let mut event = exec_event::default();
+        if plain::copy_from_bytes(&mut event, record).is_ok() {
+            change(&mut event);
+            // SAFETY: plain integers without padding.
+            let bytes = unsafe { plain::as_bytes(&event) };
+            record.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::{edit, record, with};
+    use super::*;
+
+    #[test]
+    fn arguments_empty_and_trailing_empty() {
+        let all = |args: &[&[u8]]| {
+            let record = record("/bin/x", args);
+            let exec = Exec::decode(&record).unwrap();
+            assert_eq!(exec.cut(usize::MAX), None);
+            exec.args().map(<[u8]>::to_vec).collect::<Vec<_>>()
+        };
+        for args in [&[&b"a"[..], b"", b"b", b""][..], &[b""], &[b"", b""], &[]] {
+            assert_eq!(all(args), args);
+        }
+    }
+
+    #[test]
+    fn a_cut_says_exactly_what_is_missing() {
+        let record = record("/bin/x", &[b"one", b"two", b"three"]);
+        let exec = Exec::decode(&record).unwrap();
+        assert_eq!(exec.cut(3), None);
+        assert_eq!(exec.cut(1), Some(Cut { args: 2, bytes: Some(10) }));
+        assert_eq!(exec.cut(0), Some(Cut { args: 3, bytes: Some(14) }));
+    }
+
+    #[test]
+    fn a_record_cut_in_the_middle_of_an_argument() {
+        let event = exec_event {
+            kind: exec_kind::EXEC_DONE,
+            flags: exec_flag(0),
+            argc: 3,
+            args_total: 14,
+            ..exec_event::default()
+        };
+        let record = with(event, "", "", b"one\0tw");
+        let exec = Exec::decode(&record).unwrap();
+        assert_eq!(exec.args().collect::<Vec<_>>(), [&b"one"[..], b"tw"]);
+        assert_eq!(exec.cut(usize::MAX), Some(Cut { args: 2, bytes: Some(8) }));
+    }
+
+    #[test]
+    fn a_failure_with_more_arguments_than_counted() {
+        let mut record = record("/bin/x", &[b"one"]);
+        edit(&mut record, |event| {
+            event.argc = 512;
+            event.flags.0 = exec_flag::EXEC_ARGC_MORE.0 | exec_flag::EXEC_ARGS_TOTAL_UNKNOWN.0;
+        });
+        let exec = Exec::decode(&record).unwrap();
+        assert_eq!(exec.cut(usize::MAX), Some(Cut { args: 511, bytes: None }));
+    }
+
+    #[test]
+    fn short_records_are_refused() {
+        let record = record("/bin/x", &[b"arg"]);
+        for len in 0..record.len() {
+            assert!(Exec::decode(&record[..len]).is_none(), "{len}");
+        }
+        // Ring buffer records are longer than what is used of them.
+        let mut long = record.clone();
+        long.resize(record.len() + 300, 0xaa);
+        assert_eq!(Exec::decode(&long).unwrap().args, b"arg\0");
+    }
+
+    #[test]
+    fn relative_to_a_descriptor() {
+        let mut record = record("sub/x", &[]);
+        edit(&mut record, |event| event.dirfd = 7);
+        assert_eq!(&*Exec::decode(&record).unwrap().filename(), b"/dev/fd/7/sub/x");
+        edit(&mut record, |event| event.dirfd = AT_FDCWD);
+        assert_eq!(&*Exec::decode(&record).unwrap().filename(), b"sub/x");
+    }
+
+    #[test]
+    fn disguises() {
+        for (filename, arg, disguised) in [
+            ("/bin/ls", &b"ls"[..], false),
+            ("/bin/bash", b"-bash", false),
+            ("/proc/self/exe", b"ls", true),
+            ("/bin/x", b"", true),
+        ] {
+            let record = record(filename, &[arg]);
+            assert_eq!(Exec::decode(&record).unwrap().is_disguised(), disguised, "{filename}");
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! From a refusal to one line that names the way out.
+//!
+//! There is no check for root beforehand: capabilities are enough, and a check would lock
+//! out those who have them. What failed is tried first and explained afterwards.
+
+use std::fs;
+use std::path::Path;
+
+use crate::attach::Refusal;
+
+/// What of this machine decides whether tracing works. Read when something failed.
+#[derive(Clone, Debug)]
+struct Machine {
+    kernel: (u32, u32),
+    has_btf: bool,
+    has_tracefs: bool,
+    /// Effective capabilities as a bit mask
+    capabilities: u64,
+    lockdown: String,
+}
+
+const CAP_SYS_ADMIN: u32 = 21;
+const CAP_PERFMON: u32 = 38;
+const CAP_BPF: u32 = 39;
+
+impl Machine {
+    fn read() -> Self {
+        let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let capabilities = status
+            .lines()
+            .find_map(|line| line.strip_prefix("CapEff:"))
+            .and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok());
+        Self {
+            kernel: parse_release(&release),
+            has_btf: Path::new("/sys/kernel/btf/vmlinux").exists(),
+            has_tracefs: ["/sys/kernel/tracing/events", "/sys/kernel/debug/tracing/events"]
+                .iter()
+                .any(|path| Path::new(path).exists()),
+            capabilities: capabilities.unwrap_or(u64::MAX),
+            lockdown: fs::read_to_string("/sys/kernel/security/lockdown").unwrap_or_default(),
+        }
+    }
+
+    fn has(&self, capability: u32) -> bool {
+        self.capabilities & (1 << capability) != 0
+    }
+}
+
+/// `6.12.3-amd64` → (6, 12)
+fn parse_release(release: &str) -> (u32, u32) {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
+/// One line: what is missing and what to do. `refusals`: what each backend met.
+pub fn explain(refusals: &[Refusal], forced: bool) -> String {
+    let words: Vec<_> = refusals
+        .iter()
+        .map(|refusal| format!("{}: {:#}", refusal.backend, refusal.error))
+        .collect();
+    explain_on(&Machine::read(), &words, forced)
+}
+
+fn explain_on(machine: &Machine, refusals: &[String], forced: bool) -> String {
+    let (major, minor) = machine.kernel;
+    if machine.kernel < (5, 8) {
+        return format!("Linux {major}.{minor} is too old: 5.8 or newer is needed");
+    }
+    let admin = machine.has(CAP_SYS_ADMIN);
+    let missing: Vec<_> = [(CAP_BPF, "CAP_BPF"), (CAP_PERFMON, "CAP_PERFMON")]
+        .into_iter()
+        .filter(|&(capability, _)| !admin && !machine.has(capability))
+        .map(|(_, name)| name)
+        .collect();
+    if !missing.is_empty() {
+        let missing = missing.join(" and ");
+        return format!(
+            "not permitted: {missing} missing; run it with sudo, or grant the capability"
+        );
+    }
+    if !machine.has_btf {
+        return "this kernel has no BTF (/sys/kernel/btf/vmlinux): use one that is built with \
+                CONFIG_DEBUG_INFO_BTF=y, as those of distributions are"
+            .to_owned();
+    }
+    if machine.lockdown.contains("[confidentiality]") {
+        return "the kernel is locked down to \"confidentiality\", which forbids reading memory by \
+                BPF: boot with lockdown=integrity or without lockdown"
+            .to_owned();
+    }
+    let all = refusals.join("; ");
+    let wants_tracefs = all.contains("tracepoint") || all.contains("tracefs");
+    if !machine.has_tracefs && wants_tracefs {
+        return "tracefs is not mounted: mount -t tracefs tracefs /sys/kernel/tracing".to_owned();
+    }
+    let hint = if forced {
+        "; without --backend the next best is tried"
+    } else {
+        "; -v shows the kernel's words"
+    };
+    format!("the kernel refused every way to trace: {all}{hint}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn machine() -> Machine {
+        Machine {
+            kernel: (6, 12),
+            has_btf: true,
+            has_tracefs: true,
+            capabilities: 1 << CAP_BPF | 1 << CAP_PERFMON,
+            lockdown: "none [integrity] confidentiality\n".to_owned(),
+        }
+    }
+
+    fn line(machine: &Machine) -> String {
+        explain_on(machine, &["tracepoint: attach: no such file".to_owned()], false)
+    }
+
+    #[test]
+    fn each_lack_is_named_with_its_way_out() {
+        let old = Machine { kernel: (5, 4), ..machine() };
+        assert!(line(&old).contains("5.4 is too old"));
+        let none = Machine { capabilities: 0, ..machine() };
+        assert!(line(&none).contains("CAP_BPF and CAP_PERFMON missing; run it with sudo"));
+        let half = Machine { capabilities: 1 << CAP_BPF, ..machine() };
+        assert!(line(&half).starts_with("not permitted: CAP_PERFMON missing"));
+        let no_btf = Machine { has_btf: false, ..machine() };
+        assert!(line(&no_btf).contains("CONFIG_DEBUG_INFO_BTF"));
+        let locked = Machine { lockdown: "none integrity [confidentiality]".into(), ..machine() };
+        assert!(line(&locked).contains("lockdown=integrity"));
+        let no_tracefs = Machine { has_tracefs: false, ..machine() };
+        assert!(line(&no_tracefs).contains("mount -t tracefs"));
+        assert!(line(&machine()).contains("no such file"));
+    }
+
+    #[test]
+    fn every_explanation_is_one_line() {
+        for has_btf in [true, false] {
+            assert_eq!(line(&Machine { has_btf, ..machine() }).lines().count(), 1);
+        }
+    }
+
+    #[test]
+    fn releases() {
+        assert_eq!(parse_release("6.12.3-amd64"), (6, 12));
+        assert_eq!(parse_release("7.2-rc1"), (7, 2));
+        assert_eq!(parse_release(""), (0, 0));
+    }
+}

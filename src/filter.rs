@@ -1,0 +1,175 @@
+//! The filters of the command line, brought into the kernel: `filter.bpf.h` applies them.
+
+use std::collections::HashSet;
+use std::fs;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
+
+use anyhow::{Context, Result, bail};
+use libbpf_rs::{MapCore, MapFlags, Object, OpenObject};
+
+use crate::cli::CommonArgs;
+use crate::skel::{snoop_config, snoop_filter};
+
+/// `PROC_PID_INIT_INO`: the inode of the initial PID namespace.
+const INITIAL_PIDNS: u32 = 0xEFFF_FFFC;
+
+/// `MAX_CGROUP_FILTERS` of common.h.
+const MAX_CGROUPS: usize = 64;
+
+/// Programs that follow forks and exits for `--tree` and `-- COMMAND`.
+pub const TREE_PROGRAMS: [&str; 2] = ["tree_fork", "tree_exit"];
+
+/// What to trace, besides what each tool filters by itself.
+#[derive(Debug, Default)]
+pub struct Filters {
+    pids: Vec<u32>,
+    ppids: Vec<u32>,
+    uids: Vec<u32>,
+    comms: Vec<[u8; 16]>,
+    cgroups: Vec<std::path::PathBuf>,
+    tree: Vec<u32>,
+}
+
+impl Filters {
+    /// From the command line. `command`: the process that will run `-- COMMAND`.
+    pub fn new(args: &CommonArgs, command: Option<u32>) -> Result<Self> {
+        if args.cgroup.len() > MAX_CGROUPS {
+            bail!("more than {MAX_CGROUPS} cgroups: give one that holds them");
+        }
+        Ok(Self {
+            pids: args.pid.clone(),
+            ppids: args.ppid.clone(),
+            uids: args.uid.clone(),
+            comms: args.comm.clone(),
+            cgroups: args.cgroup.iter().map(|cgroup| cgroup.folder.clone()).collect(),
+            tree: args.tree.iter().copied().chain(command).collect(),
+        })
+    }
+
+    /// Whether [`TREE_PROGRAMS`] are needed.
+    pub fn follows_tree(&self) -> bool {
+        !self.tree.is_empty()
+    }
+
+    /// Writes which filters are on into the programs' configuration.
+    pub fn configure(&self, config: &mut snoop_config) {
+        let on = |values: usize, filter: snoop_filter| if values > 0 { filter.0 } else { 0 };
+        config.filters = snoop_filter(
+            on(self.pids.len(), snoop_filter::FILTER_BY_PID)
+                | on(self.ppids.len(), snoop_filter::FILTER_BY_PPID)
+                | on(self.uids.len(), snoop_filter::FILTER_BY_UID)
+                | on(self.comms.len(), snoop_filter::FILTER_BY_COMM)
+                | on(self.cgroups.len(), snoop_filter::FILTER_BY_CGROUP)
+                | on(self.tree.len(), snoop_filter::FILTER_BY_TREE),
+        );
+        config.cgroups = self.cgroups.len() as u32;
+        config.self_pid = std::process::id();
+        config.pidns_inum = match fs::metadata("/proc/self/ns/pid") {
+            Ok(ns) if ns.ino() != u64::from(INITIAL_PIDNS) => ns.ino() as u32,
+            _ => 0,
+        };
+    }
+
+    /// Makes room in the filter maps before they are created.
+    pub fn size_maps(&self, object: &mut OpenObject) -> Result<()> {
+        for mut map in object.maps_mut() {
+            let values = match map.name().to_str() {
+                Some("filter_pids") => self.pids.len(),
+                Some("filter_ppids") => self.ppids.len(),
+                Some("filter_uids") => self.uids.len(),
+                Some("filter_comms") => self.comms.len(),
+                Some("filter_cgroups") => self.cgroups.len(),
+                _ => continue,
+            };
+            map.set_max_entries(values.max(1) as u32)?;
+        }
+        Ok(())
+    }
+
+    /// Fills the filter maps, all but the tree, before anything is attached.
+    pub fn fill_maps(&self, object: &Object) -> Result<()> {
+        for map in object.maps() {
+            let insert = |key: &[u8], value: &[u8]| {
+                map.update(key, value, MapFlags::ANY)
+                    .with_context(|| format!("set {}", map.name().to_string_lossy()))
+            };
+            match map.name().to_str() {
+                Some("filter_pids") => insert_all(&self.pids, insert)?,
+                Some("filter_ppids") => insert_all(&self.ppids, insert)?,
+                Some("filter_uids") => insert_all(&self.uids, insert)?,
+                Some("filter_comms") => self.comms.iter().try_for_each(|c| insert(c, &[1]))?,
+                Some("filter_cgroups") => {
+                    for (index, folder) in (0u32..).zip(&self.cgroups) {
+                        let folder = fs::File::open(folder)
+                            .with_context(|| format!("open cgroup {}", folder.display()))?;
+                        insert(&index.to_ne_bytes(), &folder.as_raw_fd().to_ne_bytes())?;
+                    }
+                }
+                Some("filter_tree") => insert_all(&self.tree, insert)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the descendants that the trees have already, once forks are being followed.
+    pub fn add_descendants(&self, object: &Object) -> Result<()> {
+        let Some(map) = object.maps().find(|map| map.name() == "filter_tree") else {
+            return Ok(());
+        };
+        let mut known: HashSet<u32> = self.tree.iter().copied().collect();
+        // A process found in one round may have forked before it was added: look again
+        // until a round finds nothing new.
+        loop {
+            let new: Vec<u32> = processes()
+                .filter(|(pid, ppid)| known.contains(ppid) && !known.contains(pid))
+                .map(|(pid, _)| pid)
+                .collect();
+            if new.is_empty() {
+                return Ok(());
+            }
+            for pid in new {
+                map.update(&pid.to_ne_bytes(), &[1], MapFlags::ANY).context("set filter_tree")?;
+                known.insert(pid);
+            }
+        }
+    }
+}
+
+fn insert_all(keys: &[u32], insert: impl Fn(&[u8], &[u8]) -> Result<()>) -> Result<()> {
+    keys.iter().try_for_each(|key| insert(&key.to_ne_bytes(), &[1]))
+}
+
+/// All processes and their parents, from /proc.
+fn processes() -> impl Iterator<Item = (u32, u32)> {
+    fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|entry| {
+        let pid = entry.file_name().to_str()?.parse().ok()?;
+        let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+        // "PID (name) state ppid": the name may hold anything, also ") R 1".
+        let ppid = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()?;
+        Some((pid, ppid))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_own_parent_is_found_in_proc() {
+        let me = std::process::id();
+        let parent = processes().find(|&(pid, _)| pid == me).map(|(_, ppid)| ppid);
+        assert_eq!(parent, Some(std::os::unix::process::parent_id()));
+    }
+
+    #[test]
+    fn only_given_filters_are_on() {
+        let mut config = snoop_config::default();
+        let filters = Filters { uids: vec![0], tree: vec![1], ..Filters::default() };
+        filters.configure(&mut config);
+        let expected = snoop_filter::FILTER_BY_UID.0 | snoop_filter::FILTER_BY_TREE.0;
+        assert_eq!(config.filters.0, expected);
+        assert_eq!(config.self_pid, std::process::id());
+    }
+}

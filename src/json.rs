@@ -1,0 +1,130 @@
+//! What JSON Lines of all tools have in common. Keys are OpenTelemetry's names, nested on
+//! their dots.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+use crate::skel::task_id;
+
+/// The `schema` of the start record: rises when a key changes its meaning.
+pub const SCHEMA: u32 = 1;
+
+/// `"event": {"name": …}`
+#[derive(Clone, Copy, Debug, serde::Serialize)]
+pub struct EventName {
+    /// Such as `process.exec`
+    pub name: &'static str,
+}
+
+/// Bytes under a key, to be flattened into an object: as a string, and where they are not
+/// UTF-8, exactly, under the second key.
+#[derive(Clone, Copy, Debug)]
+pub struct Bytes<'a> {
+    /// The key, and the key with `_base64`
+    pub keys: (&'static str, &'static str),
+    /// The value; `None` writes nothing
+    pub value: Option<&'a [u8]>,
+}
+
+impl Serialize for Bytes<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        if let Some(bytes) = self.value {
+            let text = String::from_utf8_lossy(bytes);
+            map.serialize_entry(self.keys.0, &text)?;
+            if matches!(text, std::borrow::Cow::Owned(_)) {
+                map.serialize_entry(self.keys.1, &BASE64.encode(bytes))?;
+            }
+        }
+        map.end()
+    }
+}
+
+/// A list of byte strings under a key, likewise.
+#[derive(Clone, Copy, Debug)]
+pub struct BytesList<'a, I> {
+    /// The key, and the key with `_base64`
+    pub keys: (&'static str, &'static str),
+    /// The values; `None` writes nothing
+    pub values: Option<&'a I>,
+}
+
+impl<'b, I: Iterator<Item = &'b [u8]> + Clone> Serialize for BytesList<'_, I> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        if let Some(values) = self.values {
+            let mut exact = true;
+            let text: Vec<_> = values
+                .clone()
+                .map(|bytes| {
+                    let text = String::from_utf8_lossy(bytes);
+                    exact &= matches!(text, std::borrow::Cow::Borrowed(_));
+                    text
+                })
+                .collect();
+            map.serialize_entry(self.keys.0, &text)?;
+            if !exact {
+                let encoded: Vec<_> = values.clone().map(|bytes| BASE64.encode(bytes)).collect();
+                map.serialize_entry(self.keys.1, &encoded)?;
+            }
+        }
+        map.end()
+    }
+}
+
+/// `{"id": …}`
+#[derive(Clone, Copy, Debug, serde::Serialize)]
+pub struct Id {
+    /// A user or thread id
+    pub id: u32,
+}
+
+/// `"linux": {"cgroup": …}` in `process`
+#[derive(Clone, Copy, Debug, serde::Serialize)]
+pub struct LinuxProcess<'a> {
+    /// Path in the cgroup v2 hierarchy
+    #[serde(flatten)]
+    pub cgroup: Bytes<'a>,
+}
+
+/// The members of `process` that every event has; to be flattened into it.
+#[derive(Clone, Copy, Debug, serde::Serialize)]
+pub struct Process<'a> {
+    pid: u32,
+    parent_pid: u32,
+    /// Where it differs from `pid`: the id in the process's own PID namespace
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vpid: Option<u32>,
+    #[serde(flatten)]
+    comm: Bytes<'a>,
+    /// Effective user id
+    user: Id,
+    real_user: Id,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    linux: Option<LinuxProcess<'a>>,
+}
+
+impl<'a> Process<'a> {
+    /// From an event's first member. `cgroup`: its path if known.
+    pub fn new(id: &'a task_id, cgroup: Option<&'a [u8]>) -> Self {
+        let path = |value| Bytes { keys: ("cgroup", "cgroup_base64"), value: Some(value) };
+        Self {
+            pid: id.pid,
+            parent_pid: id.ppid,
+            vpid: (id.vpid != id.pid).then_some(id.vpid),
+            comm: Bytes { keys: ("comm", "comm_base64"), value: Some(id.comm()) },
+            user: Id { id: id.euid },
+            real_user: Id { id: id.uid },
+            linux: cgroup.map(|value| LinuxProcess { cgroup: path(value) }),
+        }
+    }
+}
+
+impl task_id {
+    /// The name, up to its NUL.
+    pub fn comm(&self) -> &[u8] {
+        let end = self.comm.iter().position(|&b| b == 0).unwrap_or(self.comm.len());
+        self.comm.get(..end).unwrap_or_default()
+    }
+}

@@ -1,0 +1,209 @@
+//! Rows on stdout: columns for people or JSON Lines for programs.
+//!
+//! Rows of one batch are collected and written at once. A closed pipe is a normal end;
+//! any other failure of stdout is an error.
+
+use std::fmt::Write as _;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use anyhow::{Context, Result};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use serde::Serialize;
+use unicode_width::UnicodeWidthStr;
+
+use crate::escape::push_cell;
+
+/// Written when this much has been collected, also within a batch.
+const FLUSH_BYTES: usize = 64 * 1024;
+
+/// A column of a table: heading and rows are both made from it.
+#[derive(Clone, Copy, Debug)]
+pub struct Column {
+    /// The heading
+    pub title: &'static str,
+    /// Cells at the least; longer values push the rest of their line to the right
+    pub width: usize,
+    /// Numbers to the right, names to the left
+    pub right: bool,
+}
+
+impl Column {
+    /// A column of names.
+    pub const fn left(title: &'static str, width: usize) -> Self {
+        Self { title, width, right: false }
+    }
+
+    /// A column of numbers.
+    pub const fn right(title: &'static str, width: usize) -> Self {
+        Self { title, width, right: true }
+    }
+}
+
+/// One line of a table, filled cell by cell in the order of the columns.
+pub struct Line<'a> {
+    out: &'a mut String,
+    columns: std::slice::Iter<'a, Column>,
+    scratch: String,
+}
+
+impl<'a> Line<'a> {
+    /// Begins a line at the end of `out`.
+    pub fn new(out: &'a mut String, columns: &'a [Column]) -> Self {
+        Self { out, columns: columns.iter(), scratch: String::new() }
+    }
+
+    /// The next cell: text that is safe already.
+    pub fn text(&mut self, text: &str) -> &mut Self {
+        let Some(column) = self.columns.next() else { return self };
+        let is_last = self.columns.as_slice().is_empty();
+        let padding = column.width.saturating_sub(text.width());
+        if column.right {
+            self.out.extend(std::iter::repeat_n(' ', padding));
+        }
+        self.out.push_str(text);
+        if is_last {
+            self.out.push('\n');
+        } else {
+            if !column.right {
+                self.out.extend(std::iter::repeat_n(' ', padding));
+            }
+            self.out.push(' ');
+        }
+        self
+    }
+
+    /// The next cell: a name of arbitrary bytes.
+    pub fn name(&mut self, bytes: &[u8]) -> &mut Self {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.clear();
+        push_cell(&mut scratch, bytes);
+        self.text(&scratch);
+        self.scratch = scratch;
+        self
+    }
+
+    /// The next cell: anything that can be displayed.
+    pub fn value(&mut self, value: impl std::fmt::Display) -> &mut Self {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.clear();
+        let _ = write!(scratch, "{value}"); // a String takes everything
+        self.text(&scratch);
+        self.scratch = scratch;
+        self
+    }
+}
+
+/// Whether to go on after a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// All is well
+    Open,
+    /// Nobody reads any more: end quietly
+    Closed,
+}
+
+/// Stdout, with what is to be written next.
+pub struct Output {
+    stdout: io::Stdout,
+    /// `--json`
+    pub json: bool,
+    buffer: String,
+    flow: Flow,
+}
+
+impl Output {
+    /// Stdout in the chosen format.
+    pub fn new(json: bool) -> Self {
+        Self { stdout: io::stdout(), json, buffer: String::new(), flow: Flow::Open }
+    }
+
+    /// Appends the heading of a table.
+    pub fn heading(&mut self, columns: &[Column]) {
+        let mut line = Line::new(&mut self.buffer, columns);
+        for column in columns {
+            line.text(column.title);
+        }
+    }
+
+    /// Begins a line of a table.
+    pub fn line<'a>(&'a mut self, columns: &'a [Column]) -> Line<'a> {
+        Line::new(&mut self.buffer, columns)
+    }
+
+    /// Appends one object and a newline.
+    pub fn object(&mut self, object: &impl Serialize) -> Result<()> {
+        let text = serde_json::to_string(object).context("write JSON")?;
+        self.buffer.push_str(&text);
+        self.buffer.push('\n');
+        Ok(())
+    }
+
+    /// Writes if much has been collected; for use after each row.
+    pub fn flush_if_full(&mut self) -> Result<()> {
+        if self.buffer.len() >= FLUSH_BYTES { self.flush() } else { Ok(()) }
+    }
+
+    /// Writes all that was collected.
+    pub fn flush(&mut self) -> Result<()> {
+        let mut rest = self.buffer.as_bytes();
+        while !rest.is_empty() && self.flow == Flow::Open {
+            match nix::unistd::write(self.stdout.as_fd(), rest) {
+                Ok(n) => rest = rest.get(n..).unwrap_or_default(),
+                Err(Errno::EINTR) => {}
+                Err(Errno::EPIPE) => self.flow = Flow::Closed,
+                Err(Errno::EAGAIN) => self.wait_writable(),
+                Err(errno) => {
+                    self.buffer.clear();
+                    return Err(errno).context("cannot write to stdout");
+                }
+            }
+        }
+        self.buffer.clear();
+        Ok(())
+    }
+
+    /// Someone else made our stdout non-blocking, and its reader is slow.
+    fn wait_writable(&self) {
+        let mut fds = [PollFd::new(self.stdout.as_fd(), PollFlags::POLLOUT)];
+        let _ = poll(&mut fds, PollTimeout::NONE); // an error shows at the next write
+    }
+
+    /// Whether anybody still reads.
+    pub fn flow(&self) -> Flow {
+        self.flow
+    }
+
+    /// Notes that the reader has gone, seen while waiting for events.
+    pub fn close(&mut self) {
+        self.flow = Flow::Closed;
+    }
+
+    /// For `poll()`: an error condition means that the reader of a pipe has gone.
+    pub fn poll_fd(&self) -> BorrowedFd<'_> {
+        self.stdout.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COLUMNS: [Column; 3] =
+        [Column::left("NAME", 6), Column::right("PID", 7), Column::left("ARGS", 0)];
+
+    #[test]
+    fn heading_and_rows_line_up() {
+        let mut out = Output::new(false);
+        out.heading(&COLUMNS);
+        out.line(&COLUMNS).name(b"a b").value(12).text("x");
+        out.line(&COLUMNS).name("日本".as_bytes()).value(1234567).text("y");
+        out.line(&COLUMNS).name(b"longer-than-6").value(12345678).text("z");
+        let expected = "NAME       PID ARGS\n\
+                        a\\040b      12 x\n\
+                        日本   1234567 y\n\
+                        longer-than-6 12345678 z\n";
+        assert_eq!(out.buffer, expected);
+    }
+}
