@@ -9,7 +9,7 @@ use anyhow::{Context, Result, anyhow};
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
 use libbpf_rs::{Link, MapCore, MapFlags, Object, OpenObject, PrintLevel, set_print};
 
-use crate::channel::Transport;
+use crate::channel::{Channel, Transport};
 use crate::filter::{Filters, TREE_PROGRAMS};
 use crate::skel::{snoop_config, snoop_counters};
 
@@ -54,6 +54,8 @@ pub struct Attached<S> {
     pub backend: &'static str,
     /// The better ones that were refused
     pub refused: Vec<Refusal>,
+    /// The reading end of its buffer
+    pub channel: Channel,
     links: Vec<Link>,
     skeleton: S,
 }
@@ -91,11 +93,17 @@ where
         for optional in attempts {
             let programs: Vec<_> = backend.programs.iter().chain(optional).copied().collect();
             match attach::<B, C>(&programs, setup, &configure) {
-                Ok((skeleton, links)) => {
+                Ok((skeleton, channel, links)) => {
                     if optional.len() < backend.optional.len() {
                         say(&format!("backend {}: {}", backend.name, backend.without_optional));
                     }
-                    return Ok(Attached { backend: backend.name, refused, links, skeleton });
+                    return Ok(Attached {
+                        backend: backend.name,
+                        refused,
+                        channel,
+                        links,
+                        skeleton,
+                    });
                 }
                 Err(error) => {
                     let words = take_libbpf_words();
@@ -132,7 +140,7 @@ fn attach<B, C>(
     programs: &[&str],
     setup: &Setup<'_>,
     configure: &C,
-) -> Result<(<B::Output as OpenSkel<'static>>::Output, Vec<Link>)>
+) -> Result<(<B::Output as OpenSkel<'static>>::Output, Channel, Vec<Link>)>
 where
     B: SkelBuilder<'static> + Default,
     C: Fn(&mut B::Output) -> Result<()>,
@@ -149,6 +157,9 @@ where
 
     let object = skeleton.object();
     setup.filters.fill_maps(object)?;
+    // Before anything happens: a perf buffer takes nothing until it is open.
+    let events = object.maps().find(|map| map.name() == "events").context("no map 'events'")?;
+    let channel = Channel::open(setup.transport, &events, setup.buffer_bytes)?;
     // Forks first: what the tree's processes do must not be missed.
     let mut links = Vec::new();
     for name in tree.iter().chain(programs) {
@@ -160,7 +171,7 @@ where
         links.push(link);
     }
     setup.filters.add_descendants(object)?;
-    Ok((skeleton, links))
+    Ok((skeleton, channel, links))
 }
 
 /// Sets what all tools have in common in an opened object.

@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use clap::{CommandFactory, Parser};
-use libbpf_rs::MapCore;
 use libbpf_rs::skel::{Skel, SkelBuilder};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -229,7 +228,6 @@ fn run<T: Tool>(mut tool: T) -> Result<u8> {
         attach_first::<T::Builder, _>(&backends, &setup, |open| tool.configure(open), &verbosely)
             .map_err(|refusals| anyhow!(explain(&refusals, common.backend.is_some())))?;
     verbosely(&format!("backend {}, {} buffer", attached.backend, transport.name()));
-    let mut channel = open_channel(&attached, transport, common.buffer_size)?;
     free_unused_memory();
 
     let mut session = Session {
@@ -254,29 +252,26 @@ fn run<T: Tool>(mut tool: T) -> Result<u8> {
     }
 
     let deadline = common.duration.map(|duration| Instant::now() + duration);
-    let ended =
-        read_events(&mut tool, &mut session, &mut channel, &mut stop, &mut command, deadline)?;
+    let ended = read_events(
+        &mut tool,
+        &mut session,
+        &mut attached.channel,
+        &mut stop,
+        &mut command,
+        deadline,
+    )?;
 
     attached.detach();
     if ended != Ended::Full {
-        drain_rest(&mut tool, &mut session, &mut channel)?;
+        drain_rest(&mut tool, &mut session, &mut attached.channel)?;
     }
     tool.tick(true, &mut session)?;
     account(&mut session, &attached)?;
-    drop((channel, attached));
+    drop(attached);
     match command {
         None => Ok(0),
         Some(command) => Ok(command_status(command, ended)),
     }
-}
-
-fn open_channel<S: Skel<'static>>(
-    attached: &Attached<S>,
-    transport: Transport,
-    buffer_bytes: Option<u64>,
-) -> Result<Channel> {
-    let events = attached.object().maps().find(|map| map.name() == "events");
-    Channel::open(transport, &events.context("no map 'events'")?, buffer_bytes)
 }
 
 /// Loading leaves megabytes of free heap behind, above all from the kernel's BTF.

@@ -177,6 +177,9 @@ static __always_inline void exec_fill(struct exec_event *event, struct task_stru
 {
 	task_id_fill(&event->id, task, bpf_ktime_get_boot_ns());
 	event->kind = kind;
+	event->argv = 0;
+	event->arg_start = 0;
+	event->mnt_ns = 0;
 	event->ret = 0;
 	event->flags = 0;
 	event->argc = 0;
@@ -304,6 +307,29 @@ static __always_inline void exec_failed_args(struct exec_scratch *scratch,
 	event->flags |= EXEC_ARGC_MORE | EXEC_ARGS_TOTAL_UNKNOWN;
 }
 
+/*
+ * Inode of the task's mount namespace, if its root is the top of that namespace; 0 if
+ * not (chroot). The top may be mounted on others that nobody sees, such as the rootfs.
+ */
+static __always_inline __u32 task_mnt_ns(struct task_struct *task)
+{
+	struct dentry *dentry = BPF_CORE_READ(task, fs, root.dentry);
+	struct vfsmount *vfsmnt = BPF_CORE_READ(task, fs, root.mnt);
+	struct mount *mount = (void *)vfsmnt - bpf_core_field_offset(struct mount, mnt);
+
+	for (int i = 0; i < 4; i++) {
+		struct mount *below = BPF_CORE_READ(mount, mnt_parent);
+
+		if (dentry != BPF_CORE_READ(mount, mnt.mnt_root))
+			return 0;
+		if (below == mount)
+			return BPF_CORE_READ(task, nsproxy, mnt_ns, ns.inum);
+		dentry = BPF_CORE_READ(mount, mnt_mountpoint);
+		mount = below;
+	}
+	return 0;
+}
+
 static __always_inline int exec_failed(void *ctx, __u32 slot, const struct exec_call *call,
 				       long ret)
 {
@@ -323,6 +349,9 @@ static __always_inline int exec_failed(void *ctx, __u32 slot, const struct exec_
 	exec_fill(event, task, EXEC_FAILED);
 	event->ret = ret;
 	event->dirfd = call->dirfd;
+	event->argv = (__u64)call->argv;
+	event->arg_start = BPF_CORE_READ(task, mm, arg_start);
+	event->mnt_ns = task_mnt_ns(task);
 	if (call->compat)
 		event->flags |= EXEC_COMPAT;
 	scratch->strings.start = PATH_CAP;

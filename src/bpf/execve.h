@@ -31,6 +31,8 @@ enum exec_flag {
  */
 struct exec_event {
 	struct task_id id;
+	__u64 argv; /* failed: user address of the argument pointers */
+	__u64 arg_start; /* failed: of the caller's own arguments, the mark of its memory */
 	enum exec_kind kind;
 	__s32 ret; /* 0, or -errno */
 	enum exec_flag flags;
@@ -39,11 +41,12 @@ struct exec_event {
 	__u32 args_len; /* bytes of them in this record */
 	__u32 caller_tid; /* the thread that called exec: differs from pid if no leader */
 	__s32 dirfd; /* failed execveat(): its directory; else AT_FDCWD */
+	__u32 mnt_ns; /* failed: inode of the caller's mount namespace; 0: it is chrooted */
 	__u16 path_len; /* the executable's resolved path, no NUL */
 	__u16 filename_len; /* as asked for, no NUL */
 	__u16 interp_len; /* interpreter of a script, no NUL; 0: none */
-	__u8 pad[2];
+	__u8 pad[6];
 };
-_Static_assert(sizeof(struct exec_event) == 112, "struct exec_event has no hidden padding");
+_Static_assert(sizeof(struct exec_event) == 136, "struct exec_event has no hidden padding");
 
 #endif /* SNOOP_EXECVE_H */

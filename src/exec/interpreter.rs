@@ -2,8 +2,8 @@
 //! `#!` or the loader that an ELF file names. The kernel says ENOENT for both.
 //!
 //! The file is looked at right after the event, in the process's own view of the file
-//! system, or where it is gone already, in its parent's. What it finds is the state
-//! of that moment.
+//! system, or where it is gone already, in its parent's or ours if they are the same. What
+//! it finds is the state of that moment.
 
 use std::fs::File;
 use std::io::Read;
@@ -29,12 +29,22 @@ pub fn missing(exec: &Exec<'_>) -> Option<Vec<u8>> {
     if exec.errno() != Some(Errno::ENOENT) || exec.is(exec_flag::EXEC_FILENAME_FAULT) {
         return None;
     }
-    let id = &exec.event.id;
-    // The descriptor of an execveat() exists in the process only.
-    let views = if exec.event.dirfd == libc::AT_FDCWD { &[id.pid, id.ppid][..] } else { &[id.pid] };
-    views
-        .iter()
-        .find_map(|&pid| View::of(pid, exec.event.dirfd)?.missing_interpreter(exec.filename))
+    let (event, id) = (&exec.event, &exec.event.id);
+    let mut views = vec![id.pid];
+    // A descriptor of execveat() exists in the process only.
+    if event.dirfd == libc::AT_FDCWD {
+        views.push(id.ppid);
+        if exec.filename.starts_with(b"/") && event.mnt_ns == our_mnt_ns() {
+            views.push(std::process::id());
+        }
+    }
+    views.iter().find_map(|&pid| View::of(pid, event.dirfd)?.missing_interpreter(exec.filename))
+}
+
+/// Inode of our own mount namespace.
+fn our_mnt_ns() -> u32 {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata("/proc/self/ns/mnt").map_or(u32::MAX, |ns| ns.ino() as u32)
 }
 
 /// How a process sees the file system.

@@ -1,0 +1,190 @@
+//! `-- COMMAND`: its first exec, its status, its terminal, its signals.
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::harness::*;
+
+#[test]
+fn the_first_execution_and_all_descendants_are_seen() {
+    each_setup(|setup| {
+        let argv = fixture("argv");
+        // One descendant outlives its parent.
+        let script = format!("{argv} a; sh -c '{argv} b; (sleep 0.1; {argv} c) & '; sleep 0.4");
+        let trace = trace(setup, &[], &["/bin/sh", "-c", &script]);
+        trace.is_complete().check_argv();
+        assert_eq!(args(&trace.events[0])[0], b"/bin/sh");
+        let rows: Vec<_> = trace.of("argv").into_iter().map(|row| lossy(&args(row)[1])).collect();
+        assert_eq!(rows, ["a", "b", "c"]);
+    });
+}
+
+#[test]
+fn nothing_else_is_seen() {
+    let setup = Setup { backend: "tp_btf", buffer: "ring" };
+    let mut noise = Command::new(fixture("execer"))
+        .args(["spawn", "200", &fixture("argv"), "noise"])
+        .spawn()
+        .unwrap();
+    let trace = trace(setup, &[], &["/bin/sh", "-c", "sleep 0.1"]);
+    assert!(noise.wait().unwrap().success());
+    assert_eq!(trace.of("argv").len(), 0);
+}
+
+#[test]
+fn its_status_is_ours() {
+    let setup = Setup { backend: "tp_btf", buffer: "ring" };
+    let status = |command: &str| trace(setup, &[], &["/bin/sh", "-c", command]).status;
+    for code in [0, 1, 2, 42, 255] {
+        assert_eq!(status(&format!("exit {code}")), code);
+    }
+    for signal in [libc::SIGKILL, libc::SIGTERM, libc::SIGSEGV, 64] {
+        assert_eq!(status(&format!("kill -{signal} $$")), 128 + signal);
+    }
+}
+
+#[test]
+fn a_command_that_cannot_run() {
+    let dir = TempDir::new();
+    let plain = dir.path("plain");
+    std::fs::write(&plain, "").unwrap();
+    for (command, status) in [("/no/such/program", 127), ("no-such-program", 127), (&plain, 126)] {
+        let output = Command::new(execsnoop()).args(["--", command]).output().unwrap();
+        assert_eq!(output.status.code(), Some(status));
+        let stderr = lossy(&output.stderr);
+        assert!(stderr.contains(&format!("execsnoop: cannot run {command}: ")), "{stderr}");
+    }
+}
+
+#[test]
+fn it_does_not_run_when_tracing_cannot_begin() {
+    let dir = TempDir::new();
+    let mark = dir.path("mark");
+    let output = Command::new(fixture("execer"))
+        .args(["user", "65534"])
+        .arg(execsnoop())
+        .args(["--", "/bin/sh", "-c", &format!("touch {mark}")])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(!std::path::Path::new(&mark).exists());
+}
+
+#[test]
+fn stdin_belongs_to_it() {
+    use std::io::Write;
+    let mut tool = Command::new(execsnoop())
+        .args([
+            "--json",
+            "--",
+            "/bin/sh",
+            "-c",
+            "read line; exec \"$0\" \"$line\"",
+            &fixture("argv"),
+        ])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    tool.stdin.take().unwrap().write_all(b"from stdin\n").unwrap();
+    let trace = parse(&tool.wait_with_output().unwrap());
+    assert_eq!(trace.only("argv")["process"]["command_args"][1], "from stdin");
+}
+
+#[test]
+fn it_starts_with_the_signals_of_a_shell() {
+    let setup = Setup { backend: "tp_btf", buffer: "ring" };
+    let dir = TempDir::new();
+    let out = dir.path("status");
+    let script = format!("grep -E '^Sig(Ign|Blk)' /proc/self/status > {out}");
+    assert!(Command::new("/bin/sh").args(["-c", &script]).status().unwrap().success());
+    let untraced = std::fs::read_to_string(&out).unwrap();
+    assert_eq!(trace(setup, &[], &["/bin/sh", "-c", &script]).status, 0);
+    let traced = std::fs::read_to_string(out).unwrap();
+    assert_eq!(traced, untraced);
+}
+
+#[test]
+fn sigterm_is_passed_on() {
+    let dir = TempDir::new();
+    let mark = dir.path("mark");
+    let ready = dir.path("ready");
+    let script = format!(
+        "trap 'echo got > {mark}; exit 7' TERM; touch {ready}; while :; do sleep 0.05; done"
+    );
+    let tool = Command::new(execsnoop())
+        .args(["--json", "--", "/bin/sh", "-c", &script])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    eventually("the command runs", || std::path::Path::new(&ready).exists());
+    let start = Instant::now();
+    // SAFETY: a child of ours that was not waited for yet.
+    unsafe { libc::kill(tool.id() as i32, libc::SIGTERM) };
+    let trace = parse(&tool.wait_with_output().unwrap());
+    assert!(start.elapsed() < Duration::from_secs(1));
+    assert_eq!(trace.status, 7);
+    assert_eq!(std::fs::read_to_string(mark).unwrap(), "got\n");
+}
+
+#[test]
+fn on_a_terminal_ctrl_c_belongs_to_it() {
+    use std::io::Write;
+    use std::os::fd::AsRawFd;
+    use std::os::unix::process::CommandExt;
+    let dir = TempDir::new();
+    let out = dir.path("out");
+    let pty = nix::pty::openpty(None, None).unwrap();
+    let terminal = pty.slave.as_raw_fd();
+    // The command survives one Ctrl-C; the tool must too.
+    let script = "trap 'caught=1' INT; echo rea''dy; \
+                  while [ -z \"$caught\" ]; do sleep 0.05; done; exit 9";
+    let mut command = Command::new("/bin/sh");
+    command
+        .args(["-c", "exec \"$0\" --json -- /bin/sh -c \"$1\" 2>\"$2\""])
+        .arg(execsnoop())
+        .args([script, &out])
+        .stdin(pty.slave.try_clone().unwrap())
+        .stdout(pty.slave.try_clone().unwrap());
+    let take_terminal = move || {
+        nix::unistd::setsid()?;
+        // SAFETY: an open terminal, and no pointer.
+        let result = unsafe { libc::ioctl(terminal, libc::TIOCSCTTY, 0) };
+        if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+    };
+    // SAFETY: only system calls between fork and exec.
+    unsafe { command.pre_exec(take_terminal) };
+    let mut tool = command.spawn().unwrap();
+    let mut master = std::fs::File::from(pty.master);
+    let mut seen = Vec::new();
+    read_until(&mut master, &mut seen, "ready");
+    master.write_all(b"\x03").unwrap();
+    read_until(&mut master, &mut seen, "trace.end");
+    assert_eq!(tool.wait().unwrap().code(), Some(9), "{}", lossy(&seen));
+}
+
+fn read_until(from: &mut std::fs::File, seen: &mut Vec<u8>, text: &str) {
+    use std::io::Read;
+    let until = Instant::now() + Duration::from_secs(20);
+    while !lossy(seen).contains(text) {
+        assert!(Instant::now() < until, "{text} in {}", lossy(seen));
+        let mut buffer = [0; 4096];
+        let n = from.read(&mut buffer).unwrap_or(0);
+        seen.extend(&buffer[..n]);
+    }
+}
+
+#[test]
+fn other_limits_leave_it_alone() {
+    let setup = Setup { backend: "tp_btf", buffer: "ring" };
+    let script = "true; true; /bin/true; /bin/true; exit 5";
+    let limited = trace(setup, &["--max-events", "2"], &["/bin/sh", "-c", script]);
+    assert_eq!(limited.events.len(), 2);
+    assert_eq!(limited.end["events"], json!(2));
+    assert_eq!(limited.status, 5);
+    let timed = trace(setup, &["--duration", "0.1"], &["/bin/sh", "-c", "sleep 0.5; exit 6"]);
+    assert_eq!(timed.status, 6);
+}

@@ -1,0 +1,255 @@
+//! Executions that fail (-x): errno, file and arguments, and what is none.
+
+use serde_json::{Value, json};
+
+use crate::harness::*;
+
+/// The failures in a trace.
+fn failures(trace: &Trace) -> Vec<&Value> {
+    trace.events.iter().filter(|e| e["event"]["name"] == "process.exec_failed").collect()
+}
+
+fn only_failure(trace: &Trace) -> &Value {
+    let all = failures(trace);
+    assert_eq!(all.len(), 1, "{trace:?}");
+    all[0]
+}
+
+#[test]
+fn errnos_with_file_and_arguments() {
+    let dir = TempDir::new();
+    let plain = dir.path("not-executable");
+    std::fs::write(&plain, "x").unwrap();
+    let garbage = dir.program("garbage", b"\x00\x01\x02\x03");
+    let under_file = format!("{plain}/below");
+    each_failure_setup(|setup| {
+        for (file, errno) in [
+            ("/no/such/file", "ENOENT"),
+            (plain.as_str(), "EACCES"),
+            (under_file.as_str(), "ENOTDIR"),
+            (garbage.as_str(), "ENOEXEC"),
+            ("", "ENOENT"),
+        ] {
+            let command = [&fixture("execer"), "exec", file, "zero", "", "two\n"];
+            let trace = trace(setup, &["-x"], &command.map(|s| s as &str));
+            trace.is_complete();
+            let row = only_failure(&trace);
+            assert_eq!(row["error"]["type"], errno, "{row}");
+            assert_eq!(row["exec"]["filename"], file);
+            assert_eq!(row["process"]["command_args"], json!(["zero", "", "two\n"]));
+            assert_eq!(row["process"]["args_count"], 3);
+            assert_eq!(row["process"]["comm"], "execer");
+            assert_eq!(row["process"]["pid"], trace.events[0]["process"]["pid"]);
+            assert_eq!(trace.status, 1);
+        }
+    });
+}
+
+#[test]
+fn arguments_too_long() {
+    each_failure_setup(|setup| {
+        let command = [&fixture("execer"), "long", &fixture("argv"), "131072", "1"];
+        let trace = trace(setup, &["-x"], &command.map(|s| s as &str));
+        let row = only_failure(trace.is_complete());
+        assert_eq!(row["error"]["type"], "E2BIG");
+        assert_eq!(row["process"]["args_count"], 2);
+        assert_eq!(row["process"]["command_args_cut"], json!({ "args": 1 }));
+        let shown = args(row);
+        assert_eq!(shown[0], fixture("argv").into_bytes());
+        assert!(shown[1].len() > 8000 && shown[1].iter().all(|&b| b == b'b'));
+
+        let command = [&fixture("execer"), "many", "/no/such/file", "600"];
+        let trace = self::trace(setup, &["-x"], &command.map(|s| s as &str));
+        let row = only_failure(trace.is_complete());
+        assert_eq!(args(row).len(), 512);
+        assert_eq!(row["process"]["command_args_cut"]["args"], 0, "at least");
+    });
+}
+
+#[test]
+fn strings_in_pages_never_touched() {
+    each_failure_setup(|setup| {
+        let trace = trace(setup, &["-x"], &[&fixture("execer"), "cold-missing"]);
+        let row = only_failure(trace.is_complete());
+        assert_eq!(row["exec"]["filename"], "/proc/self/cwd/no-such-file");
+        assert_eq!(row["process"]["command_args"], json!(["COLD_ONE", "COLD_TWO"]));
+    });
+}
+
+#[test]
+fn bad_addresses() {
+    each_failure_setup(|setup| {
+        let trace = trace(setup, &["-x", "--all"], &[&fixture("execer"), "fault"]);
+        let rows = failures(trace.is_complete());
+        assert_eq!(rows.len(), 4, "{trace:?}");
+        assert_eq!(rows[0]["error"]["type"], "EFAULT");
+        assert_eq!(rows[0]["exec"]["filename"], Value::Null);
+        assert_eq!(rows[0]["exec"]["args_unreadable"], true);
+        for row in &rows[1..3] {
+            // Depending on the kernel the file or the arguments are looked at first.
+            assert!(["ENOENT", "EFAULT"].contains(&row["error"]["type"].as_str().unwrap()));
+            assert_eq!(row["exec"]["filename"], "/no/such/file");
+            assert_eq!(row["exec"]["args_unreadable"], true, "{row}");
+        }
+        assert_eq!(args(rows[1])[0], b"first");
+        assert_eq!(rows[3]["process"]["args_count"], 0);
+        assert_eq!(rows[3]["exec"]["args_unreadable"], Value::Null);
+    });
+}
+
+#[test]
+fn by_32_bit_programs() {
+    each_failure_setup(|setup| {
+        let trace = trace(setup, &["-x"], &[&fixture("tiny32"), "/no/such/file", "a", "b c"]);
+        assert_eq!(trace.status, 1);
+        if setup.backend == "tracepoint" {
+            assert_eq!(failures(&trace).len(), 0, "documented: not seen");
+            return;
+        }
+        let row = only_failure(trace.is_complete());
+        assert_eq!(row["error"]["type"], "ENOENT");
+        assert_eq!(row["exec"]["compat"], true);
+        assert_eq!(row["exec"]["filename"], "/no/such/file");
+        assert_eq!(row["process"]["command_args"], json!(["/no/such/file", "a", "b c"]));
+    });
+}
+
+#[test]
+fn relative_to_a_folder() {
+    each_failure_setup(|setup| {
+        let trace = trace(setup, &["-x"], &[&fixture("execer"), "at", "/", "no-such-file"]);
+        let row = only_failure(trace.is_complete());
+        let filename = row["exec"]["filename"].as_str().unwrap();
+        assert!(filename.starts_with("/dev/fd/") && filename.ends_with("/no-such-file"), "{row}");
+    });
+}
+
+#[test]
+fn a_search_along_path_is_one_row() {
+    let path = format!("PATH=/no/a:/no/b:{}", fixtures().to_str().unwrap());
+    let env = ["/usr/bin/env", "/bin/env"].into_iter().find(|f| std::path::Path::new(f).exists());
+    let command = [env.unwrap(), &path, &fixture("execer"), "search", "argv", "x"];
+    each_failure_setup(|setup| {
+        let folded = trace(setup, &["-x"], &command);
+        folded.is_complete();
+        assert_eq!(failures(&folded).len(), 0, "{folded:?}");
+        let found = folded.only("argv");
+        assert_eq!(found["exec"]["searched"], json!(["/no/a/argv", "/no/b/argv"]));
+
+        let all = trace(setup, &["-x", "--all"], &command);
+        let files: Vec<_> = failures(all.is_complete())
+            .iter()
+            .map(|row| row["exec"]["filename"].as_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(files, ["/no/a/argv", "/no/b/argv"]);
+        assert_eq!(all.only("argv")["exec"]["searched"], Value::Null);
+    });
+}
+
+#[test]
+fn a_search_in_vain_is_shown() {
+    each_failure_setup(|setup| {
+        let path = "PATH=/no/a:/no/b";
+        let env =
+            if std::path::Path::new("/usr/bin/env").exists() { "/usr/bin/env" } else { "/bin/env" };
+        let command = [env, path, &fixture("execer"), "search", "no-such-program"];
+        let trace = trace(setup, &["-x"], &command);
+        assert_eq!(failures(trace.is_complete()).len(), 2, "{trace:?}");
+    });
+}
+
+#[test]
+fn a_missing_interpreter_is_told_from_a_missing_file() {
+    let dir = TempDir::new();
+    let script = dir.program("script", b"#!/no/such/interpreter -e\n");
+    let program = dir.program("program", &elf_with_loader("/no/such/loader"));
+    each_failure_setup(|setup| {
+        for (file, missing) in [
+            (script.as_str(), json!("/no/such/interpreter")),
+            (program.as_str(), json!("/no/such/loader")),
+            ("/no/such/file", Value::Null),
+        ] {
+            // The process goes on for a moment, as a shell that complains does.
+            let command = format!("{} exec {file} x; true", fixture("execer"));
+            let trace = trace(setup, &["-x"], &["/bin/sh", "-c", &command]);
+            let row = only_failure(trace.is_complete());
+            assert_eq!(row["error"]["type"], "ENOENT");
+            assert_eq!(row["exec"]["missing_interpreter"], missing, "{row}");
+        }
+    });
+}
+
+/// The headers of a 64-bit ELF file: `segments` are (type, offset, address, size).
+fn elf(segments: &[(u32, u64, u64, u64)], tail: &[u8]) -> Vec<u8> {
+    let mut file = b"\x7fELF\x02\x01\x01".to_vec();
+    file.resize(16, 0);
+    let half = |file: &mut Vec<u8>, n: u16| file.extend(n.to_le_bytes());
+    let word = |file: &mut Vec<u8>, n: u32| file.extend(n.to_le_bytes());
+    let long = |file: &mut Vec<u8>, n: u64| file.extend(n.to_le_bytes());
+    half(&mut file, 2); // ET_EXEC
+    half(&mut file, 62); // EM_X86_64
+    word(&mut file, 1);
+    long(&mut file, 0x40_0000); // entry
+    long(&mut file, 64); // program headers
+    long(&mut file, 0);
+    word(&mut file, 0);
+    half(&mut file, 64);
+    half(&mut file, 56);
+    half(&mut file, segments.len() as u16);
+    file.resize(64, 0);
+    for &(kind, offset, address, size) in segments {
+        word(&mut file, kind);
+        word(&mut file, 5); // read, execute
+        long(&mut file, offset);
+        long(&mut file, address);
+        long(&mut file, address);
+        long(&mut file, size);
+        long(&mut file, size);
+        long(&mut file, 0x1000);
+    }
+    file.extend(tail);
+    file
+}
+
+fn elf_with_loader(loader: &str) -> Vec<u8> {
+    let headers = 64 + 2 * 56;
+    let name = format!("{loader}\0");
+    let segments = [(3, headers, 0, name.len() as u64), (1, 0, 0x40_0000, 0x1000)];
+    elf(&segments, name.as_bytes())
+}
+
+#[test]
+fn past_the_point_of_no_return() {
+    let dir = TempDir::new();
+    // A segment above all user addresses: seen only when the old image is gone.
+    let program = dir.program("fatal", &elf(&[(1, 0, 0x0000_8000_0000_0000, 0x1000)], b""));
+    each_failure_setup(|setup| {
+        let trace = trace(setup, &["-x"], &[&fixture("execer"), "exec", &program, "lost", "args"]);
+        assert_eq!(trace.status, 128 + libc::SIGSEGV, "{trace:?}");
+        let row = only_failure(trace.is_complete());
+        assert_eq!(row["exec"]["fatal_signal"], "SIGSEGV", "{row}");
+        assert_eq!(row["process"]["executable"]["path"], program.as_str());
+        assert_eq!(row["process"]["command_args"], Value::Null, "they are gone");
+        assert_eq!(row["exec"]["filename"], Value::Null);
+    });
+}
+
+#[test]
+fn a_mere_check_is_no_execution() {
+    each_failure_setup(|setup| {
+        for program in [&fixture("argv"), "/no/such/file"] {
+            let trace = trace(setup, &["-x"], &[&fixture("execer"), "check", program]);
+            trace.is_complete();
+            assert_eq!(trace.events.len(), 1, "{trace:?}"); // execer itself
+        }
+    });
+}
+
+#[test]
+fn without_x_no_failure_is_shown() {
+    each_setup(|setup| {
+        let trace = trace(setup, &[], &[&fixture("execer"), "exec", "/no/such/file", "x"]);
+        trace.is_complete();
+        assert_eq!(failures(&trace).len(), 0);
+    });
+}

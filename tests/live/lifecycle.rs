@@ -1,0 +1,300 @@
+//! Beginning and end of a tool: privileges, signals, limits, stdout, what is left behind.
+
+use std::fs::File;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::harness::*;
+
+#[test]
+fn signals_end_it_in_order_and_at_once() {
+    each_setup(|setup| {
+        for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+            let running =
+                Running::start(&["--json", "--backend", setup.backend, "--buffer", setup.buffer]);
+            let mark = format!("end-{}-{}-{signal}", setup.backend, setup.buffer);
+            run("argv", &[&mark]);
+            let start = Instant::now();
+            running.signal(signal);
+            let (lines, stderr, status) = running.finish();
+            assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+            assert_eq!(status, 0, "{stderr}");
+            assert!(lines.iter().any(|line| line.contains(&mark)), "drained: {lines:?}");
+            assert!(lines.last().unwrap().contains("trace.end"));
+            assert_eq!(stderr, "");
+        }
+    });
+}
+
+#[test]
+fn stopped_and_continued_it_goes_on() {
+    let argv = OwnArgv::new();
+    let mut running = Running::start(&["--json", "--comm", &argv.comm]);
+    for round in ["one", "two", "three"] {
+        running.signal(libc::SIGSTOP);
+        running.signal(libc::SIGCONT);
+        argv.spawn(1, round);
+        assert!(running.line().contains(round));
+    }
+    running.stop();
+}
+
+#[test]
+fn rows_come_soon_at_any_rate() {
+    each_setup(|setup| {
+        let argv = OwnArgv::new();
+        let mut running = Running::start(&[
+            "--json",
+            "--comm",
+            &argv.comm,
+            "--backend",
+            setup.backend,
+            "--buffer",
+            setup.buffer,
+        ]);
+        for pause_ms in [0, 5, 30, 900] {
+            std::thread::sleep(Duration::from_millis(pause_ms));
+            argv.spawn(1, "now");
+            let start = Instant::now();
+            assert!(running.line().contains("now"));
+            assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+        }
+        running.stop();
+    });
+}
+
+#[test]
+fn limits_end_it() {
+    each_setup(|setup| {
+        let tool = |flags: &[&str]| {
+            let mut command = Command::new(execsnoop());
+            command
+                .args(["--json", "--backend", setup.backend, "--buffer", setup.buffer])
+                .args(flags);
+            command
+        };
+        let start = Instant::now();
+        let trace = parse(&tool(&["--duration", "0.3"]).output().unwrap());
+        assert_eq!(trace.status, 0);
+        assert!(start.elapsed() >= Duration::from_millis(300));
+
+        let argv = OwnArgv::new();
+        let child = tool(&["--max-events", "3", "--comm", &argv.comm])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        std::thread::scope(|scope| {
+            let output = scope.spawn(|| child.wait_with_output().unwrap());
+            while !output.is_finished() {
+                argv.spawn(100, "x");
+            }
+            let trace = parse(&output.join().unwrap());
+            assert_eq!((trace.status, trace.events.len()), (0, 3));
+            assert_eq!(trace.end["events"], 3);
+        });
+    });
+}
+
+#[test]
+fn a_closed_pipe_ends_it_quietly() {
+    for with_events in [true, false] {
+        let argv = OwnArgv::new();
+        let mut running = Running::start(&["--comm", &argv.comm]);
+        running.close_stdout();
+        let start = Instant::now();
+        if with_events {
+            argv.spawn(1, "unseen");
+        }
+        let (_, stderr, status) = running.finish();
+        assert!(start.elapsed() < Duration::from_secs(1));
+        assert_eq!((stderr.as_str(), status), ("", 0));
+    }
+}
+
+#[test]
+fn a_full_disk_is_an_error() {
+    for flags in [&["--json"][..], &[]] {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let output = Command::new(execsnoop()).args(flags).stdout(full).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let expected = "execsnoop: cannot write to stdout: ENOSPC: No space left on device\n";
+        assert_eq!(lossy(&output.stderr), expected);
+    }
+}
+
+#[test]
+fn text_can_be_pasted_into_a_shell() {
+    each_setup(|setup| {
+        let argv = fixture("argv");
+        let output = Command::new(execsnoop())
+            .args(["--comm", "argv", "--backend", setup.backend, "--buffer", setup.buffer, "--"])
+            .args([&argv, "two words", "new\nline", "it's", "$HOME", "", "-x", "a\\b"])
+            .output()
+            .unwrap();
+        let stdout = lossy(&output.stdout);
+        let lines: Vec<_> = stdout.lines().collect();
+        assert_eq!(
+            lines[0].split_whitespace().collect::<Vec<_>>(),
+            ["PCOMM", "PID", "PPID", "RET", "ARGS"]
+        );
+        assert_eq!(lines.len(), 2, "{stdout}");
+        let row = lines[1];
+        let command = &row[lines[0].find("ARGS").unwrap()..];
+        assert_eq!(row.split_whitespace().take(4).last(), Some("0"));
+        let expected = format!(r"{argv} 'two words' $'new\nline' 'it'\''s' '$HOME' '' -x 'a\b'");
+        assert_eq!(command, expected);
+    });
+}
+
+#[test]
+fn text_columns_by_flag() {
+    let output = Command::new(execsnoop())
+        .args(["-T", "-t", "-U", "-e", "-q", "--comm", "argv", "--", &fixture("argv"), "plain"])
+        .output()
+        .unwrap();
+    let stdout = lossy(&output.stdout);
+    let lines: Vec<Vec<_>> = stdout.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[0], ["TIME", "TIME(s)", "UID", "PCOMM", "PID", "PPID", "RET", "EXE", "ARGS"]);
+    let row = &lines[1];
+    assert_eq!(row[0].len(), 8, "{row:?}");
+    assert!(row[1].parse::<f64>().unwrap() < 5.0);
+    assert_eq!(row[2], "0");
+    assert_eq!(row[7], std::fs::canonicalize(fixture("argv")).unwrap().to_str().unwrap());
+    assert_eq!(row[8..], [format!("'{}'", fixture("argv")), "'plain'".to_owned()]);
+}
+
+#[test]
+fn verbose_names_the_backend_and_the_refused_ones() {
+    each_failure_setup(|setup| {
+        let output = Command::new(execsnoop())
+            .args(["-v", "-x", "--duration", "0.01", "--buffer", setup.buffer])
+            .output()
+            .unwrap();
+        let stderr = lossy(&output.stderr);
+        let chosen = format!(", {} buffer\n", setup.buffer);
+        assert!(stderr.contains(&chosen), "{stderr}");
+        for line in stderr.lines() {
+            assert!(line.starts_with("execsnoop: "), "{line}");
+        }
+    });
+}
+
+/// Runs the tool as nobody with these capabilities.
+fn as_nobody(capabilities: &str, flags: &[&str]) -> Output {
+    Command::new(fixture("execer"))
+        .args(["caps", "65534", capabilities])
+        .arg(execsnoop())
+        .args(flags)
+        .output()
+        .unwrap()
+}
+
+const CAP_SETPCAP: &str = "8"; // some capability that does not help
+const CAP_PERFMON: &str = "38";
+const CAP_BPF_AND_PERFMON: &str = "38,39";
+
+#[test]
+fn without_privileges_one_line_names_the_way_out() {
+    for (capabilities, missing) in
+        [(CAP_SETPCAP, "CAP_BPF and CAP_PERFMON"), (CAP_PERFMON, "CAP_BPF")]
+    {
+        for flags in [&["-x"][..], &[], &["--buffer", "perf"]] {
+            let output = as_nobody(capabilities, flags);
+            assert_eq!(output.status.code(), Some(1));
+            let expected = format!(
+                "execsnoop: not permitted: {missing} missing; run it with sudo, or grant the capability\n"
+            );
+            assert_eq!(lossy(&output.stderr), expected);
+            assert_eq!(lossy(&output.stdout), "");
+        }
+    }
+}
+
+#[test]
+fn two_capabilities_suffice() {
+    each_setup(|setup| {
+        let argv = fixture("argv");
+        let flags = [
+            "--json",
+            "--backend",
+            setup.backend,
+            "--buffer",
+            setup.buffer,
+            "--",
+            argv.as_str(),
+            "x",
+        ];
+        let trace = parse(&as_nobody(CAP_BPF_AND_PERFMON, &flags));
+        trace.is_complete();
+        assert_eq!(trace.only("argv")["process"]["real_user"]["id"], 65534);
+    });
+}
+
+#[test]
+fn a_missing_tracefs_is_named() {
+    use std::os::unix::process::CommandExt;
+    let mut command = Command::new(execsnoop());
+    command.args(["-x", "--backend", "tracepoint", "--duration", "0.01"]);
+    let hide_tracefs = || {
+        use nix::mount::{MntFlags, MsFlags, mount, umount2};
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS)?;
+        let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+        mount(None::<&str>, "/", None::<&str>, private, None::<&str>)?;
+        for path in ["/sys/kernel/debug/tracing", "/sys/kernel/tracing", "/sys/kernel/debug"] {
+            let _ = umount2(path, MntFlags::MNT_DETACH); // not mounted: just as well
+        }
+        Ok(())
+    };
+    // SAFETY: only system calls between fork and exec.
+    unsafe { command.pre_exec(hide_tracefs) };
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = lossy(&output.stderr);
+    // On 5.10 the tracepoint backend is refused before tracefs is looked at.
+    let expected =
+        "execsnoop: tracefs is not mounted: mount -t tracefs tracefs /sys/kernel/tracing\n";
+    assert_eq!(stderr, expected);
+}
+
+#[test]
+fn nothing_stays_loaded() {
+    // Other tests have programs loaded at the same time: look for those of one process.
+    each_failure_setup(|setup| {
+        let running =
+            Running::start(&["--json", "-x", "--backend", setup.backend, "--buffer", setup.buffer]);
+        let ids = programs_of(running.child.id());
+        assert!(!ids.is_empty());
+        running.stop();
+        // The kernel frees them after a grace period.
+        eventually("all programs are unloaded", || {
+            let mut loaded = libbpf_rs::query::ProgInfoIter::default();
+            !loaded.any(|program| ids.contains(&program.id))
+        });
+    });
+}
+
+/// Ids of the BPF programs that a process holds.
+fn programs_of(pid: u32) -> Vec<u32> {
+    std::fs::read_dir(format!("/proc/{pid}/fdinfo"))
+        .unwrap()
+        .filter_map(|entry| std::fs::read_to_string(entry.unwrap().path()).ok())
+        .filter_map(|info| {
+            let id = info.lines().find_map(|line| line.strip_prefix("prog_id:"))?;
+            id.trim().parse().ok()
+        })
+        .collect()
+}
+
+#[test]
+fn the_tool_itself_is_not_shown() {
+    let running = Running::start(&["--json"]);
+    let pid = u64::from(running.child.id());
+    run("argv", &["x"]);
+    let trace = running.stop();
+    assert!(trace.events.iter().all(|event| pid_of(event) != Some(pid)));
+}
+
+fn pid_of(event: &serde_json::Value) -> Option<u64> {
+    event["process"]["pid"].as_u64()
+}

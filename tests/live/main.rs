@@ -1,0 +1,23 @@
+//! The tools against the real kernel. These tests need root (or the capabilities that
+//! the tools need); every one runs over each backend and each transport that it concerns.
+//!
+//! `tests/vm/matrix.sh` runs the same tests on other kernels. From the environment:
+//!
+//! - `SNOOP_BIN_DIR`: the tools, instead of those that cargo built
+//! - `SNOOP_FIXTURES`: the compiled programs of `tests/fixtures`
+//! - `SNOOP_BACKENDS`: backends that must work; else those that do here, `tp_btf` and
+//!   `raw_tp` at the least
+//! - `SNOOP_VM`: the machine is ours alone, so tests may change its settings
+//! - `SNOOP_SCALE`: divides the counts of the large tests
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(unreachable_pub)] // a program, not a library
+
+mod harness;
+
+mod accounting;
+mod command;
+mod failure;
+mod filters;
+mod lifecycle;
+mod success;

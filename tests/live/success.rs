@@ -1,0 +1,345 @@
+//! Executions that succeed: what is shown is what ran.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+use serde_json::{Value, json};
+
+use crate::harness::*;
+
+#[test]
+fn an_ordinary_execution() {
+    each_setup(|setup| {
+        let before = jiff::Timestamp::now();
+        let trace = trace(setup, &[], &[&fixture("argv"), "one", "two words"]);
+        let after = jiff::Timestamp::now();
+        trace.is_complete().check_argv();
+        let row = trace.only("argv");
+        assert_eq!(row["event"]["name"], "process.exec");
+        assert_eq!(row["process"]["command_args"], json!([fixture("argv"), "one", "two words"]));
+        assert_eq!(row["process"]["executable"], json!({ "path": real_path("argv") }));
+        assert_eq!(row["exec"], json!({ "filename": fixture("argv") }));
+        assert_eq!(row["process"]["user"]["id"], 0);
+        assert_eq!(row["process"]["vpid"], Value::Null);
+        assert_eq!(row["thread"]["id"], row["process"]["pid"]);
+        let time: jiff::Timestamp = row["timestamp"].as_str().unwrap().parse().unwrap();
+        assert!(before < time && time < after, "{before} {time} {after}");
+
+        assert_eq!(trace.start["schema"], 1);
+        assert_eq!(trace.start["tool"], "execsnoop");
+        assert_eq!(trace.start["backend"], setup.backend);
+        assert_eq!(trace.start["buffer"], setup.buffer);
+        assert_eq!(trace.status, 0);
+    });
+}
+
+fn real_path(name: &str) -> String {
+    let path = std::fs::canonicalize(fixture(name)).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn hostile_arguments() {
+    let argv = fixture("argv");
+    let hostile: [&[u8]; 12] = [
+        b"",
+        b"new\nline",
+        b"tab\t",
+        b"\x1b[31mred",
+        b"\xff\xfe",
+        b"'single' \"double\"",
+        b"-dash",
+        b"\\back$slash`",
+        "\u{202e}bidi\u{200b}".as_bytes(),
+        b" ",
+        b"\x01\x02\x7f",
+        b"",
+    ];
+    each_setup(|setup| {
+        let mut command = vec![OsStr::new(&argv)];
+        command.extend(hostile.iter().map(|arg| OsStr::from_bytes(arg)));
+        let trace = trace_os(setup, &[], &command);
+        trace.is_complete().check_argv();
+        assert_eq!(trace.truth[0].args[1..], hostile);
+    });
+}
+
+#[test]
+fn no_arguments_at_all() {
+    each_setup(|setup| {
+        let trace = trace(setup, &[], &[&fixture("execer"), "argc0", &fixture("argv")]);
+        // Since 5.18 the kernel adds an empty argument, in earlier ones there is none;
+        // either way the program knows.
+        trace.is_complete().check_argv();
+        assert_eq!(trace.truth.len(), 1);
+    });
+}
+
+#[test]
+fn a_hundred_thousand_arguments() {
+    check_large(&["many", &fixture("argv"), "100000"]);
+}
+
+#[test]
+fn one_argument_of_the_largest_size() {
+    check_large(&["long", &fixture("argv"), "131071", "1"]);
+}
+
+#[test]
+fn arguments_of_almost_two_mebibytes() {
+    check_large(&["long", &fixture("argv"), "131000", "15"]);
+}
+
+/// Complete over the ring buffer; over the perf buffer with an exact cut.
+fn check_large(mode: &[&str]) {
+    each_setup(|setup| {
+        let execer = fixture("execer");
+        let command: Vec<_> =
+            std::iter::once(execer.as_str()).chain(mode.iter().copied()).collect();
+        let trace = trace(setup, &[], &command);
+        trace.is_complete();
+        assert_eq!(trace.truth.len(), 1);
+        let truth = &trace.truth[0].args;
+        let row = trace.only("argv");
+        assert_eq!(row["process"]["args_count"], truth.len());
+        if setup.buffer == "ring" {
+            trace.check_argv();
+            return;
+        }
+        let shown = args(row);
+        let cut = &row["process"]["command_args_cut"];
+        let total: u64 = truth.iter().map(|arg| arg.len() as u64 + 1).sum();
+        let (last, whole) = shown.split_last().unwrap();
+        assert_eq!(whole, &truth[..whole.len()]);
+        assert!(truth[whole.len()].starts_with(last));
+        assert_eq!(cut["args"], truth.len() - whole.len());
+        let whole_bytes: u64 = whole.iter().map(|arg| arg.len() as u64 + 1).sum();
+        assert_eq!(cut["bytes"], total - whole_bytes - last.len() as u64);
+        assert!(whole_bytes + last.len() as u64 > 20_000, "less than promised");
+    });
+}
+
+#[test]
+fn a_limit_on_what_is_shown_says_what_it_cuts() {
+    each_setup(|setup| {
+        let command = [&fixture("argv"), "22", "333", "4444"];
+        let trace = trace(setup, &["--max-args", "2"], &command.map(|s| s as &str));
+        let row = trace.only("argv");
+        assert_eq!(row["process"]["command_args"], json!([fixture("argv"), "22"]));
+        assert_eq!(row["process"]["args_count"], 4);
+        assert_eq!(row["process"]["command_args_cut"], json!({ "args": 2, "bytes": 9 }));
+    });
+}
+
+#[test]
+fn arguments_in_pages_never_touched() {
+    each_setup(|setup| {
+        let trace = trace(setup, &[], &[&fixture("execer"), "cold"]);
+        trace.is_complete().check_argv();
+        assert_eq!(trace.only("argv")["process"]["command_args"], json!(["COLD_ONE", "COLD_TWO"]));
+    });
+}
+
+#[test]
+fn arguments_that_another_thread_changes() {
+    let count = scaled(400);
+    each_setup(|setup| {
+        let command = ["flip", &fixture("argv"), &count.to_string()].map(str::to_owned);
+        let mut words = vec![fixture("execer")];
+        words.extend(command);
+        let words: Vec<_> = words.iter().map(String::as_str).collect();
+        let trace = trace(setup, &[], &words);
+        trace.is_complete().check_argv();
+        assert_eq!(trace.truth.len(), count as usize);
+        let a = trace.truth.iter().filter(|truth| truth.args[1] == b"A-flag").count();
+        assert!(0 < a && a < count as usize, "the argument did not change: {a} of {count}");
+    });
+}
+
+#[test]
+fn executions_by_threads_that_are_not_the_first() {
+    each_setup(|setup| {
+        let trace =
+            trace(setup, &[], &[&fixture("execer"), "thread", "20", &fixture("argv"), "from"]);
+        trace.is_complete().check_argv();
+        assert_eq!(trace.of("argv").len(), 20);
+        for row in trace.of("argv") {
+            assert_ne!(row["thread"]["id"], row["process"]["pid"], "{row}");
+        }
+    });
+}
+
+#[test]
+fn by_descriptor() {
+    each_setup(|setup| {
+        let execer = fixture("execer");
+        let argv = fixture("argv");
+        let path = real_path("argv");
+
+        let empty = trace(setup, &[], &[&execer, "empty-path", &argv, "x"]);
+        empty.is_complete();
+        let row = empty.events.last().unwrap();
+        assert_eq!(row["process"]["executable"]["path"], path.as_str());
+        assert_eq!(args(row), empty.truth[0].args);
+        assert!(row["exec"]["filename"].as_str().unwrap().starts_with("/dev/fd/"), "{row}");
+
+        let folder = fixtures().to_str().unwrap();
+        let at = trace(setup, &[], &[&execer, "at", folder, "argv", "x"]);
+        at.is_complete().check_argv();
+        assert_eq!(at.only("argv")["process"]["executable"]["path"], path.as_str());
+    });
+}
+
+#[test]
+fn files_without_a_name() {
+    each_setup(|setup| {
+        let execer = fixture("execer");
+        let memfd = trace(setup, &[], &[&execer, "memfd", "evil", &fixture("argv"), "x"]);
+        memfd.is_complete();
+        let row = memfd.events.last().unwrap();
+        assert_eq!(row["process"]["executable"]["path"], "memfd:evil", "{row}");
+        assert_eq!(args(row), memfd.truth[0].args);
+
+        let dir = TempDir::new();
+        let copy = dir.path("copy");
+        let deleted = trace(setup, &[], &[&execer, "deleted", &copy, &fixture("argv"), "x"]);
+        deleted.is_complete();
+        let row = deleted.events.last().unwrap();
+        let expected = json!({ "path": copy, "deleted": true });
+        assert_eq!(row["process"]["executable"], expected, "{row}");
+        assert_eq!(args(row), deleted.truth[0].args);
+    });
+}
+
+#[test]
+fn between_64_and_32_bits() {
+    each_setup(|setup| {
+        let trace = trace(setup, &[], &[&fixture("tiny32"), &fixture("argv"), "from 32"]);
+        trace.is_complete().check_argv();
+        let tiny = trace.only("tiny32");
+        assert_eq!(args(tiny)[1..], [fixture("argv").into_bytes(), b"from 32".to_vec()]);
+        assert_eq!(trace.only("argv")["process"]["command_args"][1], "from 32");
+    });
+}
+
+#[test]
+fn chains_of_scripts() {
+    let dir = TempDir::new();
+    let inner = dir.program("inner", format!("#!{} inner-flag\n", fixture("argv")).as_bytes());
+    let outer = dir.program("outer", format!("#!{inner} outer-flag\n").as_bytes());
+    each_setup(|setup| {
+        let trace = trace(setup, &[], &[&outer, "last"]);
+        trace.is_complete();
+        let row = trace.only("outer");
+        assert_eq!(args(row), trace.truth[0].args);
+        let argv = fixture("argv");
+        let expected = json!([argv, "inner-flag", inner, "outer-flag", outer, "last"]);
+        assert_eq!(row["process"]["command_args"], expected);
+        assert_eq!(row["exec"], json!({ "filename": outer, "interpreter": argv }));
+        assert_eq!(row["process"]["executable"]["path"], real_path("argv"));
+    });
+}
+
+#[test]
+fn programs_with_many_names() {
+    // As busybox does: a program executes itself under another name.
+    let command = [&fixture("execer"), "exec", "/proc/self/exe", "applet", "wait", "0"];
+    each_setup(|setup| {
+        let trace = trace(setup, &[], &command.map(|s| s as &str));
+        trace.is_complete();
+        let row = trace.events.last().unwrap();
+        assert_eq!(row["process"]["command_args"], json!(["applet", "wait", "0"]));
+        assert_eq!(row["exec"]["filename"], "/proc/self/exe");
+        assert_eq!(row["process"]["executable"]["path"], real_path("execer"));
+    });
+}
+
+#[test]
+fn a_long_path() {
+    let dir = TempDir::new();
+    let mut deep = dir.0.clone();
+    for _ in 0..12 {
+        deep.push("d".repeat(250));
+    }
+    std::fs::create_dir_all(&deep).unwrap();
+    let program = deep.join("argv");
+    std::fs::copy(fixture("argv"), &program).unwrap();
+    let program = program.to_str().unwrap();
+    each_setup(|setup| {
+        let trace = trace(setup, &[], &[program, "x"]);
+        trace.is_complete().check_argv();
+        assert_eq!(trace.only("argv")["process"]["executable"], json!({ "path": program }));
+        assert_eq!(trace.only("argv")["exec"]["filename"], program);
+    });
+}
+
+#[test]
+fn programs_that_gain_privileges() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = TempDir::new();
+    std::fs::set_permissions(&dir.0, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let setuid = dir.path("setuid");
+    std::fs::copy(fixture("argv"), &setuid).unwrap();
+    std::fs::set_permissions(&setuid, std::fs::Permissions::from_mode(0o4755)).unwrap();
+    each_setup(|setup| {
+        let trace = trace(setup, &[], &[&fixture("execer"), "user", "65534", &setuid]);
+        let row = trace.is_complete().only("setuid");
+        assert_eq!(row["exec"]["secure"], true, "{row}");
+        assert_eq!(row["process"]["real_user"]["id"], 65534);
+        assert_eq!(row["process"]["user"]["id"], 0);
+    });
+}
+
+#[test]
+fn in_a_new_pid_namespace() {
+    each_setup(|setup| {
+        let trace = trace(setup, &[], &[&fixture("execer"), "pidns", &fixture("argv")]);
+        let row = trace.is_complete().only("argv");
+        assert_eq!(trace.truth[0].pid, 1, "the program's own view");
+        assert_eq!(row["process"]["vpid"], 1);
+        assert_ne!(row["process"]["pid"], 1);
+        assert_eq!(row["process"]["parent_pid"], trace.only("execer")["process"]["pid"]);
+    });
+}
+
+#[test]
+fn helpers_that_the_kernel_starts() {
+    if !in_vm() {
+        return; // changes /proc/sys/kernel/core_pattern
+    }
+    std::fs::write("/proc/sys/kernel/core_pattern", format!("|{} %p", fixture("argv"))).unwrap();
+    each_setup(|setup| {
+        let running = Running::start(&["--json", "--backend", setup.backend, "--comm", "argv"]);
+        let crash = std::process::Command::new(fixture("execer")).arg("crash").status().unwrap();
+        assert!(!crash.success());
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        let trace = running.stop();
+        let row = trace.only("argv");
+        assert_eq!(row["exec"]["origin"], "kernel", "{row}");
+    });
+    std::fs::write("/proc/sys/kernel/core_pattern", "core").unwrap();
+}
+
+#[test]
+fn the_clock_is_set_while_tracing() {
+    if !in_vm() {
+        return; // sets the clock
+    }
+    let now = || nix::time::clock_gettime(nix::time::ClockId::CLOCK_REALTIME).unwrap();
+    let step = |seconds| {
+        let time = nix::sys::time::TimeSpec::new(now().tv_sec() + seconds, now().tv_nsec());
+        nix::time::clock_settime(nix::time::ClockId::CLOCK_REALTIME, time).unwrap();
+    };
+    let running = Running::start(&["--json", "--comm", "argv"]);
+    run("argv", &[]);
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    step(86400);
+    run("argv", &[]);
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    step(-86400);
+    let trace = running.stop();
+    let times: Vec<jiff::Timestamp> =
+        trace.events.iter().map(|e| e["timestamp"].as_str().unwrap().parse().unwrap()).collect();
+    let apart = times[1].as_second() - times[0].as_second();
+    assert!((86400..86410).contains(&apart), "{apart} s");
+}

@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# Runs the live tests on every kernel of the file `kernels`, in virtual machines, over all
+# backends and both transports: matrix.sh [OPTION of run.sh]... [-- ARG of the tests]...
+
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+repo=$here/../..
+payload=$(mktemp -d)
+trap 'rm -rf "$payload"' EXIT
+
+options=()
+while (($#)) && [[ $1 != -- ]]; do
+    options+=("$1")
+    shift
+done
+(($#)) && shift # the --
+
+cd "$repo"
+# Cargo knows best where its programs are.
+messages=$(cargo test --locked --no-run --test live --message-format=json)
+program() { # program KIND NAME: the path of what cargo built
+    jq -r "select(.reason == \"compiler-artifact\" and .executable != null and
+        .target.kind == [\"$1\"] and .target.name == \"$2\") | .executable" <<<"$messages"
+}
+mkdir "$payload/bin"
+# Debugging information is most of them, and a guest has no use for it.
+strip --strip-debug -o "$payload/live" "$(program test live)"
+strip --strip-debug -o "$payload/bin/execsnoop" "$(program bin execsnoop)"
+tests/fixtures/build.sh "$payload/fixtures"
+
+cat >"$payload/run" <<'END'
+#!/bin/sh
+# What must work: everything but sys_exit + bpf_task_pt_regs() before 5.15.
+backends='tp_btf raw_tp fexit tracepoint'
+case $(uname -r) in
+5.10.*) backends='tp_btf raw_tp fexit' ;;
+esac
+export SNOOP_BACKENDS="$backends" SNOOP_BIN_DIR=/payload/bin SNOOP_FIXTURES=/payload/fixtures
+# The machine is slow, and its own.
+export SNOOP_SCALE=20 SNOOP_VM=1 RUST_BACKTRACE=0
+exec /payload/live --test-threads=1 "$@"
+END
+chmod +x "$payload/run"
+
+"$here/run.sh" --timeout 1200 ${options[@]+"${options[@]}"} "$payload" "$@"
