@@ -17,6 +17,9 @@ const INITIAL_PIDNS: u32 = 0xEFFF_FFFC;
 /// `MAX_CGROUP_FILTERS` of common.h.
 const MAX_CGROUPS: usize = 64;
 
+/// Processes of all trees that can live at once; 5 MiB of kernel memory.
+const TREE_PROCESSES: usize = 64 * 1024;
+
 /// Programs that follow forks and exits for `--tree` and `-- COMMAND`.
 pub const TREE_PROGRAMS: [&str; 2] = ["tree_fork", "tree_exit"];
 
@@ -80,6 +83,7 @@ impl Filters {
                 Some("filter_uids") => self.uids.len(),
                 Some("filter_comms") => self.comms.len(),
                 Some("filter_cgroups") => self.cgroups.len(),
+                Some("filter_tree") if self.follows_tree() => TREE_PROCESSES,
                 _ => continue,
             };
             map.set_max_entries(values.max(1) as u32)?;

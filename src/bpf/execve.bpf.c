@@ -267,15 +267,19 @@ struct exec_call {
 	bool compat; /* pointers in argv are 4 bytes wide */
 };
 
-/* Copies argv into scratch->args, as far as there is room, and counts the rest. */
+/*
+ * Copies argv into scratch->args, as far as there is room, and counts the rest. What goes
+ * from one round to the next is kept in memory, so that the verifier, which follows
+ * every round, need not tell the ways through them apart.
+ */
 static __always_inline void exec_failed_args(struct exec_scratch *scratch,
 					     const struct exec_call *call)
 {
 	struct exec_event *event = &scratch->event;
 	__u32 width = call->compat ? 4 : 8;
-	__u32 used = 0;
 
 	for (__u32 i = 0; i < FAILED_ARGC_MAX; i++) {
+		__u32 used = event->args_len;
 		__u64 arg = 0;
 		long n;
 
@@ -287,6 +291,7 @@ static __always_inline void exec_failed_args(struct exec_scratch *scratch,
 		if (!arg)
 			return;
 		event->argc = i + 1;
+		barrier_var(used);
 		if (used >= FAILED_ARGS_CAP || (event->flags & EXEC_ARGS_TOTAL_UNKNOWN)) {
 			event->flags |= EXEC_ARGS_TOTAL_UNKNOWN;
 			continue;
@@ -300,9 +305,8 @@ static __always_inline void exec_failed_args(struct exec_scratch *scratch,
 			event->flags |= EXEC_ARGS_TOTAL_UNKNOWN;
 			n = FAILED_ARG_MAX - 1; /* no NUL: user space sees the cut */
 		}
-		used += n;
-		event->args_len = used;
-		event->args_total = used;
+		event->args_len = used + n;
+		event->args_total = used + n;
 	}
 	event->flags |= EXEC_ARGC_MORE | EXEC_ARGS_TOTAL_UNKNOWN;
 }
@@ -423,37 +427,50 @@ static __always_inline struct exec_call call_compat_execveat(struct pt_regs *reg
 
 /* Backend fexit: costs other system calls nothing, sees 32-bit callers. */
 
-SEC("fexit/__x64_sys_execve")
-int BPF_PROG(fexit_execve, struct pt_regs *regs, long ret)
+/*
+ * ctx holds the function's only argument and its result. The argument is read without
+ * its type: BTF of 5.10 knows it for some of the system calls as a forward declaration,
+ * which the verifier refuses to follow.
+ */
+static __always_inline struct pt_regs *fexit_regs(__u64 *ctx)
 {
-	struct exec_call call = call_execve(regs);
+	struct pt_regs *regs = NULL;
 
-	return exec_failed(ctx, SLOT_EXECVE, &call, ret);
+	bpf_probe_read_kernel(&regs, sizeof(regs), ctx);
+	return regs;
+}
+
+SEC("fexit/__x64_sys_execve")
+int fexit_execve(__u64 *ctx)
+{
+	struct exec_call call = call_execve(fexit_regs(ctx));
+
+	return exec_failed(ctx, SLOT_EXECVE, &call, ctx[1]);
 }
 
 SEC("fexit/__x64_sys_execveat")
-int BPF_PROG(fexit_execveat, struct pt_regs *regs, long ret)
+int fexit_execveat(__u64 *ctx)
 {
-	struct exec_call call = call_execveat(regs);
+	struct exec_call call = call_execveat(fexit_regs(ctx));
 
-	return exec_failed(ctx, SLOT_EXECVEAT, &call, ret);
+	return exec_failed(ctx, SLOT_EXECVEAT, &call, ctx[1]);
 }
 
 #ifdef __TARGET_ARCH_x86
 SEC("fexit/__ia32_compat_sys_execve")
-int BPF_PROG(fexit_compat_execve, struct pt_regs *regs, long ret)
+int fexit_compat_execve(__u64 *ctx)
 {
-	struct exec_call call = call_compat_execve(regs);
+	struct exec_call call = call_compat_execve(fexit_regs(ctx));
 
-	return exec_failed(ctx, SLOT_COMPAT_EXECVE, &call, ret);
+	return exec_failed(ctx, SLOT_COMPAT_EXECVE, &call, ctx[1]);
 }
 
 SEC("fexit/__ia32_compat_sys_execveat")
-int BPF_PROG(fexit_compat_execveat, struct pt_regs *regs, long ret)
+int fexit_compat_execveat(__u64 *ctx)
 {
-	struct exec_call call = call_compat_execveat(regs);
+	struct exec_call call = call_compat_execveat(fexit_regs(ctx));
 
-	return exec_failed(ctx, SLOT_COMPAT_EXECVEAT, &call, ret);
+	return exec_failed(ctx, SLOT_COMPAT_EXECVEAT, &call, ctx[1]);
 }
 #endif
 

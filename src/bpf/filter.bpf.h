@@ -38,13 +38,13 @@ struct {
 } filter_cgroups SEC(".maps");
 
 /*
- * Processes of the traced trees that live now, by id in the tracer's PID
- * namespace. Bounded by what lives; not preallocated, so memory follows use.
+ * Processes of the traced trees that live now, by id in the tracer's PID namespace: no
+ * more than live at once. User space gives it its size when there is a tree to follow.
+ * Preallocated, because allocation inside tracing programs was unsafe before 6.1.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 128 * 1024);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, __u8);
 } filter_tree SEC(".maps");

@@ -158,6 +158,7 @@ fn on_a_terminal_ctrl_c_belongs_to_it() {
     // SAFETY: only system calls between fork and exec.
     unsafe { command.pre_exec(take_terminal) };
     let mut tool = command.spawn().unwrap();
+    drop((command, pty.slave)); // or the end of the tool would not end the reading
     let mut master = std::fs::File::from(pty.master);
     let mut seen = Vec::new();
     read_until(&mut master, &mut seen, "ready");
