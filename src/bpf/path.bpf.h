@@ -42,6 +42,7 @@ static __always_inline bool path_prepend(struct path_buf *path, struct dentry *d
 	if (len > PATH_NAME_MAX)
 		len = PATH_NAME_MAX;
 	start = path->start - len - 1;
+	barrier_var(start); /* or clang computes start + 1 anew, from what is not checked */
 	if (start >= PATH_CAP) /* also when it went below zero */
 		return false;
 	path->bytes[start] = '/';
