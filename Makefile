@@ -28,11 +28,11 @@ build: deps ## compile the tools, optimised
 
 # The build is done as the user who runs make; only the tool gets more rights.
 run: build ## trace this machine for ten seconds, or do as ARGS say
-	@WORKLOAD='$(WORKLOAD)' scripts/run.sh '$(target)/release/$(TOOL)' $(ARGS)
+	@export WORKLOAD='$(WORKLOAD)' && exec scripts/run.sh '$(target)/release/$(TOOL)' $(ARGS)
 
 vm: build ## the same in a virtual machine, without root
 	@scripts/install-deps.sh vm
-	@scripts/vm.sh '$(KERNEL)' '$(target)/release/$(TOOL)' $(ARGS)
+	@exec scripts/vm.sh '$(KERNEL)' '$(target)/release/$(TOOL)' $(ARGS)
 
 test: ## check everything: style, lints, tests here and in each kernel
 	@scripts/test.sh

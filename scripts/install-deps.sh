@@ -70,6 +70,8 @@ look() {
 
 # --- Rust, which distributions have in different ages ---------------------------------------
 
+declare -A rustfmt=([apt-get]='rustfmt rust-clippy' [dnf]='rustfmt clippy' [pacman]=rust)
+
 # Version that the package manager would install of package $1, or nothing.
 candidate() {
     case $manager in
@@ -79,57 +81,42 @@ candidate() {
     esac
 }
 
-# Replaces the words RUST and RUSTFMT in packages=() by packages or by steps for later.
+# Replaces the words RUST and RUSTFMT in packages=() by packages, or by steps for rustup.
 choose_rust() {
-    local word chosen=() rustup=
+    local word chosen=() cargo=cargo rustup=
+    [[ $manager != pacman ]] || cargo=rust # its name there
     have rustup && rustup=yes
     for word in "${packages[@]}"; do
+        if [[ $word == RUST && ! $rustup ]]; then
+            if at_least "$(candidate "$cargo" | version_in)" "$msrv"; then
+                chosen+=("$cargo")
+            elif [[ $(candidate rustup) =~ ^[0-9] ]]; then
+                chosen+=(rustup)
+                rustup=yes
+            else
+                no_rust=yes
+            fi
+        fi
         case $word:$rustup in
-            RUST:yes) rustup_steps+=("toolchain install stable --profile minimal") ;;
-            RUST:)
-                if at_least "$(candidate cargo | version_in)" "$msrv"; then
-                    chosen+=(cargo)
-                elif [[ $(candidate rustup) =~ ^[0-9] ]]; then
-                    chosen+=(rustup)
-                    rustup=yes
-                    rustup_steps+=("toolchain install stable --profile minimal")
-                else
-                    say "Rust $msrv or newer is not among this system's packages. Install it with:"
-                    say "  curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y"
-                    no_rust=yes
-                fi
-                ;;
-            RUSTFMT:yes) rustup_steps+=("component add rustfmt clippy") ;;
-            RUSTFMT:)
-                case $manager in
-                    apt-get) chosen+=(rustfmt rust-clippy) ;;
-                    dnf) chosen+=(rustfmt clippy) ;;
-                    pacman) chosen+=(rust) ;;
-                esac
-                ;;
+            RUST:yes) rustup_steps+=('toolchain install stable --profile minimal') ;;
+            RUST:) ;;
+            RUSTFMT:yes) rustup_steps+=('component add rustfmt clippy') ;;
+            RUSTFMT:) [[ $no_rust ]] || read -ra chosen <<<"${chosen[*]} ${rustfmt[$manager]}" ;;
             *) chosen+=("$word") ;;
         esac
     done
-    [[ $manager != pacman ]] || chosen=("${chosen[@]/#%cargo/rust}") # its name there
     packages=("${chosen[@]}")
 }
 
 # --- doing it -----------------------------------------------------------------------------
 
 as_root() {
-    if ((EUID == 0)); then
-        "$@"
-    elif have sudo; then
-        sudo "$@"
-    else
-        say "neither root nor sudo: please install as root: ${packages[*]}"
-        exit 1
-    fi
+    if ((EUID == 0)); then "$@"; else sudo "$@"; fi
 }
 
 install_packages() {
     ((${#packages[@]})) || return 0
-    say "missing: $(join "${missing[@]}"); installing with $manager: ${packages[*]}"
+    say "installing with $manager: ${packages[*]}"
     case $manager in
         apt-get)
             as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq \
@@ -179,6 +166,10 @@ main() {
         say "no apt-get, dnf or pacman here; please install: $(join "${missing[@]}")"
         exit 1
     fi
+    if ((EUID != 0)) && ! have sudo; then
+        say "neither root nor sudo; please have installed: $(join "${missing[@]}")"
+        exit 1
+    fi
     refresh_lists
     rustup_steps=() no_rust=
     choose_rust
@@ -189,10 +180,11 @@ main() {
         rustup -q $word
     done
 
-    [[ ! $no_rust ]] || exit 1
     look
     ((${#missing[@]} == 0)) || {
         say "still missing: $(join "${missing[@]}")"
+        [[ ! $no_rust ]] || say "Rust $msrv or newer is not among this system's packages; to \
+install it: curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y"
         exit 1
     }
 }
