@@ -58,11 +58,14 @@ git_files() {
 
 lint_rust() { "$cargo" clippy --locked --all-targets -- -D warnings; }
 
-# Everything in tests/ but `live`, which needs root.
+# Unit tests, and everything in tests/ but `live`, which needs root.
 test_here() {
-    local file targets=()
-    for file in tests/*.rs; do
-        [[ -e $file && $file != tests/live.rs ]] && targets+=(--test "$(basename "$file" .rs)")
+    local file name targets=()
+    for file in tests/*.rs tests/*/main.rs; do
+        name=${file#tests/}
+        name=${name%/main.rs}
+        name=${name%.rs}
+        [[ -e $file && $name != live ]] && targets+=(--test "$name")
     done
     "$cargo" test --locked --lib --bins "${targets[@]}" && "$cargo" test --locked --doc
 }
