@@ -6,7 +6,7 @@
 # usage: install-deps.sh [build] [test] [vm] [bench]        (default: build)
 
 set -euo pipefail
-export PATH="$PATH:${HOME:-/root}/.cargo/bin"
+export PATH="$PATH:${HOME-}/.cargo/bin"
 
 msrv=1.85 # as rust-version in Cargo.toml
 

@@ -4,7 +4,7 @@
 
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
-export PATH="$PATH:${HOME:-/root}/.cargo/bin"
+export PATH="$PATH:${HOME-}/.cargo/bin"
 cargo=${CARGO:-cargo}
 
 passed=() failed=() skipped=()
