@@ -1,0 +1,51 @@
+# GNU make. `make help` lists the targets. Everything longer than a line is in scripts/.
+
+TOOL ?= execsnoop
+ARGS ?=
+KERNEL ?= 6.12
+PREFIX ?= /usr/local
+CARGO ?= cargo
+
+# Where cargo puts what it builds; where rustup puts cargo.
+target := $(or $(CARGO_TARGET_DIR),target)
+export PATH := $(PATH):$(HOME)/.cargo/bin
+export CARGO
+
+.PHONY: help build run vm test bench install clean deps
+.DEFAULT_GOAL := help
+
+help: ## show this list
+	@echo 'make TARGET, where TARGET is one of'
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | \
+		while IFS="$$(printf '\t')" read -r name text; do printf '  %-9s%s\n' "$$name" "$$text"; done
+	@echo "Variables: TOOL=$(TOOL) ARGS='...' WORKLOAD=1 KERNEL=$(KERNEL) PREFIX=$(PREFIX) DESTDIR="
+
+deps: ## install what a build needs, if something is missing
+	@scripts/install-deps.sh build
+
+build: deps ## compile the tools, optimised
+	@$(CARGO) build --release --locked
+
+# The build is done as the user who runs make; only the tool gets more rights.
+run: build ## trace this machine for ten seconds, or do as ARGS say
+	@export WORKLOAD='$(WORKLOAD)' && exec scripts/run.sh '$(target)/release/$(TOOL)' $(ARGS)
+
+vm: build ## the same in a virtual machine, without root
+	@scripts/install-deps.sh vm
+	@exec scripts/vm.sh '$(KERNEL)' '$(target)/release/$(TOOL)' $(ARGS)
+
+test: ## check everything: style, lints, tests here and in each kernel
+	@scripts/test.sh
+
+bench: build ## measure costs, against the tools that are installed too
+	@scripts/install-deps.sh bench
+	@$(CARGO) bench --locked --bench format
+	@bench/run.sh
+
+install: ## copy the tools to PREFIX/bin (after make build)
+	@test -x '$(target)/release/$(TOOL)' || { echo 'nothing to install: make build first' >&2; exit 1; }
+	install -d '$(DESTDIR)$(PREFIX)/bin'
+	install -m 755 '$(target)/release/$(TOOL)' '$(DESTDIR)$(PREFIX)/bin/'
+
+clean: ## remove all that was built (kernels for make test stay)
+	@$(CARGO) clean --quiet --release && $(CARGO) clean --quiet --profile dev

@@ -1,0 +1,10 @@
+# shellcheck shell=sh
+# What `make run` and `make vm` show when no ARGS are given.
+
+# demo_arguments TOOL: its arguments, one a line.
+demo_arguments() {
+    case $1 in
+        execsnoop) printf '%s\n' -x ;;
+    esac
+    printf '%s\n' --duration 10
+}

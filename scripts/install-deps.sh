@@ -1,0 +1,192 @@
+#!/usr/bin/env bash
+# Installs what is missing of what a build, the tests, the virtual machines or the
+# benchmarks need, with the machine's own package manager. With nothing missing, which is
+# looked at first, no package manager is called.
+#
+# usage: install-deps.sh [build] [test] [vm] [bench]        (default: build)
+
+set -euo pipefail
+export PATH="$PATH:${HOME-}/.cargo/bin"
+
+msrv=1.85 # as rust-version in Cargo.toml
+
+say() { printf 'install-deps: %s\n' "$*" >&2; }
+have() { command -v "$1" >/dev/null 2>&1; }
+# at_least VERSION MINIMUM
+at_least() { [[ $1 && $(printf '%s\n' "$2" "$1" | sort -V | head -n 1) == "$2" ]]; }
+
+# --- what there is ------------------------------------------------------------------------
+
+version_in() { grep -oE '[0-9]+(\.[0-9]+)+' | head -n 1; }
+has_header() { echo "#include <$1>" | "${CC:-cc}" -E -o /dev/null - 2>/dev/null; }
+has_clang() { at_least "$("${CLANG:-clang}" --version 2>/dev/null | version_in)" 14; }
+has_rust() { at_least "$(cargo --version 2>/dev/null | version_in)" "$msrv"; }
+has_rustfmt() { cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1; }
+
+# One line for each thing: the groups it is for, its name, the check, and the packages in
+# Debian and Ubuntu, Fedora, Arch.
+needs() {
+    cat <<'END'
+build       | C compiler          | have cc                 | gcc libc6-dev    | gcc                   | gcc
+build       | make                | have make               | make             | make                  | make
+build       | pkg-config          | have pkg-config         | pkg-config       | pkgconf-pkg-config    | pkgconf
+build       | clang >= 14         | has_clang               | clang            | clang                 | clang
+build       | libelf headers      | has_header libelf.h     | libelf-dev       | elfutils-libelf-devel | libelf
+build       | zlib headers        | has_header zlib.h       | zlib1g-dev       | zlib-devel            | zlib
+build       | Rust >= 1.85        | has_rust                | RUST             | RUST                  | RUST
+test        | rustfmt and clippy  | has_rustfmt             | RUSTFMT          | RUSTFMT               | RUSTFMT
+test        | clang-format        | have clang-format       | clang-format     | clang-tools-extra     | clang
+test        | shellcheck          | have shellcheck         | shellcheck       | ShellCheck            | shellcheck
+test        | jq                  | have jq                 | jq               | jq                    | jq
+vm          | qemu                | have qemu-system-x86_64 | qemu-system-x86  | qemu-system-x86-core  | qemu-system-x86
+vm          | busybox             | have busybox            | busybox-static   | busybox               | busybox
+vm          | cpio                | have cpio               | cpio             | cpio                  | cpio
+vm          | xz                  | have xz                 | xz-utils         | xz                    | xz
+vm          | flock               | have flock              | util-linux       | util-linux-core       | util-linux
+bench       | bpftrace            | have bpftrace           | bpftrace         | bpftrace              | bpftrace
+bench       | GNU time            | have /usr/bin/time      | time             | time                  | time
+END
+}
+
+# Fills missing=() with names and packages=() with what brings them.
+look() {
+    local groups name check debian fedora arch package
+    missing=() packages=()
+    while IFS='|' read -r groups name check debian fedora arch; do
+        [[ " ${wanted[*]} " == *" ${groups%% *} "* ]] || continue
+        read -ra check <<<"$check"
+        "${check[@]}" && continue
+        read -ra name <<<"$name"
+        missing+=("${name[*]}")
+        case $manager in
+            apt-get) package=$debian ;;
+            dnf) package=$fedora ;;
+            *) package=$arch ;;
+        esac
+        read -ra package <<<"$package"
+        packages+=("${package[@]}")
+    done < <(needs)
+}
+
+# --- Rust, which distributions have in different ages ---------------------------------------
+
+declare -A rustfmt=([apt-get]='rustfmt rust-clippy' [dnf]='rustfmt clippy' [pacman]=rust)
+
+# Version that the package manager would install of package $1, or nothing.
+candidate() {
+    case $manager in
+        apt-get) apt-cache policy "$1" 2>/dev/null | sed -n 's/^ *Candidate: //p' ;;
+        dnf) dnf -q repoquery --latest-limit 1 --qf '%{version}\n' "$1" 2>/dev/null | tail -n 1 ;;
+        pacman) pacman -Si "$1" 2>/dev/null | sed -n 's/^Version *: //p' ;;
+    esac
+}
+
+# Replaces the words RUST and RUSTFMT in packages=() by packages, or by steps for rustup.
+choose_rust() {
+    local word chosen=() cargo=cargo rustup=
+    [[ $manager != pacman ]] || cargo=rust # its name there
+    have rustup && rustup=yes
+    for word in "${packages[@]}"; do
+        if [[ $word == RUST && ! $rustup ]]; then
+            if at_least "$(candidate "$cargo" | version_in)" "$msrv"; then
+                chosen+=("$cargo")
+            elif [[ $(candidate rustup) =~ ^[0-9] ]]; then
+                chosen+=(rustup)
+                rustup=yes
+            else
+                no_rust=yes
+            fi
+        fi
+        case $word:$rustup in
+            RUST:yes) rustup_steps+=('toolchain install stable --profile minimal') ;;
+            RUST:) ;;
+            RUSTFMT:yes) rustup_steps+=('component add rustfmt clippy') ;;
+            RUSTFMT:) [[ $no_rust ]] || read -ra chosen <<<"${chosen[*]} ${rustfmt[$manager]}" ;;
+            *) chosen+=("$word") ;;
+        esac
+    done
+    packages=("${chosen[@]}")
+}
+
+# --- doing it -----------------------------------------------------------------------------
+
+as_root() {
+    if ((EUID == 0)); then "$@"; else sudo "$@"; fi
+}
+
+install_packages() {
+    ((${#packages[@]})) || return 0
+    say "installing with $manager: ${packages[*]}"
+    case $manager in
+        apt-get)
+            as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq \
+                -o DPkg::Lock::Timeout=120 install -y --no-install-recommends \
+                "${packages[@]}" >/dev/null
+            ;;
+        dnf) as_root dnf -q -y install "${packages[@]}" >/dev/null ;;
+        pacman) as_root pacman -S --noconfirm --needed --quiet "${packages[@]}" >/dev/null ;;
+    esac
+}
+
+# Without lists no package exists; with old ones it may be gone from the mirror.
+refresh_lists() {
+    case $manager in
+        apt-get) as_root apt-get -qq update || say 'apt-get update failed; going on' ;;
+        pacman) compgen -G '/var/lib/pacman/sync/*.db' >/dev/null || as_root pacman -Sy --quiet ;;
+    esac
+}
+
+# join WORD...: with commas
+join() {
+    local text
+    printf -v text '%s, ' "$@"
+    printf '%s' "${text%, }"
+}
+
+main() {
+    wanted=("${@:-build}")
+    local word
+    for word in "${wanted[@]}"; do
+        case $word in
+            build | test | vm | bench) ;;
+            *)
+                say "no group '$word': there are build, test, vm and bench"
+                exit 2
+                ;;
+        esac
+    done
+    manager=
+    for word in apt-get dnf pacman; do
+        have "$word" && manager=$word && break
+    done
+
+    look
+    ((${#missing[@]})) || exit 0
+    if [[ ! $manager ]]; then
+        say "no apt-get, dnf or pacman here; please install: $(join "${missing[@]}")"
+        exit 1
+    fi
+    if ((EUID != 0)) && ! have sudo; then
+        say "neither root nor sudo; please have installed: $(join "${missing[@]}")"
+        exit 1
+    fi
+    refresh_lists
+    rustup_steps=() no_rust=
+    choose_rust
+    install_packages
+    for word in "${rustup_steps[@]}"; do
+        say "rustup $word"
+        # shellcheck disable=SC2086 # several words
+        rustup -q $word
+    done
+
+    look
+    ((${#missing[@]} == 0)) || {
+        say "still missing: $(join "${missing[@]}")"
+        [[ ! $no_rust ]] || say "Rust $msrv or newer is not among this system's packages; to \
+install it: curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y"
+        exit 1
+    }
+}
+
+main "$@"

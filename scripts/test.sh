@@ -1,0 +1,113 @@
+#!/usr/bin/env bash
+# All checks, as CI runs them. Goes on after a failure, to show all of them, and ends with
+# one line that says what passed. With CI=true nothing is skipped: what cannot be run fails.
+
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit
+export PATH="$PATH:${HOME-}/.cargo/bin"
+cargo=${CARGO:-cargo}
+
+passed=() failed=() skipped=()
+
+# step NAME COMMAND [ARG...]
+step() {
+    local name=$1 began=$SECONDS
+    shift
+    printf '\n== %s\n' "$name"
+    if "$@"; then
+        passed+=("$name")
+        printf '== %s: passed (%d s)\n' "$name" $((SECONDS - began))
+    else
+        failed+=("$name")
+        printf '== %s: FAILED\n' "$name"
+    fi
+}
+
+# step_if TOOL NAME COMMAND...: a step that can be done where TOOL is there
+step_if() {
+    if command -v "$1" >/dev/null || [[ ${CI:-} == true ]]; then
+        step "${@:2}"
+    else
+        skipped+=("$2 (no $1)")
+    fi
+}
+
+format_c() {
+    local files=()
+    mapfile -t files < <(git_files 'src/bpf/*.[ch]' 'tests/fixtures/*.c' 'examples/*.c')
+    clang-format --dry-run -Werror "${files[@]}"
+}
+
+lint_shell() {
+    local files=()
+    mapfile -t files < <(git_files '*.sh' .ci/run tests/vm/init)
+    shellcheck "${files[@]}"
+}
+
+# git_files PATTERN...: those that exist, from a tarball too, which has no .git.
+git_files() {
+    if git rev-parse --git-dir >/dev/null 2>&1; then
+        git ls-files --cached --others --exclude-standard -- "$@"
+    else
+        local pattern
+        for pattern in "$@"; do
+            find . -path ./target -prune -o -path "./$pattern" -type f -print
+        done
+    fi
+}
+
+lint_rust() { "$cargo" clippy --locked --all-targets -- -D warnings; }
+
+# Unit tests, and everything in tests/ but `live`, which needs root.
+test_here() {
+    local file name targets=()
+    for file in tests/*.rs tests/*/main.rs; do
+        name=${file#tests/}
+        name=${name%/main.rs}
+        name=${name%.rs}
+        [[ -e $file && $name != live ]] && targets+=(--test "$name")
+    done
+    "$cargo" test --locked --lib --bins "${targets[@]}" && "$cargo" test --locked --doc
+}
+
+# Built as the user who runs this; only the test program gets more rights.
+test_live() {
+    if ((EUID == 0)); then
+        "$cargo" test --locked --test live
+        return
+    fi
+    local host
+    host=$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
+    env "CARGO_TARGET_${host}_RUNNER=sudo --" "$cargo" test --locked --test live
+}
+
+if ! scripts/install-deps.sh build test vm; then
+    # Without what a build needs there is nothing to test; the rest is skipped, or fails in CI.
+    if [[ ${CI:-} == true ]] || ! scripts/install-deps.sh build; then exit 1; fi
+fi
+
+step 'Rust format' "$cargo" fmt --check
+step_if clang-format 'C format' format_c
+step_if shellcheck 'shell lints' lint_shell
+step 'Rust lints' lint_rust
+step_if jq 'minimum Rust of all crates' scripts/check-msrv.sh
+step 'unit and command-line tests' test_here
+if ((EUID == 0)) || command -v sudo >/dev/null || [[ ${CI:-} == true ]]; then
+    step "live tests on Linux $(uname -r)" test_live
+else
+    skipped+=('live tests (neither root nor sudo)')
+fi
+step_if qemu-system-x86_64 'live tests in virtual machines' tests/vm/matrix.sh
+
+join() {
+    local text
+    printf -v text '%s, ' "$@"
+    printf '%s' "${text%, }"
+}
+echo
+((${#skipped[@]} == 0)) || echo "make test: skipped: $(join "${skipped[@]}")"
+if ((${#failed[@]})); then
+    echo "make test: FAILED: $(join "${failed[@]}") (passed: $(join "${passed[@]:-nothing}"))"
+    exit 1
+fi
+echo "make test: all ${#passed[@]} passed in $((SECONDS / 60)) min $((SECONDS % 60)) s: $(join "${passed[@]}")"
