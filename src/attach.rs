@@ -108,19 +108,26 @@ where
                 Err(error) => {
                     let words = take_libbpf_words();
                     if setup.verbose {
-                        words.lines().for_each(say);
+                        words.lines().filter(|line| !is_misleading(line)).for_each(say);
                     }
                     let error = with_libbpf_reason(error, &words);
                     say(&format!("backend {}: refused: {error:#}", backend.name));
-                    if optional.len() == backend.optional.len() && !optional.is_empty() {
-                        continue; // once more without the optional programs
+                    // Once more without the optional programs, if one of them is to blame.
+                    if optional.iter().any(|name| words.contains(&format!("'{name}'"))) {
+                        continue;
                     }
                     refused.push(Refusal { backend: backend.name, error });
+                    break;
                 }
             }
         }
     }
     Err(refused)
+}
+
+/// libbpf guesses at a memory limit whenever root is refused something.
+fn is_misleading(line: &str) -> bool {
+    line.contains("ulimit -l")
 }
 
 /// Adds the line in which libbpf named the program or map that failed.

@@ -35,8 +35,12 @@ pub struct CommonArgs {
     pub cgroup: Vec<Cgroup>,
 
     /// Only this process and all its descendants (repeatable)
-    #[arg(long, value_name = "PID", value_parser = pid, help_heading = "Filters")]
+    #[arg(long, value_name = "PID", value_parser = living_pid, help_heading = "Filters")]
     pub tree: Vec<u32>,
+
+    /// Show a column with seconds since the start
+    #[arg(short, long)]
+    pub timestamp: bool,
 
     /// Stop after this long; fractions are allowed
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
@@ -83,6 +87,25 @@ fn pid(text: &str) -> Result<u32, String> {
         Ok(pid @ 1..=4_194_304) => Ok(pid),
         _ => Err("a process id is a number from 1 to 4194304".to_owned()),
     }
+}
+
+/// The root of a tree has to be there: nothing can become its descendant otherwise.
+fn living_pid(text: &str) -> Result<u32, String> {
+    let pid = pid(text)?;
+    let proc = std::path::Path::new("/proc");
+    if proc.join("self").exists() && !proc.join(text).exists() {
+        return Err("there is no such process".to_owned());
+    }
+    Ok(pid)
+}
+
+/// For free-text filters: a regular expression over bytes. The error is one line.
+pub fn regex(text: &str) -> Result<regex::bytes::Regex, String> {
+    regex::bytes::Regex::new(text).map_err(|error| {
+        let words = error.to_string();
+        let last = words.lines().last().unwrap_or_default();
+        last.trim_start_matches("error: ").to_owned()
+    })
 }
 
 fn user(text: &str) -> Result<u32, String> {
@@ -142,6 +165,10 @@ mod tests {
         for wrong in ["0", "-1", "4194305", "x", "", "99999999999999999999"] {
             assert!(pid(wrong).is_err(), "{wrong}");
         }
+        assert_eq!(living_pid("1"), Ok(1));
+        assert!(living_pid("4194304").is_err());
+        assert!(regex("a|b").is_ok());
+        assert_eq!(regex("(").unwrap_err(), "unclosed group");
         assert_eq!(user("0"), Ok(0));
         assert_eq!(user("root"), Ok(0));
         for wrong in ["", "no-such-user-here", "-1", "4294967295", "99999999999"] {

@@ -1,6 +1,7 @@
 //! Executions: from a record of `execve.bpf.c` to its parts.
 
 pub mod interpreter;
+pub mod late;
 pub mod search;
 
 use nix::errno::Errno;
@@ -238,6 +239,9 @@ struct ExecDetails<'a> {
     /// Some arguments could not be read
     #[serde(skip_serializing_if = "is_false")]
     args_unreadable: bool,
+    /// They were read a moment after the call: see [`late`]
+    #[serde(skip_serializing_if = "is_false")]
+    args_read_late: bool,
 }
 
 fn is_false(value: &bool) -> bool {
@@ -295,6 +299,7 @@ pub fn json<'a>(
             compat: exec.is(exec_flag::EXEC_COMPAT),
             fatal_signal: fatal.then_some("SIGSEGV"),
             args_unreadable: exec.is(exec_flag::EXEC_ARGS_FAULT) && !fatal,
+            args_read_late: exec.is(exec_flag::EXEC_ARGS_LATE),
         },
         error: exec.errno_name().map(|name| ErrorType { r#type: name }),
     }

@@ -41,6 +41,11 @@ impl Column {
     }
 }
 
+/// `1 event`, `2 events`: `noun` takes an s for the plural.
+pub fn count(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
 /// One line of a table, filled cell by cell in the order of the columns.
 pub struct Line<'a> {
     out: &'a mut String,

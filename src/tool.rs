@@ -24,7 +24,7 @@ use crate::command::Command;
 use crate::explain::explain;
 use crate::filter::Filters;
 use crate::json::{EventName, SCHEMA};
-use crate::out::{Flow, Output};
+use crate::out::{Flow, Output, count};
 use crate::skel::task_id;
 use crate::time::{WallClock, boot_now_ns};
 
@@ -125,8 +125,8 @@ impl Session {
             });
         }
         self.out.flush()?; // what came before goes first
-        let events = if count == 1 { "event" } else { "events" };
-        let _ = writeln!(std::io::stderr(), "-- lost {count} {events} --");
+        let events = self::count(count, "event");
+        let _ = writeln!(std::io::stderr(), "-- lost {events} --");
         Ok(())
     }
 }
@@ -421,7 +421,7 @@ fn account<S: Skel<'static>>(session: &mut Session, attached: &Attached<S>) -> R
         return Ok(());
     }
     if !session.out.json {
-        session.say(&format!("{} events, {} lost", session.shown, session.lost));
+        session.say(&format!("{}, {} lost", count(session.shown, "event"), session.lost));
     }
     if counters.tree_full > 0 {
         let missed = counters.tree_full;

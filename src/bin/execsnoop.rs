@@ -8,11 +8,11 @@ use clap::Parser;
 use regex::bytes::Regex;
 
 use snoop_tools::attach::Backend;
-use snoop_tools::cli::CommonArgs;
+use snoop_tools::cli::{CommonArgs, regex};
 use snoop_tools::escape::{Quote, push_cell, push_shell_word};
 use snoop_tools::exec::search::{Fate, Searches};
-use snoop_tools::exec::{self, Context, Exec, interpreter};
-use snoop_tools::out::Column;
+use snoop_tools::exec::{self, Context, Exec, interpreter, late};
+use snoop_tools::out::{Column, count};
 use snoop_tools::skel::exec_flag;
 use snoop_tools::skel::execve::ExecveSkelBuilder;
 use snoop_tools::tool::{self, Open, Session, Tool};
@@ -29,15 +29,11 @@ struct Args {
     #[arg(short = 'T', long)]
     time: bool,
 
-    /// Show a column with seconds since the start
-    #[arg(short, long)]
-    timestamp: bool,
-
     /// Show failed executions too
     #[arg(short = 'x', long)]
     fails: bool,
 
-    /// With -x, show each miss of a search along PATH in a row of its own
+    /// With -x, show each miss of a search along PATH in a row of its own, not all in one
     #[arg(long, requires = "fails")]
     all: bool,
 
@@ -58,11 +54,11 @@ struct Args {
     max_args: Option<usize>,
 
     /// Only programs whose name matches this regular expression
-    #[arg(short, long, value_name = "REGEX", help_heading = "Filters")]
+    #[arg(short, long, value_name = "REGEX", value_parser = regex, help_heading = "Filters")]
     name: Option<Regex>,
 
     /// Only command lines that match: arguments joined by spaces
-    #[arg(short, long, value_name = "REGEX", help_heading = "Filters")]
+    #[arg(short, long, value_name = "REGEX", value_parser = regex, help_heading = "Filters")]
     line: Option<Regex>,
 
     #[command(flatten)]
@@ -76,7 +72,7 @@ Examples:
   execsnoop -T -u alice     what alice runs, with the time
   execsnoop -l '\\.py\\b'     command lines that mention a Python file
   execsnoop -- make         what a build runs, nothing else
-  execsnoop --json | jq -r '.process.command_args | @sh'
+  execsnoop --json | jq -r '.process.command_args // empty | @sh'
 
 Exit status: 0 ended by a signal, --duration, --max-events or a closed pipe; 1 it could
 not do its work; 2 wrong usage; with COMMAND, the command's own.";
@@ -149,6 +145,9 @@ impl Tool for Execsnoop {
 
     fn event(&mut self, record: &[u8], session: &mut Session) -> Result<()> {
         let exec = Exec::decode(record).context("a record that ends too early")?;
+        if let Some(completed) = late::complete(&exec) {
+            return self.event(&completed, session);
+        }
         if !self.matches(&exec) {
             return Ok(());
         }
@@ -157,15 +156,11 @@ impl Tool for Execsnoop {
             return self.show(&exec, missing.as_deref(), &[], session);
         }
         let verdict = self.searches.see(record, &exec, missing.is_none());
-        self.show_misses(&verdict.in_vain, session)?;
+        self.show_in_vain(&verdict.in_vain, session)?;
         match verdict.event {
             Fate::Held => Ok(()),
             Fate::Show => self.show(&exec, missing.as_deref(), &[], session),
-            Fate::Found(misses) => {
-                let files = misses.iter().filter_map(|miss| Exec::decode(miss));
-                let files: Vec<_> = files.map(|miss| miss.filename().into_owned()).collect();
-                self.show(&exec, None, &files, session)
-            }
+            Fate::Found(misses) => self.show(&exec, None, &files(&misses), session),
         }
     }
 
@@ -174,9 +169,17 @@ impl Tool for Execsnoop {
     }
 
     fn tick(&mut self, last: bool, session: &mut Session) -> Result<()> {
-        let misses = self.searches.given_up(last);
-        self.show_misses(&misses, session)
+        for misses in self.searches.given_up(last) {
+            self.show_in_vain(&misses, session)?;
+        }
+        Ok(())
     }
+}
+
+/// The files that misses name.
+fn files(misses: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let misses = misses.iter().filter_map(|record| Exec::decode(record));
+    misses.map(|miss| miss.filename().into_owned()).collect()
 }
 
 fn columns(args: &Args) -> Vec<Column> {
@@ -184,7 +187,7 @@ fn columns(args: &Args) -> Vec<Column> {
     if args.time {
         columns.push(Column::left("TIME", 8));
     }
-    if args.timestamp {
+    if args.common.timestamp {
         columns.push(Column::left("TIME(s)", 8));
     }
     if args.print_uid {
@@ -212,11 +215,11 @@ impl Execsnoop {
         self.args.name.as_ref().is_none_or(by_name) && self.args.line.as_ref().is_none_or(by_line)
     }
 
-    fn show_misses(&self, misses: &[Vec<u8>], session: &mut Session) -> Result<()> {
-        for exec in misses.iter().filter_map(|record| Exec::decode(record)) {
-            self.show(&exec, None, &[], session)?;
-        }
-        Ok(())
+    /// A search that found nothing is one row too: its last miss.
+    fn show_in_vain(&self, misses: &[Vec<u8>], session: &mut Session) -> Result<()> {
+        let Some((last, before)) = misses.split_last() else { return Ok(()) };
+        let exec = Exec::decode(last).context("a record that ends too early")?;
+        self.show(&exec, None, &files(before), session)
     }
 
     /// One row.
@@ -259,7 +262,7 @@ impl Execsnoop {
         if self.args.time {
             line.text(&time);
         }
-        if self.args.timestamp {
+        if self.args.common.timestamp {
             line.value(format_args!("{}.{:03}", since / 1_000_000_000, since / 1_000_000 % 1000));
         }
         if self.args.print_uid {
@@ -314,9 +317,15 @@ impl Execsnoop {
         };
         let failed = exec.errno().is_some();
         let fatal = exec.is(exec_flag::EXEC_FATAL);
+        let first_arg = exec.args().next().unwrap_or_default();
         if exec.is(exec_flag::EXEC_PATH_NO_MOUNT) || fatal || (!failed && exec.is_disguised()) {
-            note("exe", exec.path);
-        } else if failed && !exec.is(exec_flag::EXEC_FILENAME_FAULT) {
+            if !self.args.exe {
+                note("exe", exec.path);
+            }
+        } else if failed
+            && !exec.is(exec_flag::EXEC_FILENAME_FAULT)
+            && *exec.filename() != *first_arg
+        {
             note("file", &exec.filename());
         }
         if let Some(interpreter) = missing_interpreter {
@@ -335,12 +344,15 @@ impl Execsnoop {
             if exec.is(exec_flag::EXEC_ARGS_FAULT) {
                 say("arguments unreadable".to_owned());
             }
+            if exec.is(exec_flag::EXEC_ARGS_LATE) {
+                say("arguments read after the call".to_owned());
+            }
         }
         if let Some(cut) = exec.cut(self.max_args) {
             let at_least = if exec.is(exec_flag::EXEC_ARGC_MORE) { "at least " } else { "" };
-            let args = if cut.args == 1 { "argument" } else { "arguments" };
-            let bytes = cut.bytes.map(|bytes| format!(" ({bytes} bytes)")).unwrap_or_default();
-            say(format!("cut: {at_least}{} {args}{bytes} not shown", cut.args));
+            let bytes = cut.bytes.map(|bytes| format!(" ({})", count(bytes, "byte")));
+            let bytes = bytes.as_deref().unwrap_or(" (bytes unknown)");
+            say(format!("cut: {at_least}{}{bytes} not shown", count(cut.args, "argument")));
         }
         if let Some(thread) = exec.foreign_thread() {
             say(format!("by thread {thread}"));
@@ -352,7 +364,12 @@ impl Execsnoop {
             say(format!("pid {} in its namespace", exec.event.id.vpid));
         }
         if !searched.is_empty() {
-            say(format!("after {} misses on PATH", searched.len()));
+            let places = searched.len() as u64;
+            say(if failed {
+                format!("nowhere on PATH: {}", count(places + 1, "place"))
+            } else {
+                format!("after {} on PATH", count(places, "place"))
+            });
         }
         notes
     }

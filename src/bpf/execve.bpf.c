@@ -6,7 +6,8 @@
  * arguments lie in its own memory where the kernel has just written them, so reading
  * cannot fault, and nobody can change them any more. A failure is told at the exit of
  * the system call, whose saved registers still hold the pointers; by then the
- * kernel itself has read what they point to, so the pages are there.
+ * kernel itself has mostly read what they point to, so the pages are there. (Since 6.8
+ * it looks for the file first: see src/exec/late.rs.)
  */
 #include "vmlinux.h"
 #include <bpf/bpf_core_read.h>

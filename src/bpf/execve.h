@@ -22,6 +22,7 @@ enum exec_flag {
 	EXEC_KERNEL = 1 << 9, /* started by a kernel thread (modprobe, core_pattern, ...) */
 	EXEC_COMPAT = 1 << 10, /* failed: called through the 32-bit interface */
 	EXEC_FATAL = 1 << 11, /* failed past the point of no return: dies of SIGSEGV */
+	EXEC_ARGS_LATE = 1 << 12, /* set by user space: it read the arguments, a moment later */
 };
 
 /*

@@ -1,5 +1,5 @@
-//! A search along PATH: the shell tries one folder after another, and each miss is a
-//! failed exec. A run of misses that ends with a success is one row, not ten.
+//! A search along PATH: execvp() tries one folder after another, and each miss is a failed
+//! exec. A run of misses for one name is one row together with its success, or by itself.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -42,7 +42,7 @@ pub struct Searches {
 /// What to do after [`Searches::see`].
 #[derive(Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// Misses that led nowhere: show them first
+    /// Misses that led nowhere: show them first, in one row
     pub in_vain: Vec<Vec<u8>>,
     /// And the event itself
     pub event: Fate,
@@ -87,20 +87,21 @@ impl Searches {
         Verdict { in_vain: ended, event: Fate::Show }
     }
 
-    /// Misses that have waited long enough; `all`: every one.
-    pub fn given_up(&mut self, all: bool) -> Vec<Vec<u8>> {
+    /// Searches that have waited long enough, the oldest first; `all`: every one.
+    pub fn given_up(&mut self, all: bool) -> Vec<Vec<Vec<u8>>> {
         let now = Instant::now();
-        let mut misses = Vec::new();
+        let mut searches = Vec::new();
         self.by_thread.retain(|_, search| {
             let keep = !all && now.duration_since(search.last) < PATIENCE;
             if !keep {
-                misses.append(&mut search.misses);
+                searches.push(std::mem::take(&mut search.misses));
             }
             keep
         });
-        self.held -= misses.len();
-        misses.sort_by_key(|record| Exec::decode(record).map(|exec| exec.event.id.time_ns));
-        misses
+        self.held -= searches.iter().map(Vec::len).sum::<usize>();
+        let time = |record: &Vec<u8>| Exec::decode(record).map(|exec| exec.event.id.time_ns);
+        searches.sort_by_key(|misses| misses.last().and_then(time));
+        searches
     }
 
     /// When to ask for [`Searches::given_up`] again.
@@ -148,7 +149,7 @@ mod tests {
         assert_eq!(verdict.event, Fate::Found(misses.to_vec()));
         // The other thread's search goes on.
         assert_eq!(searches.given_up(false).len(), 0);
-        assert_eq!(searches.given_up(true), [miss(8, "/a/make")]);
+        assert_eq!(searches.given_up(true), [[miss(8, "/a/make")]]);
         assert_eq!(searches.next_tick(), None);
     }
 
@@ -167,7 +168,7 @@ mod tests {
         let next = failure(7, libc::ENOENT, "/a/gcc", &[b"gcc"]);
         let verdict = see(&mut searches, &next);
         assert_eq!(verdict, Verdict { in_vain: vec![miss(7, "/a/make")], event: Fate::Held });
-        assert_eq!(searches.given_up(true), [next]);
+        assert_eq!(searches.given_up(true), [[next]]);
     }
 
     #[test]
