@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import median
 
 from table import Targets, show, spread
-from tracers import Running, Tracer, first_row_ns
+from tracers import Running, Tracer, bpf_stats, first_row_ns
 
 PARTS = ("exec", "start", "syscall", "correct")
 PEER = "libbpf-tools execsnoop"
@@ -32,7 +32,7 @@ def arguments():
     parser.add_argument("--only", action="append", choices=PARTS)
     args = parser.parse_args()
     args.rounds = args.rounds or (2 if args.quick else 7)
-    args.execs = 200 if args.quick else 1000
+    args.execs = 300 if args.quick else 2000
     args.calls = 1_000_000 if args.quick else 3_000_000
     args.hard = 100 if args.quick else 400
     return args
@@ -70,8 +70,9 @@ def peers():
         if not command:
             print(f"- skipped: {name}: not installed, and not to be had from this system's packages")
         elif command[0] == "perf":
-            # It shows the arguments' addresses only, and the name of the new program.
-            row = r"bench-noop/(\d+) .*execve\(.*= 0"
+            # It shows the arguments' addresses only, and the name of the new program, or
+            # now and then its caller's.
+            row = r"bench-(?:noop|caller)/(\d+) .*execve\(.*= 0"
             yield Tracer(name, command, row=row, arguments=False)
         else:
             yield Tracer(name, command, wraps=command[0] == "strace")
@@ -203,6 +204,19 @@ def one_exec_run(tracer, workload, args, samples):
     return times
 
 
+def programs_us(tracer, workload, args):
+    """Time in its BPF programs, per execution. Apart from all else, since measuring costs."""
+    if tracer is None or tracer.wraps:
+        return None
+    with Running(tracer, workload.folder) as running:
+        running.settle()
+        with bpf_stats():
+            before = running.programs_ns()
+            output(workload.spawn(workload.tag(), args.execs))
+            after = running.programs_ns()
+    return None if before is None else f"{(after - before) / args.execs / 1000:.1f}"
+
+
 def measure_exec(tracers, workload, args, targets):
     nothing = "nothing (again)"
     everyone = [(nothing, None)] + [(tracer.name, tracer) for tracer in tracers]
@@ -235,9 +249,10 @@ def measure_exec(tracers, workload, args, targets):
         added = median(results[rival].added)
         return median(results[name].added) / added if added > 2 * noise else None
 
-    rows = [("nothing", spread(bare), None, None, None, None)]
-    for name, samples in results.items():
-        share = None if name == nothing else ratio(name, PEER)
+    rows = [("nothing", spread(bare), None, None, None, None, None)]
+    for name, tracer in everyone:
+        samples = results[name]
+        share = ratio(name, PEER) if tracer else None
         rows.append(
             (
                 name,
@@ -245,6 +260,7 @@ def measure_exec(tracers, workload, args, targets):
                 spread(samples.added, sign=True),
                 spread(samples.added_typical, sign=True),
                 None if share is None else f"{share:.2f}",
+                programs_us(tracer, workload, args),
                 spread(samples.cpu),
             )
         )
@@ -254,6 +270,7 @@ def measure_exec(tracers, workload, args, targets):
         "added to mean",
         "added to median",
         "to libbpf-tools",
+        "its BPF programs",
         "tracer's own CPU",
     ]
     title = f"µs per execution, {args.rounds} x {args.execs}: median (min..max)"

@@ -99,7 +99,10 @@ fi
 
 # Static, so that no dynamic linker blurs what is measured.
 for source in bench/workload/*.c; do
-	cc -O2 -static -pthread -Wall -Wextra -Werror -o "$folder/bench-$(basename "$source" .c)" "$source"
+	name=$(basename "$source" .c)
+	flags=(-O2 -static -pthread -Wall -Wextra -Werror)
+	[ "$name" != noop ] || flags+=(-nostartfiles)
+	cc "${flags[@]}" -o "$folder/bench-$name" "$source"
 done
 
 # Classic tracepoints, ours as the peers', are found there.

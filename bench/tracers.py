@@ -8,11 +8,13 @@ import select
 import signal
 import subprocess
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 START_SECONDS = 10
 STOP_SECONDS = 10
+BPF_STATS = Path("/proc/sys/kernel/bpf_stats_enabled")
 
 
 @dataclass(frozen=True)
@@ -23,8 +25,8 @@ class Tracer:
     command: tuple
     # What tells of one execution, the number of which is its group; the tag is put in.
     row: str = r"{tag}-(\d+)"
-    # A line that tells of lost events: all numbers that are found are added.
-    lost: str = r"(?i)^lost (\d+) events"
+    # What tells of lost events, also in the middle of a row: all numbers are added.
+    lost: str = r"\b(?:Lost|LOST) (\d+) events"
     # It runs the workload itself, as strace does
     wraps: bool = False
     # Its rows have the program's arguments
@@ -69,6 +71,11 @@ class Running:
             total += int((task / "schedstat").read_text().split()[0])
         return total
 
+    def sleeps(self):
+        """Whether it waits for something."""
+        stat = Path(f"/proc/{self.process.pid}/stat").read_text()
+        return stat.rpartition(")")[2].split()[0] == "S"
+
     def settle(self):
         """
         Waits until it sleeps: attached, or done with what there was to read. No tracer
@@ -78,12 +85,27 @@ class Running:
         deadline = quiet_since + START_SECONDS
         while time.monotonic() < deadline and self.process.poll() is None:
             now = self.cpu_ns()
-            # Some look at their buffers a few times a second.
-            if now - cpu > 1_000_000:
+            # Some look at their buffers a few times a second. One that does not run
+            # although it wants to does not sleep.
+            if now - cpu > 1_000_000 or not self.sleeps():
                 quiet_since, cpu = time.monotonic(), now
             elif time.monotonic() - quiet_since > 0.2:
                 return
             time.sleep(0.02)
+
+    def fdinfo(self):
+        """What the kernel says of each of its file descriptors."""
+        for entry in Path(f"/proc/{self.process.pid}/fdinfo").iterdir():
+            yield dict(re.findall(r"^(\w+):\s*(\d+)$", entry.read_text(), re.MULTILINE))
+
+    def programs_ns(self):
+        """Time spent in its BPF programs while bpf_stats() was on; None if it has none."""
+        times = {
+            info["prog_id"]: int(info.get("run_time_ns", 0))
+            for info in self.fdinfo()
+            if "prog_id" in info and "link_id" not in info
+        }
+        return sum(times.values()) if times else None
 
     def memory(self):
         """KiB: resident, private of that, and what its BPF maps and perf buffers take."""
@@ -92,12 +114,10 @@ class Running:
         resident, private = (
             int(re.search(rf"^{key}:\s*(\d+)", status, re.MULTILINE)[1]) for key in ("VmRSS", "RssAnon")
         )
-        maps, bytes_of_maps = set(), 0
-        for entry in (proc / "fdinfo").iterdir():
-            info = dict(re.findall(r"^(\w+):\s*(\d+)$", entry.read_text(), re.MULTILINE))
-            if "map_id" in info and info["map_id"] not in maps:
-                maps.add(info["map_id"])
-                bytes_of_maps += int(info.get("memlock", 0))
+        maps = {
+            info["map_id"]: int(info.get("memlock", 0)) for info in self.fdinfo() if "map_id" in info
+        }
+        bytes_of_maps = sum(maps.values())
         buffers = re.findall(
             r"^(\w+)-(\w+) .*anon_inode:\[perf_event\]$", (proc / "maps").read_text(), re.MULTILINE
         )
@@ -113,6 +133,17 @@ class Running:
         """The last line that it wrote to stderr."""
         lines = self.errors.read_text(errors="replace").strip().splitlines()
         return lines[-1].strip() if lines else "it is silent"
+
+
+@contextmanager
+def bpf_stats():
+    """The kernel measures every BPF program meanwhile, which makes them slower."""
+    before = BPF_STATS.read_text()
+    BPF_STATS.write_text("1")
+    try:
+        yield
+    finally:
+        BPF_STATS.write_text(before)
 
 
 def stop(process):
