@@ -105,6 +105,9 @@ for source in bench/workload/*.c; do
 	cc "${flags[@]}" -o "$folder/bench-$name" "$source"
 done
 
+# The same under another name, to find out whether a tracer is at work.
+cp "$folder/bench-noop" "$folder/bench-probe"
+
 # Classic tracepoints, ours as the peers', are found there.
 if ! mountpoint -q /sys/kernel/tracing; then
 	mount -t tracefs tracefs /sys/kernel/tracing ||

@@ -23,7 +23,8 @@ class Tracer:
 
     name: str
     command: tuple
-    # What tells of one execution, the number of which is its group; the tag is put in.
+    # What tells of one execution, the number of which is its group. The tag of the
+    # workload and the name of its program are put in.
     row: str = r"{tag}-(\d+)"
     # What tells of lost events, also in the middle of a row: all numbers are added.
     lost: str = r"\b(?:Lost|LOST) (\d+) events"
@@ -32,9 +33,9 @@ class Tracer:
     # Its rows have the program's arguments
     arguments: bool = True
 
-    def rows(self, text, tag):
-        """How many executions of `tag` its output shows."""
-        return len(set(re.findall(self.row.format(tag=re.escape(tag)), text)))
+    def rows(self, text, tag, program="bench-noop"):
+        """How many executions of `program` under `tag` its output shows."""
+        return len(set(re.findall(self.row.format(tag=re.escape(tag), program=program), text)))
 
     def losses(self, text):
         """How many lost events it admits."""
@@ -77,10 +78,7 @@ class Running:
         return stat.rpartition(")")[2].split()[0] == "S"
 
     def settle(self):
-        """
-        Waits until it sleeps: attached, or done with what there was to read. No tracer
-        says so in a way that also reaches a file.
-        """
+        """Waits until it sleeps: done with what there was to read."""
         quiet_since, cpu = time.monotonic(), -1
         deadline = quiet_since + START_SECONDS
         while time.monotonic() < deadline and self.process.poll() is None:
@@ -92,6 +90,25 @@ class Running:
             elif time.monotonic() - quiet_since > 0.2:
                 return
             time.sleep(0.02)
+
+    def await_rows(self, tag, probe):
+        """
+        Waits until it is at work, which no tracer says in a way that also reaches a file: until
+        there are rows of the executions that the command `probe` makes; enough of them to
+        fill the buffer of one that keeps rows back. False: it shows none.
+        """
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline and self.process.poll() is None:
+            subprocess.run(probe, stdout=subprocess.DEVNULL, check=True)
+            time.sleep(0.05)
+            if self.tracer.rows(self.text(), tag, "bench-probe"):
+                self.settle()
+                return True
+        return False
+
+    def text(self):
+        """All it has said so far."""
+        return self.output.read_text(errors="replace") + self.errors.read_text(errors="replace")
 
     def fdinfo(self):
         """What the kernel says of each of its file descriptors."""
@@ -127,7 +144,7 @@ class Running:
     def stop(self):
         """Ends it. Returns all it has said."""
         stop(self.process)
-        return self.output.read_text(errors="replace") + self.errors.read_text(errors="replace")
+        return self.text()
 
     def last_words(self):
         """The last line that it wrote to stderr."""
