@@ -1,0 +1,123 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+# Runs our tracers and their installed peers side by side: see README.md. Needs root, for
+# everything here attaches BPF programs to the running kernel.
+set -euo pipefail
+
+usage() {
+	cat <<'EOF'
+usage: bench/run.sh [--rounds N] [--quick] [--check] [--unpinned] [--only PART]...
+                    [--no-build] [--no-install]
+
+  --rounds N    measure everything N times, interleaved [default: 7]
+  --quick       a look at whether all runs: 2 short rounds, numbers mean little
+  --check       exit with 1 if a target is missed
+  --unpinned    let the workload move between CPUs
+  --only PART   only exec, start, syscall or correct (repeatable)
+  --no-build    use target/release as it is
+  --no-install  compare with the peers that are there; install nothing
+EOF
+}
+
+build=1
+install=1
+words=()
+for word in "$@"; do
+	case $word in
+	--no-build) build= ;;
+	--no-install) install= ;;
+	-h | --help)
+		usage
+		exit
+		;;
+	*) words+=("$word") ;;
+	esac
+done
+
+say() { echo "bench: $*" >&2; }
+
+if [ "$(id -u)" != 0 ]; then
+	say "needs root: sudo bench/run.sh"
+	exit 1
+fi
+# What is mounted here is seen by nobody else, and gone at the end.
+if [ -z "${BENCH_UNSHARED-}" ]; then
+	BENCH_UNSHARED=1 exec unshare --mount "$0" "$@"
+fi
+cd "$(dirname "$0")/.."
+
+folder=
+driver=
+# shellcheck disable=SC2317 # called by the trap
+cleanup() {
+	trap '' INT TERM
+	# The driver leads a process group of its own, with all tracers in it.
+	if [ -n "$driver" ] && kill -TERM -- "-$driver" 2>/dev/null; then
+		wait "$driver" || true
+		kill -KILL -- "-$driver" 2>/dev/null || true
+	fi
+	[ -z "$folder" ] || rm -rf "$folder"
+}
+trap cleanup EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+folder=$(mktemp -d)
+
+# One by one, so that a package that cannot be had leaves the others; what is missing in the
+# end, the driver names.
+packages=(libc6-dev python3 libbpf-tools bpftrace linux-perf strace)
+command -v cc >/dev/null || packages+=(gcc)
+if [ -n "$install" ] && command -v apt-get >/dev/null; then
+	missing=()
+	for package in "${packages[@]}"; do
+		dpkg -s "$package" >/dev/null 2>&1 || missing+=("$package")
+	done
+	if [ ${#missing[@]} -gt 0 ]; then
+		say "installs ${missing[*]}"
+		apt-get update -qq >"$folder/apt" 2>&1 || true
+	fi
+	for package in ${missing[@]+"${missing[@]}"}; do
+		DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
+			"$package" >"$folder/apt" 2>&1 ||
+			say "cannot install $package: $(tail -n 1 "$folder/apt")"
+	done
+fi
+
+target=${CARGO_TARGET_DIR:-target}
+if [ -n "$build" ] && ! command -v cargo >/dev/null; then
+	say "no cargo in root's PATH: takes $target/release as it is"
+	build=
+fi
+if [ -n "$build" ]; then
+	cargo build --quiet --release --bins
+fi
+if ! [ -x "$target/release/execsnoop" ]; then
+	say "no $target/release/execsnoop: cargo build --release"
+	exit 1
+fi
+
+# Static, so that no dynamic linker blurs what is measured.
+for source in bench/workload/*.c; do
+	name=$(basename "$source" .c)
+	flags=(-O2 -static -pthread -Wall -Wextra -Werror)
+	[ "$name" != noop ] || flags+=(-nostartfiles)
+	cc "${flags[@]}" -o "$folder/bench-$name" "$source"
+done
+
+# The same under another name, to find out whether a tracer is at work.
+cp "$folder/bench-noop" "$folder/bench-probe"
+
+# Classic tracepoints, ours as the peers', are found there.
+if ! mountpoint -q /sys/kernel/tracing; then
+	mount -t tracefs tracefs /sys/kernel/tracing ||
+		say "no tracefs, so most peers cannot run"
+fi
+
+setsid python3 -B bench/execsnoop.py --tool "$target/release/execsnoop" --folder "$folder" \
+	${words[@]+"${words[@]}"} &
+driver=$!
+status=0
+wait "$driver" || status=$?
+driver=
+exit "$status"

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""Aligned Markdown tables, and the few statistics that are shown in them."""
+
+from statistics import median
+
+
+def show(title, heading, rows):
+    """Prints a table; its first column is text, all others are numbers."""
+    print(f"\n### {title}\n")
+    cells = [heading] + [["–" if cell is None else str(cell) for cell in row] for row in rows]
+    widths = [max(3, *(len(row[i]) for row in cells)) for i in range(len(heading))]
+
+    def line(row):
+        first, *rest = zip(row, widths)
+        padded = [first[0].ljust(first[1])] + [cell.rjust(width) for cell, width in rest]
+        print("| " + " | ".join(padded) + " |", flush=True)
+
+    line(heading)
+    rules = ["-" * widths[0]] + ["-" * (width - 1) + ":" for width in widths[1:]]
+    print("| " + " | ".join(rules) + " |")
+    for row in cells[1:]:
+        line(row)
+
+
+def spread(values, digits=1, sign=False):
+    """`median (min..max)`"""
+    if not values:
+        return None
+    form = f"{{:{'+' if sign else ''}.{digits}f}}"
+    low, middle, high = (form.format(f(values)) for f in (min, median, max))
+    return f"{middle} ({low}..{high})"
+
+
+class Targets:
+    """What was promised, and whether it was kept."""
+
+    def __init__(self):
+        self.missed = 0
+
+    def check(self, promise, kept, measured):
+        """Prints one line. `kept` is None where the measurement does not decide it."""
+        verdict = {True: "pass", False: "MISS", None: "undecided"}[kept]
+        self.missed += kept is False
+        print(f"- target {verdict}: {promise}; measured: {measured}", flush=True)

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""Tracers as processes: to start, to await, to look into, to stop."""
+
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+START_SECONDS = 10
+STOP_SECONDS = 10
+BPF_STATS = Path("/proc/sys/kernel/bpf_stats_enabled")
+
+
+@dataclass(frozen=True)
+class Tracer:
+    """A tool with its flags."""
+
+    name: str
+    command: tuple
+    # What tells of one execution, the number of which is its group. The tag of the
+    # workload and the name of its program are put in.
+    row: str = r"{tag}-(\d+)"
+    # What tells of lost events, also in the middle of a row: all numbers are added.
+    lost: str = r"\b(?:Lost|LOST) (\d+) events"
+    # It runs the workload itself, as strace does
+    wraps: bool = False
+    # Its rows have the program's arguments
+    arguments: bool = True
+
+    def rows(self, text, tag, program="bench-noop"):
+        """How many executions of `program` under `tag` its output shows."""
+        return len(set(re.findall(self.row.format(tag=re.escape(tag), program=program), text)))
+
+    def losses(self, text):
+        """How many lost events it admits."""
+        return sum(map(int, re.findall(self.lost, text, re.MULTILINE)))
+
+
+class Running:
+    """A tracer that runs, with its output in files; for `with`."""
+
+    def __init__(self, tracer, folder, workload=()):
+        self.tracer = tracer
+        self.output = Path(folder, "rows")
+        self.errors = Path(folder, "errors")
+        self.workload = tuple(workload)
+        self.process = None
+
+    def __enter__(self):
+        with open(self.output, "wb") as rows, open(self.errors, "wb") as errors:
+            self.process = subprocess.Popen(
+                self.tracer.command + self.workload,
+                stdin=subprocess.DEVNULL,
+                stdout=rows,
+                stderr=errors,
+            )
+        return self
+
+    def __exit__(self, *_):
+        stop(self.process)
+
+    def cpu_ns(self):
+        """CPU time it has used, all threads."""
+        total = 0
+        for task in Path(f"/proc/{self.process.pid}/task").iterdir():
+            total += int((task / "schedstat").read_text().split()[0])
+        return total
+
+    def sleeps(self):
+        """Whether it waits for something."""
+        stat = Path(f"/proc/{self.process.pid}/stat").read_text()
+        return stat.rpartition(")")[2].split()[0] == "S"
+
+    def settle(self):
+        """Waits until it sleeps: done with what there was to read."""
+        quiet_since, cpu = time.monotonic(), -1
+        deadline = quiet_since + START_SECONDS
+        while time.monotonic() < deadline and self.process.poll() is None:
+            now = self.cpu_ns()
+            # Some look at their buffers a few times a second. One that does not run
+            # although it wants to does not sleep.
+            if now - cpu > 1_000_000 or not self.sleeps():
+                quiet_since, cpu = time.monotonic(), now
+            elif time.monotonic() - quiet_since > 0.2:
+                return
+            time.sleep(0.02)
+
+    def await_rows(self, tag, probe):
+        """
+        Waits until it is at work, which no tracer says in a way that also reaches a file: until
+        there are rows of the executions that the command `probe` makes; enough of them to
+        fill the buffer of one that keeps rows back. False: it shows none.
+        """
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline and self.process.poll() is None:
+            subprocess.run(probe, stdout=subprocess.DEVNULL, check=True)
+            time.sleep(0.05)
+            if self.tracer.rows(self.text(), tag, "bench-probe"):
+                self.settle()
+                return True
+        return False
+
+    def text(self):
+        """All it has said so far."""
+        return self.output.read_text(errors="replace") + self.errors.read_text(errors="replace")
+
+    def fdinfo(self):
+        """What the kernel says of each of its file descriptors."""
+        for entry in Path(f"/proc/{self.process.pid}/fdinfo").iterdir():
+            yield dict(re.findall(r"^(\w+):\s*(\d+)$", entry.read_text(), re.MULTILINE))
+
+    def programs_ns(self):
+        """Time spent in its BPF programs while bpf_stats() was on; None if it has none."""
+        times = {
+            info["prog_id"]: int(info.get("run_time_ns", 0))
+            for info in self.fdinfo()
+            if "prog_id" in info and "link_id" not in info
+        }
+        return sum(times.values()) if times else None
+
+    def memory(self):
+        """KiB: resident, private of that, and what its BPF maps and perf buffers take."""
+        proc = Path(f"/proc/{self.process.pid}")
+        status = (proc / "status").read_text()
+        resident, private = (
+            int(re.search(rf"^{key}:\s*(\d+)", status, re.MULTILINE)[1]) for key in ("VmRSS", "RssAnon")
+        )
+        maps = {
+            info["map_id"]: int(info.get("memlock", 0)) for info in self.fdinfo() if "map_id" in info
+        }
+        bytes_of_maps = sum(maps.values())
+        buffers = re.findall(
+            r"^(\w+)-(\w+) .*anon_inode:\[perf_event\]$", (proc / "maps").read_text(), re.MULTILINE
+        )
+        bytes_of_buffers = sum(int(end, 16) - int(start, 16) for start, end in buffers)
+        return resident, private, bytes_of_maps // 1024, bytes_of_buffers // 1024
+
+    def stop(self):
+        """Ends it. Returns all it has said."""
+        stop(self.process)
+        return self.text()
+
+    def last_words(self):
+        """The last line that it wrote to stderr."""
+        lines = self.errors.read_text(errors="replace").strip().splitlines()
+        return lines[-1].strip() if lines else "it is silent"
+
+
+@contextmanager
+def bpf_stats():
+    """The kernel measures every BPF program meanwhile, which makes them slower."""
+    before = BPF_STATS.read_text()
+    BPF_STATS.write_text("1")
+    try:
+        yield
+    finally:
+        BPF_STATS.write_text(before)
+
+
+def stop(process):
+    """SIGINT, as by Ctrl-C: the one signal after which every tracer writes its rest."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def first_row_ns(tracer, tag):
+    """
+    Time from starting it to its first row of executions that never cease. On a
+    terminal, since some keep rows back when stdout is a file. None: there was none.
+    """
+    ours, theirs = pty.openpty()
+    start = time.monotonic_ns()
+    process = subprocess.Popen(
+        tracer.command, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs
+    )
+    os.close(theirs)
+    text = ""
+    try:
+        while select.select([ours], [], [], START_SECONDS)[0]:
+            try:
+                text += os.read(ours, 65536).decode(errors="replace")
+            except OSError:  # it has ended
+                return None
+            if tracer.rows(text, tag):
+                return time.monotonic_ns() - start
+        return None
+    finally:
+        # Closed first: what it still wants to write to a full terminal must not stop it.
+        os.close(ours)
+        stop(process)
