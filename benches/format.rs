@@ -104,7 +104,7 @@ const COLUMNS: [Column; 5] = [
 #[divan::bench(args = KINDS)]
 fn text_row(bencher: Bencher<'_, '_>, kind: Kind) {
     let record = record(kind);
-    let mut out = String::new();
+    let mut out = Vec::new();
     bencher.counter(ItemsCount::new(1u32)).bench_local(|| {
         out.clear(); // as after a flush: the memory is kept
         let exec = Exec::decode(black_box(&record)).unwrap();

@@ -7,7 +7,7 @@ pub mod search;
 use nix::errno::Errno;
 
 use crate::json::{Bytes, BytesList, EventName, Id, Process};
-use crate::skel::{exec_event, exec_flag, exec_kind};
+use crate::skel::{exec_cold, exec_event, exec_flag, exec_kind};
 
 /// `AT_FDCWD`
 const AT_FDCWD: i32 = libc::AT_FDCWD;
@@ -24,6 +24,8 @@ pub struct Exec<'a> {
     pub filename: &'a [u8],
     /// What runs a script; empty for other programs
     pub interpreter: &'a [u8],
+    /// Where arguments of a failed call are that could not be read: see [`late`]
+    cold: &'a [u8],
     /// Arguments with their NULs, the last one possibly cut
     pub args: &'a [u8],
 }
@@ -32,7 +34,7 @@ pub struct Exec<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Cut {
     /// Arguments missing, a partly shown one among them; a lower bound where the
-    /// program could not count them all (a failed call with more than 512)
+    /// program could not count them all (a failed call with more than 128)
     pub args: u64,
     /// Bytes missing, with NULs, where that is known
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -55,6 +57,7 @@ impl<'a> Exec<'a> {
             path: take(event.path_len.into())?,
             filename: take(event.filename_len.into())?,
             interpreter: take(event.interp_len.into())?,
+            cold: take(event.cold_len.into())?,
             args: take(event.args_len as usize)?,
         })
     }
@@ -83,6 +86,20 @@ impl<'a> Exec<'a> {
         Args { rest: self.args }
     }
 
+    /// Whether some arguments could not be read.
+    pub fn args_unreadable(&self) -> bool {
+        self.is(exec_flag::EXEC_ARGS_FAULT) || !self.cold.is_empty()
+    }
+
+    /// Strings that were not in memory.
+    fn cold(&self) -> impl Iterator<Item = exec_cold> {
+        self.cold.chunks_exact(size_of::<exec_cold>()).filter_map(|bytes| {
+            let mut cold = exec_cold::default();
+            plain::copy_from_bytes(&mut cold, bytes).ok()?;
+            Some(cold)
+        })
+    }
+
     /// How much of the arguments is missing when the first `shown` are shown.
     pub fn cut(&self, shown: usize) -> Option<Cut> {
         let whole = memchr_count(self.args) as u64;
@@ -96,7 +113,7 @@ impl<'a> Exec<'a> {
         let shown_bytes =
             self.args().take(shown).map(|arg| arg.len() as u64).sum::<u64>() + whole_shown;
         let total = u64::from(self.event.args_total);
-        let known = !self.is(exec_flag::EXEC_ARGS_TOTAL_UNKNOWN);
+        let known = !self.args_unreadable() && !more && !self.is(exec_flag::EXEC_ARGS_CUT);
         Some(Cut { args, bytes: known.then(|| total.saturating_sub(shown_bytes)) })
     }
 
@@ -298,7 +315,7 @@ pub fn json<'a>(
             secure: exec.is(exec_flag::EXEC_SECURE),
             compat: exec.is(exec_flag::EXEC_COMPAT),
             fatal_signal: fatal.then_some("SIGSEGV"),
-            args_unreadable: exec.is(exec_flag::EXEC_ARGS_FAULT) && !fatal,
+            args_unreadable: exec.args_unreadable() && !fatal,
             args_read_late: exec.is(exec_flag::EXEC_ARGS_LATE),
         },
         error: exec.errno_name().map(|name| ErrorType { r#type: name }),
@@ -411,11 +428,11 @@ mod tests {
     fn a_failure_with_more_arguments_than_counted() {
         let mut record = record("/bin/x", &[b"one"]);
         edit(&mut record, |event| {
-            event.argc = 512;
-            event.flags.0 = exec_flag::EXEC_ARGC_MORE.0 | exec_flag::EXEC_ARGS_TOTAL_UNKNOWN.0;
+            event.argc = 256;
+            event.flags = exec_flag::EXEC_ARGC_MORE;
         });
         let exec = Exec::decode(&record).unwrap();
-        assert_eq!(exec.cut(usize::MAX), Some(Cut { args: 511, bytes: None }));
+        assert_eq!(exec.cut(usize::MAX), Some(Cut { args: 255, bytes: None }));
     }
 
     #[test]

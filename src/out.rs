@@ -48,14 +48,14 @@ pub fn count(number: u64, noun: &str) -> String {
 
 /// One line of a table, filled cell by cell in the order of the columns.
 pub struct Line<'a> {
-    out: &'a mut String,
+    out: &'a mut Vec<u8>,
     columns: std::slice::Iter<'a, Column>,
     scratch: String,
 }
 
 impl<'a> Line<'a> {
     /// Begins a line at the end of `out`.
-    pub fn new(out: &'a mut String, columns: &'a [Column]) -> Self {
+    pub fn new(out: &'a mut Vec<u8>, columns: &'a [Column]) -> Self {
         Self { out, columns: columns.iter(), scratch: String::new() }
     }
 
@@ -63,20 +63,22 @@ impl<'a> Line<'a> {
     pub fn text(&mut self, text: &str) -> &mut Self {
         let Some(column) = self.columns.next() else { return self };
         let is_last = self.columns.as_slice().is_empty();
-        let padding = column.width.saturating_sub(text.width());
+        // Nothing follows a last column of names: its width need not be measured.
+        let padded = column.right || !is_last;
+        let padding = if padded { column.width.saturating_sub(text.width()) } else { 0 };
         if column.right {
-            self.out.extend(std::iter::repeat_n(' ', padding));
+            self.pad(padding);
         }
-        self.out.push_str(text);
-        if is_last {
-            self.out.push('\n');
-        } else {
-            if !column.right {
-                self.out.extend(std::iter::repeat_n(' ', padding));
-            }
-            self.out.push(' ');
+        self.out.extend_from_slice(text.as_bytes());
+        if !column.right {
+            self.pad(padding);
         }
+        self.out.push(if is_last { b'\n' } else { b' ' });
         self
+    }
+
+    fn pad(&mut self, cells: usize) {
+        self.out.resize(self.out.len() + cells, b' ');
     }
 
     /// The next cell: a name of arbitrary bytes.
@@ -114,14 +116,14 @@ pub struct Output {
     stdout: io::Stdout,
     /// `--json`
     pub json: bool,
-    buffer: String,
+    buffer: Vec<u8>,
     flow: Flow,
 }
 
 impl Output {
     /// Stdout in the chosen format.
     pub fn new(json: bool) -> Self {
-        Self { stdout: io::stdout(), json, buffer: String::new(), flow: Flow::Open }
+        Self { stdout: io::stdout(), json, buffer: Vec::new(), flow: Flow::Open }
     }
 
     /// Appends the heading of a table.
@@ -139,9 +141,8 @@ impl Output {
 
     /// Appends one object and a newline.
     pub fn object(&mut self, object: &impl Serialize) -> Result<()> {
-        let text = serde_json::to_string(object).context("write JSON")?;
-        self.buffer.push_str(&text);
-        self.buffer.push('\n');
+        serde_json::to_writer(&mut self.buffer, object).context("write JSON")?;
+        self.buffer.push(b'\n');
         Ok(())
     }
 
@@ -152,7 +153,7 @@ impl Output {
 
     /// Writes all that was collected.
     pub fn flush(&mut self) -> Result<()> {
-        let mut rest = self.buffer.as_bytes();
+        let mut rest = self.buffer.as_slice();
         while !rest.is_empty() && self.flow == Flow::Open {
             match nix::unistd::write(self.stdout.as_fd(), rest) {
                 Ok(n) => rest = rest.get(n..).unwrap_or_default(),
@@ -209,6 +210,6 @@ mod tests {
                         a\\040b      12 x\n\
                         日本   1234567 y\n\
                         longer-than-6 12345678 z\n";
-        assert_eq!(out.buffer, expected);
+        assert_eq!(String::from_utf8(out.buffer).unwrap(), expected);
     }
 }

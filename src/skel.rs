@@ -16,7 +16,8 @@ macro_rules! skeleton {
 skeleton!(execve, "execve");
 
 pub use execve::types::{
-    exec_event, exec_flag, exec_kind, snoop_config, snoop_counters, snoop_filter, task_id,
+    exec_cold, exec_event, exec_flag, exec_kind, snoop_config, snoop_counters, snoop_filter,
+    task_id,
 };
 
 // SAFETY: the C headers hold these types to fixed-width integers, arrays and structs of
@@ -24,6 +25,8 @@ pub use execve::types::{
 unsafe impl plain::Plain for task_id {}
 // SAFETY: as for task_id.
 unsafe impl plain::Plain for exec_event {}
+// SAFETY: as for task_id.
+unsafe impl plain::Plain for exec_cold {}
 // SAFETY: as for task_id.
 unsafe impl plain::Plain for snoop_config {}
 // SAFETY: as for task_id.

@@ -341,7 +341,7 @@ impl Execsnoop {
             if exec.is(exec_flag::EXEC_FILENAME_FAULT) {
                 say("file name unreadable".to_owned());
             }
-            if exec.is(exec_flag::EXEC_ARGS_FAULT) {
+            if exec.args_unreadable() {
                 say("arguments unreadable".to_owned());
             }
             if exec.is(exec_flag::EXEC_ARGS_LATE) {

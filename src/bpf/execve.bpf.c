@@ -32,15 +32,16 @@
 
 #define FAILED_ARGS_CAP 8192 /* of a failed call: bytes up to the last argument, */
 #define FAILED_ARG_MAX 8192 /* bytes of that one, */
-#define FAILED_ARGC_MAX 512 /* and how many are counted */
+#define FAILED_ARGC_MAX 128 /* and how many there may be */
 
 /*
  * The fixed part and the strings of one execution, put together before the record
  * is reserved, so that its size is known.
  */
 struct exec_scratch {
-	struct exec_event event; /* also brings the type into BTF */
-	struct path_buf strings; /* path, then filename, then interpreter */
+	struct exec_event event; /* here also to bring the types into BTF */
+	struct exec_cold cold; /* the next one, for copying */
+	struct path_buf strings; /* path, then filename, interpreter, cold strings */
 	__u8 args[FAILED_ARGS_CAP + FAILED_ARG_MAX];
 };
 
@@ -71,6 +72,11 @@ struct args_source {
 	bool user; /* in user space; else in the scratch slot */
 };
 
+static __always_inline __u32 exec_strings_len(const struct exec_event *event)
+{
+	return event->path_len + event->filename_len + event->interp_len + event->cold_len;
+}
+
 /*
  * One record with room for `strings_cap` and `args_cap` bytes, both constants; what
  * the arguments have beyond that is cut. False: no room in the buffer.
@@ -80,7 +86,7 @@ static __always_inline bool exec_send(void *ctx, __u32 slot, struct exec_scratch
 				      const __u32 args_cap)
 {
 	struct exec_event *event = &scratch->event;
-	__u32 strings_len = event->path_len + event->filename_len + event->interp_len;
+	__u32 strings_len = exec_strings_len(event);
 	__u32 args_len = event->args_len;
 	struct exec_event *record;
 	__u8 *data;
@@ -119,7 +125,7 @@ static __always_inline void exec_emit(void *ctx, __u32 slot, struct exec_scratch
 				      const struct args_source *args)
 {
 	struct exec_event *event = &scratch->event;
-	__u32 strings = event->path_len + event->filename_len + event->interp_len;
+	__u32 strings = exec_strings_len(event);
 
 	if (snoop_config.perf) {
 		if (!exec_send(ctx, slot, scratch, args, STRINGS_CAP, PERF_ARGS_CAP))
@@ -178,7 +184,6 @@ static __always_inline void exec_fill(struct exec_event *event, struct task_stru
 {
 	task_id_fill(&event->id, task, bpf_ktime_get_boot_ns());
 	event->kind = kind;
-	event->argv = 0;
 	event->arg_start = 0;
 	event->mnt_ns = 0;
 	event->ret = 0;
@@ -191,6 +196,7 @@ static __always_inline void exec_fill(struct exec_event *event, struct task_stru
 	event->path_len = 0;
 	event->filename_len = 0;
 	event->interp_len = 0;
+	event->cold_len = 0;
 	__builtin_memset(event->pad, 0, sizeof(event->pad));
 	if (BPF_CORE_READ(task, real_parent, flags) & PF_KTHREAD)
 		event->flags |= EXEC_KERNEL;
@@ -268,6 +274,25 @@ struct exec_call {
 	bool compat; /* pointers in argv are 4 bytes wide */
 };
 
+/* Notes where a string is that cannot be read without faulting its page in. */
+static __always_inline void exec_cold_string(struct exec_scratch *scratch, __u64 address,
+					     __u32 index)
+{
+	struct exec_event *event = &scratch->event;
+	struct exec_cold *cold = &scratch->cold;
+	__u32 at = event->filename_len, used = event->cold_len;
+
+	if (at >= FILENAME_CAP || used >= EXEC_COLD_MAX * sizeof(*cold)) {
+		event->flags |= EXEC_ARGS_FAULT;
+		return;
+	}
+	cold->address = address;
+	cold->index = index;
+	cold->pad = 0;
+	bpf_probe_read_kernel(&scratch->strings.bytes[PATH_CAP + at + used], sizeof(*cold), cold);
+	event->cold_len = used + sizeof(*cold);
+}
+
 /*
  * Copies argv into scratch->args, as far as there is room, and counts the rest. What goes
  * from one round to the next is kept in memory, so that the verifier, which follows
@@ -293,23 +318,23 @@ static __always_inline void exec_failed_args(struct exec_scratch *scratch,
 			return;
 		event->argc = i + 1;
 		barrier_var(used);
-		if (used >= FAILED_ARGS_CAP || (event->flags & EXEC_ARGS_TOTAL_UNKNOWN)) {
-			event->flags |= EXEC_ARGS_TOTAL_UNKNOWN;
+		if (used >= FAILED_ARGS_CAP || (event->flags & EXEC_ARGS_CUT)) {
+			event->flags |= EXEC_ARGS_CUT;
 			continue;
 		}
 		n = bpf_probe_read_user_str(&scratch->args[used], FAILED_ARG_MAX, (void *)arg);
 		if (n <= 0) {
-			event->flags |= EXEC_ARGS_FAULT | EXEC_ARGS_TOTAL_UNKNOWN;
-			continue;
-		}
-		if (n >= FAILED_ARG_MAX) {
-			event->flags |= EXEC_ARGS_TOTAL_UNKNOWN;
+			exec_cold_string(scratch, arg, i);
+			scratch->args[used] = '\0';
+			n = 1;
+		} else if (n >= FAILED_ARG_MAX) {
+			event->flags |= EXEC_ARGS_CUT;
 			n = FAILED_ARG_MAX - 1; /* no NUL: user space sees the cut */
 		}
 		event->args_len = used + n;
 		event->args_total = used + n;
 	}
-	event->flags |= EXEC_ARGC_MORE | EXEC_ARGS_TOTAL_UNKNOWN;
+	event->flags |= EXEC_ARGC_MORE;
 }
 
 /*
@@ -354,7 +379,6 @@ static __always_inline int exec_failed(void *ctx, __u32 slot, const struct exec_
 	exec_fill(event, task, EXEC_FAILED);
 	event->ret = ret;
 	event->dirfd = call->dirfd;
-	event->argv = (__u64)call->argv;
 	event->arg_start = BPF_CORE_READ(task, mm, arg_start);
 	event->mnt_ns = task_mnt_ns(task);
 	if (call->compat)

@@ -15,9 +15,9 @@ enum exec_flag {
 	EXEC_PATH_NO_MOUNT = 1 << 2, /* memfd and the like: a name, not a path */
 	EXEC_FILENAME_CUT = 1 << 3, /* longer than the record's room */
 	EXEC_FILENAME_FAULT = 1 << 4, /* pointer unreadable: bad, or gone with the old image */
-	EXEC_ARGS_FAULT = 1 << 5, /* some of the arguments were unreadable */
+	EXEC_ARGS_FAULT = 1 << 5, /* arguments were unreadable, and nothing says where they are */
 	EXEC_ARGC_MORE = 1 << 6, /* failed: more arguments than were counted */
-	EXEC_ARGS_TOTAL_UNKNOWN = 1 << 7, /* failed and cut: args_total is a lower bound */
+	EXEC_ARGS_CUT = 1 << 7, /* failed: no room for all; args_total is a lower bound */
 	EXEC_SECURE = 1 << 8, /* gained privileges (setuid, setgid, file capabilities) */
 	EXEC_KERNEL = 1 << 9, /* started by a kernel thread (modprobe, core_pattern, ...) */
 	EXEC_COMPAT = 1 << 10, /* failed: called through the 32-bit interface */
@@ -25,14 +25,22 @@ enum exec_flag {
 	EXEC_ARGS_LATE = 1 << 12, /* set by user space: it read the arguments, a moment later */
 };
 
+/* A string of a failed call whose page was not in memory; in the record it is empty. */
+struct exec_cold {
+	__u64 address; /* in the caller's memory */
+	__u32 index; /* which argument */
+	__u32 pad;
+};
+#define EXEC_COLD_MAX 8
+
 /*
  * One execution. Behind it, without padding: path (path_len), filename
- * (filename_len), interpreter (interp_len), arguments (args_len; each with its
- * NUL, the last one possibly cut). A ring buffer record may be longer than that.
+ * (filename_len), interpreter (interp_len), cold strings (cold_len: struct exec_cold,
+ * unaligned), arguments (args_len; each with its NUL, the last one possibly cut). A
+ * ring buffer record may be longer than that.
  */
 struct exec_event {
 	struct task_id id;
-	__u64 argv; /* failed: user address of the argument pointers */
 	__u64 arg_start; /* failed: of the caller's own arguments, the mark of its memory */
 	enum exec_kind kind;
 	__s32 ret; /* 0, or -errno */
@@ -46,8 +54,9 @@ struct exec_event {
 	__u16 path_len; /* the executable's resolved path, no NUL */
 	__u16 filename_len; /* as asked for, no NUL */
 	__u16 interp_len; /* interpreter of a script, no NUL; 0: none */
-	__u8 pad[6];
+	__u16 cold_len; /* bytes */
+	__u8 pad[4];
 };
-_Static_assert(sizeof(struct exec_event) == 136, "struct exec_event has no hidden padding");
+_Static_assert(sizeof(struct exec_event) == 128, "struct exec_event has no hidden padding");
 
 #endif /* SNOOP_EXECVE_H */

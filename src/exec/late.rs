@@ -1,9 +1,10 @@
 //! Arguments of a failed call that the program in the kernel could not read.
 //!
 //! It must not fault pages in, and since 6.8 the kernel itself looks for the file before it
-//! reads the arguments: of those in memory that nobody has touched yet, nothing is there. They
-//! are read here a moment later, if the process still has the same memory. Only a process
-//! that changes the strings right after the call could make them differ; rows say so.
+//! reads the arguments: of strings in memory that nobody has touched yet, nothing is there.
+//! Their addresses are in the record, and they are read here a moment later, if the
+//! process still has the same memory. Only a process that has written to them since, for
+//! the first time, could make them differ; rows say that they were read late.
 
 use std::fs;
 
@@ -13,34 +14,33 @@ use nix::unistd::Pid;
 use super::Exec;
 use crate::skel::{exec_event, exec_flag};
 
-/// As many bytes and arguments as are read at the most.
-const MOST_BYTES: usize = 2 * 1024 * 1024;
-const MOST_ARGS: usize = 128 * 1024;
+/// `MAX_ARG_STRLEN`: the kernel takes no longer string.
+const MOST_BYTES: usize = 128 * 1024;
 
-/// `record` with its arguments completed, if they were unreadable and can be read now.
+/// The record with its cold strings, if there are any and they can be read now.
 pub fn complete(exec: &Exec<'_>) -> Option<Vec<u8>> {
-    let unreadable = exec.is(exec_flag::EXEC_ARGS_FAULT) && !exec.is(exec_flag::EXEC_FATAL);
-    if exec.errno().is_none() || !unreadable || exec.event.argv == 0 {
-        return None;
-    }
+    let mut cold = exec.cold().peekable();
+    cold.peek()?;
     let process = Process { pid: exec.event.id.pid };
     // The same addresses mean the same strings only in the same memory.
     let same_memory = || process.arg_start() == Some(exec.event.arg_start);
     if !same_memory() {
         return None;
     }
-    let width = if exec.is(exec_flag::EXEC_COMPAT) { 4 } else { 8 };
-    let (argc, args) = process.read_argv(exec.event.argv, width)?;
-    same_memory().then(|| rebuild(exec, argc, &args))
+    let mut args = Vec::new();
+    for (index, arg) in (0u32..).zip(exec.args.split_inclusive(|&b| b == 0)) {
+        match cold.next_if(|cold| cold.index == index) {
+            Some(cold) => process.read_string(cold.address, &mut args)?,
+            None => args.extend_from_slice(arg),
+        }
+    }
+    same_memory().then(|| rebuild(exec, &args))
 }
 
-fn rebuild(exec: &Exec<'_>, argc: u32, args: &[u8]) -> Vec<u8> {
-    let known = exec_flag::EXEC_ARGS_FAULT.0
-        | exec_flag::EXEC_ARGC_MORE.0
-        | exec_flag::EXEC_ARGS_TOTAL_UNKNOWN.0;
+fn rebuild(exec: &Exec<'_>, args: &[u8]) -> Vec<u8> {
     let event = exec_event {
-        flags: exec_flag(exec.event.flags.0 & !known | exec_flag::EXEC_ARGS_LATE.0),
-        argc,
+        flags: exec_flag(exec.event.flags.0 | exec_flag::EXEC_ARGS_LATE.0),
+        cold_len: 0,
         args_len: args.len() as u32,
         args_total: args.len() as u32,
         ..exec.event
@@ -72,28 +72,11 @@ impl Process {
         process_vm_readv(pid, &mut local, &[RemoteIoVec { base, len }]).ok().filter(|&n| n > 0)
     }
 
-    /// The number of arguments, and each with its NUL.
-    fn read_argv(&self, argv: u64, width: usize) -> Option<(u32, Vec<u8>)> {
-        let mut args = Vec::new();
-        for index in 0..MOST_ARGS {
-            let mut pointer = [0; 8];
-            let address = argv.checked_add((index * width) as u64)?;
-            // Pointers are aligned, so none crosses a page.
-            if self.read(address, pointer.get_mut(..width)?)? < width {
-                return None;
-            }
-            match u64::from_le_bytes(pointer) {
-                0 => return Some((index as u32, args)),
-                string => self.read_string(string, &mut args)?,
-            }
-        }
-        None
-    }
-
     /// Appends the string at `address` with its NUL.
     fn read_string(&self, mut address: u64, to: &mut Vec<u8>) -> Option<()> {
         let mut page = [0; 4096];
-        while to.len() < MOST_BYTES {
+        let start = to.len();
+        while to.len() - start < MOST_BYTES {
             let n = self.read(address, &mut page)?;
             let part = page.get(..n)?;
             if let Some(end) = part.iter().position(|&b| b == 0) {
@@ -111,13 +94,20 @@ impl Process {
 mod tests {
     use super::super::testing::{edit, failure};
     use super::*;
+    use crate::skel::exec_cold;
 
-    /// A failed call of this very process with `argv`, of which nothing could be read.
-    fn unread(argv: &[*const u8], arg_start: u64) -> Vec<u8> {
-        let mut record = failure(std::process::id(), libc::ENOENT, "/no/such", &[]);
+    /// A failed call of this very process; `addresses` by index could not be read.
+    fn unread(args: &[&[u8]], addresses: &[(u32, *const u8)], arg_start: u64) -> Vec<u8> {
+        let mut record = failure(std::process::id(), libc::ENOENT, "/no/such", args);
+        let at = size_of::<exec_event>() + "/bin/x/no/such".len();
+        for &(index, address) in addresses.iter().rev() {
+            let cold = exec_cold { address: address as u64, index, pad: 0 };
+            // SAFETY: integers without padding.
+            let bytes = unsafe { plain::as_bytes(&cold) };
+            record.splice(at..at, bytes.iter().copied());
+        }
         edit(&mut record, |event| {
-            event.flags = exec_flag::EXEC_ARGS_FAULT;
-            event.argv = argv.as_ptr() as u64;
+            event.cold_len = (addresses.len() * size_of::<exec_cold>()) as u16;
             event.arg_start = arg_start;
         });
         record
@@ -128,26 +118,26 @@ mod tests {
     }
 
     #[test]
-    fn arguments_are_completed() {
-        let long = [b'x'; 10_000];
-        let strings =
-            [b"first\0".as_slice(), b"\0", &[&long[..], b"\0"].concat()].map(<[u8]>::to_vec);
-        let mut argv: Vec<_> = strings.iter().map(Vec::as_ptr).collect();
-        argv.push(std::ptr::null());
-        let record = unread(&argv, own_arg_start());
-        let complete = complete(&Exec::decode(&record).unwrap()).unwrap();
+    fn cold_strings_are_completed() {
+        let long = [&[b'x'; 10_000][..], b"\0"].concat();
+        let addresses = [(1, c"cold".as_ptr().cast()), (3, long.as_ptr())];
+        let record = unread(&[b"warm", b"", b"", b"", b"last"], &addresses, own_arg_start());
+        let exec = Exec::decode(&record).unwrap();
+        assert!(exec.args_unreadable());
+        let complete = complete(&exec).unwrap();
         let exec = Exec::decode(&complete).unwrap();
-        assert_eq!(exec.args().collect::<Vec<_>>(), [&b"first"[..], b"", &long]);
-        assert_eq!((exec.event.argc, exec.cut(usize::MAX)), (3, None));
+        let expected = [&b"warm"[..], b"cold", b"", &long[..10_000], b"last"];
+        assert_eq!(exec.args().collect::<Vec<_>>(), expected);
+        assert_eq!((exec.event.argc, exec.cut(usize::MAX)), (5, None));
         assert_eq!(exec.filename, b"/no/such");
-        assert!(exec.is(exec_flag::EXEC_ARGS_LATE) && !exec.is(exec_flag::EXEC_ARGS_FAULT));
+        assert!(exec.is(exec_flag::EXEC_ARGS_LATE) && !exec.args_unreadable());
     }
 
     #[test]
     fn not_from_other_memory_and_not_from_bad_addresses() {
-        let bad = [16 as *const u8, std::ptr::null()];
-        for (argv, arg_start) in [(&[std::ptr::null()][..], 1), (&bad, own_arg_start())] {
-            let record = unread(argv, arg_start);
+        let bad = 16 as *const u8;
+        for (address, arg_start) in [(c"other".as_ptr().cast(), 1), (bad, own_arg_start())] {
+            let record = unread(&[b""], &[(0, address)], arg_start);
             assert!(complete(&Exec::decode(&record).unwrap()).is_none());
         }
     }

@@ -46,7 +46,7 @@ fn errnos_with_file_and_arguments() {
 }
 
 #[test]
-fn arguments_too_long() {
+fn many_and_long_arguments_are_cut() {
     each_failure_setup(|setup| {
         let command = [&fixture("execer"), "long", &fixture("argv"), "131072", "1"];
         let trace = trace(setup, &["-x"], &command.map(|s| s as &str));
@@ -58,11 +58,15 @@ fn arguments_too_long() {
         assert_eq!(shown[0], fixture("argv").into_bytes());
         assert!(shown[1].len() > 8000 && shown[1].iter().all(|&b| b == b'b'));
 
-        let command = [&fixture("execer"), "many", "/no/such/file", "600"];
-        let trace = self::trace(setup, &["-x"], &command.map(|s| s as &str));
-        let row = only_failure(trace.is_complete());
-        assert_eq!(args(row).len(), 512);
-        assert_eq!(row["process"]["command_args_cut"]["args"], 0, "at least");
+        for (count, shown) in [(127, 127), (600, 128)] {
+            let command = [&fixture("execer"), "many", "/no/such/file", &count.to_string()];
+            let trace = self::trace(setup, &["-x"], &command.map(|s| s as &str));
+            let row = only_failure(trace.is_complete());
+            let expected: Vec<_> = (0..shown).map(|n| n.to_string().into_bytes()).collect();
+            assert_eq!(args(row), expected);
+            let cut = &row["process"]["command_args_cut"];
+            assert_eq!(*cut, if count == shown { Value::Null } else { json!({ "args": 0 }) });
+        }
     });
 }
 
