@@ -58,7 +58,7 @@ fn a_stopped_tool_loses_nothing() {
 
 #[test]
 fn losses_are_counted_exactly() {
-    let count = scaled(5000);
+    let count = scaled(5000).max(500);
     each_setup(|setup| {
         let argv = OwnArgv::new();
         let running = Running::start(&flags(setup, &argv, &["--buffer-size", "16K"]));
@@ -78,7 +78,7 @@ fn losses_are_counted_exactly() {
 
 #[test]
 fn text_says_what_was_lost_too() {
-    let count = scaled(2000);
+    let count = scaled(2000).max(500);
     each_setup(|setup| {
         let argv = OwnArgv::new();
         let mut flags = flags(setup, &argv, &["--buffer-size", "16K"]);

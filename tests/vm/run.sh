@@ -13,7 +13,7 @@ umask 022
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache=${SNOOP_VM_CACHE:-$here/../../target/vm}
 # Used where the machine's own package sources name no Debian mirror.
-default_mirror=https://deb.debian.org/debian
+default_mirror=${SNOOP_DEBIAN_MIRROR:-}
 default_keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 
 # What the command line decides.
@@ -212,6 +212,11 @@ download_kernel() {
     local name=$1 folder=$2 mirror keyring index newest version package path sum
     read -r mirror keyring <<<"$(debian_mirror)"
     mirror=${mirror_of[$name]:-$mirror}
+    [[ $mirror != /* ]] || mirror= # no mirror: what was read is the keyring
+    [[ $mirror ]] || {
+        say "run.sh: no Debian mirror in this machine's package sources: set SNOOP_DEBIAN_MIRROR=URL"
+        return 1
+    }
     # APT checks the archive's signature, knows the machine's proxies and mirror lists. Where
     # there is none, TLS has to vouch for the index, and the index for the package.
     local how=curl

@@ -1,0 +1,83 @@
+//! The command line, without privileges: help, version, and values that are refused before
+//! anything is loaded.
+
+#![allow(clippy::unwrap_used)]
+
+use std::process::{Command, Output};
+
+fn execsnoop(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_execsnoop")).args(args).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[test]
+fn help_and_version() {
+    for flag in ["-h", "--help"] {
+        let output = execsnoop(&[flag]);
+        assert_eq!(output.status.code(), Some(0));
+        let help = text(&output.stdout);
+        for flag in ["--pid", "--tree", "--cgroup", "--json", "--fails", "[-- <COMMAND>...]"] {
+            assert!(help.contains(flag), "{flag}: {help}");
+        }
+    }
+    let version = text(&execsnoop(&["--version"]).stdout);
+    assert_eq!(version, format!("execsnoop {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn wrong_values_are_refused_with_status_2() {
+    for (args, reason) in [
+        (&["--pid", "0"][..], "a process id is a number from 1 to 4194304"),
+        (&["-p", "x"], "a process id is a number"),
+        (&["--ppid", "-1"], ""),
+        (&["--tree", "4194304"], "there is no such process"),
+        (&["--uid", "no-such-user-here"], "no such user"),
+        (&["-u", "4294967295"], "not a user id"),
+        (&["--comm", "sixteen-bytes-xx"], "1 to 15 bytes"),
+        (&["--comm", ""], "1 to 15 bytes"),
+        (&["--cgroup", "/no/such/cgroup"], "cgroup"),
+        (&["--duration", "0"], "a number above 0"),
+        (&["--duration", "soon"], "a number above 0"),
+        (&["--max-events", "0"], ""),
+        (&["--buffer", "socket"], "possible values: auto, ring, perf"),
+        (&["--buffer-size", "1G"], "a number of bytes"),
+        (&["--name", "("], "unclosed group"),
+        (&["--line", "[z-a]"], "invalid character class range"),
+        (&["--max-args", "-1"], ""),
+        (&["--all"], "--fails"),
+        (&["--backend", "kprobe"], "tp_btf, raw_tp"),
+        (&["-x", "--backend", "kprobe"], "fexit, tracepoint, raw_tp"),
+        (&["--no-such-flag"], "--no-such-flag"),
+        (&["stray"], "stray"),
+    ] {
+        let output = execsnoop(args);
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {stderr}");
+        assert!(stderr.starts_with("error: "), "{args:?}: {stderr}");
+        assert!(stderr.contains(reason), "{args:?}: {stderr}");
+        assert_eq!(text(&output.stdout), "", "{args:?}");
+    }
+}
+
+#[test]
+fn short_flags_mean_what_they_mean_in_bcc() {
+    let help = text(&execsnoop(&["--help"]).stdout);
+    for pair in [
+        "-T, --time",
+        "-t, --timestamp",
+        "-x, --fails",
+        "-q, --quote",
+        "-U, --print-uid",
+        "-u, --uid",
+        "-n, --name",
+        "-l, --line",
+        "-c, --cgroup",
+        "-P, --ppid",
+        "--max-args",
+    ] {
+        assert!(help.contains(pair), "{pair}: {help}");
+    }
+}
