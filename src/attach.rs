@@ -245,7 +245,8 @@ impl<S: Skel<'static>> Attached<S> {
         use std::os::fd::{AsFd, AsRawFd};
         let mut misses = 0;
         for program in self.object().progs() {
-            if !program.autoload() {
+            let follows_tree = program.name().to_str().is_some_and(|n| TREE_PROGRAMS.contains(&n));
+            if !program.autoload() || follows_tree {
                 continue;
             }
             let mut info = libbpf_sys::bpf_prog_info::default();

@@ -16,7 +16,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use serde::Serialize;
 
-use crate::attach::{Attached, Backend, Setup, attach_first};
+use crate::attach::{Attached, Backend, Refusal, Setup, attach_first};
 use crate::cgroup::CgroupPaths;
 use crate::channel::{BUSY_TICK, Channel, IDLE_TICK, Transport};
 use crate::cli::CommonArgs;
@@ -144,9 +144,18 @@ struct StartRecord<'a> {
     tool: &'a str,
     version: &'a str,
     backend: &'a str,
+    /// Better ones that the kernel refused
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    backends_refused: Vec<RefusedRecord>,
     buffer: &'a str,
     kernel: String,
     host: HostName,
+}
+
+#[derive(Serialize)]
+struct RefusedRecord {
+    name: &'static str,
+    reason: String,
 }
 
 #[derive(Serialize)]
@@ -242,7 +251,7 @@ fn run<T: Tool>(mut tool: T) -> Result<u8> {
         lost: 0,
     };
     if common.json {
-        let start = start_record::<T>(&session, attached.backend, transport)?;
+        let start = start_record::<T>(&session, attached.backend, &attached.refused, transport)?;
         session.out.object(&start)?;
     }
     tool.start(&mut session);
@@ -450,6 +459,7 @@ fn command_status(mut command: Command, ended: Ended) -> u8 {
 fn start_record<T: Tool>(
     session: &Session,
     backend: &'static str,
+    refused: &[Refusal],
     transport: Transport,
 ) -> Result<StartRecord<'static>> {
     let uname = nix::sys::utsname::uname().context("uname")?;
@@ -460,6 +470,10 @@ fn start_record<T: Tool>(
         tool: T::NAME,
         version: env!("CARGO_PKG_VERSION"),
         backend,
+        backends_refused: refused
+            .iter()
+            .map(|r| RefusedRecord { name: r.backend, reason: format!("{:#}", r.error) })
+            .collect(),
         buffer: transport.name(),
         kernel: uname.release().to_string_lossy().into_owned(),
         host: HostName { name: uname.nodename().to_string_lossy().into_owned() },

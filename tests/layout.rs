@@ -42,14 +42,16 @@ macro_rules! members {
 #[test]
 fn execve() {
     let btf = btf("execve");
-    let (size, offsets) = members!(task_id: time_ns lost start_ns cgroup pid tid ppid uid euid vpid comm);
+    let (size, offsets) =
+        members!(task_id: time_ns lost start_ns cgroup pid tid ppid uid euid vpid comm);
     check(&btf, "task_id", size, offsets);
     let (size, offsets) = members!(exec_event: id arg_start kind ret flags argc args_total args_len
         caller_tid dirfd mnt_ns path_len filename_len interp_len cold_len pad);
     check(&btf, "exec_event", size, offsets);
     let (size, offsets) = members!(exec_cold: address index pad);
     check(&btf, "exec_cold", size, offsets);
-    let (size, offsets) = members!(snoop_config: filters perf wakeup_bytes pidns_inum self_pid cgroups);
+    let (size, offsets) =
+        members!(snoop_config: filters perf wakeup_bytes pidns_inum self_pid cgroups);
     check(&btf, "snoop_config", size, offsets);
     let (size, offsets) = members!(snoop_counters: lost tree_full);
     check(&btf, "snoop_counters", size, offsets);

@@ -167,13 +167,16 @@ static __always_inline void exec_path(struct exec_scratch *scratch, struct file 
 		event->flags |= EXEC_PATH_NO_MOUNT;
 }
 
-/* After a bpf_probe_read_*_str(): the length without NUL, noting faults and cuts. */
+/*
+ * After a bpf_probe_read_*_str(): the length without NUL, noting faults. For an empty
+ * string old kernels (5.10) return 0, new ones 1.
+ */
 static __always_inline __u16 exec_filename_len(struct exec_event *event, long n)
 {
-	if (n <= 0) {
+	if (n < 0)
 		event->flags |= EXEC_FILENAME_FAULT;
+	if (n <= 0)
 		return 0;
-	}
 	if (n >= FILENAME_CAP)
 		n = FILENAME_CAP; /* PATH_MAX with its NUL: the kernel takes no longer one */
 	return n - 1;
@@ -324,7 +327,8 @@ static __always_inline void exec_failed_args(struct exec_scratch *scratch,
 		}
 		n = bpf_probe_read_user_str(&scratch->args[used], FAILED_ARG_MAX, (void *)arg);
 		if (n <= 0) {
-			exec_cold_string(scratch, arg, i);
+			if (n < 0)
+				exec_cold_string(scratch, arg, i);
 			scratch->args[used] = '\0';
 			n = 1;
 		} else if (n >= FAILED_ARG_MAX) {

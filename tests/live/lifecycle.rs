@@ -180,6 +180,20 @@ fn verbose_names_the_backend_and_the_refused_ones() {
     });
 }
 
+#[test]
+fn the_start_record_names_the_refused_backends() {
+    let output =
+        Command::new(execsnoop()).args(["--json", "-x", "--duration", "0.01"]).output().unwrap();
+    let trace = parse(&output);
+    let refused = trace.start["backends_refused"].as_array();
+    let refused = refused.map_or(0, |refused| {
+        assert!(refused.iter().all(|r| r["reason"].as_str().is_some_and(|why| !why.is_empty())));
+        refused.len()
+    });
+    let names = ["fexit", "tracepoint", "raw_tp"];
+    assert_eq!(trace.start["backend"], names[refused], "{:?}", trace.start);
+}
+
 /// Runs the tool as nobody with these capabilities.
 fn as_nobody(capabilities: &str, flags: &[&str]) -> Output {
     Command::new(fixture("execer"))
