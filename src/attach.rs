@@ -202,7 +202,7 @@ fn prepare(
                     .map_err(|_| anyhow!("struct snoop_config has another size"))?;
                 setup.filters.configure(config);
                 config.perf = u32::from(setup.transport == Transport::Perf);
-                config.wakeup_bytes = WAKEUP_BYTES;
+                config.wakeup_bytes = wakeup_bytes(setup.buffer_bytes);
             }
             _ => {}
         }
@@ -210,8 +210,12 @@ fn prepare(
     Ok(())
 }
 
-/// Unread bytes at which the reader is woken before its next look.
-const WAKEUP_BYTES: u32 = 64 * 1024;
+/// Unread bytes at which the reader is woken before its next look: 64 KiB, or less where
+/// the whole buffer is small.
+fn wakeup_bytes(buffer_bytes: Option<u64>) -> u32 {
+    let quarter = buffer_bytes.map_or(u64::MAX, |bytes| bytes / 4);
+    quarter.min(64 * 1024) as u32
+}
 
 impl<S: Skel<'static>> Attached<S> {
     /// The loaded object.

@@ -357,6 +357,23 @@ pub mod testing {
         record
     }
 
+    /// Any bytes as the fixed part, and any behind it; lengths that often fit.
+    pub fn any_record(fixed: &[u8], rest: &[u8], lengths: [u8; 5]) -> Vec<u8> {
+        let mut record = vec![0; size_of::<exec_event>()];
+        record.iter_mut().zip(fixed).for_each(|(to, from)| *to = *from);
+        record.extend_from_slice(rest);
+        edit(&mut record, |event| {
+            event.kind = exec_kind(event.kind.0 % 4);
+            let [path, filename, interp, cold, args] = lengths;
+            event.path_len = path.into();
+            event.filename_len = filename.into();
+            event.interp_len = interp.into();
+            event.cold_len = cold.into();
+            event.args_len = args.into();
+        });
+        record
+    }
+
     /// Puts a record together.
     pub fn with(mut event: exec_event, path: &str, filename: &str, args: &[u8]) -> Vec<u8> {
         event.path_len = path.len() as u16;
@@ -384,7 +401,9 @@ pub mod testing {
 
 #[cfg(test)]
 mod tests {
-    use super::testing::{edit, record, with};
+    use proptest::prelude::*;
+
+    use super::testing::{any_record, edit, record, with};
     use super::*;
 
     #[test]
@@ -466,6 +485,33 @@ mod tests {
         ] {
             let record = record(filename, &[arg]);
             assert_eq!(Exec::decode(&record).unwrap().is_disguised(), disguised, "{filename}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_record_breaks_a_json_line(
+            fixed in proptest::collection::vec(any::<u8>(), size_of::<exec_event>()),
+            rest: Vec<u8>,
+            lengths: [u8; 5],
+            max_args in 0usize..5,
+        ) {
+            let record = any_record(&fixed, &rest, lengths.map(|n| n / 8));
+            let Some(exec) = Exec::decode(&record) else { return Ok(()) };
+            let filename = exec.filename();
+            let searched = [filename.to_vec()];
+            let context = Context {
+                timestamp: "now",
+                cgroup: Some(exec.path),
+                searched: &searched,
+                missing_interpreter: Some(exec.interpreter),
+                max_args,
+            };
+            let mut args = None;
+            let line = serde_json::to_string(&json(&exec, &context, &mut args, &filename)).unwrap();
+            prop_assert!(!line.contains('\n'));
+            let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+            prop_assert_eq!(&value["process"]["pid"], exec.event.id.pid);
         }
     }
 }

@@ -374,3 +374,61 @@ impl Execsnoop {
         notes
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use snoop_tools::exec::testing::{any_record, edit, failure, record};
+    use snoop_tools::skel::exec_event;
+
+    use super::*;
+
+    fn tool(flags: &[&str]) -> Execsnoop {
+        let words = ["execsnoop"].iter().chain(flags);
+        Execsnoop::new(Args::try_parse_from(words).unwrap()).unwrap()
+    }
+
+    fn command_line(flags: &[&str], record: &[u8]) -> String {
+        tool(flags).command_line(&Exec::decode(record).unwrap(), None, &[])
+    }
+
+    #[test]
+    fn notes_stand_behind_the_command_line() {
+        let mut own = record("/bin/x", &[b"x", b"a b"]);
+        edit(&mut own, |event| event.id.vpid = event.id.pid);
+        assert_eq!(command_line(&[], &own), "x 'a b'");
+        assert_eq!(command_line(&["-q"], &own), "'x' 'a b'");
+        assert_eq!(
+            command_line(&["--max-args", "1"], &own),
+            "x  # cut: 1 argument (4 bytes) not shown"
+        );
+        edit(&mut own, |event| event.caller_tid = 7);
+        assert_eq!(command_line(&[], &own), "x 'a b'  # by thread 7");
+
+        let other = record("/bin/x", &[b"sshd"]);
+        assert_eq!(command_line(&[], &other), "sshd  # exe=/bin/x");
+        assert_eq!(command_line(&["-e"], &other), "sshd", "it has a column");
+
+        let missing = failure(0, libc::ENOENT, "/bin/x y", &[b"x"]);
+        assert_eq!(command_line(&["-x"], &missing), r"x  # file=/bin/x\040y");
+        let searched = [b"/a/x".to_vec()];
+        let exec = Exec::decode(&missing).unwrap();
+        let line = tool(&["-x"]).command_line(&exec, None, &searched);
+        assert_eq!(line, r"x  # file=/bin/x\040y, nowhere on PATH: 2 places");
+    }
+
+    proptest! {
+        #[test]
+        fn no_record_breaks_a_row(
+            fixed in proptest::collection::vec(any::<u8>(), size_of::<exec_event>()),
+            rest: Vec<u8>,
+            lengths: [u8; 5],
+            interpreter: Option<Vec<u8>>,
+        ) {
+            let record = any_record(&fixed, &rest, lengths.map(|n| n / 8));
+            let Some(exec) = Exec::decode(&record) else { return Ok(()) };
+            let line = tool(&["-x"]).command_line(&exec, interpreter.as_deref(), &[rest]);
+            prop_assert!(line.chars().all(|c| !c.is_control()), "{line:?}");
+        }
+    }
+}

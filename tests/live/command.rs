@@ -22,6 +22,26 @@ fn the_first_execution_and_all_descendants_are_seen() {
 }
 
 #[test]
+fn inside_a_pid_namespace_too() {
+    each_setup(|setup| {
+        // The tool knows the command by another id there than the kernel does.
+        let execsnoop = execsnoop();
+        let argv = fixture("argv");
+        let output = Command::new(fixture("execer"))
+            .args(["pidns", execsnoop.to_str().unwrap(), "--json", "--backend", setup.backend])
+            .args(["--buffer", setup.buffer, "--", "/bin/sh", "-c"])
+            .arg(format!("{argv} one; {argv} two; true"))
+            .output()
+            .unwrap();
+        let trace = parse(&output);
+        trace.is_complete();
+        assert_eq!(trace.events.len(), 3, "{trace:?}");
+        assert_eq!(trace.of("argv").len(), 2);
+        assert_eq!(trace.events[0]["process"]["vpid"], 2, "the tool is 1");
+    });
+}
+
+#[test]
 fn nothing_else_is_seen() {
     let setup = Setup { backend: "tp_btf", buffer: "ring" };
     let mut noise = Command::new(fixture("execer"))
