@@ -238,6 +238,7 @@ static __always_inline int exec_done(void *ctx, struct task_struct *task, __u32 
 	if (interp != filename) {
 		__u32 at = event->filename_len;
 
+		barrier_var(at); /* or clang bounds n instead, and 5.10 loses track */
 		if (at < FILENAME_CAP) {
 			n = bpf_probe_read_kernel_str(&scratch->strings.bytes[PATH_CAP + at],
 						      INTERP_CAP, interp);
@@ -285,6 +286,8 @@ static __always_inline void exec_cold_string(struct exec_scratch *scratch, __u64
 	struct exec_cold *cold = &scratch->cold;
 	__u32 at = event->filename_len, used = event->cold_len;
 
+	barrier_var(at);
+	barrier_var(used);
 	if (at >= FILENAME_CAP || used >= EXEC_COLD_MAX * sizeof(*cold)) {
 		event->flags |= EXEC_ARGS_FAULT;
 		return;
