@@ -23,6 +23,8 @@ pub struct Backend {
     /// Programs that add something where the kernel has their hook, and what is missing
     /// without them
     pub optional: Vec<&'static str>,
+    /// Those of the programs that also run for much that is no event
+    pub broad: Vec<&'static str>,
     /// Said with `-v` when the optional programs had to be left out
     pub without_optional: &'static str,
 }
@@ -56,8 +58,18 @@ pub struct Attached<S> {
     pub refused: Vec<Refusal>,
     /// The reading end of its buffer
     pub channel: Channel,
+    broad: Vec<&'static str>,
     links: Vec<Link>,
     skeleton: S,
+}
+
+/// Runs of our programs that the kernel skipped: see [`Attached::skipped`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Skipped {
+    /// By programs that run for nothing but events: so many were lost
+    pub events: u64,
+    /// By programs that run for much else too ([`Backend::broad`]): any may have been one
+    pub perhaps_events: u64,
 }
 
 /// What libbpf said since the last [`take_libbpf_words`].
@@ -101,6 +113,7 @@ where
                         backend: backend.name,
                         refused,
                         channel,
+                        broad: backend.broad.clone(),
                         links,
                         skeleton,
                     });
@@ -243,11 +256,10 @@ impl<S: Skel<'static>> Attached<S> {
     }
 
     /// How often the kernel skipped one of our programs because another instance of it was
-    /// still running on that CPU: events that nobody else counts. Kernels before 5.12
-    /// do not tell (and mostly do not skip).
-    pub fn recursion_misses(&self) -> u64 {
+    /// still running on that CPU. Kernels before 5.12 do not tell (and mostly do not skip).
+    pub fn skipped(&self) -> Skipped {
         use std::os::fd::{AsFd, AsRawFd};
-        let mut misses = 0;
+        let mut skipped = Skipped::default();
         for program in self.object().progs() {
             let follows_tree = program.name().to_str().is_some_and(|n| TREE_PROGRAMS.contains(&n));
             if !program.autoload() || follows_tree {
@@ -263,10 +275,15 @@ impl<S: Skel<'static>> Attached<S> {
                     &raw mut len,
                 )
             };
-            if err == 0 {
-                misses += info.recursion_misses;
+            if err != 0 {
+                continue;
+            }
+            if self.broad.iter().any(|name| program.name() == *name) {
+                skipped.perhaps_events += info.recursion_misses;
+            } else {
+                skipped.events += info.recursion_misses;
             }
         }
-        misses
+        skipped
     }
 }

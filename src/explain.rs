@@ -17,6 +17,8 @@ struct Machine {
     /// Effective capabilities as a bit mask
     capabilities: u64,
     lockdown: String,
+    /// `kernel.perf_event_paranoid`
+    paranoid: i32,
 }
 
 const CAP_SYS_ADMIN: u32 = 21;
@@ -39,6 +41,10 @@ impl Machine {
                 .any(|path| Path::new(path).exists()),
             capabilities: capabilities.unwrap_or(u64::MAX),
             lockdown: fs::read_to_string("/sys/kernel/security/lockdown").unwrap_or_default(),
+            paranoid: fs::read_to_string("/proc/sys/kernel/perf_event_paranoid")
+                .ok()
+                .and_then(|level| level.trim().parse().ok())
+                .unwrap_or(0),
         }
     }
 
@@ -90,6 +96,12 @@ fn explain_on(machine: &Machine, refusals: &[String], forced: bool) -> String {
             .to_owned();
     }
     let all = refusals.join("; ");
+    // 3 is Debian's and Android's: not even CAP_PERFMON is enough then.
+    if machine.paranoid >= 3 && !admin && all.contains("perf buffer") {
+        return "kernel.perf_event_paranoid is 3 or more, which keeps perf buffers for \
+                CAP_SYS_ADMIN: use --buffer ring, or sysctl kernel.perf_event_paranoid=2"
+            .to_owned();
+    }
     let wants_tracefs = all.contains("tracepoint") || all.contains("tracefs");
     if !machine.has_tracefs && wants_tracefs {
         return "tracefs is not mounted: mount -t tracefs tracefs /sys/kernel/tracing".to_owned();
@@ -113,6 +125,7 @@ mod tests {
             has_tracefs: true,
             capabilities: 1 << CAP_BPF | 1 << CAP_PERFMON,
             lockdown: "none [integrity] confidentiality\n".to_owned(),
+            paranoid: 3,
         }
     }
 
@@ -135,6 +148,10 @@ mod tests {
         let no_tracefs = Machine { has_tracefs: false, ..machine() };
         assert!(line(&no_tracefs).contains("mount -t tracefs"));
         assert!(line(&machine()).contains("no such file"));
+        let perf = ["tp_btf: open the perf buffer: EACCES".to_owned()];
+        assert!(explain_on(&machine(), &perf, true).contains("use --buffer ring"));
+        let relaxed = Machine { paranoid: 2, ..machine() };
+        assert!(!explain_on(&relaxed, &perf, true).contains("use --buffer ring"));
     }
 
     #[test]

@@ -176,6 +176,13 @@ struct EndRecord {
     event: EventName,
     events: u64,
     lost: u64,
+    /// Places at which the kernel did not let us look: any may have been an event
+    #[serde(skip_serializing_if = "is_zero")]
+    unseen: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Runs a tool from its command line to its exit status.
@@ -415,13 +422,15 @@ fn drain_rest<T: Tool>(tool: &mut T, session: &mut Session, channel: &mut Channe
 fn account<S: Skel<'static>>(session: &mut Session, attached: &Attached<S>) -> Result<()> {
     let now = boot_now_ns();
     let counters = attached.counters()?;
-    session.note_lost(counters.lost + attached.recursion_misses(), now)?;
+    let skipped = attached.skipped();
+    session.note_lost(counters.lost + skipped.events, now)?;
     if session.out.json {
         let end = EndRecord {
             timestamp: session.clock.rfc3339(now),
             event: EventName { name: "trace.end" },
             events: session.shown,
             lost: session.lost,
+            unseen: skipped.perhaps_events,
         };
         session.out.object(&end)?;
     }
@@ -431,6 +440,10 @@ fn account<S: Skel<'static>>(session: &mut Session, attached: &Attached<S>) -> R
     }
     if !session.out.json {
         session.say(&format!("{}, {} lost", count(session.shown, "event"), session.lost));
+    }
+    if skipped.perhaps_events > 0 {
+        let returns = count(skipped.perhaps_events, "system call");
+        session.say(&format!("{returns} could not be looked at: any may have been an event"));
     }
     if counters.tree_full > 0 {
         let missed = counters.tree_full;

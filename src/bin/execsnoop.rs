@@ -110,6 +110,7 @@ impl Tool for Execsnoop {
             name,
             programs: programs.to_vec(),
             optional: optional.to_vec(),
+            broad: vec!["raw_sys_exit"],
             without_optional: "failed executions by 32-bit programs are not seen",
         };
         if !self.args.fails {
