@@ -10,7 +10,8 @@ use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
 
 use snoop_tools::escape::{Quote, push_cell, push_shell_word};
-use snoop_tools::exec::{self, Context, Exec, testing};
+use snoop_tools::exec::json::{self, Context};
+use snoop_tools::exec::{Exec, testing};
 use snoop_tools::out::{Column, Line};
 use snoop_tools::time::{WallClock, boot_now_ns};
 
@@ -138,7 +139,7 @@ fn json_row(bencher: Bencher<'_, '_>, kind: Kind) {
         };
         let filename = exec.filename();
         let mut args = None;
-        let object = exec::json(&exec, &context, &mut args, &filename);
+        let object = json::row(&exec, &context, &mut args, &filename);
         serde_json::to_string(&object).unwrap()
     });
 }
@@ -159,7 +160,7 @@ fn json_row_in_place(bencher: Bencher<'_, '_>, kind: Kind) {
     bencher.counter(ItemsCount::new(1u32)).bench_local(|| {
         out.clear();
         let mut args = None;
-        let object = exec::json(black_box(&exec), &context, &mut args, &filename);
+        let object = json::row(black_box(&exec), &context, &mut args, &filename);
         serde_json::to_writer(&mut out, &object).unwrap();
         black_box(&out);
     });

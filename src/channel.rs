@@ -105,6 +105,14 @@ impl Channel {
         })
     }
 
+    /// Which transport it reads.
+    pub fn transport(&self) -> Transport {
+        match self {
+            Self::Ring(_) => Transport::Ring,
+            Self::Perf(_) => Transport::Perf,
+        }
+    }
+
     /// Becomes readable at a wakeup.
     pub fn poll_fd(&self) -> BorrowedFd<'_> {
         match self {

@@ -1,12 +1,14 @@
 //! Executions: from a record of `execve.bpf.c` to its parts.
 
 pub mod interpreter;
+pub mod json;
 pub mod late;
 pub mod search;
+#[doc(hidden)]
+pub mod testing;
 
 use nix::errno::Errno;
 
-use crate::json::{Bytes, BytesList, EventName, Id, Process};
 use crate::skel::{exec_cold, exec_event, exec_flag, exec_kind};
 
 /// `AT_FDCWD`
@@ -174,236 +176,9 @@ impl<'a> Iterator for Args<'a> {
     }
 }
 
-/// What a row shows besides the record itself.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Context<'a> {
-    /// Event time, RFC 3339
-    pub timestamp: &'a str,
-    /// Path of the cgroup if known
-    pub cgroup: Option<&'a [u8]>,
-    /// Files that a search along PATH tried in vain before
-    pub searched: &'a [Vec<u8>],
-    /// ENOENT although the file is there: what it needs and what is not there
-    pub missing_interpreter: Option<&'a [u8]>,
-    /// Most arguments to show
-    pub max_args: usize,
-}
-
-/// `process.exec` or `process.exec_failed` of JSON Lines.
-#[derive(serde::Serialize)]
-pub struct ExecJson<'a> {
-    timestamp: &'a str,
-    event: EventName,
-    process: ExecProcess<'a>,
-    thread: Id,
-    exec: ExecDetails<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<ErrorType>,
-}
-
-#[derive(serde::Serialize)]
-struct ErrorType {
-    r#type: String,
-}
-
-#[derive(serde::Serialize)]
-struct ExecProcess<'a> {
-    #[serde(flatten)]
-    common: Process<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    executable: Option<Executable<'a>>,
-    #[serde(flatten)]
-    command_args: BytesList<'a, std::iter::Take<Args<'a>>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    args_count: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    command_args_cut: Option<Cut>,
-}
-
-#[derive(serde::Serialize)]
-struct Executable<'a> {
-    #[serde(flatten)]
-    path: Bytes<'a>,
-    /// The leading components of the path are missing
-    #[serde(skip_serializing_if = "is_false")]
-    path_cut: bool,
-    #[serde(skip_serializing_if = "is_false")]
-    deleted: bool,
-}
-
-#[derive(serde::Serialize)]
-struct ExecDetails<'a> {
-    #[serde(flatten)]
-    filename: Bytes<'a>,
-    #[serde(flatten)]
-    interpreter: Bytes<'a>,
-    #[serde(flatten)]
-    missing_interpreter: Bytes<'a>,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    searched: Vec<std::borrow::Cow<'a, str>>,
-    /// Who started it: `kernel`
-    #[serde(skip_serializing_if = "Option::is_none")]
-    origin: Option<&'static str>,
-    /// It gained privileges
-    #[serde(skip_serializing_if = "is_false")]
-    secure: bool,
-    /// Called through the 32-bit interface
-    #[serde(skip_serializing_if = "is_false")]
-    compat: bool,
-    /// Failed past the point of no return: the process dies of this signal
-    #[serde(skip_serializing_if = "Option::is_none")]
-    fatal_signal: Option<&'static str>,
-    /// Some arguments could not be read
-    #[serde(skip_serializing_if = "is_false")]
-    args_unreadable: bool,
-    /// They were read a moment after the call: see [`late`]
-    #[serde(skip_serializing_if = "is_false")]
-    args_read_late: bool,
-}
-
-fn is_false(value: &bool) -> bool {
-    !value
-}
-
-/// How a row with `exec` and `context` looks in JSON. `args` and `filename`: space for
-/// what it borrows.
-pub fn json<'a>(
-    exec: &'a Exec<'a>,
-    context: &Context<'a>,
-    args: &'a mut Option<std::iter::Take<Args<'a>>>,
-    filename: &'a [u8],
-) -> ExecJson<'a> {
-    let failed = exec.errno().is_some();
-    let some = |bytes: &'a [u8]| (!bytes.is_empty()).then_some(bytes);
-    let no_filename = exec.is(exec_flag::EXEC_FILENAME_FAULT);
-    // After the point of no return the arguments are unknown, not empty.
-    let fatal = exec.is(exec_flag::EXEC_FATAL);
-    *args = (!fatal).then(|| exec.args().take(context.max_args));
-    ExecJson {
-        timestamp: context.timestamp,
-        event: EventName { name: if failed { "process.exec_failed" } else { "process.exec" } },
-        process: ExecProcess {
-            common: Process::new(&exec.event.id, context.cgroup),
-            executable: (!exec.path.is_empty()).then(|| Executable {
-                path: Bytes { keys: ("path", "path_base64"), value: Some(exec.path) },
-                path_cut: exec.is(exec_flag::EXEC_PATH_CUT),
-                deleted: exec.is(exec_flag::EXEC_PATH_DELETED),
-            }),
-            command_args: BytesList {
-                keys: ("command_args", "command_args_base64"),
-                values: args.as_ref(),
-            },
-            args_count: (!fatal).then_some(exec.event.argc),
-            command_args_cut: exec.cut(context.max_args),
-        },
-        thread: Id { id: exec.event.caller_tid },
-        exec: ExecDetails {
-            filename: Bytes {
-                keys: ("filename", "filename_base64"),
-                value: (!no_filename).then_some(filename),
-            },
-            interpreter: Bytes {
-                keys: ("interpreter", "interpreter_base64"),
-                value: some(exec.interpreter),
-            },
-            missing_interpreter: Bytes {
-                keys: ("missing_interpreter", "missing_interpreter_base64"),
-                value: context.missing_interpreter,
-            },
-            searched: context.searched.iter().map(|path| String::from_utf8_lossy(path)).collect(),
-            origin: exec.is(exec_flag::EXEC_KERNEL).then_some("kernel"),
-            secure: exec.is(exec_flag::EXEC_SECURE),
-            compat: exec.is(exec_flag::EXEC_COMPAT),
-            fatal_signal: fatal.then_some("SIGSEGV"),
-            args_unreadable: exec.args_unreadable() && !fatal,
-            args_read_late: exec.is(exec_flag::EXEC_ARGS_LATE),
-        },
-        error: exec.errno_name().map(|name| ErrorType { r#type: name }),
-    }
-}
-
-/// Records for tests, as the BPF programs make them.
-#[doc(hidden)]
-pub mod testing {
-    use super::{AT_FDCWD, exec_event, exec_flag, exec_kind};
-
-    /// An execution of `filename` with `args`.
-    pub fn record(filename: &str, args: &[&[u8]]) -> Vec<u8> {
-        let mut block = Vec::new();
-        for arg in args {
-            block.extend_from_slice(arg);
-            block.push(0);
-        }
-        let event = exec_event {
-            kind: exec_kind::EXEC_DONE,
-            flags: exec_flag(0),
-            argc: args.len() as u32,
-            args_total: block.len() as u32,
-            dirfd: AT_FDCWD,
-            ..exec_event::default()
-        };
-        with(event, "/bin/x", filename, &block)
-    }
-
-    /// A failed attempt.
-    pub fn failure(pid: u32, errno: i32, filename: &str, args: &[&[u8]]) -> Vec<u8> {
-        let mut record = record(filename, args);
-        edit(&mut record, |event| {
-            event.kind = exec_kind::EXEC_FAILED;
-            event.ret = -errno;
-            event.id.pid = pid;
-            event.caller_tid = pid;
-        });
-        record
-    }
-
-    /// Any bytes as the fixed part, and any behind it; lengths that often fit.
-    pub fn any_record(fixed: &[u8], rest: &[u8], lengths: [u8; 5]) -> Vec<u8> {
-        let mut record = vec![0; size_of::<exec_event>()];
-        record.iter_mut().zip(fixed).for_each(|(to, from)| *to = *from);
-        record.extend_from_slice(rest);
-        edit(&mut record, |event| {
-            event.kind = exec_kind(event.kind.0 % 4);
-            let [path, filename, interp, cold, args] = lengths;
-            event.path_len = path.into();
-            event.filename_len = filename.into();
-            event.interp_len = interp.into();
-            event.cold_len = cold.into();
-            event.args_len = args.into();
-        });
-        record
-    }
-
-    /// Puts a record together.
-    pub fn with(mut event: exec_event, path: &str, filename: &str, args: &[u8]) -> Vec<u8> {
-        event.path_len = path.len() as u16;
-        event.filename_len = filename.len() as u16;
-        event.args_len = args.len() as u32;
-        // SAFETY: plain integers without padding.
-        let mut record = unsafe { plain::as_bytes(&event) }.to_vec();
-        record.extend_from_slice(path.as_bytes());
-        record.extend_from_slice(filename.as_bytes());
-        record.extend_from_slice(args);
-        record
-    }
-
-    /// Changes the fixed part of a record.
-    pub fn edit(record: &mut [u8], change: impl FnOnce(&mut exec_event)) {
-        let mut event = exec_event::default();
-        if plain::copy_from_bytes(&mut event, record).is_ok() {
-            change(&mut event);
-            // SAFETY: plain integers without padding.
-            let bytes = unsafe { plain::as_bytes(&event) };
-            record.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
-    use super::testing::{any_record, edit, record, with};
+    use super::testing::{edit, record, with};
     use super::*;
 
     #[test]
@@ -485,33 +260,6 @@ mod tests {
         ] {
             let record = record(filename, &[arg]);
             assert_eq!(Exec::decode(&record).unwrap().is_disguised(), disguised, "{filename}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn no_record_breaks_a_json_line(
-            fixed in proptest::collection::vec(any::<u8>(), size_of::<exec_event>()),
-            rest: Vec<u8>,
-            lengths: [u8; 5],
-            max_args in 0usize..5,
-        ) {
-            let record = any_record(&fixed, &rest, lengths.map(|n| n / 8));
-            let Some(exec) = Exec::decode(&record) else { return Ok(()) };
-            let filename = exec.filename();
-            let searched = [filename.to_vec()];
-            let context = Context {
-                timestamp: "now",
-                cgroup: Some(exec.path),
-                searched: &searched,
-                missing_interpreter: Some(exec.interpreter),
-                max_args,
-            };
-            let mut args = None;
-            let line = serde_json::to_string(&json(&exec, &context, &mut args, &filename)).unwrap();
-            prop_assert!(!line.contains('\n'));
-            let value: serde_json::Value = serde_json::from_str(&line).unwrap();
-            prop_assert_eq!(&value["process"]["pid"], exec.event.id.pid);
         }
     }
 }

@@ -12,6 +12,7 @@ pub mod explain;
 pub mod filter;
 pub mod json;
 pub mod out;
+pub mod session;
 pub mod skel;
 pub mod time;
 pub mod tool;

@@ -1,7 +1,6 @@
 //! What every tool does: parse, attach, read, account, exit. A tool supplies its flags,
 //! its skeleton and its rows; the one main loop is here.
 
-use std::io::Write as _;
 use std::ops::ControlFlow;
 use std::os::fd::AsFd;
 use std::process::ExitCode;
@@ -10,23 +9,20 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use clap::{CommandFactory, Parser};
-use libbpf_rs::skel::{Skel, SkelBuilder};
+use libbpf_rs::skel::SkelBuilder;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use serde::Serialize;
 
-use crate::attach::{Attached, Backend, Refusal, Setup, attach_first};
-use crate::cgroup::CgroupPaths;
+use crate::attach::{Backend, Setup, attach_first};
 use crate::channel::{BUSY_TICK, Channel, IDLE_TICK, Transport};
 use crate::cli::CommonArgs;
 use crate::command::Command;
 use crate::explain::explain;
 use crate::filter::Filters;
-use crate::json::{EventName, SCHEMA};
-use crate::out::{Flow, Output, count};
+use crate::out::Flow;
+use crate::session::{Session, say};
 use crate::skel::task_id;
-use crate::time::{WallClock, boot_now_ns};
 
 /// The opened object of a tool, before loading.
 pub type Open<T> = <<T as Tool>::Builder as SkelBuilder<'static>>::Output;
@@ -67,122 +63,6 @@ pub trait Tool: Sized {
     fn tick(&mut self, _last: bool, _session: &mut Session) -> Result<()> {
         Ok(())
     }
-}
-
-/// What a tool needs while it runs.
-pub struct Session {
-    /// Stdout
-    pub out: Output,
-    /// Turns event times into wall-clock times
-    pub clock: WallClock,
-    /// Names of cgroups
-    pub cgroups: CgroupPaths,
-    /// When tracing began, `CLOCK_BOOTTIME` in nanoseconds
-    pub started_ns: u64,
-    name: &'static str,
-    verbose: bool,
-    max_events: u64,
-    shown: u64,
-    lost: u64,
-}
-
-impl Session {
-    /// Counts one row, and writes if much has been collected.
-    pub fn shown(&mut self) -> Result<()> {
-        self.shown += 1;
-        self.out.flush_if_full()
-    }
-
-    /// Whether `--max-events` is reached.
-    pub fn is_full(&self) -> bool {
-        self.shown >= self.max_events
-    }
-
-    /// One line on stderr: `TOOL: message`.
-    pub fn say(&self, message: &str) {
-        say(self.name, message);
-    }
-
-    /// Likewise, but only with `-v`.
-    pub fn say_verbose(&self, message: &str) {
-        if self.verbose {
-            self.say(message);
-        }
-    }
-
-    /// Notes that `total` events have been lost so far: new ones are shown at this place.
-    fn note_lost(&mut self, total: u64, at_ns: u64) -> Result<()> {
-        let count = total.saturating_sub(self.lost);
-        if count == 0 {
-            return Ok(());
-        }
-        self.lost = total;
-        if self.out.json {
-            return self.out.object(&LostRecord {
-                timestamp: self.clock.rfc3339(at_ns),
-                event: EventName { name: "events.lost" },
-                count,
-            });
-        }
-        self.out.flush()?; // what came before goes first
-        let events = self::count(count, "event");
-        let _ = writeln!(std::io::stderr(), "-- lost {events} --");
-        Ok(())
-    }
-}
-
-/// Stderr that has gone is no reason to stop.
-fn say(tool: &str, message: &str) {
-    let _ = writeln!(std::io::stderr(), "{tool}: {message}");
-}
-
-#[derive(Serialize)]
-struct StartRecord<'a> {
-    timestamp: String,
-    event: EventName,
-    schema: u32,
-    tool: &'a str,
-    version: &'a str,
-    backend: &'a str,
-    /// Better ones that the kernel refused
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    backends_refused: Vec<RefusedRecord>,
-    buffer: &'a str,
-    kernel: String,
-    host: HostName,
-}
-
-#[derive(Serialize)]
-struct RefusedRecord {
-    name: &'static str,
-    reason: String,
-}
-
-#[derive(Serialize)]
-struct HostName {
-    name: String,
-}
-
-#[derive(Serialize)]
-struct LostRecord {
-    timestamp: String,
-    event: EventName,
-    count: u64,
-}
-
-#[derive(Serialize)]
-struct EndRecord {
-    timestamp: String,
-    event: EventName,
-    events: u64,
-    lost: u64,
-    /// Places at which the kernel did not let us look: any may have been an event
-    #[serde(skip_serializing_if = "is_zero")]
-    unseen: u64,
-}
-
-fn is_zero(number: &u64) -> bool {
-    *number == 0
 }
 
 /// Runs a tool from its command line to its exit status.
@@ -246,21 +126,8 @@ fn run<T: Tool>(mut tool: T) -> Result<u8> {
     verbosely(&format!("backend {}, {} buffer", attached.backend, transport.name()));
     free_unused_memory();
 
-    let mut session = Session {
-        out: Output::new(common.json),
-        clock: WallClock::default(),
-        cgroups: CgroupPaths::new(),
-        started_ns: boot_now_ns(),
-        name: T::NAME,
-        verbose: common.verbose,
-        max_events: common.max_events.unwrap_or(u64::MAX),
-        shown: 0,
-        lost: 0,
-    };
-    if common.json {
-        let start = start_record::<T>(&session, attached.backend, &attached.refused, transport)?;
-        session.out.object(&start)?;
-    }
+    let mut session = Session::new(T::NAME, &common);
+    session.start(&attached)?;
     tool.start(&mut session);
     session.out.flush()?;
     if let Some(command) = &mut command {
@@ -282,7 +149,7 @@ fn run<T: Tool>(mut tool: T) -> Result<u8> {
         drain_rest(&mut tool, &mut session, &mut attached.channel)?;
     }
     tool.tick(true, &mut session)?;
-    account(&mut session, &attached)?;
+    session.account(&attached)?;
     drop(attached);
     match command {
         None => Ok(0),
@@ -392,8 +259,11 @@ fn drain<T: Tool>(
     let mut outcome = Ok(());
     let busy = channel.drain(last, &mut |record| {
         outcome = one_record(tool, session, record);
-        let stop = outcome.is_err() || session.is_full() || session.out.flow() == Flow::Closed;
-        if stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if outcome.is_err() || session.is_over() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
     })?;
     outcome.map(|()| busy)
 }
@@ -411,45 +281,10 @@ fn drain_rest<T: Tool>(tool: &mut T, session: &mut Session, channel: &mut Channe
     let until = Instant::now() + Duration::from_millis(100);
     loop {
         drain(tool, session, channel, true)?;
-        let done = channel.is_empty() || session.is_full() || session.out.flow() == Flow::Closed;
-        if done || Instant::now() > until {
+        if channel.is_empty() || session.is_over() || Instant::now() > until {
             return Ok(());
         }
     }
-}
-
-/// The totals: on stderr, or as the last JSON line.
-fn account<S: Skel<'static>>(session: &mut Session, attached: &Attached<S>) -> Result<()> {
-    let now = boot_now_ns();
-    let counters = attached.counters()?;
-    let skipped = attached.skipped();
-    session.note_lost(counters.lost + skipped.events, now)?;
-    if session.out.json {
-        let end = EndRecord {
-            timestamp: session.clock.rfc3339(now),
-            event: EventName { name: "trace.end" },
-            events: session.shown,
-            lost: session.lost,
-            unseen: skipped.perhaps_events,
-        };
-        session.out.object(&end)?;
-    }
-    session.out.flush()?;
-    if session.out.flow() == Flow::Closed {
-        return Ok(());
-    }
-    if !session.out.json {
-        session.say(&format!("{}, {} lost", count(session.shown, "event"), session.lost));
-    }
-    if skipped.perhaps_events > 0 {
-        let returns = count(skipped.perhaps_events, "system call");
-        session.say(&format!("{returns} could not be looked at: any may have been an event"));
-    }
-    if counters.tree_full > 0 {
-        let missed = counters.tree_full;
-        session.say(&format!("{missed} descendants were not followed: too many live at once"));
-    }
-    Ok(())
 }
 
 /// The command's status is ours. A signal to us is passed on; otherwise the command may
@@ -467,30 +302,6 @@ fn command_status(mut command: Command, ended: Ended) -> u8 {
         return 128 + 15; // it does not listen to SIGTERM: left behind
     }
     command.status()
-}
-
-fn start_record<T: Tool>(
-    session: &Session,
-    backend: &'static str,
-    refused: &[Refusal],
-    transport: Transport,
-) -> Result<StartRecord<'static>> {
-    let uname = nix::sys::utsname::uname().context("uname")?;
-    Ok(StartRecord {
-        timestamp: session.clock.rfc3339(session.started_ns),
-        event: EventName { name: "trace.start" },
-        schema: SCHEMA,
-        tool: T::NAME,
-        version: env!("CARGO_PKG_VERSION"),
-        backend,
-        backends_refused: refused
-            .iter()
-            .map(|r| RefusedRecord { name: r.backend, reason: format!("{:#}", r.error) })
-            .collect(),
-        buffer: transport.name(),
-        kernel: uname.release().to_string_lossy().into_owned(),
-        host: HostName { name: uname.nodename().to_string_lossy().into_owned() },
-    })
 }
 
 /// SIGINT, SIGTERM and SIGHUP: a descriptor that wakes the main loop.

@@ -10,12 +10,14 @@ use regex::bytes::Regex;
 use snoop_tools::attach::Backend;
 use snoop_tools::cli::{CommonArgs, regex};
 use snoop_tools::escape::{Quote, push_cell, push_shell_word};
+use snoop_tools::exec::json::{self, Context};
 use snoop_tools::exec::search::{Fate, Searches};
-use snoop_tools::exec::{self, Context, Exec, interpreter, late};
+use snoop_tools::exec::{Exec, interpreter, late};
 use snoop_tools::out::{Column, count};
+use snoop_tools::session::Session;
 use snoop_tools::skel::exec_flag;
 use snoop_tools::skel::execve::ExecveSkelBuilder;
-use snoop_tools::tool::{self, Open, Session, Tool};
+use snoop_tools::tool::{self, Open, Tool};
 
 fn main() -> ExitCode {
     tool::main::<Execsnoop>()
@@ -245,7 +247,7 @@ impl Execsnoop {
             };
             let filename = exec.filename();
             let mut args = None;
-            let object = exec::json(exec, &context, &mut args, &filename);
+            let object = json::row(exec, &context, &mut args, &filename);
             session.out.object(&object)?;
         } else {
             let tail = self.command_line(exec, missing_interpreter, searched);

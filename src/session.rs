@@ -1,0 +1,201 @@
+//! One run of a tool: what it shows, and the accounting for every event.
+//!
+//! shown + lost == happened: gaps are noted where they are in the stream, totals at the end.
+
+use std::io::Write as _;
+
+use anyhow::{Context, Result};
+use libbpf_rs::skel::Skel;
+use serde::Serialize;
+
+use crate::attach::Attached;
+use crate::cgroup::CgroupPaths;
+use crate::cli::CommonArgs;
+use crate::json::{EventName, SCHEMA};
+use crate::out::{Flow, Output, count};
+use crate::time::{WallClock, boot_now_ns};
+
+/// What a tool needs while it runs.
+pub struct Session {
+    /// Stdout
+    pub out: Output,
+    /// Turns event times into wall-clock times
+    pub clock: WallClock,
+    /// Names of cgroups
+    pub cgroups: CgroupPaths,
+    /// When tracing began, `CLOCK_BOOTTIME` in nanoseconds
+    pub started_ns: u64,
+    name: &'static str,
+    max_events: u64,
+    shown: u64,
+    lost: u64,
+}
+
+/// The first JSON line.
+#[derive(Serialize)]
+struct StartRecord {
+    timestamp: String,
+    event: EventName,
+    schema: u32,
+    tool: &'static str,
+    version: &'static str,
+    backend: &'static str,
+    /// Better ones that the kernel refused
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    backends_refused: Vec<RefusedRecord>,
+    buffer: &'static str,
+    kernel: String,
+    host: HostName,
+}
+
+#[derive(Serialize)]
+struct RefusedRecord {
+    name: &'static str,
+    reason: String,
+}
+
+#[derive(Serialize)]
+struct HostName {
+    name: String,
+}
+
+/// A gap, at its place.
+#[derive(Serialize)]
+struct LostRecord {
+    timestamp: String,
+    event: EventName,
+    count: u64,
+}
+
+/// The last JSON line.
+#[derive(Serialize)]
+struct EndRecord {
+    timestamp: String,
+    event: EventName,
+    events: u64,
+    lost: u64,
+    /// Places at which the kernel did not let us look: any may have been an event
+    #[serde(skip_serializing_if = "is_zero")]
+    unseen: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// One line on stderr: `TOOL: message`. Stderr that has gone is no reason to stop.
+pub fn say(tool: &str, message: &str) {
+    let _ = writeln!(std::io::stderr(), "{tool}: {message}");
+}
+
+impl Session {
+    /// A session that begins now.
+    pub fn new(name: &'static str, args: &CommonArgs) -> Self {
+        Self {
+            out: Output::new(args.json),
+            clock: WallClock::default(),
+            cgroups: CgroupPaths::new(),
+            started_ns: boot_now_ns(),
+            name,
+            max_events: args.max_events.unwrap_or(u64::MAX),
+            shown: 0,
+            lost: 0,
+        }
+    }
+
+    /// Appends the start record, if the output is JSON.
+    pub(crate) fn start<S>(&mut self, attached: &Attached<S>) -> Result<()> {
+        if !self.out.json {
+            return Ok(());
+        }
+        let uname = nix::sys::utsname::uname().context("uname")?;
+        let refused = attached.refused.iter().map(|refusal| RefusedRecord {
+            name: refusal.backend,
+            reason: format!("{:#}", refusal.error),
+        });
+        self.out.object(&StartRecord {
+            timestamp: self.clock.rfc3339(self.started_ns),
+            event: EventName { name: "trace.start" },
+            schema: SCHEMA,
+            tool: self.name,
+            version: env!("CARGO_PKG_VERSION"),
+            backend: attached.backend,
+            backends_refused: refused.collect(),
+            buffer: attached.channel.transport().name(),
+            kernel: uname.release().to_string_lossy().into_owned(),
+            host: HostName { name: uname.nodename().to_string_lossy().into_owned() },
+        })
+    }
+
+    /// Counts one row, and writes if much has been collected.
+    pub fn shown(&mut self) -> Result<()> {
+        self.shown += 1;
+        self.out.flush_if_full()
+    }
+
+    /// Whether `--max-events` is reached.
+    pub fn is_full(&self) -> bool {
+        self.shown >= self.max_events
+    }
+
+    /// Whether there is no use in showing more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_full() || self.out.flow() == Flow::Closed
+    }
+
+    /// Notes that `total` events have been lost so far: new ones are shown at this place.
+    pub(crate) fn note_lost(&mut self, total: u64, at_ns: u64) -> Result<()> {
+        let new = total.saturating_sub(self.lost);
+        if new == 0 {
+            return Ok(());
+        }
+        self.lost = total;
+        if self.out.json {
+            return self.out.object(&LostRecord {
+                timestamp: self.clock.rfc3339(at_ns),
+                event: EventName { name: "events.lost" },
+                count: new,
+            });
+        }
+        self.out.flush()?; // what came before goes first
+        let _ = writeln!(std::io::stderr(), "-- lost {} --", count(new, "event"));
+        Ok(())
+    }
+
+    /// The totals: on stderr, or as the last JSON line.
+    pub(crate) fn account<S: Skel<'static>>(&mut self, attached: &Attached<S>) -> Result<()> {
+        let now = boot_now_ns();
+        let counters = attached.counters()?;
+        let skipped = attached.skipped();
+        self.note_lost(counters.lost + skipped.events, now)?;
+        if self.out.json {
+            self.out.object(&EndRecord {
+                timestamp: self.clock.rfc3339(now),
+                event: EventName { name: "trace.end" },
+                events: self.shown,
+                lost: self.lost,
+                unseen: skipped.perhaps_events,
+            })?;
+        }
+        self.out.flush()?;
+        if self.out.flow() == Flow::Closed {
+            return Ok(()); // quietly
+        }
+        if !self.out.json {
+            self.say(&format!("{}, {} lost", count(self.shown, "event"), self.lost));
+        }
+        if skipped.perhaps_events > 0 {
+            let calls = count(skipped.perhaps_events, "system call");
+            self.say(&format!("{calls} could not be looked at: any may have been an event"));
+        }
+        if counters.tree_full > 0 {
+            let missed = count(counters.tree_full, "descendant");
+            self.say(&format!("{missed} not followed: too many live at once"));
+        }
+        Ok(())
+    }
+
+    fn say(&self, message: &str) {
+        say(self.name, message);
+    }
+}
