@@ -19,6 +19,9 @@ at_least() { [[ $1 && $(printf '%s\n' "$2" "$1" | sort -V | head -n 1) == "$2" ]
 
 version_in() { grep -oE '[0-9]+(\.[0-9]+)+' | head -n 1; }
 has_header() { echo "#include <$1>" | "${CC:-cc}" -E -o /dev/null - 2>/dev/null; }
+has_static_libc() {
+    echo 'int main(void) { return 0; }' | "${CC:-cc}" -static -x c -o /dev/null - 2>/dev/null
+}
 has_clang() { at_least "$("${CLANG:-clang}" --version 2>/dev/null | version_in)" 14; }
 has_rust() { at_least "$(cargo --version 2>/dev/null | version_in)" "$msrv"; }
 has_rustfmt() { cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1; }
@@ -35,6 +38,7 @@ build       | libelf headers      | has_header libelf.h     | libelf-dev       |
 build       | zlib headers        | has_header zlib.h       | zlib1g-dev       | zlib-devel            | zlib
 build       | Rust >= 1.85        | has_rust                | RUST             | RUST                  | RUST
 test        | rustfmt and clippy  | has_rustfmt             | RUSTFMT          | RUSTFMT               | RUSTFMT
+test        | static C library    | has_static_libc         | libc6-dev        | glibc-static          | glibc
 test        | clang-format        | have clang-format       | clang-format     | clang-tools-extra     | clang
 test        | shellcheck          | have shellcheck         | shellcheck       | ShellCheck            | shellcheck
 test        | jq                  | have jq                 | jq               | jq                    | jq
