@@ -274,6 +274,29 @@ fn a_long_path() {
 }
 
 #[test]
+fn across_mounts_and_in_a_chroot() {
+    let dir = TempDir::new();
+    let [mount, bind] = ["mount", "bind"].map(|name| dir.path(name));
+    std::fs::create_dir(&mount).unwrap();
+    std::fs::create_dir(&bind).unwrap();
+    // In a mount namespace of its own: a file system on a folder, part of it on another.
+    let script = format!(
+        "mount -t tmpfs none {mount} && mkdir {mount}/sub && cp {} {mount}/sub/prog &&
+         mount --bind {mount}/sub {bind} && {mount}/sub/prog && {bind}/prog && unset ARGV_OUT && chroot {mount} /sub/prog",
+        fixture("argv")
+    );
+    each_setup(|setup| {
+        let trace = trace(setup, &[], &["unshare", "-m", "/bin/sh", "-c", &script]);
+        assert_eq!(trace.status, 0, "{trace:?}");
+        let path = |row: &Value| row["process"]["executable"]["path"].as_str().unwrap().to_owned();
+        let paths: Vec<_> = trace.is_complete().of("prog").into_iter().map(path).collect();
+        // As seen from the namespace's root, also by what runs in a chroot.
+        let inside = format!("{mount}/sub/prog");
+        assert_eq!(paths, [inside.clone(), format!("{bind}/prog"), inside]);
+    });
+}
+
+#[test]
 fn programs_that_gain_privileges() {
     use std::os::unix::fs::PermissionsExt;
     let dir = TempDir::new();
