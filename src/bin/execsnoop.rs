@@ -335,6 +335,12 @@ impl Execsnoop {
             note("missing interpreter", interpreter);
         }
         let mut say = |text: String| notes.push(text);
+        if exec.is(exec_flag::EXEC_FILENAME_CUT) {
+            say("end of the file name cut".to_owned());
+        }
+        if exec.is(exec_flag::EXEC_PATH_CUT) {
+            say("beginning of its path cut".to_owned());
+        }
         if exec.is(exec_flag::EXEC_PATH_DELETED) {
             say("deleted".to_owned());
         }

@@ -65,6 +65,9 @@ struct Executable<'a> {
 struct ExecDetails<'a> {
     #[serde(flatten)]
     filename: Bytes<'a>,
+    /// Longer than any that the kernel takes: its end is missing
+    #[serde(skip_serializing_if = "is_false")]
+    filename_cut: bool,
     #[serde(flatten)]
     interpreter: Bytes<'a>,
     #[serde(flatten)]
@@ -132,6 +135,7 @@ pub fn row<'a>(
                 keys: ("filename", "filename_base64"),
                 value: (!no_filename).then_some(filename),
             },
+            filename_cut: exec.is(exec_flag::EXEC_FILENAME_CUT),
             interpreter: Bytes {
                 keys: ("interpreter", "interpreter_base64"),
                 value: some(exec.interpreter),

@@ -71,6 +71,19 @@ fn many_and_long_arguments_are_cut() {
 }
 
 #[test]
+fn a_file_name_that_is_too_long_is_cut_and_says_so() {
+    let name = format!("/{}", "n".repeat(5000));
+    each_failure_setup(|setup| {
+        let trace = trace(setup, &["-x"], &[&fixture("execer"), "exec", &name, "x"]);
+        let row = only_failure(trace.is_complete());
+        assert_eq!(row["error"]["type"], "ENAMETOOLONG");
+        assert_eq!(row["exec"]["filename"], name[..4095]);
+        assert_eq!(row["exec"]["filename_cut"], true);
+        assert_eq!(row["process"]["command_args"], json!(["x"]));
+    });
+}
+
+#[test]
 fn strings_in_pages_never_touched() {
     each_failure_setup(|setup| {
         let trace = trace(setup, &["-x"], &[&fixture("execer"), "cold-missing"]);

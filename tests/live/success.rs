@@ -274,6 +274,23 @@ fn a_long_path() {
 }
 
 #[test]
+fn a_path_that_is_too_long_is_cut_and_says_so() {
+    let dir = TempDir::new();
+    let above = dir.0.to_str().unwrap();
+    each_setup(|setup| {
+        let command = [&fixture("execer"), "deep", above, "18", "prog", &fixture("argv")];
+        let trace = trace(setup, &[], &command.map(|s| s as &str));
+        let row = trace.is_complete().only("prog");
+        let executable = &row["process"]["executable"];
+        let path = executable["path"].as_str().unwrap();
+        assert_eq!(executable["path_cut"], true);
+        let end = format!("/{}/prog", "d".repeat(250));
+        assert!(path.len() > 3800 && path.ends_with(&end), "{path}");
+        assert_eq!(row["exec"]["filename"], "./prog");
+    });
+}
+
+#[test]
 fn across_mounts_and_in_a_chroot() {
     let dir = TempDir::new();
     let [mount, bind] = ["mount", "bind"].map(|name| dir.path(name));
