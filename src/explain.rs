@@ -22,6 +22,7 @@ struct Machine {
 }
 
 const CAP_SYS_ADMIN: u32 = 21;
+const CAP_SYS_RESOURCE: u32 = 24;
 const CAP_PERFMON: u32 = 38;
 const CAP_BPF: u32 = 39;
 
@@ -96,6 +97,14 @@ fn explain_on(machine: &Machine, refusals: &[String], forced: bool) -> String {
             .to_owned();
     }
     let all = refusals.join("; ");
+    // From 5.11 on, memory cgroups account for BPF.
+    let memlock = machine.kernel < (5, 11) && !machine.has(CAP_SYS_RESOURCE);
+    if memlock && all.contains("failed to create") {
+        return format!(
+            "Linux {major}.{minor} counts BPF memory as locked, of which the limit allows too \
+             little: ulimit -l unlimited, or grant CAP_SYS_RESOURCE"
+        );
+    }
     // 3 is Debian's and Android's: not even CAP_PERFMON is enough then.
     if machine.paranoid >= 3 && !admin && all.contains("perf buffer") {
         return "kernel.perf_event_paranoid is 3 or more, which keeps perf buffers for \
@@ -150,6 +159,10 @@ mod tests {
         assert!(line(&machine()).contains("no such file"));
         let perf = ["tp_btf: open the perf buffer: EACCES".to_owned()];
         assert!(explain_on(&machine(), &perf, true).contains("use --buffer ring"));
+        let old = Machine { kernel: (5, 10), ..machine() };
+        let map = ["tp_btf: map 'events': failed to create: -EPERM".to_owned()];
+        assert!(explain_on(&old, &map, false).contains("ulimit -l unlimited"));
+        assert!(!explain_on(&machine(), &map, false).contains("ulimit"));
         let relaxed = Machine { paranoid: 2, ..machine() };
         assert!(!explain_on(&relaxed, &perf, true).contains("use --buffer ring"));
     }
