@@ -4,10 +4,11 @@
 //! any other failure of stdout is an error.
 
 use std::fmt::Write as _;
-use std::io;
+use std::io::{self, IsTerminal as _};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use anyhow::{Context, Result};
+use clap::builder::styling::{AnsiColor, Style};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::Serialize;
@@ -41,6 +42,11 @@ impl Column {
     }
 }
 
+/// What failed.
+pub const FAILURE: Style = AnsiColor::Red.on_default();
+/// What is said about a row.
+pub const NOTE: Style = Style::new().dimmed();
+
 /// `1 event`, `2 events`: `noun` takes an s for the plural.
 pub fn count(number: u64, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
@@ -51,12 +57,28 @@ pub struct Line<'a> {
     out: &'a mut Vec<u8>,
     columns: std::slice::Iter<'a, Column>,
     scratch: String,
+    color: bool,
 }
 
 impl<'a> Line<'a> {
     /// Begins a line at the end of `out`.
     pub fn new(out: &'a mut Vec<u8>, columns: &'a [Column]) -> Self {
-        Self { out, columns: columns.iter(), scratch: String::new() }
+        Self { out, columns: columns.iter(), scratch: String::new(), color: false }
+    }
+
+    /// The next cell is in this style, if the line goes to a terminal.
+    pub fn styled(&mut self, text: &str, style: Style) -> &mut Self {
+        if !self.color {
+            return self.text(text);
+        }
+        let at = self.out.len();
+        self.text(text);
+        // Around the text without its padding, so that the width stays right.
+        let cell = self.out.split_off(at);
+        let cell = String::from_utf8_lossy(&cell);
+        let colored = cell.replacen(text, &format!("{style}{text}{style:#}"), 1);
+        self.out.extend_from_slice(colored.as_bytes());
+        self
     }
 
     /// The next cell: text that is safe already.
@@ -116,6 +138,8 @@ pub struct Output {
     stdout: io::Stdout,
     /// `--json`
     pub json: bool,
+    /// A person looks at it
+    pub color: bool,
     buffer: Vec<u8>,
     flow: Flow,
 }
@@ -123,7 +147,9 @@ pub struct Output {
 impl Output {
     /// Stdout in the chosen format.
     pub fn new(json: bool) -> Self {
-        Self { stdout: io::stdout(), json, buffer: Vec::new(), flow: Flow::Open }
+        let stdout = io::stdout();
+        let color = !json && stdout.is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        Self { stdout, json, color, buffer: Vec::new(), flow: Flow::Open }
     }
 
     /// Appends the heading of a table.
@@ -136,7 +162,7 @@ impl Output {
 
     /// Begins a line of a table.
     pub fn line<'a>(&'a mut self, columns: &'a [Column]) -> Line<'a> {
-        Line::new(&mut self.buffer, columns)
+        Line { color: self.color, ..Line::new(&mut self.buffer, columns) }
     }
 
     /// Appends one object and a newline.
@@ -211,5 +237,17 @@ mod tests {
                         日本   1234567 y\n\
                         longer-than-6 12345678 z\n";
         assert_eq!(String::from_utf8(out.buffer).unwrap(), expected);
+    }
+
+    #[test]
+    fn colors_change_no_width() {
+        for color in [false, true] {
+            let mut out = Output { color, ..Output::new(false) };
+            out.line(&COLUMNS).text("a").styled("1", FAILURE).text("z");
+            let text = String::from_utf8(out.buffer).unwrap();
+            assert_eq!(text.contains('\x1b'), color);
+            let plain = text.replace("\x1b[31m", "").replace("\x1b[0m", "");
+            assert_eq!(plain, "a            1 z\n");
+        }
     }
 }

@@ -13,7 +13,7 @@ use snoop_tools::escape::{Quote, push_cell, push_shell_word};
 use snoop_tools::exec::json::{self, Context};
 use snoop_tools::exec::search::{Fate, Searches};
 use snoop_tools::exec::{Exec, interpreter, late};
-use snoop_tools::out::{Column, count};
+use snoop_tools::out::{Column, FAILURE, NOTE, count};
 use snoop_tools::session::Session;
 use snoop_tools::skel::exec_flag;
 use snoop_tools::skel::execve::ExecveSkelBuilder;
@@ -250,7 +250,12 @@ impl Execsnoop {
             let object = json::row(exec, &context, &mut args, &filename);
             session.out.object(&object)?;
         } else {
-            let tail = self.command_line(exec, missing_interpreter, searched);
+            let (command, notes) = self.command_line(exec, missing_interpreter, searched);
+            let tail = match notes.as_str() {
+                "" => command,
+                notes if session.out.color => format!("{command}{NOTE}{notes}{NOTE:#}"),
+                notes => command + notes,
+            };
             self.text_row(exec, &tail, session);
         }
         session.shown()
@@ -272,21 +277,24 @@ impl Execsnoop {
             line.value(id.uid);
         }
         line.name(id.comm()).value(id.pid).value(id.ppid);
-        line.text(exec.errno_name().as_deref().unwrap_or("0"));
+        match exec.errno_name() {
+            None => line.text("0"),
+            Some(errno) => line.styled(&errno, FAILURE),
+        };
         if self.args.exe {
             line.name(exec.path);
         }
         line.text(tail);
     }
 
-    /// The command line, ready to be pasted into a shell, and behind a `#` what else is
-    /// to be said of it.
+    /// The command line, ready to be pasted into a shell; and what else is to be said of it,
+    /// behind a `#`, so that both together can be pasted too.
     fn command_line(
         &self,
         exec: &Exec<'_>,
         missing_interpreter: Option<&[u8]>,
         searched: &[Vec<u8>],
-    ) -> String {
+    ) -> (String, String) {
         let quote = if self.args.quote { Quote::Always } else { Quote::WhereNeeded };
         let mut line = String::new();
         for (index, arg) in exec.args().take(self.max_args).enumerate() {
@@ -296,14 +304,11 @@ impl Execsnoop {
             push_shell_word(&mut line, arg, index == 0, quote);
         }
         let notes = self.notes(exec, missing_interpreter, searched);
-        if !notes.is_empty() {
-            if !line.is_empty() {
-                line.push_str("  ");
-            }
-            line.push_str("# ");
-            line.push_str(&notes.join(", "));
+        if notes.is_empty() {
+            return (line, String::new());
         }
-        line
+        let space = if line.is_empty() { "" } else { "  " };
+        (line, format!("{space}# {}", notes.join(", ")))
     }
 
     fn notes(
@@ -398,7 +403,8 @@ mod tests {
     }
 
     fn command_line(flags: &[&str], record: &[u8]) -> String {
-        tool(flags).command_line(&Exec::decode(record).unwrap(), None, &[])
+        let (line, notes) = tool(flags).command_line(&Exec::decode(record).unwrap(), None, &[]);
+        line + &notes
     }
 
     #[test]
@@ -422,8 +428,8 @@ mod tests {
         assert_eq!(command_line(&["-x"], &missing), r"x  # file=/bin/x\040y");
         let searched = [b"/a/x".to_vec()];
         let exec = Exec::decode(&missing).unwrap();
-        let line = tool(&["-x"]).command_line(&exec, None, &searched);
-        assert_eq!(line, r"x  # file=/bin/x\040y, nowhere on PATH: 2 places");
+        let (line, notes) = tool(&["-x"]).command_line(&exec, None, &searched);
+        assert_eq!(line + &notes, r"x  # file=/bin/x\040y, nowhere on PATH: 2 places");
     }
 
     proptest! {
@@ -436,7 +442,9 @@ mod tests {
         ) {
             let record = any_record(&fixed, &rest, lengths.map(|n| n / 8));
             let Some(exec) = Exec::decode(&record) else { return Ok(()) };
-            let line = tool(&["-x"]).command_line(&exec, interpreter.as_deref(), &[rest]);
+            let (line, notes) =
+                tool(&["-x"]).command_line(&exec, interpreter.as_deref(), &[rest]);
+            let line = line + &notes;
             prop_assert!(line.chars().all(|c| !c.is_control()), "{line:?}");
         }
     }
