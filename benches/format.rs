@@ -166,9 +166,8 @@ fn json_row_in_place(bencher: Bencher<'_, '_>, kind: Kind) {
     });
 }
 
-/// All arguments of a row as words of a shell.
-#[divan::bench(args = KINDS)]
-fn shell_words(bencher: Bencher<'_, '_>, kind: Kind) {
+/// Escapes all arguments of a row with `push`.
+fn each_argument(bencher: Bencher<'_, '_>, kind: Kind, push: impl Fn(&mut String, &[u8])) {
     let args = arguments(kind);
     let bytes: usize = args.iter().map(Vec::len).sum();
     let mut out = String::new();
@@ -176,26 +175,22 @@ fn shell_words(bencher: Bencher<'_, '_>, kind: Kind) {
     bencher.bench_local(|| {
         out.clear();
         for arg in black_box(&args) {
-            push_shell_word(&mut out, arg, false, Quote::WhereNeeded);
+            push(&mut out, arg);
         }
         black_box(&out);
     });
 }
 
+/// All arguments of a row as words of a shell.
+#[divan::bench(args = KINDS)]
+fn shell_words(bencher: Bencher<'_, '_>, kind: Kind) {
+    each_argument(bencher, kind, |out, arg| push_shell_word(out, arg, false, Quote::WhereNeeded));
+}
+
 /// The same bytes as cells of a table.
 #[divan::bench(args = KINDS)]
 fn cells(bencher: Bencher<'_, '_>, kind: Kind) {
-    let args = arguments(kind);
-    let bytes: usize = args.iter().map(Vec::len).sum();
-    let mut out = String::new();
-    let bencher = bencher.counter(ItemsCount::new(args.len())).counter(BytesCount::new(bytes));
-    bencher.bench_local(|| {
-        out.clear();
-        for arg in black_box(&args) {
-            push_cell(&mut out, arg);
-        }
-        black_box(&out);
-    });
+    each_argument(bencher, kind, push_cell);
 }
 
 #[divan::bench]

@@ -11,9 +11,6 @@ use nix::errno::Errno;
 
 use crate::skel::{exec_cold, exec_event, exec_flag, exec_kind};
 
-/// `AT_FDCWD`
-const AT_FDCWD: i32 = libc::AT_FDCWD;
-
 /// One execution, or an attempt at one. Borrows from its record.
 #[derive(Clone, Copy, Debug)]
 pub struct Exec<'a> {
@@ -122,7 +119,7 @@ impl<'a> Exec<'a> {
     /// The file as the call named it: as the kernel does, an execveat() relative to a
     /// descriptor becomes `/dev/fd/N/…`.
     pub fn filename(&self) -> std::borrow::Cow<'a, [u8]> {
-        if self.event.dirfd == AT_FDCWD || self.filename.starts_with(b"/") {
+        if self.event.dirfd == libc::AT_FDCWD || self.filename.starts_with(b"/") {
             return self.filename.into();
         }
         let mut name = format!("/dev/fd/{}", self.event.dirfd).into_bytes();
@@ -246,7 +243,7 @@ mod tests {
         let mut record = record("sub/x", &[]);
         edit(&mut record, |event| event.dirfd = 7);
         assert_eq!(&*Exec::decode(&record).unwrap().filename(), b"/dev/fd/7/sub/x");
-        edit(&mut record, |event| event.dirfd = AT_FDCWD);
+        edit(&mut record, |event| event.dirfd = libc::AT_FDCWD);
         assert_eq!(&*Exec::decode(&record).unwrap().filename(), b"sub/x");
     }
 

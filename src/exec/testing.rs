@@ -1,6 +1,5 @@
 //! Records for tests and benchmarks, as the BPF programs make them.
 
-use super::AT_FDCWD;
 use crate::skel::{exec_event, exec_flag, exec_kind};
 
 /// An execution of `filename` with `args`.
@@ -15,7 +14,7 @@ pub fn record(filename: &str, args: &[&[u8]]) -> Vec<u8> {
         flags: exec_flag(0),
         argc: args.len() as u32,
         args_total: block.len() as u32,
-        dirfd: AT_FDCWD,
+        dirfd: libc::AT_FDCWD,
         ..exec_event::default()
     };
     with(event, "/bin/x", filename, &block)
