@@ -8,6 +8,7 @@ CARGO ?= cargo
 
 # Where cargo puts what it builds; where rustup puts cargo.
 target := $(or $(CARGO_TARGET_DIR),target)
+tools := $(patsubst src/bin/%.rs,$(target)/release/%,$(wildcard src/bin/*.rs))
 export PATH := $(PATH):$(HOME)/.cargo/bin
 export CARGO
 
@@ -39,13 +40,13 @@ test: ## check everything: style, lints, tests here and in each kernel
 
 bench: build ## measure costs, against the tools that are installed too
 	@scripts/install-deps.sh bench
-	@$(CARGO) bench --locked --bench format
+	@$(CARGO) bench --locked --bench format --bench mmap
 	@bench/run.sh
 
 install: ## copy the tools to PREFIX/bin (after make build)
-	@test -x '$(target)/release/$(TOOL)' || { echo 'nothing to install: make build first' >&2; exit 1; }
+	@for tool in $(tools); do test -x "$$tool" || { echo 'nothing to install: make build first' >&2; exit 1; }; done
 	install -d '$(DESTDIR)$(PREFIX)/bin'
-	install -m 755 '$(target)/release/$(TOOL)' '$(DESTDIR)$(PREFIX)/bin/'
+	install -m 755 $(tools) '$(DESTDIR)$(PREFIX)/bin/'
 
 clean: ## remove all that was built (kernels for make test stay)
 	@$(CARGO) clean --quiet --release && $(CARGO) clean --quiet --profile dev

@@ -65,6 +65,8 @@ fn clang_args(root: &Path, out_dir: &Path) -> Result<Vec<OsString>> {
         "-Wall",
         "-Wextra",
         "-Werror",
+        // A program names all arguments of its hook.
+        "-Wno-unused-parameter",
         // Headers of Linux 6.19 and later have unnamed members of struct type.
         "-fms-extensions",
         "-Wno-microsoft-anon-tag",

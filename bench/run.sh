@@ -8,23 +8,42 @@ set -euo pipefail
 usage() {
 	cat <<'EOF'
 usage: bench/run.sh [--rounds N] [--quick] [--check] [--unpinned] [--only PART]...
-                    [--no-build] [--no-install]
+                    [--tool NAME]... [--no-build] [--no-install]
+       bench/run.sh --vm [KERNEL]...
 
   --rounds N    measure everything N times, interleaved [default: 7]
   --quick       a look at whether all runs: 2 short rounds, numbers mean little
   --check       exit with 1 if a target is missed
   --unpinned    let the workload move between CPUs
-  --only PART   only exec, start, syscall or correct (repeatable)
+  --only PART   only this part of the driver of --tool, as it lists them (repeatable)
+  --tool NAME   only this tool's measurements, bench/NAME.py (repeatable)
   --no-build    use target/release as it is
   --no-install  compare with the peers that are there; install nothing
+  --vm          only rows and outcomes of tcpconnect, beside peers that need kprobes, in
+                virtual machines; needs no root
 EOF
 }
+
+if [ "${1-}" = --vm ]; then
+	shift
+	cd "$(dirname "$0")/.."
+	cargo build --quiet --release --bin tcpconnect
+	exec tests/vm/connect-peers/compare.sh "$@"
+fi
 
 build=1
 install=1
 words=()
-for word in "$@"; do
+tools=()
+arguments=("$@")
+while (($#)); do
+	word=$1
+	shift
 	case $word in
+	--tool)
+		tools+=("${1-}")
+		(($# == 0)) || shift
+		;;
 	--no-build) build= ;;
 	--no-install) install= ;;
 	-h | --help)
@@ -43,7 +62,7 @@ if [ "$(id -u)" != 0 ]; then
 fi
 # What is mounted here is seen by nobody else, and gone at the end.
 if [ -z "${BENCH_UNSHARED-}" ]; then
-	BENCH_UNSHARED=1 exec unshare --mount "$0" "$@"
+	BENCH_UNSHARED=1 exec unshare --mount "$0" ${arguments[@]+"${arguments[@]}"}
 fi
 cd "$(dirname "$0")/.."
 
@@ -92,10 +111,18 @@ fi
 if [ -n "$build" ]; then
 	cargo build --quiet --release --bins
 fi
-if ! [ -x "$target/release/execsnoop" ]; then
-	say "no $target/release/execsnoop: cargo build --release"
-	exit 1
+if [ ${#tools[@]} = 0 ]; then
+	for tool in src/bin/*.rs; do
+		tool=$(basename "$tool" .rs)
+		[ ! -e "bench/$tool.py" ] || tools+=("$tool")
+	done
 fi
+for tool in "${tools[@]}"; do
+	if ! [ -x "$target/release/$tool" ]; then
+		say "no $target/release/$tool: cargo build --release"
+		exit 1
+	fi
+done
 
 # Static, so that no dynamic linker blurs what is measured.
 for source in bench/workload/*.c; do
@@ -114,10 +141,12 @@ if ! mountpoint -q /sys/kernel/tracing; then
 		say "no tracefs, so most peers cannot run"
 fi
 
-setsid python3 -B bench/execsnoop.py --tool "$target/release/execsnoop" --folder "$folder" \
-	${words[@]+"${words[@]}"} &
-driver=$!
 status=0
-wait "$driver" || status=$?
-driver=
+for tool in "${tools[@]}"; do
+	setsid python3 -B "bench/$tool.py" --tool "$target/release/$tool" --folder "$folder" \
+		${words[@]+"${words[@]}"} &
+	driver=$!
+	wait "$driver" || status=$?
+	driver=
+done
 exit "$status"

@@ -42,3 +42,8 @@ class Targets:
         verdict = {True: "pass", False: "MISS", None: "undecided"}[kept]
         self.missed += kept is False
         print(f"- target {verdict}: {promise}; measured: {measured}", flush=True)
+
+    def at_most(self, promise, value, limit, noise, measured):
+        """check() of a value. Within the noise, either verdict would be luck."""
+        kept = value < limit if abs(value - limit) > noise else None
+        self.check(promise, kept, measured)

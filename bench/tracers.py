@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-START_SECONDS = 10
+# On a busy machine some take long to compile what they trace with.
+START_SECONDS = 30
 STOP_SECONDS = 10
 BPF_STATS = Path("/proc/sys/kernel/bpf_stats_enabled")
 
@@ -23,19 +24,36 @@ class Tracer:
 
     name: str
     command: tuple
-    # What tells of one execution, the number of which is its group. The tag of the
-    # workload and the name of its program are put in.
+    # What tells of one execution or whatever is traced, the number of which is its group.
+    # The tag of the workload and the name of its program are put in.
     row: str = r"{tag}-(\d+)"
+    # The same, only of rows with the right outcome; empty if they show none.
+    right: str = ""
     # What tells of lost events, also in the middle of a row: all numbers are added.
     lost: str = r"\b(?:Lost|LOST) (\d+) events"
+    # It gets only this part of a workload that is measured, to take about as long as others
+    slow: int = 1
     # It runs the workload itself, as strace does
     wraps: bool = False
     # Its rows have the program's arguments
     arguments: bool = True
+    # Its filters leave the workload's rows
+    shows: bool = True
 
-    def rows(self, text, tag, program="bench-noop"):
-        """How many executions of `program` under `tag` its output shows."""
-        return len(set(re.findall(self.row.format(tag=re.escape(tag), program=program), text)))
+    def find(self, row, text, tag, program):
+        row = row.format(tag=re.escape(tag), program=program)
+        return re.findall(row, text, re.MULTILINE)
+
+    def rows(self, text, tag, program):
+        """How much of what `program` did under `tag` its output shows."""
+        return len(set(self.find(self.row, text, tag, program)))
+
+    def wrong(self, text, tag, program):
+        """How many rows show another outcome, or something twice; None: it shows no outcomes."""
+        if not self.right:
+            return None
+        rows = len(self.find(self.row, text, tag, program))
+        return rows - len(set(self.find(self.right, text, tag, program)))
 
     def losses(self, text):
         """How many lost events it admits."""
@@ -94,17 +112,25 @@ class Running:
     def await_rows(self, tag, probe):
         """
         Waits until it is at work, which no tracer says in a way that also reaches a file: until
-        there are rows of the executions that the command `probe` makes; enough of them to
-        fill the buffer of one that keeps rows back. False: it shows none.
+        there are rows of what the command `probe` does; enough of them to fill the buffer of
+        one that keeps rows back. False: it shows none. One whose filters leave no row is at
+        work when its programs are attached.
         """
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline and self.process.poll() is None:
             subprocess.run(probe, stdout=subprocess.DEVNULL, check=True)
             time.sleep(0.05)
-            if self.tracer.rows(self.text(), tag, "bench-probe"):
+            if self.shows_probe(tag) if self.tracer.shows else self.is_attached():
                 self.settle()
                 return True
         return False
+
+    def shows_probe(self, tag):
+        return self.tracer.rows(self.text(), tag, "bench-probe") > 0
+
+    def is_attached(self):
+        """Whether it holds a BPF link. It may want more of them: settle() afterwards."""
+        return any("link_id" in info for info in self.fdinfo())
 
     def text(self):
         """All it has said so far."""
@@ -112,8 +138,12 @@ class Running:
 
     def fdinfo(self):
         """What the kernel says of each of its file descriptors."""
-        for entry in Path(f"/proc/{self.process.pid}/fdinfo").iterdir():
-            yield dict(re.findall(r"^(\w+):\s*(\d+)$", entry.read_text(), re.MULTILINE))
+        for entry in Path(f"/proc/{self.process.pid}/fdinfo").glob("*"):
+            try:
+                text = entry.read_text()
+            except FileNotFoundError:
+                continue  # closed meanwhile: it is still getting ready
+            yield dict(re.findall(r"^(\w+):\s*(\d+)$", text, re.MULTILINE))
 
     def programs_ns(self):
         """Time spent in its BPF programs while bpf_stats() was on; None if it has none."""
@@ -174,9 +204,9 @@ def stop(process):
             process.wait()
 
 
-def first_row_ns(tracer, tag):
+def first_row_ns(tracer, tag, program):
     """
-    Time from starting it to its first row of executions that never cease. On a
+    Time from starting it to its first row of what `program` does without end. On a
     terminal, since some keep rows back when stdout is a file. None: there was none.
     """
     ours, theirs = pty.openpty()
@@ -192,7 +222,7 @@ def first_row_ns(tracer, tag):
                 text += os.read(ours, 65536).decode(errors="replace")
             except OSError:  # it has ended
                 return None
-            if tracer.rows(text, tag):
+            if tracer.rows(text, tag, program):
                 return time.monotonic_ns() - start
         return None
     finally:

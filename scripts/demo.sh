@@ -5,6 +5,8 @@
 demo_arguments() {
     case $1 in
         execsnoop) printf '%s\n' -x ;;
+        tcpconnect) printf '%s\n' --print-retries ;;
+        procsnoop) printf '%s\n' --usage ;;
     esac
     printf '%s\n' --duration 10
 }

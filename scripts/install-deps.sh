@@ -41,6 +41,8 @@ test        | rustfmt and clippy  | has_rustfmt             | RUSTFMT          |
 test        | static C library    | has_static_libc         | libc6-dev        | glibc-static          | glibc
 test        | clang-format        | have clang-format       | clang-format     | clang-tools-extra     | clang
 test        | shellcheck          | have shellcheck         | shellcheck       | ShellCheck            | shellcheck
+test        | iproute2            | have ip                 | iproute2         | iproute               | iproute2
+test        | nftables            | have nft                | nftables         | nftables              | nftables
 test        | jq                  | have jq                 | jq               | jq                    | jq
 vm          | qemu                | have qemu-system-x86_64 | qemu-system-x86  | qemu-system-x86-core  | qemu-system-x86
 vm          | busybox             | have busybox            | busybox-static   | busybox               | busybox

@@ -34,13 +34,14 @@ step_if() {
 
 format_c() {
     local files=()
-    mapfile -t files < <(git_files 'src/bpf/*.[ch]' 'tests/fixtures/*.c' 'examples/*.c')
+    mapfile -t files < <(git_files 'src/bpf/*.[ch]' 'tests/fixtures/*.c' 'examples/*.c' \
+        'bench/workload/*.c' 'tests/vm/connect-peers/*.c')
     clang-format --dry-run -Werror "${files[@]}"
 }
 
 lint_shell() {
     local files=()
-    mapfile -t files < <(git_files '*.sh' .ci/run tests/vm/init)
+    mapfile -t files < <(git_files '*.sh' .ci/run tests/vm/init tests/vm/connect-peers/run)
     shellcheck "${files[@]}"
 }
 

@@ -20,6 +20,14 @@ cd "$dir" || exit
 tab=$(printf '\t')
 escape=$(printf '\033[31mred')
 
+# Connections: to somebody who listens where python3 or busybox can be had, and to nobody.
+connect() {
+    bash -c ": </dev/tcp/127.0.0.1/$1" || nc -w 1 127.0.0.1 "$1" </dev/null
+}
+python3 -m http.server --bind 127.0.0.1 18765 >/dev/null 2>&1 &
+server=$!
+trap 'kill $server; rm -rf "$dir"' EXIT
+
 # A search along this PATH needs two tries.
 PATH=/usr/local/bin:/usr/bin:/bin
 for round in 1 2 3 4 5 6 7 8 9 10; do
@@ -35,6 +43,14 @@ for round in 1 2 3 4 5 6 7 8 9 10; do
     ./orphan
     env ./notes.txt
     env printf '%s\n' '' "it's" '*.txt' "a${tab}tab" "$escape"
+    connect 18765
+    connect 9
+    # Ends of several kinds, one of them a process that executes nothing.
+    sh -c 'exit 3'
+    sh -c 'kill -SEGV $$'
+    sleep 5 &
+    kill $!
+    (sleep 0.1; exit 4)
     sleep 0.7
     find . -name '*.txt' -exec grep -c "round $round" {} +
 done >/dev/null 2>&1

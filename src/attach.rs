@@ -14,18 +14,20 @@ use crate::filter::{Filters, TREE_PROGRAMS};
 use crate::skel::{snoop_config, snoop_counters};
 
 /// One way into the kernel.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Backend {
     /// For `--backend`, `-v` and the JSON start record
     pub name: &'static str,
     /// Programs that must load and attach
     pub programs: Vec<&'static str>,
-    /// Programs that add something where the kernel has their hook, and what is missing
-    /// without them
+    /// Programs that add something where the kernel has their hook; each may be missing
     pub optional: Vec<&'static str>,
+    /// Programs that must load, and that the tool itself attaches when it needs them, such as
+    /// iterators
+    pub iterators: Vec<&'static str>,
     /// Those of the programs that also run for much that is no event
     pub broad: Vec<&'static str>,
-    /// Said with `-v` when the optional programs had to be left out
+    /// Said with `-v` when an optional program had to be left out
     pub without_optional: &'static str,
 }
 
@@ -58,9 +60,12 @@ pub struct Attached<S> {
     pub refused: Vec<Refusal>,
     /// The reading end of its buffer
     pub channel: Channel,
+    /// The loaded object
+    pub skeleton: S,
     broad: Vec<&'static str>,
+    /// See [`crate::tool::Tool::uncounted`]
+    pub(crate) uncounted: Vec<&'static str>,
     links: Vec<Link>,
-    skeleton: S,
 }
 
 /// Runs of our programs that the kernel skipped: see [`Attached::skipped`].
@@ -83,39 +88,40 @@ fn take_libbpf_words() -> String {
     std::mem::take(&mut *LIBBPF_WORDS.lock().unwrap_or_else(PoisonError::into_inner)).concat()
 }
 
-/// The first of `backends` that loads and attaches. `configure` sets the tool's own
-/// constants. The error tells what each of them met.
-pub fn attach_first<B, C>(
+/// The loaded object of a skeleton.
+type Loaded<B> = <<B as SkelBuilder<'static>>::Output as OpenSkel<'static>>::Output;
+
+/// The first of `backends` that loads and attaches. Before loading, `configure` sets the
+/// tool's own constants; before attaching, `fill` its maps. The error tells what each of
+/// them met.
+pub fn attach_first<B: SkelBuilder<'static> + Default>(
     backends: &[Backend],
     setup: &Setup<'_>,
-    configure: C,
+    configure: &dyn Fn(&mut B::Output) -> Result<()>,
+    fill: &dyn Fn(&Loaded<B>) -> Result<()>,
     say: &dyn Fn(&str),
-) -> Result<Attached<<B::Output as OpenSkel<'static>>::Output>, Vec<Refusal>>
-where
-    B: SkelBuilder<'static> + Default,
-    C: Fn(&mut B::Output) -> Result<()>,
-{
+) -> Result<Attached<Loaded<B>>, Vec<Refusal>> {
     set_print(Some((PrintLevel::Info, keep_libbpf_words)));
     let mut refused = Vec::new();
     for backend in backends {
-        let mut attempts = vec![backend.optional.as_slice()];
-        if !backend.optional.is_empty() {
-            attempts.push(&[]);
-        }
-        for optional in attempts {
-            let programs: Vec<_> = backend.programs.iter().chain(optional).copied().collect();
-            match attach::<B, C>(&programs, setup, &configure) {
+        let mut optional = backend.optional.clone();
+        loop {
+            let programs: Vec<_> = backend.programs.iter().chain(&optional).copied().collect();
+            match attach::<B>(&programs, &backend.iterators, setup, configure, fill) {
                 Ok((skeleton, channel, links)) => {
-                    if optional.len() < backend.optional.len() {
-                        say(&format!("backend {}: {}", backend.name, backend.without_optional));
+                    let missing = |name: &&&str| !optional.contains(name);
+                    for name in backend.optional.iter().filter(missing) {
+                        let lack = backend.without_optional;
+                        say(&format!("backend {}: without {name}: {lack}", backend.name));
                     }
                     return Ok(Attached {
                         backend: backend.name,
                         refused,
                         channel,
-                        broad: backend.broad.clone(),
-                        links,
                         skeleton,
+                        broad: backend.broad.clone(),
+                        uncounted: Vec::new(),
+                        links,
                     });
                 }
                 Err(error) => {
@@ -125,8 +131,10 @@ where
                     }
                     let error = with_libbpf_reason(error, &words);
                     say(&format!("backend {}: refused: {error:#}", backend.name));
-                    // Once more without the optional programs, if one of them is to blame.
-                    if optional.iter().any(|name| words.contains(&format!("'{name}'"))) {
+                    // Once more without the optional programs that are to blame.
+                    let before = optional.len();
+                    optional.retain(|name| !words.contains(&format!("'{name}'")));
+                    if optional.len() < before {
                         continue;
                     }
                     refused.push(Refusal { backend: backend.name, error });
@@ -156,17 +164,15 @@ fn with_libbpf_reason(error: anyhow::Error, words: &str) -> anyhow::Error {
     }
 }
 
-fn attach<B, C>(
+fn attach<B: SkelBuilder<'static> + Default>(
     programs: &[&str],
+    iterators: &[&str],
     setup: &Setup<'_>,
-    configure: &C,
-) -> Result<(<B::Output as OpenSkel<'static>>::Output, Channel, Vec<Link>)>
-where
-    B: SkelBuilder<'static> + Default,
-    C: Fn(&mut B::Output) -> Result<()>,
-{
+    configure: &dyn Fn(&mut B::Output) -> Result<()>,
+    fill: &dyn Fn(&Loaded<B>) -> Result<()>,
+) -> Result<(Loaded<B>, Channel, Vec<Link>)> {
     let tree: &[&str] = if setup.filters.follows_tree() { &TREE_PROGRAMS } else { &[] };
-    let wanted = |name: &str| programs.contains(&name) || tree.contains(&name);
+    let wanted = |name: &str| [programs, iterators, tree].iter().any(|all| all.contains(&name));
 
     // A few bytes that stay until the end; the object itself is freed with the skeleton.
     let storage: &'static mut MaybeUninit<OpenObject> = Box::leak(Box::new(MaybeUninit::uninit()));
@@ -175,6 +181,7 @@ where
     configure(&mut open)?;
     let skeleton = open.load().context("load")?;
 
+    fill(&skeleton)?;
     let object = skeleton.object();
     setup.filters.fill_maps(object)?;
     // Before anything happens: a perf buffer takes nothing until it is open.
@@ -183,10 +190,11 @@ where
     // Forks first: what the tree's processes do must not be missed.
     let mut links = Vec::new();
     for name in tree.iter().chain(programs) {
-        let program = object
-            .progs_mut()
-            .find(|program| program.name() == *name)
-            .with_context(|| format!("no program {name}"))?;
+        let program = object.progs_mut().find(|program| program.name() == *name);
+        if program.is_none() && tree.contains(name) {
+            continue; // the tool's own programs do that
+        }
+        let program = program.with_context(|| format!("no program {name}"))?;
         let link = program.attach().with_context(|| format!("attach {name}"))?;
         links.push(link);
     }
@@ -262,7 +270,8 @@ impl<S: Skel<'static>> Attached<S> {
         let mut skipped = Skipped::default();
         for program in self.object().progs() {
             let follows_tree = program.name().to_str().is_some_and(|n| TREE_PROGRAMS.contains(&n));
-            if !program.autoload() || follows_tree {
+            let uncounted = self.uncounted.iter().any(|name| program.name() == *name);
+            if !program.autoload() || follows_tree || uncounted {
                 continue;
             }
             let mut info = libbpf_sys::bpf_prog_info::default();

@@ -18,6 +18,7 @@ use libbpf_rs::{MapCore, MapType, OpenMapMut};
 
 use perf::Perf;
 use ring::Ring;
+pub(crate) use ring::page_size;
 
 /// How long to sleep while events come. Longer than `WAKEUP_INTERVAL_NS` of
 /// `events.bpf.h`: an event that was submitted without a wakeup is seen at its end.

@@ -10,7 +10,8 @@ use clap::Args;
 use crate::cgroup::Cgroup;
 use crate::channel::BufferChoice;
 
-/// Common flags, to be flattened into each tool's own.
+/// Common flags, to be flattened into each tool's own. Where bcc's tool of the same name has
+/// another meaning for a short flag, the tool takes it away here with `mut_arg`.
 #[derive(Args, Clone, Debug)]
 pub struct CommonArgs {
     /// Only this process (repeatable)
@@ -81,6 +82,15 @@ pub struct CommonArgs {
     pub command: Vec<OsString>,
 }
 
+impl CommonArgs {
+    /// Whether any of the filters is on.
+    pub fn filters(&self) -> bool {
+        let numbers = [&self.pid, &self.ppid, &self.uid, &self.tree];
+        numbers.iter().any(|values| !values.is_empty())
+            || !(self.comm.is_empty() && self.cgroup.is_empty() && self.command.is_empty())
+    }
+}
+
 fn pid(text: &str) -> Result<u32, String> {
     // PID_MAX_LIMIT of 64-bit kernels.
     match text.parse() {
@@ -128,14 +138,16 @@ fn comm(text: &str) -> Result<[u8; 16], String> {
     Ok(comm)
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
+/// A duration in seconds, with fractions.
+pub fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse::<f64>().ok().filter(|s| *s > 0.0);
     seconds
         .and_then(|s| Duration::try_from_secs_f64(s).ok())
         .ok_or_else(|| "seconds are a number above 0".to_owned())
 }
 
-fn bytes(text: &str) -> Result<u64, String> {
+/// A size, with K and M.
+pub fn bytes(text: &str) -> Result<u64, String> {
     let (digits, unit) = match text.as_bytes().last() {
         Some(b'k' | b'K') => (&text[..text.len() - 1], 1 << 10),
         Some(b'm' | b'M') => (&text[..text.len() - 1], 1 << 20),

@@ -7,6 +7,8 @@ pub mod search;
 #[doc(hidden)]
 pub mod testing;
 
+use std::borrow::Cow;
+
 use nix::errno::Errno;
 
 use crate::skel::{exec_cold, exec_event, exec_flag, exec_kind};
@@ -71,13 +73,9 @@ impl<'a> Exec<'a> {
         (self.event.kind == exec_kind::EXEC_FAILED).then(|| Errno::from_raw(-self.event.ret))
     }
 
-    /// Name of a failure's errno, such as `ENOENT`. The kernel's own numbers above 511,
-    /// which programs never see, are shown as numbers.
-    pub fn errno_name(&self) -> Option<String> {
-        self.errno().map(|errno| match errno {
-            Errno::UnknownErrno => format!("E{}", -i64::from(self.event.ret)),
-            known => format!("{known:?}"),
-        })
+    /// Name of a failure's errno: see [`crate::errno::name`].
+    pub fn errno_name(&self) -> Option<Cow<'static, str>> {
+        self.errno().map(|_| crate::errno::name(-self.event.ret))
     }
 
     /// The arguments, whole ones first, then what there is of a cut one.
@@ -118,7 +116,7 @@ impl<'a> Exec<'a> {
 
     /// The file as the call named it: as the kernel does, an execveat() relative to a
     /// descriptor becomes `/dev/fd/N/…`.
-    pub fn filename(&self) -> std::borrow::Cow<'a, [u8]> {
+    pub fn filename(&self) -> Cow<'a, [u8]> {
         if self.event.dirfd == libc::AT_FDCWD || self.filename.starts_with(b"/") {
             return self.filename.into();
         }
@@ -157,6 +155,13 @@ fn memchr_count(bytes: &[u8]) -> usize {
 #[derive(Clone, Copy, Debug)]
 pub struct Args<'a> {
     rest: &'a [u8],
+}
+
+impl<'a> Args<'a> {
+    /// Of a block that is kept elsewhere.
+    pub fn new(block: &'a [u8]) -> Self {
+        Self { rest: block }
+    }
 }
 
 impl<'a> Iterator for Args<'a> {

@@ -12,7 +12,7 @@ use crate::cli::CommonArgs;
 use crate::skel::{snoop_config, snoop_filter};
 
 /// `PROC_PID_INIT_INO`: the inode of the initial PID namespace.
-const INITIAL_PIDNS: u32 = 0xEFFF_FFFC;
+pub(crate) const INITIAL_PIDNS: u32 = 0xEFFF_FFFC;
 
 /// `MAX_CGROUP_FILTERS` of common.h.
 const MAX_CGROUPS: usize = 64;

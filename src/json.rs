@@ -10,6 +10,18 @@ use crate::skel::task_id;
 /// The `schema` of the start record: rises when a key changes its meaning.
 pub const SCHEMA: u32 = 1;
 
+/// `"error": {"type": …}`
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct ErrorType {
+    /// Such as `ENOENT`
+    pub r#type: std::borrow::Cow<'static, str>,
+}
+
+/// For members that are there only if true.
+pub fn is_false(value: &bool) -> bool {
+    !value
+}
+
 /// `"event": {"name": …}`
 #[derive(Clone, Copy, Debug, serde::Serialize)]
 pub struct EventName {

@@ -185,7 +185,7 @@ impl Session {
             self.say(&format!("{}, {} lost", count(self.shown, "event"), self.lost));
         }
         if skipped.perhaps_events > 0 {
-            let calls = count(skipped.perhaps_events, "system call");
+            let calls = count(skipped.perhaps_events, "hook call");
             self.say(&format!("{calls} could not be looked at: any may have been an event"));
         }
         if counters.tree_full > 0 {

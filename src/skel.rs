@@ -1,5 +1,9 @@
 //! The skeletons that `build.rs` generates from `src/bpf/*.bpf.c`, and the event
 //! types in them. The C headers are the only definition of an event; nothing is copied.
+//!
+//! Each skeleton has its own copy of what `common.h` defines; execve's stand for all.
+
+use anyhow::{Context, Result};
 
 /// One skeleton in a module of its own. Generated code is not ours to lint.
 macro_rules! skeleton {
@@ -13,11 +17,27 @@ macro_rules! skeleton {
     };
 }
 
+skeleton!(bootstrap, "bootstrap");
 skeleton!(execve, "execve");
+skeleton!(tcpconnect, "tcpconnect");
+skeleton!(mmap, "mmap");
 
+pub use bootstrap::types::{
+    process_config, process_counters, process_event, process_exit_event, process_flag,
+    process_killer, process_kind, process_reaped_event, process_usage,
+};
 pub use execve::types::{
     exec_cold, exec_event, exec_flag, exec_kind, snoop_config, snoop_counters, snoop_filter,
     task_id,
+};
+pub use tcpconnect::types::{
+    connect_address, connect_config, connect_counters, connect_event, connect_flag,
+    connect_outcome, network_key,
+};
+
+pub use mmap::types::{
+    mmap_backing, mmap_config, mmap_event, mmap_extra, mmap_file_key, mmap_file_sum, mmap_kind,
+    mmap_note, mmap_process_key, mmap_process_sum, mmap_sum, mmap_totals,
 };
 
 // SAFETY: the C headers hold these types to fixed-width integers, arrays and structs of
@@ -31,3 +51,68 @@ unsafe impl plain::Plain for exec_cold {}
 unsafe impl plain::Plain for snoop_config {}
 // SAFETY: as for task_id.
 unsafe impl plain::Plain for snoop_counters {}
+// SAFETY: as for task_id.
+unsafe impl plain::Plain for connect_event {}
+// SAFETY: as for task_id.
+unsafe impl plain::Plain for connect_counters {}
+// SAFETY: as for task_id.
+unsafe impl plain::Plain for network_key {}
+// SAFETY: as for task_id.
+unsafe impl plain::Plain for process_event {}
+// SAFETY: as for task_id.
+unsafe impl plain::Plain for process_exit_event {}
+// SAFETY: as for task_id.
+unsafe impl plain::Plain for process_reaped_event {}
+// SAFETY: as for task_id.
+unsafe impl plain::Plain for process_counters {}
+
+// SAFETY: as for task_id.
+unsafe impl plain::Plain for mmap_event {}
+// SAFETY: as for task_id.
+unsafe impl plain::Plain for mmap_extra {}
+// SAFETY: as for task_id.
+unsafe impl plain::Plain for mmap_process_key {}
+// SAFETY: as for task_id.
+unsafe impl plain::Plain for mmap_process_sum {}
+// SAFETY: as for task_id.
+unsafe impl plain::Plain for mmap_file_key {}
+// SAFETY: as for task_id.
+unsafe impl plain::Plain for mmap_file_sum {}
+// SAFETY: as for task_id.
+unsafe impl plain::Plain for mmap_totals {}
+
+/// An event, or what leads it, from the start of a record. Copied, because a record of a
+/// perf buffer is not aligned; bytes behind it are left alone, because perf pads.
+pub fn decode<T: plain::Plain + Default>(record: &[u8]) -> Result<T> {
+    let mut event = T::default();
+    plain::copy_from_bytes(&mut event, record)
+        .ok()
+        .with_context(|| format!("a record of only {} bytes", record.len()))?;
+    Ok(event)
+}
+
+impl task_id {
+    /// Who and when, of any tool's event: it leads each record.
+    pub fn of(record: &[u8]) -> Result<Self> {
+        decode(record)
+    }
+}
+
+impl From<bootstrap::types::task_id> for task_id {
+    fn from(id: bootstrap::types::task_id) -> Self {
+        let bootstrap::types::task_id {
+            time_ns,
+            lost,
+            start_ns,
+            cgroup,
+            pid,
+            tid,
+            ppid,
+            uid,
+            euid,
+            vpid,
+            comm,
+        } = id;
+        Self { time_ns, lost, start_ns, cgroup, pid, tid, ppid, uid, euid, vpid, comm }
+    }
+}

@@ -7,6 +7,28 @@ use nix::time::{ClockId, clock_gettime};
 
 const NS_PER_S: i128 = 1_000_000_000;
 
+/// Nanoseconds, displayed as seconds with three digits behind the point.
+#[derive(Clone, Copy, Debug)]
+pub struct Seconds(pub u64);
+
+impl std::fmt::Display for Seconds {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let millis = self.0 / 1_000_000;
+        f.pad(&format!("{}.{:03}", millis / 1000, millis % 1000))
+    }
+}
+
+/// Nanoseconds, displayed as milliseconds with three digits behind the point.
+#[derive(Clone, Copy, Debug)]
+pub struct Millis(pub u64);
+
+impl std::fmt::Display for Millis {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let micros = self.0 / 1000;
+        f.pad(&format!("{}.{:03}", micros / 1000, micros % 1000))
+    }
+}
+
 fn clock_ns(clock: ClockId) -> i128 {
     // Cannot fail: both clocks exist since Linux 2.6.39, and the address is ours.
     clock_gettime(clock).map_or(0, |t| i128::from(t.tv_sec()) * NS_PER_S + i128::from(t.tv_nsec()))
@@ -26,11 +48,19 @@ pub struct WallClock {
     /// Wall clock minus boot clock, in nanoseconds.
     offset_ns: i128,
     zone: TimeZone,
+    /// The second that was shown last, and how: see [`WallClock::stamp`].
+    second: (i64, [u8; STAMP_LEN]),
 }
+
+/// `2026-01-31T12:00:00.000000001Z`
+const STAMP_LEN: usize = 30;
+/// Where its nanoseconds are.
+const STAMP_NANOS: std::ops::Range<usize> = 20..29;
 
 impl Default for WallClock {
     fn default() -> Self {
-        let mut clock = Self { offset_ns: 0, zone: TimeZone::system() };
+        let mut clock =
+            Self { offset_ns: 0, zone: TimeZone::system(), second: (i64::MIN, [0; STAMP_LEN]) };
         clock.update();
         clock
     }
@@ -62,6 +92,28 @@ impl WallClock {
     pub fn rfc3339(&self, boot_ns: u64) -> String {
         format!("{:.9}", self.at(boot_ns))
     }
+
+    /// The same as [`WallClock::rfc3339`], for events that come by the million: within a
+    /// second only the nanoseconds are written anew.
+    pub fn stamp(&mut self, boot_ns: u64) -> &str {
+        let at = self.at(boot_ns);
+        let (second, nanos) = (at.as_second(), at.subsec_nanosecond());
+        if self.second.0 != second || nanos < 0 {
+            self.second.0 = i64::MIN; // for the case that this one has another length
+            let text = self.rfc3339(boot_ns);
+            if let Ok(bytes) = text.as_bytes().try_into() {
+                self.second = (second, bytes);
+            }
+        }
+        let (_, stamp) = &mut self.second;
+        if let (Some(digits), Ok(mut rest)) = (stamp.get_mut(STAMP_NANOS), u32::try_from(nanos)) {
+            for digit in digits.iter_mut().rev() {
+                *digit = b'0' + (rest % 10) as u8;
+                rest /= 10;
+            }
+        }
+        std::str::from_utf8(stamp).unwrap_or_default()
+    }
 }
 
 #[cfg(test)]
@@ -69,7 +121,7 @@ mod tests {
     use super::*;
 
     fn clock(offset_ns: i128) -> WallClock {
-        WallClock { offset_ns, zone: TimeZone::UTC }
+        WallClock { offset_ns, zone: TimeZone::UTC, ..WallClock::default() }
     }
 
     #[test]
@@ -85,6 +137,27 @@ mod tests {
             clock(i128::from(i64::MAX) * NS_PER_S).rfc3339(u64::MAX),
             "1970-01-01T00:00:00.000000000Z"
         );
+    }
+
+    #[test]
+    fn stamps_are_the_same_only_faster() {
+        let mut clock = clock(1_800_000_000 * NS_PER_S);
+        for at in [0, 1, 999_999_999, 1_000_000_000, 1, 86_400 * NS_PER_S as u64 + 5, u64::MAX] {
+            let slow = clock.rfc3339(at);
+            assert_eq!(clock.stamp(at), slow);
+        }
+        clock.offset_ns = -1_000_000_000_000; // before 1970
+        for at in [0, 1, 500_000_000] {
+            let slow = clock.rfc3339(at);
+            assert_eq!(clock.stamp(at), slow);
+        }
+    }
+
+    #[test]
+    fn seconds_and_milliseconds_have_three_digits() {
+        assert_eq!(Seconds(0).to_string(), "0.000");
+        assert_eq!(format!("{:8}|", Seconds(61_009_999_999)), "61.009  |");
+        assert_eq!(Millis(1_234_567).to_string(), "1.234");
     }
 
     #[test]

@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use clap::{CommandFactory, Parser};
-use libbpf_rs::skel::SkelBuilder;
+use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
-use crate::attach::{Backend, Setup, attach_first};
+use crate::attach::{Attached, Backend, Setup, attach_first};
 use crate::channel::{BUSY_TICK, Channel, IDLE_TICK, Transport};
 use crate::cli::CommonArgs;
 use crate::command::Command;
@@ -26,6 +26,12 @@ use crate::skel::task_id;
 
 /// The opened object of a tool, before loading.
 pub type Open<T> = <<T as Tool>::Builder as SkelBuilder<'static>>::Output;
+
+/// The loaded object of a tool, with its maps.
+pub type Loaded<T> = <Open<T> as OpenSkel<'static>>::Output;
+
+/// How long the end waits at the most: see [`Tool::is_waiting`].
+pub const SETTLE: Duration = Duration::from_millis(500);
 
 /// One command-line tool.
 pub trait Tool: Sized {
@@ -48,8 +54,13 @@ pub trait Tool: Sized {
     /// Sets the programs' own constants and maps before loading.
     fn configure(&self, open: &mut Open<Self>) -> Result<()>;
 
+    /// Fills the programs' own maps between loading and attaching.
+    fn fill(&self, _object: &Loaded<Self>) -> Result<()> {
+        Ok(())
+    }
+
     /// Called once attached: the heading.
-    fn start(&mut self, session: &mut Session);
+    fn start(&mut self, object: &Loaded<Self>, session: &mut Session) -> Result<()>;
 
     /// Called for each record. Rows go to `session.out`, each with [`Session::shown`].
     fn event(&mut self, record: &[u8], session: &mut Session) -> Result<()>;
@@ -59,8 +70,24 @@ pub trait Tool: Sized {
         None
     }
 
-    /// Called after each batch of records; `last` at the end.
-    fn tick(&mut self, _last: bool, _session: &mut Session) -> Result<()> {
+    /// Whether there are records that complete earlier ones and come a moment later: see
+    /// [`Tool::is_waiting`].
+    const COMPLETES: bool = false;
+
+    /// Whether one of those is missing: reading then goes on for a moment before the end,
+    /// [`SETTLE`] at the most.
+    fn is_waiting(&self) -> bool {
+        false
+    }
+
+    /// Programs whose records are no events: what the kernel skipped of them is not lost.
+    fn uncounted(&self) -> Vec<&'static str> {
+        Vec::new()
+    }
+
+    /// Called after each batch of records; `last` at the end, when nothing is attached
+    /// any more and all records have been read.
+    fn tick(&mut self, _last: bool, _object: &Loaded<Self>, _session: &mut Session) -> Result<()> {
         Ok(())
     }
 }
@@ -85,7 +112,8 @@ fn usage_error<T: Tool>(message: &str) -> ! {
 fn choose_backends<T: Tool>(tool: &T) -> Vec<Backend> {
     let mut backends = tool.backends();
     if let Some(forced) = &tool.common().backend {
-        let names: Vec<_> = backends.iter().map(|backend| backend.name).collect();
+        let mut names: Vec<_> = backends.iter().map(|backend| backend.name).collect();
+        names.dedup(); // the same way with other programs
         backends.retain(|backend| backend.name == forced);
         if backends.is_empty() {
             let names = names.join(", ");
@@ -120,35 +148,36 @@ fn run<T: Tool>(mut tool: T) -> Result<u8> {
             say(T::NAME, message);
         }
     };
-    let mut attached =
-        attach_first::<T::Builder, _>(&backends, &setup, |open| tool.configure(open), &verbosely)
-            .map_err(|refusals| anyhow!(explain(&refusals, common.backend.is_some())))?;
+    let mut attached = attach_first::<T::Builder>(
+        &backends,
+        &setup,
+        &|open| tool.configure(open),
+        &|object| tool.fill(object),
+        &verbosely,
+    )
+    .map_err(|refusals| anyhow!(explain(&refusals, common.backend.is_some())))?;
+    attached.uncounted = tool.uncounted();
     verbosely(&format!("backend {}, {} buffer", attached.backend, transport.name()));
     free_unused_memory();
 
     let mut session = Session::new(T::NAME, &common);
     session.start(&attached)?;
-    tool.start(&mut session);
+    tool.start(&attached.skeleton, &mut session)?;
     session.out.flush()?;
     if let Some(command) = &mut command {
         command.release()?;
     }
 
     let deadline = common.duration.map(|duration| Instant::now() + duration);
-    let ended = read_events(
-        &mut tool,
-        &mut session,
-        &mut attached.channel,
-        &mut stop,
-        &mut command,
-        deadline,
-    )?;
+    let ended =
+        read_events(&mut tool, &mut session, &mut attached, &mut stop, &mut command, deadline)?;
 
+    settle(&mut tool, &mut session, &mut attached)?;
     attached.detach();
     if ended != Ended::Full {
         drain_rest(&mut tool, &mut session, &mut attached.channel)?;
     }
-    tool.tick(true, &mut session)?;
+    tool.tick(true, &attached.skeleton, &mut session)?;
     session.account(&attached)?;
     drop(attached);
     match command {
@@ -184,14 +213,14 @@ enum Ended {
 fn read_events<T: Tool>(
     tool: &mut T,
     session: &mut Session,
-    channel: &mut Channel,
+    attached: &mut Attached<Loaded<T>>,
     stop: &mut StopSignal,
     command: &mut Option<Command>,
     deadline: Option<Instant>,
 ) -> Result<Ended> {
     loop {
-        let busy = drain(tool, session, channel, false)?;
-        tool.tick(false, session)?;
+        let busy = drain(tool, session, &mut attached.channel, false)?;
+        tool.tick(false, &attached.skeleton, session)?;
         session.out.flush()?;
         if session.is_full() {
             return Ok(Ended::Full);
@@ -213,7 +242,7 @@ fn read_events<T: Tool>(
             }
         }
         timeout = timeout.min(tool.next_tick().unwrap_or(IDLE_TICK));
-        wait(session, channel, stop, command.as_ref(), timeout)?;
+        wait(session, &attached.channel, stop, command.as_ref(), timeout)?;
     }
 }
 
@@ -269,11 +298,28 @@ fn drain<T: Tool>(
 }
 
 fn one_record<T: Tool>(tool: &mut T, session: &mut Session, record: &[u8]) -> Result<()> {
-    let mut id = task_id::default();
-    plain::copy_from_bytes(&mut id, record)
-        .map_err(|_| anyhow!("a record of only {} bytes", record.len()))?;
+    let id = task_id::of(record)?;
     session.note_lost(id.lost, id.time_ns)?;
     tool.event(record, session)
+}
+
+/// Reads on while the tool waits for something that completes what it has.
+fn settle<T: Tool>(
+    tool: &mut T,
+    session: &mut Session,
+    attached: &mut Attached<Loaded<T>>,
+) -> Result<()> {
+    let started = Instant::now();
+    let mut first = T::COMPLETES;
+    while (first || tool.is_waiting()) && !session.is_over() && started.elapsed() < SETTLE {
+        // The first time long enough for what has just happened to be read: see channel/perf.rs.
+        std::thread::sleep(Duration::from_millis(if first { 10 } else { 5 }));
+        first = false;
+        drain(tool, session, &mut attached.channel, false)?;
+        tool.tick(false, &attached.skeleton, session)?;
+        session.out.flush()?;
+    }
+    Ok(())
 }
 
 /// After detaching: programs that were running then may still submit their records.

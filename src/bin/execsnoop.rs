@@ -17,7 +17,8 @@ use snoop_tools::out::{Column, FAILURE, NOTE, count};
 use snoop_tools::session::Session;
 use snoop_tools::skel::exec_flag;
 use snoop_tools::skel::execve::ExecveSkelBuilder;
-use snoop_tools::tool::{self, Open, Tool};
+use snoop_tools::time::Seconds;
+use snoop_tools::tool::{self, Loaded, Open, Tool};
 
 fn main() -> ExitCode {
     tool::main::<Execsnoop>()
@@ -114,6 +115,7 @@ impl Tool for Execsnoop {
             optional: optional.to_vec(),
             broad: vec!["raw_sys_exit"],
             without_optional: "failed executions by 32-bit programs are not seen",
+            ..Backend::default()
         };
         if !self.args.fails {
             return vec![
@@ -140,10 +142,9 @@ impl Tool for Execsnoop {
         open.maps.perf_records.set_max_entries(slots).context("size perf_records")
     }
 
-    fn start(&mut self, session: &mut Session) {
-        if !session.out.json {
-            session.out.heading(&self.columns);
-        }
+    fn start(&mut self, _: &Loaded<Self>, session: &mut Session) -> Result<()> {
+        session.out.heading(&self.columns);
+        Ok(())
     }
 
     fn event(&mut self, record: &[u8], session: &mut Session) -> Result<()> {
@@ -171,7 +172,7 @@ impl Tool for Execsnoop {
         self.searches.next_tick()
     }
 
-    fn tick(&mut self, last: bool, session: &mut Session) -> Result<()> {
+    fn tick(&mut self, last: bool, _: &Loaded<Self>, session: &mut Session) -> Result<()> {
         for misses in self.searches.given_up(last) {
             self.show_in_vain(&misses, session)?;
         }
@@ -271,7 +272,7 @@ impl Execsnoop {
             line.text(&time);
         }
         if self.args.common.timestamp {
-            line.value(format_args!("{}.{:03}", since / 1_000_000_000, since / 1_000_000 % 1000));
+            line.value(Seconds(since));
         }
         if self.args.print_uid {
             line.value(id.uid);

@@ -74,16 +74,41 @@ static __always_inline void event_lost(void)
 	__sync_fetch_and_add(&snoop_counters.lost, 1);
 }
 
-/* Sends a reserved record. A perf buffer gets only the `used` first bytes of it. */
-static __always_inline void event_submit(void *ctx, void *record, __u32 used, __u64 now)
+/*
+ * Sends a reserved record. A perf buffer gets only the `used` first bytes of it. False: it
+ * found no room, and is to be counted.
+ */
+static __always_inline bool event_try_submit(void *ctx, void *record, __u32 used, __u64 now)
 {
 	if (!snoop_config.perf) {
 		bpf_ringbuf_submit(record, event_wakeup_flags(now));
-		return;
+		return true;
 	}
 	if (used > PERF_RECORD_MAX)
 		used = PERF_RECORD_MAX;
-	if (bpf_perf_event_output(ctx, &events, BPF_F_CURRENT_CPU, record, used))
+	return bpf_perf_event_output(ctx, &events, BPF_F_CURRENT_CPU, record, used) == 0;
+}
+
+/* Sends a reserved record, and counts it if it found no room. */
+static __always_inline void event_submit(void *ctx, void *record, __u32 used, __u64 now)
+{
+	if (!event_try_submit(ctx, record, used, now))
+		event_lost();
+}
+
+/*
+ * Sends a small event that was put together on the stack: for programs that may run inside
+ * each other on one CPU, so that they cannot share a place for it.
+ */
+static __always_inline void event_send(void *ctx, void *event, const __u32 size, __u64 now)
+{
+	long err;
+
+	if (snoop_config.perf)
+		err = bpf_perf_event_output(ctx, &events, BPF_F_CURRENT_CPU, event, size);
+	else
+		err = bpf_ringbuf_output(&events, event, size, event_wakeup_flags(now));
+	if (err)
 		event_lost();
 }
 

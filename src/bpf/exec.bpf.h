@@ -17,6 +17,11 @@
 
 #define AT_FDCWD (-100)
 
+/* What to do about one that finds no room; a tool that need not show them says otherwise. */
+#ifndef EXEC_LOST
+#define EXEC_LOST() event_lost()
+#endif
+
 #define STRINGS_CAP (PATH_CAP + PATH_TAIL)
 #define PERF_ARGS_CAP (PERF_RECORD_MAX - sizeof(struct exec_event) - STRINGS_CAP)
 
@@ -102,7 +107,9 @@ static __always_inline bool exec_send(void *ctx, __u32 slot, struct exec_scratch
 		args_len = 0;
 	}
 	record->args_len = args_len;
-	event_submit(ctx, record, sizeof(*event) + strings_len + args_len, event->id.time_ns);
+	if (!event_try_submit(ctx, record, sizeof(*event) + strings_len + args_len,
+			      event->id.time_ns))
+		EXEC_LOST();
 	return true;
 }
 
@@ -119,7 +126,7 @@ static __always_inline void exec_emit(void *ctx, __u32 slot, struct exec_scratch
 
 	if (snoop_config.perf) {
 		if (!exec_send(ctx, slot, scratch, args, STRINGS_CAP, PERF_ARGS_CAP))
-			event_lost();
+			EXEC_LOST();
 		return;
 	}
 #define TRY(strings_cap, args_cap)                                                                 \
@@ -138,7 +145,7 @@ static __always_inline void exec_emit(void *ctx, __u32 slot, struct exec_scratch
 	if (strings <= 160)
 		TRY(160, 128);
 #undef TRY
-	event_lost();
+	EXEC_LOST();
 }
 
 /* ---- strings that success and failure have in common ---- */

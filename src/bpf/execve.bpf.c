@@ -18,7 +18,6 @@
 
 #define AT_EXECVE_CHECK 0x10000
 #define SIGSEGV 11
-#define TS_COMPAT 0x0002 /* thread_info.status on x86: inside a 32-bit system call */
 
 /* ---- success ---- */
 

@@ -93,6 +93,18 @@ static __always_inline bool filter_allows(struct task_struct *task)
 	return true;
 }
 
+/* The same for where millions of events a second are asked about, mostly with no filter on. */
+static __always_inline bool filter_allows_current(void)
+{
+	__u32 pid = bpf_get_current_pid_tgid() >> 32;
+
+	if (snoop_config.pidns_inum || (snoop_config.filters & ~FILTER_BY_PID))
+		return filter_allows((void *)bpf_get_current_task());
+	if (pid == snoop_config.self_pid)
+		return false;
+	return !(snoop_config.filters & FILTER_BY_PID) || filter_has(&filter_pids, pid);
+}
+
 /* --tree and -- COMMAND: a child belongs to its parent's tree. Loaded only for them. */
 SEC("raw_tp/sched_process_fork")
 int tree_fork(struct bpf_raw_tracepoint_args *ctx)
@@ -110,21 +122,30 @@ int tree_fork(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
+/* The process has ended: its id may be another one's soon. */
+static __always_inline void tree_forget(struct task_struct *task)
+{
+	__u32 pid = task_pid_for_filter(task);
+
+	bpf_map_delete_elem(&filter_tree, &pid);
+}
+
 /*
  * The last thread of a process leaves: forget it. signal->live has been counted down
- * already; when two threads leave at once both may see 0, which does no harm here.
+ * already; when two threads leave at once both may see 0, which does no harm here. A tool
+ * that shows ends of processes forgets by itself, behind its own last look at the tree.
  */
+#ifndef TREE_FORGOTTEN_BY_TOOL
 SEC("raw_tp/sched_process_exit")
 int tree_exit(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct task_struct *task = (void *)ctx->args[0];
-	__u32 pid;
 
 	if (BPF_CORE_READ(task, signal, live.counter))
 		return 0;
-	pid = task_pid_for_filter(task);
-	bpf_map_delete_elem(&filter_tree, &pid);
+	tree_forget(task);
 	return 0;
 }
+#endif
 
 #endif /* SNOOP_FILTER_BPF_H */

@@ -5,6 +5,7 @@
 #include "events.bpf.h"
 
 #define PF_KTHREAD 0x00200000
+#define TS_COMPAT 0x0002 /* thread_info.status on x86: inside a 32-bit system call */
 
 /* struct upid number `level` of `pid`: the array's declared length differs by kernel. */
 static __always_inline struct upid *pid_number(struct pid *pid, __u32 level)
@@ -62,6 +63,41 @@ static __always_inline void task_id_fill(struct task_id *id, struct task_struct 
 	id->euid = BPF_CORE_READ(task, cred, euid.val);
 	id->vpid = task_vpid(task);
 	BPF_CORE_READ_INTO(&id->comm, task, comm);
+}
+
+/* Whether the current task can be had with its type, so that its members are plain loads. */
+static __always_inline bool task_is_typed(void)
+{
+	return bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf);
+}
+
+/*
+ * The same for the current task, several times as fast on kernels with a typed one (5.11):
+ * each bpf_probe_read_kernel() is a call, a typed member is one load.
+ */
+static __always_inline void task_id_fill_current(struct task_id *id, __u64 now)
+{
+	struct task_struct *task;
+	struct pid *pid;
+
+	if (!task_is_typed()) {
+		task_id_fill(id, (void *)bpf_get_current_task(), now);
+		return;
+	}
+	task = bpf_get_current_task_btf();
+	id->time_ns = now;
+	id->lost = snoop_counters.lost;
+	id->start_ns = task->group_leader->start_boottime;
+	id->cgroup = bpf_get_current_cgroup_id();
+	id->pid = task->tgid;
+	id->tid = task->pid;
+	id->ppid = task->real_parent->tgid;
+	id->uid = task->cred->uid.val;
+	id->euid = task->cred->euid.val;
+	pid = task->group_leader->thread_pid;
+	id->vpid = pid->level ? task_vpid(task) : id->pid;
+	*(__u64 *)&id->comm[0] = *(__u64 *)&task->comm[0];
+	*(__u64 *)&id->comm[8] = *(__u64 *)&task->comm[8];
 }
 
 #endif /* SNOOP_TASK_BPF_H */

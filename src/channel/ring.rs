@@ -26,14 +26,15 @@ const RELEASE_BYTES: u64 = 64 * 1024;
 
 /// The nearest size that the kernel takes: a power of two of whole pages.
 pub(super) fn round_size(bytes: u64) -> u64 {
-    let page = page_size() as u64;
+    let page = page_size();
     bytes.clamp(page, 1 << 30).next_power_of_two()
 }
 
-fn page_size() -> usize {
+/// Bytes of a page of memory.
+pub(crate) fn page_size() -> u64 {
     // SAFETY: sysconf() only reads.
     let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-    usize::try_from(size).unwrap_or(4096)
+    u64::try_from(size).unwrap_or(4096)
 }
 
 /// A mapping of part of the ring's memory.
@@ -74,7 +75,7 @@ pub struct Ring {
 impl Ring {
     pub(super) fn open(map: &impl MapCore) -> Result<Self> {
         let fd = map.as_fd().try_clone_to_owned()?;
-        let page = page_size();
+        let page = page_size() as usize;
         let size = map.max_entries() as usize;
         let consumer_prot = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
         let consumer = Mapping::new(fd.as_fd(), consumer_prot, page, 0)?;

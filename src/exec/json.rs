@@ -1,7 +1,7 @@
 //! Executions as JSON Lines: `process.exec` and `process.exec_failed`.
 
 use super::{Args, Cut, Exec};
-use crate::json::{Bytes, BytesList, EventName, Id, Process};
+use crate::json::{Bytes, BytesList, ErrorType, EventName, Id, Process, is_false};
 use crate::skel::exec_flag;
 
 /// What a row shows besides the record itself.
@@ -29,11 +29,6 @@ pub struct ExecJson<'a> {
     exec: ExecDetails<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<ErrorType>,
-}
-
-#[derive(serde::Serialize)]
-struct ErrorType {
-    r#type: String,
 }
 
 #[derive(serde::Serialize)]
@@ -92,10 +87,6 @@ struct ExecDetails<'a> {
     /// They were read a moment after the call: see [`super::late`]
     #[serde(skip_serializing_if = "is_false")]
     args_read_late: bool,
-}
-
-fn is_false(value: &bool) -> bool {
-    !value
 }
 
 /// How a row with `exec` and `context` looks in JSON. `args` and `filename`: space for

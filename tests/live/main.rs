@@ -5,19 +5,20 @@
 //!
 //! - `SNOOP_BIN_DIR`: the tools, instead of those that cargo built
 //! - `SNOOP_FIXTURES`: the compiled programs of `tests/fixtures`
-//! - `SNOOP_BACKENDS`: backends that must work; else those that do here, `tp_btf` and
-//!   `raw_tp` at the least
+//! - `SNOOP_BACKENDS`: backends that must work for each tool that has one of that name;
+//!   else those that do here, `tp_btf` and `raw_tp` at the least
 //! - `SNOOP_VM`: the machine is ours alone, so tests may change its settings
 //! - `SNOOP_SCALE`: divides the counts of the large tests
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(unreachable_pub)] // a program, not a library
 
+mod elf;
 mod harness;
+mod netns;
 
-mod accounting;
-mod command;
-mod failure;
-mod filters;
-mod lifecycle;
-mod success;
+mod dns;
+mod execsnoop;
+mod mmapsnoop;
+mod procsnoop;
+mod tcpconnect;

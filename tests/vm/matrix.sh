@@ -25,7 +25,10 @@ program() { # program KIND NAME: the path of what cargo built
 mkdir "$payload/bin"
 # Debugging information is most of them, and a guest has no use for it.
 strip --strip-debug -o "$payload/live" "$(program test live)"
-strip --strip-debug -o "$payload/bin/execsnoop" "$(program bin execsnoop)"
+for tool in src/bin/*.rs; do
+    tool=$(basename "$tool" .rs)
+    strip --strip-debug -o "$payload/bin/$tool" "$(program bin "$tool")"
+done
 tests/fixtures/build.sh "$payload/fixtures"
 
 cat >"$payload/run" <<'END'
@@ -42,4 +45,4 @@ exec /payload/live --test-threads=1 "$@"
 END
 chmod +x "$payload/run"
 
-"$here/run.sh" --timeout 1200 ${options[@]+"${options[@]}"} "$payload" "$@"
+"$here/run.sh" --timeout 2700 ${options[@]+"${options[@]}"} "$payload" "$@"

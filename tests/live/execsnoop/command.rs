@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::harness::*;
+use super::*;
 
 #[test]
 fn the_first_execution_and_all_descendants_are_seen() {
@@ -56,7 +56,7 @@ fn nothing_else_is_seen() {
 #[test]
 fn its_status_is_ours() {
     let setup = Setup { backend: "tp_btf", buffer: "ring" };
-    let status = |command: &str| trace(setup, &[], &["/bin/sh", "-c", command]).status;
+    let status = |command: &str| EXECSNOOP.trace(setup, &[], &["/bin/sh", "-c", command]).status;
     for code in [0, 1, 2, 42, 255] {
         assert_eq!(status(&format!("exit {code}")), code);
     }
@@ -69,7 +69,7 @@ fn its_status_is_ours() {
 fn a_command_that_cannot_run() {
     let dir = TempDir::new();
     let plain = dir.path("plain");
-    std::fs::write(&plain, "").unwrap();
+    fs::write(&plain, "").unwrap();
     for (command, status) in [("/no/such/program", 127), ("no-such-program", 127), (&plain, 126)] {
         let output = Command::new(execsnoop()).args(["--", command]).output().unwrap();
         assert_eq!(output.status.code(), Some(status));
@@ -120,9 +120,9 @@ fn it_starts_with_the_signals_of_a_shell() {
     let out = dir.path("status");
     let script = format!("grep -E '^Sig(Ign|Blk)' /proc/self/status > {out}");
     assert!(Command::new("/bin/sh").args(["-c", &script]).status().unwrap().success());
-    let untraced = std::fs::read_to_string(&out).unwrap();
+    let untraced = fs::read_to_string(&out).unwrap();
     assert_eq!(trace(setup, &[], &["/bin/sh", "-c", &script]).status, 0);
-    let traced = std::fs::read_to_string(out).unwrap();
+    let traced = fs::read_to_string(out).unwrap();
     assert_eq!(traced, untraced);
 }
 
@@ -147,7 +147,7 @@ fn sigterm_is_passed_on() {
     let trace = parse(&tool.wait_with_output().unwrap());
     assert!(start.elapsed() < Duration::from_secs(1));
     assert_eq!(trace.status, 7);
-    assert_eq!(std::fs::read_to_string(mark).unwrap(), "got\n");
+    assert_eq!(fs::read_to_string(mark).unwrap(), "got\n");
 }
 
 #[test]
@@ -171,6 +171,9 @@ fn on_a_terminal_ctrl_c_belongs_to_it() {
         .stdout(pty.slave.try_clone().unwrap());
     let take_terminal = move || {
         nix::unistd::setsid()?;
+        // Ignored where the tests run in the background; a shell cannot trap it then.
+        // SAFETY: no handler.
+        unsafe { libc::signal(libc::SIGINT, libc::SIG_DFL) };
         // SAFETY: an open terminal, and no pointer.
         let result = unsafe { libc::ioctl(terminal, libc::TIOCSCTTY, 0) };
         if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
@@ -179,7 +182,7 @@ fn on_a_terminal_ctrl_c_belongs_to_it() {
     unsafe { command.pre_exec(take_terminal) };
     let mut tool = command.spawn().unwrap();
     drop((command, pty.slave)); // or the end of the tool would not end the reading
-    let mut master = std::fs::File::from(pty.master);
+    let mut master = fs::File::from(pty.master);
     let mut seen = Vec::new();
     read_until(&mut master, &mut seen, "ready");
     master.write_all(b"\x03").unwrap();
@@ -187,7 +190,7 @@ fn on_a_terminal_ctrl_c_belongs_to_it() {
     assert_eq!(tool.wait().unwrap().code(), Some(9), "{}", lossy(&seen));
 }
 
-fn read_until(from: &mut std::fs::File, seen: &mut Vec<u8>, text: &str) {
+fn read_until(from: &mut fs::File, seen: &mut Vec<u8>, text: &str) {
     use std::io::Read;
     let until = Instant::now() + Duration::from_secs(20);
     while !lossy(seen).contains(text) {

@@ -2,7 +2,7 @@
 
 use std::process::{Child, Command, Stdio};
 
-use crate::harness::*;
+use super::*;
 
 /// A process that executes `argv` with `args` when it is told to, and stays the same
 /// process: `sh` that waits for a line.
@@ -30,7 +30,7 @@ impl Waiting {
 /// `work` is done.
 fn shown(setup: Setup, flags: &[&str], work: impl FnOnce()) -> Vec<String> {
     let common = ["--json", "--backend", setup.backend, "--buffer", setup.buffer];
-    let running = Running::start(&[&common[..], flags].concat());
+    let running = start(&[&common[..], flags].concat());
     work();
     let trace = running.stop();
     assert_eq!(trace.end["lost"], 0);
@@ -88,8 +88,7 @@ fn by_name() {
         let command = format!("{} one; {} wait 0; true", fixture("argv"), fixture("execer"));
         let names = |flags: &[&str]| {
             let trace = trace(setup, flags, &["/bin/sh", "-c", &command]);
-            let comm =
-                |row: &serde_json::Value| row["process"]["comm"].as_str().unwrap().to_owned();
+            let comm = |row: &Value| row["process"]["comm"].as_str().unwrap().to_owned();
             trace.events.iter().map(comm).collect::<Vec<_>>()
         };
         assert_eq!(names(&["--comm", "argv"]), ["argv"]);
@@ -125,9 +124,7 @@ fn by_tree() {
         let mut tree =
             Command::new("/bin/sh").args(["-c", &script]).stdin(Stdio::piped()).spawn().unwrap();
         let children = format!("/proc/{0}/task/{0}/children", tree.id());
-        eventually("a child", || {
-            std::fs::read_to_string(&children).map_or(true, |c| !c.is_empty())
-        });
+        eventually("a child", || fs::read_to_string(&children).map_or(true, |c| !c.is_empty()));
         std::thread::sleep(std::time::Duration::from_millis(50));
         let rows = shown(setup, &["--tree", &tree.id().to_string()], || {
             run("argv", &["not-ours"]);
@@ -141,7 +138,7 @@ fn by_tree() {
 
 #[test]
 fn by_cgroup() {
-    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
     let point = mounts.lines().find_map(|line| {
         let mut fields = line.split(' ');
         let (_, point, kind) = (fields.next()?, fields.next()?, fields.next()?);
@@ -150,7 +147,7 @@ fn by_cgroup() {
     let point = point.expect("a cgroup v2 hierarchy is mounted");
     let name = format!("snoop-test-{}", std::process::id());
     let folder = format!("{point}/{name}");
-    std::fs::create_dir_all(format!("{folder}/below")).unwrap();
+    fs::create_dir_all(format!("{folder}/below")).unwrap();
     each_setup(|setup| {
         let argv = fixture("argv");
         let work = || {
@@ -164,7 +161,7 @@ fn by_cgroup() {
         assert_eq!(shown(setup, &["--cgroup", &folder], work), ["in", "below"]);
         assert_eq!(shown(setup, &["-c", &format!("/{name}/below")], work), ["below"]);
 
-        let running = Running::start(&["--json", "--cgroup", &folder, "--comm", "argv"]);
+        let running = start(&["--json", "--cgroup", &folder, "--comm", "argv"]);
         work();
         let trace = running.stop();
         let groups: Vec<_> = trace
@@ -174,8 +171,8 @@ fn by_cgroup() {
             .collect();
         assert_eq!(groups, [format!("/{name}"), format!("/{name}/below")]);
     });
-    std::fs::remove_dir(format!("{folder}/below")).unwrap();
-    std::fs::remove_dir(folder).unwrap();
+    fs::remove_dir(format!("{folder}/below")).unwrap();
+    fs::remove_dir(folder).unwrap();
 }
 
 #[test]

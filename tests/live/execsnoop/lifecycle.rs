@@ -4,14 +4,13 @@ use std::fs::File;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::harness::*;
+use super::*;
 
 #[test]
 fn signals_end_it_in_order_and_at_once() {
     each_setup(|setup| {
         for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
-            let running =
-                Running::start(&["--json", "--backend", setup.backend, "--buffer", setup.buffer]);
+            let running = start(&["--json", "--backend", setup.backend, "--buffer", setup.buffer]);
             let mark = format!("end-{}-{}-{signal}", setup.backend, setup.buffer);
             run("argv", &[&mark]);
             let start = Instant::now();
@@ -29,7 +28,7 @@ fn signals_end_it_in_order_and_at_once() {
 #[test]
 fn stopped_and_continued_it_goes_on() {
     let argv = OwnArgv::new();
-    let mut running = Running::start(&["--json", "--comm", &argv.comm]);
+    let mut running = start(&["--json", "--comm", &argv.comm]);
     for round in ["one", "two", "three"] {
         running.signal(libc::SIGSTOP);
         running.signal(libc::SIGCONT);
@@ -43,7 +42,7 @@ fn stopped_and_continued_it_goes_on() {
 fn rows_come_soon_at_any_rate() {
     each_setup(|setup| {
         let argv = OwnArgv::new();
-        let mut running = Running::start(&[
+        let mut running = start(&[
             "--json",
             "--comm",
             &argv.comm,
@@ -100,7 +99,7 @@ fn limits_end_it() {
 fn a_closed_pipe_ends_it_quietly() {
     for with_events in [true, false] {
         let argv = OwnArgv::new();
-        let mut running = Running::start(&["--comm", &argv.comm]);
+        let mut running = start(&["--comm", &argv.comm]);
         running.close_stdout();
         let start = Instant::now();
         if with_events {
@@ -160,7 +159,7 @@ fn text_columns_by_flag() {
     assert_eq!(row[0].len(), 8, "{row:?}");
     assert!(row[1].parse::<f64>().unwrap() < 5.0);
     assert_eq!(row[2], "0");
-    assert_eq!(row[7], std::fs::canonicalize(fixture("argv")).unwrap().to_str().unwrap());
+    assert_eq!(row[7], fs::canonicalize(fixture("argv")).unwrap().to_str().unwrap());
     assert_eq!(row[8..], [format!("'{}'", fixture("argv")), "'plain'".to_owned()]);
 }
 
@@ -252,7 +251,7 @@ fn two_capabilities_suffice() {
             assert!(lossy(&output.stderr).contains("grant CAP_SYS_RESOURCE"));
             output = as_nobody("24,38,39", &flags);
         }
-        let paranoid = std::fs::read_to_string("/proc/sys/kernel/perf_event_paranoid").unwrap();
+        let paranoid = fs::read_to_string("/proc/sys/kernel/perf_event_paranoid").unwrap();
         if setup.buffer == "perf" && paranoid.trim().parse::<i32>().unwrap() >= 3 {
             // Debian's kernels keep perf buffers for CAP_SYS_ADMIN.
             assert_eq!(output.status.code(), Some(1));
@@ -296,7 +295,7 @@ fn nothing_stays_loaded() {
     // Other tests have programs loaded at the same time: look for those of one process.
     each_failure_setup(|setup| {
         let running =
-            Running::start(&["--json", "-x", "--backend", setup.backend, "--buffer", setup.buffer]);
+            start(&["--json", "-x", "--backend", setup.backend, "--buffer", setup.buffer]);
         let ids = programs_of(running.child.id());
         assert!(!ids.is_empty());
         running.stop();
@@ -310,9 +309,9 @@ fn nothing_stays_loaded() {
 
 /// Ids of the BPF programs that a process holds.
 fn programs_of(pid: u32) -> Vec<u32> {
-    std::fs::read_dir(format!("/proc/{pid}/fdinfo"))
+    fs::read_dir(format!("/proc/{pid}/fdinfo"))
         .unwrap()
-        .filter_map(|entry| std::fs::read_to_string(entry.unwrap().path()).ok())
+        .filter_map(|entry| fs::read_to_string(entry.unwrap().path()).ok())
         .filter_map(|info| {
             let id = info.lines().find_map(|line| line.strip_prefix("prog_id:"))?;
             id.trim().parse().ok()
@@ -322,13 +321,13 @@ fn programs_of(pid: u32) -> Vec<u32> {
 
 #[test]
 fn the_tool_itself_is_not_shown() {
-    let running = Running::start(&["--json"]);
+    let running = start(&["--json"]);
     let pid = u64::from(running.child.id());
     run("argv", &["x"]);
     let trace = running.stop();
     assert!(trace.events.iter().all(|event| pid_of(event) != Some(pid)));
 }
 
-fn pid_of(event: &serde_json::Value) -> Option<u64> {
+fn pid_of(event: &Value) -> Option<u64> {
     event["process"]["pid"].as_u64()
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::harness::*;
+use super::*;
 
 fn flags<'a>(setup: Setup, argv: &'a OwnArgv, more: &[&'a str]) -> Vec<&'a str> {
     let mut flags = vec!["--json", "--backend", setup.backend, "--buffer", setup.buffer];
@@ -35,7 +35,7 @@ fn a_reader_that_does_not_read_loses_nothing() {
     each_setup(|setup| {
         let argv = OwnArgv::new();
         // Nobody takes anything out of the pipe meanwhile: it fills, and the tool waits.
-        let running = Running::start(&flags(setup, &argv, &[]));
+        let running = start(&flags(setup, &argv, &[]));
         argv.spawn(count, "x");
         let lost = check_sum(&running.stop(), &argv, count);
         assert_eq!(lost, 0, "with the default buffer");
@@ -47,7 +47,7 @@ fn a_stopped_tool_loses_nothing() {
     let count = scaled(5000);
     each_setup(|setup| {
         let argv = OwnArgv::new();
-        let running = Running::start(&flags(setup, &argv, &[]));
+        let running = start(&flags(setup, &argv, &[]));
         running.signal(libc::SIGSTOP);
         argv.spawn(count, "x");
         running.signal(libc::SIGCONT);
@@ -61,7 +61,7 @@ fn losses_are_counted_exactly() {
     let count = scaled(5000).max(500);
     each_setup(|setup| {
         let argv = OwnArgv::new();
-        let running = Running::start(&flags(setup, &argv, &["--buffer-size", "16K"]));
+        let running = start(&flags(setup, &argv, &["--buffer-size", "16K"]));
         running.signal(libc::SIGSTOP);
         argv.spawn(count, "x");
         running.signal(libc::SIGCONT);
@@ -83,7 +83,7 @@ fn text_says_what_was_lost_too() {
         let argv = OwnArgv::new();
         let mut flags = flags(setup, &argv, &["--buffer-size", "16K"]);
         flags.remove(0); // --json
-        let running = Running::start(&flags);
+        let running = start(&flags);
         running.signal(libc::SIGSTOP);
         argv.spawn(count, "x");
         running.signal(libc::SIGCONT);
@@ -126,7 +126,7 @@ fn executions_by_twelve_thousand_threads_leave_memory_flat() {
     let count = scaled(12_000);
     each_setup(|setup| {
         let argv = OwnArgv::new();
-        let mut running = Running::start(&flags(setup, &argv, &[]));
+        let mut running = start(&flags(setup, &argv, &[]));
         let before = running.status_kib("VmRSS:");
         let mut work = Command::new(fixture("execer"))
             .args(["thread", &count.to_string(), &argv.path(), "x"])

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use serde_json::{Value, json};
 
-use crate::harness::*;
+use super::*;
 
 #[test]
 fn an_ordinary_execution() {
@@ -34,7 +34,7 @@ fn an_ordinary_execution() {
 }
 
 fn real_path(name: &str) -> String {
-    let path = std::fs::canonicalize(fixture(name)).unwrap();
+    let path = fs::canonicalize(fixture(name)).unwrap();
     path.to_str().unwrap().to_owned()
 }
 
@@ -261,9 +261,9 @@ fn a_long_path() {
     for _ in 0..12 {
         deep.push("d".repeat(250));
     }
-    std::fs::create_dir_all(&deep).unwrap();
+    fs::create_dir_all(&deep).unwrap();
     let program = deep.join("argv");
-    std::fs::copy(fixture("argv"), &program).unwrap();
+    fs::copy(fixture("argv"), &program).unwrap();
     let program = program.to_str().unwrap();
     each_setup(|setup| {
         let trace = trace(setup, &[], &[program, "x"]);
@@ -294,8 +294,8 @@ fn a_path_that_is_too_long_is_cut_and_says_so() {
 fn across_mounts_and_in_a_chroot() {
     let dir = TempDir::new();
     let [mount, bind] = ["mount", "bind"].map(|name| dir.path(name));
-    std::fs::create_dir(&mount).unwrap();
-    std::fs::create_dir(&bind).unwrap();
+    fs::create_dir(&mount).unwrap();
+    fs::create_dir(&bind).unwrap();
     // In a mount namespace of its own: a file system on a folder, part of it on another.
     let script = format!(
         "mount -t tmpfs none {mount} && mkdir {mount}/sub && cp {} {mount}/sub/prog &&
@@ -317,10 +317,10 @@ fn across_mounts_and_in_a_chroot() {
 fn programs_that_gain_privileges() {
     use std::os::unix::fs::PermissionsExt;
     let dir = TempDir::new();
-    std::fs::set_permissions(&dir.0, std::fs::Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(&dir.0, fs::Permissions::from_mode(0o755)).unwrap();
     let setuid = dir.path("setuid");
-    std::fs::copy(fixture("argv"), &setuid).unwrap();
-    std::fs::set_permissions(&setuid, std::fs::Permissions::from_mode(0o4755)).unwrap();
+    fs::copy(fixture("argv"), &setuid).unwrap();
+    fs::set_permissions(&setuid, fs::Permissions::from_mode(0o4755)).unwrap();
     each_setup(|setup| {
         let trace = trace(setup, &[], &[&fixture("execer"), "user", "65534", &setuid]);
         let row = trace.is_complete().only("setuid");
@@ -347,9 +347,9 @@ fn helpers_that_the_kernel_starts() {
     if !in_vm() {
         return; // changes /proc/sys/kernel/core_pattern
     }
-    std::fs::write("/proc/sys/kernel/core_pattern", format!("|{} %p", fixture("argv"))).unwrap();
+    fs::write("/proc/sys/kernel/core_pattern", format!("|{} %p", fixture("argv"))).unwrap();
     each_setup(|setup| {
-        let running = Running::start(&["--json", "--backend", setup.backend, "--comm", "argv"]);
+        let running = start(&["--json", "--backend", setup.backend, "--comm", "argv"]);
         let crash = std::process::Command::new(fixture("execer")).arg("crash").status().unwrap();
         assert!(!crash.success());
         std::thread::sleep(std::time::Duration::from_millis(300));
@@ -357,7 +357,7 @@ fn helpers_that_the_kernel_starts() {
         let row = trace.only("argv");
         assert_eq!(row["exec"]["origin"], "kernel", "{row}");
     });
-    std::fs::write("/proc/sys/kernel/core_pattern", "core").unwrap();
+    fs::write("/proc/sys/kernel/core_pattern", "core").unwrap();
 }
 
 #[test]
@@ -370,7 +370,7 @@ fn the_clock_is_set_while_tracing() {
         let time = nix::sys::time::TimeSpec::new(now().tv_sec() + seconds, now().tv_nsec());
         nix::time::clock_settime(nix::time::ClockId::CLOCK_REALTIME, time).unwrap();
     };
-    let running = Running::start(&["--json", "--comm", "argv"]);
+    let running = start(&["--json", "--comm", "argv"]);
     run("argv", &[]);
     std::thread::sleep(std::time::Duration::from_millis(200));
     step(86400);

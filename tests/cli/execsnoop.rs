@@ -1,36 +1,24 @@
-//! The command line, without privileges: help, version, and values that are refused before
-//! anything is loaded.
+//! execsnoop's own flags.
 
-#![allow(clippy::unwrap_used)]
-
-use std::process::{Command, Output};
+use super::*;
 
 fn execsnoop(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_execsnoop")).args(args).output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
+    run("execsnoop", args)
 }
 
 #[test]
 fn help_and_version() {
-    for flag in ["-h", "--help"] {
-        let output = execsnoop(&[flag]);
-        assert_eq!(output.status.code(), Some(0));
-        let help = text(&output.stdout);
-        for flag in ["--pid", "--tree", "--cgroup", "--json", "--fails", "[-- <COMMAND>...]"] {
-            assert!(help.contains(flag), "{flag}: {help}");
-        }
-    }
-    let version = text(&execsnoop(&["--version"]).stdout);
-    assert_eq!(version, format!("execsnoop {}\n", env!("CARGO_PKG_VERSION")));
+    describes_itself(
+        "execsnoop",
+        &["-h", "--help"],
+        &["--pid", "--tree", "--cgroup", "--json", "--fails", "[-- <COMMAND>...]"],
+    );
 }
 
 #[test]
 fn wrong_values_are_refused_with_status_2() {
-    for (args, reason) in [
-        (&["--pid", "0"][..], "a process id is a number from 1 to 4194304"),
+    let wrong: &[(&[&str], &str)] = &[
+        (&["--pid", "0"], "a process id is a number from 1 to 4194304"),
         (&["-p", "x"], "a process id is a number"),
         (&["--ppid", "-1"], ""),
         (&["--tree", "4194304"], "there is no such process"),
@@ -52,14 +40,8 @@ fn wrong_values_are_refused_with_status_2() {
         (&["-x", "--backend", "kprobe"], "fexit, tracepoint, raw_tp"),
         (&["--no-such-flag"], "--no-such-flag"),
         (&["stray"], "stray"),
-    ] {
-        let output = execsnoop(args);
-        let stderr = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{args:?}: {stderr}");
-        assert!(stderr.starts_with("error: "), "{args:?}: {stderr}");
-        assert!(stderr.contains(reason), "{args:?}: {stderr}");
-        assert_eq!(text(&output.stdout), "", "{args:?}");
-    }
+    ];
+    refuses("execsnoop", wrong);
 }
 
 #[test]

@@ -1,0 +1,337 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""What is measured of every tool in the same way: its costs beside those of its peers."""
+
+import argparse
+import re
+import signal
+import sys
+from pathlib import Path
+from statistics import median
+
+from machine import describe, numbers, output
+from table import Targets, show, spread
+from tracers import Running, Tracer, bpf_stats, first_row_ns
+from workloads import NotTracing
+
+NOTHING = "nothing (again)"
+
+
+def begin(parts):
+    """The options of a driver that can do these parts, and an empty list of targets."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--tool", required=True)
+    parser.add_argument("--folder", required=True)
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--check", action="store_true")
+    parser.add_argument("--unpinned", action="store_true")
+    parser.add_argument("--only", action="append", choices=parts)
+    args = parser.parse_args()
+    args.parts = args.only or parts
+    args.rounds = args.rounds or (2 if args.quick else 7)
+    args.calls = 1_000_000 if args.quick else 3_000_000
+    # So that every `with` ends its tracer. A shell lets what it starts in the background ignore
+    # some of these, and so would all that is started here: handlers are not inherited.
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
+    print(f"## {Path(args.tool).name} side by side\n")
+    describe(args.tool)
+    return args, Targets()
+
+
+def end(args, targets):
+    """The last of a driver: the next one's tables may follow."""
+    print()
+    sys.exit(1 if args.check and targets.missed else 0)
+
+
+# ---- what there is ----
+
+
+def installed(found):
+    """Those of the tracers {name: command or nothing} that are there."""
+    for name, command in found.items():
+        if command:
+            yield name, command
+        else:
+            print(f"- skipped: {name}: not installed, and not to be had from this system's packages")
+
+
+def own(tool, *flags, **details):
+    """Our tool with flags. `details` are those of a Tracer."""
+    # By their beginnings these are found fast in hundreds of megabytes.
+    lost = rf"{Path(tool).name}: \d+ events?, (\d+)"
+    if "--json" in flags:
+        lost = r'"trace\.end".*"lost":(\d+)'
+    details.setdefault("name", " ".join(("ours", *flags)))
+    return Tracer(command=(tool, *flags), lost=lost, **details)
+
+
+def usable(tracer, workload):
+    """Whether it shows anything here; if not, says why."""
+    try:
+        if tracer.wraps:
+            tag = workload.tag()
+            with Running(tracer, workload.folder, workload.run(tag, 20)) as running:
+                running.process.wait(30)
+                if not workload.rows(tracer, running.text(), tag):
+                    raise NotTracing(f"{tracer.name} shows nothing here: {running.last_words()}")
+        else:
+            with workload.traced(tracer):
+                pass
+    except NotTracing as reason:
+        print(f"- skipped: {reason}", flush=True)
+        return False
+    return True
+
+
+def working(candidates, workload):
+    return [tracer for tracer in candidates if usable(tracer, workload)]
+
+
+def working_own(candidates, workload):
+    """Those of ours that work; without the plain one there is nothing to measure."""
+    tracers = working(candidates, workload)
+    if not any(tracer.name == "ours" for tracer in tracers):
+        sys.exit(f"bench: {Path(candidates[0].command[0]).name} itself does not work here")
+    return tracers
+
+
+def interleaved(everyone, rounds):
+    """Everyone, for each round: it begins with another one, so that neighbours change."""
+    for number in range(rounds):
+        shift = number % len(everyone)
+        yield everyone[shift:] + everyone[:shift]
+
+
+# ---- time, rows, memory ----
+
+
+class Samples:
+    """What all rounds said of one tracer."""
+
+    def __init__(self, tracer, workload):
+        self.tracer = tracer
+        # In what the workload is shown in: what it took by the first number it prints, and
+        # what the tracer added to each.
+        self.taken = []
+        self.added = {statistic: [] for statistic in workload.prints}
+        self.cpu, self.memory = [], []
+        self.done = self.shown = self.lost = 0
+        self.wrong = 0 if tracer and tracer.right else None
+
+    @property
+    def is_ours(self):
+        return self.tracer is not None and self.tracer.name.startswith("ours")
+
+    @property
+    def missing(self):
+        return self.done - self.shown if self.tracer.shows else None
+
+
+def share(tracer, count):
+    """How much of a workload of `count` this tracer gets."""
+    return count // tracer.slow if tracer else count
+
+
+def one_run(tracer, workload, count, samples):
+    """One workload under one tracer, or none. Returns its two times, in ns."""
+    tag = workload.tag()
+    count = share(tracer, count)
+    command = workload.timed(tracer, tag, count)
+    if tracer is None:
+        return numbers(output(command))
+    if tracer.wraps:
+        with Running(tracer, workload.folder, command) as running:
+            running.process.wait(120)
+            text = running.stop()
+        # strace's rows and the workload's result share stdout.
+        times = numbers(re.findall(r"^[\d.]+ [\d.]+$", text, re.MULTILINE)[-1])
+    else:
+        with workload.traced(tracer) as running:
+            before = running.cpu_ns()
+            times = numbers(output(command))
+            running.settle()
+            samples.cpu.append((running.cpu_ns() - before) / count / workload.scale)
+            samples.memory.append(running.memory())
+            text = running.stop()
+    samples.done += count + workload.besides
+    samples.shown += workload.rows(tracer, text, tag)
+    samples.lost += tracer.losses(text)
+    if samples.wrong is not None:
+        samples.wrong += tracer.wrong(text, tag, workload.program_name)
+    return times
+
+
+def programs_time(tracer, workload, count, digits):
+    """Time in its BPF programs, per unit. Apart from all else, since measuring costs."""
+    if tracer is None or tracer.wraps:
+        return None
+    count = share(tracer, count)
+    with workload.traced(tracer) as running:
+        with bpf_stats():
+            before = running.programs_ns()
+            output(workload.timed(tracer, workload.tag(), count))
+            after = running.programs_ns()
+    return None if before is None else f"{(after - before) / count / workload.scale:.{digits}f}"
+
+
+def measure_rounds(tracers, workload, args, count):
+    """All tracers, interleaved. Returns the samples by name, and times of the untraced runs."""
+    everyone = [(NOTHING, None)] + [(tracer.name, tracer) for tracer in tracers]
+    results = {name: Samples(tracer, workload) for name, tracer in everyone}
+    bare = []
+    for order in interleaved(everyone, args.rounds):
+        # The machine's speed drifts by more than a tracer adds. So each run is held
+        # against the untraced ones right before and right after it.
+        before = one_run(None, workload, count, None)
+        for name, tracer in order:
+            samples = results[name]
+            traced = one_run(tracer, workload, count, samples)
+            after = one_run(None, workload, count, None)
+            samples.taken.append(traced[0] / workload.scale)
+            for statistic, x, y, with_it in zip(workload.prints, before, after, traced):
+                samples.added[statistic].append((with_it - (x + y) / 2) / workload.scale)
+            bare.append(after[0] / workload.scale)
+            before = after
+    return results, bare
+
+
+def noise_of(results, statistic):
+    """By how much runs of nothing differ in it."""
+    return median(abs(added) for added in results[NOTHING].added[statistic])
+
+
+def show_times(results, bare, workload, args, count, peer, digits=1):
+    """The table of times, with shares of what `peer` adds: its name, and how to call it."""
+    first, second = workload.prints
+    noise = noise_of(results, first)
+    rival, rival_heading = peer
+
+    def ratio(samples):
+        """None where the rival adds so little that noise would decide."""
+        if samples.tracer is None or rival not in results:
+            return None
+        added = median(results[rival].added[first])
+        return f"{median(samples.added[first]) / added:.2f}" if added > 2 * noise else None
+
+    rows = [("nothing", spread(bare, digits), None, None, None, None, None)]
+    for name, samples in results.items():
+        rows.append(
+            (
+                name,
+                spread(samples.taken, digits),
+                spread(samples.added[first], digits, sign=True),
+                spread(samples.added[second], digits, sign=True),
+                ratio(samples),
+                programs_time(samples.tracer, workload, count, digits),
+                spread(samples.cpu, digits),
+            )
+        )
+    heading = [
+        "tracer",
+        first,
+        f"added to {first}",
+        f"added to {second}",
+        f"to {rival_heading}",
+        "its BPF programs",
+        "tracer's own CPU",
+    ]
+    unit = f"{workload.scale_name} per {workload.unit}"
+    show(f"{unit}, {args.rounds} x {count}: median (min..max)", heading, rows)
+    most = max(abs(added) for added in results[NOTHING].added[first])
+    print(
+        f"\nNoise: runs of nothing differ by {noise:.{digits}f} {workload.scale_name}, at most"
+        f" {most:.{digits}f}; their {second}s by {noise_of(results, second):.{digits}f}."
+    )
+
+
+def show_rows(results, workload, targets):
+    traced = {name: samples for name, samples in results.items() if samples.tracer}
+    heading = ["tracer", workload.done, "rows", "missing", "lost by its own account"]
+    outcomes = any(samples.wrong is not None for samples in traced.values())
+    rows = [
+        (name, samples.done, samples.shown, samples.missing, samples.lost)
+        + ((samples.wrong,) if outcomes else ())
+        for name, samples in traced.items()
+    ]
+    show("Rows", heading + (["wrong"] if outcomes else []), rows)
+    print()
+    mine = [samples for samples in traced.values() if samples.is_ours and samples.tracer.shows]
+    # Each by itself, so that one which shows too much does not hide one that shows too little.
+    untold = sum(abs(samples.missing - samples.lost) for samples in mine)
+    targets.check(f"ours: {workload.done} == shown + lost", untold == 0, f"{untold} untold")
+    if outcomes:
+        wrong = sum(samples.wrong for samples in mine)
+        targets.check("ours: no wrong outcome, nothing twice", wrong == 0, f"{wrong} wrong")
+
+
+def show_memory(results, targets=None):
+    """The table of memory. `targets`: where to check how much ours may take."""
+    rows, most = [], 0
+    for name, samples in results.items():
+        if samples.memory:
+            columns = [median(column) / 1024 for column in zip(*samples.memory)]
+            rows.append((name, *(f"{value:.1f}" for value in columns)))
+            most = max(most, columns[0]) if samples.is_ours else most
+    heading = ["tracer", "resident", "of it private", "BPF maps", "perf buffers"]
+    show("Memory, MiB", heading, rows)
+    print()
+    if targets:
+        targets.check("ours: at most 12 MiB resident", most <= 12, f"{most:.1f} MiB")
+
+
+# ---- time to the first row ----
+
+
+def measure_start(tracers, workload, args, targets):
+    tracers = [tracer for tracer in tracers if tracer.shows and not tracer.wraps]
+    times = {tracer.name: [] for tracer in tracers}
+    for _ in range(args.rounds):
+        for tracer in tracers:
+            tag = workload.tag()
+            with workload.background(tag):
+                taken = first_row_ns(tracer, tag, workload.program_name)
+            if taken:
+                times[tracer.name].append(taken / 1e6)
+    rows = [(name, spread(values)) for name, values in times.items()]
+    show("ms from start to first row", ["tracer", "median (min..max)"], rows)
+    print()
+    mine = times["ours"]
+    kept = median(mine) <= 60 if mine else None
+    targets.check("ours shows a row within 60 ms", kept, f"{spread(mine)} ms")
+
+
+# ---- what other system calls pay ----
+
+
+def measure_syscall(tracers, workload, args, targets, limits, remark=""):
+    """`limits`: by how many percent tracers of these names may slow down what they do not trace."""
+    command = (*workload.pin, workload.program("getppid"), str(args.calls))
+    everyone = [("nothing", None), (NOTHING, None)]
+    everyone += [(tracer.name, tracer) for tracer in tracers if not tracer.wraps]
+    best = {name: [] for name, _ in everyone}
+    mean = {name: [] for name, _ in everyone}
+    for order in interleaved(everyone, args.rounds):
+        for name, tracer in order:
+            if tracer is None:
+                times = numbers(output(command))
+            else:
+                with workload.traced(tracer):
+                    times = numbers(output(command))
+            best[name].append(times[0])
+            mean[name].append(times[1])
+    bare = min(best["nothing"])
+    slower = {name: (min(values) / bare - 1) * 100 for name, values in best.items()}
+    rows = []
+    for name, values in best.items():
+        times = (f"{min(values):.1f}", spread(values), spread(mean[name]))
+        rows.append((name, *times, f"{slower[name]:+.1f} %"))
+    heading = ["tracer", "best", "best of a round", "mean of a round", "best: slower by"]
+    title = f"ns per getppid(), which nobody traces, {args.rounds} x {args.calls}"
+    show(title, heading, rows)
+    print()
+    for name, limit in limits.items():
+        if name in slower:
+            promise = f"{name}{remark}: not slower by {limit} %"
+            targets.check(promise, slower[name] < limit, f"{slower[name]:+.1f} %")

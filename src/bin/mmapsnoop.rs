@@ -1,0 +1,314 @@
+//! Shows every mmap(), with its result and its file, and with `--all` what else changes
+//! mappings.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use clap::Parser;
+
+use snoop_tools::attach::Backend;
+use snoop_tools::cli::{CommonArgs, bytes, seconds};
+use snoop_tools::mmap::flags::{parse_map, parse_prot};
+use snoop_tools::mmap::json::{CallJson, Context};
+use snoop_tools::mmap::stacks::{self, Folded, Symbols};
+use snoop_tools::mmap::summary::Reader;
+use snoop_tools::mmap::text::{self, Options, Table};
+use snoop_tools::mmap::wx::Reasons;
+use snoop_tools::mmap::{Call, hooks, summary_rows};
+use snoop_tools::session::Session;
+use snoop_tools::skel::mmap::MmapSkelBuilder;
+use snoop_tools::skel::{mmap_backing, mmap_config, mmap_kind};
+use snoop_tools::summary::Interval;
+use snoop_tools::time::boot_now_ns;
+use snoop_tools::tool::{self, Loaded, Open, Tool};
+
+fn main() -> ExitCode {
+    tool::main::<Mmapsnoop>()
+}
+
+/// Show every mmap(), with its result and its file
+#[derive(Parser, Debug)]
+#[command(name = "mmapsnoop", version, after_help = EXAMPLES)]
+struct Args {
+    /// Show munmap, mprotect, mremap, brk and madvise too
+    #[arg(short, long)]
+    all: bool,
+
+    /// Show only what makes memory writable and executable
+    #[arg(long)]
+    wx: bool,
+
+    /// Show a column with the local time, HH:MM:SS
+    #[arg(short = 'T', long)]
+    time: bool,
+
+    /// Show sizes in bytes
+    #[arg(short, long)]
+    bytes: bool,
+
+    /// Show a column with the mapping that came out (Linux 5.17)
+    #[arg(long)]
+    vma: bool,
+
+    /// Show a column with the duration in microseconds
+    #[arg(short, long)]
+    latency: bool,
+
+    /// Show the caller's stacks, in the kernel and in the program
+    #[arg(long)]
+    stacks: bool,
+
+    /// Show no calls, but at the end each stack and how often it was seen, for flame graphs
+    #[arg(long, conflicts_with = "json")]
+    folded: bool,
+
+    /// Show no calls, but every so many seconds what there were: by process, file and length
+    #[arg(
+        short,
+        long,
+        value_name = "SECONDS",
+        value_parser = seconds,
+        conflicts_with_all = ["all", "wx", "vma", "latency", "time", "timestamp", "path", "stacks", "folded"]
+    )]
+    summary: Option<Duration>,
+
+    /// Only calls that failed
+    #[arg(short = 'x', long, help_heading = "Filters")]
+    failed: bool,
+
+    /// Only of at least this length
+    #[arg(long, value_name = "BYTES", value_parser = bytes, help_heading = "Filters")]
+    min_size: Option<u64>,
+
+    /// Only of at most this length
+    #[arg(long, value_name = "BYTES", value_parser = bytes, help_heading = "Filters")]
+    max_size: Option<u64>,
+
+    /// Only with all of these protections: rwx, or names such as READ,EXEC
+    #[arg(long, value_name = "PROT", value_parser = parse_prot, help_heading = "Filters")]
+    prot: Option<u64>,
+
+    /// Only with all of these flags: names such as SHARED,FIXED
+    #[arg(long, value_name = "FLAGS", value_parser = parse_map, help_heading = "Filters")]
+    flags: Option<u64>,
+
+    /// Only anonymous mappings
+    #[arg(long, conflicts_with = "file", help_heading = "Filters")]
+    anon: bool,
+
+    /// Only mappings of files
+    #[arg(long, help_heading = "Filters")]
+    file: bool,
+
+    /// Only files whose path begins like this
+    #[arg(long, value_name = "PREFIX", value_parser = prefix, help_heading = "Filters")]
+    path: Option<String>,
+
+    #[command(flatten)]
+    common: CommonArgs,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  mmapsnoop                       every mmap() on this machine
+  mmapsnoop -x                    those that failed, with their errno
+  mmapsnoop --path /usr/lib       which libraries are mapped, and by whom
+  mmapsnoop --anon --min-size 1M  large allocations
+  mmapsnoop --wx                  memory that can be written and executed
+  mmapsnoop -a -- ls              all that ls does to its mappings
+  mmapsnoop --summary 10          who maps most, every ten seconds
+
+Exit status: 0 ended by a signal, --duration, --max-events or a closed pipe; 1 it could
+not do its work; 2 wrong usage; with COMMAND, the command's own.";
+
+fn prefix(text: &str) -> Result<String, String> {
+    match text.len() {
+        1..256 => Ok(text.to_owned()),
+        _ => Err("the beginning of a path has 1 to 255 bytes".to_owned()),
+    }
+}
+
+struct Mmapsnoop {
+    args: Args,
+    table: Table,
+    reasons: Reasons,
+    /// With `--summary`: when, and what reads it
+    summary: Option<(Interval, Reader)>,
+    symbols: Symbols,
+    folded: Folded,
+}
+
+impl Tool for Mmapsnoop {
+    const NAME: &'static str = "mmapsnoop";
+    type Args = Args;
+    type Builder = MmapSkelBuilder;
+
+    fn new(args: Args) -> Result<Self, String> {
+        if args.min_size.zip(args.max_size).is_some_and(|(min, max)| min > max) {
+            return Err("--min-size is above --max-size: nothing could match".to_owned());
+        }
+        let options = Options {
+            time: args.time,
+            timestamp: args.common.timestamp,
+            calls: args.all || args.wx,
+            vma: args.vma,
+            latency: args.latency,
+            bytes: args.bytes,
+        };
+        Ok(Self {
+            table: Table::new(options),
+            reasons: Reasons::default(),
+            summary: args.summary.map(|period| (Interval::new(period), Reader::default())),
+            symbols: Symbols::default(),
+            folded: Folded::default(),
+            args,
+        })
+    }
+
+    fn common(&self) -> &CommonArgs {
+        &self.args.common
+    }
+
+    fn backends(&self) -> Vec<Backend> {
+        hooks::backends(hooks::Wanted {
+            all: self.args.all,
+            wx: self.args.wx,
+            vma: self.args.vma,
+            latency: self.args.latency,
+            filtered: self.args.wx || self.filters() || self.args.common.filters(),
+        })
+    }
+
+    fn configure(&self, open: &mut Open<Self>) -> Result<()> {
+        let rodata = open.maps.rodata_data.as_deref_mut().context("no .rodata")?;
+        rodata.mmap_config = self.config();
+        let buffer = self.args.common.buffer_size.is_some();
+        let summary = self.args.summary.is_some();
+        hooks::size_maps(&mut open.maps, buffer, self.args.latency, summary)
+    }
+
+    fn start(&mut self, _: &Loaded<Self>, session: &mut Session) -> Result<()> {
+        if let Some(period) = self.args.summary {
+            self.summary = Some((Interval::new(period), Reader::default()));
+        } else if !self.args.folded {
+            session.out.heading(&self.table.columns);
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, record: &[u8], session: &mut Session) -> Result<()> {
+        let call = Call::decode(record).context("a record that ends too early")?;
+        if !self.args.wx {
+            return self.show(&call, &[], session);
+        }
+        let reasons = self.reasons.of(&call);
+        if reasons.is_empty() { Ok(()) } else { self.show(&call, &reasons, session) }
+    }
+
+    fn next_tick(&self) -> Option<Duration> {
+        self.summary.as_ref().map(|(interval, _)| interval.left())
+    }
+
+    fn tick(&mut self, last: bool, object: &Loaded<Self>, session: &mut Session) -> Result<()> {
+        if last && self.args.folded {
+            session.out.raw(self.folded.lines())?;
+        }
+        let Some((interval, reader)) = &mut self.summary else { return Ok(()) };
+        if session.is_full() || !(interval.is_due() || last) {
+            return Ok(());
+        }
+        let summary = reader.take(&object.maps, last)?;
+        session.clock.update();
+        let now = boot_now_ns();
+        if session.out.json {
+            let timestamp = session.clock.rfc3339(now);
+            session.out.object(&summary_rows::json(&summary, &timestamp))?;
+        } else {
+            let time = session.clock.local_time(now);
+            session.out.raw(summary_rows::text(&summary, &time, self.args.bytes))?;
+        }
+        session.shown()
+    }
+}
+
+impl Mmapsnoop {
+    /// Whether there are filters, besides those that every tool has.
+    fn filters(&self) -> bool {
+        let Args { failed, min_size, max_size, prot, flags, anon, file, path, .. } = &self.args;
+        let sizes = min_size.is_some() || max_size.is_some();
+        let bits = prot.is_some() || flags.is_some();
+        *failed || *anon || *file || sizes || bits || path.is_some()
+    }
+
+    /// What the programs are to show.
+    fn config(&self) -> mmap_config {
+        let args = &self.args;
+        let mut kinds = 1 << mmap_kind::MMAP_MAP.0;
+        if args.wx {
+            kinds |= 1 << mmap_kind::MMAP_PROTECT.0;
+        }
+        if args.all {
+            kinds |= (mmap_kind::MMAP_UNMAP.0..=mmap_kind::MMAP_ADVISE.0)
+                .fold(0, |all, kind| all | 1 << kind);
+        }
+        let mut config = mmap_config {
+            min_len: args.min_size.unwrap_or(0),
+            max_len: args.max_size.unwrap_or(u64::MAX),
+            prot: args.prot.unwrap_or(0),
+            flags: args.flags.unwrap_or(0),
+            kinds,
+            backing: match (args.anon, args.file) {
+                (true, _) => mmap_backing::MMAP_ONLY_ANON,
+                (_, true) => mmap_backing::MMAP_ONLY_FILE,
+                _ => mmap_backing::MMAP_ANY,
+            },
+            failed: args.failed.into(),
+            wx: args.wx.into(),
+            latency: args.latency.into(),
+            stacks: (args.stacks || args.folded).into(),
+            summary: args.summary.is_some().into(),
+            prefix: [0; 256],
+            ..mmap_config::default()
+        };
+        if let Some(path) = &args.path {
+            config.prefix_len = path.len() as u32;
+            config.prefix.iter_mut().zip(path.bytes()).for_each(|(to, from)| *to = from);
+        }
+        config
+    }
+
+    /// One row.
+    fn show(&mut self, call: &Call<'_>, wx: &[String], session: &mut Session) -> Result<()> {
+        let id = &call.id;
+        let wants_stacks = self.args.stacks || self.args.folded;
+        let stacks = wants_stacks.then(|| self.symbols.stacks(call));
+        if let (true, Some(stacks)) = (self.args.folded, &stacks) {
+            self.folded.add(id.comm(), stacks);
+            return session.shown();
+        }
+        if session.out.json {
+            let context = Context {
+                timestamp: session.clock.stamp(id.time_ns),
+                cgroup: session.cgroups.path(id.cgroup),
+                wx,
+                stacks: stacks.as_ref(),
+            };
+            session.out.object(&CallJson { call, context: &context })?;
+        } else {
+            let time =
+                if self.args.time { session.clock.local_time(id.time_ns) } else { String::new() };
+            let context = text::Context {
+                time: &time,
+                since_ns: id.time_ns.saturating_sub(session.started_ns),
+                wx,
+                color: session.out.color,
+            };
+            self.table.row(&mut session.out.line(&self.table.columns), call, &context);
+            if let Some(stacks) = &stacks {
+                session.out.raw(stacks::text(stacks))?;
+            }
+        }
+        session.shown()
+    }
+}

@@ -1,0 +1,683 @@
+//! Shows the lives of processes, with their ends as wait() tells them.
+
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use clap::Parser;
+
+use snoop_tools::attach::Backend;
+use snoop_tools::cli::CommonArgs;
+use snoop_tools::escape::{Quote, push_cell, push_shell_word};
+use snoop_tools::exec::{self, Exec};
+use snoop_tools::out::{Column, FAILURE, NOTE, count};
+use snoop_tools::process::held::{Ended, Held, Row};
+use snoop_tools::process::history::History;
+use snoop_tools::process::json::{self, Context};
+use snoop_tools::process::lives::Lives;
+use snoop_tools::process::status::Status;
+use snoop_tools::process::text::{command_line, cut_note, namespace_note, notes};
+use snoop_tools::process::usage::Usage;
+use snoop_tools::process::{Record, perfetto, plot, tree};
+use snoop_tools::session::{Session, say};
+use snoop_tools::signal;
+use snoop_tools::skel::bootstrap::BootstrapSkelBuilder;
+use snoop_tools::skel::{process_config, process_event, process_exit_event, process_flag, task_id};
+use snoop_tools::time::Seconds;
+use snoop_tools::tool::{self, Loaded, Open, Tool};
+
+fn main() -> ExitCode {
+    tool::main::<Procsnoop>()
+}
+
+/// Show the lives of processes, with their ends as wait() tells them
+#[derive(Parser, Debug)]
+#[command(name = "procsnoop", version, after_help = EXAMPLES)]
+struct Args {
+    /// Only ends of processes that lived at least this long
+    #[arg(short = 'd', long = "min-duration", value_name = "MS", help_heading = "Filters")]
+    min_duration: Option<u64>,
+
+    /// Only ends of processes that failed: an exit code other than 0, or a signal
+    #[arg(short = 'x', long, help_heading = "Filters")]
+    failed: bool,
+
+    /// Only ends by this signal: a name, a number, or "any" (repeatable)
+    #[arg(long, value_name = "SIGNAL", value_parser = signals, help_heading = "Filters")]
+    signal: Vec<u64>,
+
+    /// Only ends with this exit code (repeatable)
+    #[arg(long, value_name = "CODE", help_heading = "Filters")]
+    exit_code: Vec<u8>,
+
+    /// Show births too
+    #[arg(long)]
+    fork: bool,
+
+    /// Show the ends of single threads too
+    #[arg(long)]
+    threads: bool,
+
+    /// Show kernel threads too
+    #[arg(long)]
+    kernel_threads: bool,
+
+    /// Show columns with what each process has used: CPU time, memory, faults, switches, I/O
+    #[arg(long)]
+    usage: bool,
+
+    /// Show a column with the real user id
+    #[arg(short = 'U', long)]
+    print_uid: bool,
+
+    /// Show this many arguments [default: 60; with --json all that were kept]
+    #[arg(long, value_name = "N")]
+    max_args: Option<usize>,
+
+    /// Show no rows, for use with what comes at the end
+    #[arg(short, long)]
+    quiet: bool,
+
+    /// At the end, print the processes as a tree
+    #[arg(long, conflicts_with = "json", help_heading = "At the end")]
+    tree_view: bool,
+
+    /// At the end, draw the processes over time, as SVG
+    #[arg(long, value_name = "FILE", help_heading = "At the end")]
+    plot: Option<PathBuf>,
+
+    /// At the end, write a trace that Perfetto's viewer opens (Chrome's format)
+    #[arg(long, value_name = "FILE", help_heading = "At the end")]
+    perfetto: Option<PathBuf>,
+
+    #[command(flatten)]
+    common: CommonArgs,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  procsnoop                             what is executed, and how it ends
+  procsnoop -x                          which commands fail, how, and after how long
+  procsnoop -d 1000 --usage             what ran for a second or more, and what it used
+  procsnoop --signal KILL               who killed what
+  procsnoop -q --tree-view -- make      the processes of a build
+  procsnoop -q --plot make.svg -- make  the same as a picture
+  procsnoop --json | jq 'select(.process.memory.max_rss_bytes > 1e9)'
+
+Exit status: 0 ended by a signal, --duration, --max-events or a closed pipe; 1 it could
+not do its work; 2 wrong usage; with COMMAND, the command's own.";
+
+const DEFAULT_MAX_ARGS: usize = 60;
+
+/// `--signal`: as bits.
+fn signals(text: &str) -> Result<u64, String> {
+    if text.eq_ignore_ascii_case("any") {
+        return Ok(u64::MAX);
+    }
+    Ok(1 << (signal::parse(text)? - 1))
+}
+
+struct Procsnoop {
+    args: Args,
+    columns: Vec<Column>,
+    max_args: usize,
+    config: process_config,
+    lives: Lives,
+    held: Held,
+    history: Option<History>,
+    plot: Option<File>,
+    perfetto: Option<File>,
+    title: String,
+}
+
+impl Tool for Procsnoop {
+    const NAME: &'static str = "procsnoop";
+    type Args = Args;
+    type Builder = BootstrapSkelBuilder;
+    /// The final account of a process
+    const COMPLETES: bool = true;
+
+    fn new(args: Args) -> Result<Self, String> {
+        let create = |path: &Option<PathBuf>| {
+            let Some(path) = path else { return Ok(None) };
+            let failed = |error| format!("cannot create {}: {error}", path.display());
+            File::create(path).map(Some).map_err(failed)
+        };
+        let drawn = args.tree_view || args.plot.is_some() || args.perfetto.is_some();
+        let text_default = if args.common.json { usize::MAX } else { DEFAULT_MAX_ARGS };
+        let config = config(&args, drawn);
+        Ok(Self {
+            columns: columns(&args),
+            max_args: args.max_args.unwrap_or(text_default),
+            config,
+            lives: Lives::default(),
+            held: Held::new(config.reaped != 0),
+            history: drawn.then(History::default),
+            plot: create(&args.plot)?,
+            perfetto: create(&args.perfetto)?,
+            title: title(&args.common),
+            args,
+        })
+    }
+
+    fn common(&self) -> &CommonArgs {
+        &self.args.common
+    }
+
+    fn backends(&self) -> Vec<Backend> {
+        // What the kernel skipped of these may have been an event: ends are mostly those of
+        // threads, and a filter might have refused it. For the end of a process both programs
+        // must have been skipped, so the second one tells how many those can be.
+        let is_filtered = self.args.common.filters();
+        let backend = |name, [born, exec, exit, again, signal, reaped]: [&'static str; 6]| {
+            let mut programs = vec![born, exec, exit, again, signal];
+            if self.config.reaped != 0 {
+                programs.push(reaped);
+            }
+            let mut broad = vec![again];
+            if self.args.threads {
+                broad.push(exit);
+            }
+            if is_filtered {
+                broad.extend([born, exec]);
+            }
+            Backend { name, programs, broad, ..Backend::default() }
+        };
+        vec![
+            backend(
+                "tp_btf",
+                ["born_btf", "exec_btf", "exit_btf", "exit_again_btf", "signal_btf", "reaped_btf"],
+            ),
+            backend(
+                "raw_tp",
+                ["born_raw", "exec_raw", "exit_raw", "exit_again_raw", "signal_raw", "reaped_raw"],
+            ),
+        ]
+    }
+
+    fn uncounted(&self) -> Vec<&'static str> {
+        let mut names = vec!["reaped_btf", "reaped_raw", "signal_btf", "signal_raw"];
+        if !self.args.threads {
+            names.extend(["exit_btf", "exit_raw"]); // its stand-in counts
+        }
+        if self.config.forks == 0 {
+            names.extend(["born_btf", "born_raw"]);
+        }
+        if self.config.execs == 0 {
+            names.extend(["exec_btf", "exec_raw"]);
+        }
+        names
+    }
+
+    fn configure(&self, open: &mut Open<Self>) -> Result<()> {
+        let data = open.maps.rodata_process_data.as_mut().context("no .rodata.process")?;
+        let process_config { min_duration_ns, signals, codes, execs, forks, .. } = self.config;
+        let process_config { threads, kernel_threads, reaped, .. } = self.config;
+        let config = &mut data.process_config;
+        (config.min_duration_ns, config.signals, config.codes) = (min_duration_ns, signals, codes);
+        (config.execs, config.forks, config.threads) = (execs, forks, threads);
+        (config.kernel_threads, config.reaped) = (kernel_threads, reaped);
+        // One slot for each program that sends: enum process_slot in bootstrap.bpf.c.
+        open.maps.exec_scratch.set_max_entries(1).context("size exec_scratch")?;
+        open.maps.perf_records.set_max_entries(5).context("size perf_records")
+    }
+
+    fn start(&mut self, _: &Loaded<Self>, session: &mut Session) -> Result<()> {
+        if let Some(history) = &mut self.history {
+            history.began_ns = session.started_ns;
+        }
+        // A command of ours and what it starts are seen from the beginning.
+        if self.args.common.command.is_empty() || !self.args.common.tree.is_empty() {
+            self.lives.add_from_proc();
+        }
+        if !self.args.quiet {
+            session.out.heading(&self.columns);
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, record: &[u8], session: &mut Session) -> Result<()> {
+        let decoded = Record::decode(record)?;
+        let exec = match &decoded {
+            Record::Exec => Some(Exec::decode(record).context("a record that ends too early")?),
+            _ => None,
+        };
+        if let Some(history) = &mut self.history {
+            history.see(&decoded, exec.as_ref());
+        }
+        match &decoded {
+            Record::Exec => {
+                if let Some(exec) = &exec {
+                    self.lives.exec(exec);
+                }
+                if self.config.execs != 0 {
+                    self.held.push(Row::Other(record.to_vec()));
+                }
+            }
+            Record::Fork(event) => {
+                self.lives.fork(event);
+                if event.is(process_flag::PROCESS_SHOWN) {
+                    self.held.push(Row::Other(record.to_vec()));
+                }
+            }
+            Record::ThreadExit(_) => self.held.push(Row::Other(record.to_vec())),
+            Record::Exit(event) => {
+                let life = self.lives.exit(&event.process);
+                let row = Ended { event: *event, life, usage: Usage::new(&event.usage) };
+                self.held.end(row, event.process.is(process_flag::PROCESS_SHOWN));
+            }
+            Record::Reaped(event) => self.held.reaped(event),
+        }
+        self.show_ready(false, session)
+    }
+
+    fn next_tick(&self) -> Option<Duration> {
+        self.held.next_tick()
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.held.is_waiting()
+    }
+
+    fn tick(&mut self, last: bool, object: &Loaded<Self>, session: &mut Session) -> Result<()> {
+        self.show_ready(last, session)?;
+        if last {
+            self.draw(session)?;
+            let lost = context_lost(object)?;
+            if lost > 0 {
+                let records = count(lost, "record");
+                let what = "command lines and final accounts may be missing";
+                say(Self::NAME, &format!("{records} about what is shown found no room: {what}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What was lost that nobody asked to see.
+fn context_lost(object: &Loaded<Procsnoop>) -> Result<u64> {
+    let data = object.maps.data_process_data.as_ref().context("no .data.process")?;
+    Ok(data.process_counters.context_lost)
+}
+
+/// What the programs are to send, and what of it is to be shown.
+fn config(args: &Args, drawn: bool) -> process_config {
+    let mut config = process_config {
+        min_duration_ns: args.min_duration.unwrap_or(0).saturating_mul(1_000_000),
+        kernel_threads: args.kernel_threads.into(),
+        reaped: (drawn || args.usage || args.common.json).into(),
+        ..process_config::default()
+    };
+    if args.quiet {
+        return config;
+    }
+    config.threads = args.threads.into();
+    config.signals = args.signal.iter().fold(0, |all, signals| all | signals);
+    let mut add_code = |code: u8| {
+        if let Some(word) = config.codes.get_mut(usize::from(code >> 6)) {
+            *word |= 1 << (code & 63);
+        }
+    };
+    args.exit_code.iter().for_each(|&code| add_code(code));
+    let by_status = args.failed || !args.signal.is_empty() || !args.exit_code.is_empty();
+    if args.failed {
+        (1..=255).for_each(&mut add_code);
+    }
+    if !by_status {
+        (0..=255).for_each(&mut add_code);
+    }
+    if args.failed || !by_status {
+        config.signals = u64::MAX;
+    }
+    // Who asks for certain ends wants nothing else.
+    let only_ends = by_status || args.min_duration.is_some();
+    config.execs = (!only_ends).into();
+    config.forks = args.fork.into();
+    config
+}
+
+/// What was traced, for pictures.
+fn title(args: &CommonArgs) -> String {
+    let mut title = String::new();
+    for (index, word) in args.command.iter().enumerate() {
+        if index > 0 {
+            title.push(' ');
+        }
+        push_shell_word(&mut title, word.as_encoded_bytes(), index == 0, Quote::WhereNeeded);
+    }
+    if title.is_empty() { "procsnoop".to_owned() } else { title }
+}
+
+fn columns(args: &Args) -> Vec<Column> {
+    let mut columns = vec![Column::left("TIME", 8)];
+    if args.common.timestamp {
+        columns.push(Column::left("TIME(s)", 8));
+    }
+    columns.push(Column::left("EVENT", 6));
+    if args.print_uid {
+        columns.push(Column::left("UID", 6));
+    }
+    columns.extend([
+        Column::left("COMM", 16),
+        Column::left("PID", 7),
+        Column::left("PPID", 7),
+        Column::right("DURATION", 9),
+        Column::right("SINCE-EXEC", 10),
+        Column::left("STATUS", 8),
+    ]);
+    if args.usage {
+        columns.extend([
+            Column::right("USER", 8),
+            Column::right("SYSTEM", 8),
+            Column::right("RSS(KiB)", 9),
+            Column::right("MAJFLT", 6),
+            Column::right("VCSW", 6),
+            Column::right("ICSW", 6),
+            Column::right("READ(KiB)", 9),
+            Column::right("WRITTEN", 8),
+        ]);
+    }
+    columns.push(Column::left("ARGS", 0));
+    columns
+}
+
+const USAGE_COLUMNS: usize = 8;
+
+/// The cells of a row that differ by kind.
+struct Cells<'a> {
+    id: &'a task_id,
+    event: &'static str,
+    duration_ns: Option<u64>,
+    since_exec_ns: Option<u64>,
+    status: Option<Status>,
+    usage: Option<&'a Usage>,
+    command: String,
+    notes: Vec<String>,
+}
+
+impl Procsnoop {
+    /// All rows that need wait for nothing any more.
+    fn show_ready(&mut self, all: bool, session: &mut Session) -> Result<()> {
+        while !session.is_full() {
+            match self.held.pop(all) {
+                None => break,
+                Some(Row::Ended(ended, is_final)) => self.show_end(&ended, is_final, session)?,
+                Some(Row::Other(record)) => self.show_other(&record, session)?,
+            }
+            session.shown()?;
+        }
+        Ok(())
+    }
+
+    fn show_other(&self, record: &[u8], session: &mut Session) -> Result<()> {
+        match Record::decode(record)? {
+            Record::Exec => {
+                let exec = Exec::decode(record).context("a record that ends too early")?;
+                self.show_exec(&exec, session)
+            }
+            Record::Fork(event) => self.show_fork(&event, session),
+            Record::ThreadExit(event) => self.show_thread_exit(&event, session),
+            Record::Exit(_) | Record::Reaped(_) => Ok(()), // not kept in this form
+        }
+    }
+
+    fn show_exec(&self, exec: &Exec<'_>, session: &mut Session) -> Result<()> {
+        let id = &exec.event.id;
+        if session.out.json {
+            let timestamp = session.clock.rfc3339(id.time_ns);
+            let context = exec::json::Context {
+                timestamp: &timestamp,
+                cgroup: session.cgroups.path(id.cgroup),
+                max_args: self.max_args,
+                ..exec::json::Context::default()
+            };
+            let filename = exec.filename();
+            let mut args = None;
+            return session.out.object(&exec::json::row(exec, &context, &mut args, &filename));
+        }
+        let mut notes = Vec::new();
+        if exec.is_disguised() {
+            let mut path = "exe=".to_owned();
+            push_cell(&mut path, exec.path);
+            notes.push(path);
+        }
+        notes.extend(cut_note(exec.cut(self.max_args)));
+        notes.extend(exec.foreign_thread().map(|thread| format!("by thread {thread}")));
+        notes.extend(namespace_note(id));
+        self.text_row(
+            Cells {
+                id,
+                event: "EXEC",
+                duration_ns: None,
+                since_exec_ns: None,
+                status: None,
+                usage: None,
+                command: command_line(exec.args(), self.max_args),
+                notes,
+            },
+            session,
+        );
+        Ok(())
+    }
+
+    fn show_fork(&self, event: &process_event, session: &mut Session) -> Result<()> {
+        let id = task_id::from(event.id);
+        if session.out.json {
+            let timestamp = session.clock.rfc3339(id.time_ns);
+            let cgroup = session.cgroups.path(id.cgroup);
+            let context = Context { timestamp: &timestamp, cgroup, ..Context::default() };
+            return session.out.object(&json::fork(&id, &context));
+        }
+        let notes = namespace_note(&id).into_iter().collect();
+        self.text_row(
+            Cells {
+                id: &id,
+                event: "FORK",
+                duration_ns: None,
+                since_exec_ns: None,
+                status: None,
+                usage: None,
+                command: String::new(),
+                notes,
+            },
+            session,
+        );
+        Ok(())
+    }
+
+    fn show_thread_exit(&self, event: &process_exit_event, session: &mut Session) -> Result<()> {
+        let id = task_id::from(event.process.id);
+        if session.out.json {
+            let timestamp = session.clock.rfc3339(id.time_ns);
+            let cgroup = session.cgroups.path(id.cgroup);
+            let context = Context { timestamp: &timestamp, cgroup, ..Context::default() };
+            return session.out.object(&json::thread_exit(event, &id, &context));
+        }
+        self.text_row(
+            Cells {
+                id: &id,
+                event: "THREAD",
+                duration_ns: Some(event.duration_ns()),
+                since_exec_ns: None,
+                status: Some(Status::from_wait(event.status)),
+                usage: None,
+                command: String::new(),
+                notes: vec![format!("thread {}", id.tid)],
+            },
+            session,
+        );
+        Ok(())
+    }
+
+    fn show_end(&self, ended: &Ended, is_final: bool, session: &mut Session) -> Result<()> {
+        let Ended { event, life, usage } = ended;
+        let id = task_id::from(event.process.id);
+        if session.out.json {
+            let timestamp = session.clock.rfc3339(id.time_ns);
+            let context = Context {
+                timestamp: &timestamp,
+                cgroup: session.cgroups.path(id.cgroup),
+                life: life.as_ref(),
+                usage: Some(*usage),
+                usage_final: is_final,
+                max_args: self.max_args,
+            };
+            let mut args = None;
+            return session.out.object(&json::exit(event, &id, &context, &mut args));
+        }
+        let command = life.as_ref().and_then(|life| life.command.as_deref());
+        let status = Status::from_wait(event.status);
+        let command_line = match command {
+            Some(command) => command_line(command.args(), self.max_args),
+            None => {
+                let mut name = "[".to_owned();
+                push_cell(&mut name, id.comm());
+                name + "]"
+            }
+        };
+        let exec_ns = life.as_ref().and_then(|life| life.exec_ns);
+        let mut notes = notes(event, status, life.as_ref());
+        notes.extend(cut_note(command.and_then(|command| command.cut(self.max_args))));
+        notes.extend(namespace_note(&id));
+        if self.args.usage && !is_final {
+            notes.push("not waited for yet".to_owned());
+        }
+        self.text_row(
+            Cells {
+                id: &id,
+                event: "EXIT",
+                duration_ns: Some(event.duration_ns()),
+                since_exec_ns: exec_ns.map(|exec_ns| id.time_ns.saturating_sub(exec_ns)),
+                status: Some(status),
+                usage: Some(usage),
+                command: command_line,
+                notes,
+            },
+            session,
+        );
+        Ok(())
+    }
+
+    fn text_row(&self, cells: Cells<'_>, session: &mut Session) {
+        let id = cells.id;
+        let mut tail = cells.command;
+        if !cells.notes.is_empty() {
+            let space = if tail.is_empty() { "" } else { "  " };
+            let notes = format!("{space}# {}", cells.notes.join(", "));
+            tail += &if session.out.color { format!("{NOTE}{notes}{NOTE:#}") } else { notes };
+        }
+        let time = session.clock.local_time(id.time_ns);
+        let since = id.time_ns.saturating_sub(session.started_ns);
+        let mut line = session.out.line(&self.columns);
+        line.text(&time);
+        if self.args.common.timestamp {
+            line.value(Seconds(since));
+        }
+        line.text(cells.event);
+        if self.args.print_uid {
+            line.value(id.uid);
+        }
+        line.name(id.comm()).value(id.pid).value(id.ppid);
+        for duration in [cells.duration_ns, cells.since_exec_ns] {
+            match duration {
+                Some(ns) => line.value(Seconds(ns)),
+                None => line.text("-"),
+            };
+        }
+        match cells.status {
+            None => line.text("-"),
+            Some(status) if status.is_failure() => line.styled(&status.to_string(), FAILURE),
+            Some(status) => line.value(status),
+        };
+        if self.args.usage {
+            match cells.usage {
+                None => (0..USAGE_COLUMNS).for_each(|_| {
+                    line.text("-");
+                }),
+                Some(usage) => {
+                    line.value(Seconds(usage.user_ns)).value(Seconds(usage.system_ns));
+                    line.value(usage.max_rss_bytes / 1024).value(usage.major_faults);
+                    line.value(usage.voluntary_switches).value(usage.involuntary_switches);
+                    line.value(usage.read_bytes / 1024).value(usage.written_bytes / 1024);
+                }
+            }
+        }
+        line.text(&tail);
+    }
+
+    /// What comes at the end.
+    fn draw(&mut self, session: &mut Session) -> Result<()> {
+        let Some(history) = &self.history else { return Ok(()) };
+        if self.args.tree_view {
+            let mut text = String::new();
+            tree::draw(&mut text, history);
+            session.out.raw(&text)?;
+        }
+        let written = |path: &Option<PathBuf>, result: std::io::Result<()>| {
+            let path = path.as_deref().unwrap_or_else(|| "".as_ref());
+            result.with_context(|| format!("cannot write {}", path.display()))
+        };
+        if let Some(file) = self.plot.take() {
+            let mut out = BufWriter::new(file);
+            let done = plot::write(&mut out, history, &self.title).and_then(|()| out.flush());
+            written(&self.args.plot, done)?;
+        }
+        if let Some(file) = self.perfetto.take() {
+            let mut out = BufWriter::new(file);
+            let done = perfetto::write(&mut out, history, &self.title).and_then(|()| out.flush());
+            written(&self.args.perfetto, done)?;
+        }
+        if history.forgotten > 0 {
+            let more = count(history.forgotten, "process");
+            say(Self::NAME, &format!("{more} more than can be drawn"));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tool(flags: &[&str]) -> Procsnoop {
+        let words = ["procsnoop"].iter().chain(flags);
+        Procsnoop::new(Args::try_parse_from(words).unwrap()).unwrap()
+    }
+
+    /// Whether an exit code or, above 255, a signal is to be shown.
+    fn shows(config: &process_config, status: u32) -> bool {
+        match status.checked_sub(256) {
+            None => config.codes[status as usize / 64] >> (status % 64) & 1 == 1,
+            Some(signal) => config.signals >> (signal - 1) & 1 == 1,
+        }
+    }
+
+    #[test]
+    fn flags_choose_what_is_shown() {
+        const KILL: u32 = 256 + 9;
+        const TERM: u32 = 256 + 15;
+        for (flags, execs, shown, hidden) in [
+            (&[][..], 1, &[0, 1, 255, KILL, TERM, 256 + 64][..], &[][..]),
+            (&["-d", "5"], 0, &[0, 1, KILL], &[]),
+            (&["--failed"], 0, &[1, 255, KILL], &[0]),
+            (&["--signal", "kill"], 0, &[KILL], &[0, 1, TERM]),
+            (&["--signal", "any"], 0, &[KILL, TERM], &[0, 1]),
+            (&["--exit-code", "0", "--exit-code", "200"], 0, &[0, 200], &[1, KILL]),
+            (&["--exit-code", "3", "--signal", "9"], 0, &[3, KILL], &[0, TERM]),
+            (&["--quiet", "--fork", "--threads"], 0, &[], &[0, 1, KILL]),
+        ] {
+            let config = tool(flags).config;
+            assert_eq!(config.execs, execs, "{flags:?}");
+            assert!(shown.iter().all(|&status| shows(&config, status)), "{flags:?}");
+            assert!(!hidden.iter().any(|&status| shows(&config, status)), "{flags:?}");
+        }
+        assert_eq!(tool(&["-d", "5"]).config.min_duration_ns, 5_000_000);
+        assert_eq!(tool(&[]).config.reaped, 0, "costs nothing where nobody sees it");
+        assert_eq!(tool(&["--json"]).config.reaped, 1);
+        let quiet = tool(&["-q", "--fork", "--threads"]).config;
+        assert_eq!((quiet.forks, quiet.threads), (0, 0));
+    }
+}

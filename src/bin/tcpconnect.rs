@@ -1,0 +1,465 @@
+//! Shows every attempt to connect by TCP, with its outcome and latency.
+
+use std::io::Read as _;
+use std::os::fd::AsFd as _;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use clap::Parser;
+use ipnet::IpNet;
+use libbpf_rs::{Iter, Link, MapCore as _, MapFlags};
+
+use snoop_tools::attach::Backend;
+use snoop_tools::cli::{CommonArgs, seconds};
+use snoop_tools::connect::Connect;
+use snoop_tools::connect::filter::{Ports, netns, network, network_entry};
+use snoop_tools::connect::json::{self, Context};
+use snoop_tools::connect::names::Names;
+use snoop_tools::connect::report;
+use snoop_tools::connect::summary::{Counts, Summary};
+use snoop_tools::out::{Column, FAILURE, count};
+use snoop_tools::session::{Session, say};
+use snoop_tools::skel::tcpconnect::TcpconnectSkelBuilder;
+use snoop_tools::skel::{connect_event, connect_outcome};
+use snoop_tools::summary::Interval;
+use snoop_tools::time::{Millis, Seconds};
+use snoop_tools::tool::{self, Loaded, Open, Tool};
+
+fn main() -> ExitCode {
+    tool::main::<Tcpconnect>()
+}
+
+/// Show every attempt to connect by TCP, with its outcome and latency
+#[derive(Parser, Debug)]
+#[command(
+    name = "tcpconnect",
+    version,
+    after_help = EXAMPLES,
+    // In bcc's tool these letters are --port and --count.
+    mut_arg("ppid", |arg| arg.short(None)),
+    mut_arg("cgroup", |arg| arg.short(None))
+)]
+struct Args {
+    /// Show a column with the local time, HH:MM:SS
+    #[arg(short = 'T', long)]
+    time: bool,
+
+    /// Show a column with the real user id
+    #[arg(short = 'U', long)]
+    print_uid: bool,
+
+    /// Show a column with the thread that called
+    #[arg(long)]
+    print_tid: bool,
+
+    /// Show a column with the round-trip time of the handshake
+    #[arg(long)]
+    print_rtt: bool,
+
+    /// Show a column with the number of SYNs that were sent again
+    #[arg(long)]
+    print_retries: bool,
+
+    /// Show a column with the inode number of the network namespace
+    #[arg(long)]
+    print_netns: bool,
+
+    /// Show a column with the caller's cgroup
+    #[arg(long)]
+    print_cgroup: bool,
+
+    /// Show the name that was asked for instead of the address, where a DNS answer came to
+    /// this machine meanwhile
+    #[arg(long)]
+    dns: bool,
+
+    /// Show the name of the destination's port, from /etc/services
+    #[arg(long)]
+    services: bool,
+
+    /// As in bcc's tool; the local port is always shown
+    #[arg(short = 'L', long, hide = true)]
+    lport: bool,
+
+    /// Show calls that fail before a SYN is sent too, also where this makes every system call
+    /// of the machine slower (where trampolines load they are shown anyway)
+    #[arg(long)]
+    sync_errors: bool,
+
+    /// Show nothing but totals by process and destination, at the end
+    #[arg(short, long, conflicts_with = "summary")]
+    count: bool,
+
+    /// Show nothing but totals and latencies by destination, this often
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    summary: Option<Duration>,
+
+    /// Only to this port; a list with ranges is allowed: 80,8000-8999 (repeatable)
+    #[arg(short = 'P', long, value_name = "PORTS", value_parser = Ports::parse_list, help_heading = "Filters")]
+    port: Vec<Vec<Ports>>,
+
+    /// Only to this network or address: 10.0.0.0/8 (repeatable)
+    #[arg(long, value_name = "NETWORK", value_parser = network, help_heading = "Filters")]
+    cidr: Vec<IpNet>,
+
+    /// Only IPv4, also through IPv6 sockets
+    #[arg(short = '4', long, conflicts_with = "ipv6", help_heading = "Filters")]
+    ipv4: bool,
+
+    /// Only IPv6
+    #[arg(short = '6', long, help_heading = "Filters")]
+    ipv6: bool,
+
+    /// Only in this network namespace: its name, its inode number, or /proc/PID/ns/net
+    /// (repeatable)
+    #[arg(long, value_name = "NETNS", value_parser = netns, help_heading = "Filters")]
+    netns: Vec<u32>,
+
+    /// Only attempts that failed or were given up; implies --sync-errors
+    #[arg(long, conflicts_with = "pending", help_heading = "Filters")]
+    failed: bool,
+
+    /// Only attempts that have no answer when tracing ends; with a short --duration, those that
+    /// are waiting now
+    #[arg(long, help_heading = "Filters")]
+    pending: bool,
+
+    /// Only attempts that took this long or longer
+    #[arg(long, value_name = "MS", value_parser = milliseconds, help_heading = "Filters")]
+    min_latency: Option<Duration>,
+
+    #[command(flatten)]
+    common: CommonArgs,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  tcpconnect                    every attempt on this machine
+  tcpconnect --failed           what cannot connect, and why
+  tcpconnect -P 443 -U -T       who talks HTTPS, and when
+  tcpconnect --cidr 10.0.0.0/8 --min-latency 10
+                                slow connects inside the company
+  tcpconnect --summary 10       destinations with latencies, every ten seconds
+  tcpconnect -- curl -s https://example.org
+  tcpconnect --json | jq -r '[.process.comm, .network.peer.address] | @tsv'
+
+RESULT is OK, the name of the error, ABORTED (the caller closed the socket or died) or
+PENDING (no answer yet when tracing ended).
+
+Exit status: 0 ended by a signal, --duration, --max-events or a closed pipe; 1 it could
+not do its work; 2 wrong usage; with COMMAND, the command's own.";
+
+fn milliseconds(text: &str) -> Result<Duration, String> {
+    let wrong = || "milliseconds are a number above 0".to_owned();
+    let ms = text.parse::<f64>().ok().filter(|ms| *ms > 0.0).ok_or_else(wrong)?;
+    Duration::try_from_secs_f64(ms / 1000.0).map_err(|_| wrong())
+}
+
+struct Tcpconnect {
+    args: Args,
+    columns: Vec<Column>,
+    counts: Counts,
+    summary: Summary,
+    interval: Option<Interval>,
+    names: Names,
+}
+
+impl Tool for Tcpconnect {
+    const NAME: &'static str = "tcpconnect";
+    type Args = Args;
+    type Builder = TcpconnectSkelBuilder;
+
+    fn new(args: Args) -> Result<Self, String> {
+        Ok(Self {
+            columns: columns(&args),
+            counts: Counts::default(),
+            summary: Summary::default(),
+            interval: args.summary.map(Interval::new),
+            names: Names::default(),
+            args,
+        })
+    }
+
+    fn common(&self) -> &CommonArgs {
+        &self.args.common
+    }
+
+    fn backends(&self) -> Vec<Backend> {
+        let backend = |name, programs: &[&'static str], optional: &[&'static str]| Backend {
+            name,
+            programs: programs.to_vec(),
+            optional: optional.to_vec(),
+            iterators: vec!["earlier", "pending"],
+            // Most changes of state are others than those that matter, and most calls succeed.
+            broad: [programs, optional].concat(),
+            without_optional: "errors before a SYN may be missing where it would look",
+        };
+        let fexit = backend(
+            "fexit",
+            &["begin_btf", "end_btf", "begin_again_btf", "end_again_btf", "fexit_connect"],
+            &["fexit_fastopen", "fexit_mptcp", "fexit_security"],
+        );
+        if self.sees_errors() {
+            return vec![
+                fexit,
+                backend(
+                    "tracepoint",
+                    &["begin_btf", "end_btf", "begin_again_btf", "end_again_btf", "tp_connect"],
+                    &[],
+                ),
+                backend(
+                    "raw_tp",
+                    &["begin_raw", "end_raw", "begin_again_raw", "end_again_raw", "raw_sys_exit"],
+                    &[],
+                ),
+            ];
+        }
+        vec![
+            fexit,
+            backend("tp_btf", &["begin_btf", "end_btf", "begin_again_btf", "end_again_btf"], &[]),
+            backend("raw_tp", &["begin_raw", "end_raw", "begin_again_raw", "end_again_raw"], &[]),
+        ]
+    }
+
+    fn uncounted(&self) -> Vec<&'static str> {
+        // Their stand-ins count what both of them were kept from.
+        vec!["begin_btf", "end_btf", "begin_raw", "end_raw"]
+    }
+
+    fn configure(&self, open: &mut Open<Self>) -> Result<()> {
+        let rodata = open.maps.rodata_data.as_deref_mut().context("no .rodata")?;
+        let config = &mut rodata.connect_config;
+        config.min_latency_ns = self.args.min_latency.map_or(0, |least| least.as_nanos() as u64);
+        config.outcomes = self.outcomes();
+        config.family = match (self.args.ipv4, self.args.ipv6) {
+            (true, _) => libc::AF_INET as u32,
+            (_, true) => libc::AF_INET6 as u32,
+            _ => 0,
+        };
+        config.by_port = u32::from(!self.args.port.is_empty());
+        config.by_network = u32::from(!self.args.cidr.is_empty());
+        config.by_netns = u32::from(!self.args.netns.is_empty());
+        let programs = &open.progs;
+        let sees_errors = programs.fexit_connect.autoload()
+            || programs.tp_connect.autoload()
+            || programs.raw_sys_exit.autoload();
+        config.sees_errors = u32::from(sees_errors);
+        for ports in self.args.port.iter().flatten() {
+            ports.set_bits(&mut rodata.connect_ports);
+        }
+        let size = |values: usize| values.max(1) as u32;
+        open.maps.filter_networks.set_max_entries(size(self.args.cidr.len()))?;
+        open.maps.filter_netns.set_max_entries(size(self.args.netns.len()))?;
+        if !sees_errors {
+            open.maps.untold.set_max_entries(1)?;
+        }
+        Ok(())
+    }
+
+    fn fill(&self, object: &Loaded<Self>) -> Result<()> {
+        for net in &self.args.cidr {
+            let entry = network_entry(net);
+            // SAFETY: integers without padding.
+            let key = unsafe { plain::as_bytes(&entry) };
+            object.maps.filter_networks.update(key, &[1], MapFlags::ANY).context("set --cidr")?;
+        }
+        for inode in &self.args.netns {
+            let key = inode.to_ne_bytes();
+            object.maps.filter_netns.update(&key, &[1], MapFlags::ANY).context("set --netns")?;
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, object: &Loaded<Self>, session: &mut Session) -> Result<()> {
+        let link = object.progs.earlier.attach().context("look for attempts before")?;
+        read_iterator(&link).context("look for attempts before")?;
+        self.names = Names::open(self.args.dns, self.args.services)?;
+        if self.shows_rows() {
+            session.out.heading(&self.columns);
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, record: &[u8], session: &mut Session) -> Result<()> {
+        self.see(&Connect::decode(record)?, session)
+    }
+
+    fn next_tick(&self) -> Option<Duration> {
+        self.interval.as_ref().map(Interval::left)
+    }
+
+    fn tick(&mut self, last: bool, object: &Loaded<Self>, session: &mut Session) -> Result<()> {
+        self.names.update()?;
+        if last {
+            self.flush_pending(object, session)?;
+            self.explain_losses(object);
+        }
+        let is_due = self.interval.as_mut().is_some_and(Interval::is_due);
+        if is_due || (last && self.interval.is_some() && self.summary.total.attempts > 0) {
+            let summary = std::mem::take(&mut self.summary);
+            report::summary(&summary, &self.names, session)?;
+        }
+        if last && self.args.count {
+            report::counts(&self.counts, &self.names, session)?;
+        }
+        Ok(())
+    }
+}
+
+fn columns(args: &Args) -> Vec<Column> {
+    // An IPv6 address has up to 39 characters, but mostly much less.
+    let address = if args.ipv6 { 39 } else { 15 };
+    let all = [
+        (args.time, Column::left("TIME", 8)),
+        (args.common.timestamp, Column::left("TIME(s)", 8)),
+        (args.print_uid, Column::left("UID", 6)),
+        (true, Column::left("PID", 7)),
+        (args.print_tid, Column::left("TID", 7)),
+        (true, Column::left("COMM", 16)),
+        (true, Column::left("IP", 2)),
+        (true, Column::left("SADDR", address)),
+        (true, Column::left("SPORT", 5)),
+        (true, Column::left("DADDR", if args.dns { address.max(30) } else { address })),
+        (true, Column::left("DPORT", if args.services { 12 } else { 5 })),
+        (true, Column::left("RESULT", 13)),
+        (true, Column::right("LAT(ms)", 9)),
+        (args.print_rtt, Column::right("RTT(ms)", 9)),
+        (args.print_retries, Column::right("RETRIES", 7)),
+        (args.print_netns, Column::left("NETNS", 10)),
+        (args.print_cgroup, Column::left("CGROUP", 0)),
+    ];
+    all.into_iter().filter(|(shown, _)| *shown).map(|(_, column)| column).collect()
+}
+
+impl Tcpconnect {
+    fn sees_errors(&self) -> bool {
+        self.args.sync_errors || self.args.failed
+    }
+
+    fn shows_rows(&self) -> bool {
+        !self.args.count && self.args.summary.is_none()
+    }
+
+    /// Bits of the outcomes that are shown.
+    fn outcomes(&self) -> u32 {
+        let bit = |outcome: connect_outcome| 1 << outcome.0;
+        if self.args.failed {
+            bit(connect_outcome::CONNECT_FAILED) | bit(connect_outcome::CONNECT_ABORTED)
+        } else if self.args.pending {
+            bit(connect_outcome::CONNECT_PENDING)
+        } else {
+            u32::MAX
+        }
+    }
+
+    /// Shows or counts one attempt.
+    fn see(&mut self, connect: &Connect, session: &mut Session) -> Result<()> {
+        if session.is_full() {
+            return Ok(());
+        }
+        self.names.update()?;
+        if self.interval.is_some() {
+            self.summary.add(connect);
+        } else if self.args.count {
+            self.counts.add(connect);
+        } else if session.out.json {
+            let timestamp = session.clock.rfc3339(connect.id.time_ns);
+            let context = Context {
+                timestamp: &timestamp,
+                cgroup: session.cgroups.path(connect.id.cgroup),
+                peer_name: self.names.host(connect.peer()),
+                service: self.names.service(connect.peer()),
+            };
+            session.out.object(&json::row(connect, &context))?;
+        } else {
+            self.text_row(connect, session);
+        }
+        session.shown()
+    }
+
+    fn text_row(&self, connect: &Connect, session: &mut Session) {
+        let (args, id, event) = (&self.args, &connect.id, &connect.event);
+        let time = if args.time { session.clock.local_time(id.time_ns) } else { String::new() };
+        let mut line = session.out.line(&self.columns);
+        if args.time {
+            line.text(&time);
+        }
+        if args.common.timestamp {
+            line.value(Seconds(id.time_ns.saturating_sub(session.started_ns)));
+        }
+        if args.print_uid {
+            line.value(id.uid);
+        }
+        line.value(id.pid);
+        if args.print_tid {
+            line.value(id.tid);
+        }
+        line.name(id.comm());
+        let peer = connect.peer();
+        line.text(if peer.address.is_ipv4() { "4" } else { "6" });
+        match connect.local() {
+            Some(local) => line.value(local.address).value(local.port),
+            None => line.text("-").text("-"),
+        };
+        report::peer_cells(&mut line, peer, &self.names);
+        match connect.has_failed() {
+            true => line.styled(&connect.result(), FAILURE),
+            false => line.text(&connect.result()),
+        };
+        millis(&mut line, connect.duration_ns());
+        if args.print_rtt {
+            millis(&mut line, connect.rtt_ns());
+        }
+        if args.print_retries {
+            line.value(event.retransmits);
+        }
+        if args.print_netns {
+            line.value(event.netns);
+        }
+        if args.print_cgroup {
+            line.name(session.cgroups.path(id.cgroup).unwrap_or(b"-"));
+        }
+    }
+
+    /// Attempts without an answer: only their sockets know more than the record of their begin.
+    fn flush_pending(&mut self, object: &Loaded<Self>, session: &mut Session) -> Result<()> {
+        let attempts = object.maps.attempts.as_fd();
+        let link = object.progs.pending.attach_iter(attempts).context("look for attempts")?;
+        let records = read_iterator(&link).context("read the attempts that are pending")?;
+        for record in records.chunks_exact(size_of::<connect_event>()) {
+            self.see(&Connect::decode(record)?, session)?;
+        }
+        Ok(())
+    }
+
+    fn explain_losses(&mut self, object: &Loaded<Self>) {
+        match self.names.lost() {
+            0 => {}
+            lost => say(
+                Self::NAME,
+                &format!("{} lost: names may be missing", count(lost, "DNS answer")),
+            ),
+        }
+        let full = object.maps.bss_data.as_ref().map_or(0, |bss| bss.connect_counters.full);
+        if full > 0 {
+            let attempts = count(full, "attempt");
+            say(Self::NAME, &format!("{attempts} not followed: too many pending at once"));
+        }
+    }
+}
+
+/// All that a BPF iterator has to say.
+fn read_iterator(link: &Link) -> Result<Vec<u8>> {
+    let mut records = Vec::new();
+    Iter::new(link)?.read_to_end(&mut records)?;
+    Ok(records)
+}
+
+/// A cell with milliseconds, to the microsecond.
+fn millis(line: &mut snoop_tools::out::Line<'_>, ns: Option<u64>) {
+    match ns {
+        Some(ns) => line.value(Millis(ns)),
+        None => line.text("-"),
+    };
+}

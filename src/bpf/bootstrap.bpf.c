@@ -1,0 +1,433 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * procsnoop: lives of processes, from fork through exec to the end as wait() tells it.
+ *
+ * A process ends with the last of its threads, whichever that is: see process_ended(). Its
+ * status is the thread group's. What it has used is complete only when its parent has
+ * waited for it, since it goes on using time on its way out, above all for giving back its
+ * memory; so the final account comes in a second record, at sched_process_free.
+ *
+ * Executions and births are sent also where nobody wants to see them, because they tell
+ * what the command line of a process was that ends later; those do not count as lost.
+ */
+#include "vmlinux.h"
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#include "bootstrap.h"
+
+const volatile struct process_config process_config SEC(".rodata.process");
+struct process_counters process_counters SEC(".data.process");
+
+static __always_inline void exec_lost(void);
+#define EXEC_LOST() exec_lost()
+#define TREE_FORGOTTEN_BY_TOOL
+#include "exec.bpf.h"
+#include "killer.bpf.h"
+#include "usage.bpf.h"
+
+#define PF_FORKNOEXEC 0x00000040
+#define EEXIST 17
+
+/* To bring the types into BTF. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct process_exit_event);
+} process_exit_type SEC(".maps");
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct process_reaped_event);
+} process_reaped_type SEC(".maps");
+
+/* Slots for perf buffers: one for each program, behind SLOT_DONE of executions. */
+enum process_slot {
+	SLOT_FORK = SLOT_DONE + 1,
+	SLOT_EXIT,
+	SLOT_EXIT_AGAIN,
+	SLOT_REAPED,
+	PROCESS_SLOTS,
+};
+
+enum end_state {
+	END_SEEN = 1,
+	END_TOLD = 2, /* it passed the filters */
+};
+
+/*
+ * Processes whose end has been seen and that have not been freed yet, so far as somebody may
+ * still ask: other threads that leave at the same time, the program that stands in for the
+ * first one, the final account. LRU, because a zombie may stay for ever; what is forgotten too
+ * early costs that account only, as all others ask within microseconds.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16 * 1024);
+	__type(key, struct process_key);
+	__type(value, __u8);
+} ended SEC(".maps");
+
+static __always_inline void context_lost(void)
+{
+	__sync_fetch_and_add(&process_counters.context_lost, 1);
+}
+
+static __always_inline void exec_lost(void)
+{
+	if (process_config.execs)
+		event_lost();
+	else
+		context_lost();
+}
+
+static __always_inline void process_lost(enum process_flag flags)
+{
+	if (flags & PROCESS_SHOWN)
+		event_lost();
+	else
+		context_lost();
+}
+
+static __always_inline void process_fill(struct process_event *event, struct task_struct *leader,
+					 enum process_kind kind, enum process_flag flags)
+{
+	task_id_fill(&event->id, leader, bpf_ktime_get_boot_ns());
+	event->parent_start_ns = BPF_CORE_READ(leader, real_parent, group_leader, start_boottime);
+	event->kind = kind;
+	event->flags = flags;
+	event->exec_id = BPF_CORE_READ(leader, self_exec_id);
+}
+
+static __always_inline enum process_flag process_flags(struct task_struct *task)
+{
+	__u32 task_flags = BPF_CORE_READ(task, flags);
+	enum process_flag flags = 0;
+
+	if (task_flags & PF_FORKNOEXEC)
+		flags |= PROCESS_NO_EXEC;
+	if (task_flags & PF_KTHREAD)
+		flags |= PROCESS_KERNEL;
+	return flags;
+}
+
+/* ---- birth ---- */
+
+static __always_inline int process_born(void *ctx, struct task_struct *child)
+{
+	enum process_flag flags = process_flags(child);
+	struct process_event *event;
+
+	if (BPF_CORE_READ(child, pid) != BPF_CORE_READ(child, tgid))
+		return 0; /* a thread */
+	if ((flags & PROCESS_KERNEL) && !process_config.kernel_threads)
+		return 0;
+	if (!filter_allows(child))
+		return 0;
+	if (process_config.forks)
+		flags |= PROCESS_SHOWN;
+	event = event_reserve(SLOT_FORK, sizeof(*event));
+	if (!event) {
+		process_lost(flags);
+		return 0;
+	}
+	process_fill(event, child, PROCESS_FORK, flags);
+	/* Not always its parent's: CLONE_INTO_CGROUP. */
+	event->id.cgroup = BPF_CORE_READ(child, cgroups, dfl_cgrp, kn, id);
+	if (!event_try_submit(ctx, event, sizeof(*event), event->id.time_ns))
+		process_lost(flags);
+	return 0;
+}
+
+/* ---- end ---- */
+
+/* Since 6.16 the tracepoint says which thread was the last one. */
+static __always_inline bool tells_group_dead(void)
+{
+	return bpf_core_field_exists(((struct trace_event_raw_sched_process_exit *)0)->group_dead);
+}
+
+/*
+ * True exactly once for each process, at its end.
+ *
+ * Before 6.16 all that can be seen is that signal->live has come down to 0. Threads that
+ * leave at once may all see that: the first one that says so in `ended` has it.
+ *
+ * Before 6.0 the status may be the first thread's own exit code, which that one sets
+ * a moment after it is counted out of signal->live, and before it lets go of its memory. If it
+ * has not come that far, it has yet to come by here, and tells the end itself.
+ */
+static __always_inline bool process_ended(struct task_struct *task, struct task_struct *leader,
+					  bool group_dead, const struct process_key *key)
+{
+	__u8 state = END_SEEN;
+	int err;
+
+	if (tells_group_dead()) {
+		if (!group_dead)
+			return false;
+	} else {
+		if (BPF_CORE_READ(task, signal, live.counter))
+			return false;
+		if (leader != task && !(BPF_CORE_READ(task, signal, flags) & SIGNAL_GROUP_EXIT) &&
+		    BPF_CORE_READ(leader, mm))
+			return false;
+	}
+	/* An int: before 6.4 the upper half of what the helper returns is not its sign. */
+	err = bpf_map_update_elem(&ended, key, &state, BPF_NOEXIST);
+	return err != -EEXIST;
+}
+
+static __always_inline __s32 process_status(struct task_struct *leader)
+{
+	struct signal_struct *signal = BPF_CORE_READ(leader, signal);
+
+	if (BPF_CORE_READ(signal, flags) & SIGNAL_GROUP_EXIT)
+		return BPF_CORE_READ(signal, group_exit_code) & 0xffff;
+	return BPF_CORE_READ(leader, exit_code) & 0xffff;
+}
+
+/* Whether --failed, --signal, --exit-code and -d let this end through. */
+static __always_inline bool exit_asked_for(__s32 status, __u64 duration_ns)
+{
+	__u32 signal = status & 0x7f, code = (status >> 8) & 0xff;
+
+	if (duration_ns < process_config.min_duration_ns)
+		return false;
+	if (signal)
+		return process_config.signals >> ((signal - 1) & 63) & 1;
+	switch (code >> 6) {
+	case 0:
+		return process_config.codes[0] >> (code & 63) & 1;
+	case 1:
+		return process_config.codes[1] >> (code & 63) & 1;
+	case 2:
+		return process_config.codes[2] >> (code & 63) & 1;
+	default:
+		return process_config.codes[3] >> (code & 63) & 1;
+	}
+}
+
+static __always_inline bool end_is_told(const struct process_key *key)
+{
+	__u8 *state = bpf_map_lookup_elem(&ended, key);
+
+	return state && *state == END_TOLD;
+}
+
+/* The end of a single thread, as it happens. */
+static __always_inline void thread_exit(void *ctx, struct task_struct *task,
+					enum process_flag flags)
+{
+	struct process_exit_event *event = event_reserve(SLOT_EXIT, sizeof(*event));
+
+	if (!event) {
+		event_lost();
+		return;
+	}
+	process_fill(&event->process, task, PROCESS_THREAD_EXIT, flags | PROCESS_SHOWN);
+	__builtin_memset(&event->usage, 0, sizeof(event->usage));
+	__builtin_memset(&event->killer, 0, sizeof(event->killer));
+	event->thread_start_ns = BPF_CORE_READ(task, start_boottime);
+	event->status = BPF_CORE_READ(task, exit_code) & 0xffff;
+	event->threads = BPF_CORE_READ(task, signal, nr_threads);
+	event_submit(ctx, event, sizeof(*event), event->process.id.time_ns);
+}
+
+static __always_inline void process_end(void *ctx, __u32 slot, struct task_struct *task,
+					struct task_struct *leader, struct process_key *key,
+					enum process_flag flags)
+{
+	struct process_exit_event *event;
+	__s32 status = process_status(leader);
+	__u64 now = bpf_ktime_get_boot_ns();
+
+	if (exit_asked_for(status, now - key->start_ns))
+		flags |= PROCESS_SHOWN;
+	if (BPF_CORE_READ(task, signal, oom_mm))
+		flags |= PROCESS_OOM;
+	event = event_reserve(slot, sizeof(*event));
+	if (!event) {
+		process_lost(flags);
+		return;
+	}
+	process_fill(&event->process, leader, PROCESS_EXIT, flags);
+	event->process.id.tid = BPF_CORE_READ(task, pid);
+	event->thread_start_ns = BPF_CORE_READ(task, start_boottime);
+	event->status = status;
+	event->threads = BPF_CORE_READ(task, signal, nr_threads);
+	usage_fill(&event->usage, task);
+	usage_add(&event->usage, task);
+	if (leader != task)
+		usage_add(&event->usage, leader);
+	killer_fill(event, key);
+	if (!event_try_submit(ctx, event, sizeof(*event), now))
+		process_lost(flags);
+}
+
+/*
+ * A thread leaves. Called by two programs, one after the other: where tracepoints are
+ * preemptible (7.0), the kernel skips a program that another task was just running on this
+ * CPU, and then the second one, `again`, tells the end. To be interrupted rarely, threads
+ * that nobody asks for are done with at once.
+ */
+static __always_inline int process_exit(void *ctx, struct task_struct *task, bool group_dead,
+					bool again)
+{
+	struct process_key key = {};
+	struct task_struct *leader;
+	enum process_flag flags;
+	bool is_end, is_thread;
+
+	if (tells_group_dead() && !group_dead && (again || !process_config.threads))
+		return 0;
+	leader = BPF_CORE_READ(task, group_leader);
+	key.start_ns = BPF_CORE_READ(leader, start_boottime);
+	key.pid = BPF_CORE_READ(task, tgid);
+	is_end = process_ended(task, leader, group_dead, &key);
+	is_thread = process_config.threads && !again &&
+		    (task != leader || BPF_CORE_READ(task, signal, nr_threads) > 1);
+	if (!is_end && !is_thread)
+		return 0;
+
+	flags = process_flags(leader);
+	/* The end may be told already, and the tree not know the process any more. */
+	if (((flags & PROCESS_KERNEL) && !process_config.kernel_threads) ||
+	    (!filter_allows(leader) && !(is_thread && !is_end && end_is_told(&key)))) {
+		if (is_end && (snoop_config.filters & FILTER_BY_TREE))
+			tree_forget(leader);
+		return 0;
+	}
+	if (is_thread)
+		thread_exit(ctx, task, flags);
+	if (is_end) {
+		__u8 told = END_TOLD;
+
+		bpf_map_update_elem(&ended, &key, &told, BPF_ANY);
+		process_end(ctx, again ? SLOT_EXIT_AGAIN : SLOT_EXIT, task, leader, &key, flags);
+		if (snoop_config.filters & FILTER_BY_TREE)
+			tree_forget(leader);
+	}
+	return 0;
+}
+
+/* ---- the final account ---- */
+
+/*
+ * A process's first thread is freed last, and only after its parent has waited for it (or
+ * said that it never will). What all threads have used is in the group's account then.
+ */
+static __always_inline int process_reaped(void *ctx, struct task_struct *task)
+{
+	struct process_key key = {};
+	struct process_reaped_event *event;
+	bool is_told;
+	__u64 now;
+
+	if (BPF_CORE_READ(task, exit_signal) < 0)
+		return 0; /* no first thread, at the end */
+	key.start_ns = BPF_CORE_READ(task, start_boottime);
+	key.pid = BPF_CORE_READ(task, tgid);
+	is_told = end_is_told(&key);
+	bpf_map_delete_elem(&ended, &key);
+	if (!is_told)
+		return 0;
+	event = event_reserve(SLOT_REAPED, sizeof(*event));
+	if (!event) {
+		context_lost();
+		return 0;
+	}
+	now = bpf_ktime_get_boot_ns();
+	__builtin_memset(&event->process, 0, sizeof(event->process));
+	event->process.id.time_ns = now;
+	event->process.id.lost = snoop_counters.lost;
+	event->process.id.start_ns = key.start_ns;
+	event->process.id.pid = key.pid;
+	event->process.kind = PROCESS_REAPED;
+	usage_fill(&event->usage, task);
+	if (!event_try_submit(ctx, event, sizeof(*event), now))
+		context_lost();
+	return 0;
+}
+
+/* ---- hooks: backend tp_btf, and raw_tp where that is refused ---- */
+
+SEC("tp_btf/sched_process_fork")
+int born_btf(__u64 *ctx)
+{
+	return process_born(ctx, (void *)ctx[1]);
+}
+
+SEC("raw_tp/sched_process_fork")
+int born_raw(struct bpf_raw_tracepoint_args *ctx)
+{
+	return process_born(ctx, (void *)ctx->args[1]);
+}
+
+SEC("tp_btf/sched_process_exec")
+int exec_btf(__u64 *ctx)
+{
+	return exec_done(ctx, (void *)ctx[0], ctx[1], (void *)ctx[2]);
+}
+
+SEC("raw_tp/sched_process_exec")
+int exec_raw(struct bpf_raw_tracepoint_args *ctx)
+{
+	return exec_done(ctx, (void *)ctx->args[0], ctx->args[1], (void *)ctx->args[2]);
+}
+
+/* An argument that older kernels do not have: the verifier must not see it there. */
+#define GROUP_DEAD(args) (tells_group_dead() ? (__u8)(args)[1] : 0)
+
+SEC("tp_btf/sched_process_exit")
+int exit_btf(__u64 *ctx)
+{
+	return process_exit(ctx, (void *)ctx[0], GROUP_DEAD(ctx), false);
+}
+
+SEC("tp_btf/sched_process_exit")
+int exit_again_btf(__u64 *ctx)
+{
+	return process_exit(ctx, (void *)ctx[0], GROUP_DEAD(ctx), true);
+}
+
+SEC("raw_tp/sched_process_exit")
+int exit_raw(struct bpf_raw_tracepoint_args *ctx)
+{
+	return process_exit(ctx, (void *)ctx->args[0], GROUP_DEAD(ctx->args), false);
+}
+
+SEC("raw_tp/sched_process_exit")
+int exit_again_raw(struct bpf_raw_tracepoint_args *ctx)
+{
+	return process_exit(ctx, (void *)ctx->args[0], GROUP_DEAD(ctx->args), true);
+}
+
+SEC("tp_btf/sched_process_free")
+int reaped_btf(__u64 *ctx)
+{
+	return process_reaped(ctx, (void *)ctx[0]);
+}
+
+SEC("raw_tp/sched_process_free")
+int reaped_raw(struct bpf_raw_tracepoint_args *ctx)
+{
+	return process_reaped(ctx, (void *)ctx->args[0]);
+}
+
+SEC("tp_btf/signal_generate")
+int signal_btf(__u64 *ctx)
+{
+	return signal_sent(ctx[0], (void *)ctx[1], (void *)ctx[2], ctx[4]);
+}
+
+SEC("raw_tp/signal_generate")
+int signal_raw(struct bpf_raw_tracepoint_args *ctx)
+{
+	return signal_sent(ctx->args[0], (void *)ctx->args[1], (void *)ctx->args[2], ctx->args[4]);
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

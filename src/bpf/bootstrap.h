@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef SNOOP_BOOTSTRAP_H
+#define SNOOP_BOOTSTRAP_H
+
+#include "execve.h"
+
+/* Kinds of records besides executions: no values of enum exec_kind, at the same place. */
+enum process_kind {
+	PROCESS_FORK = 16, /* a process was born: struct process_event */
+	PROCESS_EXIT = 17, /* its last thread leaves: struct process_exit_event */
+	PROCESS_REAPED = 18, /* its final account: struct process_reaped_event */
+	PROCESS_THREAD_EXIT = 19, /* a thread leaves, others stay: struct process_exit_event */
+};
+
+enum process_flag {
+	PROCESS_SHOWN = 1 << 0, /* asked for; else it is sent for what it tells of others */
+	PROCESS_NO_EXEC = 1 << 1, /* still the program of the process that forked it */
+	PROCESS_KERNEL = 1 << 2, /* a kernel thread */
+	PROCESS_OOM = 1 << 3, /* chosen by the kernel when memory ran out */
+	PROCESS_KILLER = 1 << 4, /* it is known where the signal came from */
+	PROCESS_KILLER_KERNEL = 1 << 5, /* the kernel sent it, no process */
+};
+
+/* A process is born; also what the other records begin with. */
+struct process_event {
+	struct task_id id;
+	__u64 parent_start_ns; /* CLOCK_BOOTTIME of the parent's birth: with ppid, its identity */
+	enum process_kind kind;
+	enum process_flag flags;
+	__u64 exec_id; /* inherited at birth, one more with each execution */
+};
+_Static_assert(sizeof(struct process_event) == 96, "struct process_event has no hidden padding");
+_Static_assert(__builtin_offsetof(struct process_event, kind) ==
+		       __builtin_offsetof(struct exec_event, kind),
+	       "records are told apart by their kind");
+
+/* What a process has used itself, all threads, without its children. */
+struct process_usage {
+	__u64 user_ns; /* by the kernel's ticks: see src/process/usage.rs */
+	__u64 system_ns;
+	__u64 runtime_ns; /* both, by the scheduler's exact count */
+	__u64 shown_user_ns; /* what getrusage() told last, below which it never goes */
+	__u64 shown_system_ns;
+	__u64 max_rss_kib;
+	__u64 minor_faults;
+	__u64 major_faults;
+	__u64 voluntary_switches;
+	__u64 involuntary_switches;
+	__u64 read_blocks; /* of 512 bytes */
+	__u64 written_blocks;
+};
+_Static_assert(sizeof(struct process_usage) == 96, "struct process_usage has no hidden padding");
+
+/* Where a fatal signal came from. */
+struct process_killer {
+	__u64 address; /* si_addr of a fault */
+	__u32 pid; /* the sender's thread group id, initial PID namespace */
+	__u32 uid; /* its real user id */
+	__s32 code; /* si_code */
+	__u32 signal;
+	__u8 comm[TASK_COMM_LEN];
+};
+_Static_assert(sizeof(struct process_killer) == 40, "struct process_killer has no hidden padding");
+
+/* The end of a process, or of a thread. */
+struct process_exit_event {
+	struct process_event process; /* the name is the first thread's, or the ending thread's */
+	struct process_usage usage; /* up to now; not for threads */
+	struct process_killer killer; /* with PROCESS_KILLER; not for threads */
+	__u64 thread_start_ns; /* CLOCK_BOOTTIME of the birth of the thread that leaves */
+	__s32 status; /* as wait() has it */
+	__u32 threads; /* that the process still has, this one included */
+};
+_Static_assert(sizeof(struct process_exit_event) == 248,
+	       "struct process_exit_event has no hidden padding");
+
+/* Its parent has waited for it: nothing is added any more. Only pid and birth of `id`. */
+struct process_reaped_event {
+	struct process_event process;
+	struct process_usage usage;
+};
+_Static_assert(sizeof(struct process_reaped_event) == 192,
+	       "struct process_reaped_event has no hidden padding");
+
+/* Set before loading. */
+struct process_config {
+	__u64 min_duration_ns; /* of exits */
+	__u64 signals; /* exits shown, by fatal signal: bit N-1 for signal N */
+	__u64 codes[4]; /* exits shown, by exit code */
+	__u32 execs; /* show executions */
+	__u32 forks; /* show births */
+	__u32 threads; /* show the ends of threads */
+	__u32 kernel_threads; /* show those too */
+	__u32 reaped; /* send the final account */
+	__u32 pad;
+};
+_Static_assert(sizeof(struct process_config) == 72, "struct process_config has no hidden padding");
+
+/* Counted by the programs. */
+struct process_counters {
+	__u64 context_lost; /* records that nobody asked for and that found no room */
+};
+
+#endif /* SNOOP_BOOTSTRAP_H */

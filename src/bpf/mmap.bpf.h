@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef SNOOP_MMAP_BPF_H
+#define SNOOP_MMAP_BPF_H
+
+/*
+ * From a call, whatever program has seen it, to its record: mmap_done(). Millions a second
+ * may come through here, so what is seldom asked for is apart and dropped by the verifier,
+ * and a call without a file is put together right in the ring buffer.
+ */
+
+#include "mmap.h"
+#include "filter.bpf.h"
+#include "path.bpf.h"
+
+#define PROT_WRITE 0x2
+#define PROT_EXEC 0x4
+#define MAP_TYPE 0x0f
+#define MAP_PRIVATE 0x02
+#define MAP_ANONYMOUS 0x20
+#define VM_WRITE 0x2
+#define VM_EXEC 0x4
+#define VM_SHARED 0x8
+#define MAX_ERRNO 4095
+
+const volatile struct mmap_config mmap_config = {};
+
+/* A call that has returned. */
+struct mmap_call {
+	__u64 addr;
+	__u64 len;
+	__s64 ret;
+	__u64 prot;
+	__u64 flags;
+	__u64 offset;
+	__s32 fd;
+	enum mmap_kind kind;
+	bool compat;
+};
+
+/* What find_vma() found: copied, since the mapping may go when its lock is released. */
+struct mmap_found {
+	__u64 start;
+	__u64 end;
+	__u64 flags;
+	struct file *file;
+	__u64 anon_vma;
+	bool known;
+};
+
+/* Where a record with strings or stacks is put together. */
+struct mmap_scratch {
+	struct mmap_event event; /* here also to bring the types into BTF */
+	struct mmap_extra extra;
+	__u64 kernel_stack[MMAP_FRAMES];
+	__u64 user_stack[MMAP_FRAMES];
+	struct path_buf path;
+	struct mmap_process_sum process_sum;
+	struct mmap_file_sum file_sum;
+};
+
+/* One slot for each kind of call, since its program may preempt that of another. */
+#define MMAP_SLOTS 8
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, MMAP_SLOTS);
+	__type(key, __u32);
+	__type(value, struct mmap_scratch);
+} mmap_scratch SEC(".maps");
+
+/* --latency: when threads entered mmap(). LRU: a thread that dies inside leaves its entry. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1); /* user space gives it room where it is needed */
+	__type(key, __u32);
+	__type(value, __u64);
+} mmap_entered SEC(".maps");
+
+static __always_inline bool mmap_shows(enum mmap_kind kind)
+{
+	return mmap_config.kinds & (1 << kind);
+}
+
+static __always_inline bool mmap_failed(const struct mmap_call *call)
+{
+	if (call->kind == MMAP_BREAK) /* brk(0) only asks */
+		return call->addr && (__u64)call->ret != call->addr;
+	return call->ret < 0 && call->ret >= -MAX_ERRNO;
+}
+
+#include "mmap_summary.bpf.h"
+
+/* The cheap filters: by the arguments and the result alone. */
+static __always_inline bool mmap_passes(const struct mmap_call *call)
+{
+	if (mmap_config.failed && !mmap_failed(call))
+		return false;
+	if (call->len < mmap_config.min_len || call->len > mmap_config.max_len)
+		return false;
+	if ((call->prot & mmap_config.prot) != mmap_config.prot)
+		return false;
+	if ((call->flags & mmap_config.flags) != mmap_config.flags)
+		return false;
+	if (mmap_config.backing == MMAP_ONLY_ANON && !(call->flags & MAP_ANONYMOUS))
+		return false;
+	if (mmap_config.backing == MMAP_ONLY_FILE &&
+	    (call->kind != MMAP_MAP || (call->flags & MAP_ANONYMOUS)))
+		return false;
+	return true;
+}
+
+/* The open file behind a descriptor of the current process, or NULL. */
+static __always_inline struct file *mmap_file(__s32 fd)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
+	struct file **files = BPF_CORE_READ(table, fd);
+	struct file *file = NULL;
+
+	if (fd < 0 || (__u32)fd >= BPF_CORE_READ(table, max_fds))
+		return NULL;
+	bpf_probe_read_kernel(&file, sizeof(file), files + fd);
+	return file;
+}
+
+/* "memfd:": the name of a file that memfd_create() made. */
+static __always_inline bool mmap_is_memfd(const struct path_buf *path)
+{
+	__u32 start = path->start;
+
+	if (!(path->flags & PATH_NO_MOUNT))
+		return false;
+	barrier_var(start);
+	if (start >= PATH_CAP)
+		return false;
+	return path->bytes[start] == 'm' && path->bytes[start + 1] == 'e' &&
+	       path->bytes[start + 2] == 'm' && path->bytes[start + 3] == 'f' &&
+	       path->bytes[start + 4] == 'd' && path->bytes[start + 5] == ':';
+}
+
+static __always_inline bool mmap_has_prefix(const struct path_buf *path)
+{
+	if (!path || PATH_CAP - path->start < mmap_config.prefix_len)
+		return false;
+	for (__u32 i = 0; i < MMAP_PREFIX_MAX; i++) {
+		__u32 at = path->start + i;
+
+		if (i >= mmap_config.prefix_len)
+			break;
+		barrier_var(at);
+		if (at >= PATH_CAP || path->bytes[at] != mmap_config.prefix[i])
+			return false;
+	}
+	return true;
+}
+
+/* --wx: bits of enum mmap_note, 0 for what nobody need look at. */
+static __always_inline __u32 mmap_wx(const struct mmap_call *call, const struct mmap_found *found,
+				     bool file, bool memfd)
+{
+	bool failed = mmap_failed(call);
+	__u64 prot = call->prot;
+	__u32 notes = 0;
+	bool shared;
+
+	if (call->kind != MMAP_MAP && call->kind != MMAP_PROTECT)
+		return 0;
+	if (found->known)
+		prot |= found->flags & (VM_WRITE | VM_EXEC); /* the same bits */
+	if ((prot & PROT_WRITE) && (prot & PROT_EXEC))
+		notes |= MMAP_WX_BOTH;
+	if (failed)
+		return notes;
+	if (call->kind == MMAP_PROTECT && (call->prot & PROT_EXEC) &&
+	    (!found->known || !found->file || found->anon_vma))
+		notes |= MMAP_WX_MADE_EXEC;
+	if (memfd && (prot & PROT_EXEC))
+		notes |= MMAP_WX_MEMFD;
+	if (call->kind == MMAP_MAP)
+		shared = (call->flags & MAP_TYPE) != MAP_PRIVATE;
+	else
+		shared = found->known && (found->flags & VM_SHARED);
+	if (file && ((prot & PROT_EXEC) || ((prot & PROT_WRITE) && shared)))
+		notes |= MMAP_WX_HALF;
+	return notes;
+}
+
+static __always_inline void mmap_fill(struct mmap_event *event, const struct mmap_call *call,
+				      __u64 now, __u32 notes)
+{
+	task_id_fill_current(&event->id, now);
+	event->addr = call->addr;
+	event->len = call->len;
+	event->ret = call->ret;
+	event->prot = call->prot;
+	event->flags = call->flags;
+	event->offset = call->offset;
+	event->fd = call->fd;
+	event->kind = call->kind;
+	event->notes = notes | (call->compat ? MMAP_COMPAT : 0);
+	event->path_len = 0;
+	event->pad[0] = 0;
+	event->pad[1] = 0;
+}
+
+static __always_inline void mmap_send_short(void *ctx, const struct mmap_call *call)
+{
+	struct mmap_event *event = event_reserve(call->kind, sizeof(*event));
+	__u64 now = bpf_ktime_get_boot_ns();
+
+	if (!event) {
+		event_lost();
+		return;
+	}
+	mmap_fill(event, call, now, 0);
+	event_submit(ctx, event, sizeof(*event), now);
+}
+
+/*
+ * Copies the scratch slot into a record with room for `path_cap` bytes of path and, if
+ * `stacks`, for both stacks; both are constants.
+ */
+static __always_inline void mmap_send_extra(void *ctx, struct mmap_scratch *scratch,
+					    const __u32 path_cap, const bool stacks)
+{
+	const __u32 stack_cap = sizeof(scratch->kernel_stack);
+	struct mmap_event *event = &scratch->event;
+	__u32 used = sizeof(*event) + sizeof(struct mmap_extra);
+	__u32 path_len = event->path_len;
+	__u32 start = scratch->path.start;
+	__u8 *record;
+
+	record = event_reserve(event->kind, sizeof(*event) + sizeof(struct mmap_extra) + path_cap +
+						    (stacks ? 2 * stack_cap : 0));
+	if (!record) {
+		event_lost();
+		return;
+	}
+	__builtin_memcpy(record, event, sizeof(*event));
+	__builtin_memcpy(record + sizeof(*event), &scratch->extra, sizeof(scratch->extra));
+	barrier_var(path_len);
+	if (path_len > path_cap) /* impossible: for the verifier */
+		path_len = path_cap;
+	barrier_var(start);
+	if (path_len && start < PATH_CAP)
+		bpf_probe_read_kernel(record + used, path_len, &scratch->path.bytes[start]);
+	if (stacks) {
+		__u32 kernel = scratch->extra.kernel_frames * 8;
+		__u32 user = scratch->extra.user_frames * 8;
+		__u8 *at = record + used + path_len;
+
+		barrier_var(kernel);
+		if (kernel > stack_cap)
+			kernel = stack_cap;
+		bpf_probe_read_kernel(at, kernel, scratch->kernel_stack);
+		barrier_var(user);
+		if (user > stack_cap)
+			user = stack_cap;
+		bpf_probe_read_kernel(at + kernel, user, scratch->user_stack);
+		used += kernel + user;
+	}
+	event_submit(ctx, record, used + path_len, event->id.time_ns);
+}
+
+static __always_inline void mmap_stacks(void *ctx, struct mmap_scratch *scratch)
+{
+	long n;
+
+	n = bpf_get_stack(ctx, scratch->kernel_stack, sizeof(scratch->kernel_stack), 0);
+	scratch->extra.kernel_frames = n > 0 ? (__u32)n / 8 : 0;
+	n = bpf_get_stack(ctx, scratch->user_stack, sizeof(scratch->user_stack), BPF_F_USER_STACK);
+	scratch->extra.user_frames = n > 0 ? (__u32)n / 8 : 0;
+}
+
+/* When the call that has just returned began, 0 if that was not seen. */
+static __always_inline __u64 mmap_take_entry(void)
+{
+	__u32 tid = bpf_get_current_pid_tgid();
+	__u64 *entry = bpf_map_lookup_elem(&mmap_entered, &tid);
+	__u64 entered = 0;
+
+	if (entry) {
+		entered = *entry;
+		bpf_map_delete_elem(&mmap_entered, &tid);
+	}
+	return entered;
+}
+
+static __always_inline int mmap_enter(void)
+{
+	__u32 tid = bpf_get_current_pid_tgid();
+	__u64 now;
+
+	if (!filter_allows_current())
+		return 0;
+	now = bpf_ktime_get_boot_ns();
+	bpf_map_update_elem(&mmap_entered, &tid, &now, BPF_ANY);
+	return 0;
+}
+
+/*
+ * The record with everything that a short one does not have. A function of its own, since
+ * each of the programs would have a copy otherwise, a hundred times their own size.
+ */
+static __noinline int mmap_send_long(void *ctx, const struct mmap_call *call, struct file *file,
+				     const struct mmap_found *found, __u64 entered)
+{
+	__u64 now = bpf_ktime_get_boot_ns();
+	__u32 slot = call->kind, notes = MMAP_EXTRA, wx;
+	struct mmap_scratch *scratch;
+	struct mmap_extra *extra;
+	struct mmap_event *event;
+
+	scratch = bpf_map_lookup_elem(&mmap_scratch, &slot);
+	if (!scratch)
+		return 0;
+	extra = &scratch->extra;
+	event = &scratch->event;
+	__builtin_memset(extra, 0, sizeof(*extra));
+	if (entered) {
+		extra->duration_ns = now - entered;
+		notes |= MMAP_DURATION;
+	}
+	scratch->path.start = PATH_CAP;
+	scratch->path.flags = 0;
+	if (file) {
+		notes |= MMAP_FILE;
+		extra->inode = BPF_CORE_READ(file, f_inode, i_ino);
+		extra->generation = BPF_CORE_READ(file, f_inode, i_generation);
+		extra->dev = BPF_CORE_READ(file, f_inode, i_sb, s_dev);
+		path_walk(&scratch->path, file);
+		if (scratch->path.flags & PATH_CUT)
+			notes |= MMAP_PATH_CUT;
+		if (scratch->path.flags & PATH_DELETED)
+			notes |= MMAP_PATH_DELETED;
+		if (scratch->path.flags & PATH_NO_MOUNT)
+			notes |= MMAP_PATH_NO_MOUNT;
+	}
+	if (mmap_config.prefix_len && !mmap_has_prefix(&scratch->path))
+		return 0;
+	if (found->known) {
+		notes |= MMAP_VMA;
+		extra->vma_start = found->start;
+		extra->vma_end = found->end;
+		extra->vma_flags = found->flags;
+		if (!found->file)
+			notes |= MMAP_VMA_ANON;
+		if (found->anon_vma)
+			notes |= MMAP_VMA_WRITTEN;
+	}
+	if (mmap_config.wx) {
+		wx = mmap_wx(call, found, file, mmap_is_memfd(&scratch->path));
+		if (!wx)
+			return 0;
+		notes |= wx;
+	}
+	mmap_fill(event, call, now, notes);
+	event->path_len = PATH_CAP - scratch->path.start;
+	if (mmap_config.stacks) {
+		mmap_stacks(ctx, scratch);
+		mmap_send_extra(ctx, scratch, PATH_CAP, true);
+	} else if (event->path_len <= 72) {
+		mmap_send_extra(ctx, scratch, 72, false);
+	} else if (event->path_len <= 512) {
+		mmap_send_extra(ctx, scratch, 512, false);
+	} else {
+		mmap_send_extra(ctx, scratch, PATH_CAP, false);
+	}
+	return 0;
+}
+
+/*
+ * For a call that filter_allows_current(), which is asked first, before the registers are
+ * read. `found`: the resulting mapping, where that was looked for.
+ */
+static __always_inline int mmap_done(void *ctx, const struct mmap_call *call,
+				     const struct mmap_found *found)
+{
+	struct file *file = NULL;
+	__u64 entered = 0;
+
+	if (mmap_config.latency && call->kind == MMAP_MAP)
+		entered = mmap_take_entry(); /* also if a filter holds the call back */
+	if (!mmap_passes(call))
+		return 0;
+	if (call->kind == MMAP_MAP && !(call->flags & MAP_ANONYMOUS))
+		file = mmap_file(call->fd);
+	else if (call->kind == MMAP_PROTECT && found->known)
+		file = found->file;
+	if (mmap_config.summary)
+		mmap_summarize(call, file);
+	else if (file || found->known || entered || mmap_config.stacks || mmap_config.wx ||
+		 mmap_config.prefix_len)
+		mmap_send_long(ctx, call, file, found, entered);
+	else
+		mmap_send_short(ctx, call);
+	return 0;
+}
+
+#endif /* SNOOP_MMAP_BPF_H */

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef SNOOP_MMAP_H
+#define SNOOP_MMAP_H
+
+#include "common.h"
+
+enum mmap_kind {
+	MMAP_MAP = 1, /* mmap(), and mmap2() of 32-bit programs */
+	MMAP_UNMAP = 2, /* munmap() */
+	MMAP_PROTECT = 3, /* mprotect(), pkey_mprotect() */
+	MMAP_REMAP = 4, /* mremap() */
+	MMAP_BREAK = 5, /* brk() */
+	MMAP_ADVISE = 6, /* madvise() */
+};
+
+enum mmap_note {
+	MMAP_PLAIN = 0, /* nothing of the following */
+	MMAP_COMPAT = 1 << 0, /* called through the 32-bit interface */
+	MMAP_EXTRA = 1 << 1, /* struct mmap_extra follows */
+	MMAP_FILE = 1 << 2, /* device and inode are known */
+	MMAP_PATH_CUT = 1 << 3, /* leading part of the path is missing */
+	MMAP_PATH_DELETED = 1 << 4, /* the file has no name any more */
+	MMAP_PATH_NO_MOUNT = 1 << 5, /* memfd and the like: a name, not a path */
+	MMAP_VMA = 1 << 6, /* the resulting mapping is known */
+	MMAP_VMA_ANON = 1 << 7, /* it has no file */
+	MMAP_VMA_WRITTEN = 1 << 8, /* it has (or a neighbour of it has) private written pages */
+	MMAP_DURATION = 1 << 9, /* the duration is known */
+	MMAP_WX_BOTH = 1 << 10, /* asks for writable and executable memory */
+	MMAP_WX_MADE_EXEC = 1 << 11, /* mprotect() made memory executable that is not a file's */
+	MMAP_WX_MEMFD = 1 << 12, /* executable, and its file is in memory only */
+	MMAP_WX_HALF = 1 << 13, /* one of the two ways in which a file may be mapped */
+};
+
+/*
+ * One call. With MMAP_EXTRA, struct mmap_extra follows, and then without padding: path
+ * (path_len), kernel stack and user stack (8 bytes for each frame). A ring buffer record
+ * may be longer than that. Most calls map no file and need nothing of it: kept short.
+ */
+struct mmap_event {
+	struct task_id id;
+	__u64 addr; /* as asked for; remap: the old one */
+	__u64 len; /* bytes; remap: the old length */
+	__s64 ret; /* address or 0, else -errno; break: where it is now */
+	__u64 prot; /* advise: the advice; remap: the new address asked for */
+	__u64 flags; /* of mmap() or mremap() */
+	__u64 offset; /* bytes into the file; remap: the new length */
+	__s32 fd; /* protect: the protection key, -1 for none */
+	enum mmap_kind kind;
+	enum mmap_note notes;
+	__u16 path_len;
+	__u8 pad[2];
+};
+_Static_assert(sizeof(struct mmap_event) == 136, "struct mmap_event has no hidden padding");
+
+struct mmap_extra {
+	__u64 inode;
+	__u64 vma_start; /* the mapping that came out, */
+	__u64 vma_end; /* which may be larger: merged with a neighbour */
+	__u64 vma_flags; /* VM_READ and so on, as the kernel has them */
+	__u64 duration_ns; /* from entry to exit */
+	__u32 dev; /* as the kernel has it: major << 20 | minor */
+	__u32 generation; /* tells apart files that had the same inode one after another */
+	__u16 kernel_frames;
+	__u16 user_frames;
+	__u8 pad[4];
+};
+_Static_assert(sizeof(struct mmap_extra) == 56, "struct mmap_extra has no hidden padding");
+
+/* Which calls: values of mmap_config.backing. */
+enum mmap_backing {
+	MMAP_ANY = 0,
+	MMAP_ONLY_ANON = 1,
+	MMAP_ONLY_FILE = 2,
+};
+
+#define MMAP_PREFIX_MAX 256
+#define MMAP_FRAMES 127 /* PERF_MAX_STACK_DEPTH: what the kernel gives at most */
+
+/* Set before loading and constant afterwards: the verifier drops what is off. */
+struct mmap_config {
+	__u64 min_len; /* bytes */
+	__u64 max_len;
+	__u64 prot; /* all of these */
+	__u64 flags; /* all of these */
+	__u32 kinds; /* which calls are shown: bit 1 << enum mmap_kind */
+	enum mmap_backing backing;
+	__u32 failed; /* 1: failed calls only */
+	__u32 wx; /* 1: only what makes memory writable and executable */
+	__u32 latency; /* 1: an entry program notes the time */
+	__u32 stacks; /* 1: send the caller's stacks */
+	__u32 prefix_len; /* of the path, 0: any */
+	__u8 prefix[MMAP_PREFIX_MAX];
+	__u32 summary; /* 1: count in maps, send nothing */
+};
+_Static_assert(sizeof(struct mmap_config) == 320, "struct mmap_config has no hidden padding");
+
+/*
+ * --summary: what the programs count. Keys have an epoch, 0 or 1, which user space
+ * switches: while it reads and clears what one counted, the other counts.
+ */
+struct mmap_sum {
+	__u64 calls; /* failed ones too */
+	__u64 failed;
+	__u64 bytes; /* mapped */
+};
+
+struct mmap_process_key {
+	__u64 start_ns; /* CLOCK_BOOTTIME of its birth */
+	__u32 pid;
+	__u32 epoch;
+};
+
+struct mmap_process_sum {
+	struct mmap_sum sum;
+	__u8 comm[TASK_COMM_LEN]; /* at its first call */
+};
+
+struct mmap_file_key {
+	__u64 inode;
+	__u32 dev;
+	__u32 epoch;
+};
+
+#define MMAP_SUM_PATH 256
+
+struct mmap_file_sum {
+	struct mmap_sum sum;
+	enum mmap_note notes; /* of the path */
+	__u32 path_len;
+	__u8 path[MMAP_SUM_PATH]; /* its end */
+};
+_Static_assert(sizeof(struct mmap_file_sum) == 288, "struct mmap_file_sum: no hidden padding");
+
+/* By size: one class for 0 bytes and one for each power of two; and what found no room. */
+#define MMAP_SIZES 65
+struct mmap_totals {
+	struct mmap_sum sizes[MMAP_SIZES];
+	struct mmap_sum other_processes;
+	struct mmap_sum other_files;
+	struct mmap_sum files; /* all calls with a file */
+};
+
+#endif /* SNOOP_MMAP_H */

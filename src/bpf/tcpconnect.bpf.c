@@ -1,0 +1,583 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * tcpconnect: attempts to connect by TCP, and how they ended.
+ *
+ * A socket that begins to connect becomes SYN_SENT in the context of the caller, whoever
+ * that is and whichever way it came: connect(), sendto() with Fast Open, io_uring, the
+ * kernel itself. The end is the next change of state, mostly in the context of something
+ * else: an interrupt that brought the answer. In between the attempt waits in a map.
+ *
+ * Calls that this machine refuses before a SYN is sent change no state. They are seen by
+ * what the call returns.
+ */
+#include "vmlinux.h"
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#include "socket.bpf.h"
+
+#define EINTR 4
+#define EADDRNOTAVAIL 99
+#define EISCONN 106
+#define EALREADY 114
+#define EINPROGRESS 115
+#define ERESTARTSYS 512
+
+/* Puts the event into the object's type information. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct connect_event);
+} connect_event_type SEC(".maps");
+
+struct connect_counters connect_counters;
+
+/* An attempt that has no answer yet. */
+struct connect_attempt {
+	struct task_id id; /* time_ns: its begin */
+	struct connect_peer peer;
+	enum connect_flag flags;
+	__u32 txhash; /* sk_txhash at the begin */
+};
+
+/*
+ * By socket. Each socket leaves SYN_SENT sooner or later, and with that this map: no more
+ * is in it than attempts that are pending. Preallocated, because allocation inside tracing
+ * programs was unsafe before 6.1.
+ */
+#define MAX_PENDING 32768
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_PENDING);
+	__type(key, __u64);
+	__type(value, struct connect_attempt);
+} attempts SEC(".maps");
+
+/*
+ * Attempts whose caller was not told the outcome yet by a return from connect(), with the
+ * inode number of the socket, because its address may be another one's by then: what
+ * connect() returns for them is not news. Many a caller never asks, so the oldest go.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u64);
+	__type(value, __u64);
+} untold SEC(".maps");
+
+/* The socket that last found no place in `attempts` on this CPU: its stand-in need not try. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} refused SEC(".maps");
+
+static __always_inline __u64 socket_inode(struct socket *socket)
+{
+	struct socket_alloc *alloc = (void *)socket; /* its first member */
+
+	return BPF_CORE_READ(alloc, vfs_inode.i_ino);
+}
+
+static __always_inline __u32 current_flags(void)
+{
+	struct task_struct *task;
+
+	if (task_is_typed())
+		return bpf_get_current_task_btf()->flags;
+	task = (void *)bpf_get_current_task();
+	return BPF_CORE_READ(task, flags);
+}
+
+/* ---- begin and end of an attempt ---- */
+
+static __always_inline int attempt_begin(struct sock *sk, const bool typed, int new_state,
+					 const bool again)
+{
+	struct connect_attempt attempt = {};
+	__u64 key = (__u64)sk;
+	__u64 *last_refused;
+	struct tcp_sock *tp;
+	struct sock *mptcp;
+	__u32 zero = 0;
+	long err;
+
+	if (new_state != TCP_SYN_SENT || SOCKET_READ(typed, sk, sk_protocol) != IPPROTO_TCP)
+		return 0;
+	if (again) {
+		if (bpf_map_lookup_elem(&attempts, &key))
+			return 0;
+		last_refused = bpf_map_lookup_elem(&refused, &zero);
+		if (last_refused && *last_refused == key) {
+			*last_refused = 0;
+			return 0;
+		}
+	}
+	if (!filter_allows_current())
+		return 0;
+	socket_peer(sk, typed, &attempt.peer);
+	if (!peer_allowed(&attempt.peer))
+		return 0;
+	tp = typed ? bpf_skc_to_tcp_sock(sk) : (void *)sk;
+	if (!tp)
+		return 0;
+	mptcp = socket_mptcp(tp, typed);
+	if (connect_config.sees_errors) {
+		struct sock *owner = mptcp ?: sk;
+		__u64 owner_key = (__u64)owner;
+		__u64 inode = socket_inode(BPF_CORE_READ(owner, sk_socket));
+
+		bpf_map_update_elem(&untold, &owner_key, &inode, BPF_ANY);
+	}
+	task_id_fill_current(&attempt.id, bpf_ktime_get_boot_ns());
+	attempt.txhash = SOCKET_READ(typed, sk, sk_txhash);
+	if (mptcp)
+		attempt.flags |= CONNECT_MPTCP;
+	if (current_flags() & PF_KTHREAD)
+		attempt.flags |= CONNECT_KERNEL;
+	err = bpf_map_update_elem(&attempts, &key, &attempt, BPF_NOEXIST);
+	if (err) {
+		/* Or the end of this socket's last attempt was missed: forget that one. */
+		event_lost();
+		if (bpf_map_update_elem(&attempts, &key, &attempt, BPF_EXIST)) {
+			__sync_fetch_and_add(&connect_counters.full, 1);
+			last_refused = bpf_map_lookup_elem(&refused, &zero);
+			if (last_refused && !again)
+				*last_refused = key;
+		}
+	}
+	return 0;
+}
+
+/*
+ * A socket that was connecting and is closed now, without an error: by whom? The kernel
+ * does so inside connect() if it cannot go on; only then has the call not come as far as
+ * to make the socket a connecting one. Ports are chosen before the socket gets its hash.
+ */
+static __always_inline void closed_without_error(struct connect_event *event, struct sock *sk,
+						 const struct connect_attempt *attempt)
+{
+	struct sock *owner = sk;
+
+	if (attempt->flags & CONNECT_MPTCP)
+		owner = socket_mptcp((void *)sk, false) ?: sk;
+	if (BPF_CORE_READ(owner, sk_socket, state) != SS_UNCONNECTED) {
+		event->outcome = CONNECT_ABORTED;
+		return;
+	}
+	event->outcome = CONNECT_FAILED;
+	if (BPF_CORE_READ(sk, sk_txhash) != attempt->txhash)
+		return; /* nobody tells why */
+	event->error = EADDRNOTAVAIL;
+	if (!BPF_CORE_READ(sk, __sk_common.skc_num))
+		event->local_port = 0; /* what is there is an earlier attempt's */
+}
+
+/* All of an event but its outcome. `sk` may have been freed meanwhile: reads do not fault. */
+static __always_inline void attempt_to_event(struct connect_event *event, struct sock *sk,
+					     struct tcp_sock *tp, const bool typed,
+					     const struct connect_attempt *attempt, __u64 now)
+{
+	__builtin_memcpy(&event->id, &attempt->id, sizeof(event->id));
+	event->id.time_ns = now;
+	event->id.lost = snoop_counters.lost;
+	if (now > attempt->id.time_ns)
+		event->duration_ns = now - attempt->id.time_ns;
+	event->peer = attempt->peer.address;
+	event->peer_port = attempt->peer.port;
+	event->family = attempt->peer.family;
+	event->netns = attempt->peer.netns;
+	event->flags = attempt->flags;
+	socket_local(sk, typed, event->family, &event->local);
+	event->local_port = bpf_ntohs(SOCKET_READ(typed, tp, inet_conn.icsk_inet.inet_sport));
+	event->retransmits = SOCKET_READ(typed, tp, total_retrans);
+}
+
+static __always_inline bool outcome_shown(const struct connect_event *event)
+{
+	return (connect_config.outcomes & (1U << event->outcome)) &&
+	       event->duration_ns >= connect_config.min_latency_ns;
+}
+
+static __always_inline int attempt_end(void *ctx, struct sock *sk, const bool typed, int old_state,
+				       int new_state)
+{
+	struct connect_event event = {};
+	struct connect_attempt *attempt;
+	__u64 key = (__u64)sk;
+	struct tcp_sock *tp;
+	__u64 now;
+
+	/* SYN_RECV: both sides called at once, or the socket called itself. */
+	if (old_state != TCP_SYN_SENT && old_state != TCP_SYN_RECV)
+		return 0;
+	if (new_state == TCP_SYN_SENT || new_state == TCP_SYN_RECV)
+		return 0;
+	attempt = bpf_map_lookup_elem(&attempts, &key);
+	if (!attempt)
+		return 0;
+	tp = typed ? bpf_skc_to_tcp_sock(sk) : (void *)sk;
+	if (!tp)
+		return 0;
+	now = bpf_ktime_get_boot_ns();
+	attempt_to_event(&event, sk, tp, typed, attempt, now);
+	if (new_state == TCP_ESTABLISHED) {
+		event.outcome = CONNECT_ESTABLISHED;
+		event.rtt_us = SOCKET_READ(typed, tp, srtt_us) >> 3;
+	} else {
+		__u32 timeouts = SOCKET_READ(typed, tp, inet_conn.icsk_retransmits);
+
+		/* One that could not even leave this machine was not counted as sent. */
+		if (timeouts > event.retransmits)
+			event.retransmits = timeouts;
+		event.error = SOCKET_READ(typed, sk, sk_err);
+		if (event.error)
+			event.outcome = CONNECT_FAILED;
+		else
+			closed_without_error(&event, sk, attempt);
+	}
+	bpf_map_delete_elem(&attempts, &key);
+	if (outcome_shown(&event))
+		event_send(ctx, &event, sizeof(event), now);
+	return 0;
+}
+
+/*
+ * Four programs on one tracepoint. The kernel skips a program that is running on this CPU
+ * already, and an answer may well arrive while a caller is in attempt_begin(): hence begin and
+ * end are apart. Where tracepoints are preemptible (7.0), whole tasks run while another one is
+ * inside the program: hence each has a stand-in that does what the first one was kept from.
+ */
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(begin_btf, struct sock *sk, int old_state, int new_state)
+{
+	return attempt_begin(sk, true, new_state, false);
+}
+
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(end_btf, struct sock *sk, int old_state, int new_state)
+{
+	return attempt_end(ctx, sk, true, old_state, new_state);
+}
+
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(begin_again_btf, struct sock *sk, int old_state, int new_state)
+{
+	return attempt_begin(sk, true, new_state, true);
+}
+
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(end_again_btf, struct sock *sk, int old_state, int new_state)
+{
+	return attempt_end(ctx, sk, true, old_state, new_state);
+}
+
+SEC("raw_tp/inet_sock_set_state")
+int begin_raw(struct bpf_raw_tracepoint_args *ctx)
+{
+	return attempt_begin((void *)ctx->args[0], false, ctx->args[2], false);
+}
+
+SEC("raw_tp/inet_sock_set_state")
+int end_raw(struct bpf_raw_tracepoint_args *ctx)
+{
+	return attempt_end(ctx, (void *)ctx->args[0], false, ctx->args[1], ctx->args[2]);
+}
+
+SEC("raw_tp/inet_sock_set_state")
+int begin_again_raw(struct bpf_raw_tracepoint_args *ctx)
+{
+	return attempt_begin((void *)ctx->args[0], false, ctx->args[2], true);
+}
+
+SEC("raw_tp/inet_sock_set_state")
+int end_again_raw(struct bpf_raw_tracepoint_args *ctx)
+{
+	return attempt_end(ctx, (void *)ctx->args[0], false, ctx->args[1], ctx->args[2]);
+}
+
+/* ---- attempts that are pending when tracing ends ---- */
+
+static __always_inline bool is_connecting(struct sock *sk, const struct connect_peer *peer)
+{
+	__u8 state = BPF_CORE_READ(sk, __sk_common.skc_state);
+
+	return (state == TCP_SYN_SENT || state == TCP_SYN_RECV) &&
+	       bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport)) == peer->port;
+}
+
+SEC("iter/bpf_map_elem")
+int pending(struct bpf_iter__bpf_map_elem *ctx)
+{
+	struct connect_attempt *attempt = ctx->value;
+	struct connect_event event = {};
+	__u64 *key = ctx->key;
+	struct sock *sk;
+
+	if (!key || !attempt)
+		return 0;
+	sk = (void *)*key;
+	attempt_to_event(&event, sk, (void *)sk, false, attempt, bpf_ktime_get_boot_ns());
+	event.outcome = CONNECT_PENDING;
+	if (!is_connecting(sk, &attempt->peer)) {
+		/* It ended after detaching, or its end was skipped: how, nobody knows. */
+		event_lost();
+		return 0;
+	}
+	if (outcome_shown(&event))
+		bpf_seq_write(ctx->meta->seq, &event, sizeof(event));
+	return 0;
+}
+
+/* ---- attempts that were pending when tracing began ---- */
+
+/*
+ * How long ago the first SYN was sent: TCP notes the millisecond. 0 where it counts
+ * microseconds (a route's feature since 6.7).
+ */
+static __always_inline __u64 connecting_for_ns(struct sock *sk)
+{
+	struct tcp_sock *tp = (void *)sk;
+	__u32 now_ms = bpf_ktime_get_ns() / 1000000;
+	__u32 age_ms = now_ms - BPF_CORE_READ(tp, retrans_stamp);
+
+	return age_ms < 1000 * 3600 ? age_ms * 1000000ULL : 0;
+}
+
+/* Each open file of each process: connecting sockets among them begin an attempt here. */
+SEC("iter/task_file")
+int earlier(struct bpf_iter__task_file *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct file *file = ctx->file;
+	struct connect_attempt attempt = {};
+	struct socket *socket;
+	struct sock *sk;
+	__u64 key;
+
+	/* That filter can only be asked about the current task. */
+	if (!task || !file || (snoop_config.filters & FILTER_BY_CGROUP))
+		return 0;
+	socket = file_socket(file);
+	sk = socket ? BPF_CORE_READ(socket, sk) : NULL;
+	if (!sk || BPF_CORE_READ(sk, __sk_common.skc_state) != TCP_SYN_SENT ||
+	    BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP)
+		return 0;
+	socket_peer(sk, false, &attempt.peer);
+	if (!peer_allowed(&attempt.peer) || !filter_allows(task))
+		return 0;
+	task_id_fill(&attempt.id, task, bpf_ktime_get_boot_ns() - connecting_for_ns(sk));
+	attempt.id.cgroup = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
+	attempt.txhash = BPF_CORE_READ(sk, sk_txhash);
+	attempt.flags = CONNECT_EARLIER;
+	key = (__u64)sk;
+	bpf_map_update_elem(&attempts, &key, &attempt, BPF_NOEXIST);
+	/* If it ended meanwhile, nobody would take it out again. */
+	if (BPF_CORE_READ(sk, __sk_common.skc_state) != TCP_SYN_SENT)
+		bpf_map_delete_elem(&attempts, &key);
+	return 0;
+}
+
+/* ---- calls that fail before a SYN is sent ---- */
+
+/* The address that a caller gave: struct sockaddr_in or sockaddr_in6. */
+struct connect_target {
+	__u16 family;
+	__u16 port; /* network order */
+	__u32 v4; /* or the flow label */
+	struct connect_address v6;
+};
+
+static __always_inline bool target_to_peer(const struct connect_target *target, __u32 len,
+					   struct connect_peer *peer)
+{
+	peer->port = bpf_ntohs(target->port);
+	peer->family = target->family;
+	if (target->family == AF_INET && len >= 16) {
+		set_v4(&peer->address, target->v4);
+		return true;
+	}
+	if (target->family == AF_INET6 && len >= 24) {
+		peer->address = target->v6;
+		peer->family = unmap_v4(&peer->address, AF_INET6);
+		return true;
+	}
+	return false;
+}
+
+/* Is `ret` the end of an attempt that has been told already, or no end at all? */
+static __always_inline bool is_told(struct socket *socket, struct sock *sk, long ret)
+{
+	__u64 key = (__u64)sk;
+	__u64 *inode;
+
+	if (ret == -EINPROGRESS || ret == -EALREADY || ret == -EISCONN || ret == -EINTR ||
+	    ret == -ERESTARTSYS)
+		return true;
+	inode = bpf_map_lookup_elem(&untold, &key);
+	if (inode && *inode == socket_inode(socket)) {
+		bpf_map_delete_elem(&untold, &key);
+		return true;
+	}
+	return ret >= 0;
+}
+
+static __always_inline int call_done(void *ctx, struct socket *socket,
+				     const struct connect_target *target, __u32 len, long ret)
+{
+	struct sock *sk = BPF_CORE_READ(socket, sk);
+	__u16 protocol = BPF_CORE_READ(sk, sk_protocol);
+	struct connect_event event = {};
+	struct connect_peer peer = {};
+	struct task_struct *task;
+
+	if (protocol != IPPROTO_TCP && protocol != IPPROTO_MPTCP)
+		return 0;
+	/* A call inside a call: that for the whole connection is seen too. */
+	if (protocol == IPPROTO_TCP && socket_mptcp((void *)sk, false))
+		return 0;
+	if (is_told(socket, sk, ret) || !target_to_peer(target, len, &peer))
+		return 0;
+	peer.netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+	task = (void *)bpf_get_current_task();
+	if (!peer_allowed(&peer) || !filter_allows(task))
+		return 0;
+	task_id_fill_current(&event.id, bpf_ktime_get_boot_ns());
+	event.peer = peer.address;
+	event.peer_port = peer.port;
+	event.family = peer.family;
+	event.netns = peer.netns;
+	event.outcome = CONNECT_FAILED;
+	event.error = -ret;
+	event.flags = CONNECT_NO_SYN;
+	if (protocol == IPPROTO_MPTCP)
+		event.flags |= CONNECT_MPTCP;
+	if (BPF_CORE_READ(task, flags) & PF_KTHREAD)
+		event.flags |= CONNECT_KERNEL;
+	event.local_port = BPF_CORE_READ(sk, __sk_common.skc_num);
+	if (event.local_port) /* bound by its owner */
+		socket_local(sk, false, event.family, &event.local);
+	if (outcome_shown(&event))
+		event_send(ctx, &event, sizeof(event), event.id.time_ns);
+	return 0;
+}
+
+/* Backend fexit: taxes nobody else. The address has been copied into the kernel. */
+
+static __always_inline int kernel_call_done(void *ctx, struct socket *socket, const void *address,
+					    int len, long ret)
+{
+	struct connect_target target = {};
+
+	bpf_probe_read_kernel(&target, sizeof(target), address);
+	return call_done(ctx, socket, &target, len, ret);
+}
+
+SEC("fexit/inet_stream_connect")
+int BPF_PROG(fexit_connect, struct socket *socket, struct sockaddr *address, int len, int flags,
+	     int ret)
+{
+	return kernel_call_done(ctx, socket, address, len, ret);
+}
+
+/* sendto() with MSG_FASTOPEN comes this way only. */
+SEC("fexit/__inet_stream_connect")
+int BPF_PROG(fexit_fastopen, struct socket *socket, struct sockaddr *address, int len, int flags,
+	     int is_sendmsg, int ret)
+{
+	return is_sendmsg ? kernel_call_done(ctx, socket, address, len, ret) : 0;
+}
+
+/* Since 6.1 the call for a multipath connection is inet_stream_connect() too. */
+SEC("fexit/mptcp_stream_connect")
+int BPF_PROG(fexit_mptcp, struct socket *socket, struct sockaddr *address, int len, int flags,
+	     int ret)
+{
+	return kernel_call_done(ctx, socket, address, len, ret);
+}
+
+/* What a security module refuses does not come as far as inet_stream_connect(). */
+SEC("fexit/security_socket_connect")
+int BPF_PROG(fexit_security, struct socket *socket, struct sockaddr *address, int len, int ret)
+{
+	return ret ? kernel_call_done(ctx, socket, address, len, ret) : 0;
+}
+
+/* Backends on the way out of the system call: these tax every system call. */
+
+static __always_inline int syscall_done(void *ctx, __u32 fd, const void *address, __u32 len,
+					long ret)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct connect_target target = {};
+	struct socket *socket;
+	struct file **files;
+	struct file *file;
+
+	if (fd >= BPF_CORE_READ(task, files, fdt, max_fds))
+		return 0;
+	files = BPF_CORE_READ(task, files, fdt, fd);
+	if (bpf_probe_read_kernel(&file, sizeof(file), files + fd) || !file)
+		return 0;
+	socket = file_socket(file);
+	/* A struct sockaddr_in at the end of a page has nothing behind it. */
+	if (!socket || (bpf_probe_read_user(&target, sizeof(target), address) &&
+			bpf_probe_read_user(&target, 8, address)))
+		return 0;
+	return call_done(ctx, socket, &target, len, ret);
+}
+
+/* Backend tracepoint. */
+SEC("tp/syscalls/sys_exit_connect")
+int tp_connect(struct trace_event_raw_sys_exit *ctx)
+{
+	struct pt_regs *regs = (void *)bpf_task_pt_regs(bpf_get_current_task_btf());
+
+	return syscall_done(ctx, PT_REGS_PARM1_CORE_SYSCALL(regs),
+			    (void *)PT_REGS_PARM2_CORE_SYSCALL(regs),
+			    PT_REGS_PARM3_CORE_SYSCALL(regs), ctx->ret);
+}
+
+/* Backend raw_tp: needs neither tracefs nor 5.15, and sees 32-bit programs. */
+#ifdef __TARGET_ARCH_x86
+#define NR_CONNECT 42
+#define NR_IA32_SOCKETCALL 102
+#define NR_IA32_CONNECT 362
+#define SOCKETCALL_CONNECT 3
+
+SEC("raw_tp/sys_exit")
+int raw_sys_exit(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct pt_regs *regs = (void *)ctx->args[0];
+	long ret = ctx->args[1];
+	struct task_struct *task = (void *)bpf_get_current_task();
+	long nr = BPF_CORE_READ(regs, orig_ax);
+	__u32 arguments[3];
+
+	if (BPF_CORE_READ(task, thread_info.status) & TS_COMPAT) {
+		if (nr == NR_IA32_CONNECT)
+			return syscall_done(ctx, BPF_CORE_READ(regs, bx),
+					    (void *)(__u64)(__u32)BPF_CORE_READ(regs, cx),
+					    BPF_CORE_READ(regs, dx), ret);
+		if (nr != NR_IA32_SOCKETCALL ||
+		    (__u32)BPF_CORE_READ(regs, bx) != SOCKETCALL_CONNECT)
+			return 0;
+		if (bpf_probe_read_user(arguments, sizeof(arguments),
+					(void *)(__u64)(__u32)BPF_CORE_READ(regs, cx)))
+			return 0;
+		return syscall_done(ctx, arguments[0], (void *)(__u64)arguments[1], arguments[2],
+				    ret);
+	}
+	if (nr != NR_CONNECT)
+		return 0;
+	return syscall_done(ctx, PT_REGS_PARM1_CORE_SYSCALL(regs),
+			    (void *)PT_REGS_PARM2_CORE_SYSCALL(regs),
+			    PT_REGS_PARM3_CORE_SYSCALL(regs), ret);
+}
+#endif
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef SNOOP_USAGE_BPF_H
+#define SNOOP_USAGE_BPF_H
+
+/* What a process has used, by the kernel's own account. */
+
+#include "bootstrap.h"
+
+/* One thread's own account, which its group's gets when it is released. */
+static __always_inline void usage_add(struct process_usage *usage, struct task_struct *task)
+{
+	usage->user_ns += BPF_CORE_READ(task, utime);
+	usage->system_ns += BPF_CORE_READ(task, stime);
+	usage->runtime_ns += BPF_CORE_READ(task, se.sum_exec_runtime);
+	usage->minor_faults += BPF_CORE_READ(task, min_flt);
+	usage->major_faults += BPF_CORE_READ(task, maj_flt);
+	usage->voluntary_switches += BPF_CORE_READ(task, nvcsw);
+	usage->involuntary_switches += BPF_CORE_READ(task, nivcsw);
+	if (bpf_core_field_exists(task->ioac.read_bytes)) {
+		usage->read_blocks += BPF_CORE_READ(task, ioac.read_bytes) >> 9;
+		usage->written_blocks += BPF_CORE_READ(task, ioac.write_bytes) >> 9;
+	}
+}
+
+/* The group's account: that of threads that have been released. */
+static __always_inline void usage_fill(struct process_usage *usage, struct task_struct *task)
+{
+	struct signal_struct *signal = BPF_CORE_READ(task, signal);
+
+	usage->user_ns = BPF_CORE_READ(signal, utime);
+	usage->system_ns = BPF_CORE_READ(signal, stime);
+	usage->runtime_ns = BPF_CORE_READ(signal, sum_sched_runtime);
+	usage->shown_user_ns = BPF_CORE_READ(signal, prev_cputime.utime);
+	usage->shown_system_ns = BPF_CORE_READ(signal, prev_cputime.stime);
+	usage->max_rss_kib = BPF_CORE_READ(signal, maxrss) * 4; /* pages of x86_64 */
+	usage->minor_faults = BPF_CORE_READ(signal, min_flt);
+	usage->major_faults = BPF_CORE_READ(signal, maj_flt);
+	usage->voluntary_switches = BPF_CORE_READ(signal, nvcsw);
+	usage->involuntary_switches = BPF_CORE_READ(signal, nivcsw);
+	usage->read_blocks = BPF_CORE_READ(signal, inblock);
+	usage->written_blocks = BPF_CORE_READ(signal, oublock);
+}
+
+#endif /* SNOOP_USAGE_BPF_H */

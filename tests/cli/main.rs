@@ -1,0 +1,48 @@
+//! The command lines, without privileges: help, version, and values that are refused before
+//! anything is loaded.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod execsnoop;
+mod mmapsnoop;
+mod procsnoop;
+mod tcpconnect;
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// A tool's name is its file's: cargo puts all of them into one folder.
+fn run(tool: &str, args: &[&str]) -> Output {
+    let path = Path::new(env!("CARGO_BIN_EXE_execsnoop")).with_file_name(tool);
+    Command::new(path).args(args).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// `--help` has these words, `--version` the version.
+fn describes_itself(tool: &str, help_flags: &[&str], words: &[&str]) {
+    for flag in help_flags {
+        let output = run(tool, &[flag]);
+        assert_eq!(output.status.code(), Some(0));
+        let help = text(&output.stdout);
+        for word in words {
+            assert!(help.contains(word), "{word}: {help}");
+        }
+    }
+    let version = text(&run(tool, &["--version"]).stdout);
+    assert_eq!(version, format!("{tool} {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+/// Each of these command lines is refused with status 2 and a reason on stderr.
+fn refuses(tool: &str, wrong: &[(&[&str], &str)]) {
+    for (args, reason) in wrong {
+        let output = run(tool, args);
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {stderr}");
+        assert!(stderr.starts_with("error: "), "{args:?}: {stderr}");
+        assert!(stderr.contains(reason), "{args:?}: {stderr}");
+        assert_eq!(text(&output.stdout), "", "{args:?}");
+    }
+}

@@ -1,0 +1,51 @@
+//! Files: their paths, however they were opened.
+
+use std::os::unix::fs::MetadataExt as _;
+
+use super::*;
+
+#[test]
+fn every_kind_of_file() {
+    each_backend(|setup| {
+        let dir = TempDir::new();
+        let traced = trace(setup, &[], &["files", &dir.path(".")]);
+        let rows = traced.rows();
+        assert_eq!(rows.len(), traced.truth.len(), "{traced:?}");
+        for (row, truth) in rows.iter().zip(&traced.truth) {
+            check_map(row, truth);
+            assert_eq!(lossy(&path(row)), truth.path, "{row}");
+            assert_eq!(row["file"]["deleted"] == true, truth.path.ends_with("/gone"), "{row}");
+        }
+        let file = fs::metadata(dir.path("a file\n")).unwrap();
+        assert_eq!(rows[0]["file"]["inode"], file.ino().to_string());
+        let device = format!("{}:{}", libc::major(file.dev()), libc::minor(file.dev()));
+        assert_eq!(rows[0]["file"]["device"], device);
+    });
+}
+
+#[test]
+fn a_path_that_does_not_fit_is_marked() {
+    each_backend(|setup| {
+        let dir = TempDir::new();
+        let traced = trace(setup, &[], &["deep", &dir.path(".")]);
+        let row = traced.rows()[0];
+        assert_eq!(row["file"]["path_cut"], true, "{row}");
+        let path = path(row);
+        assert!(path.len() > 3000 && path.ends_with(b"d/leaf"), "{row}");
+    });
+}
+
+#[test]
+fn a_file_that_somebody_else_opened_before() {
+    each_backend(|setup| {
+        let dir = TempDir::new();
+        let name = dir.path("inherited");
+        fs::write(&name, [0; 4096]).unwrap();
+        let file = fs::File::open(&name).unwrap();
+        let mut tool = MMAPSNOOP.command(&setup.flags());
+        tool.args(["--json", "--path", &name, "--"]).arg(fixture("mapper"));
+        let trace = parse(&tool.args(["inherited", "x"]).stdin(file).output().unwrap());
+        trace.is_complete();
+        assert_eq!(lossy(&path(trace.only("mapper"))), name);
+    });
+}

@@ -1,0 +1,63 @@
+//! Filters: what they let through.
+
+use super::*;
+
+/// The calls of which there are rows must be those that `wanted` says.
+fn check(setup: Setup, flags: &[&str], args: &[&str], wanted: impl Fn(&Truth) -> bool) {
+    let traced = trace(setup, flags, args);
+    let wanted: Vec<_> = traced.truth.iter().filter(|truth| wanted(truth)).collect();
+    let rows = traced.rows();
+    assert!(!wanted.is_empty() && wanted.len() < traced.truth.len(), "{flags:?}");
+    assert_eq!(rows.len(), wanted.len(), "{flags:?} {traced:?}");
+    rows.iter().zip(wanted).for_each(|(row, truth)| check_map(row, truth));
+}
+
+/// Flags, and which calls they let through.
+type Case = (&'static [&'static str], fn(&Truth) -> bool);
+
+#[test]
+fn by_arguments_and_result() {
+    // What a filter compares is the same for each backend.
+    let setup = Setup { backend: backends()[0], buffer: "ring" };
+    let cases: &[Case] = &[
+        (&["--failed"], |t| t.errno().is_some()),
+        (&["--min-size", "4097"], |t| t.args[1] > 4096),
+        (&["--max-size", "4095"], |t| t.args[1] < 4096),
+        (&["--min-size", "4K", "--max-size", "2M"], |t| (4096..=2 << 20).contains(&t.args[1])),
+        (&["--prot", "rw"], |t| t.args[2] & 3 == 3),
+        (&["--prot", "EXEC", "--anon"], |t| t.args[2] & 4 != 0),
+        (&["--flags", "HUGETLB"], |t| t.args[3] & 0x40000 != 0),
+        (&["--flags", "MAP_FIXED,ANON"], |t| t.args[3] & 0x30 == 0x30),
+        (&["--file"], |t| t.args[3] & 0x20 == 0),
+        (&["--anon"], |t| t.args[3] & 0x20 != 0),
+    ];
+    for (flags, wanted) in cases {
+        if in_vm() && flags.len() < 3 && flags[0] != "--failed" {
+            continue;
+        }
+        check(setup, flags, &["flags"], wanted);
+    }
+}
+
+#[test]
+fn by_path() {
+    let setup = Setup { backend: backends()[0], buffer: "ring" };
+    let dir = TempDir::new();
+    let prefix = dir.path("");
+    check(setup, &["--path", &prefix], &["files", &prefix], |t| t.path.starts_with(&prefix));
+    check(setup, &["--path", "memfd:"], &["files", &prefix], |t| t.path == "memfd:jit");
+    let traced = trace(setup, &["--path", &format!("{prefix}x")], &["files", &prefix]);
+    assert_eq!(traced.rows().len(), 0, "{traced:?}");
+}
+
+#[test]
+fn common_filters_come_first() {
+    let setup = Setup { backend: backends()[0], buffer: "ring" };
+    for flags in [["--comm", "mapper"], ["--uid", "0"]] {
+        let traced = trace(setup, &flags, &["flags"]);
+        assert_eq!(traced.rows().len(), traced.truth.len(), "{flags:?} {traced:?}");
+    }
+    for flags in [["--comm", "other"], ["--uid", "65534"], ["--pid", "1"]] {
+        assert_eq!(trace(setup, &flags, &["flags"]).rows().len(), 0, "{flags:?}");
+    }
+}

@@ -1,0 +1,58 @@
+//! Who killed it: exactly the signal that did.
+
+use super::*;
+
+#[test]
+fn of_several_signals_the_fatal_one() {
+    each_backend(|setup| {
+        let trace = lives(setup, &[], &["killed"]);
+        let own = trace.check_ends();
+        let by_parent = serde_json::json!({ "type": "process", "pid": pid(own), "comm": "lives",
+            "real_user": { "id": 0 } });
+        let itself = serde_json::json!({ "type": "itself" });
+        let fault = serde_json::json!({ "type": "fault", "address": "0x40" });
+        let kernel = serde_json::json!({ "type": "kernel" });
+        let expected = [
+            ("SIGKILL", &by_parent),
+            ("SIGUSR1", &by_parent), // blocked when it came
+            ("SIGABRT", &itself),
+            ("SIGSEGV", &fault),
+            ("SIGALRM", &kernel),
+            ("SIGQUIT", &by_parent),
+        ];
+        assert_eq!(trace.truth.len(), expected.len());
+        for (truth, (signal, sender)) in trace.truth.iter().zip(expected) {
+            let exit = &trace.end_of(truth)["process"]["exit"];
+            assert_eq!(exit["signal"], signal);
+            assert_eq!(&exit["sender"], sender, "{exit}");
+        }
+    });
+}
+
+#[test]
+fn every_signal_has_its_sender() {
+    each_backend(|setup| {
+        let trace = lives(setup, &["--signal", "any"], &["signals", "0"]);
+        let rows = trace.is_complete();
+        assert_eq!(rows.events.len(), trace.truth.len());
+        for row in &rows.events {
+            let exit = &row["process"]["exit"];
+            assert_eq!(exit["sender"]["pid"], row["process"]["parent_pid"], "{row}");
+        }
+    });
+}
+
+#[test]
+fn when_memory_runs_out() {
+    if !in_vm() {
+        return; // makes the kernel choose a victim
+    }
+    each_backend(|setup| {
+        let victim =
+            format!("echo 1000 >/proc/self/oom_score_adj; exec {} pause", fixture("lives"));
+        let script = format!("sh -c '{victim}' & sleep 0.5; echo f >/proc/sysrq-trigger; wait");
+        let trace = PROCSNOOP.trace(setup, &["--signal", "KILL"], &["sh", "-c", &script]);
+        let row = trace.is_complete().only("lives");
+        assert_eq!(row["process"]["exit"]["sender"], serde_json::json!({ "type": "oom" }), "{row}");
+    });
+}

@@ -1,0 +1,128 @@
+//! Which rows there are: filters, births, order, text.
+
+use super::*;
+
+fn codes(trace: &Trace) -> Vec<i64> {
+    let code = |row: &&Value| row["process"]["exit"]["code"].as_i64().unwrap();
+    named(trace.is_complete(), "exit").iter().map(code).collect()
+}
+
+#[test]
+fn by_status() {
+    each_backend(|setup| {
+        let shown = |flags: &[&str]| codes(&lives(setup, flags, &["forks", "4"]));
+        assert_eq!(shown(&["--failed"]), [1, 2, 3]);
+        assert_eq!(shown(&["--exit-code", "0", "--exit-code", "2"]), [0, 2, 0]);
+        assert!(shown(&["--signal", "any"]).is_empty());
+    });
+    let setup = Setup { backend: backends()[0], buffer: "ring" };
+    let killed = lives(setup, &["--signal", "SEGV", "--signal", "9"], &["killed"]);
+    let signals: Vec<_> =
+        killed.events.iter().map(|row| &row["process"]["exit"]["signal"]).collect();
+    assert_eq!(signals, ["SIGKILL", "SIGSEGV"]);
+    assert_eq!(lives(setup, &["-q"], &["codes"]).is_complete().events.len(), 0);
+}
+
+#[test]
+fn by_duration() {
+    each_backend(|setup| {
+        let script = "sleep 0.4; true; sh -c 'exit 3'";
+        let trace = PROCSNOOP.trace(setup, &["-d", "300"], &["sh", "-c", script]);
+        let rows: Vec<_> =
+            trace.is_complete().events.iter().map(|row| &row["process"]["comm"]).collect();
+        assert_eq!(rows, ["sleep", "sh"], "{trace:?}");
+        assert_eq!(trace.events[0]["process"]["command_args"], serde_json::json!(["sleep", "0.4"]));
+    });
+}
+
+#[test]
+fn ends_have_the_command_line() {
+    each_backend(|setup| {
+        let lives_path = fixture("lives");
+        let script = format!("{lives_path} forks 2; exec {lives_path} forks 0");
+        let trace = PROCSNOOP.trace(setup, &["--fork"], &["sh", "-c", &script]);
+        let ends = named(trace.is_complete(), "exit");
+        let last = |row: &Value| row["process"]["command_args"].as_array().unwrap().last().cloned();
+        let told: Vec<_> =
+            ends.iter().map(|row| (last(row), &row["process"]["without_exec"])).collect();
+        let two = Some(Value::from("2"));
+        let expected =
+            [(two.clone(), true), (two.clone(), true), (two, false), (Some("0".into()), false)];
+        for ((last, without_exec), (expected, forked)) in told.into_iter().zip(expected) {
+            assert_eq!(last, expected);
+            assert_eq!(without_exec.as_bool().unwrap_or(false), forked);
+        }
+        assert_eq!(ends.len(), 4);
+        // What forked without exec has a duration, since its birth; others also since exec.
+        for row in &ends {
+            let forked = row["process"]["without_exec"] == true;
+            assert_eq!(row["process"]["duration_since_exec_ns"].is_null(), forked, "{row}");
+            assert!(row["process"]["duration_ns"].as_u64().unwrap() > 0);
+        }
+        assert_eq!(named(&trace, "fork").len(), 3);
+    });
+}
+
+#[test]
+fn parents_come_before_their_children() {
+    each_setup(|setup| {
+        let trace = lives(setup, &["--fork"], &["nested", "40"]);
+        trace.is_complete();
+        let mut born = std::collections::HashSet::new();
+        for (index, row) in trace.events.iter().enumerate() {
+            let process = &row["process"];
+            match row["event"]["name"].as_str().unwrap() {
+                "process.fork" => {
+                    let parent = process["parent_pid"].as_u64().unwrap();
+                    assert!(index < 2 || born.contains(&parent), "{row}");
+                    assert!(born.insert(pid(row)), "{row}");
+                }
+                "process.exit" => assert!(born.contains(&pid(row)), "{row}"),
+                _ => assert!(born.insert(pid(row)), "{row}"),
+            }
+        }
+        assert_eq!(named(&trace, "fork").len(), 40);
+        assert_eq!(named(&trace, "exit").len(), 41);
+    });
+}
+
+#[test]
+fn as_text() {
+    each_backend(|setup| {
+        let script = "sh -c 'kill -KILL $$'; exit 5";
+        let mut tool = PROCSNOOP.command(&setup.flags());
+        let output = tool.args(["-U", "--", "sh", "-c", script]).output().unwrap();
+        let text = lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(5));
+        let rows: Vec<Vec<_>> =
+            text.lines().map(|line| line.split_whitespace().collect()).collect();
+        let heading = ["TIME", "EVENT", "UID", "COMM", "PID", "PPID", "DURATION", "SINCE-EXEC"];
+        assert_eq!(rows[0][..8], heading);
+        assert_eq!(rows[0][8..], ["STATUS", "ARGS"]);
+        let events: Vec<_> = rows[1..].iter().map(|row| (row[1], row[8])).collect();
+        let expected = [("EXEC", "-"), ("EXEC", "-"), ("EXIT", "SIGKILL"), ("EXIT", "5")];
+        assert_eq!(events, expected, "{text}");
+        assert!(text.contains("sh -c 'kill -KILL $$'  # SIGKILL from itself\n"), "{text}");
+    });
+}
+
+#[test]
+fn the_tree_and_nothing_else() {
+    each_backend(|setup| {
+        let mut tree = std::process::Command::new("/bin/sh")
+            .args(["-c", "read line; sh -c 'exit 3'; sh -c 'exit 4'; exit 5"])
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let root = tree.id().to_string();
+        let running = PROCSNOOP.start(&[&setup.flags()[..], &["--json", "--tree", &root]].concat());
+        run("lives", &["forks", "20"]);
+        drop(tree.stdin.take());
+        tree.wait().unwrap();
+        run("lives", &["forks", "20"]);
+        let trace = running.stop();
+        assert_eq!(codes(&trace), [3, 4, 5], "{trace:?}");
+        let old = named(&trace, "exit")[2];
+        assert_eq!(old["process"]["command_args"][0], "/bin/sh", "from /proc");
+    });
+}

@@ -1,0 +1,313 @@
+//! Calls that this machine refuses before a SYN is sent.
+
+use super::sockets::*;
+use super::*;
+
+/// Destinations that this machine does not connect to, and what connect() says.
+const REFUSED: [(&str, i32); 7] = [
+    ("10.1.0.1:80", libc::ENETUNREACH),
+    ("[2001:db8:1::1]:80", libc::ENETUNREACH),
+    ("[::ffff:10.1.0.1]:81", libc::ENETUNREACH),
+    ("10.2.0.1:80", libc::EACCES),
+    ("10.3.0.1:80", libc::EHOSTUNREACH),
+    ("10.4.0.1:80", libc::EINVAL),
+    ("255.255.255.255:80", libc::ENETUNREACH),
+];
+
+fn add_routes() {
+    ip("route add prohibit 10.2.0.0/16");
+    ip("route add unreachable 10.3.0.0/16");
+    ip("route add blackhole 10.4.0.0/16");
+}
+
+#[test]
+fn each_has_its_errno() {
+    each_error_setup(|setup| {
+        in_new_netns(|netns| {
+            add_routes();
+            let trace = watch(setup, netns, &["--sync-errors"], || {
+                for (to, errno) in REFUSED {
+                    let to: SocketAddr = to.parse().unwrap();
+                    assert_eq!(connect(&tcp(to.ip()), to), errno, "{to}");
+                    assert_eq!(begin(&tcp(to.ip()), to), errno, "{to}, non-blocking");
+                }
+            });
+            trace.is_complete();
+            let mut rows = trace.events.iter();
+            for (to, errno) in REFUSED {
+                for _ in ["blocking", "non-blocking"] {
+                    let row = rows.next().unwrap_or_else(|| panic!("{to}: {trace:?}"));
+                    let to: SocketAddr = to.parse().unwrap();
+                    let shown = SocketAddr::new(to.ip().to_canonical(), to.port());
+                    assert_eq!(peer(row), shown);
+                    assert_eq!(result(row), snoop_tools::errno::name(errno), "{row}");
+                    assert_eq!(local(row), None, "{row}");
+                    assert_eq!(row["connect"]["no_syn"], true);
+                    assert!(row["connect"]["duration_ns"].is_null(), "there was no wait");
+                    assert_eq!(pid(row), u64::from(std::process::id()));
+                }
+            }
+            assert_eq!(rows.next(), None);
+        });
+    });
+}
+
+/// What connect() says is news only if no SYN was sent.
+#[test]
+fn no_attempt_is_told_twice() {
+    each_error_backend(|setup| {
+        in_new_netns(|netns| {
+            add_routes();
+            let (_listener, open) = listener(loopback(1));
+            let (_closed, nobody) = closed_port(loopback(1));
+            let (_hole, silent) = black_hole(loopback(2));
+            let refused: SocketAddr = "10.2.0.1:80".parse().unwrap();
+            let trace = watch(setup, netns, &["--sync-errors"], || {
+                let socket = tcp(open.ip());
+                assert_eq!(connect(&socket, nobody), libc::ECONNREFUSED);
+                assert_eq!(connect(&socket, refused), libc::EACCES);
+                assert_eq!(connect(&socket, refused), libc::EACCES);
+                assert_eq!(connect(&socket, open), 0);
+                assert_eq!(connect(&socket, open), libc::EISCONN);
+                assert_eq!(connect(&socket, refused), libc::EISCONN);
+
+                // Asked by SO_ERROR; the next call only ends the old story.
+                let socket = tcp(open.ip());
+                assert_eq!(begin(&socket, nobody), libc::EINPROGRESS);
+                assert_eq!(outcome(&socket), libc::ECONNREFUSED);
+                assert_eq!(connect(&socket, refused), libc::ECONNABORTED);
+                assert_eq!(connect(&socket, refused), libc::EACCES);
+
+                // Never asked: a new socket may lie where the old one was.
+                for _ in 0..50 {
+                    let socket = tcp(open.ip());
+                    assert_eq!(begin(&socket, nobody), libc::EINPROGRESS);
+                    assert_eq!(outcome(&socket), libc::ECONNREFUSED);
+                    drop(socket);
+                    assert_eq!(connect(&tcp(open.ip()), refused), libc::EACCES);
+                }
+
+                let socket = tcp(open.ip());
+                assert_eq!(begin(&socket, silent), libc::EINPROGRESS);
+                assert_eq!(begin(&socket, silent), libc::EALREADY);
+                assert_eq!(begin(&socket, refused), libc::EALREADY);
+            });
+            trace.is_complete();
+            let rows: Vec<_> = trace.events.iter().map(|row| (result(row), peer(row))).collect();
+            let mut expected = vec![
+                ("ECONNREFUSED", nobody),
+                ("EACCES", refused),
+                ("EACCES", refused),
+                ("OK", open),
+                ("ECONNREFUSED", nobody),
+                ("EACCES", refused),
+            ];
+            for _ in 0..50 {
+                expected.extend([("ECONNREFUSED", nobody), ("EACCES", refused)]);
+            }
+            expected.push(("ABORTED", silent));
+            assert_eq!(rows, expected);
+        });
+    });
+}
+
+#[test]
+fn addresses_that_name_no_destination_are_no_attempts() {
+    each_error_backend(|setup| {
+        in_new_netns(|netns| {
+            let trace = watch(setup, netns, &["--sync-errors"], || {
+                let socket = tcp(loopback(1).into());
+                let unix = socket2::SockAddr::unix("\0nowhere").unwrap();
+                assert_eq!(errno(socket.connect(&unix)), libc::EINVAL, "too short");
+                for (address, len) in [(std::ptr::null(), 16), (std::ptr::dangling(), 16)] {
+                    use std::os::fd::AsRawFd;
+                    // SAFETY: the kernel checks the address.
+                    let result = unsafe { libc::connect(socket.as_raw_fd(), address, len) };
+                    assert_eq!(result, -1);
+                }
+                assert_eq!(dissolve(&socket), 0);
+            });
+            assert_eq!(trace.is_complete().events, [] as [Value; 0]);
+        });
+    });
+}
+
+/// The first row of a multipath connection that is refused here.
+#[test]
+fn multipath_tcp() {
+    let protocol = Some(socket2::Protocol::from(libc::IPPROTO_MPTCP));
+    let socket = || socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, protocol);
+    if socket().is_err() {
+        assert!(!std::path::Path::new("/proc/sys/net/mptcp/enabled").exists());
+        return;
+    }
+    each_error_backend(|setup| {
+        in_new_netns(|netns| {
+            add_routes();
+            let to: SocketAddr = "10.1.0.1:80".parse().unwrap();
+            let (_closed, nobody) = closed_port(loopback(1));
+            let trace = watch(setup, netns, &["--sync-errors"], || {
+                assert_eq!(connect(&socket().unwrap(), to), libc::ENETUNREACH);
+                assert_eq!(connect(&socket().unwrap(), nobody), libc::ECONNREFUSED);
+            });
+            let rows: Vec<_> = trace.events.iter().map(|row| (result(row), peer(row))).collect();
+            assert_eq!(rows, [("ENETUNREACH", to), ("ECONNREFUSED", nobody)]);
+            assert!(trace.events.iter().all(|row| row["connect"]["mptcp"] == true), "{trace:?}");
+        });
+    });
+}
+
+#[test]
+fn failed_ones_only() {
+    each_error_backend(|setup| {
+        in_new_netns(|netns| {
+            let (_listener, open) = listener(loopback(1));
+            let (_closed, nobody) = closed_port(loopback(1));
+            let (_hole, silent) = black_hole(loopback(2));
+            let unreachable: SocketAddr = "10.1.0.1:80".parse().unwrap();
+            let trace = watch(setup, netns, &["--failed"], || {
+                assert_eq!(connect(&tcp(open.ip()), open), 0);
+                assert_eq!(connect(&tcp(open.ip()), nobody), libc::ECONNREFUSED);
+                assert_eq!(connect(&tcp(open.ip()), unreachable), libc::ENETUNREACH);
+                assert_eq!(begin(&tcp(open.ip()), silent), libc::EINPROGRESS);
+            });
+            let rows: Vec<_> = trace.events.iter().map(|row| (result(row), peer(row))).collect();
+            let expected =
+                [("ECONNREFUSED", nobody), ("ENETUNREACH", unreachable), ("ABORTED", silent)];
+            assert_eq!(rows, expected);
+        });
+    });
+}
+
+/// What a security module refuses: here Landlock, which also works without a policy.
+#[test]
+fn a_security_module_says_no() {
+    if !may_restrict() {
+        return; // before 6.7
+    }
+    each_error_backend(|setup| {
+        in_new_netns(|netns| {
+            let (_listener, to) = listener(loopback(1));
+            let trace = watch(setup, netns, &["--sync-errors"], || {
+                std::thread::scope(|scope| {
+                    scope.spawn(|| {
+                        restrict_this_thread();
+                        assert_eq!(connect(&tcp(to.ip()), to), libc::EACCES);
+                    });
+                });
+            });
+            let rows: Vec<_> = trace.events.iter().map(|row| (result(row), peer(row))).collect();
+            assert_eq!(rows, [("EACCES", to)]);
+            assert_eq!(trace.events[0]["connect"]["no_syn"], true);
+        });
+    });
+}
+
+/// Landlock's interface for the network, version 4.
+fn may_restrict() -> bool {
+    const VERSION: u32 = 1;
+    // SAFETY: asks for a number.
+    let version = unsafe {
+        libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<u8>(), 0, VERSION)
+    };
+    assert!(version >= 4 || in_vm(), "Landlock has to work here");
+    version >= 4
+}
+
+/// No TCP connections from here on.
+fn restrict_this_thread() {
+    const CONNECT_TCP: u64 = 1 << 1;
+    let handled: [u64; 2] = [0, CONNECT_TCP]; // of files, of the network
+    // SAFETY: the structure is as long as we say.
+    let ruleset = unsafe {
+        libc::syscall(libc::SYS_landlock_create_ruleset, handled.as_ptr(), size_of_val(&handled), 0)
+    };
+    assert!(ruleset >= 0);
+    // SAFETY: numbers only.
+    let result = unsafe { libc::syscall(libc::SYS_landlock_restrict_self, ruleset, 0) };
+    assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
+}
+
+/// A program of the cgroup refuses, as firewalls of containers do: EPERM.
+#[test]
+fn a_cgroup_says_no() {
+    use std::os::fd::AsRawFd;
+    use std::os::unix::process::CommandExt;
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
+    let cgroup2 = mounts.lines().find(|line| line.split(' ').nth(2) == Some("cgroup2")).unwrap();
+    let folder =
+        format!("{}/snoop-connect-{}", cgroup2.split(' ').nth(1).unwrap(), std::process::id());
+    std::fs::create_dir(&folder).unwrap();
+    let cgroup = std::fs::File::open(&folder).unwrap();
+    let refuse = refuse_connect();
+    // SAFETY: descriptors that are open.
+    let attached = unsafe {
+        libbpf_sys::bpf_prog_attach(
+            refuse,
+            cgroup.as_raw_fd(),
+            libbpf_sys::BPF_CGROUP_INET4_CONNECT,
+            0,
+        )
+    };
+    assert_eq!(attached, 0);
+    each_error_backend(|setup| {
+        in_new_netns(|netns| {
+            let (_listener, to) = listener(loopback(1));
+            let trace = watch(setup, netns, &["--sync-errors"], || {
+                let procs = format!("{folder}/cgroup.procs");
+                let mut dial = std::process::Command::new(fixture("dial"));
+                dial.args([to.ip().to_string(), to.port().to_string()]);
+                // SAFETY: only writes to a file between fork and exec.
+                unsafe { dial.pre_exec(move || std::fs::write(&procs, "0")) };
+                let said = String::from_utf8(dial.output().unwrap().stdout).unwrap();
+                assert!(said.ends_with(&format!(" {}\n", libc::EPERM)), "{said}");
+            });
+            let rows: Vec<_> = trace.events.iter().map(|row| (result(row), peer(row))).collect();
+            assert_eq!(rows, [("EPERM", to)]);
+            assert_eq!(trace.events[0]["process"]["comm"], "dial");
+        });
+    });
+    drop(cgroup);
+    std::fs::remove_dir(folder).unwrap();
+}
+
+/// A program for cgroups that lets nobody connect: `return 0`.
+fn refuse_connect() -> i32 {
+    const MOV64_IMM: u8 = 0xb7;
+    const EXIT: u8 = 0x95;
+    let instruction = |code| libbpf_sys::bpf_insn { code, ..Default::default() };
+    let program = [instruction(MOV64_IMM), instruction(EXIT)];
+    let options = libbpf_sys::bpf_prog_load_opts {
+        sz: size_of::<libbpf_sys::bpf_prog_load_opts>() as _,
+        expected_attach_type: libbpf_sys::BPF_CGROUP_INET4_CONNECT,
+        ..Default::default()
+    };
+    // SAFETY: two instructions, and options that are as long as they say.
+    let fd = unsafe {
+        libbpf_sys::bpf_prog_load(
+            libbpf_sys::BPF_PROG_TYPE_CGROUP_SOCK_ADDR,
+            c"refuse".as_ptr(),
+            c"GPL".as_ptr(),
+            program.as_ptr(),
+            program.len() as _,
+            (&raw const options).cast_mut(),
+        )
+    };
+    assert!(fd >= 0, "{}", std::io::Error::last_os_error());
+    fd
+}
+
+/// By the tracepoint backend 32-bit calls are not seen, as the documentation says.
+#[test]
+fn calls_by_32_bit_programs() {
+    each_error_backend(|setup| {
+        in_new_netns(|netns| {
+            let trace = watch(setup, netns, &["--sync-errors"], || run("dial32", &[]));
+            let rows: Vec<_> = trace.events.iter().map(|row| (result(row), peer(row))).collect();
+            let to = |last: u8| SocketAddr::new([10, 1, 0, last].into(), 80);
+            let all = [("ENETUNREACH", to(1)), ("ENETUNREACH", to(2))];
+            let seen = if setup.backend == "tracepoint" { &[][..] } else { &all };
+            assert_eq!(rows, seen);
+        });
+    });
+}

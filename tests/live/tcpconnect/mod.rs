@@ -1,0 +1,88 @@
+//! tcpconnect: what is shown is what the application saw. Each test has network namespaces
+//! of its own, and the tool shows only these.
+
+mod accounting;
+mod cases;
+mod errors;
+mod filters;
+mod network;
+mod outcomes;
+mod output;
+mod sockets;
+
+use std::net::SocketAddr;
+use std::sync::OnceLock;
+
+use serde_json::Value;
+
+use crate::harness::*;
+use crate::netns::*;
+
+const TCPCONNECT: Tool = Tool("tcpconnect");
+
+/// Runs `test` over the backends and both transports.
+fn each_setup(test: impl Fn(Setup)) {
+    static BACKENDS: OnceLock<Vec<&str>> = OnceLock::new();
+    let all = ["fexit", "tp_btf", "raw_tp"];
+    over(BACKENDS.get_or_init(|| TCPCONNECT.backends(&all, &[])), test);
+}
+
+/// Runs `test` over the backends that see calls fail without a SYN, and both transports.
+fn each_error_setup(test: impl Fn(Setup)) {
+    static BACKENDS: OnceLock<Vec<&str>> = OnceLock::new();
+    let all = ["fexit", "tracepoint", "raw_tp"];
+    over(BACKENDS.get_or_init(|| TCPCONNECT.backends(&all, &["--sync-errors"])), test);
+}
+
+/// Runs `test` over the backends only: what it tests is the same on both transports.
+fn each_backend(test: impl Fn(Setup)) {
+    each_setup(|setup| only_ring(setup, &test));
+}
+
+/// Likewise, over those that see calls fail without a SYN.
+fn each_error_backend(test: impl Fn(Setup)) {
+    each_error_setup(|setup| only_ring(setup, &test));
+}
+
+fn only_ring(setup: Setup, test: &impl Fn(Setup)) {
+    if setup.buffer == "ring" {
+        test(setup);
+    }
+}
+
+/// `tcpconnect --json FLAGS` on one network namespace, while `work` is done.
+fn watch(setup: Setup, netns: &Netns, flags: &[&str], work: impl FnOnce()) -> Trace {
+    let inode = netns.inode.to_string();
+    let mut all = vec!["--json", "--netns", &inode];
+    all.extend(setup.flags());
+    all.extend(flags);
+    let running = TCPCONNECT.start(&all);
+    work();
+    running.stop()
+}
+
+/// Where a row's attempt went to.
+fn peer(row: &Value) -> SocketAddr {
+    end(&row["network"]["peer"]).unwrap_or_else(|| panic!("{row}"))
+}
+
+/// Where it came from, if it says so.
+fn local(row: &Value) -> Option<SocketAddr> {
+    end(&row["network"]["local"])
+}
+
+fn end(end: &Value) -> Option<SocketAddr> {
+    let port = u16::try_from(end["port"].as_u64()?).unwrap();
+    Some(SocketAddr::new(end["address"].as_str()?.parse().unwrap(), port))
+}
+
+/// Its result, as the column RESULT has it.
+fn result(row: &Value) -> &str {
+    match row["connect"]["outcome"].as_str().unwrap() {
+        "established" => "OK",
+        "aborted" => "ABORTED",
+        "pending" => "PENDING",
+        "failed" => row["error"]["type"].as_str().unwrap_or("FAILED"),
+        other => panic!("{other}"),
+    }
+}

@@ -1,0 +1,272 @@
+//! Two machines with a wire between them: what only happens on a network. The kernels of
+//! the virtual machines come without veth; there the loopback interface has to do.
+
+use std::net::IpAddr;
+use std::process::Command;
+
+use super::sockets::*;
+use super::*;
+
+const HERE: &str = "10.9.0.1";
+const THERE: &str = "10.9.0.2";
+
+/// Runs `test` in a network namespace with the interface `here`, whose other end is the
+/// interface `there` in another one. What `at_peer` makes there first lives as long.
+fn with_wire<T: Send>(at_peer: impl FnOnce() -> T + Send, test: impl FnOnce(&Netns) + Send) {
+    if in_vm() {
+        return;
+    }
+    in_new_netns(|netns| {
+        // The peer is a thread only until it has its network; sockets keep it.
+        let (tid, is_there) = std::sync::mpsc::channel();
+        let (wired, is_wired) = std::sync::mpsc::channel();
+        let (done, is_done) = std::sync::mpsc::channel::<()>();
+        std::thread::scope(|scope| {
+            let peer = scope.spawn(move || {
+                leave_netns();
+                // SAFETY: tells who we are.
+                tid.send(unsafe { libc::gettid() }).unwrap();
+                is_wired.recv().unwrap();
+                ip(&format!("addr add {THERE}/24 dev there"));
+                ip("link set there up");
+                let made = at_peer();
+                tid.send(0).unwrap();
+                let _ = is_done.recv(); // the end of the test
+                made
+            });
+            let there = is_there.recv().unwrap();
+            ip("link add here type veth peer name there");
+            ip(&format!("link set there netns {there}"));
+            ip(&format!("addr add {HERE}/24 dev here"));
+            ip("link set here up");
+            wired.send(()).unwrap();
+            is_there.recv().unwrap();
+            test(netns);
+            drop(done);
+            drop(peer.join().unwrap());
+        });
+    });
+}
+
+fn there(port: u16) -> SocketAddr {
+    SocketAddr::new(THERE.parse().unwrap(), port)
+}
+
+fn listen_at(address: SocketAddr) -> socket2::Socket {
+    let socket = tcp(address.ip());
+    socket.bind(&address.into()).unwrap();
+    socket.listen(16).unwrap();
+    socket
+}
+
+/// Rules for packets, in nftables' language.
+fn nft(rules: &str) {
+    let output = Command::new("nft").arg(rules).output().unwrap();
+    assert!(output.status.success(), "{}", lossy(&output.stderr));
+}
+
+fn outcomes(trace: &Trace) -> Vec<(&str, u64)> {
+    let retransmits = |row: &Value| row["connect"]["retransmits"].as_u64().unwrap();
+    trace.is_complete();
+    trace.events.iter().map(|row| (result(row), retransmits(row))).collect()
+}
+
+#[test]
+fn a_listener_and_none() {
+    each_backend(|setup| {
+        with_wire(
+            || listen_at(there(80)),
+            |netns| {
+                let to = there(80);
+                let mut locals = Vec::new();
+                let trace = watch(setup, netns, &[], || {
+                    let socket = tcp(to.ip());
+                    assert_eq!(connect(&socket, to), 0);
+                    locals.push(Some(local_addr(&socket)));
+                    assert_eq!(connect(&tcp(to.ip()), there(9)), libc::ECONNREFUSED);
+                });
+                assert_eq!(outcomes(&trace), [("OK", 0), ("ECONNREFUSED", 0)]);
+                assert_eq!(local(&trace.events[0]), locals[0]);
+                assert_eq!(local(&trace.events[1]).unwrap().ip().to_string(), HERE);
+            },
+        );
+    });
+}
+
+/// A neighbour that is known, and is nobody: SYNs go out and nothing comes back.
+#[test]
+fn nobody_answers() {
+    each_backend(|setup| {
+        with_wire(
+            || (),
+            |netns| {
+                ip("neigh add 10.9.0.7 lladdr 02:00:00:00:00:07 nud permanent dev here");
+                let to = SocketAddr::new("10.9.0.7".parse().unwrap(), 80);
+                let mut seen = 0;
+                let trace = watch(setup, netns, &[], || {
+                    let socket = tcp(to.ip());
+                    short_timeout(&socket);
+                    assert_eq!(begin(&socket, to), libc::EINPROGRESS);
+                    assert_eq!(outcome(&socket), libc::ETIMEDOUT);
+                    seen = retransmits(&socket);
+                });
+                assert!(seen > 0);
+                assert_eq!(outcomes(&trace), [("ETIMEDOUT", seen)]);
+            },
+        );
+    });
+}
+
+/// Lost, and sent again until somebody is there: a slow connect explained.
+#[test]
+fn the_first_syn_is_lost() {
+    each_backend(|setup| {
+        with_wire(
+            || listen_at(there(80)),
+            |netns| {
+                let to = there(80);
+                let wrong = format!("neigh replace {THERE} lladdr 02:00:00:00:00:07 dev here");
+                let mut seen = 0;
+                let trace = watch(setup, netns, &[], || {
+                    ip(&format!("{wrong} nud permanent"));
+                    let socket = tcp(to.ip());
+                    assert_eq!(begin(&socket, to), libc::EINPROGRESS);
+                    ip(&format!("neigh del {THERE} dev here"));
+                    assert_eq!(outcome(&socket), 0);
+                    seen = retransmits(&socket);
+                });
+                assert!(seen > 0);
+                assert_eq!(outcomes(&trace), [("OK", seen)]);
+                let waited = trace.events[0]["connect"]["duration_ns"].as_u64().unwrap();
+                let round_trip = trace.events[0]["connect"]["rtt_ns"].as_u64().unwrap();
+                assert!(waited > 900_000_000 && round_trip < waited, "{:?}", trace.events);
+            },
+        );
+    });
+}
+
+/// No neighbour of that address: the kernel gives up asking.
+#[test]
+fn the_neighbour_is_missing() {
+    each_backend(|setup| {
+        with_wire(
+            || (),
+            |netns| {
+                sysctl("net/ipv4/neigh/here/mcast_solicit", "1");
+                sysctl("net/ipv4/neigh/here/retrans_time_ms", "100");
+                let to = SocketAddr::new("10.9.0.8".parse().unwrap(), 80);
+                let trace = watch(setup, netns, &[], || {
+                    assert_eq!(connect(&tcp(to.ip()), to), libc::EHOSTUNREACH);
+                });
+                assert_eq!(
+                    outcomes(&trace).iter().map(|row| row.0).collect::<Vec<_>>(),
+                    ["EHOSTUNREACH"]
+                );
+                assert_eq!(trace.events[0]["connect"]["no_syn"], Value::Null);
+            },
+        );
+    });
+}
+
+/// A router says no: by ICMP, some time after the call.
+#[test]
+fn a_router_says_no() {
+    each_backend(|setup| {
+        with_wire(
+            || {
+                sysctl("net/ipv4/ip_forward", "1");
+                sysctl("net/ipv4/icmp_ratelimit", "0");
+                ip("route add unreachable 10.21.0.0/16");
+                ip("route add prohibit 10.22.0.0/16");
+            },
+            |netns| {
+                ip(&format!("route add default via {THERE}"));
+                let far = |net: u8| SocketAddr::new(IpAddr::from([10, net, 0, 1]), 80);
+                let trace = watch(setup, netns, &[], || {
+                    for to in [far(21), far(22)] {
+                        // The first answer comes while the call still has the socket, and is
+                        // not final; one to a later SYN is.
+                        assert_eq!(connect(&tcp(to.ip()), to), libc::EHOSTUNREACH);
+                    }
+                });
+                let rows: Vec<_> = outcomes(&trace).iter().map(|row| row.0).collect();
+                assert_eq!(rows, ["EHOSTUNREACH", "EHOSTUNREACH"]);
+                let peers: Vec<_> = trace.events.iter().map(peer).collect();
+                assert_eq!(peers, [far(21), far(22)]);
+            },
+        );
+    });
+}
+
+/// A firewall resets, or is silent, or refuses on the way out.
+#[test]
+fn a_firewall_says_no() {
+    each_backend(|setup| {
+        with_wire(
+            || {
+                nft("add table ip t; \
+                     add chain ip t in { type filter hook input priority 0; }; \
+                     add rule ip t in tcp dport 81 reject with tcp reset; \
+                     add rule ip t in tcp dport 82 drop; \
+                     add rule ip t in tcp dport 83 reject with icmp type admin-prohibited");
+            },
+            |netns| {
+                let trace = watch(setup, netns, &[], || {
+                    let to = there(81);
+                    assert_eq!(connect(&tcp(to.ip()), to), libc::ECONNREFUSED);
+                    assert_eq!(connect(&tcp(to.ip()), there(83)), libc::EHOSTUNREACH);
+                    let socket = tcp(to.ip());
+                    short_timeout(&socket);
+                    assert_eq!(connect(&socket, there(82)), libc::ETIMEDOUT);
+                });
+                let rows: Vec<_> = outcomes(&trace).iter().map(|row| row.0).collect();
+                assert_eq!(rows, ["ECONNREFUSED", "EHOSTUNREACH", "ETIMEDOUT"]);
+            },
+        );
+    });
+}
+
+/// A second subflow of a multipath connection: a thread of the kernel connects.
+#[test]
+fn the_kernel_itself() {
+    if in_vm() {
+        return; // busybox has no `ip mptcp`
+    }
+    each_backend(|setup| {
+        in_new_netns(|netns| {
+            ip("mptcp limits set subflow 2 add_addr_accepted 2");
+            ip("mptcp endpoint add 127.0.0.77 dev lo subflow");
+            let protocol = Some(socket2::Protocol::from(libc::IPPROTO_MPTCP));
+            let socket = || {
+                socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, protocol)
+                    .unwrap()
+            };
+            let server = socket();
+            server.bind(&SocketAddr::new(loopback(1).into(), 0).into()).unwrap();
+            server.listen(16).unwrap();
+            let to = local_addr(&server);
+            let client = socket();
+            let trace = watch(setup, netns, &[], || {
+                assert_eq!(connect(&client, to), 0);
+                let (accepted, _) = server.accept().unwrap();
+                accepted
+                    .send(b"now the peer knows that the connection is a multipath one")
+                    .unwrap();
+                let table = || std::fs::read_to_string("/proc/thread-self/net/tcp").unwrap();
+                eventually("the second subflow", || {
+                    let from_second =
+                        |line: &&str| line.contains(" 4D00007F:") && line.contains(" 01 ");
+                    table().lines().filter(from_second).count() >= 1
+                });
+            });
+            assert_eq!(outcomes(&trace), [("OK", 0), ("OK", 0)]);
+            let [first, second] = &trace.events[..] else { unreachable!() };
+            assert_eq!(pid(first), u64::from(std::process::id()));
+            assert!(first["connect"]["origin"].is_null());
+            assert_eq!(second["connect"]["origin"], "kernel", "{second}");
+            assert_eq!(local(second).unwrap().ip().to_string(), "127.0.0.77");
+            let comm = second["process"]["comm"].as_str().unwrap();
+            assert!(comm.starts_with("kworker/"), "{second}");
+        });
+    });
+}
