@@ -3,6 +3,7 @@
 
 use std::mem::ManuallyDrop;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::os::fd::{AsRawFd, FromRawFd};
 
 use socket2::{Domain, Protocol, Socket, Type};
@@ -16,7 +17,7 @@ pub struct Expected {
     pub peer: SocketAddr,
     pub local: Local,
     pub result: &'static str,
-    pub retransmits: u64,
+    pub retransmits: RangeInclusive<u64>,
     pub mptcp: bool,
 }
 
@@ -29,7 +30,13 @@ pub enum Local {
 }
 
 fn row(peer: SocketAddr, local: Local, result: &'static str) -> Expected {
-    Expected { peer, local, result, retransmits: 0, mptcp: false }
+    Expected { peer, local, result, retransmits: 0..=0, mptcp: false }
+}
+
+/// An attempt that was given up: TCP may have repeated its SYN until then, if this machine
+/// was slow.
+fn given_up(peer: SocketAddr, local: Local, result: &'static str) -> Expected {
+    Expected { retransmits: 0..=6, ..row(peer, local, result) }
 }
 
 fn ok(socket: &Socket, peer: SocketAddr) -> Expected {
@@ -143,8 +150,12 @@ fn timed_out(number: u8) -> Vec<Expected> {
     assert_eq!(begin(&socket, to), libc::EINPROGRESS);
     assert_eq!(outcome(&socket), libc::ETIMEDOUT);
     let retransmits = retransmits(&socket);
-    assert!(retransmits > 0);
-    vec![Expected { retransmits, ..row(to, Local::Is(local), "ETIMEDOUT") }]
+    // An emulated machine may be so late that there is no time left for one.
+    assert!(retransmits > 0 || crate::harness::in_vm());
+    vec![Expected {
+        retransmits: retransmits..=retransmits,
+        ..row(to, Local::Is(local), "ETIMEDOUT")
+    }]
 }
 
 /// SO_SNDTIMEO ends the call, not the attempt; closing the socket does.
@@ -153,7 +164,7 @@ fn send_timeout(number: u8) -> Vec<Expected> {
     let (socket, local) = bound(loopback(number).into());
     socket.set_write_timeout(Some(std::time::Duration::from_millis(50))).unwrap();
     assert_eq!(connect(&socket, to), libc::EINPROGRESS);
-    vec![row(to, Local::Is(local), "ABORTED")]
+    vec![given_up(to, Local::Is(local), "ABORTED")]
 }
 
 fn unreachable(number: u8) -> Vec<Expected> {
@@ -163,7 +174,7 @@ fn unreachable(number: u8) -> Vec<Expected> {
     assert_eq!(begin(&socket, to), libc::EINPROGRESS);
     sniffer.answer_unreachable(to, 1);
     assert_eq!(outcome(&socket), libc::EHOSTUNREACH);
-    vec![row(to, Local::Is(local), "EHOSTUNREACH")]
+    vec![given_up(to, Local::Is(local), "EHOSTUNREACH")]
 }
 
 fn closed(number: u8) -> Vec<Expected> {
@@ -171,7 +182,7 @@ fn closed(number: u8) -> Vec<Expected> {
     let (socket, local) = bound(loopback(number).into());
     assert_eq!(begin(&socket, to), libc::EINPROGRESS);
     drop(socket);
-    vec![row(to, Local::Is(local), "ABORTED")]
+    vec![given_up(to, Local::Is(local), "ABORTED")]
 }
 
 /// A process that dies inside connect().
@@ -191,7 +202,7 @@ fn killed(number: u8) -> Vec<Expected> {
     crate::harness::eventually("it connects", in_syn_sent);
     dial.kill().unwrap();
     dial.wait().unwrap();
-    vec![row(to, Local::Some, "ABORTED")]
+    vec![given_up(to, Local::Some, "ABORTED")]
 }
 
 fn dissolved(number: u8) -> Vec<Expected> {
@@ -200,7 +211,7 @@ fn dissolved(number: u8) -> Vec<Expected> {
     assert_eq!(begin(&socket, to), libc::EINPROGRESS);
     assert_eq!(begin(&socket, to), libc::EALREADY);
     assert_eq!(dissolve(&socket), 0);
-    vec![row(to, Local::Is(local), "ABORTED")]
+    vec![given_up(to, Local::Is(local), "ABORTED")]
 }
 
 /// A signal ends the call, not the attempt.
@@ -230,7 +241,7 @@ fn interrupted(number: u8) -> Vec<Expected> {
     set_option(&hole, libc::SOL_SOCKET, libc::SO_DETACH_FILTER, &0i32);
     assert_eq!(outcome(&socket), 0);
     let retransmits = retransmits(&socket);
-    vec![Expected { retransmits, ..ok(&socket, to) }]
+    vec![Expected { retransmits: retransmits..=retransmits, ..ok(&socket, to) }]
 }
 
 /// Each attempt has the port that it really used.
@@ -323,7 +334,7 @@ fn mptcp(number: u8) -> Vec<Expected> {
     let client = socket().unwrap();
     assert_eq!(begin(&client, silent), libc::EINPROGRESS);
     drop(client);
-    rows.push(Expected { mptcp: true, ..row(silent, Local::Some, "ABORTED") });
+    rows.push(Expected { mptcp: true, ..given_up(silent, Local::Some, "ABORTED") });
     rows
 }
 

@@ -32,7 +32,8 @@ fn check(name: &str, expected: &Expected, row: &Value) {
     let kind = if expected.peer.is_ipv4() { "ipv4" } else { "ipv6" };
     assert_eq!(row["network"]["type"], kind, "{name}");
     assert_eq!(row["network"]["transport"], "tcp", "{name}");
-    assert_eq!(row["connect"]["retransmits"], expected.retransmits, "{name}: {row}");
+    let retransmits = row["connect"]["retransmits"].as_u64().unwrap();
+    assert!(expected.retransmits.contains(&retransmits), "{name}: {expected:?} {row}");
     assert_eq!(row["connect"]["mptcp"] == true, expected.mptcp, "{name}: {row}");
     let duration = row["connect"]["duration_ns"].as_u64().unwrap();
     assert!(duration < 60_000_000_000, "{name}: {row}");
