@@ -7,6 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::attach::Refusal;
+use crate::kernel;
 
 /// What of this machine decides whether tracing works. Read when something failed.
 #[derive(Clone, Debug)]
@@ -28,14 +29,13 @@ const CAP_BPF: u32 = 39;
 
 impl Machine {
     fn read() -> Self {
-        let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         let capabilities = status
             .lines()
             .find_map(|line| line.strip_prefix("CapEff:"))
             .and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok());
         Self {
-            kernel: parse_release(&release),
+            kernel: kernel::release(),
             has_btf: Path::new("/sys/kernel/btf/vmlinux").exists(),
             has_tracefs: ["/sys/kernel/tracing/events", "/sys/kernel/debug/tracing/events"]
                 .iter()
@@ -52,12 +52,6 @@ impl Machine {
     fn has(&self, capability: u32) -> bool {
         self.capabilities & (1 << capability) != 0
     }
-}
-
-/// `6.12.3-amd64` → (6, 12)
-fn parse_release(release: &str) -> (u32, u32) {
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().unwrap_or(0));
-    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
 /// One line: what is missing and what to do. `refusals`: what each backend met.
@@ -172,12 +166,5 @@ mod tests {
         for has_btf in [true, false] {
             assert_eq!(line(&Machine { has_btf, ..machine() }).lines().count(), 1);
         }
-    }
-
-    #[test]
-    fn releases() {
-        assert_eq!(parse_release("6.12.3-amd64"), (6, 12));
-        assert_eq!(parse_release("7.2-rc1"), (7, 2));
-        assert_eq!(parse_release(""), (0, 0));
     }
 }

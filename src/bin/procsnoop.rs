@@ -13,6 +13,7 @@ use snoop_tools::attach::Backend;
 use snoop_tools::cli::CommonArgs;
 use snoop_tools::escape::{Quote, push_cell, push_shell_word};
 use snoop_tools::exec::{self, Exec};
+use snoop_tools::kernel::tracepoints_are_preemptible;
 use snoop_tools::out::{Column, FAILURE, NOTE, count};
 use snoop_tools::process::held::{Ended, Held, Row};
 use snoop_tools::process::history::History;
@@ -120,6 +121,10 @@ fn signals(text: &str) -> Result<u64, String> {
     Ok(1 << (signal::parse(text)? - 1))
 }
 
+/// The programs on ends: the one that mostly tells them, and then its stand-ins in order.
+const EXITS_BTF: [&str; 3] = ["exit_btf", "exit_btf_2", "exit_btf_3"];
+const EXITS_RAW: [&str; 3] = ["exit_raw", "exit_raw_2", "exit_raw_3"];
+
 struct Procsnoop {
     args: Args,
     columns: Vec<Column>,
@@ -169,39 +174,39 @@ impl Tool for Procsnoop {
 
     fn backends(&self) -> Vec<Backend> {
         // What the kernel skipped of these may have been an event: ends are mostly those of
-        // threads, and a filter might have refused it. For the end of a process both programs
-        // must have been skipped, so the second one tells how many those can be.
+        // threads, and a filter might have refused it. For the end of a process all programs
+        // must have been skipped, so the last one tells how many those can be.
         let is_filtered = self.args.common.filters();
-        let backend = |name, [born, exec, exit, again, signal, reaped]: [&'static str; 6]| {
-            let mut programs = vec![born, exec, exit, again, signal];
+        let backend = |name, exits: [&'static str; 3], others: [&'static str; 4]| {
+            let [born, exec, signal, reaped] = others;
+            let stand_ins = if tracepoints_are_preemptible() { 2 } else { 0 };
+            let exits: Vec<_> = exits.into_iter().take(1 + stand_ins).collect();
+            let mut programs = [&[born, exec], &exits[..], &[signal]].concat();
             if self.config.reaped != 0 {
                 programs.push(reaped);
             }
-            let mut broad = vec![again];
-            if self.args.threads {
-                broad.push(exit);
-            }
+            let mut broad = exits;
             if is_filtered {
                 broad.extend([born, exec]);
             }
             Backend { name, programs, broad, ..Backend::default() }
         };
         vec![
-            backend(
-                "tp_btf",
-                ["born_btf", "exec_btf", "exit_btf", "exit_again_btf", "signal_btf", "reaped_btf"],
-            ),
-            backend(
-                "raw_tp",
-                ["born_raw", "exec_raw", "exit_raw", "exit_again_raw", "signal_raw", "reaped_raw"],
-            ),
+            backend("tp_btf", EXITS_BTF, ["born_btf", "exec_btf", "signal_btf", "reaped_btf"]),
+            backend("raw_tp", EXITS_RAW, ["born_raw", "exec_raw", "signal_raw", "reaped_raw"]),
         ]
     }
 
     fn uncounted(&self) -> Vec<&'static str> {
         let mut names = vec!["reaped_btf", "reaped_raw", "signal_btf", "signal_raw"];
-        if !self.args.threads {
-            names.extend(["exit_btf", "exit_raw"]); // its stand-in counts
+        if tracepoints_are_preemptible() {
+            // The last one counts; of threads' ends the first one does.
+            for [first, second, _] in [EXITS_BTF, EXITS_RAW] {
+                names.push(second);
+                if !self.args.threads {
+                    names.push(first);
+                }
+            }
         }
         if self.config.forks == 0 {
             names.extend(["born_btf", "born_raw"]);
@@ -222,7 +227,7 @@ impl Tool for Procsnoop {
         (config.kernel_threads, config.reaped) = (kernel_threads, reaped);
         // One slot for each program that sends: enum process_slot in bootstrap.bpf.c.
         open.maps.exec_scratch.set_max_entries(1).context("size exec_scratch")?;
-        open.maps.perf_records.set_max_entries(5).context("size perf_records")
+        open.maps.perf_records.set_max_entries(6).context("size perf_records")
     }
 
     fn start(&mut self, _: &Loaded<Self>, session: &mut Session) -> Result<()> {

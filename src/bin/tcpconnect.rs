@@ -18,6 +18,7 @@ use snoop_tools::connect::json::{self, Context};
 use snoop_tools::connect::names::Names;
 use snoop_tools::connect::report;
 use snoop_tools::connect::summary::{Counts, Summary};
+use snoop_tools::kernel::tracepoints_are_preemptible;
 use snoop_tools::out::{Column, FAILURE, count};
 use snoop_tools::session::{Session, say};
 use snoop_tools::skel::tcpconnect::TcpconnectSkelBuilder;
@@ -156,6 +157,20 @@ fn milliseconds(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(ms / 1000.0).map_err(|_| wrong())
 }
 
+/// The programs on changes of state, begin and end, and then their stand-ins in order.
+const STATES_BTF: [[&str; 2]; 4] = [
+    ["begin_btf", "end_btf"],
+    ["begin_btf_2", "end_btf_2"],
+    ["begin_btf_3", "end_btf_3"],
+    ["begin_btf_4", "end_btf_4"],
+];
+const STATES_RAW: [[&str; 2]; 4] = [
+    ["begin_raw", "end_raw"],
+    ["begin_raw_2", "end_raw_2"],
+    ["begin_raw_3", "end_raw_3"],
+    ["begin_raw_4", "end_raw_4"],
+];
+
 struct Tcpconnect {
     args: Args,
     columns: Vec<Column>,
@@ -195,36 +210,37 @@ impl Tool for Tcpconnect {
             broad: [programs, optional].concat(),
             without_optional: "errors before a SYN may be missing where it would look",
         };
+        let with_calls = |programs: &[&'static str], of_calls| [programs, &[of_calls]].concat();
+        let stand_ins = if tracepoints_are_preemptible() { 3 } else { 0 };
+        let needed = |all: [[&'static str; 2]; 4]| {
+            all.into_iter().take(1 + stand_ins).flatten().collect::<Vec<_>>()
+        };
+        let (btf, raw) = (&needed(STATES_BTF), &needed(STATES_RAW));
         let fexit = backend(
             "fexit",
-            &["begin_btf", "end_btf", "begin_again_btf", "end_again_btf", "fexit_connect"],
+            &with_calls(btf, "fexit_connect"),
             &["fexit_fastopen", "fexit_mptcp", "fexit_security"],
         );
         if self.sees_errors() {
             return vec![
                 fexit,
-                backend(
-                    "tracepoint",
-                    &["begin_btf", "end_btf", "begin_again_btf", "end_again_btf", "tp_connect"],
-                    &[],
-                ),
-                backend(
-                    "raw_tp",
-                    &["begin_raw", "end_raw", "begin_again_raw", "end_again_raw", "raw_sys_exit"],
-                    &[],
-                ),
+                backend("tracepoint", &with_calls(btf, "tp_connect"), &[]),
+                backend("raw_tp", &with_calls(raw, "raw_sys_exit"), &[]),
             ];
         }
-        vec![
-            fexit,
-            backend("tp_btf", &["begin_btf", "end_btf", "begin_again_btf", "end_again_btf"], &[]),
-            backend("raw_tp", &["begin_raw", "end_raw", "begin_again_raw", "end_again_raw"], &[]),
-        ]
+        vec![fexit, backend("tp_btf", btf, &[]), backend("raw_tp", raw, &[])]
     }
 
     fn uncounted(&self) -> Vec<&'static str> {
-        // Their stand-ins count what both of them were kept from.
-        vec!["begin_btf", "end_btf", "begin_raw", "end_raw"]
+        if !tracepoints_are_preemptible() {
+            return Vec::new();
+        }
+        // The last of each counts what all before it were kept from, too.
+        [STATES_BTF, STATES_RAW]
+            .into_iter()
+            .flat_map(|all| all.into_iter().take(3))
+            .flatten()
+            .collect()
     }
 
     fn configure(&self, open: &mut Open<Self>) -> Result<()> {

@@ -47,10 +47,10 @@ struct {
 /* Slots for perf buffers: one for each program, behind SLOT_DONE of executions. */
 enum process_slot {
 	SLOT_FORK = SLOT_DONE + 1,
-	SLOT_EXIT,
-	SLOT_EXIT_AGAIN,
+	SLOT_EXIT, /* and its stand-ins */
+	SLOT_EXIT_2,
+	SLOT_EXIT_3,
 	SLOT_REAPED,
-	PROCESS_SLOTS,
 };
 
 enum end_state {
@@ -269,26 +269,27 @@ static __always_inline void process_end(void *ctx, __u32 slot, struct task_struc
 }
 
 /*
- * A thread leaves. Called by two programs, one after the other: where tracepoints are
- * preemptible (7.0), the kernel skips a program that another task was just running on this
- * CPU, and then the second one, `again`, tells the end. To be interrupted rarely, threads
- * that nobody asks for are done with at once.
+ * A thread leaves. Where tracepoints are preemptible (7.0), the kernel skips a program that
+ * another task was preempted in on this CPU. Then one of its stand-ins, which come behind it,
+ * tells the end of the process; several, since they may be preempted too. `number`: from 1.
+ * To be interrupted rarely, threads that nobody asks for are done with at once.
  */
 static __always_inline int process_exit(void *ctx, struct task_struct *task, bool group_dead,
-					bool again)
+					const __u32 number)
 {
+	const bool stand_in = number > 1;
 	struct process_key key = {};
 	struct task_struct *leader;
 	enum process_flag flags;
 	bool is_end, is_thread;
 
-	if (tells_group_dead() && !group_dead && (again || !process_config.threads))
+	if (tells_group_dead() && !group_dead && (stand_in || !process_config.threads))
 		return 0;
 	leader = BPF_CORE_READ(task, group_leader);
 	key.start_ns = BPF_CORE_READ(leader, start_boottime);
 	key.pid = BPF_CORE_READ(task, tgid);
 	is_end = process_ended(task, leader, group_dead, &key);
-	is_thread = process_config.threads && !again &&
+	is_thread = process_config.threads && !stand_in &&
 		    (task != leader || BPF_CORE_READ(task, signal, nr_threads) > 1);
 	if (!is_end && !is_thread)
 		return 0;
@@ -307,7 +308,7 @@ static __always_inline int process_exit(void *ctx, struct task_struct *task, boo
 		__u8 told = END_TOLD;
 
 		bpf_map_update_elem(&ended, &key, &told, BPF_ANY);
-		process_end(ctx, again ? SLOT_EXIT_AGAIN : SLOT_EXIT, task, leader, &key, flags);
+		process_end(ctx, SLOT_EXIT + number - 1, task, leader, &key, flags);
 		if (snoop_config.filters & FILTER_BY_TREE)
 			tree_forget(leader);
 	}
@@ -385,26 +386,30 @@ int exec_raw(struct bpf_raw_tracepoint_args *ctx)
 SEC("tp_btf/sched_process_exit")
 int exit_btf(__u64 *ctx)
 {
-	return process_exit(ctx, (void *)ctx[0], GROUP_DEAD(ctx), false);
-}
-
-SEC("tp_btf/sched_process_exit")
-int exit_again_btf(__u64 *ctx)
-{
-	return process_exit(ctx, (void *)ctx[0], GROUP_DEAD(ctx), true);
+	return process_exit(ctx, (void *)ctx[0], GROUP_DEAD(ctx), 1);
 }
 
 SEC("raw_tp/sched_process_exit")
 int exit_raw(struct bpf_raw_tracepoint_args *ctx)
 {
-	return process_exit(ctx, (void *)ctx->args[0], GROUP_DEAD(ctx->args), false);
+	return process_exit(ctx, (void *)ctx->args[0], GROUP_DEAD(ctx->args), 1);
 }
 
-SEC("raw_tp/sched_process_exit")
-int exit_again_raw(struct bpf_raw_tracepoint_args *ctx)
-{
-	return process_exit(ctx, (void *)ctx->args[0], GROUP_DEAD(ctx->args), true);
-}
+#define EXIT_STAND_IN(number)                                                                      \
+	SEC("tp_btf/sched_process_exit")                                                           \
+	int exit_btf_##number(__u64 *ctx)                                                          \
+	{                                                                                          \
+		return process_exit(ctx, (void *)ctx[0], GROUP_DEAD(ctx), number);                 \
+	}                                                                                          \
+                                                                                                   \
+	SEC("raw_tp/sched_process_exit")                                                           \
+	int exit_raw_##number(struct bpf_raw_tracepoint_args *ctx)                                 \
+	{                                                                                          \
+		return process_exit(ctx, (void *)ctx->args[0], GROUP_DEAD(ctx->args), number);     \
+	}
+
+EXIT_STAND_IN(2)
+EXIT_STAND_IN(3)
 
 SEC("tp_btf/sched_process_free")
 int reaped_btf(__u64 *ctx)

@@ -68,7 +68,7 @@ struct {
 	__type(value, __u64);
 } untold SEC(".maps");
 
-/* The socket that last found no place in `attempts` on this CPU: its stand-in need not try. */
+/* The socket that last found no place in `attempts` on this CPU: stand-ins need not try. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
@@ -96,7 +96,7 @@ static __always_inline __u32 current_flags(void)
 /* ---- begin and end of an attempt ---- */
 
 static __always_inline int attempt_begin(struct sock *sk, const bool typed, int new_state,
-					 const bool again)
+					 const bool stand_in)
 {
 	struct connect_attempt attempt = {};
 	__u64 key = (__u64)sk;
@@ -108,14 +108,12 @@ static __always_inline int attempt_begin(struct sock *sk, const bool typed, int 
 
 	if (new_state != TCP_SYN_SENT || SOCKET_READ(typed, sk, sk_protocol) != IPPROTO_TCP)
 		return 0;
-	if (again) {
+	if (stand_in) {
 		if (bpf_map_lookup_elem(&attempts, &key))
 			return 0;
 		last_refused = bpf_map_lookup_elem(&refused, &zero);
-		if (last_refused && *last_refused == key) {
-			*last_refused = 0;
+		if (last_refused && *last_refused == key)
 			return 0;
-		}
 	}
 	if (!filter_allows_current())
 		return 0;
@@ -146,7 +144,7 @@ static __always_inline int attempt_begin(struct sock *sk, const bool typed, int 
 		if (bpf_map_update_elem(&attempts, &key, &attempt, BPF_EXIST)) {
 			__sync_fetch_and_add(&connect_counters.full, 1);
 			last_refused = bpf_map_lookup_elem(&refused, &zero);
-			if (last_refused && !again)
+			if (last_refused)
 				*last_refused = key;
 		}
 	}
@@ -247,10 +245,9 @@ static __always_inline int attempt_end(void *ctx, struct sock *sk, const bool ty
 }
 
 /*
- * Four programs on one tracepoint. The kernel skips a program that is running on this CPU
- * already, and an answer may well arrive while a caller is in attempt_begin(): hence begin and
- * end are apart. Where tracepoints are preemptible (7.0), whole tasks run while another one is
- * inside the program: hence each has a stand-in that does what the first one was kept from.
+ * Two programs on one tracepoint. The kernel skips a program that is running on this CPU
+ * already, and an answer may well arrive, in an interrupt, while a caller is in
+ * attempt_begin(): hence begin and end are apart.
  */
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(begin_btf, struct sock *sk, int old_state, int new_state)
@@ -260,18 +257,6 @@ int BPF_PROG(begin_btf, struct sock *sk, int old_state, int new_state)
 
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(end_btf, struct sock *sk, int old_state, int new_state)
-{
-	return attempt_end(ctx, sk, true, old_state, new_state);
-}
-
-SEC("tp_btf/inet_sock_set_state")
-int BPF_PROG(begin_again_btf, struct sock *sk, int old_state, int new_state)
-{
-	return attempt_begin(sk, true, new_state, true);
-}
-
-SEC("tp_btf/inet_sock_set_state")
-int BPF_PROG(end_again_btf, struct sock *sk, int old_state, int new_state)
 {
 	return attempt_end(ctx, sk, true, old_state, new_state);
 }
@@ -288,17 +273,41 @@ int end_raw(struct bpf_raw_tracepoint_args *ctx)
 	return attempt_end(ctx, (void *)ctx->args[0], false, ctx->args[1], ctx->args[2]);
 }
 
-SEC("raw_tp/inet_sock_set_state")
-int begin_again_raw(struct bpf_raw_tracepoint_args *ctx)
-{
-	return attempt_begin((void *)ctx->args[0], false, ctx->args[2], true);
-}
+/*
+ * Where tracepoints are preemptible (7.0), a task may be preempted inside a program, and the
+ * kernel skips the program for all others on that CPU until the task runs again. Hence each
+ * has stand-ins behind it, which do what it was kept from; several, since a stand-in may be
+ * preempted too. (Switching preemption off inside the program only moves it to the program's
+ * end.) User space loads them only there.
+ */
+#define STAND_INS(number)                                                                          \
+	SEC("tp_btf/inet_sock_set_state")                                                          \
+	int BPF_PROG(begin_btf_##number, struct sock *sk, int old_state, int new_state)            \
+	{                                                                                          \
+		return attempt_begin(sk, true, new_state, true);                                   \
+	}                                                                                          \
+                                                                                                   \
+	SEC("tp_btf/inet_sock_set_state")                                                          \
+	int BPF_PROG(end_btf_##number, struct sock *sk, int old_state, int new_state)              \
+	{                                                                                          \
+		return attempt_end(ctx, sk, true, old_state, new_state);                           \
+	}                                                                                          \
+                                                                                                   \
+	SEC("raw_tp/inet_sock_set_state")                                                          \
+	int begin_raw_##number(struct bpf_raw_tracepoint_args *ctx)                                \
+	{                                                                                          \
+		return attempt_begin((void *)ctx->args[0], false, ctx->args[2], true);             \
+	}                                                                                          \
+                                                                                                   \
+	SEC("raw_tp/inet_sock_set_state")                                                          \
+	int end_raw_##number(struct bpf_raw_tracepoint_args *ctx)                                  \
+	{                                                                                          \
+		return attempt_end(ctx, (void *)ctx->args[0], false, ctx->args[1], ctx->args[2]);  \
+	}
 
-SEC("raw_tp/inet_sock_set_state")
-int end_again_raw(struct bpf_raw_tracepoint_args *ctx)
-{
-	return attempt_end(ctx, (void *)ctx->args[0], false, ctx->args[1], ctx->args[2]);
-}
+STAND_INS(2)
+STAND_INS(3)
+STAND_INS(4)
 
 /* ---- attempts that are pending when tracing ends ---- */
 

@@ -1,0 +1,33 @@
+//! What is known of the running kernel without trying.
+
+/// Its version: major and minor number; zeros if it does not say.
+pub fn release() -> (u32, u32) {
+    parse_release(&std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default())
+}
+
+/// Whether a task may be preempted inside a program on a tracepoint (7.0), so that the kernel
+/// skips the program for other tasks on that CPU.
+///
+/// Nothing that could be tried tells; a wrong answer costs a little time, or the skipped
+/// programs that are counted anyway.
+pub fn tracepoints_are_preemptible() -> bool {
+    release() >= (7, 0)
+}
+
+/// `6.12.3-amd64` → (6, 12)
+fn parse_release(release: &str) -> (u32, u32) {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn releases() {
+        assert_eq!(parse_release("6.12.3-amd64"), (6, 12));
+        assert_eq!(parse_release("7.2-rc1"), (7, 2));
+        assert_eq!(parse_release(""), (0, 0));
+    }
+}
