@@ -68,6 +68,7 @@ impl Filters {
         );
         config.cgroups = self.cgroups.len() as u32;
         config.self_pid = std::process::id();
+        config.only_pid = if let [pid] = self.pids[..] { pid } else { 0 };
         config.pidns_inum = match fs::metadata("/proc/self/ns/pid") {
             Ok(ns) if ns.ino() != u64::from(INITIAL_PIDNS) => ns.ino() as u32,
             _ => 0,
@@ -175,5 +176,15 @@ mod tests {
         let expected = snoop_filter::FILTER_BY_UID.0 | snoop_filter::FILTER_BY_TREE.0;
         assert_eq!(config.filters.0, expected);
         assert_eq!(config.self_pid, std::process::id());
+    }
+
+    #[test]
+    fn one_process_is_a_constant() {
+        let only = |pids: &[u32]| {
+            let mut config = snoop_config::default();
+            Filters { pids: pids.to_vec(), ..Filters::default() }.configure(&mut config);
+            config.only_pid
+        };
+        assert_eq!([only(&[]), only(&[7]), only(&[7, 8])], [0, 7, 0]);
     }
 }

@@ -54,6 +54,12 @@ static __always_inline bool filter_has(void *map, __u32 key)
 	return bpf_map_lookup_elem(map, &key) != NULL;
 }
 
+/* A comparison with a constant is much cheaper than a look into a map. */
+static __always_inline bool filter_has_pid(__u32 pid)
+{
+	return snoop_config.only_pid ? pid == snoop_config.only_pid : filter_has(&filter_pids, pid);
+}
+
 /* True: `task`, which is the current one, is to be traced. */
 static __always_inline bool filter_allows(struct task_struct *task)
 {
@@ -61,7 +67,7 @@ static __always_inline bool filter_allows(struct task_struct *task)
 
 	if (pid == snoop_config.self_pid)
 		return false;
-	if ((snoop_config.filters & FILTER_BY_PID) && !filter_has(&filter_pids, pid))
+	if ((snoop_config.filters & FILTER_BY_PID) && !filter_has_pid(pid))
 		return false;
 	if ((snoop_config.filters & FILTER_BY_TREE) && !filter_has(&filter_tree, pid))
 		return false;
@@ -102,7 +108,7 @@ static __always_inline bool filter_allows_current(void)
 		return filter_allows((void *)bpf_get_current_task());
 	if (pid == snoop_config.self_pid)
 		return false;
-	return !(snoop_config.filters & FILTER_BY_PID) || filter_has(&filter_pids, pid);
+	return !(snoop_config.filters & FILTER_BY_PID) || filter_has_pid(pid);
 }
 
 /* --tree and -- COMMAND: a child belongs to its parent's tree. Loaded only for them. */

@@ -106,104 +106,105 @@ static __always_inline bool task_is_compat(void)
 #endif
 }
 
+#ifdef __TARGET_ARCH_x86
+/* i386 passes bx, cx, dx, si, di, bp. */
+#define IA32_ARGS(regs)                                                                            \
+	{                                                                                          \
+		(__u32)(regs)->bx, (__u32)(regs)->cx, (__u32)(regs)->dx, (__u32)(regs)->si,        \
+			(__u32)(regs)->di, (__u32)(regs)->bp                                       \
+	}
+
+/* mmap() of i386 takes one argument, the address of six. */
+static __always_inline void ia32_args_in_memory(__u64 *arg)
+{
+	__u32 in_memory[6] = {};
+
+	bpf_probe_read_user(in_memory, sizeof(in_memory), (void *)arg[0]);
+	for (int i = 0; i < 6; i++)
+		arg[i] = in_memory[i];
+}
+
+#define PAGES_OF_MMAP2 12 /* mmap2() of i386 counts the offset in units of 4096 bytes */
+#endif
+
 /* ---- backend fexit: other system calls pay nothing, 32-bit callers are seen ---- */
 
-#define PAGE_SHIFT 12
-
-static __always_inline struct mmap_call mmap_call_pgoff(__u64 *ctx)
-{
-	__u64 arg[6] = { ctx[0], ctx[1], ctx[2], ctx[3], ctx[4], ctx[5] << PAGE_SHIFT };
-	struct mmap_call call = mmap_call_of(MMAP_MAP, arg, ctx[6]);
-
-	call.compat = task_is_compat();
-	return call;
-}
-
-SEC("fexit/ksys_mmap_pgoff")
-int fexit_mmap(__u64 *ctx)
-{
-	struct mmap_call call;
-
-	if (!filter_allows_current())
-		return 0;
-	call = mmap_call_pgoff(ctx);
-	return mmap_plain(ctx, &call);
-}
-
-SEC("fexit/ksys_mmap_pgoff")
-int fexit_mmap_vma(__u64 *ctx)
-{
-	struct mmap_call call;
-
-	if (!filter_allows_current())
-		return 0;
-	call = mmap_call_pgoff(ctx);
-	return mmap_with_vma(ctx, &call);
-}
-
-SEC("fentry/ksys_mmap_pgoff")
-int fentry_mmap(__u64 *ctx)
-{
-	(void)ctx;
-	return mmap_enter();
-}
-
+#ifdef __TARGET_ARCH_x86
 /*
- * A function's only argument, the saved registers, read without its type: BTF of 5.10
- * knows it for some of the system calls as a forward declaration, which the verifier
- * refuses to follow.
+ * On the system calls themselves, since what they have in common, ksys_mmap_pgoff(), is a
+ * part of them in some kernels, and does not see what is refused before.
+ *
+ * The saved registers are their only argument. Copied, without its type: BTF of 5.10 knows
+ * it for some of them as a forward declaration, which the verifier refuses to follow.
  */
-static __always_inline struct pt_regs *fexit_regs(__u64 *ctx)
+static __always_inline void fexit_regs(__u64 *ctx, struct pt_regs *copy)
 {
 	struct pt_regs *regs = NULL;
 
 	bpf_probe_read_kernel(&regs, sizeof(regs), ctx);
-	return regs;
+	bpf_probe_read_kernel(copy, sizeof(*copy), regs);
 }
 
-/* All six, since that is one read; which of them mean something, the kind decides. */
-static __always_inline struct mmap_call mmap_call_core(enum mmap_kind kind, struct pt_regs *regs,
-						       __s64 ret)
+static __always_inline struct mmap_call mmap_call_64(enum mmap_kind kind, __u64 *ctx)
 {
-	__u64 arg[6] = {
-		PT_REGS_PARM1_CORE_SYSCALL(regs), PT_REGS_PARM2_CORE_SYSCALL(regs),
-		PT_REGS_PARM3_CORE_SYSCALL(regs), PT_REGS_PARM4_CORE_SYSCALL(regs),
-		PT_REGS_PARM5_CORE_SYSCALL(regs), PT_REGS_PARM6_CORE_SYSCALL(regs),
-	};
+	struct pt_regs regs;
 
-	return mmap_call_of(kind, arg, ret);
+	fexit_regs(ctx, &regs);
+	__u64 arg[6] = { regs.di, regs.si, regs.dx, regs.r10, regs.r8, regs.r9 };
+
+	return mmap_call_of(kind, arg, ctx[1]);
 }
 
-#ifdef __TARGET_ARCH_x86
-/* i386 passes bx, cx, dx, si, di, bp. */
-static __always_inline struct mmap_call mmap_call_ia32(enum mmap_kind kind, struct pt_regs *regs,
-						       __s64 ret)
+/* Of mprotect() the fourth argument means nothing, of pkey_mprotect() it is the key. */
+static __always_inline struct mmap_call mmap_call_mprotect_64(enum mmap_kind kind, __u64 *ctx)
 {
-	__u64 arg[6] = {
-		(__u32)BPF_CORE_READ(regs, bx), (__u32)BPF_CORE_READ(regs, cx),
-		(__u32)BPF_CORE_READ(regs, dx), (__u32)BPF_CORE_READ(regs, si),
-		(__u32)BPF_CORE_READ(regs, di), (__u32)BPF_CORE_READ(regs, bp),
-	};
-	struct mmap_call call = mmap_call_of(kind, arg, ret);
+	struct mmap_call call = mmap_call_64(kind, ctx);
 
+	call.fd = -1;
+	return call;
+}
+
+static __always_inline struct mmap_call mmap_call_32(enum mmap_kind kind, __u64 *ctx)
+{
+	struct pt_regs regs;
+	struct mmap_call call;
+
+	fexit_regs(ctx, &regs);
+	__u64 arg[6] = IA32_ARGS(&regs);
+
+	call = mmap_call_of(kind, arg, ctx[1]);
 	call.compat = true;
 	return call;
 }
 
-#define PAGE_MASK (~((1UL << PAGE_SHIFT) - 1))
-
-/* x86 refuses an offset that is no multiple of the page before it gets to ksys_mmap_pgoff(). */
-SEC("fexit/__x64_sys_mmap")
-int fexit_misaligned(__u64 *ctx)
+static __always_inline struct mmap_call mmap_call_mprotect_32(enum mmap_kind kind, __u64 *ctx)
 {
+	struct mmap_call call = mmap_call_32(kind, ctx);
+
+	call.fd = -1;
+	return call;
+}
+
+static __always_inline struct mmap_call mmap_call_mmap2(enum mmap_kind kind, __u64 *ctx)
+{
+	struct mmap_call call = mmap_call_32(kind, ctx);
+
+	call.offset <<= PAGES_OF_MMAP2;
+	return call;
+}
+
+static __always_inline struct mmap_call mmap_call_in_memory(enum mmap_kind kind, __u64 *ctx)
+{
+	struct pt_regs regs;
 	struct mmap_call call;
 
-	if ((long)ctx[1] != -22 /* EINVAL */ || !filter_allows_current())
-		return 0;
-	call = mmap_call_core(MMAP_MAP, fexit_regs(ctx), ctx[1]);
-	if (!(call.offset & ~PAGE_MASK))
-		return 0; /* fexit_mmap has seen it */
-	return mmap_plain(ctx, &call);
+	fexit_regs(ctx, &regs);
+	__u64 arg[6] = IA32_ARGS(&regs);
+
+	ia32_args_in_memory(arg);
+	call = mmap_call_of(kind, arg, ctx[1]);
+	call.compat = true;
+	return call;
 }
 
 #define FEXIT(name, hook, kind, call_of, done)                                                     \
@@ -214,46 +215,49 @@ int fexit_misaligned(__u64 *ctx)
                                                                                                    \
 		if (!filter_allows_current())                                                      \
 			return 0;                                                                  \
-		call = call_of(kind, fexit_regs(ctx), ctx[1]);                                     \
+		call = call_of(kind, ctx);                                                         \
 		return done(ctx, &call);                                                           \
 	}
 
-/* Of mprotect() the fourth argument means nothing, of pkey_mprotect() it is the key. */
-static __always_inline struct mmap_call mmap_call_protect(enum mmap_kind kind, struct pt_regs *regs,
-							  __s64 ret)
-{
-	struct mmap_call call = mmap_call_core(kind, regs, ret);
+#define HOOK_MMAP "__x64_sys_mmap"
+#define HOOK_MMAP2 "__ia32_sys_mmap_pgoff"
+#define HOOK_OLD_MMAP "__ia32_compat_sys_ia32_mmap"
 
-	call.fd = -1;
-	return call;
-}
+FEXIT(fexit_mmap, HOOK_MMAP, MMAP_MAP, mmap_call_64, mmap_plain)
+FEXIT(fexit_mmap_vma, HOOK_MMAP, MMAP_MAP, mmap_call_64, mmap_with_vma)
+FEXIT(fexit_munmap, "__x64_sys_munmap", MMAP_UNMAP, mmap_call_64, mmap_plain)
+FEXIT(fexit_mprotect, "__x64_sys_mprotect", MMAP_PROTECT, mmap_call_mprotect_64, mmap_plain)
+FEXIT(fexit_mprotect_vma, "__x64_sys_mprotect", MMAP_PROTECT, mmap_call_mprotect_64, mmap_with_vma)
+FEXIT(fexit_pkey, "__x64_sys_pkey_mprotect", MMAP_PROTECT, mmap_call_64, mmap_plain)
+FEXIT(fexit_pkey_vma, "__x64_sys_pkey_mprotect", MMAP_PROTECT, mmap_call_64, mmap_with_vma)
+FEXIT(fexit_mremap, "__x64_sys_mremap", MMAP_REMAP, mmap_call_64, mmap_plain)
+FEXIT(fexit_mremap_vma, "__x64_sys_mremap", MMAP_REMAP, mmap_call_64, mmap_with_vma)
+FEXIT(fexit_brk, "__x64_sys_brk", MMAP_BREAK, mmap_call_64, mmap_plain)
+FEXIT(fexit_madvise, "__x64_sys_madvise", MMAP_ADVISE, mmap_call_64, mmap_plain)
 
-static __always_inline struct mmap_call mmap_call_protect_ia32(enum mmap_kind kind,
-							       struct pt_regs *regs, __s64 ret)
-{
-	struct mmap_call call = mmap_call_ia32(kind, regs, ret);
-
-	call.fd = -1;
-	return call;
-}
-
-FEXIT(fexit_munmap, "__x64_sys_munmap", MMAP_UNMAP, mmap_call_core, mmap_plain)
-FEXIT(fexit_mprotect, "__x64_sys_mprotect", MMAP_PROTECT, mmap_call_protect, mmap_plain)
-FEXIT(fexit_mprotect_vma, "__x64_sys_mprotect", MMAP_PROTECT, mmap_call_protect, mmap_with_vma)
-FEXIT(fexit_pkey, "__x64_sys_pkey_mprotect", MMAP_PROTECT, mmap_call_core, mmap_plain)
-FEXIT(fexit_pkey_vma, "__x64_sys_pkey_mprotect", MMAP_PROTECT, mmap_call_core, mmap_with_vma)
-FEXIT(fexit_mremap, "__x64_sys_mremap", MMAP_REMAP, mmap_call_core, mmap_plain)
-FEXIT(fexit_mremap_vma, "__x64_sys_mremap", MMAP_REMAP, mmap_call_core, mmap_with_vma)
-FEXIT(fexit_brk, "__x64_sys_brk", MMAP_BREAK, mmap_call_core, mmap_plain)
-FEXIT(fexit_madvise, "__x64_sys_madvise", MMAP_ADVISE, mmap_call_core, mmap_plain)
-
-FEXIT(fexit32_munmap, "__ia32_sys_munmap", MMAP_UNMAP, mmap_call_ia32, mmap_plain)
-FEXIT(fexit32_mprotect, "__ia32_sys_mprotect", MMAP_PROTECT, mmap_call_protect_ia32, mmap_plain)
-FEXIT(fexit32_mprotect_vma, "__ia32_sys_mprotect", MMAP_PROTECT, mmap_call_protect_ia32,
+FEXIT(fexit32_mmap, HOOK_MMAP2, MMAP_MAP, mmap_call_mmap2, mmap_plain)
+FEXIT(fexit32_mmap_vma, HOOK_MMAP2, MMAP_MAP, mmap_call_mmap2, mmap_with_vma)
+FEXIT(fexit32_old_mmap, HOOK_OLD_MMAP, MMAP_MAP, mmap_call_in_memory, mmap_plain)
+FEXIT(fexit32_old_mmap_vma, HOOK_OLD_MMAP, MMAP_MAP, mmap_call_in_memory, mmap_with_vma)
+FEXIT(fexit32_munmap, "__ia32_sys_munmap", MMAP_UNMAP, mmap_call_32, mmap_plain)
+FEXIT(fexit32_mprotect, "__ia32_sys_mprotect", MMAP_PROTECT, mmap_call_mprotect_32, mmap_plain)
+FEXIT(fexit32_mprotect_vma, "__ia32_sys_mprotect", MMAP_PROTECT, mmap_call_mprotect_32,
       mmap_with_vma)
-FEXIT(fexit32_mremap, "__ia32_sys_mremap", MMAP_REMAP, mmap_call_ia32, mmap_plain)
-FEXIT(fexit32_brk, "__ia32_sys_brk", MMAP_BREAK, mmap_call_ia32, mmap_plain)
-FEXIT(fexit32_madvise, "__ia32_sys_madvise", MMAP_ADVISE, mmap_call_ia32, mmap_plain)
+FEXIT(fexit32_mremap, "__ia32_sys_mremap", MMAP_REMAP, mmap_call_32, mmap_plain)
+FEXIT(fexit32_brk, "__ia32_sys_brk", MMAP_BREAK, mmap_call_32, mmap_plain)
+FEXIT(fexit32_madvise, "__ia32_sys_madvise", MMAP_ADVISE, mmap_call_32, mmap_plain)
+
+#define FENTRY(name, hook)                                                                         \
+	SEC("fentry/" hook)                                                                        \
+	int name(__u64 *ctx)                                                                       \
+	{                                                                                          \
+		(void)ctx;                                                                         \
+		return mmap_enter();                                                               \
+	}
+
+FENTRY(fentry_mmap, HOOK_MMAP)
+FENTRY(fentry32_mmap, HOOK_MMAP2)
+FENTRY(fentry32_old_mmap, HOOK_OLD_MMAP)
 #endif
 
 /* ---- backend tracepoint: every system call of the machine pays a little ---- */
@@ -395,17 +399,12 @@ static __always_inline bool mmap_call_raw(struct pt_regs *regs, struct mmap_call
 	}
 	if (!kind32 || !mmap_shows(kind32))
 		return false;
-	__u64 arg[6] = { (__u32)regs->bx, (__u32)regs->cx, (__u32)regs->dx,
-			 (__u32)regs->si, (__u32)regs->di, (__u32)regs->bp };
-	if (nr == NR_IA32_MMAP) {
-		__u32 in_memory[6] = {};
+	__u64 arg[6] = IA32_ARGS(regs);
 
-		bpf_probe_read_user(in_memory, sizeof(in_memory), (void *)arg[0]);
-		for (int i = 0; i < 6; i++)
-			arg[i] = in_memory[i];
-	} else if (nr == NR_IA32_MMAP2) {
-		arg[5] <<= 12;
-	}
+	if (nr == NR_IA32_MMAP)
+		ia32_args_in_memory(arg);
+	else if (nr == NR_IA32_MMAP2)
+		arg[5] <<= PAGES_OF_MMAP2;
 	if (!filter_allows_current())
 		return false;
 	*call = mmap_call_of(kind32, arg, regs->ax);

@@ -57,7 +57,10 @@ fn pick(vma: bool, plain: &'static str, with_vma: &'static str) -> &'static str 
 
 fn fexit(wanted: Wanted, vma: bool) -> Backend {
     let mut programs = vec![pick(vma, "fexit_mmap", "fexit_mmap_vma")];
-    let mut optional = vec!["fexit_misaligned"];
+    let mut optional = vec![
+        pick(vma, "fexit32_mmap", "fexit32_mmap_vma"),
+        pick(vma, "fexit32_old_mmap", "fexit32_old_mmap_vma"),
+    ];
     if wanted.all || wanted.wx {
         programs.push(pick(vma, "fexit_mprotect", "fexit_mprotect_vma"));
         programs.push(pick(vma, "fexit_pkey", "fexit_pkey_vma"));
@@ -70,14 +73,13 @@ fn fexit(wanted: Wanted, vma: bool) -> Backend {
     }
     if wanted.latency {
         programs.push("fentry_mmap");
+        optional.extend(["fentry32_mmap", "fentry32_old_mmap"]);
     }
     Backend {
         name: "fexit",
         programs,
         optional,
-        broad: vec!["fexit_misaligned"],
-        without_optional: "calls with an offset that is no multiple of the page, and 32-bit \
-                           programs' calls other than mmap, are not seen",
+        without_optional: "such calls of 32-bit programs are not seen",
         ..Backend::default()
     }
 }

@@ -49,6 +49,12 @@ fn by_process_and_parent() {
             three.go();
         });
         assert_eq!(rows, ["one", "two"]);
+        let (one, two) = (Waiting::new("one"), Waiting::new("two"));
+        let rows = shown(setup, &["--pid", &two.pid()], || {
+            one.go();
+            two.go();
+        });
+        assert_eq!(rows, ["two"]);
 
         let me = std::process::id().to_string();
         let mark = format!("child-{}-{}", setup.backend, setup.buffer);
