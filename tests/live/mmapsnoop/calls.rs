@@ -101,6 +101,23 @@ fn is_row_of(row: &Value, truth: &Truth) -> bool {
         }
 }
 
+/// A personality that makes executable what can be read.
+#[test]
+fn more_than_was_asked_for() {
+    if !finds_vmas() {
+        return;
+    }
+    each_backend(|setup| {
+        let traced = trace(setup, &["--vma"], &["implied"]);
+        let [readable, nothing] = traced.rows()[..] else { panic!("{traced:?}") };
+        let mode = |row: &Value| row["mmap"]["vma"]["mode"].as_str().unwrap().to_owned();
+        assert_eq!([mode(readable), mode(nothing)], ["r-xp", "---p"]);
+        let differences = readable["mmap"]["vma"]["differences"].to_string();
+        assert!(differences.contains("executable unasked"), "{readable}");
+        assert_eq!(nothing["mmap"]["vma"]["differences"], Value::Null, "{nothing}");
+    });
+}
+
 #[test]
 fn the_resulting_mapping() {
     if !finds_vmas() {
