@@ -108,20 +108,6 @@ static __always_inline bool mmap_passes(const struct mmap_call *call)
 	return true;
 }
 
-/* The open file behind a descriptor of the current process, or NULL. */
-static __always_inline struct file *mmap_file(__s32 fd)
-{
-	struct task_struct *task = (void *)bpf_get_current_task();
-	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
-	struct file **files = BPF_CORE_READ(table, fd);
-	struct file *file = NULL;
-
-	if (fd < 0 || (__u32)fd >= BPF_CORE_READ(table, max_fds))
-		return NULL;
-	bpf_probe_read_kernel(&file, sizeof(file), files + fd);
-	return file;
-}
-
 /* "memfd:": the name of a file that memfd_create() made. */
 static __always_inline bool mmap_is_memfd(const struct path_buf *path)
 {
@@ -383,7 +369,7 @@ static __always_inline int mmap_done(void *ctx, const struct mmap_call *call,
 	if (!mmap_passes(call))
 		return 0;
 	if (call->kind == MMAP_MAP && !(call->flags & MAP_ANONYMOUS))
-		file = mmap_file(call->fd);
+		file = current_file(call->fd);
 	else if (call->kind == MMAP_PROTECT && found->known)
 		file = found->file;
 	if (mmap_config.summary)

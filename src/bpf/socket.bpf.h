@@ -142,6 +142,12 @@ static __always_inline bool peer_allowed(const struct connect_peer *peer)
 	return true;
 }
 
+static __always_inline bool outcome_shown(const struct connect_event *event)
+{
+	return (connect_config.outcomes & (1U << event->outcome)) &&
+	       event->duration_ns >= connect_config.min_latency_ns;
+}
+
 /* What `file` is a descriptor of, if that is a socket. */
 static __always_inline struct socket *file_socket(struct file *file)
 {

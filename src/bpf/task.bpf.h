@@ -71,8 +71,33 @@ static __always_inline bool task_is_typed(void)
 	return bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf);
 }
 
+/* PF_KTHREAD and the like, of the current task. */
+static __always_inline __u32 current_flags(void)
+{
+	struct task_struct *task;
+
+	if (task_is_typed())
+		return bpf_get_current_task_btf()->flags;
+	task = (void *)bpf_get_current_task();
+	return BPF_CORE_READ(task, flags);
+}
+
+/* The open file behind a descriptor of the current process, or NULL. */
+static __always_inline struct file *current_file(__s32 fd)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
+	struct file **files = BPF_CORE_READ(table, fd);
+	struct file *file = NULL;
+
+	if (fd < 0 || (__u32)fd >= BPF_CORE_READ(table, max_fds))
+		return NULL;
+	bpf_probe_read_kernel(&file, sizeof(file), files + fd);
+	return file;
+}
+
 /*
- * The same for the current task, several times as fast on kernels with a typed one (5.11):
+ * task_id_fill() for the current task, several times as fast on kernels with a typed one (5.11):
  * each bpf_probe_read_kernel() is a call, a typed member is one load.
  */
 static __always_inline void task_id_fill_current(struct task_id *id, __u64 now)

@@ -7,8 +7,7 @@
  * kernel itself. The end is the next change of state, mostly in the context of something
  * else: an interrupt that brought the answer. In between the attempt waits in a map.
  *
- * Calls that this machine refuses before a SYN is sent change no state. They are seen by
- * what the call returns.
+ * Calls that this machine refuses before a SYN is sent change no state: connect_call.bpf.h.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_core_read.h>
@@ -16,14 +15,9 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 
-#include "socket.bpf.h"
+#include "connect_call.bpf.h"
 
-#define EINTR 4
 #define EADDRNOTAVAIL 99
-#define EISCONN 106
-#define EALREADY 114
-#define EINPROGRESS 115
-#define ERESTARTSYS 512
 
 /* Puts the event into the object's type information. */
 struct {
@@ -56,18 +50,6 @@ struct {
 	__type(value, struct connect_attempt);
 } attempts SEC(".maps");
 
-/*
- * Attempts whose caller was not told the outcome yet by a return from connect(), with the
- * inode number of the socket, because its address may be another one's by then: what
- * connect() returns for them is not news. Many a caller never asks, so the oldest go.
- */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 16384);
-	__type(key, __u64);
-	__type(value, __u64);
-} untold SEC(".maps");
-
 /* The socket that last found no place in `attempts` on this CPU: stand-ins need not try. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -75,23 +57,6 @@ struct {
 	__type(key, __u32);
 	__type(value, __u64);
 } refused SEC(".maps");
-
-static __always_inline __u64 socket_inode(struct socket *socket)
-{
-	struct socket_alloc *alloc = (void *)socket; /* its first member */
-
-	return BPF_CORE_READ(alloc, vfs_inode.i_ino);
-}
-
-static __always_inline __u32 current_flags(void)
-{
-	struct task_struct *task;
-
-	if (task_is_typed())
-		return bpf_get_current_task_btf()->flags;
-	task = (void *)bpf_get_current_task();
-	return BPF_CORE_READ(task, flags);
-}
 
 /* ---- begin and end of an attempt ---- */
 
@@ -124,13 +89,8 @@ static __always_inline int attempt_begin(struct sock *sk, const bool typed, int 
 	if (!tp)
 		return 0;
 	mptcp = socket_mptcp(tp, typed);
-	if (connect_config.sees_errors) {
-		struct sock *owner = mptcp ?: sk;
-		__u64 owner_key = (__u64)owner;
-		__u64 inode = socket_inode(BPF_CORE_READ(owner, sk_socket));
-
-		bpf_map_update_elem(&untold, &owner_key, &inode, BPF_ANY);
-	}
+	if (connect_config.sees_errors)
+		call_is_untold(mptcp ?: sk);
 	task_id_fill_current(&attempt.id, bpf_ktime_get_boot_ns());
 	attempt.txhash = SOCKET_READ(typed, sk, sk_txhash);
 	if (mptcp)
@@ -193,12 +153,6 @@ static __always_inline void attempt_to_event(struct connect_event *event, struct
 	socket_local(sk, typed, event->family, &event->local);
 	event->local_port = bpf_ntohs(SOCKET_READ(typed, tp, inet_conn.icsk_inet.inet_sport));
 	event->retransmits = SOCKET_READ(typed, tp, total_retrans);
-}
-
-static __always_inline bool outcome_shown(const struct connect_event *event)
-{
-	return (connect_config.outcomes & (1U << event->outcome)) &&
-	       event->duration_ns >= connect_config.min_latency_ns;
 }
 
 static __always_inline int attempt_end(void *ctx, struct sock *sk, const bool typed, int old_state,
@@ -390,203 +344,5 @@ int earlier(struct bpf_iter__task_file *ctx)
 		bpf_map_delete_elem(&attempts, &key);
 	return 0;
 }
-
-/* ---- calls that fail before a SYN is sent ---- */
-
-/* The address that a caller gave: struct sockaddr_in or sockaddr_in6. */
-struct connect_target {
-	__u16 family;
-	__u16 port; /* network order */
-	__u32 v4; /* or the flow label */
-	struct connect_address v6;
-};
-
-static __always_inline bool target_to_peer(const struct connect_target *target, __u32 len,
-					   struct connect_peer *peer)
-{
-	peer->port = bpf_ntohs(target->port);
-	peer->family = target->family;
-	if (target->family == AF_INET && len >= 16) {
-		set_v4(&peer->address, target->v4);
-		return true;
-	}
-	if (target->family == AF_INET6 && len >= 24) {
-		peer->address = target->v6;
-		peer->family = unmap_v4(&peer->address, AF_INET6);
-		return true;
-	}
-	return false;
-}
-
-/* Is `ret` the end of an attempt that has been told already, or no end at all? */
-static __always_inline bool is_told(struct socket *socket, struct sock *sk, long ret)
-{
-	__u64 key = (__u64)sk;
-	__u64 *inode;
-
-	if (ret == -EINPROGRESS || ret == -EALREADY || ret == -EISCONN || ret == -EINTR ||
-	    ret == -ERESTARTSYS)
-		return true;
-	inode = bpf_map_lookup_elem(&untold, &key);
-	if (inode && *inode == socket_inode(socket)) {
-		bpf_map_delete_elem(&untold, &key);
-		return true;
-	}
-	return ret >= 0;
-}
-
-static __always_inline int call_done(void *ctx, struct socket *socket,
-				     const struct connect_target *target, __u32 len, long ret)
-{
-	struct sock *sk = BPF_CORE_READ(socket, sk);
-	__u16 protocol = BPF_CORE_READ(sk, sk_protocol);
-	struct connect_event event = {};
-	struct connect_peer peer = {};
-	struct task_struct *task;
-
-	if (protocol != IPPROTO_TCP && protocol != IPPROTO_MPTCP)
-		return 0;
-	/* A call inside a call: that for the whole connection is seen too. */
-	if (protocol == IPPROTO_TCP && socket_mptcp((void *)sk, false))
-		return 0;
-	if (is_told(socket, sk, ret) || !target_to_peer(target, len, &peer))
-		return 0;
-	peer.netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
-	task = (void *)bpf_get_current_task();
-	if (!peer_allowed(&peer) || !filter_allows(task))
-		return 0;
-	task_id_fill_current(&event.id, bpf_ktime_get_boot_ns());
-	event.peer = peer.address;
-	event.peer_port = peer.port;
-	event.family = peer.family;
-	event.netns = peer.netns;
-	event.outcome = CONNECT_FAILED;
-	event.error = -ret;
-	event.flags = CONNECT_NO_SYN;
-	if (protocol == IPPROTO_MPTCP)
-		event.flags |= CONNECT_MPTCP;
-	if (BPF_CORE_READ(task, flags) & PF_KTHREAD)
-		event.flags |= CONNECT_KERNEL;
-	event.local_port = BPF_CORE_READ(sk, __sk_common.skc_num);
-	if (event.local_port) /* bound by its owner */
-		socket_local(sk, false, event.family, &event.local);
-	if (outcome_shown(&event))
-		event_send(ctx, &event, sizeof(event), event.id.time_ns);
-	return 0;
-}
-
-/* Backend fexit: taxes nobody else. The address has been copied into the kernel. */
-
-static __always_inline int kernel_call_done(void *ctx, struct socket *socket, const void *address,
-					    int len, long ret)
-{
-	struct connect_target target = {};
-
-	bpf_probe_read_kernel(&target, sizeof(target), address);
-	return call_done(ctx, socket, &target, len, ret);
-}
-
-SEC("fexit/inet_stream_connect")
-int BPF_PROG(fexit_connect, struct socket *socket, struct sockaddr *address, int len, int flags,
-	     int ret)
-{
-	return kernel_call_done(ctx, socket, address, len, ret);
-}
-
-/* sendto() with MSG_FASTOPEN comes this way only. */
-SEC("fexit/__inet_stream_connect")
-int BPF_PROG(fexit_fastopen, struct socket *socket, struct sockaddr *address, int len, int flags,
-	     int is_sendmsg, int ret)
-{
-	return is_sendmsg ? kernel_call_done(ctx, socket, address, len, ret) : 0;
-}
-
-/* Since 6.1 the call for a multipath connection is inet_stream_connect() too. */
-SEC("fexit/mptcp_stream_connect")
-int BPF_PROG(fexit_mptcp, struct socket *socket, struct sockaddr *address, int len, int flags,
-	     int ret)
-{
-	return kernel_call_done(ctx, socket, address, len, ret);
-}
-
-/* What a security module refuses does not come as far as inet_stream_connect(). */
-SEC("fexit/security_socket_connect")
-int BPF_PROG(fexit_security, struct socket *socket, struct sockaddr *address, int len, int ret)
-{
-	return ret ? kernel_call_done(ctx, socket, address, len, ret) : 0;
-}
-
-/* Backends on the way out of the system call: these tax every system call. */
-
-static __always_inline int syscall_done(void *ctx, __u32 fd, const void *address, __u32 len,
-					long ret)
-{
-	struct task_struct *task = (void *)bpf_get_current_task();
-	struct connect_target target = {};
-	struct socket *socket;
-	struct file **files;
-	struct file *file;
-
-	if (fd >= BPF_CORE_READ(task, files, fdt, max_fds))
-		return 0;
-	files = BPF_CORE_READ(task, files, fdt, fd);
-	if (bpf_probe_read_kernel(&file, sizeof(file), files + fd) || !file)
-		return 0;
-	socket = file_socket(file);
-	/* A struct sockaddr_in at the end of a page has nothing behind it. */
-	if (!socket || (bpf_probe_read_user(&target, sizeof(target), address) &&
-			bpf_probe_read_user(&target, 8, address)))
-		return 0;
-	return call_done(ctx, socket, &target, len, ret);
-}
-
-/* Backend tracepoint. */
-SEC("tp/syscalls/sys_exit_connect")
-int tp_connect(struct trace_event_raw_sys_exit *ctx)
-{
-	struct pt_regs *regs = (void *)bpf_task_pt_regs(bpf_get_current_task_btf());
-
-	return syscall_done(ctx, PT_REGS_PARM1_CORE_SYSCALL(regs),
-			    (void *)PT_REGS_PARM2_CORE_SYSCALL(regs),
-			    PT_REGS_PARM3_CORE_SYSCALL(regs), ctx->ret);
-}
-
-/* Backend raw_tp: needs neither tracefs nor 5.15, and sees 32-bit programs. */
-#ifdef __TARGET_ARCH_x86
-#define NR_CONNECT 42
-#define NR_IA32_SOCKETCALL 102
-#define NR_IA32_CONNECT 362
-#define SOCKETCALL_CONNECT 3
-
-SEC("raw_tp/sys_exit")
-int raw_sys_exit(struct bpf_raw_tracepoint_args *ctx)
-{
-	struct pt_regs *regs = (void *)ctx->args[0];
-	long ret = ctx->args[1];
-	struct task_struct *task = (void *)bpf_get_current_task();
-	long nr = BPF_CORE_READ(regs, orig_ax);
-	__u32 arguments[3];
-
-	if (BPF_CORE_READ(task, thread_info.status) & TS_COMPAT) {
-		if (nr == NR_IA32_CONNECT)
-			return syscall_done(ctx, BPF_CORE_READ(regs, bx),
-					    (void *)(__u64)(__u32)BPF_CORE_READ(regs, cx),
-					    BPF_CORE_READ(regs, dx), ret);
-		if (nr != NR_IA32_SOCKETCALL ||
-		    (__u32)BPF_CORE_READ(regs, bx) != SOCKETCALL_CONNECT)
-			return 0;
-		if (bpf_probe_read_user(arguments, sizeof(arguments),
-					(void *)(__u64)(__u32)BPF_CORE_READ(regs, cx)))
-			return 0;
-		return syscall_done(ctx, arguments[0], (void *)(__u64)arguments[1], arguments[2],
-				    ret);
-	}
-	if (nr != NR_CONNECT)
-		return 0;
-	return syscall_done(ctx, PT_REGS_PARM1_CORE_SYSCALL(regs),
-			    (void *)PT_REGS_PARM2_CORE_SYSCALL(regs),
-			    PT_REGS_PARM3_CORE_SYSCALL(regs), ret);
-}
-#endif
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
