@@ -6,6 +6,7 @@ pub mod late;
 pub mod search;
 #[doc(hidden)]
 pub mod testing;
+pub mod text;
 
 use std::borrow::Cow;
 

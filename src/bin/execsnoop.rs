@@ -12,6 +12,7 @@ use snoop_tools::cli::{CommonArgs, regex};
 use snoop_tools::escape::{Quote, push_cell, push_shell_word};
 use snoop_tools::exec::json::{self, Context};
 use snoop_tools::exec::search::{Fate, Searches};
+use snoop_tools::exec::text::{cut_note, namespace_note};
 use snoop_tools::exec::{Exec, interpreter, late};
 use snoop_tools::out::{Column, FAILURE, NOTE, count};
 use snoop_tools::session::Session;
@@ -363,21 +364,15 @@ impl Execsnoop {
                 say("arguments read after the call".to_owned());
             }
         }
-        if let Some(cut) = exec.cut(self.max_args) {
-            let at_least = if exec.is(exec_flag::EXEC_ARGC_MORE) { "at least " } else { "" };
-            let bytes = cut.bytes.map(|bytes| format!(" ({})", count(bytes, "byte")));
-            let bytes = bytes.as_deref().unwrap_or(" (bytes unknown)");
-            say(format!("cut: {at_least}{}{bytes} not shown", count(cut.args, "argument")));
-        }
+        let at_least = exec.is(exec_flag::EXEC_ARGC_MORE);
+        cut_note(exec.cut(self.max_args), at_least).into_iter().for_each(&mut say);
         if let Some(thread) = exec.foreign_thread() {
             say(format!("by thread {thread}"));
         }
         if exec.is(exec_flag::EXEC_KERNEL) {
             say("started by the kernel".to_owned());
         }
-        if exec.event.id.vpid != exec.event.id.pid {
-            say(format!("pid {} in its namespace", exec.event.id.vpid));
-        }
+        namespace_note(&exec.event.id).into_iter().for_each(&mut say);
         if !searched.is_empty() {
             let places = searched.len() as u64;
             say(if failed {

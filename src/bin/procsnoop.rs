@@ -12,6 +12,7 @@ use clap::Parser;
 use snoop_tools::attach::Backend;
 use snoop_tools::cli::CommonArgs;
 use snoop_tools::escape::{Quote, push_cell, push_shell_word};
+use snoop_tools::exec::text::{cut_note, namespace_note};
 use snoop_tools::exec::{self, Exec};
 use snoop_tools::kernel::tracepoints_are_preemptible;
 use snoop_tools::out::{Column, FAILURE, NOTE, count};
@@ -20,7 +21,7 @@ use snoop_tools::process::history::History;
 use snoop_tools::process::json::{self, Context};
 use snoop_tools::process::lives::Lives;
 use snoop_tools::process::status::Status;
-use snoop_tools::process::text::{command_line, cut_note, namespace_note, notes};
+use snoop_tools::process::text::{command_line, notes};
 use snoop_tools::process::usage::Usage;
 use snoop_tools::process::{Record, perfetto, plot, tree};
 use snoop_tools::session::{Session, say};
@@ -449,7 +450,7 @@ impl Procsnoop {
             push_cell(&mut path, exec.path);
             notes.push(path);
         }
-        notes.extend(cut_note(exec.cut(self.max_args)));
+        notes.extend(cut_note(exec.cut(self.max_args), false));
         notes.extend(exec.foreign_thread().map(|thread| format!("by thread {thread}")));
         notes.extend(namespace_note(id));
         self.text_row(
@@ -545,7 +546,7 @@ impl Procsnoop {
         };
         let exec_ns = life.as_ref().and_then(|life| life.exec_ns);
         let mut notes = notes(event, status, life.as_ref());
-        notes.extend(cut_note(command.and_then(|command| command.cut(self.max_args))));
+        notes.extend(cut_note(command.and_then(|command| command.cut(self.max_args)), false));
         notes.extend(namespace_note(&id));
         if self.args.usage && !is_final {
             notes.push("not waited for yet".to_owned());

@@ -4,9 +4,8 @@ use super::Killer;
 use super::lives::Life;
 use super::status::Status;
 use crate::escape::{Quote, push_cell, push_shell_word};
-use crate::exec::{Args, Cut};
-use crate::out::count;
-use crate::skel::{process_exit_event, process_flag, task_id};
+use crate::exec::Args;
+use crate::skel::{process_exit_event, process_flag};
 
 /// A command line, ready to be pasted into a shell.
 pub fn command_line(args: Args<'_>, max_args: usize) -> String {
@@ -18,18 +17,6 @@ pub fn command_line(args: Args<'_>, max_args: usize) -> String {
         push_shell_word(&mut line, arg, index == 0, Quote::WhereNeeded);
     }
     line
-}
-
-/// What of the arguments is missing.
-pub fn cut_note(cut: Option<Cut>) -> Option<String> {
-    let cut = cut?;
-    let bytes = cut.bytes.map(|bytes| format!(" ({})", count(bytes, "byte")));
-    Some(format!("cut: {}{} not shown", count(cut.args, "argument"), bytes.unwrap_or_default()))
-}
-
-/// Its id in its own PID namespace, if that is another one.
-pub fn namespace_note(id: &task_id) -> Option<String> {
-    (id.vpid != id.pid).then(|| format!("pid {} in its namespace", id.vpid))
 }
 
 /// What is to be said of an end.
