@@ -107,12 +107,25 @@ static __always_inline bool task_is_compat(void)
 }
 
 #ifdef __TARGET_ARCH_x86
-/* i386 passes bx, cx, dx, si, di, bp. */
-#define IA32_ARGS(regs)                                                                            \
-	{                                                                                          \
-		(__u32)(regs)->bx, (__u32)(regs)->cx, (__u32)(regs)->dx, (__u32)(regs)->si,        \
-			(__u32)(regs)->di, (__u32)(regs)->bp                                       \
-	}
+static __always_inline void args_64(const struct pt_regs *regs, __u64 *arg)
+{
+	arg[0] = regs->di;
+	arg[1] = regs->si;
+	arg[2] = regs->dx;
+	arg[3] = regs->r10;
+	arg[4] = regs->r8;
+	arg[5] = regs->r9;
+}
+
+static __always_inline void args_ia32(const struct pt_regs *regs, __u64 *arg)
+{
+	arg[0] = (__u32)regs->bx;
+	arg[1] = (__u32)regs->cx;
+	arg[2] = (__u32)regs->dx;
+	arg[3] = (__u32)regs->si;
+	arg[4] = (__u32)regs->di;
+	arg[5] = (__u32)regs->bp;
+}
 
 /* mmap() of i386 takes one argument, the address of six. */
 static __always_inline void ia32_args_in_memory(__u64 *arg)
@@ -134,24 +147,29 @@ static __always_inline void ia32_args_in_memory(__u64 *arg)
  * On the system calls themselves, since what they have in common, ksys_mmap_pgoff(), is a
  * part of them in some kernels, and does not see what is refused before.
  *
- * The saved registers are their only argument. Copied, without its type: BTF of 5.10 knows
- * it for some of them as a forward declaration, which the verifier refuses to follow.
+ * The saved registers are their only argument, and the task's (5.15). In older kernels they
+ * are copied, without their type: BTF of 5.10 knows it for some system calls as a forward
+ * declaration, which the verifier refuses to follow.
  */
-static __always_inline void fexit_regs(__u64 *ctx, struct pt_regs *copy)
+static __always_inline void fexit_args(__u64 *ctx, __u64 *arg, const bool ia32)
 {
-	struct pt_regs *regs = NULL;
+	void (*args)(const struct pt_regs *, __u64 *) = ia32 ? args_ia32 : args_64;
+	struct pt_regs *regs, copy;
 
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs)) {
+		args((void *)bpf_task_pt_regs(bpf_get_current_task_btf()), arg);
+		return;
+	}
 	bpf_probe_read_kernel(&regs, sizeof(regs), ctx);
-	bpf_probe_read_kernel(copy, sizeof(*copy), regs);
+	bpf_probe_read_kernel(&copy, sizeof(copy), regs);
+	args(&copy, arg);
 }
 
 static __always_inline struct mmap_call mmap_call_64(enum mmap_kind kind, __u64 *ctx)
 {
-	struct pt_regs regs;
+	__u64 arg[6];
 
-	fexit_regs(ctx, &regs);
-	__u64 arg[6] = { regs.di, regs.si, regs.dx, regs.r10, regs.r8, regs.r9 };
-
+	fexit_args(ctx, arg, false);
 	return mmap_call_of(kind, arg, ctx[1]);
 }
 
@@ -166,12 +184,10 @@ static __always_inline struct mmap_call mmap_call_mprotect_64(enum mmap_kind kin
 
 static __always_inline struct mmap_call mmap_call_32(enum mmap_kind kind, __u64 *ctx)
 {
-	struct pt_regs regs;
 	struct mmap_call call;
+	__u64 arg[6];
 
-	fexit_regs(ctx, &regs);
-	__u64 arg[6] = IA32_ARGS(&regs);
-
+	fexit_args(ctx, arg, true);
 	call = mmap_call_of(kind, arg, ctx[1]);
 	call.compat = true;
 	return call;
@@ -195,12 +211,10 @@ static __always_inline struct mmap_call mmap_call_mmap2(enum mmap_kind kind, __u
 
 static __always_inline struct mmap_call mmap_call_in_memory(enum mmap_kind kind, __u64 *ctx)
 {
-	struct pt_regs regs;
 	struct mmap_call call;
+	__u64 arg[6];
 
-	fexit_regs(ctx, &regs);
-	__u64 arg[6] = IA32_ARGS(&regs);
-
+	fexit_args(ctx, arg, true);
 	ia32_args_in_memory(arg);
 	call = mmap_call_of(kind, arg, ctx[1]);
 	call.compat = true;
@@ -388,10 +402,11 @@ static __always_inline bool mmap_call_raw(struct pt_regs *regs, struct mmap_call
 		return false;
 	/* The same number is another system call to a 32-bit program: 9 is link(). */
 	if (!task_is_compat()) {
-		__u64 arg[6] = { regs->di, regs->si, regs->dx, regs->r10, regs->r8, regs->r9 };
+		__u64 arg[6];
 
 		if (!kind || !mmap_shows(kind) || !filter_allows_current())
 			return false;
+		args_64(regs, arg);
 		*call = mmap_call_of(kind, arg, regs->ax);
 		if (nr == NR_MPROTECT)
 			call->fd = -1;
@@ -399,8 +414,9 @@ static __always_inline bool mmap_call_raw(struct pt_regs *regs, struct mmap_call
 	}
 	if (!kind32 || !mmap_shows(kind32))
 		return false;
-	__u64 arg[6] = IA32_ARGS(regs);
+	__u64 arg[6];
 
+	args_ia32(regs, arg);
 	if (nr == NR_IA32_MMAP)
 		ia32_args_in_memory(arg);
 	else if (nr == NR_IA32_MMAP2)
