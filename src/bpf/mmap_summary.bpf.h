@@ -120,10 +120,9 @@ static __always_inline void mmap_sum_file(const struct mmap_call *call, struct f
 static __always_inline void mmap_sum_process(const struct mmap_call *call,
 					     struct mmap_totals *totals, __u32 epoch)
 {
-	struct task_struct *task = (void *)bpf_get_current_task();
 	struct mmap_process_key key = {
-		.start_ns = BPF_CORE_READ(task, group_leader, start_boottime),
-		.pid = BPF_CORE_READ(task, tgid),
+		.start_ns = current_start_ns(),
+		.pid = bpf_get_current_pid_tgid() >> 32,
 		.epoch = epoch,
 	};
 	bool failed = mmap_failed(call);
@@ -133,7 +132,7 @@ static __always_inline void mmap_sum_process(const struct mmap_call *call,
 	if (!value) {
 		struct mmap_process_sum new = {};
 
-		BPF_CORE_READ_INTO(&new.comm, task, comm);
+		bpf_get_current_comm(&new.comm, sizeof(new.comm));
 		bpf_map_update_elem(&mmap_processes, &key, &new, BPF_NOEXIST);
 		value = bpf_map_lookup_elem(&mmap_processes, &key);
 	}

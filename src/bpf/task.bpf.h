@@ -82,6 +82,17 @@ static __always_inline __u32 current_flags(void)
 	return BPF_CORE_READ(task, flags);
 }
 
+/* When the current process was born, CLOCK_BOOTTIME: with its id it tells which one it is. */
+static __always_inline __u64 current_start_ns(void)
+{
+	struct task_struct *task;
+
+	if (task_is_typed())
+		return bpf_get_current_task_btf()->group_leader->start_boottime;
+	task = (void *)bpf_get_current_task();
+	return BPF_CORE_READ(task, group_leader, start_boottime);
+}
+
 /* The open file behind a descriptor of the current process, or NULL. */
 static __always_inline struct file *current_file(__s32 fd)
 {
@@ -102,7 +113,7 @@ static __always_inline struct file *current_file(__s32 fd)
  */
 static __always_inline void task_id_fill_current(struct task_id *id, __u64 now)
 {
-	struct task_struct *task;
+	struct task_struct *task, *leader;
 	struct pid *pid;
 
 	if (!task_is_typed()) {
@@ -112,14 +123,15 @@ static __always_inline void task_id_fill_current(struct task_id *id, __u64 now)
 	task = bpf_get_current_task_btf();
 	id->time_ns = now;
 	id->lost = snoop_counters.lost;
-	id->start_ns = task->group_leader->start_boottime;
+	leader = task->group_leader; /* once: each load is checked */
+	id->start_ns = leader->start_boottime;
 	id->cgroup = bpf_get_current_cgroup_id();
 	id->pid = task->tgid;
 	id->tid = task->pid;
 	id->ppid = task->real_parent->tgid;
 	id->uid = task->cred->uid.val;
 	id->euid = task->cred->euid.val;
-	pid = task->group_leader->thread_pid;
+	pid = leader->thread_pid;
 	id->vpid = pid->level ? task_vpid(task) : id->pid;
 	*(__u64 *)&id->comm[0] = *(__u64 *)&task->comm[0];
 	*(__u64 *)&id->comm[8] = *(__u64 *)&task->comm[8];

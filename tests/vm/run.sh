@@ -25,6 +25,7 @@ as_nobody=
 interactive=
 refresh=
 strict=
+icount=
 [[ ${CI:-} == true ]] && strict=yes
 payload=
 payload_arguments=()
@@ -60,6 +61,8 @@ that exits with 0 and the kernel has not complained.
   --interactive     connect the terminal to the payload (one kernel); Ctrl-A X kills it
   --refresh         look for newer kernels instead of taking those in the cache
   --strict          a kernel that cannot be had is a failure; so with CI=true
+  --icount          the guest's clock counts instructions, one a nanosecond: what is measured
+                    there is the same on any host, however busy (one processor; slower)
 
 Environment: SNOOP_VM_CACHE, the folder for kernels and logs (default: target/vm)
 END
@@ -121,6 +124,7 @@ parse_arguments() {
             --interactive) interactive=yes ;;
             --refresh) refresh=yes ;;
             --strict) strict=yes ;;
+            --icount) icount=yes ;;
             -h | --help) usage && exit ;;
             --) shift && break ;;
             -*) die "unknown option $1 (see --help)" ;;
@@ -474,13 +478,22 @@ copy_libraries() {
 #                in 10 of 29 boots, without it in none
 # nowatchdog     a busy host must not look like a locked-up guest
 # loglevel=5     warnings and worse only: what is on the console then matters
+# no_timer_check a busy host may be too slow for the kernel to believe in its timer, and then
+#                it panics: "IO-APIC + timer doesn't work"
 # notests        the kernel's tests of its ciphers take half a second
+# icount         virtual time is the number of instructions: one takes one nanosecond
 boot() {
     local folder=$work/$1 chardev=$2
     shift 2
-    local arguments="console=ttyS0 loglevel=5 panic=-1 oops=panic nowatchdog cryptomgr.notests"
+    local arguments="console=ttyS0 loglevel=5 panic=-1 oops=panic nowatchdog"
+    arguments+=" no_timer_check cryptomgr.notests"
+    local counting=() processors=2
+    if [[ $icount ]]; then
+        counting=(-icount 'shift=0,sleep=off')
+        processors=1
+    fi
     "$@" qemu-system-x86_64 \
-        -accel tcg,thread=single -cpu max,-cx16 -smp 2 -m 2G \
+        -accel tcg,thread=single "${counting[@]}" -cpu max,-cx16 -smp "$processors" -m 2G \
         -nodefaults -display none -monitor none -no-reboot \
         -kernel "$cache/kernels/${folder##*/}/image" -initrd "$work/initramfs" \
         -append "$arguments ${extra_arguments[*]}" \
