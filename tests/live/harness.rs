@@ -260,6 +260,22 @@ impl Running {
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 
+    /// Waits until it has done all that there is to do: it sleeps, and has not run meanwhile.
+    pub fn settle(&self) {
+        let stat = || fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        eventually("it has nothing more to do", || {
+            let before = stat();
+            std::thread::sleep(Duration::from_millis(200));
+            // proc_pid_stat(5): state, and user and system time, behind the name.
+            let fields = |stat: &str| -> Vec<String> {
+                let rest = stat.rsplit_once(')').unwrap().1;
+                rest.split_whitespace().map(str::to_owned).collect()
+            };
+            let (before, after) = (fields(&before), fields(&stat()));
+            after[0] == "S" && before[0] == "S" && before[11..13] == after[11..13]
+        });
+    }
+
     /// Reads to the end; all lines of stdout, all of stderr, and the exit status.
     pub fn finish(mut self) -> (Vec<String>, String, i32) {
         while !self.line().is_empty() {}
@@ -290,7 +306,7 @@ pub fn run(name: &str, args: &[&str]) {
 
 /// Waits until `condition` holds; fails after a while.
 pub fn eventually(what: &str, condition: impl Fn() -> bool) {
-    let until = Instant::now() + Duration::from_secs(20);
+    let until = Instant::now() + Duration::from_secs(60);
     while !condition() {
         assert!(Instant::now() < until, "{what}");
         std::thread::sleep(Duration::from_millis(5));

@@ -1,7 +1,6 @@
 //! shown + lost == happened, whatever the reader does; and nothing grows.
 
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use serde_json::Value;
 
@@ -66,7 +65,7 @@ fn losses_are_counted_exactly() {
         argv.spawn(count, "x");
         running.signal(libc::SIGCONT);
         // Further events come after the gap.
-        std::thread::sleep(Duration::from_millis(300));
+        running.settle();
         argv.spawn(3, "after");
         let trace = running.stop();
         let lost = check_sum(&trace, &argv, count + 3);
@@ -87,7 +86,7 @@ fn text_says_what_was_lost_too() {
         running.signal(libc::SIGSTOP);
         argv.spawn(count, "x");
         running.signal(libc::SIGCONT);
-        std::thread::sleep(Duration::from_millis(300));
+        running.settle();
         running.signal(libc::SIGTERM);
         let (lines, stderr, status) = running.finish();
         assert_eq!(status, 0);

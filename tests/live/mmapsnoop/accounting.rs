@@ -2,7 +2,6 @@
 
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
 use super::*;
 
@@ -79,7 +78,7 @@ fn losses_are_counted_exactly() {
             mapper.run(&["loop", &count.to_string()]);
             running.signal(libc::SIGCONT);
             // Further events come after the gap.
-            std::thread::sleep(Duration::from_millis(300));
+            running.settle();
             mapper.run(&["loop", "3"]);
             let trace = running.stop();
             let (lost, _) = check_sum(&trace, &mapper, count + 3);

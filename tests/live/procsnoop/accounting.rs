@@ -29,7 +29,7 @@ fn losses_add_up(setup: Setup, flags: &[&str], events_per_life: u64) {
     };
     spawn(count);
     running.signal(libc::SIGCONT);
-    std::thread::sleep(std::time::Duration::from_millis(700));
+    running.settle();
     spawn(3); // behind the gap
     let trace = running.stop();
     let is_gap = |event: &&Value| event["event"]["name"] == "events.lost";

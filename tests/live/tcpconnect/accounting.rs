@@ -10,6 +10,11 @@ fn use_all_ports() {
     sysctl("net/ipv4/ip_local_port_range", "1024 65535");
 }
 
+/// No attempt times out before the last one has begun, however slow this machine is.
+fn never_give_up() {
+    sysctl("net/ipv4/tcp_syn_retries", "20");
+}
+
 /// As many files as this process may have.
 fn open_many_files() -> u32 {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -57,6 +62,7 @@ fn ten_thousand_pending_at_once() {
     each_backend(|setup| {
         in_new_netns(|netns| {
             use_all_ports();
+            never_give_up();
             let (_hole, to) = black_hole(loopback(1));
             let (_other, ordinary) = listener(loopback(2));
             let mut pending: Vec<_> = Vec::new();
@@ -95,6 +101,7 @@ fn more_pending_than_can_be_followed() {
     let setup = Setup { backend: "tp_btf", buffer: "ring" };
     in_new_netns(|netns| {
         use_all_ports();
+        never_give_up();
         let (_hole, to) = black_hole(loopback(1));
         let inode = netns.inode.to_string();
         let flags = [&setup.flags()[..], &["--json", "--netns", &inode]].concat();

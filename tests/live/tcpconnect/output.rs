@@ -1,6 +1,8 @@
 //! Text, totals and summaries.
 
+use std::io::{BufRead as _, BufReader};
 use std::net::Ipv6Addr;
+use std::process::Stdio;
 
 use super::sockets::*;
 use super::*;
@@ -8,23 +10,22 @@ use super::*;
 /// Lines of text of `tcpconnect FLAGS` on this network namespace, while `work` is done.
 fn text(netns: &Netns, flags: &[&str], work: impl FnOnce()) -> Vec<String> {
     let inode = netns.inode.to_string();
-    let mut tool = TCPCONNECT.command(&["--netns", &inode]);
-    let child = tool.args(flags).stdout(std::process::Stdio::piped()).spawn().unwrap();
-    // With --count nothing is printed before the end.
-    eventually("it is attached", || has_links(child.id()));
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    let mut tool = TCPCONNECT.command(&["--netns", &inode, "-v"]);
+    tool.args(flags).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = tool.spawn().unwrap();
+    // With --count nothing is printed before the end; but -v says when it is attached.
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let attached =
+        |line: &String| line.starts_with("tcpconnect: backend ") && line.ends_with(" buffer");
+    said.find(attached).expect("it attaches");
+    let rest = std::thread::spawn(move || said.for_each(drop));
     work();
     // SAFETY: a child of ours that was not waited for yet.
     assert_eq!(unsafe { libc::kill(child.id() as i32, libc::SIGTERM) }, 0);
     let output = child.wait_with_output().unwrap();
+    rest.join().unwrap();
     assert!(output.status.success());
     String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
-}
-
-fn has_links(pid: u32) -> bool {
-    let files = std::fs::read_dir(format!("/proc/{pid}/fdinfo")).unwrap();
-    let info = files.filter_map(|file| std::fs::read_to_string(file.ok()?.path()).ok());
-    info.into_iter().any(|info| info.contains("link_id:"))
 }
 
 fn cells(line: &str) -> Vec<&str> {
