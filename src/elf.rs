@@ -1,0 +1,3 @@
+//! BPF objects: what is in an ELF file, and what the events mean that its programs send.
+
+pub mod types;
