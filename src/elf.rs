@@ -1,3 +1,4 @@
 //! BPF objects: what is in an ELF file, and what the events mean that its programs send.
 
+mod declare;
 pub mod types;
