@@ -2,3 +2,4 @@
 
 mod declare;
 pub mod types;
+pub mod value;
