@@ -17,6 +17,7 @@ pub mod hook;
 pub mod insn;
 pub mod map;
 pub mod object;
+pub mod schema;
 pub mod sections;
 pub mod types;
 pub mod value;

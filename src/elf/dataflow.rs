@@ -86,6 +86,8 @@ pub struct Write {
     pub constants: Option<Vec<u64>>,
     /// What else is known of it
     pub hint: Option<Hint>,
+    /// The instruction, or one of them: function and slot
+    pub by: (usize, usize),
 }
 
 /// All that the programs of an object send.

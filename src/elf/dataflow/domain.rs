@@ -179,6 +179,8 @@ pub(super) struct Cell {
     pub width: i64,
     pub value: Value,
     pub hint: Option<Hint>,
+    /// The instruction that wrote it, or one of them: function and slot
+    pub by: (usize, usize),
 }
 
 /// Written places at one time; more are forgotten.
@@ -311,7 +313,7 @@ impl State {
 }
 
 impl Cell {
-    fn join(&mut self, other: &Self) -> bool {
+    pub(super) fn join(&mut self, other: &Self) -> bool {
         let before = (self.width, self.hint);
         if self.width != other.width {
             let changed = self.value.join(&Value { atoms: Vec::new(), more: true, full: true });
@@ -339,7 +341,7 @@ mod tests {
     use super::*;
 
     fn cell(width: i64, number: i64) -> Cell {
-        Cell { width, value: Atom::Const(number).into(), hint: None }
+        Cell { width, value: Atom::Const(number).into(), hint: None, by: (0, 0) }
     }
 
     #[test]

@@ -198,14 +198,14 @@ impl<'a> Machine<'a> {
                 let value = load(state, insn);
                 state.set(insn.dst, value);
             }
-            2 => store(state, insn, &Atom::Const(insn.imm.into()).into()),
+            2 => store(state, insn, here, &Atom::Const(insn.imm.into()).into()),
             3 if insn.opcode & 0xe0 == 0x60 => {
                 let value = state.register(insn.src).clone();
-                store(state, insn, &value);
+                store(state, insn, here, &value);
             }
             3 => {
                 // Atomic: what it leaves in memory and registers is not followed.
-                store(state, insn, &Value::unknown());
+                store(state, insn, here, &Value::unknown());
                 state.set(insn.src, Value::unknown());
                 state.set(0, Value::unknown());
             }
@@ -311,7 +311,8 @@ impl<'a> Machine<'a> {
                 let site = self.reserve(here, state);
                 state.forget(Base::Record(site));
                 let pointer = state.register(4).clone();
-                let cell = Cell { width: 8, value: Atom::Dynptr(site).into(), hint: None };
+                let value = Atom::Dynptr(site).into();
+                let cell = Cell { width: 8, value, hint: None, by: (here.function, here.slot) };
                 state.write(&pointer, 0, &cell);
             }
             Helper::DynptrData => {
@@ -349,8 +350,12 @@ impl<'a> Machine<'a> {
                 let sizes = state.register(size).constants();
                 let width = sizes.and_then(|sizes| sizes.into_iter().max()).unwrap_or(1);
                 let hint = text.then_some(Hint::Text);
-                let cell =
-                    Cell { width: width.clamp(1, MAX_RECORD), value: Value::unknown(), hint };
+                let cell = Cell {
+                    width: width.clamp(1, MAX_RECORD),
+                    value: Value::unknown(),
+                    hint,
+                    by: (here.function, here.slot),
+                };
                 state.write(&pointer, 0, &cell);
             }
             Helper::CallBack { function, context, own, map } => {
@@ -566,34 +571,29 @@ fn sizes(value: &Value) -> Option<BTreeSet<u64>> {
 fn writes(state: &State, data: &Value, sizes: Option<&BTreeSet<u64>>) -> Vec<Write> {
     let largest = sizes.and_then(|sizes| sizes.last().copied());
     let bytes = largest.and_then(|size| i64::try_from(size).ok()).unwrap_or(MAX_RECORD);
-    let mut all: BTreeMap<(u64, u64), (Value, Option<Hint>)> = BTreeMap::new();
+    let mut all: BTreeMap<(u64, u64), Cell> = BTreeMap::new();
     for (base, start) in data.atoms().iter().filter_map(|&atom| place(atom)) {
         for (offset, cell) in state.region(base, start, bytes.min(MAX_RECORD)) {
             let (Ok(offset), Ok(width)) = (u64::try_from(offset), u64::try_from(cell.width)) else {
                 continue;
             };
-            let clock = match cell.value.single() {
-                Some(Atom::Clock(clock)) if width == 8 => Some(Hint::Time(clock.into())),
-                _ => None,
-            };
-            let hint = cell.hint.or(clock);
-            all.entry((offset, width))
-                .and_modify(|(value, known)| {
-                    value.join(&cell.value);
-                    if *known != hint {
-                        *known = None;
-                    }
-                })
-                .or_insert_with(|| (cell.value.clone(), hint));
+            match all.get_mut(&(offset, width)) {
+                Some(known) => _ = known.join(cell),
+                None => _ = all.insert((offset, width), cell.clone()),
+            }
         }
     }
-    let write = |((offset, width), (value, hint)): ((u64, u64), (Value, Option<Hint>))| {
+    let write = |((offset, width), cell): ((u64, u64), Cell)| {
         let mask = if width >= 8 { u64::MAX } else { (1 << (width * 8)) - 1 };
-        let constants = value.constants().map(|constants| {
+        let constants = cell.value.constants().map(|constants| {
             let cut: BTreeSet<u64> = constants.iter().map(|c| c.cast_unsigned() & mask).collect();
             cut.into_iter().collect()
         });
-        Write { offset, width, constants, hint }
+        let clock = match cell.value.single() {
+            Some(Atom::Clock(clock)) if width == 8 => Some(Hint::Time(clock.into())),
+            _ => None,
+        };
+        Write { offset, width, constants, hint: cell.hint.or(clock), by: cell.by }
     };
     all.into_iter().map(write).collect()
 }
@@ -634,9 +634,10 @@ fn load(state: &State, insn: Insn) -> Value {
     value
 }
 
-fn store(state: &mut State, insn: Insn, value: &Value) {
+fn store(state: &mut State, insn: Insn, here: Here, value: &Value) {
     let pointer = state.register(insn.dst).clone();
-    let cell = Cell { width: width(insn), value: value.clone(), hint: None };
+    let by = (here.function, here.slot);
+    let cell = Cell { width: width(insn), value: value.clone(), hint: None, by };
     state.write(&pointer, insn.off.into(), &cell);
 }
 
