@@ -98,6 +98,13 @@ Examples:
   bpfrun --json sockfilter.bpf.o --attach socket_handler=lo --duration 10
   bpfrun counts.bpf.o --maps=1";
 
+impl Args {
+    /// Whether `--attach` names this program or map.
+    pub fn asked_for(&self, name: &str) -> bool {
+        self.attach.iter().any(|attach| attach.program == name)
+    }
+}
+
 /// `--attach`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attach {
