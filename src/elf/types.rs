@@ -335,12 +335,14 @@ impl Types {
             }
             _ => (None, text),
         };
-        let fits = |kind: &Kind| match (keyword, kind) {
-            (None | Some("struct"), Kind::Struct(_))
-            | (None | Some("union"), Kind::Union(_))
-            | (None | Some("enum"), Kind::Enum { .. })
-            | (None, Kind::Typedef(_) | Kind::Int { .. } | Kind::Float { .. }) => true,
-            _ => false,
+        let fits = |kind: &Kind| {
+            matches!(
+                (keyword, kind),
+                (None | Some("struct"), Kind::Struct(_))
+                    | (None | Some("union"), Kind::Union(_))
+                    | (None | Some("enum"), Kind::Enum { .. })
+                    | (None, Kind::Typedef(_) | Kind::Int { .. } | Kind::Float { .. })
+            )
         };
         self.by_name(name).find(|&id| fits(self.kind(id)))
     }
