@@ -6,14 +6,17 @@
 
 pub mod btf;
 pub mod btf_ext;
+pub mod co_re;
 pub mod code;
 mod cursor;
 mod declare;
+pub mod disasm;
 pub mod file;
 pub mod global;
 pub mod hook;
 pub mod insn;
 pub mod map;
+pub mod names;
 pub mod object;
 pub mod sections;
 pub mod types;
