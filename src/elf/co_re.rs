@@ -14,11 +14,11 @@ const VALUES: u32 = 10;
 /// Types again.
 const MATCHES: u32 = 12;
 
-/// What the loader puts into an instruction: `struct task_struct.mm.arg_start field byte
-/// offset`. `access` is the string that belongs to `info`.
+/// What the loader puts into an instruction: `struct task_struct.mm.arg_start (byte offset)`.
+/// `access` is the string that belongs to `info`.
 pub fn describe(types: &Types, info: &CoreInfo, access: &str) -> String {
     let what = names::core_kind(info.kind).unwrap_or_else(|| format!("kind {}", info.kind));
-    format!("{} {what}", subject(types, info, access))
+    format!("{} ({})", subject(types, info, access), what.trim_start_matches("field "))
 }
 
 /// What is asked about: a member, a type or a value.

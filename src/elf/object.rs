@@ -37,6 +37,8 @@ pub struct Object {
     pub externs: Vec<Extern>,
     /// Its types
     pub btf: Option<Btf>,
+    /// It has debug information for debuggers too
+    pub has_dwarf: bool,
     /// What could not be read, while the rest could: one line each
     pub damage: Vec<String>,
 }
@@ -97,6 +99,7 @@ impl Object {
             globals,
             externs,
             btf,
+            has_dwarf: file.section(b".debug_info").is_some(),
             damage,
         })
     }
