@@ -2,4 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+mod compile;
+mod disasm;
+mod object;
 mod own;
