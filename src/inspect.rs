@@ -7,7 +7,7 @@ mod words;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use crate::elf::code::Function;
 use crate::elf::object::Object;
@@ -69,13 +69,11 @@ struct Subject<'a> {
 }
 
 impl Subject<'_> {
-    /// Functions whose instructions are asked for.
-    fn disassembled(&self) -> impl Iterator<Item = &Function> {
-        let named = |name: &str| {
-            self.args.prog.is_empty() || self.args.prog.iter().any(|glob| glob.matches(name))
-        };
-        let wanted = self.args.disasm;
-        self.object.functions.iter().filter(move |f| wanted && named(&f.name))
+    /// Whether the instructions of a function are asked for.
+    fn disassembles(&self, function: &Function) -> bool {
+        let mut globs = self.args.prog.iter();
+        self.args.disasm
+            && (self.args.prog.is_empty() || globs.any(|glob| glob.matches(&function.name)))
     }
 
     /// What C calls a type.
@@ -101,16 +99,21 @@ fn core_words(object: &Object, function: &Function, slot: usize) -> Option<Strin
     Some(co_re::describe(&btf.types, info, &btf.string(info.access)))
 }
 
+/// What an object holds, as `--json` shows it.
+pub fn describe(args: &Args, data: &[u8]) -> Result<serde_json::Value> {
+    let object = &Object::parse(data)?;
+    json::document(&Subject { path: &args.file, bytes: data.len(), object, args })
+}
+
 /// Shows the object. Returns the exit status.
 pub fn main(args: &Args) -> Result<u8> {
-    let data = file::read(&args.file)?;
-    let object = Object::parse(&data).map_err(|error| {
-        error.context(format!("cannot inspect {}", words::safe(&args.file.to_string_lossy())))
-    })?;
+    let in_file = || format!("cannot inspect {}", words::safe(&args.file.to_string_lossy()));
+    let data = file::read(&args.file).with_context(in_file)?;
+    let object = Object::parse(&data).with_context(in_file)?;
     let subject = Subject { path: &args.file, bytes: data.len(), object: &object, args };
     let mut out = Output::new(args.json);
     if args.json {
-        out.object(&json::document(&subject))?;
+        out.object(&json::document(&subject)?)?;
     } else {
         text::write(&subject, &mut out)?;
     }

@@ -1,5 +1,6 @@
 //! What is in an object, for programs: one JSON object.
 
+use anyhow::{Result, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Map as Members, Value, json};
@@ -13,11 +14,18 @@ use crate::json::SCHEMA;
 use super::listing::{self, Row};
 use super::{Subject, words};
 
+/// All is made before it is written: a program that the kernel takes has at most that many.
+const MAX_INSNS: usize = 1_000_000;
+/// Bytes of types as C, for the same reason.
+const MAX_TYPES: usize = 64 << 20;
+
 /// Everything; absent is what the file does not have or what was not asked for.
-pub(super) fn document(subject: &Subject<'_>) -> Value {
+pub(super) fn document(subject: &Subject<'_>) -> Result<Value> {
     let object = subject.object;
-    let is_program = |index| object.programs.iter().any(|program| program.function == index);
-    let functions = object.functions.iter().enumerate().filter(|(index, _)| !is_program(*index));
+    let shown = object.functions.iter().filter(|function| subject.disassembles(function));
+    if shown.map(|function| function.insns.len()).sum::<usize>() > MAX_INSNS {
+        bail!("more than {MAX_INSNS} instructions: choose some functions with --prog");
+    }
     let mut document = json!({
         "schema": SCHEMA,
         "tool": "bpfrun",
@@ -46,7 +54,7 @@ pub(super) fn document(subject: &Subject<'_>) -> Value {
             ]));
             Value::Object(std::mem::take(value))
         }),
-        "functions": functions.map(|(_, f)| function(subject, f).into()).collect::<Vec<Value>>(),
+        "functions": object.called().map(|f| function(subject, f).into()).collect::<Vec<Value>>(),
         "maps": list(&object.maps, |map_| map(subject, map_)),
         "variables": list(&object.globals, |global| variable(subject, global)),
         "externs": list(&object.externs, |external| json!({
@@ -58,10 +66,10 @@ pub(super) fn document(subject: &Subject<'_>) -> Value {
         "damage": object.damage,
     });
     if let Some(document) = document.as_object_mut().filter(|_| subject.args.types.is_some()) {
-        document.insert("types".to_owned(), types(subject));
+        document.insert("types".to_owned(), types(subject)?);
     }
     without_null(&mut document);
-    document
+    Ok(document)
 }
 
 fn list<T>(items: &[T], make: impl Fn(&T) -> Value) -> Value {
@@ -93,7 +101,6 @@ fn function(subject: &Subject<'_>, function: &Function) -> Members<String, Value
     let object = subject.object;
     let (maps, calls) = words::used(object, function);
     let first = function.lines.first().zip(object.btf.as_ref());
-    let shown = subject.disassembled().any(|shown| std::ptr::eq(shown, function));
     let declaration = function.ty.zip(object.btf.as_ref());
     pairs([
         ("name", json!(function.name)),
@@ -113,7 +120,7 @@ fn function(subject: &Subject<'_>, function: &Function) -> Members<String, Value
         ),
         (
             "instructions",
-            if shown {
+            if subject.disassembles(function) {
                 listing::rows(object, function).map(|row| insn(subject, function, &row)).collect()
             } else {
                 Value::Null
@@ -156,7 +163,7 @@ fn insn(subject: &Subject<'_>, function: &Function, row: &Row) -> Value {
             "file": btf.string(info.file),
             "line": info.line,
             "column": info.column,
-            "text": btf.string(info.text),
+            "text": words::short(btf.string(info.text).into_owned()),
         })),
     })
 }
@@ -203,24 +210,30 @@ fn variable(subject: &Subject<'_>, global: &Global) -> Value {
     })
 }
 
-fn types(subject: &Subject<'_>) -> Value {
-    let Some(btf) = &subject.object.btf else { return Value::Array(Vec::new()) };
+fn types(subject: &Subject<'_>) -> Result<Value> {
+    let Some(btf) = &subject.object.btf else { return Ok(Value::Array(Vec::new())) };
     let types = &btf.types;
+    let mut written = 0;
     let one = |id: TypeId| {
         let members = types.composite(id).filter(|_| is_composite(types.kind(id)));
-        json!({
+        let declaration = types.c_declaration(id);
+        written += declaration.len();
+        if written > MAX_TYPES {
+            bail!("its types are longer than any honest ones");
+        }
+        Ok(json!({
             "id": id.0,
             "kind": kind(types.kind(id)),
             "name": types.name(id),
             "size_bytes": types.size(id),
-            "c": types.c_declaration(id),
+            "c": declaration,
             "members": members.map(|body| list(&body.members, |member| json!({
                 "name": member.name,
                 "type": types.c_name(member.ty),
                 "bit_offset": member.bit_offset,
                 "bit_size": member.bit_size,
             }))),
-        })
+        }))
     };
     subject.types().map(one).collect()
 }

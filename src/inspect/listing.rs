@@ -46,7 +46,8 @@ pub(super) fn rows<'a>(
         // Of several at one place the last one counts.
         while let Some((index, (_, info))) = lines.next_if(|(_, (at, _))| *at <= slot) {
             let place = (info.file, info.line);
-            line = (last != Some(place)).then_some(index);
+            // Line 0 is nowhere in the source.
+            line = (last != Some(place) && info.line != 0).then_some(index);
             last = Some(place);
         }
         let second = function.insns.get(slot + 1).copied().filter(|_| insn.is_wide());
@@ -120,6 +121,8 @@ fn describe(
     if let Some(words) = core_words(object, function, row.slot) {
         row.notes.push(format!("CO-RE: {words}"));
     }
+    row.text = words::short(std::mem::take(&mut row.text));
+    row.notes.iter_mut().for_each(|note| *note = words::short(std::mem::take(note)));
 }
 
 /// What a call without a relocation calls.

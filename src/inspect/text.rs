@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use crate::elf::code::Function;
 use crate::elf::map::Map;
@@ -15,16 +15,16 @@ use super::words::{self, safe};
 
 const PROGRAMS: [Column; 6] = [
     Column::left("PROGRAM", 20),
-    Column::left("KIND", 10),
-    Column::left("TARGET", 28),
-    Column::left("TYPE", 14),
+    Column::left("KIND", 16),
+    Column::left("TARGET", 26),
+    Column::left("TYPE", 16),
     Column::right("INSNS", 6),
     Column::left("MAPS", 0),
 ];
 
 const FUNCTIONS: [Column; 4] = [
     Column::left("FUNCTION", 20),
-    Column::left("SECTION", 10),
+    Column::left("SECTION", 16),
     Column::right("INSNS", 6),
     Column::left("MAPS", 0),
 ];
@@ -40,7 +40,7 @@ const MAPS: [Column; 6] = [
 
 const VARIABLES: [Column; 4] = [
     Column::left("VARIABLE", 20),
-    Column::left("SECTION", 10),
+    Column::left("SECTION", 16),
     Column::right("BYTES", 7),
     Column::left("INITIAL VALUE", 0),
 ];
@@ -48,8 +48,6 @@ const VARIABLES: [Column; 4] = [
 const EXTERNS: [Column; 3] =
     [Column::left("EXPECTED", 28), Column::left("FROM", 10), Column::left("TYPE", 0)];
 
-/// Values of variables are cut here.
-const MAX_VALUE: usize = 400;
 /// Notes begin here, where the instruction is not longer.
 const NOTES_AT: usize = 44;
 /// Where a file with absurd types is given up.
@@ -65,7 +63,8 @@ pub(super) fn write(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
         variables(subject, out)?;
         externs(subject, out)?;
     }
-    for (number, function) in subject.disassembled().enumerate() {
+    let functions = subject.object.functions.iter().filter(|f| subject.disassembles(f));
+    for (number, function) in functions.enumerate() {
         if number > 0 {
             out.raw("\n")?;
         }
@@ -123,13 +122,8 @@ fn programs(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
             .text(&function.map(|function| names(subject, function)).unwrap_or_default());
         out.flush_if_full()?;
     }
-    let is_program = |index| object.programs.iter().any(|program| program.function == index);
-    let mut first = true;
-    for (index, function) in object.functions.iter().enumerate() {
-        if is_program(index) {
-            continue;
-        }
-        if std::mem::take(&mut first) {
+    for (number, function) in object.called().enumerate() {
+        if number == 0 {
             out.raw("\n")?;
             out.heading(&FUNCTIONS);
         }
@@ -230,16 +224,16 @@ fn variables(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
         if bytes.iter().all(|&byte| byte == 0) {
             text.push('0');
         } else if let Some(decoder) = words::decoder(object, global.ty) {
-            decoder.text(bytes, &mut text);
+            let mut value = String::new();
+            decoder.text(bytes, &mut value);
+            // What is no struct has only this one.
+            text.push_str(value.strip_prefix("value=").unwrap_or(&value));
         } else {
-            for byte in bytes.iter().take(MAX_VALUE) {
+            for byte in bytes.iter().take(256) {
                 let _ = write!(text, "{byte:02x}"); // a String takes everything
             }
         }
-        if let Some((end, _)) = text.char_indices().nth(MAX_VALUE) {
-            text.truncate(end);
-            text.push('…');
-        }
+        let text = words::short(text);
         out.line(&VARIABLES)
             .name(global.name.as_bytes())
             .name(section.as_bytes())
@@ -305,7 +299,7 @@ fn line(subject: &Subject<'_>, function: &Function, row: &Row, color: bool) -> S
         subject.object.btf.as_ref().zip(row.line.and_then(|index| function.lines.get(index)))
     {
         let (file, source) = (btf.string(info.file), btf.string(info.text));
-        let (file, source) = (safe(&file), safe(source.trim()));
+        let (file, source) = (safe(&file), words::short(safe(source.trim())));
         let _ = writeln!(text, "      {dim}; {file}:{}: {source}{plain}", info.line);
     }
     let mut insn = safe(&row.text);
@@ -341,7 +335,7 @@ fn types(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
         let text = format!("{}\n\n", btf.types.c_declaration(id));
         written += text.len();
         if written > MAX_TYPES {
-            anyhow::bail!("the types are longer than any honest ones");
+            bail!("its types are longer than any honest ones");
         }
         out.raw(text)?;
     }

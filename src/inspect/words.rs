@@ -11,11 +11,23 @@ use crate::elf::types::TypeId;
 use crate::elf::value::{Decoder, Options};
 use crate::escape::push_text;
 
+/// A line of a source, an instruction, a note.
+const MAX_CHARS: usize = 400;
+
 /// What a file says, made safe for a terminal.
 pub(super) fn safe(text: &str) -> String {
     let mut out = String::new();
     push_text(&mut out, text.as_bytes());
     out
+}
+
+/// Names can be long, and there are many instructions: cuts what nobody reads.
+pub(super) fn short(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(MAX_CHARS) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
 }
 
 /// `little` or `big`
