@@ -80,11 +80,11 @@ pub struct Skipped {
 /// What libbpf said since the last [`take_libbpf_words`].
 static LIBBPF_WORDS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-fn keep_libbpf_words(_: PrintLevel, text: String) {
+pub(crate) fn keep_libbpf_words(_: PrintLevel, text: String) {
     LIBBPF_WORDS.lock().unwrap_or_else(PoisonError::into_inner).push(text);
 }
 
-fn take_libbpf_words() -> String {
+pub(crate) fn take_libbpf_words() -> String {
     std::mem::take(&mut *LIBBPF_WORDS.lock().unwrap_or_else(PoisonError::into_inner)).concat()
 }
 
@@ -147,7 +147,7 @@ pub fn attach_first<B: SkelBuilder<'static> + Default>(
 }
 
 /// libbpf guesses at a memory limit whenever root is refused something.
-fn is_misleading(line: &str) -> bool {
+pub(crate) fn is_misleading(line: &str) -> bool {
     line.contains("ulimit -l")
 }
 

@@ -66,11 +66,8 @@ pub(super) fn read(file: &File<'_>, types: Option<&Types>) -> Result<Vec<Map>> {
     let mut maps = Vec::new();
     for (index, section) in file.sections.iter().enumerate() {
         let Some(legacy) = is_map_section(section.name) else { continue };
-        let mut symbols: Vec<_> = file
-            .symbols
-            .iter()
-            .filter(|symbol| symbol.section == Some(index) && symbol.kind != STT_SECTION)
-            .collect();
+        let mut symbols: Vec<_> =
+            file.symbols_in(index).filter(|symbol| symbol.kind != STT_SECTION).collect();
         symbols.sort_by_key(|symbol| symbol.value);
         symbols.dedup_by_key(|symbol| symbol.value);
         let first = maps.len();
