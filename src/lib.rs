@@ -8,6 +8,7 @@ pub mod cli;
 pub mod command;
 pub mod connect;
 pub mod dns;
+pub mod elf;
 pub mod errno;
 pub mod escape;
 pub mod exec;

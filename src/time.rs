@@ -30,13 +30,18 @@ impl std::fmt::Display for Millis {
 }
 
 fn clock_ns(clock: ClockId) -> i128 {
-    // Cannot fail: both clocks exist since Linux 2.6.39, and the address is ours.
+    // Cannot fail: the clocks exist since Linux 2.6.39, and the address is ours.
     clock_gettime(clock).map_or(0, |t| i128::from(t.tv_sec()) * NS_PER_S + i128::from(t.tv_nsec()))
 }
 
 /// `CLOCK_BOOTTIME` now, in nanoseconds: the time base of every event.
 pub fn boot_now_ns() -> u64 {
     u64::try_from(clock_ns(ClockId::CLOCK_BOOTTIME)).unwrap_or(0)
+}
+
+/// `CLOCK_MONOTONIC` now, in nanoseconds: the boot clock less the time of suspend.
+pub fn monotonic_now_ns() -> u64 {
+    u64::try_from(clock_ns(ClockId::CLOCK_MONOTONIC)).unwrap_or(0)
 }
 
 /// Turns event times into wall-clock times.

@@ -20,7 +20,8 @@ pub fn read(link: &Link, each: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> Resu
                 }
             }
             // The kernel stops after many objects in a row that wrote nothing.
-            Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => {}
+            Err(error)
+                if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => {}
             Err(error) => return Err(error).context("read"),
         }
     }

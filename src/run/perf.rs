@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 use std::ffi::c_void;
-use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
+use std::os::fd::{AsRawFd as _, BorrowedFd};
 use std::ptr::NonNull;
 use std::time::Duration;
 

@@ -235,7 +235,8 @@ mod tests {
 
     #[test]
     fn lines_of_the_trace() {
-        let line = b"            bash-12      [001] d..31  1234.567890: bpf_trace_printk: hi there\n";
+        let line =
+            b"            bash-12      [001] d..31  1234.567890: bpf_trace_printk: hi there\n";
         assert_eq!(messages(line), [message("bash", 12, "hi there")]);
         let line = b"     Web Content-7       [001] ...11  1234.567890: bpf_trace_printk: x\n\n";
         assert_eq!(messages(line), [message("Web Content", 7, "x")]);

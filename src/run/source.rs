@@ -81,8 +81,7 @@ pub struct Sources {
 impl Sources {
     /// Opens the buffers of a loaded object. Perf buffers take nothing until they are open.
     pub fn open(object: &Object, events: &[EventMap]) -> Result<Self> {
-        let mut all =
-            Self { sources: Vec::new(), outer: Vec::new(), scanned: Instant::now() };
+        let mut all = Self { sources: Vec::new(), outer: Vec::new(), scanned: Instant::now() };
         for EventMap { name, kind } in events {
             let Some(map) = object.maps().find(|map| *map.name() == **name) else {
                 continue; // refused, as the table says

@@ -1,0 +1,5 @@
+//! Reading compiled BPF objects: the project's own, and small ones that clang compiles here.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+mod own;
