@@ -6,8 +6,9 @@ use anyhow::Result;
 use libbpf_rs::{MapCore as _, MapFlags, MapHandle, MapType};
 use serde_json::{Value, json};
 
+use crate::elf::global::Global;
 use crate::elf::object::Object;
-use crate::elf::types::{Kind, TypeId, Types};
+use crate::elf::types::{TypeId, Types};
 use crate::elf::value::{Decoder, Options};
 use crate::escape::push_text;
 use crate::out::count;
@@ -35,8 +36,17 @@ struct Table {
     per_cpu: bool,
     /// Elements are always there: those that are all zero are left out
     array: bool,
-    /// Global variables: a single element without a key
-    globals: bool,
+    /// A section of global variables: a single element without a key
+    globals: Option<Vec<Variable>>,
+}
+
+/// A global variable.
+struct Variable {
+    name: String,
+    /// In bytes from the start of the section
+    offset: usize,
+    bytes: usize,
+    value: Option<Decoder>,
 }
 
 impl Contents {
@@ -52,12 +62,7 @@ impl Contents {
         let mut maps = Vec::new();
         for map in loaded.maps() {
             let name = map.name().to_string_lossy().into_owned();
-            let section = name.find('.').and_then(|at| name.get(at..));
-            let globals = section.and_then(|section| {
-                types
-                    .by_name(section)
-                    .find(|&id| matches!(types.kind(id), Kind::DataSection { .. }))
-            });
+            let section = name.find('.').and_then(|at| name.get(at..)); // see `apply` in run.rs
             let readable = matches!(
                 map.map_type(),
                 MapType::Hash
@@ -79,10 +84,10 @@ impl Contents {
             maps.push(Table {
                 map: MapHandle::try_from(&map)?,
                 key: decoder(defined.and_then(|defined| defined.key)),
-                value: decoder(globals.or(defined.and_then(|defined| defined.value))),
+                value: decoder(defined.and_then(|defined| defined.value)),
                 per_cpu: map.map_type().is_percpu(),
                 array: matches!(map.map_type(), MapType::Array | MapType::PercpuArray),
-                globals: section.is_some(),
+                globals: section.map(|section| variables(object, types, section)),
                 name,
             });
         }
@@ -125,7 +130,10 @@ impl Table {
         // Not all keys first: a large map would be copied.
         for key in self.map.keys().take(MANY) {
             let Some(values) = self.values(&key) else { continue }; // gone by now
-            if self.array && !self.globals && values.iter().flatten().all(|&byte| byte == 0) {
+            if self.array
+                && self.globals.is_none()
+                && values.iter().flatten().all(|&byte| byte == 0)
+            {
                 continue;
             }
             elements += 1;
@@ -143,8 +151,8 @@ impl Table {
         push_text(&mut name, self.name.as_bytes());
         let time = session.clock.local_time(now);
         let heading = match self.globals {
-            true => format!("-- {time} {name}\n"),
-            false => format!("-- {time} {name}: {}\n", count(elements, "element")),
+            Some(_) => format!("-- {time} {name}\n"),
+            None => format!("-- {time} {name}: {}\n", count(elements, "element")),
         };
         session.out.raw(heading)?;
         session.out.raw(lines)
@@ -160,19 +168,26 @@ impl Table {
     }
 
     fn text(&self, key: &[u8], values: &[Vec<u8>], out: &mut String) {
+        if let (Some(variables), [data, ..]) = (&self.globals, values) {
+            for variable in variables {
+                push_text(out, variable.name.as_bytes());
+                out.push_str(": ");
+                push_value(&variable.value, variable.of(data), out);
+                out.push('\n');
+            }
+            return;
+        }
         for (cpu, value) in values.iter().enumerate() {
             if self.per_cpu && values.len() > 1 && value.iter().all(|&byte| byte == 0) {
                 continue;
             }
-            if !self.globals {
-                out.push('[');
-                push_value(&self.key, key, out);
-                out.push(']');
-                if self.per_cpu {
-                    out.push_str(&format!(" CPU {cpu}"));
-                }
-                out.push_str(": ");
+            out.push('[');
+            push_value(&self.key, key, out);
+            out.push(']');
+            if self.per_cpu {
+                out.push_str(&format!(" CPU {cpu}"));
             }
+            out.push_str(": ");
             push_value(&self.value, value, out);
             out.push('\n');
         }
@@ -184,9 +199,14 @@ impl Table {
             "event": { "name": "bpf.map" },
             "bpf": { "map": self.name },
         });
-        if !self.globals {
-            record["key"] = json_value(&self.key, key);
+        if let (Some(variables), [data, ..]) = (&self.globals, values) {
+            let each = variables.iter().map(|variable| {
+                (variable.name.clone(), json_value(&variable.value, variable.of(data)))
+            });
+            record["value"] = Value::Object(each.collect());
+            return record;
         }
+        record["key"] = json_value(&self.key, key);
         let mut each = values.iter().map(|value| json_value(&self.value, value));
         match self.per_cpu {
             true => record["values"] = each.collect(),
@@ -196,17 +216,51 @@ impl Table {
     }
 }
 
+impl Variable {
+    fn of<'a>(&self, section: &'a [u8]) -> &'a [u8] {
+        let rest = section.get(self.offset..).unwrap_or_default();
+        rest.get(..self.bytes).unwrap_or(rest)
+    }
+}
+
+/// The variables of a section, in the order of their places.
+fn variables(object: &Object, types: &Types, section: &str) -> Vec<Variable> {
+    let here = |global: &&Global| {
+        object.sections.get(global.section).is_some_and(|known| known.name == section)
+    };
+    let variables = object.globals.iter().filter(here).filter_map(|global| {
+        Some(Variable {
+            name: global.name.clone(),
+            offset: usize::try_from(global.offset).ok()?,
+            bytes: usize::try_from(global.size).ok()?,
+            value: global.ty.map(|ty| Decoder::new(types, ty, Options::default())),
+        })
+    });
+    variables.collect()
+}
+
 /// By its type, or in hexadecimal.
 fn push_value(decoder: &Option<Decoder>, data: &[u8], out: &mut String) {
-    match decoder {
-        Some(decoder) => decoder.text(data, out),
-        None => out.push_str(&hex(data)),
+    let Some(decoder) = decoder else { return out.push_str(&hex(data)) };
+    let mut text = String::new();
+    decoder.text(data, &mut text);
+    // A single value without a name.
+    out.push_str(text.strip_prefix("value=").unwrap_or(&text));
+}
+
+/// `{"value": 1}` → `1`
+fn scalar(value: Value) -> Value {
+    match value {
+        Value::Object(mut object) if object.len() == 1 && object.contains_key("value") => {
+            object.remove("value").unwrap_or_default()
+        }
+        other => other,
     }
 }
 
 fn json_value(decoder: &Option<Decoder>, data: &[u8]) -> Value {
     match decoder {
-        Some(decoder) => decoder.json(data),
+        Some(decoder) => scalar(decoder.json(data)),
         None => json!({ "hex": hex(data) }),
     }
 }
