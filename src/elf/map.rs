@@ -205,3 +205,21 @@ fn values_start(types: &Types, ty: TypeId) -> u64 {
     let values = members.iter().find(|member| member.name.as_deref() == Some("values"));
     values.map_or(0, |member| u64::from(member.bit_offset / 8))
 }
+
+impl Map {
+    /// Its values are maps.
+    pub fn is_of_maps(&self) -> bool {
+        matches!(
+            self.kind,
+            libbpf_sys::BPF_MAP_TYPE_ARRAY_OF_MAPS | libbpf_sys::BPF_MAP_TYPE_HASH_OF_MAPS
+        )
+    }
+
+    /// Events are read from it.
+    pub fn is_of_events(&self) -> bool {
+        matches!(
+            self.kind,
+            libbpf_sys::BPF_MAP_TYPE_RINGBUF | libbpf_sys::BPF_MAP_TYPE_PERF_EVENT_ARRAY
+        )
+    }
+}
