@@ -93,6 +93,12 @@ impl WallClock {
         zoned.strftime("%H:%M:%S").to_string()
     }
 
+    /// `HH:MM:SS.` and microseconds in the local time zone.
+    pub fn local_time_us(&self, boot_ns: u64) -> String {
+        let zoned = self.at(boot_ns).to_zoned(self.zone.clone());
+        zoned.strftime("%H:%M:%S%.6f").to_string()
+    }
+
     /// RFC 3339 in UTC with nanoseconds: `2026-01-31T12:00:00.000000001Z`.
     pub fn rfc3339(&self, boot_ns: u64) -> String {
         format!("{:.9}", self.at(boot_ns))

@@ -324,11 +324,15 @@ fn types(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
     let Some(btf) = &subject.object.btf else { return Ok(()) };
     let mut written = 0;
     for id in subject.types() {
-        let has_body = match btf.types.kind(id) {
-            Kind::Struct(_) | Kind::Union(_) | Kind::Enum { .. } => true,
-            Kind::Typedef(_) | Kind::Function { .. } | Kind::Var { .. } => true,
-            _ => false,
-        };
+        let has_body = matches!(
+            btf.types.kind(id),
+            Kind::Struct(_)
+                | Kind::Union(_)
+                | Kind::Enum { .. }
+                | Kind::Typedef(_)
+                | Kind::Function { .. }
+                | Kind::Var { .. }
+        );
         if !has_body || (btf.types.name(id).is_none() && !is_constants(btf.types.kind(id))) {
             continue;
         }

@@ -144,6 +144,12 @@ impl std::str::FromStr for Glob {
     }
 }
 
+impl std::fmt::Display for Glob {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 impl Glob {
     /// Whether all of `name` is like the pattern. Takes time in proportion to both lengths.
     pub fn matches(&self, name: &str) -> bool {

@@ -39,12 +39,15 @@ pub fn load(name: &str, image: &[u8], args: &Args, configure: &Configure<'_>) ->
         let mut object = open(name, image, args)?;
         let programs = programs.get_or_insert_with(|| plan(&object, args));
         let without: Vec<_> = refused_maps.iter().map(|(name, _)| name.clone()).collect();
-        let events = maps::prepare(&mut object, &without, &|name| args.asked_for(name))?;
+        let (events, templates) =
+            maps::prepare(&mut object, &without, &|name| args.asked_for(name))?;
         configure(&mut object)?;
         prepare_programs(&mut object, programs)?;
         let names: Vec<_> = map_names(&object);
 
-        let error = match object.load() {
+        let loaded = object.load();
+        drop(templates);
+        let error = match loaded {
             Ok(object) => {
                 show_words(args, &take_libbpf_words());
                 let programs = std::mem::take(programs);

@@ -1,10 +1,11 @@
 //! Maps, set right before loading so that objects load that were made for their own loader,
 //! and what of them are event maps.
 
+use std::os::fd::AsFd as _;
 use std::ptr::NonNull;
 
 use anyhow::{Context, Result};
-use libbpf_rs::{AsRawLibbpf, MapType, OpenMapMut, OpenObject};
+use libbpf_rs::{AsRawLibbpf, MapHandle, MapType, OpenMap, OpenMapMut, OpenObject};
 
 /// Entries of a map of which the object says nothing: its loader would have chosen.
 const ENTRIES: u32 = 10_240;
@@ -41,13 +42,15 @@ pub enum EventMapKind {
 }
 
 /// Sets right all maps of an opened object, and returns those that carry events. Leaves out
-/// those in `without`, and those of `struct_ops` that `--attach` did not ask for.
+/// those in `without`, and those of `struct_ops` that `--attach` did not ask for. Also returns
+/// what has to live until the object is loaded.
 pub fn prepare(
     object: &mut OpenObject,
     without: &[String],
     asked: &dyn Fn(&str) -> bool,
-) -> Result<Vec<EventMap>> {
+) -> Result<(Vec<EventMap>, Vec<MapHandle>)> {
     let mut events = Vec::new();
+    let mut templates = Vec::new();
     for mut map in object.maps_mut() {
         let name = map.name().to_string_lossy().into_owned();
         let unasked = map.map_type() == MapType::StructOps && !asked(&name);
@@ -60,21 +63,18 @@ pub fn prepare(
         let kind = match map.map_type() {
             MapType::RingBuf => Some(EventMapKind::Ring),
             MapType::PerfEventArray => Some(EventMapKind::Perf),
-            outer @ (MapType::ArrayOfMaps | MapType::HashOfMaps) => match inner(&mut map) {
-                Some(mut inner) => {
-                    fix(&mut inner).with_context(|| format!("inner map of {name}"))?;
-                    let bytes = inner.max_entries();
-                    let array = outer == MapType::ArrayOfMaps;
-                    (inner.map_type() == MapType::RingBuf)
-                        .then_some(EventMapKind::Rings { array, bytes })
-                }
-                None => None,
-            },
+            outer @ (MapType::ArrayOfMaps | MapType::HashOfMaps) => {
+                let inner = prepare_inner(&mut map, &mut templates);
+                let inner = inner.with_context(|| format!("inner map of {name}"))?;
+                inner.filter(|(kind, _)| *kind == MapType::RingBuf).map(|(_, bytes)| {
+                    EventMapKind::Rings { array: outer == MapType::ArrayOfMaps, bytes }
+                })
+            }
             _ => None,
         };
         events.extend(kind.map(|kind| EventMap { name, kind }));
     }
-    Ok(events)
+    Ok((events, templates))
 }
 
 /// Nothing stays behind in the BPF file system.
@@ -85,13 +85,38 @@ fn unpin(map: &mut OpenMapMut<'_>) {
     };
 }
 
-/// The template of what a map of maps holds.
-fn inner<'a>(map: &'a mut OpenMapMut<'_>) -> Option<OpenMapMut<'a>> {
+/// What a map of maps holds: the type and the number of entries. If libbpf's template would be
+/// refused, it is replaced by one that is put into `templates`, to be kept until the object is
+/// loaded.
+fn prepare_inner(
+    map: &mut OpenMapMut<'_>,
+    templates: &mut Vec<MapHandle>,
+) -> Result<Option<(MapType, u32)>> {
     // SAFETY: the map is open.
     let inner = unsafe { libbpf_sys::bpf_map__inner_map(map.as_libbpf_object().as_ptr()) };
-    let mut inner = NonNull::new(inner)?;
-    // SAFETY: it lives as long as the map that is borrowed, and nobody else uses it meanwhile.
-    Some(OpenMapMut::new_mut(unsafe { inner.as_mut() }))
+    let Some(inner) = NonNull::new(inner) else { return Ok(None) };
+    // SAFETY: it lives as long as the map that is borrowed. It is only read: libbpf's setters
+    // do not work with inner maps.
+    let inner = OpenMap::new(unsafe { inner.as_ref() });
+    let (kind, entries, flags) = (inner.map_type(), inner.max_entries(), inner.map_flags());
+    let (key, value) = (inner.key_size(), inner.value_size());
+    let ring = kind == MapType::RingBuf;
+    let wrong = if ring { key + value > 0 || entries == 0 } else { entries == 0 };
+    if !wrong {
+        return Ok(Some((kind, entries)));
+    }
+    let (key, value) = if ring { (0, 0) } else { (key, value) };
+    let default = if ring { RING_BYTES } else { ENTRIES };
+    let entries = if entries == 0 { default } else { entries };
+    let options = libbpf_sys::bpf_map_create_opts {
+        sz: size_of::<libbpf_sys::bpf_map_create_opts>() as libbpf_sys::size_t,
+        map_flags: flags,
+        ..Default::default()
+    };
+    let template = MapHandle::create(kind, Some("bpfrun"), key, value, entries, &options)?;
+    map.set_inner_map_fd(template.as_fd())?;
+    templates.push(template);
+    Ok(Some((kind, entries)))
 }
 
 /// What libbpf refuses, or the kernel would refuse, although it is clear what is meant.

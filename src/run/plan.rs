@@ -5,6 +5,9 @@ use crate::run::args::Args;
 use crate::run::hook::{Hook, Kind};
 use crate::run::reason::Reason;
 
+/// Why a program is not loaded that nobody wants.
+const LEFT_OUT: &str = "not among those of --prog";
+
 /// One program, from the plan to its end.
 #[derive(Clone, Debug)]
 pub struct Program {
@@ -62,7 +65,7 @@ impl Program {
             return None; // libbpf loads those of struct_ops with their map
         }
         if !args.prog.is_empty() && !named {
-            return Some(Reason::new("not among those of --prog"));
+            return Some(Reason::new(LEFT_OUT));
         }
         if self.hook.kind.changes_behaviour() {
             return Some(self.changes_behaviour());
@@ -99,6 +102,10 @@ impl Program {
         self.state == State::Wanted
     }
 
+    fn is_left_out(&self) -> bool {
+        matches!(&self.state, State::Unwanted(reason) if reason.what == LEFT_OUT)
+    }
+
     /// Whether it is at work.
     pub fn is_attached(&self) -> bool {
         matches!(self.state, State::Attached(_))
@@ -125,14 +132,16 @@ impl State {
     }
 }
 
-/// The table of all programs, with a heading. One line for each.
+/// The table of all programs but those that `--prog` left out, with a heading. One line for
+/// each.
 pub fn table(programs: &[Program]) -> Vec<u8> {
+    let shown: Vec<_> = programs.iter().filter(|program| !program.is_left_out()).collect();
     let width = |cells: &mut dyn Iterator<Item = usize>, title: &str| {
         cells.max().unwrap_or(0).clamp(title.len(), 40)
     };
     let columns = [
-        Column::left("PROGRAM", width(&mut programs.iter().map(|p| p.name.len()), "PROGRAM")),
-        Column::left("SECTION", width(&mut programs.iter().map(|p| p.section.len()), "SECTION")),
+        Column::left("PROGRAM", width(&mut shown.iter().map(|p| p.name.len()), "PROGRAM")),
+        Column::left("SECTION", width(&mut shown.iter().map(|p| p.section.len()), "SECTION")),
         Column::left("STATE", 0),
     ];
     let mut out = Vec::new();
@@ -140,7 +149,7 @@ pub fn table(programs: &[Program]) -> Vec<u8> {
     for column in &columns {
         heading.text(column.title);
     }
-    for program in programs {
+    for program in shown {
         let mut line = Line::new(&mut out, &columns);
         line.name(program.name.as_bytes()).name(program.section.as_bytes());
         match &program.state {
