@@ -6,15 +6,21 @@
 
 pub mod btf;
 pub mod btf_ext;
+pub mod co_re;
 pub mod code;
 mod cursor;
+pub mod dataflow;
 mod declare;
+pub mod disasm;
+pub mod dwarf;
 pub mod file;
 pub mod global;
 pub mod hook;
 pub mod insn;
 pub mod map;
+pub mod names;
 pub mod object;
+pub mod schema;
 pub mod sections;
 pub mod types;
 pub mod value;

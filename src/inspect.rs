@@ -1,8 +1,21 @@
 //! `bpfrun inspect`: what is in a compiled BPF object, without privileges.
 
-use std::path::PathBuf;
+mod json;
+mod listing;
+mod text;
+mod words;
 
-use anyhow::{Result, bail};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+
+use crate::elf::code::Function;
+use crate::elf::object::Object;
+use crate::elf::types::TypeId;
+use crate::elf::{co_re, file};
+use crate::out::Output;
+use crate::run::args::Glob;
+use crate::session::say;
 
 /// Flags of `bpfrun inspect`
 #[derive(clap::Args, Clone, Debug)]
@@ -10,12 +23,103 @@ pub struct Args {
     /// A compiled BPF object
     pub file: PathBuf,
 
-    /// JSON instead of text
+    /// Show the instructions, with the lines of the source that they came from
+    #[arg(short, long)]
+    pub disasm: bool,
+
+    /// Of the functions with such a name only, * and ? stand for any characters (repeatable)
+    #[arg(short, long, value_name = "GLOB", requires = "disasm")]
+    pub prog: Vec<Glob>,
+
+    /// Show the types in BTF, as C: all, or those with this name
+    #[arg(
+        short,
+        long,
+        value_name = "NAME",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "*"
+    )]
+    pub types: Option<Glob>,
+
+    /// JSON instead of text: one object on one line
     #[arg(long)]
     pub json: bool,
 }
 
+/// Examples for `--help`
+pub const EXAMPLES: &str = "\
+Examples:
+  bpfrun inspect hello.bpf.o                    programs, maps, variables
+  bpfrun inspect hello.bpf.o --disasm           every instruction with its source
+  bpfrun inspect hello.bpf.o -d -p 'handle_*'   of some functions only
+  bpfrun inspect hello.bpf.o --types            all types as C
+  bpfrun inspect hello.bpf.o --types='*event*'  some of them
+  bpfrun inspect hello.bpf.o --json | jq .maps  for programs
+
+Exit status: 0 all was shown; 1 the file is no BPF object, or parts of it are damaged;
+2 wrong usage.";
+
+/// What is to be shown.
+struct Subject<'a> {
+    path: &'a Path,
+    bytes: usize,
+    object: &'a Object,
+    args: &'a Args,
+}
+
+impl Subject<'_> {
+    /// Whether the instructions of a function are asked for.
+    fn disassembles(&self, function: &Function) -> bool {
+        let mut globs = self.args.prog.iter();
+        self.args.disasm
+            && (self.args.prog.is_empty() || globs.any(|glob| glob.matches(&function.name)))
+    }
+
+    /// What C calls a type.
+    fn c_name(&self, ty: Option<TypeId>) -> Option<String> {
+        Some(self.object.btf.as_ref()?.types.c_name(ty?))
+    }
+
+    /// Types that are asked for.
+    fn types(&self) -> impl Iterator<Item = TypeId> {
+        let glob = self.args.types.as_ref();
+        let types = self.object.btf.iter().flat_map(|btf| btf.types.iter());
+        types.filter_map(move |(id, ty)| {
+            let name = ty.name.as_deref().unwrap_or_default();
+            glob.filter(|glob| id != TypeId::VOID && glob.matches(name)).map(|_| id)
+        })
+    }
+}
+
+/// What the loader changes in an instruction, in words.
+fn core_words(object: &Object, function: &Function, slot: usize) -> Option<String> {
+    let info = function.core.get(&slot)?;
+    let btf = object.btf.as_ref()?;
+    Some(co_re::describe(&btf.types, info, &btf.string(info.access)))
+}
+
+/// What an object holds, as `--json` shows it.
+pub fn describe(args: &Args, data: &[u8]) -> Result<serde_json::Value> {
+    let object = &Object::parse(data)?;
+    json::document(&Subject { path: &args.file, bytes: data.len(), object, args })
+}
+
 /// Shows the object. Returns the exit status.
-pub fn main(_args: &Args) -> Result<u8> {
-    bail!("inspecting is yet to be written")
+pub fn main(args: &Args) -> Result<u8> {
+    let in_file = || format!("cannot inspect {}", words::safe(&args.file.to_string_lossy()));
+    let data = file::read(&args.file).with_context(in_file)?;
+    let object = Object::parse(&data).with_context(in_file)?;
+    let subject = Subject { path: &args.file, bytes: data.len(), object: &object, args };
+    let mut out = Output::new(args.json);
+    if args.json {
+        out.object(&json::document(&subject)?)?;
+    } else {
+        text::write(&subject, &mut out)?;
+    }
+    out.flush()?;
+    for damage in &object.damage {
+        say("bpfrun", &words::safe(damage));
+    }
+    Ok(u8::from(!object.damage.is_empty()))
 }

@@ -19,6 +19,7 @@ struct Args {
 #[derive(Subcommand, Debug)]
 enum Task {
     /// Show what is in an object; needs no privileges
+    #[command(after_help = inspect::EXAMPLES)]
     Inspect(inspect::Args),
     /// Load and attach an object, and show what it sends; `bpfrun FILE [MAP]...` does the same
     #[command(after_help = run::EXAMPLES)]

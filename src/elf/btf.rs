@@ -12,6 +12,8 @@ use super::types::{
 
 /// First bytes of `.BTF` and `.BTF.ext`.
 const MAGIC: u16 = 0xeb9f;
+/// In bytes.
+const MAX_STRING: usize = 4096;
 
 /// The types of an object, and the strings that `.BTF.ext` shares with them.
 #[derive(Clone, Debug, Default)]
@@ -52,15 +54,14 @@ impl Btf {
 
     fn name(&self, offset: u32) -> Result<Option<String>> {
         let name = string(&self.strings, offset).context("a name is outside of the strings")?;
-        // Types cuts long names, but only what fits should be copied at all.
-        let name = name.get(..4096).unwrap_or(name);
         Ok((!name.is_empty()).then(|| String::from_utf8_lossy(name).into_owned()))
     }
 }
 
+/// Cut where nobody's names and lines are longer: many types may share one long string.
 fn string(strings: &[u8], offset: u32) -> Option<&[u8]> {
     let rest = strings.get(offset as usize..)?;
-    rest.split(|&byte| byte == 0).next()
+    rest.get(..MAX_STRING).unwrap_or(rest).split(|&byte| byte == 0).next()
 }
 
 /// The byte order, the numbers of the header behind its length, and what follows the header.

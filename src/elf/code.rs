@@ -89,7 +89,7 @@ type Part<'d> = (&'d [u8], bool, u64, u64);
 
 /// The functions of one section.
 fn parts<'d>(file: &File<'d>, index: usize, size: usize) -> Result<Vec<Part<'d>>> {
-    let symbols = || file.symbols.iter().filter(|symbol| symbol.section == Some(index));
+    let symbols = || file.symbols_in(index);
     let mut starts: Vec<_> = symbols().filter(|symbol| symbol.kind == STT_FUNC).collect();
     if starts.is_empty() {
         // Clangs before version 8 did not mark functions.

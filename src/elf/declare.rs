@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::escape::push_cell;
+use crate::escape::push_text;
 
 use super::types::{Composite, Kind, TypeId, Types};
 
@@ -54,7 +54,7 @@ impl Types {
 /// A name out of a file, which may be any bytes.
 fn printable(name: &str) -> String {
     let mut out = String::new();
-    push_cell(&mut out, name.as_bytes());
+    push_text(&mut out, name.as_bytes());
     out
 }
 

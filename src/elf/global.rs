@@ -100,6 +100,7 @@ fn typed(types: &Types) -> Typed<'_> {
 pub(super) fn read(file: &File<'_>, types: Option<&Types>) -> Result<Vec<Global>> {
     let typed = types.map(typed).unwrap_or_default();
     let mut globals = Vec::new();
+    let mut left = file.bytes.saturating_mul(2);
     for symbol in &file.symbols {
         let Some(index) = symbol.section else { continue };
         let Some(section) = file.sections.get(index).filter(|s| holds_variables(s)) else {
@@ -111,6 +112,12 @@ pub(super) fn read(file: &File<'_>, types: Option<&Types>) -> Result<Vec<Global>
         if symbol.value.checked_add(symbol.size).is_none_or(|end| end > section.size) {
             bail!("damaged ELF file: a variable is not within its section");
         }
+        // Or many variables could share one large content.
+        let content = if section.data.is_empty() { 0 } else { symbol.size };
+        let Some(rest) = left.checked_sub(content) else {
+            bail!("damaged ELF file: its variables overlap");
+        };
+        left = rest;
         let name = file.name(symbol.name)?;
         let section_name = String::from_utf8_lossy(section.name);
         globals.push(Global {

@@ -61,6 +61,19 @@ impl Insn {
         }
     }
 
+    /// Its eight bytes again.
+    pub fn encode(self, endian: Endianness) -> [u8; BYTES] {
+        let (registers, [o0, o1], [i0, i1, i2, i3]) = match endian {
+            Endianness::Little => {
+                (self.src << 4 | self.dst, self.off.to_le_bytes(), self.imm.to_le_bytes())
+            }
+            Endianness::Big => {
+                (self.dst << 4 | self.src, self.off.to_be_bytes(), self.imm.to_be_bytes())
+            }
+        };
+        [self.opcode, registers, o0, o1, i0, i1, i2, i3]
+    }
+
     /// All slots of a piece of code; an incomplete last one is left out.
     pub fn decode_all(code: &[u8], endian: Endianness) -> Vec<Self> {
         let chunks = code.chunks_exact(BYTES).filter_map(<[u8]>::first_chunk);

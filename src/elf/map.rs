@@ -66,11 +66,8 @@ pub(super) fn read(file: &File<'_>, types: Option<&Types>) -> Result<Vec<Map>> {
     let mut maps = Vec::new();
     for (index, section) in file.sections.iter().enumerate() {
         let Some(legacy) = is_map_section(section.name) else { continue };
-        let mut symbols: Vec<_> = file
-            .symbols
-            .iter()
-            .filter(|symbol| symbol.section == Some(index) && symbol.kind != STT_SECTION)
-            .collect();
+        let mut symbols: Vec<_> =
+            file.symbols_in(index).filter(|symbol| symbol.kind != STT_SECTION).collect();
         symbols.sort_by_key(|symbol| symbol.value);
         symbols.dedup_by_key(|symbol| symbol.value);
         let first = maps.len();
@@ -207,4 +204,22 @@ fn values_start(types: &Types, ty: TypeId) -> u64 {
     let members = types.composite(ty).map_or(&[][..], |body| &body.members);
     let values = members.iter().find(|member| member.name.as_deref() == Some("values"));
     values.map_or(0, |member| u64::from(member.bit_offset / 8))
+}
+
+impl Map {
+    /// Its values are maps.
+    pub fn is_of_maps(&self) -> bool {
+        matches!(
+            self.kind,
+            libbpf_sys::BPF_MAP_TYPE_ARRAY_OF_MAPS | libbpf_sys::BPF_MAP_TYPE_HASH_OF_MAPS
+        )
+    }
+
+    /// Events are read from it.
+    pub fn is_of_events(&self) -> bool {
+        matches!(
+            self.kind,
+            libbpf_sys::BPF_MAP_TYPE_RINGBUF | libbpf_sys::BPF_MAP_TYPE_PERF_EVENT_ARRAY
+        )
+    }
 }

@@ -25,7 +25,7 @@ pub struct Object {
     pub kernel_version: Option<u32>,
     /// Data sections by their index in the file; others are empty
     pub sections: Vec<Section>,
-    /// What the kernel can be asked to run
+    /// What the kernel can be asked to run, in the order of the functions
     pub programs: Vec<Program>,
     /// All functions, programs among them, in the order of their places
     pub functions: Vec<Function>,
@@ -37,6 +37,8 @@ pub struct Object {
     pub externs: Vec<Extern>,
     /// Its types
     pub btf: Option<Btf>,
+    /// It has debug information for debuggers too
+    pub has_dwarf: bool,
     /// What could not be read, while the rest could: one line each
     pub damage: Vec<String>,
 }
@@ -97,8 +99,17 @@ impl Object {
             globals,
             externs,
             btf,
+            has_dwarf: file.section(b".debug_info").is_some(),
             damage,
         })
+    }
+
+    /// Functions that are no programs, but called by them.
+    pub fn called(&self) -> impl Iterator<Item = &Function> {
+        let is_program =
+            |index| self.programs.binary_search_by_key(&index, |program| program.function).is_ok();
+        let functions = self.functions.iter().enumerate();
+        functions.filter(move |(index, _)| !is_program(*index)).map(|(_, function)| function)
     }
 
     /// The function that a program begins in.

@@ -26,10 +26,14 @@ const MAX_NAME: usize = 4096;
 pub struct File<'d> {
     /// Its byte order
     pub endian: Endianness,
+    /// The file's size
+    pub bytes: u64,
     /// By index; the first is empty
     pub sections: Vec<Section<'d>>,
     /// By index; the first is empty
     pub symbols: Vec<Symbol<'d>>,
+    /// Indices of symbols, by section
+    by_section: Vec<usize>,
     /// How many bytes of names may still be copied: many symbols may share one long name
     names: Cell<usize>,
 }
@@ -169,7 +173,20 @@ impl<'d> File<'d> {
         for section in &mut sections {
             section.relocations.sort_by_key(|relocation| relocation.offset);
         }
-        Ok(Self { endian, sections, symbols, names: Cell::new(2 * data.len() + (64 << 10)) })
+        let mut by_section: Vec<_> = (0..symbols.len()).collect();
+        by_section.sort_by_key(|&index| symbols.get(index).and_then(|symbol| symbol.section));
+        let names = Cell::new(2 * data.len() + (64 << 10));
+        let bytes = data.len() as u64;
+        Ok(Self { endian, bytes, sections, symbols, by_section, names })
+    }
+
+    /// The symbols of a section.
+    pub fn symbols_in(&self, section: usize) -> impl Iterator<Item = &Symbol<'d>> {
+        let section_of = |index: usize| self.symbols.get(index).and_then(|symbol| symbol.section);
+        let first = self.by_section.partition_point(|&index| section_of(index) < Some(section));
+        let rest = self.by_section.get(first..).unwrap_or_default();
+        let symbols = rest.iter().filter_map(|&index| self.symbols.get(index));
+        symbols.take_while(move |symbol| symbol.section == Some(section))
     }
 
     /// The first section of this name: index and content.

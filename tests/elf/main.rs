@@ -2,4 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+mod command;
+mod compile;
+mod disasm;
+mod hostile;
+mod object;
 mod own;

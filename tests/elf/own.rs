@@ -3,7 +3,7 @@
 use snoop_tools::elf::object::Object;
 
 /// Those that the build has made.
-pub const OWN: [(&str, &[u8]); 4] = [
+pub(crate) const OWN: [(&str, &[u8]); 4] = [
     ("bootstrap", include_bytes!(concat!(env!("OUT_DIR"), "/bootstrap.bpf.o"))),
     ("execve", include_bytes!(concat!(env!("OUT_DIR"), "/execve.bpf.o"))),
     ("mmap", include_bytes!(concat!(env!("OUT_DIR"), "/mmap.bpf.o"))),

@@ -1,0 +1,196 @@
+//! Structs that may be the type of an event, and which of them it is, if only one fits.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::LazyLock;
+
+use super::layout::contains;
+use super::source::{lines, mentions};
+use super::user::UserSchemas;
+use super::{Found, Provenance, only_size};
+use crate::elf::btf::Btf;
+use crate::elf::dataflow::Emission;
+use crate::elf::dwarf::{Dwarf, Variable};
+use crate::elf::object::Object;
+use crate::elf::types::{Kind, TypeId, Types};
+
+/// The only struct of the user's header that fits.
+pub(super) fn by_header<'a>(user: &'a UserSchemas, sent: &Emission) -> Option<Found<'a>> {
+    let size = only_size(sent)?;
+    let mut fitting = Vec::new();
+    for (types, name) in user.headers() {
+        let of_size = types.iter().map(|(id, _)| id).filter(|&id| {
+            matches!(types.kind(id), Kind::Struct(_))
+                && types.name(id).is_some()
+                && types.size(id) == Some(size)
+                && contains(types, id, &sent.writes)
+        });
+        fitting.extend(of_size.map(|id| (types, id, name)));
+    }
+    match fitting[..] {
+        [(types, ty, name)] => {
+            let how = Provenance::User(format!("the only struct of {name} that fits"));
+            Some(Found { types, ty: Some(ty), how, tail: false })
+        }
+        _ => None,
+    }
+}
+
+/// The variable that is sent, among those of the functions that send it.
+pub(super) fn by_variables<'a>(
+    object: &Object,
+    dwarf: Option<&'a Dwarf>,
+    sent: &Emission,
+    doubts: &mut Vec<String>,
+) -> Option<Found<'a>> {
+    let dwarf = dwarf?;
+    let types = &dwarf.types;
+    let mut candidates: Vec<Candidate<'_>> = Vec::new();
+    for &function in &sent.functions {
+        let Some(function) = object.functions.get(function) else { continue };
+        for variable in dwarf.functions.get(&function.name).into_iter().flatten() {
+            let ty = types.resolve(types.pointee(variable.ty).unwrap_or(variable.ty));
+            let Some(size) = types.size(ty).filter(|_| types.composite(ty).is_some()) else {
+                continue;
+            };
+            if contains(types, ty, &sent.writes) {
+                candidates.push(Candidate { ty, size, variable, function: &function.name });
+            }
+        }
+    }
+    let votes = Votes::new(object, sent);
+    if let Some(size) = only_size(sent) {
+        let of_size: Vec<_> =
+            candidates.iter().filter(|candidate| candidate.size == size).cloned().collect();
+        if !of_size.is_empty() {
+            return decide(types, of_size, &votes, false, doubts);
+        }
+    }
+    // The fixed part of something longer: only if the source names it where it is sent or
+    // filled.
+    let least = sent.sizes.as_ref().and_then(|sizes| sizes.first().copied());
+    candidates.retain(|candidate| {
+        candidate.size > 0
+            && least.is_none_or(|least| candidate.size <= least)
+            && votes.of(&candidate.variable.name) > 0
+    });
+    // If it is made in one place, that is the longest struct of all that are named.
+    decide(types, candidates, &votes, true, doubts)
+}
+
+#[derive(Clone)]
+struct Candidate<'a> {
+    ty: TypeId,
+    size: u64,
+    variable: &'a Variable,
+    function: &'a str,
+}
+
+/// How often lines of the source name a variable.
+struct Votes {
+    sending: Vec<String>,
+    writing: Vec<String>,
+}
+
+impl Votes {
+    fn new(object: &Object, sent: &Emission) -> Self {
+        let (sending, writing) = lines(object, sent);
+        Self { sending, writing }
+    }
+
+    /// A line that sends counts more than any that only writes.
+    fn of(&self, name: &str) -> usize {
+        let count = |lines: &[String]| lines.iter().filter(|line| mentions(line, name)).count();
+        count(&self.sending) * 1000 + count(&self.writing)
+    }
+}
+
+/// The type that all agree on, or of several the one that the source names most.
+fn decide<'a>(
+    types: &'a Types,
+    candidates: Vec<Candidate<'_>>,
+    votes: &Votes,
+    tail: bool,
+    doubts: &mut Vec<String>,
+) -> Option<Found<'a>> {
+    let mut by_type: BTreeMap<(String, u64), (usize, Candidate<'_>)> = BTreeMap::new();
+    for candidate in candidates {
+        let count = votes.of(&candidate.variable.name);
+        let key = (types.c_name(candidate.ty), candidate.size);
+        match by_type.get_mut(&key) {
+            Some(known) if known.0 >= count => {}
+            _ => _ = by_type.insert(key, (count, candidate)),
+        }
+    }
+    let most = by_type.values().map(|(count, _)| *count).max()?;
+    let mut best: Vec<_> = by_type.iter().filter(|(_, (count, _))| *count == most).collect();
+    if best.len() > 1 {
+        let names: Vec<_> = best.iter().map(|((name, _), _)| name.as_str()).collect();
+        doubts.push(format!("several structs fit: {}", names.join(", ")));
+        return None;
+    }
+    let (_, (_, candidate)) = best.pop()?;
+    let name = &candidate.variable.name;
+    let how = match &candidate.variable.inlined_from {
+        Some(from) => format!("the variable {name} of {from}, part of {}", candidate.function),
+        None => format!("the variable {name} of {}", candidate.function),
+    };
+    Some(Found { types, ty: Some(candidate.ty), how: Provenance::Dwarf(how), tail })
+}
+
+/// The only struct of BTF that fits and is not the kernel's. Equal size alone says nothing:
+/// something must be known of what is written.
+pub(super) fn by_btf<'a>(
+    object: &'a Object,
+    sent: &Emission,
+    doubts: &mut Vec<String>,
+) -> Option<Found<'a>> {
+    let types = &object.btf.as_ref()?.types;
+    let size = only_size(sent)?;
+    let says_something = sent.writes.iter().filter(|w| w.constants.as_deref() != Some(&[0]));
+    let written: BTreeSet<u64> = says_something.map(|write| write.offset).collect();
+    if written.len() < 2 {
+        return None;
+    }
+    let accessed: HashSet<TypeId> = object
+        .functions
+        .iter()
+        .flat_map(|function| function.core.values())
+        .map(|access| types.resolve(access.ty))
+        .collect();
+    let mut fitting: Vec<_> = types
+        .iter()
+        .map(|(id, _)| id)
+        .filter(|id| {
+            matches!(types.kind(*id), Kind::Struct(_))
+                && types.size(*id) == Some(size)
+                && !accessed.contains(id)
+                && types.name(*id).is_some_and(|name| !is_map_definition(object, name))
+                && contains(types, *id, &sent.writes)
+        })
+        .collect();
+    fitting.retain(|&id| !types.name(id).is_some_and(|name| KERNEL_STRUCTS.contains(name)));
+    match fitting[..] {
+        [ty] => {
+            let how = Provenance::Btf("the only struct that fits what is written".to_owned());
+            Some(Found { types, ty: Some(ty), how, tail: false })
+        }
+        [] => None,
+        _ => {
+            let names: Vec<_> = fitting.iter().map(|&id| types.c_name(id)).collect();
+            doubts.push(format!("several structs fit: {}", names.join(", ")));
+            None
+        }
+    }
+}
+
+fn is_map_definition(object: &Object, name: &str) -> bool {
+    name == "bpf_map_def" || object.maps.iter().any(|map| map.name == name)
+}
+
+/// The names of the running kernel's structs, if it tells them.
+static KERNEL_STRUCTS: LazyLock<HashSet<String>> = LazyLock::new(|| {
+    let Ok(data) = std::fs::read("/sys/kernel/btf/vmlinux") else { return HashSet::new() };
+    let Ok(btf) = Btf::parse(&data) else { return HashSet::new() };
+    let structs = btf.types.iter().filter(|(_, ty)| matches!(ty.kind, Kind::Struct(_)));
+    structs.filter_map(|(_, ty)| ty.name.clone()).collect()
+});
