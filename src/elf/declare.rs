@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::escape::push_text;
+use crate::escape::{push_cell, push_text};
 
 use super::types::{Composite, Kind, TypeId, Types};
 
@@ -54,7 +54,7 @@ impl Types {
 /// A name out of a file, which may be any bytes.
 fn printable(name: &str) -> String {
     let mut out = String::new();
-    push_text(&mut out, name.as_bytes());
+    push_cell(&mut out, name.as_bytes());
     out
 }
 
@@ -161,6 +161,10 @@ impl Writer<'_> {
             _ => "",
         };
         match name {
+            // `unsigned long` is one name.
+            Some(_) if matches!(self.types.kind(id), Kind::Int { .. } | Kind::Float { .. }) => {
+                push_text(self.out, self.types.name(id).unwrap_or_default().as_bytes());
+            }
             Some(name) => {
                 self.out.push_str(keyword);
                 self.out.push_str(&name);

@@ -229,3 +229,59 @@ fn jump(insn: Insn, names: Names<'_>) -> Option<String> {
     }
     Some(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use object::Endianness;
+
+    use super::*;
+
+    fn text(bytes: [u8; 8]) -> String {
+        let mut out = String::new();
+        let insn = Insn::decode(bytes, Endianness::Little);
+        let zero = Insn::decode([0; 8], Endianness::Little);
+        push(&mut out, insn, Some(zero), Names::default());
+        out
+    }
+
+    /// What clangs before version 17 do not write, so that `tests/elf` cannot compare it.
+    #[test]
+    fn newer_instructions() {
+        for (bytes, expected) in [
+            ([0xbf, 0x12, 8, 0, 0, 0, 0, 0], "r2 = (s8)r1"),
+            ([0xbc, 0x12, 16, 0, 0, 0, 0, 0], "w2 = (s16)w1"),
+            ([0xbc, 0x12, 32, 0, 0, 0, 0, 0], ""),
+            ([0xbf, 0x12, 1, 0, 1, 0, 0, 0], "r2 = addr_space_cast(r1, 0, 1)"),
+            ([0x37, 0x01, 1, 0, 5, 0, 0, 0], "r1 s/= 5"),
+            ([0x9f, 0x21, 1, 0, 0, 0, 0, 0], "r1 s%= r2"),
+            ([0xd7, 0x01, 0, 0, 16, 0, 0, 0], "r1 = bswap16 r1"),
+            ([0xd4, 0x01, 0, 0, 64, 0, 0, 0], "r1 = le64 r1"),
+            ([0xd4, 0x01, 0, 0, 65, 0, 0, 0], ""),
+            ([0x81, 0x21, 8, 0, 0, 0, 0, 0], "r1 = *(s32 *)(r2 + 8)"),
+            ([0x99, 0x21, 8, 0, 0, 0, 0, 0], ""),
+            ([0x72, 0x0a, 0xff, 0xff, 7, 0, 0, 0], "*(u8 *)(r10 - 1) = 7"),
+            ([0x06, 0, 0, 0, 0xff, 0xff, 0xff, 0xff], "gotol -1"),
+            ([0xe5, 0, 2, 0, 0, 0, 0, 0], "may_goto +2"),
+            ([0x46, 0x01, 3, 0, 8, 0, 0, 0], "if w1 & 8 goto +3"),
+            ([0xdb, 0x21, 0, 0, 0, 1, 0, 0], "r1 = load_acquire((u64 *)(r2 + 0))"),
+            ([0xd3, 0x21, 4, 0, 0x10, 1, 0, 0], "store_release((u8 *)(r1 + 4), w2)"),
+            ([0xdb, 0x21, 0, 0, 0x51, 0, 0, 0], "r2 = atomic_fetch_and((u64 *)(r1 + 0), r2)"),
+            ([0xc3, 0x21, 0, 0, 0xf1, 0, 0, 0], "w0 = cmpxchg32_32(r1 + 0, w0, w2)"),
+            ([0xdb, 0x21, 0, 0, 0xf0, 0, 0, 0], ""),
+            ([0x8d, 0x03, 0, 0, 0, 0, 0, 0], "callx r3"),
+            ([0x30, 0, 0, 0, 14, 0, 0, 0], "r0 = *(u8 *)skb[14]"),
+            ([0x18, 0x01, 0, 0, 0xff, 0xff, 0xff, 0xff], "r1 = 4294967295 ll"),
+            ([0xb7, 0x0b, 0, 0, 0, 0, 0, 0], ""),
+            ([0xff, 0, 0, 0, 0, 0, 0, 0], ""),
+        ] {
+            assert_eq!(text(bytes), expected, "{bytes:02x?}");
+        }
+    }
+
+    #[test]
+    fn half_a_wide_load_is_none() {
+        let insn = Insn::decode([0x18, 1, 0, 0, 0, 0, 0, 0], Endianness::Little);
+        assert!(!push(&mut String::new(), insn, None, Names::default()));
+        assert!(!push(&mut String::new(), insn, Some(insn), Names::default()));
+    }
+}

@@ -86,3 +86,44 @@ fn program_and_attach_type(section: &str) -> Option<(u32, u32)> {
     };
     (status == 0).then_some((program, attach))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sections_say_where_programs_belong() {
+        for (section, kind, target, program_type) in [
+            ("kprobe/do_unlinkat", "kprobe", "do_unlinkat", "kprobe"),
+            ("kprobe", "kprobe", "", "kprobe"),
+            ("kprobe/", "kprobe", "", "kprobe"),
+            ("kprobe.multi/tcp_*", "kprobe.multi", "tcp_*", "kprobe"),
+            ("tp/syscalls/sys_enter_openat", "tp", "syscalls/sys_enter_openat", "tracepoint"),
+            ("uprobe//bin/bash:readline", "uprobe", "/bin/bash:readline", "kprobe"),
+            ("iter.s/task", "iter.s", "task", "tracing"),
+            ("xdp/devmap", "xdp/devmap", "", "xdp"),
+            ("cgroup/connect4", "cgroup/connect4", "", "cgroup_sock_addr"),
+            ("perf_event", "perf_event", "", "perf_event"),
+            ("my/own", "my/own", "", ""),
+            ("", "", "", ""),
+            ("\0", "\0", "", ""),
+        ] {
+            let hook = Hook::new(section);
+            assert_eq!(hook.kind, kind, "{section}");
+            assert_eq!(hook.target.as_deref().unwrap_or_default(), target, "{section}");
+            assert_eq!(hook.program_type_name().unwrap_or_default(), program_type, "{section}");
+            assert!(!hook.optional);
+        }
+        let hook = Hook::new("?lsm/file_open");
+        assert!(hook.optional);
+        assert_eq!(hook.attach_type_name(), Some("lsm_mac"));
+        assert_eq!(Hook::new("cgroup_skb/ingress").attach_type_name(), Some("cgroup_inet_ingress"));
+        assert_eq!(Hook::new("kprobe/x").attach_type_name(), None);
+    }
+
+    #[test]
+    fn map_types_have_names() {
+        assert_eq!(map_type_name(27), Some("ringbuf"));
+        assert_eq!(map_type_name(u32::MAX), None);
+    }
+}

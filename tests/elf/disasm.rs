@@ -1,7 +1,9 @@
 //! Every instruction that clang writes reads as LLVM's own disassembler has it.
 
 use std::process::Command;
+use std::sync::LazyLock;
 
+use regex::{Captures, Regex};
 use snoop_tools::elf::disasm::{self, Names};
 use snoop_tools::elf::object::Object;
 
@@ -30,17 +32,11 @@ fn llvm(data: &[u8]) -> Vec<(usize, String)> {
 /// Numbers in decimal, as newer versions do not write them, and memory accesses by 64-bit
 /// registers, as only some versions write them.
 fn plain(text: &str) -> String {
-    let number = |word: &str| {
-        let (sign, digits) = match word.strip_prefix(['-', '+']) {
-            Some(digits) => (&word[..1], digits),
-            None => ("", word),
-        };
-        let number = u64::from_str_radix(digits.strip_prefix("0x")?, 16).ok()?;
-        Some(format!("{sign}{number}"))
-    };
-    let words = text.split(' ').map(|word| number(word).unwrap_or_else(|| word.to_owned()));
-    let text = words.collect::<Vec<_>>().join(" ");
-    if text.contains("*)(") { text.replace('w', "r") } else { text }
+    static HEXADECIMAL: LazyLock<Regex> = LazyLock::new(|| Regex::new("0x[0-9a-f]+").unwrap());
+    let text = HEXADECIMAL.replace_all(text, |found: &Captures<'_>| {
+        u64::from_str_radix(&found[0][2..], 16).unwrap().to_string()
+    });
+    if text.contains("*)(") { text.replace('w', "r") } else { text.into_owned() }
 }
 
 /// The same of ours.
