@@ -39,11 +39,12 @@ use crate::tool::{StopSignal, command_status, free_unused_memory};
 
 pub use args::{Args, EXAMPLES};
 use contents::Contents;
+use hook::Kind;
 use load::Loaded;
 use maps::EventMapKind;
 use plan::Program;
 use printk::Printk;
-use row::Rows;
+use row::{Rows, Schemas};
 use set::Patch;
 use source::Sources;
 use watch::{Ended, Watch};
@@ -65,13 +66,21 @@ pub fn main(args: &Args) -> Result<u8> {
             return Ok(2);
         }
     };
+    let schemas = match schemas::schemas(args, &image, &object) {
+        Ok(schemas) => schemas,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "error: {}", shown(&format!("{error:#}")));
+            return Ok(2);
+        }
+    };
     // The child is forked while there is one thread.
     let command = match args.command.as_slice() {
         [] => None,
         words => Some(Command::spawn(NAME, words)?),
     };
     let stop = StopSignal::install()?;
-    run(args, &image, &object, &patches, command, stop)
+    let prepared = Prepared { image: &image, object: &object, patches, schemas };
+    run(args, prepared, command, stop)
 }
 
 /// What people and files call things, on one line and safe for a terminal.
@@ -111,17 +120,24 @@ fn check(args: &Args, object: &Object) -> Result<Vec<Patch>, String> {
     patches.collect()
 }
 
+/// What is known before anything is loaded.
+struct Prepared<'a> {
+    image: &'a [u8],
+    object: &'a Object,
+    patches: Vec<Patch>,
+    schemas: Schemas,
+}
+
 fn run(
     args: &Args,
-    image: &[u8],
-    object: &Object,
-    patches: &[Patch],
+    prepared: Prepared<'_>,
     mut command: Option<Command>,
     stop: StopSignal,
 ) -> Result<u8> {
+    let Prepared { image, object, patches, schemas } = prepared;
     let name = args.file.file_stem().context("a file without a name")?.to_string_lossy();
     let name = name.trim_end_matches(".bpf");
-    let mut loaded = load::load(name, image, args, &|open| apply(open, patches))?;
+    let mut loaded = load::load(name, image, args, &|open| apply(open, &patches))?;
     let wanted: Vec<_> = args.events.iter().chain(&args.maps_to_show).collect();
     if !wanted.is_empty() {
         loaded.events.retain(|event| wanted.contains(&&event.name));
@@ -149,7 +165,6 @@ fn run(
     }
     free_unused_memory();
 
-    let schemas = schemas::schemas(object, &loaded.events);
     let has_cpu = printk.is_some() || loaded.events.iter().any(|e| e.kind == EventMapKind::Perf);
     let mut names: Vec<_> = loaded.events.iter().map(|event| event.name.as_str()).collect();
     if printk.is_some() {
@@ -236,11 +251,17 @@ fn start(args: &Args, loaded: &Loaded, rows: &Rows, session: &mut Session) -> Re
         programs: Vec<Value>,
         maps: Value,
     }
+    let iterators = loaded.programs.iter().filter(|program| program.hook.kind == Kind::Iter);
+    let iterators = iterators.filter(|program| program.is_attached()).map(|p| p.name.as_str());
+    let events = loaded.events.iter().map(|event| event.name.as_str());
+    let names: Vec<_> = events.chain(iterators).collect();
     if !session.out.json {
-        for event in &loaded.events {
-            let Some(schema) = rows.schema(&event.name) else { continue };
-            let what = schema.type_name.as_deref().unwrap_or("bytes");
-            say(NAME, &format!("{}: {} ({})", shown(&event.name), shown(what), schema.provenance));
+        for name in names {
+            for kind in rows.kinds(name) {
+                let what = kind.type_name.as_deref().unwrap_or("bytes");
+                let how = &kind.provenance;
+                say(NAME, &format!("{}: {} ({how})", shown(name), shown(what)));
+            }
         }
         return Ok(());
     }
@@ -265,6 +286,6 @@ fn start(args: &Args, loaded: &Loaded, rows: &Rows, session: &mut Session) -> Re
     session.start_record(&Start {
         object: json!({ "path": args.file.to_string_lossy() }),
         programs: programs.collect(),
-        maps: rows.described(),
+        maps: rows.described(&names),
     })
 }

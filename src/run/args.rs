@@ -38,13 +38,13 @@ pub struct Args {
     #[arg(long)]
     pub all_variants: bool,
 
-    /// What is sent to this map is this struct (repeatable)
+    /// What is sent to this map, or written by this iterator, is this struct (repeatable)
     #[arg(long = "type", value_name = "MAP=STRUCT", value_parser = assignment)]
     pub types: Vec<(String, String)>,
 
-    /// A C header with the struct
-    #[arg(long, value_name = "HEADER")]
-    pub type_from: Option<PathBuf>,
+    /// Look for structs here first: a C header, which clang compiles, or an object (repeatable)
+    #[arg(long, value_name = "FILE")]
+    pub type_from: Vec<PathBuf>,
 
     /// Show the contents of the maps: at the end, or every so many seconds
     #[arg(

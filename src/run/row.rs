@@ -6,6 +6,7 @@ use anyhow::Result;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use crate::elf::schema::{Alternative, EventDecoder};
 use crate::elf::value::Decoder;
 use crate::escape::push_text;
 use crate::json::{Bytes, EventName};
@@ -16,24 +17,13 @@ use crate::session::Session;
 /// Bytes of an event without a schema that are shown.
 const HEX_BYTES: usize = 4096;
 
-/// How the events of one map, or what one iterator writes, are to be read.
-#[derive(Clone, Debug, Default)]
-pub struct Schema {
-    /// Names and values; `None`: bytes
-    pub decoder: Option<Decoder>,
-    /// Where that is known from, in a word or two
-    pub provenance: String,
-    /// The type's name, if it has one
-    pub type_name: Option<String>,
-    /// The programs that send them
-    pub senders: Vec<String>,
-}
+/// How events are to be read: by map, and by program what iterators write.
+pub type Schemas = HashMap<String, EventDecoder>;
 
 /// Makes rows.
 pub struct Rows {
     columns: Vec<Column>,
-    /// By map
-    schemas: HashMap<String, Schema>,
+    schemas: Schemas,
     has_cpu: bool,
     has_program: bool,
     text: String,
@@ -80,11 +70,12 @@ struct Data {
 impl Rows {
     /// `sources`: the names of all that rows may come from; `has_cpu`: whether some tell on
     /// which CPU they were sent.
-    pub fn new(schemas: HashMap<String, Schema>, sources: &[&str], has_cpu: bool) -> Self {
+    pub fn new(schemas: Schemas, sources: &[&str], has_cpu: bool) -> Self {
         let width = |names: &mut dyn Iterator<Item = &str>| {
             names.map(str::len).max().unwrap_or(0).clamp(3, 32)
         };
-        let senders = schemas.values().filter_map(sender);
+        let kinds = schemas.values().flat_map(|decoder| &decoder.alternatives);
+        let senders: Vec<_> = kinds.filter_map(sender).collect();
         let mut columns = vec![
             Column::left("TIME", 15),
             Column::left("MAP", width(&mut sources.iter().copied())),
@@ -92,7 +83,7 @@ impl Rows {
         if has_cpu {
             columns.push(Column::right("CPU", 3));
         }
-        let has_program = schemas.values().any(|schema| sender(schema).is_some());
+        let has_program = !senders.is_empty();
         if has_program {
             columns.push(Column::left("PROGRAM", width(&mut senders.into_iter()).max(7)));
         }
@@ -107,9 +98,9 @@ impl Rows {
 
     /// An event of a map.
     pub fn event(&mut self, origin: Origin<'_>, data: &[u8], session: &mut Session) -> Result<()> {
-        let schema = self.schemas.get(origin.map);
-        let program = origin.program.or(schema.and_then(sender));
-        let decoder = schema.and_then(|schema| schema.decoder.as_ref());
+        let kind = self.schemas.get(origin.map).and_then(|decoder| decoder.pick(data));
+        let program = kind.and_then(sender);
+        let decoder = kind.and_then(|kind| kind.decoder.as_ref());
         if session.out.json {
             let data = match decoder {
                 Some(decoder) => decoder.json(data),
@@ -203,10 +194,8 @@ impl Rows {
 
     /// What an iterator wrote in one piece, by its type.
     pub fn element(&mut self, program: &str, data: &[u8], session: &mut Session) -> Result<()> {
-        let Some(decoder) = self.schemas.get(program).and_then(|schema| schema.decoder.as_ref())
-        else {
-            return Ok(());
-        };
+        let kind = self.schemas.get(program).and_then(|decoder| decoder.pick(data));
+        let Some(decoder) = kind.and_then(|kind| kind.decoder.as_ref()) else { return Ok(()) };
         if session.out.json {
             session.out.object(&Record {
                 timestamp: session.clock.rfc3339(crate::time::boot_now_ns()),
@@ -223,35 +212,39 @@ impl Rows {
         session.shown()
     }
 
-    /// The schema of a map or an iterator.
-    pub fn schema(&self, name: &str) -> Option<&Schema> {
-        self.schemas.get(name)
+    /// Bytes of each piece that an iterator writes, if it writes no text.
+    pub fn element_bytes(&self, program: &str) -> Option<usize> {
+        let [only] = self.schemas.get(program)?.alternatives.as_slice() else { return None };
+        usize::try_from(only.decoder.as_ref()?.bytes()).ok().filter(|&bytes| bytes > 0)
+    }
+
+    /// The kinds of records of a map, or of what an iterator writes.
+    pub fn kinds(&self, name: &str) -> &[Alternative] {
+        self.schemas.get(name).map_or(&[], |decoder| &decoder.alternatives)
     }
 
     /// For `trace.start`: by map, what its events are and where that is known from.
-    pub fn described(&self) -> Value {
+    pub fn described(&self, names: &[&str]) -> Value {
         let mut maps = Map::new();
-        for (name, schema) in &self.schemas {
-            let Schema { provenance, type_name, senders, decoder } = schema;
-            maps.insert(
-                name.clone(),
+        for &name in names {
+            let kinds = self.kinds(name).iter().map(|kind| {
                 json!({
-                    "type": type_name,
-                    "provenance": provenance,
-                    "programs": senders,
-                    "bytes": decoder.as_ref().map(Decoder::bytes),
-                }),
-            );
+                    "type": kind.type_name,
+                    "bytes": kind.decoder.as_ref().map(Decoder::bytes),
+                    "provenance": kind.provenance.word(),
+                    "how": kind.provenance.to_string(),
+                    "programs": kind.senders,
+                })
+            });
+            maps.insert(name.to_owned(), kinds.collect());
         }
         Value::Object(maps)
     }
 
     /// Measures the clocks of all decoders anew.
     pub fn update_clocks(&mut self) {
-        for schema in self.schemas.values_mut() {
-            if let Some(decoder) = &mut schema.decoder {
-                decoder.update_clocks();
-            }
+        for decoder in self.schemas.values_mut() {
+            decoder.update_clocks();
         }
     }
 
@@ -274,9 +267,9 @@ impl Rows {
     }
 }
 
-/// The program that sends a map's events, if there is only one.
-fn sender(schema: &Schema) -> Option<&str> {
-    match schema.senders.as_slice() {
+/// The program that sends a kind of record, if there is only one.
+fn sender(kind: &Alternative) -> Option<&str> {
+    match kind.senders.as_slice() {
         [only] => Some(only),
         _ => None,
     }

@@ -1,29 +1,32 @@
-//! What the events of each map are.
+//! What the events of each map are: asked of the library's readers.
 
-use std::collections::HashMap;
+use anyhow::Result;
 
+use crate::elf::dwarf::Dwarf;
 use crate::elf::object::Object;
-use crate::elf::value::{Decoder, Options};
-use crate::run::maps::EventMap;
-use crate::run::row::Schema;
+use crate::elf::schema::{self, EventDecoder, UserSchemas};
+use crate::elf::value::Clocks;
+use crate::run::args::Args;
+use crate::run::row::Schemas;
+use crate::session::say;
 
-/// By map.
-pub fn schemas(object: &Object, events: &[EventMap]) -> HashMap<String, Schema> {
-    let mut schemas = HashMap::new();
-    for event in events {
-        let map = object.maps.iter().find(|map| map.name == event.name);
-        let types = object.btf.as_ref().map(|btf| &btf.types);
-        let typed = types.zip(map.and_then(|map| map.value));
-        let schema = match typed {
-            Some((types, ty)) => Schema {
-                decoder: Some(Decoder::new(types, ty, Options::default())),
-                provenance: "annotation".to_owned(),
-                type_name: Some(types.c_name(ty)),
-                senders: Vec::new(),
-            },
-            None => Schema { provenance: "none: shown as bytes".to_owned(), ..Schema::default() },
-        };
-        schemas.insert(event.name.clone(), schema);
+/// For all event maps and iterators of an object in `image`. An error is the user's.
+pub fn schemas(args: &Args, image: &[u8], object: &Object) -> Result<Schemas> {
+    let wanted: Vec<_> = args.types.iter().map(|(map, ty)| format!("{map}={ty}")).collect();
+    let user = UserSchemas::new(&wanted, &args.type_from)?;
+    // Damaged debug information is no reason not to run.
+    let dwarf = Dwarf::parse(image).unwrap_or_else(|error| {
+        say("bpfrun", &format!("debug information: {error:#}"));
+        None
+    });
+    let found = schema::schemas(object, dwarf.as_ref(), &user)?;
+    let clocks = Clocks::default();
+    let mut schemas = Schemas::new();
+    for kind in &found {
+        schemas.entry(kind.map.clone()).or_insert_with(|| {
+            let kinds = found.iter().filter(|other| other.map == kind.map);
+            EventDecoder::new(kinds, object.endian, &clocks)
+        });
     }
-    schemas
+    Ok(schemas)
 }

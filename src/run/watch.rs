@@ -86,9 +86,7 @@ impl Watch {
 
     /// Shows what an iterator wrote, and takes it out of `rest`: pieces of its type, or lines.
     fn written(&mut self, program: &str, rest: &mut Vec<u8>, last: bool) -> Result<()> {
-        let decoder = self.rows.schema(program).and_then(|schema| schema.decoder.as_ref());
-        let element = decoder.map_or(0, |decoder| decoder.bytes() as usize);
-        if element > 0 {
+        if let Some(element) = self.rows.element_bytes(program) {
             let whole = rest.len() / element * element;
             for piece in rest.get(..whole).unwrap_or_default().chunks(element) {
                 if !self.session.is_over() {
