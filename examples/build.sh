@@ -3,7 +3,10 @@
 # cargo unpacks them. `make examples` knows both. Or others: build.sh FOLDER INCLUDE FILE...
 set -eu
 out=$1
-include=$2
+case $2 in
+/*) include=$2 ;;
+*) include=$PWD/$2 ;;
+esac
 here=$(cd "$(dirname "$0")" && pwd)
 machine=$(uname -m)
 case $machine in
@@ -16,13 +19,15 @@ esac
 shift 2
 [ $# -gt 0 ] || set -- "$here"/*.bpf.c
 mkdir -p "$out"
+out=$(cd "$out" && pwd)
 for source; do
 	name=$(basename "$source" .c)
-	# -g: types and lines, by which bpfrun knows what events look like.
-	"${CLANG:-clang}" -g -O2 -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare \
-		--target=bpf -mcpu=v3 "-D__TARGET_ARCH_$arch" \
-		-fms-extensions -Wno-microsoft-anon-tag \
-		-fdebug-compilation-dir=. "-ffile-prefix-map=$(dirname "$source")=examples" \
-		-isystem "$here/../vmlinux/$machine" -isystem "$include" \
-		-c "$source" -o "$out/$name.o"
+	# -g: types and lines, by which bpfrun knows what events look like. From the source's own
+	# folder, so that the object has lines of the source, and no paths of this machine.
+	(cd "$(dirname "$source")" &&
+		"${CLANG:-clang}" -g -O2 -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare \
+			--target=bpf -mcpu=v3 "-D__TARGET_ARCH_$arch" \
+			-fms-extensions -Wno-microsoft-anon-tag -fdebug-compilation-dir=. \
+			-isystem "$here/../vmlinux/$machine" -isystem "$include" \
+			-c "$name.c" -o "$out/$name.o")
 done

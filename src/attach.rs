@@ -80,11 +80,11 @@ pub struct Skipped {
 /// What libbpf said since the last [`take_libbpf_words`].
 static LIBBPF_WORDS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-pub(crate) fn keep_libbpf_words(_: PrintLevel, text: String) {
+fn keep_libbpf_words(_: PrintLevel, text: String) {
     LIBBPF_WORDS.lock().unwrap_or_else(PoisonError::into_inner).push(text);
 }
 
-pub(crate) fn take_libbpf_words() -> String {
+fn take_libbpf_words() -> String {
     std::mem::take(&mut *LIBBPF_WORDS.lock().unwrap_or_else(PoisonError::into_inner)).concat()
 }
 

@@ -20,6 +20,7 @@ pub mod set;
 pub mod source;
 pub mod tracefs;
 pub mod watch;
+pub mod words;
 
 use std::io::Write as _;
 use std::time::Instant;

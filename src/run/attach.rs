@@ -4,13 +4,13 @@ use std::collections::HashMap;
 
 use libbpf_rs::{Link, MapCore as _, MapType, Object};
 
-use crate::attach::take_libbpf_words;
 use crate::run::args::Args;
 use crate::run::hook::Kind;
 use crate::run::load::Loaded;
 use crate::run::place::{self, Attachment};
 use crate::run::plan::{Program, State};
 use crate::run::reason::{self, Reason};
+use crate::run::words;
 
 /// All that is attached. Dropping it detaches.
 #[derive(Default)]
@@ -67,7 +67,7 @@ fn attach_one(object: &Object, program: &Program, attachments: &mut Attachments)
         };
         return State::Idle(Reason::new("its section names no target").advice(advice));
     };
-    take_libbpf_words();
+    words::take();
     match place::attach(object, &loaded, program, target) {
         Ok((attachment, place)) => {
             match (kind, attachment) {
@@ -79,9 +79,9 @@ fn attach_one(object: &Object, program: &Program, attachments: &mut Attachments)
             State::Attached(place)
         }
         Err(error) => {
-            let words = take_libbpf_words();
+            let said = words::take();
             let error = format!("{error:#}");
-            State::Idle(reason::of_attach(&words, &program.name, kind, target, &error))
+            State::Idle(reason::of_attach(&said, &program.name, kind, target, &error))
         }
     }
 }

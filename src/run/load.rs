@@ -2,17 +2,16 @@
 //! nothing, so what was refused is left out and all the rest is tried again.
 
 use anyhow::{Context, Result, anyhow, bail};
-use libbpf_rs::{
-    MapType, Object, ObjectBuilder, OpenObject, PrintLevel, ProgramAttachType, set_print,
-};
+use libbpf_rs::{MapType, Object, ObjectBuilder, OpenObject, ProgramAttachType};
 
-use crate::attach::{is_misleading, keep_libbpf_words, take_libbpf_words};
+use crate::attach::is_misleading;
 use crate::explain;
 use crate::run::args::Args;
 use crate::run::hook::Kind;
 use crate::run::maps::{self, EventMap};
 use crate::run::plan::{Program, State};
 use crate::run::reason::{self, Reason};
+use crate::run::words;
 use crate::session::say;
 
 /// A loaded object.
@@ -32,7 +31,7 @@ pub type Configure<'a> = dyn Fn(&mut OpenObject) -> Result<()> + 'a;
 
 /// Loads the object in `image`, a whole ELF file, under `name`.
 pub fn load(name: &str, image: &[u8], args: &Args, configure: &Configure<'_>) -> Result<Loaded> {
-    set_print(Some((PrintLevel::Info, keep_libbpf_words)));
+    words::collect();
     let mut programs: Option<Vec<Program>> = None;
     let mut refused_maps: Vec<(String, Reason)> = Vec::new();
     loop {
@@ -49,36 +48,46 @@ pub fn load(name: &str, image: &[u8], args: &Args, configure: &Configure<'_>) ->
         drop(templates);
         let error = match loaded {
             Ok(object) => {
-                show_words(args, &take_libbpf_words());
+                show_words(args, &words::take());
                 let programs = std::mem::take(programs);
                 return Ok(Loaded { object, programs, events, refused_maps });
             }
             Err(error) => error,
         };
-        let words = take_libbpf_words();
-        show_words(args, &words);
+        let said = words::take();
+        show_words(args, &said);
         let wanted = || programs.iter().filter(|program| program.is_wanted());
-        let program = reason::refused_program(&words, wanted().map(|p| p.name.as_str()));
+        let program = reason::refused_program(&said, wanted().map(|p| p.name.as_str()));
         if let Some(name) = program.map(str::to_owned) {
-            for program in programs.iter_mut().filter(|program| program.name == name) {
-                let (kind, target) = (program.hook.kind, program.target().map(str::to_owned));
-                let reason = reason::of_load(&words, &name, kind, target.as_deref());
-                program.state = State::Refused(reason);
-            }
+            refuse(programs, &said, &name);
             continue;
         }
         let left =
             names.iter().map(String::as_str).filter(|name| !without.iter().any(|w| w == name));
-        if let Some(name) = reason::refused_map(&words, left).map(str::to_owned) {
-            let reason = reason::of_map(&words, &name);
+        if let Some(name) = reason::refused_map(&said, left).map(str::to_owned) {
+            let reason = reason::of_map(&said, &name);
             refused_maps.push((name, reason));
             continue;
         }
         if let Some(lack) = explain::lack() {
             bail!(lack);
         }
-        let said = reason::of_object(&words).unwrap_or_else(|| error.to_string());
+        let said = reason::of_object(&said).unwrap_or_else(|| error.to_string());
         bail!("cannot load {name}: {said}");
+    }
+}
+
+/// Notes why a program was refused; and for others what holds for them as well, so that they
+/// need not be tried one by one.
+fn refuse(programs: &mut [Program], said: &str, name: &str) {
+    let Some(refused) = programs.iter_mut().find(|program| program.name == name) else { return };
+    let reason = reason::of_load(said, name, refused.hook.kind, refused.target());
+    refused.state = State::Refused(reason.clone());
+    let alike = |program: &&mut Program| program.is_wanted() && program.hook.kind.is_trampoline();
+    if reason::is_of_kind(&reason) {
+        for program in programs.iter_mut().filter(alike) {
+            program.state = State::Refused(reason.clone());
+        }
     }
 }
 
@@ -94,9 +103,9 @@ fn open(name: &str, image: &[u8], args: &Args) -> Result<OpenObject> {
     let mut builder = ObjectBuilder::default();
     builder.name(name)?;
     builder.open_memory(image).map_err(|error| {
-        let words = take_libbpf_words();
-        show_words(args, &words);
-        let said = reason::of_object(&words).unwrap_or_else(|| error.to_string());
+        let said = words::take();
+        show_words(args, &said);
+        let said = reason::of_object(&said).unwrap_or_else(|| error.to_string());
         anyhow!("libbpf cannot open {name}: {said}")
     })
 }

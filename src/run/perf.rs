@@ -44,6 +44,11 @@ pub enum Content {
 /// A perf buffer opened for reading.
 pub struct Perf {
     buffer: NonNull<libbpf_sys::perf_buffer>,
+    /// Whether the kernel counts what was lost (Linux 6.0). Older ones only tell of it with the
+    /// next record that finds room.
+    counts: bool,
+    /// Losses that have been handed over
+    told: u64,
     /// Its address is libbpf's: it must not move.
     records: Box<RefCell<Vec<Record>>>,
 }
@@ -63,21 +68,14 @@ impl Perf {
         attr.__bindgen_anon_1.sample_period = 1;
         attr.__bindgen_anon_2.wakeup_events = 1;
         attr.set_use_clockid(1);
-        let pages = usize::try_from(BYTES / page_size())?;
-        // SAFETY: libbpf reads `attr` until it returns, and hands `records`, which live longer
-        // than the buffer, to the callback.
-        let buffer = unsafe {
-            libbpf_sys::perf_buffer__new_raw(
-                map.as_fd().as_raw_fd(),
-                pages as libbpf_sys::size_t,
-                &raw mut attr,
-                Some(on_record),
-                (&raw const *records).cast_mut().cast(),
-                std::ptr::null(),
-            )
-        };
-        let buffer = NonNull::new(buffer).ok_or_else(Errno::last).context("open a perf buffer")?;
-        Ok(Self { buffer, records })
+        for read_format in [u64::from(libbpf_sys::PERF_FORMAT_LOST), 0] {
+            attr.read_format = read_format;
+            if let Ok(buffer) = new_buffer(map, &mut attr, &records) {
+                return Ok(Self { buffer, counts: read_format != 0, told: 0, records });
+            }
+        }
+        let error = Errno::last();
+        Err(error).context("open a perf buffer")
     }
 
     /// Becomes readable at a wakeup.
@@ -95,12 +93,70 @@ impl Perf {
         // SAFETY: the buffer is open; the callback borrows the records only while this runs.
         let result = unsafe { libbpf_sys::perf_buffer__consume(self.buffer.as_ptr()) };
         Errno::result(result).context("read a perf buffer")?;
+        let lost = if last && self.counts { self.lost() } else { 0 };
         let mut records = self.records.borrow_mut();
+        self.told += records.iter().map(Record::lost).sum::<u64>();
         records.sort_by_key(|record| record.time_ns);
         let busy = !records.is_empty();
         let ready = records.partition_point(|record| record.time_ns <= settled);
-        Ok((records.drain(..ready).collect(), busy))
+        let mut ready: Vec<_> = records.drain(..ready).collect();
+        if let Some(untold) = lost.checked_sub(self.told).filter(|&untold| untold > 0) {
+            self.told = lost;
+            let content = Content::Lost(untold);
+            ready.push(Record { time_ns: boot_now_ns(), cpu: 0, content });
+        }
+        Ok((ready, busy))
     }
+
+    /// What the kernel counted, on all CPUs.
+    fn lost(&self) -> u64 {
+        // SAFETY: the buffer is open.
+        let buffers = unsafe { libbpf_sys::perf_buffer__buffer_cnt(self.buffer.as_ptr()) };
+        let mut all = 0;
+        for index in 0..buffers {
+            // SAFETY: as above.
+            let fd = unsafe { libbpf_sys::perf_buffer__buffer_fd(self.buffer.as_ptr(), index) };
+            // u64 value; u64 lost;
+            let mut values = [0u64; 2];
+            // SAFETY: the kernel writes at most as many bytes as our array has.
+            let len = unsafe { libc::read(fd, values.as_mut_ptr().cast(), size_of_val(&values)) };
+            let [_, lost] = values;
+            if usize::try_from(len) == Ok(size_of_val(&values)) {
+                all += lost;
+            }
+        }
+        all
+    }
+}
+
+impl Record {
+    fn lost(&self) -> u64 {
+        match self.content {
+            Content::Lost(count) => count,
+            Content::Event(_) => 0,
+        }
+    }
+}
+
+fn new_buffer(
+    map: &impl MapCore,
+    attr: &mut libbpf_sys::perf_event_attr,
+    records: &RefCell<Vec<Record>>,
+) -> Result<NonNull<libbpf_sys::perf_buffer>, Errno> {
+    let pages = BYTES / page_size();
+    // SAFETY: libbpf reads `attr` until it returns, and hands `records`, which live longer
+    // than the buffer, to the callback.
+    let buffer = unsafe {
+        libbpf_sys::perf_buffer__new_raw(
+            map.as_fd().as_raw_fd(),
+            pages as libbpf_sys::size_t,
+            &raw mut *attr,
+            Some(on_record),
+            (&raw const *records).cast_mut().cast(),
+            std::ptr::null(),
+        )
+    };
+    NonNull::new(buffer).ok_or_else(Errno::last)
 }
 
 impl Drop for Perf {

@@ -82,6 +82,14 @@ pub fn of_map(words: &str, name: &str) -> Reason {
     Reason::new(line.unwrap_or("could not be created"))
 }
 
+/// What the kernel has against all programs that go through a trampoline, not against one.
+const FORBIDDEN: &str = "EPERM, and the verifier was not even asked";
+
+/// Whether the reason holds for all programs of a kind.
+pub fn is_of_kind(reason: &Reason) -> bool {
+    reason.what == FORBIDDEN
+}
+
 /// Why a program could not be loaded.
 pub fn of_load(words: &str, name: &str, kind: Kind, target: Option<&str>) -> Reason {
     if let Some(log) = verifier_log(words, name) {
@@ -116,7 +124,7 @@ pub fn of_load(words: &str, name: &str, kind: Kind, target: Option<&str>) -> Rea
     let errno = failed.and_then(|line| errno_of(line));
     match errno {
         Some(Errno::EPERM) if kind.is_trampoline() => {
-            return Reason::new("EPERM, and the verifier was not even asked").advice(
+            return Reason::new(FORBIDDEN).advice(
                 "lockdown or a security policy forbids such programs here: use a tracepoint, or \
                  another kernel",
             );
@@ -139,9 +147,10 @@ fn lines_about<'a>(words: &'a str, name: &str) -> Vec<&'a str> {
 }
 
 fn verifier_log<'a>(words: &'a str, name: &str) -> Option<&'a str> {
+    let log = words.get(..words.rfind("-- END PROG LOAD LOG --")?)?;
+    // Of a long one only the end has been kept.
     let begin = format!("libbpf: prog '{name}': -- BEGIN PROG LOAD LOG --\n");
-    let log = &words[words.rfind(&begin)? + begin.len()..];
-    Some(log.split("-- END PROG LOAD LOG --").next().unwrap_or(log))
+    Some(log.rfind(&begin).and_then(|at| log.get(at + begin.len()..)).unwrap_or(log))
 }
 
 /// The sentence with which the verifier refused, and the source line it was at.
