@@ -4,6 +4,7 @@
 pub mod args;
 pub mod attach;
 pub mod contents;
+pub mod formats;
 pub mod hook;
 pub mod iterate;
 pub mod load;
@@ -40,6 +41,7 @@ use crate::tool::{StopSignal, command_status, free_unused_memory};
 
 pub use args::{Args, EXAMPLES};
 use contents::Contents;
+use formats::Formats;
 use hook::Kind;
 use load::Loaded;
 use maps::EventMapKind;
@@ -149,6 +151,7 @@ fn run(
         true => Printk::open().map_err(|e| say(NAME, &format!("no bpf_printk(): {e:#}"))).ok(),
         false => None,
     };
+    let formats = if args.all_printk { None } else { Formats::of(object) };
     let contents = match args.maps {
         Some(every) => Some(Contents::new(&loaded.object, object, every)?),
         None => None,
@@ -183,7 +186,8 @@ fn run(
     }
 
     let deadline = args.duration.map(|duration| Instant::now() + duration);
-    let mut watch = Watch { session, rows, sources, printk, contents, stop, command, deadline };
+    let mut watch =
+        Watch { session, rows, sources, printk, formats, contents, stop, command, deadline };
     let ended = match watch.iterate(&mut attachments)? {
         Some(ended) => ended,
         // Iterators alone: they are at their end.

@@ -38,6 +38,10 @@ pub struct Args {
     #[arg(long)]
     pub all_variants: bool,
 
+    /// Show all messages of bpf_printk(), also those of other objects
+    #[arg(long)]
+    pub all_printk: bool,
+
     /// What is sent to this map, or written by this iterator, is this struct (repeatable)
     #[arg(long = "type", value_name = "MAP=STRUCT", value_parser = assignment)]
     pub types: Vec<(String, String)>,

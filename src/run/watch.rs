@@ -13,6 +13,7 @@ use crate::command::Command;
 use crate::out::Flow;
 use crate::run::attach::Attachments;
 use crate::run::contents::Contents;
+use crate::run::formats::Formats;
 use crate::run::iterate;
 use crate::run::printk::{Printk, Said};
 use crate::run::row::{Origin, Rows};
@@ -34,6 +35,8 @@ pub struct Watch {
     pub sources: Sources,
     /// Where messages come from, if programs say any
     pub printk: Option<Printk>,
+    /// Which messages are shown; `None`: all
+    pub formats: Option<Formats>,
     /// With `--maps`
     pub contents: Option<Contents>,
     /// Ends it
@@ -148,7 +151,7 @@ impl Watch {
 
     /// Shows what is there. Returns whether there was anything.
     fn drain(&mut self, last: bool) -> Result<bool> {
-        let Self { session, rows, sources, printk, .. } = self;
+        let Self { session, rows, sources, printk, formats, .. } = self;
         session.clock.update();
         rows.update_clocks();
         let mut outcome = Ok(());
@@ -165,6 +168,11 @@ impl Watch {
             busy |= printk.read(&mut |said| {
                 if outcome.is_ok() && !session.is_over() {
                     outcome = match said {
+                        Said::Message(message)
+                            if formats.as_ref().is_some_and(|own| !own.fit(&message.text)) =>
+                        {
+                            Ok(()) // another object's
+                        }
                         Said::Message(message) => rows.message(&message, session),
                         Said::Lost(count) => session.note_more_lost(count, boot_now_ns()),
                     };
