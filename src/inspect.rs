@@ -1,5 +1,6 @@
 //! `bpfrun inspect`: what is in a compiled BPF object, without privileges.
 
+mod events;
 mod json;
 mod listing;
 mod text;
@@ -10,7 +11,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 
 use crate::elf::code::Function;
+use crate::elf::dwarf::Dwarf;
 use crate::elf::object::Object;
+use crate::elf::schema::{EventSchema, UserSchemas, schemas};
 use crate::elf::types::TypeId;
 use crate::elf::{co_re, file};
 use crate::out::Output;
@@ -42,6 +45,19 @@ pub struct Args {
     )]
     pub types: Option<Glob>,
 
+    /// Show what programs send, as C, and how it is known
+    #[arg(short, long)]
+    pub schema: bool,
+
+    /// Take what is sent to this map, or what this iterator writes, for such a struct
+    /// (repeatable)
+    #[arg(long = "type", value_name = "MAP=STRUCT")]
+    pub wanted: Vec<String>,
+
+    /// Look for such structs in this C header (repeatable)
+    #[arg(long, value_name = "HEADER")]
+    pub type_from: Vec<PathBuf>,
+
     /// JSON instead of text: one object on one line
     #[arg(long)]
     pub json: bool,
@@ -55,6 +71,7 @@ Examples:
   bpfrun inspect hello.bpf.o -d -p 'handle_*'   of some functions only
   bpfrun inspect hello.bpf.o --types            all types as C
   bpfrun inspect hello.bpf.o --types='*event*'  some of them
+  bpfrun inspect hello.bpf.o --schema           what its events are, as C
   bpfrun inspect hello.bpf.o --json | jq .maps  for programs
 
 Exit status: 0 all was shown; 1 the file is no BPF object, or parts of it are damaged;
@@ -65,7 +82,28 @@ struct Subject<'a> {
     path: &'a Path,
     bytes: usize,
     object: &'a Object,
+    /// What its programs send
+    events: Vec<EventSchema<'a>>,
+    /// What could not be read
+    damage: Vec<String>,
     args: &'a Args,
+}
+
+/// Reads an object and hands it to `show`.
+fn with_subject<T>(
+    args: &Args,
+    data: &[u8],
+    show: impl FnOnce(&Subject<'_>) -> Result<T>,
+) -> Result<T> {
+    let object = Object::parse(data)?;
+    let mut damage = object.damage.clone();
+    let dwarf = Dwarf::parse(data).unwrap_or_else(|error| {
+        damage.push(format!("damaged DWARF: {error:#}"));
+        None
+    });
+    let user = UserSchemas::new(&args.wanted, &args.type_from)?;
+    let events = schemas(&object, dwarf.as_ref(), &user)?;
+    show(&Subject { path: &args.file, bytes: data.len(), object: &object, events, damage, args })
 }
 
 impl Subject<'_> {
@@ -101,25 +139,26 @@ fn core_words(object: &Object, function: &Function, slot: usize) -> Option<Strin
 
 /// What an object holds, as `--json` shows it.
 pub fn describe(args: &Args, data: &[u8]) -> Result<serde_json::Value> {
-    let object = &Object::parse(data)?;
-    json::document(&Subject { path: &args.file, bytes: data.len(), object, args })
+    with_subject(args, data, json::document)
 }
 
 /// Shows the object. Returns the exit status.
 pub fn main(args: &Args) -> Result<u8> {
     let in_file = || format!("cannot inspect {}", words::safe(&args.file.to_string_lossy()));
     let data = file::read(&args.file).with_context(in_file)?;
-    let object = Object::parse(&data).with_context(in_file)?;
-    let subject = Subject { path: &args.file, bytes: data.len(), object: &object, args };
     let mut out = Output::new(args.json);
-    if args.json {
-        out.object(&json::document(&subject)?)?;
-    } else {
-        text::write(&subject, &mut out)?;
-    }
+    let damage = with_subject(args, &data, |subject| {
+        if args.json {
+            out.object(&json::document(subject)?)?;
+        } else {
+            text::write(subject, &mut out)?;
+        }
+        Ok(subject.damage.clone())
+    });
+    let damage = damage.with_context(in_file)?;
     out.flush()?;
-    for damage in &object.damage {
+    for damage in &damage {
         say("bpfrun", &words::safe(damage));
     }
-    Ok(u8::from(!object.damage.is_empty()))
+    Ok(u8::from(!damage.is_empty()))
 }

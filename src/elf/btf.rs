@@ -138,7 +138,7 @@ fn read_type(cursor: &mut Cursor<'_>, btf: &Btf) -> Result<Type> {
             let mut values = Vec::new();
             for _ in 0..count {
                 let [name, value] = cursor.words().context("it is cut")?;
-                let value = if flag { value.cast_signed().into() } else { value.into() };
+                let value = if flag { (value as i32).into() } else { value.into() };
                 values.push((btf.name(name)?.unwrap_or_default(), value));
             }
             Kind::Enum { bytes: size, signed: flag, values }
@@ -182,7 +182,7 @@ fn read_type(cursor: &mut Cursor<'_>, btf: &Btf) -> Result<Type> {
             for _ in 0..count {
                 let [name, low, high] = cursor.words().context("it is cut")?;
                 let value = u64::from(high) << 32 | u64::from(low);
-                values.push((btf.name(name)?.unwrap_or_default(), value.cast_signed()));
+                values.push((btf.name(name)?.unwrap_or_default(), value as i64));
             }
             Kind::Enum { bytes: size, signed: flag, values }
         }

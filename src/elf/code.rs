@@ -187,7 +187,7 @@ impl Resolver<'_, '_> {
                 self.code(section, symbol.value.checked_add_signed(distance + addend))
             }
             R_BPF_64_64 => {
-                let imm = i64::from(insn.imm.cast_unsigned()) + addend;
+                let imm = i64::from(insn.imm as u32) + addend;
                 let Some(offset) = symbol.value.checked_add_signed(imm) else {
                     return Ok(Reference::Other(self.file.section_name(section)?));
                 };

@@ -66,7 +66,7 @@ fn load_constant(insn: Insn, second: Option<Insn>, names: Names<'_>) -> Option<S
     match opcode & 0xe0 {
         0x00 if opcode == Insn::LDDW => {
             let upper = i64::from(second.filter(|second| second.opcode == 0)?.imm);
-            let number = upper << 32 | i64::from(imm.cast_unsigned());
+            let number = upper << 32 | i64::from(imm as u32);
             Some(match names.loaded {
                 Some(name) => format!("r{dst} = {name} ll"),
                 None => format!("r{dst} = {number} ll"),

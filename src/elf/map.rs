@@ -171,7 +171,7 @@ fn definition(types: &Types, ty: TypeId, outermost: bool) -> Map {
 /// A number is the length of an array that is pointed to, or an enum's only value.
 fn number(types: &Types, ty: TypeId) -> u64 {
     if let Kind::Enum { values, .. } = types.resolved(ty) {
-        return values.first().map_or(0, |(_, value)| value.cast_unsigned());
+        return values.first().map_or(0, |&(_, value)| value as u64);
     }
     match types.pointee(ty).map(|array| types.resolved(array)) {
         Some(Kind::Array { count, .. }) => *count,

@@ -8,11 +8,12 @@ use serde_json::{Map as Members, Value, json};
 use crate::elf::code::{Function, Reference};
 use crate::elf::global::Global;
 use crate::elf::map::Map;
-use crate::elf::types::{Kind, TypeId};
+use crate::elf::schema::EventSchema;
+use crate::elf::types::{Kind, Member, TypeId, Types};
 use crate::json::SCHEMA;
 
 use super::listing::{self, Row};
-use super::{Subject, words};
+use super::{Subject, events, words};
 
 /// All is made before it is written: a program that the kernel takes has at most that many.
 const MAX_INSNS: usize = 1_000_000;
@@ -63,7 +64,8 @@ pub(super) fn document(subject: &Subject<'_>) -> Result<Value> {
             "type": subject.c_name(external.ty),
             "weak": external.weak,
         })),
-        "damage": object.damage,
+        "events": list(&subject.events, |schema| event(subject, schema)),
+        "damage": subject.damage,
     });
     if let Some(document) = document.as_object_mut().filter(|_| subject.args.types.is_some()) {
         document.insert("types".to_owned(), types(subject)?);
@@ -194,6 +196,33 @@ fn map(subject: &Subject<'_>, map_: &Map) -> Value {
     })
 }
 
+fn event(subject: &Subject<'_>, schema: &EventSchema<'_>) -> Value {
+    let types = schema.types;
+    let members = schema.ty.and_then(|ty| types.composite(ty));
+    let asked = subject.args.schema;
+    json!({
+        "map": (!schema.iterator).then_some(&schema.map),
+        "iterator": schema.iterator.then_some(&schema.map),
+        "type": schema.type_name(),
+        "size_bytes": schema.ty.and_then(|ty| types.size(ty)),
+        "provenance": { "kind": schema.provenance.word(), "text": schema.provenance.to_string() },
+        "tail": schema.tail,
+        "programs": schema.senders,
+        "when": some(&events::condition(&schema.when)),
+        "c": asked.then(|| events::definition(schema)),
+        "members": members.filter(|_| asked).map(|body| list(&body.members, |m| member(types, m))),
+    })
+}
+
+fn member(types: &Types, member: &Member) -> Value {
+    json!({
+        "name": member.name,
+        "type": types.c_name(member.ty),
+        "bit_offset": member.bit_offset,
+        "bit_size": member.bit_size,
+    })
+}
+
 fn variable(subject: &Subject<'_>, global: &Global) -> Value {
     let object = subject.object;
     let bytes = object.initial_value(global);
@@ -227,12 +256,7 @@ fn types(subject: &Subject<'_>) -> Result<Value> {
             "name": types.name(id),
             "size_bytes": types.size(id),
             "c": declaration,
-            "members": members.map(|body| list(&body.members, |member| json!({
-                "name": member.name,
-                "type": types.c_name(member.ty),
-                "bit_offset": member.bit_offset,
-                "bit_size": member.bit_size,
-            }))),
+            "members": members.map(|body| list(&body.members, |m| member(types, m))),
         }))
     };
     subject.types().map(one).collect()

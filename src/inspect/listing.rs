@@ -129,7 +129,7 @@ fn describe(
 fn call(insn: Insn, notes: &mut Vec<String>) -> Option<String> {
     match insn.src {
         0 => {
-            let name = names::helper(insn.imm.cast_unsigned())?;
+            let name = names::helper(insn.imm as u32)?;
             notes.push(format!("helper {}", insn.imm));
             Some(format!("bpf_{name}"))
         }

@@ -1,5 +1,6 @@
 //! What is in an object, for people.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use anyhow::{Result, bail};
@@ -9,9 +10,9 @@ use crate::elf::map::Map;
 use crate::elf::types::Kind;
 use crate::out::{Column, NOTE, Output, count};
 
-use super::Subject;
 use super::listing::{self, Row};
 use super::words::{self, safe};
+use super::{Subject, events};
 
 const PROGRAMS: [Column; 6] = [
     Column::left("PROGRAM", 20),
@@ -48,6 +49,14 @@ const VARIABLES: [Column; 4] = [
 const EXTERNS: [Column; 3] =
     [Column::left("EXPECTED", 28), Column::left("FROM", 10), Column::left("TYPE", 0)];
 
+const EVENTS: [Column; 5] = [
+    Column::left("EVENTS", 20),
+    Column::left("TYPE", 22),
+    Column::right("BYTES", 6),
+    Column::left("KNOWN BY", 11),
+    Column::left("SENT BY", 0),
+];
+
 /// Notes begin here, where the instruction is not longer.
 const NOTES_AT: usize = 44;
 /// Where a file with absurd types is given up.
@@ -55,13 +64,18 @@ const MAX_TYPES: usize = 256 << 20;
 
 /// Writes all that was asked for.
 pub(super) fn write(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
-    let asked = subject.args.disasm || subject.args.types.is_some();
+    let args = subject.args;
+    let asked = args.disasm || args.schema || args.types.is_some();
     if !asked {
         summary(subject, out)?;
         programs(subject, out)?;
         maps(subject, out)?;
+        events(subject, out)?;
         variables(subject, out)?;
         externs(subject, out)?;
+    }
+    if args.schema {
+        schemas(subject, out)?;
     }
     let functions = subject.object.functions.iter().filter(|f| subject.disassembles(f));
     for (number, function) in functions.enumerate() {
@@ -207,6 +221,62 @@ fn details(subject: &Subject<'_>, map: &Map) -> String {
     parts.join(", ")
 }
 
+/// What is sent, map by map.
+fn events(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
+    if !subject.events.is_empty() {
+        out.raw("\n")?;
+        out.heading(&EVENTS);
+    }
+    for schema in &subject.events {
+        let size = schema.ty.and_then(|ty| schema.types.size(ty));
+        out.line(&EVENTS)
+            .name(schema.map.as_bytes())
+            .text(schema.type_name().as_deref().unwrap_or("-"))
+            .text(&size.map(|size| size.to_string()).unwrap_or_default())
+            .text(schema.provenance.word())
+            .text(&safe(&schema.senders.join(" ")));
+        out.flush_if_full()?;
+    }
+    Ok(())
+}
+
+/// What is sent, as C with comments.
+fn schemas(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
+    if subject.events.is_empty() {
+        return out.raw("/* Its programs send nothing. */\n");
+    }
+    let mut written = HashSet::new();
+    for (number, schema) in subject.events.iter().enumerate() {
+        let mut text = String::new();
+        let what = schema.type_name().unwrap_or_else(|| "bytes".to_owned());
+        let _ = write!(text, "{}: {what}", safe(&schema.map)); // a String takes everything
+        if !schema.senders.is_empty() {
+            let _ = write!(text, ", sent by {}", safe(&schema.senders.join(", ")));
+        }
+        let _ = write!(text, "\n * {}", safe(&schema.provenance.to_string()));
+        let condition = events::condition(&schema.when);
+        if !condition.is_empty() {
+            let _ = write!(text, "\n * if it has {condition}");
+        }
+        if schema.tail {
+            text.push_str("\n * more may follow");
+        }
+        // A name could end the comment.
+        text = format!("/* {} */\n", text.replace("*/", "*\\/"));
+        if number > 0 {
+            text.insert(0, '\n');
+        }
+        for definition in events::definition(schema) {
+            // Of several schemas each has all that it needs.
+            if written.insert(definition.clone()) {
+                let _ = writeln!(text, "{definition}");
+            }
+        }
+        out.raw(text)?;
+    }
+    Ok(())
+}
+
 fn variables(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
     let object = subject.object;
     if !object.globals.is_empty() {
@@ -324,11 +394,15 @@ fn types(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
     let Some(btf) = &subject.object.btf else { return Ok(()) };
     let mut written = 0;
     for id in subject.types() {
-        let has_body = match btf.types.kind(id) {
-            Kind::Struct(_) | Kind::Union(_) | Kind::Enum { .. } => true,
-            Kind::Typedef(_) | Kind::Function { .. } | Kind::Var { .. } => true,
-            _ => false,
-        };
+        let has_body = matches!(
+            btf.types.kind(id),
+            Kind::Struct(_)
+                | Kind::Union(_)
+                | Kind::Enum { .. }
+                | Kind::Typedef(_)
+                | Kind::Function { .. }
+                | Kind::Var { .. }
+        );
         if !has_body || (btf.types.name(id).is_none() && !is_constants(btf.types.kind(id))) {
             continue;
         }

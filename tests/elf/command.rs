@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-use crate::compile::{compile, kinds, scratch, strip};
+use crate::compile::{compile, kinds, run, scratch, strip};
 
 /// A file that is gone at the end.
 struct File(PathBuf);
@@ -122,6 +122,49 @@ fn types() {
     let text = shown(kinds(), &["--types=ev?nt"]);
     assert!(text.starts_with("struct event {"), "{text}");
     assert!(!text.contains("struct task_struct {"), "{text}");
+}
+
+#[test]
+fn events() {
+    let text = shown(kinds(), &[]);
+    assert_eq!(line(&text, "perf")[1], "perf_event_array");
+    let (_, events) = text.split_once("\nEVENTS ").unwrap();
+    assert_eq!(line(events, "events")[1..], ["struct", "event", "32", "annotation", "handle_exec"]);
+    assert_eq!(line(events, "perf")[1..], ["struct", "event", "32", "dwarf", "handle_unlink"]);
+
+    let all: Value = serde_json::from_str(&shown(kinds(), &["--json", "--schema"])).unwrap();
+    let event = &all["events"][0];
+    assert_eq!((&event["map"], &event["type"]), (&"events".into(), &"struct event".into()));
+    assert_eq!(event["provenance"]["kind"], "annotation");
+    assert_eq!(event["programs"], serde_json::json!(["handle_exec"]));
+    assert_eq!(event["members"][1]["type"], "char [16]");
+
+    // The user's word counts more.
+    let text = shown(&strip(kinds()), &["--schema", "--type", "perf=inner"]);
+    assert!(text.contains("/* perf: struct inner"), "{text}");
+    let file = File::new(kinds());
+    let output = inspect(&file.0, &["--schema", "--type", "perf=no_such_struct"]);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr.contains("no_such_struct") && stderr.lines().count() == 1, "{stderr}");
+}
+
+#[test]
+fn a_compiler_takes_schemas() {
+    let source = scratch("schema.c");
+    let mut text = String::from(
+        "typedef unsigned char __u8; typedef unsigned short __u16, __be16;\n\
+         typedef unsigned int __u32, __be32; typedef int __s32;\n\
+         typedef unsigned long long __u64; typedef long long __s64;\n",
+    );
+    text += &shown(&compile("several", "bpfel", &[]), &["--schema"]);
+    text += "_Static_assert(sizeof(struct open_event) == 24, \"\");\n\
+             _Static_assert(sizeof(struct connect_event) == 40, \"\");\n\
+             _Static_assert(__builtin_offsetof(struct connect_event, dport) == 32, \"\");\n";
+    std::fs::write(&source, text).unwrap();
+    let clang = std::env::var_os("CLANG").unwrap_or_else(|| "clang".into());
+    run(Command::new(clang).args(["-fsyntax-only", "-target", "bpf"]).arg(&source));
+    std::fs::remove_file(source).unwrap();
 }
 
 #[test]

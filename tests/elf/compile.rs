@@ -17,6 +17,15 @@ pub(crate) fn scratch(name: &str) -> PathBuf {
 /// The object that clang makes of `tests/elf/sources/NAME.bpf.c`, with debug information, for
 /// `target` (`bpfel` or `bpfeb`).
 pub(crate) fn compile(name: &str, target: &str, flags: &[&str]) -> Vec<u8> {
+    compile_file("tests/elf/sources", name, target, flags)
+}
+
+/// The same of one of the project's own sources.
+pub(crate) fn compile_own(name: &str) -> Vec<u8> {
+    compile_file("src/bpf", name, "bpfel", &["-Wno-unused-parameter"])
+}
+
+fn compile_file(folder: &str, name: &str, target: &str, flags: &[&str]) -> Vec<u8> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let object = scratch(&format!("{name}.bpf.o"));
     let clang = std::env::var_os("CLANG").unwrap_or_else(|| "clang".into());
@@ -31,7 +40,7 @@ pub(crate) fn compile(name: &str, target: &str, flags: &[&str]) -> Vec<u8> {
         .arg(concat!(env!("OUT_DIR"), "/include"))
         .args(flags)
         .arg("-c")
-        .arg(format!("tests/elf/sources/{name}.bpf.c"))
+        .arg(format!("{folder}/{name}.bpf.c"))
         .arg("-o")
         .arg(&object)
         .current_dir(root);

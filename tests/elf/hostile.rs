@@ -23,7 +23,8 @@ struct Flags {
 
 /// All that can be shown of a file, or why nothing can.
 fn describe(data: &[u8]) -> Result<serde_json::Value, String> {
-    let flags = Flags::parse_from(["inspect", "--json", "--disasm", "--types", "x.bpf.o"]);
+    let flags =
+        Flags::parse_from(["inspect", "--json", "--disasm", "--types", "--schema", "x.bpf.o"]);
     inspect::describe(&flags.inspect, data).map_err(|error| format!("{error:#}"))
 }
 
