@@ -5,6 +5,8 @@
 mod command;
 mod compile;
 mod disasm;
+mod events;
 mod hostile;
 mod object;
 mod own;
+mod schema;

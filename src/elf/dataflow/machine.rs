@@ -593,7 +593,8 @@ fn writes(state: &State, data: &Value, sizes: Option<&BTreeSet<u64>>) -> Vec<Wri
             Some(Atom::Clock(clock)) if width == 8 => Some(Hint::Time(clock.into())),
             _ => None,
         };
-        Write { offset, width, constants, hint: cell.hint.or(clock), by: cell.by }
+        let copied = cell.value.loaded();
+        Write { offset, width, constants, copied, hint: cell.hint.or(clock), by: cell.by }
     };
     all.into_iter().map(write).collect()
 }
@@ -611,10 +612,17 @@ fn width(insn: Insn) -> i64 {
 fn load(state: &State, insn: Insn) -> Value {
     let mut all: Option<Value> = None;
     let pointer = state.register(insn.src);
+    // Stored with a sign, loaded without.
+    let mask = if width(insn) < 8 { (1_i64 << (width(insn) * 8)) - 1 } else { -1 };
+    let cut = |atom| match atom {
+        Atom::Const(number) => Some(Atom::Const(number & mask)),
+        atom => (mask == -1).then_some(atom),
+    };
     for &atom in pointer.atoms() {
         // Only the stack is the program's alone.
         let value = match moved(atom, insn.off.into()).and_then(place) {
-            Some((base @ Base::Stack(_), offset)) => state.read(base, offset, width(insn)),
+            Some((base @ Base::Stack(_), offset)) => state.read(base, offset, width(insn)).map(cut),
+            Some((Base::MapValue(map), offset)) => Atom::Loaded { map, offset }.into(),
             _ => Value::unknown(),
         };
         match &mut all {
@@ -622,16 +630,7 @@ fn load(state: &State, insn: Insn) -> Value {
             None => all = Some(value),
         }
     }
-    let mut value = all.unwrap_or_else(Value::unknown);
-    if width(insn) < 8 {
-        // Stored with a sign, loaded without.
-        let mask = (1_i64 << (width(insn) * 8)) - 1;
-        value = value.map(|atom| match atom {
-            Atom::Const(number) => Some(Atom::Const(number & mask)),
-            _ => None,
-        });
-    }
-    value
+    all.unwrap_or_else(Value::unknown)
 }
 
 fn store(state: &mut State, insn: Insn, here: Here, value: &Value) {

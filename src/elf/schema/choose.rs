@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::LazyLock;
 
-use super::layout::contains;
-use super::source::{lines, mentions};
+use super::layout::{contains, names};
+use super::source::{assigned, is_raw, line, lines, mentions};
 use super::user::UserSchemas;
 use super::{Found, Provenance, only_size};
 use crate::elf::btf::Btf;
@@ -52,7 +52,9 @@ pub(super) fn by_variables<'a>(
             let Some(size) = types.size(ty).filter(|_| types.composite(ty).is_some()) else {
                 continue;
             };
-            if contains(types, ty, &sent.writes) {
+            // The kernel's own, in which it keeps what a program holds.
+            let is_kernels = types.name(ty).is_some_and(|name| name.starts_with("bpf_"));
+            if !is_kernels && contains(types, ty, &sent.writes) {
                 candidates.push(Candidate { ty, size, variable, function: &function.name });
             }
         }
@@ -97,10 +99,13 @@ impl Votes {
         Self { sending, writing }
     }
 
-    /// A line that sends counts more than any that only writes.
+    /// A line that sends counts more than any that only writes; one that sends `sizeof` it,
+    /// more still.
     fn of(&self, name: &str) -> usize {
         let count = |lines: &[String]| lines.iter().filter(|line| mentions(line, name)).count();
-        count(&self.sending) * 1000 + count(&self.writing)
+        let sizes = [format!("sizeof({name})"), format!("sizeof(*{name})")];
+        let sized = self.sending.iter().filter(|l| sizes.iter().any(|size| l.contains(size)));
+        sized.count() * 1_000_000 + count(&self.sending) * 1000 + count(&self.writing)
     }
 }
 
@@ -157,6 +162,7 @@ pub(super) fn by_btf<'a>(
         .flat_map(|function| function.core.values())
         .map(|access| types.resolve(access.ty))
         .collect();
+    let not_events = not_events(object, types);
     let mut fitting: Vec<_> = types
         .iter()
         .map(|(id, _)| id)
@@ -164,8 +170,11 @@ pub(super) fn by_btf<'a>(
             matches!(types.kind(*id), Kind::Struct(_))
                 && types.size(*id) == Some(size)
                 && !accessed.contains(id)
-                && types.name(*id).is_some_and(|name| !is_map_definition(object, name))
+                && types.name(*id).is_some_and(|name| !name.starts_with("bpf_"))
+                && !not_events.contains(id)
+                && !is_raw(types, *id)
                 && contains(types, *id, &sent.writes)
+                && agrees(object, types, *id, sent)
         })
         .collect();
     fitting.retain(|&id| !types.name(id).is_some_and(|name| KERNEL_STRUCTS.contains(name)));
@@ -183,8 +192,28 @@ pub(super) fn by_btf<'a>(
     }
 }
 
-fn is_map_definition(object: &Object, name: &str) -> bool {
-    name == "bpf_map_def" || object.maps.iter().any(|map| map.name == name)
+/// Definitions of maps, and keys.
+fn not_events(object: &Object, types: &Types) -> HashSet<TypeId> {
+    let keys = object.maps.iter().filter_map(|map| map.key);
+    let sections = types.by_name(".maps").filter_map(|id| match types.kind(id) {
+        Kind::DataSection { variables, .. } => Some(variables),
+        _ => None,
+    });
+    let definitions = sections.flatten().filter_map(|variable| match types.kind(variable.ty) {
+        Kind::Var { ty, .. } => Some(*ty),
+        _ => None,
+    });
+    keys.chain(definitions).map(|ty| types.resolve(ty)).collect()
+}
+
+/// Whether the source assigns to members of the names that the struct has there.
+fn agrees(object: &Object, types: &Types, ty: TypeId, sent: &Emission) -> bool {
+    sent.writes.iter().take(512).all(|write| {
+        let line = line(object, write.by);
+        line.as_deref()
+            .and_then(assigned)
+            .is_none_or(|member| names(types, ty, write).contains(&member))
+    })
 }
 
 /// The names of the running kernel's structs, if it tells them.
