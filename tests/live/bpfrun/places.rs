@@ -1,5 +1,6 @@
 //! `--attach PROG=TARGET`
 
+use std::fs;
 use std::net::UdpSocket;
 
 use crate::netns::in_new_netns;
@@ -75,14 +76,30 @@ fn interfaces() {
 
 #[test]
 fn samples() {
-    let trace = attach(
-        "on_sample",
-        "cpu-clock@997",
-        &["sh", "-c", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done"],
-    );
+    let place = "on_sample=cpu-clock@49";
+    let flags = ["--json", "--prog", "on_sample", "--attach", place, &object("places")];
+    let mut tool = BPFRUN.start(&flags);
+    let line = tool.line();
+    let record: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(record["message"], "sample", "{line}");
+    let trace = tool.stop();
     let place = program(&trace, "on_sample")["attached_to"].as_str().unwrap();
-    assert!(place.starts_with("cpu-clock, 997 times a second, on "), "{place}");
-    assert!(messages(&trace).contains(&"sample"), "{trace:?}");
+    assert!(place.starts_with("cpu-clock, 49 times a second, on "), "{place}");
+}
+
+#[test]
+fn cgroups() {
+    // Where this machine has cgroup v2; nothing of it is changed but a folder of our own.
+    let root = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"]
+        .into_iter()
+        .find(|root| fs::metadata(format!("{root}/cgroup.controllers")).is_ok());
+    let folder = format!("{}/bpfrun-{}", root.expect("cgroup v2"), std::process::id());
+    fs::create_dir(&folder).unwrap();
+    let join =
+        format!("echo $$ >{folder}/cgroup.procs; exec {} 127.0.0.1 1 >/dev/null", fixture("dial"));
+    let trace = attach("on_connect", &folder, &["sh", "-c", &join]);
+    fs::remove_dir(&folder).unwrap();
+    assert!(messages(&trace).contains(&"connect"), "{trace:?}");
 }
 
 #[test]
