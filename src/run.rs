@@ -251,10 +251,22 @@ fn skipped(loaded: &Loaded) -> u64 {
 /// The start record, and what the events are.
 fn start(args: &Args, loaded: &Loaded, rows: &Rows, session: &mut Session) -> Result<()> {
     #[derive(Serialize)]
-    struct Start {
+    struct Start<'a> {
         object: Value,
-        programs: Vec<Value>,
+        programs: Vec<ProgramRecord<'a>>,
         maps: Value,
+    }
+    #[derive(Serialize)]
+    struct ProgramRecord<'a> {
+        name: &'a str,
+        section: &'a str,
+        state: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        attached_to: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        advice: Option<&'a str>,
     }
     let iterators = loaded.programs.iter().filter(|program| program.hook.kind == Kind::Iter);
     let iterators = iterators.filter(|program| program.is_attached()).map(|p| p.name.as_str());
@@ -272,21 +284,17 @@ fn start(args: &Args, loaded: &Loaded, rows: &Rows, session: &mut Session) -> Re
     }
     let programs = loaded.programs.iter().map(|program| {
         let reason = program.state.reason();
-        let mut value = json!({
-            "name": program.name,
-            "section": program.section,
-            "state": program.state.name(),
-        });
-        if let plan::State::Attached(place) = &program.state {
-            value["attached_to"] = json!(place);
+        ProgramRecord {
+            name: &program.name,
+            section: &program.section,
+            state: program.state.name(),
+            attached_to: match &program.state {
+                plan::State::Attached(place) => Some(place),
+                _ => None,
+            },
+            reason: reason.map(|reason| reason.what.as_str()),
+            advice: reason.and_then(|reason| reason.advice.as_deref()),
         }
-        if let Some(reason) = reason {
-            value["reason"] = json!(reason.what);
-            if let Some(advice) = &reason.advice {
-                value["advice"] = json!(advice);
-            }
-        }
-        value
     });
     session.start_record(&Start {
         object: json!({ "path": args.file.to_string_lossy() }),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use libbpf_rs::{MapCore as _, MapFlags, MapHandle, MapType};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::elf::global::Global;
 use crate::elf::object::Object;
@@ -194,25 +194,24 @@ impl Table {
     }
 
     fn json(&self, now: u64, key: &[u8], values: &[Vec<u8>], session: &Session) -> Value {
-        let mut record = json!({
-            "timestamp": session.clock.rfc3339(now),
-            "event": { "name": "bpf.map" },
-            "bpf": { "map": self.name },
-        });
+        let mut record = Map::new();
+        record.insert("timestamp".to_owned(), session.clock.rfc3339(now).into());
+        record.insert("event".to_owned(), json!({ "name": "bpf.map" }));
+        record.insert("bpf".to_owned(), json!({ "map": self.name }));
         if let (Some(variables), [data, ..]) = (&self.globals, values) {
             let each = variables.iter().map(|variable| {
                 (variable.name.clone(), json_value(&variable.value, variable.of(data)))
             });
-            record["value"] = Value::Object(each.collect());
-            return record;
+            record.insert("value".to_owned(), Value::Object(each.collect()));
+            return record.into();
         }
-        record["key"] = json_value(&self.key, key);
+        record.insert("key".to_owned(), json_value(&self.key, key));
         let mut each = values.iter().map(|value| json_value(&self.value, value));
         match self.per_cpu {
-            true => record["values"] = each.collect(),
-            false => record["value"] = each.next().unwrap_or_default(),
-        }
-        record
+            true => record.insert("values".to_owned(), each.collect()),
+            false => record.insert("value".to_owned(), each.next().unwrap_or_default()),
+        };
+        record.into()
     }
 }
 

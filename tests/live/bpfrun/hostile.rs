@@ -46,7 +46,7 @@ fn damaged_objects_do_no_harm() {
         seed ^= seed << 17;
         (seed % below as u64) as usize
     };
-    for round in 0..scaled(300) {
+    for round in 0..scaled(200) {
         let mut damaged = image.clone();
         if round % 4 == 0 {
             damaged.truncate(random(image.len()));
