@@ -9,7 +9,7 @@ use nix::errno::Errno;
 
 use crate::escape::push_text;
 use crate::run::hook::Kind;
-use crate::run::tracefs::events_folder;
+use crate::run::tracefs::{events_folder, is_forbidden};
 
 /// Why something is not as wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -228,6 +228,10 @@ pub fn of_attach(words: &str, name: &str, kind: Kind, target: &str, error: &str)
         }
         Kind::Tracepoint => {
             let Some(events) = events_folder() else {
+                if is_forbidden() {
+                    return Reason::new("only root may read tracefs")
+                        .advice("CAP_DAC_READ_SEARCH helps; raw_tp and tp_btf do without");
+                }
                 return Reason::new("tracefs is not mounted")
                     .advice("mount -t tracefs tracefs /sys/kernel/tracing");
             };

@@ -1,6 +1,7 @@
 //! tracefs: where it is mounted, or a mount of our own where it is not.
 
 use std::ffi::CStr;
+use std::io::ErrorKind;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -18,6 +19,12 @@ pub fn events_folder() -> Option<PathBuf> {
     PLACES.iter().map(|place| Path::new(place).join("events")).find(|events| events.is_dir())
 }
 
+/// Whether tracefs, or what it is mounted in, is kept from us.
+pub fn is_forbidden() -> bool {
+    let denied = |error: std::io::Error| error.kind() == ErrorKind::PermissionDenied;
+    PLACES.iter().any(|place| Path::new(place).join("events").metadata().is_err_and(denied))
+}
+
 /// tracefs, for as long as this lives.
 pub struct Tracefs {
     /// Its root
@@ -33,7 +40,11 @@ impl Tracefs {
         if let Some(root) = mounted {
             return Ok(Self { root: root.to_owned(), _mount: None });
         }
-        let mount = mount(c"tracefs").context("tracefs is not mounted, and cannot be")?;
+        let lack = match is_forbidden() {
+            true => "only root may read tracefs; CAP_DAC_OVERRIDE helps",
+            false => "tracefs is not mounted, and cannot be",
+        };
+        let mount = mount(c"tracefs").context(lack)?;
         let root = PathBuf::from(format!("/proc/self/fd/{}", mount.as_raw_fd()));
         Ok(Self { root, _mount: Some(mount) })
     }
