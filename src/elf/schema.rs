@@ -133,7 +133,9 @@ pub fn schemas<'a>(
         let chosen = named.iter().find(|named| named.map == map.name);
         if let Some(chosen) = chosen {
             let how = Provenance::User(chosen.how.clone());
-            let found = Found { types: chosen.types, ty: Some(chosen.ty), how, tail: true };
+            let size = chosen.types.size(chosen.ty);
+            let tail = sent.is_empty() || sent.iter().any(|sent| only_size(sent) != size);
+            let found = Found { types: chosen.types, ty: Some(chosen.ty), how, tail };
             schemas.push(new_schema(object, &map.name, found, &sent));
         } else if sent.is_empty() {
             schemas.push(new_schema(object, &map.name, sources.unsent(map), &sent));

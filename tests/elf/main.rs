@@ -7,6 +7,7 @@ mod compile;
 mod disasm;
 mod events;
 mod hostile;
+mod hostile_events;
 mod object;
 mod own;
 mod schema;

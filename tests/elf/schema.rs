@@ -68,9 +68,9 @@ fn copies() {
 #[test]
 fn annotations() {
     let expected = [
-        "named: struct tagged... by annotation from send",
+        "named: struct tagged by annotation from send",
         "pointed: struct other by annotation from send",
-        "typed: struct event... by annotation from send",
+        "typed: struct event by annotation from send",
     ];
     let data = compile("annotated", "bpfel", &[]);
     check(&data, &expected);
@@ -171,7 +171,7 @@ fn the_users_word() {
     let wanted = ["perf=struct opened".to_owned()];
     let user = UserSchemas::new(&wanted, &[&header]).unwrap();
     let shown = found(&stripped, &user).unwrap();
-    assert!(shown.contains(&"perf: struct opened... by user from to_perf".to_owned()), "{shown:?}");
+    assert!(shown.contains(&"perf: struct opened by user from to_perf".to_owned()), "{shown:?}");
     // The header alone: what fits there.
     let user = UserSchemas::new(&[], &[&header]).unwrap();
     let shown = found(&stripped, &user).unwrap();
@@ -184,7 +184,7 @@ fn the_users_word() {
     std::fs::write(&object, compile("copies", "bpfel", &[])).unwrap();
     let user = UserSchemas::new(&wanted, &[&object]).unwrap();
     let shown = found(&stripped, &user).unwrap();
-    assert!(shown.contains(&"perf: struct opened... by user from to_perf".to_owned()), "{shown:?}");
+    assert!(shown.contains(&"perf: struct opened by user from to_perf".to_owned()), "{shown:?}");
 
     let user = |text: &str| UserSchemas::new(&[text.to_owned()], none);
     assert!(format!("{:#}", user("events").unwrap_err()).contains("MAP=STRUCT"));

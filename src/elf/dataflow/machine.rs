@@ -178,7 +178,7 @@ impl<'a> Machine<'a> {
         match insn.class() {
             0 if insn.is_wide() => {
                 let high = function.insns.get(here.slot + 1).map_or(0, |high| high.imm);
-                let constant = i64::from(high) << 32 | i64::from(insn.imm.cast_unsigned());
+                let constant = i64::from(high) << 32 | i64::from(insn.imm as u32);
                 let value = match function.references.get(&here.slot) {
                     Some(&Reference::Map(map)) => Atom::Map(map).into(),
                     Some(&Reference::Data { section, offset }) => {
@@ -586,7 +586,7 @@ fn writes(state: &State, data: &Value, sizes: Option<&BTreeSet<u64>>) -> Vec<Wri
     let write = |((offset, width), cell): ((u64, u64), Cell)| {
         let mask = if width >= 8 { u64::MAX } else { (1 << (width * 8)) - 1 };
         let constants = cell.value.constants().map(|constants| {
-            let cut: BTreeSet<u64> = constants.iter().map(|c| c.cast_unsigned() & mask).collect();
+            let cut: BTreeSet<u64> = constants.iter().map(|&c| c as u64 & mask).collect();
             cut.into_iter().collect()
         });
         let clock = match cell.value.single() {
@@ -695,7 +695,7 @@ fn combine(operation: u8, wide: bool, left: Atom, right: Atom) -> Option<Atom> {
     };
     let bits = if wide { 64 } else { 32 };
     let unsigned = |number: i64| {
-        if wide { number.cast_unsigned() } else { number.cast_unsigned() & 0xffff_ffff }
+        if wide { number as u64 } else { number as u64 & 0xffff_ffff }
     };
     let shift = u32::try_from(unsigned(b)).ok().filter(|&by| by < bits);
     Some(Atom::Const(match operation {
@@ -704,8 +704,8 @@ fn combine(operation: u8, wide: bool, left: Atom, right: Atom) -> Option<Atom> {
         0x20 => a.wrapping_mul(b),
         0x40 => a | b,
         0x50 => a & b,
-        0x60 => unsigned(a).wrapping_shl(shift?).cast_signed(),
-        0x70 => unsigned(a).wrapping_shr(shift?).cast_signed(),
+        0x60 => unsigned(a).wrapping_shl(shift?) as i64,
+        0x70 => unsigned(a).wrapping_shr(shift?) as i64,
         0x80 => a.wrapping_neg(),
         0xa0 => a ^ b,
         0xc0 if wide => a.wrapping_shr(shift?),
