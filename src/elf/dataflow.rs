@@ -84,6 +84,8 @@ pub struct Write {
     pub width: u64,
     /// The numbers that it can be, cut to the width; `None`: anything
     pub constants: Option<Vec<u64>>,
+    /// It is copied from the value of this map, from this offset
+    pub copied: Option<(usize, i64)>,
     /// What else is known of it
     pub hint: Option<Hint>,
     /// The instruction, or one of them: function and slot

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, anyhow, bail};
 use gimli::{
     AttributeValue as Value, DwAt, DwTag, EndianSlice, Reader as _, RunTimeEndian, SectionId,
     UnitOffset, constants as dw,
@@ -57,7 +57,11 @@ impl Dwarf {
         if file.section(b".debug_info").is_none() {
             return Ok(None);
         }
-        read(&file).context("damaged DWARF").map(Some)
+        read(&file).map(Some).map_err(|error| {
+            // Some of gimli's sentences have several lines.
+            let words: Vec<_> = error.to_string().split_whitespace().map(str::to_owned).collect();
+            anyhow!("damaged DWARF: {}", words.join(" "))
+        })
     }
 }
 
@@ -121,7 +125,7 @@ fn relocated<'d>(file: &File<'d>, section: &Section<'d>) -> std::borrow::Cow<'d,
         let join = |number: u64, &byte: &u8| number << 8 | u64::from(byte);
         let there =
             if is_big { place.iter().fold(0, join) } else { place.iter().rev().fold(0, join) };
-        let addend = relocation.addend.map_or(there, i64::cast_unsigned);
+        let addend = relocation.addend.map_or(there, |addend| addend as u64);
         let sum = base.wrapping_add(addend);
         let sum = if is_big { sum << (64 - 8 * bytes) } else { sum };
         let all = if is_big { sum.to_be_bytes() } else { sum.to_le_bytes() };
@@ -194,8 +198,10 @@ impl<'a> Reader<'a> {
         let mut entries = unit.entries();
         while let Some((delta, entry)) = entries.next_dfs()? {
             depth += delta;
-            while let Some((_, closed)) = open.pop_if(|(of, _)| *of >= depth) {
-                self.close(closed)?;
+            while open.last().is_some_and(|(of, _)| *of >= depth) {
+                if let Some((_, closed)) = open.pop() {
+                    self.close(closed)?;
+                }
             }
             let Some(offset) = entry.offset().to_debug_info_offset(&unit.header) else { continue };
             let attributes = self.attributes(unit, entry)?;
@@ -491,6 +497,6 @@ fn base_type(bytes: u32, encoding: Option<gimli::DwAte>, name: Option<&str>) -> 
 fn constant(value: &Value<Slice<'_>>) -> i64 {
     match value {
         Value::Sdata(number) => *number,
-        other => other.udata_value().map_or(0, u64::cast_signed),
+        other => other.udata_value().map_or(0, |number| number as i64),
     }
 }

@@ -133,7 +133,9 @@ pub fn schemas<'a>(
         let chosen = named.iter().find(|named| named.map == map.name);
         if let Some(chosen) = chosen {
             let how = Provenance::User(chosen.how.clone());
-            let found = Found { types: chosen.types, ty: Some(chosen.ty), how, tail: true };
+            let size = chosen.types.size(chosen.ty);
+            let tail = sent.is_empty() || sent.iter().any(|sent| only_size(sent) != size);
+            let found = Found { types: chosen.types, ty: Some(chosen.ty), how, tail };
             schemas.push(new_schema(object, &map.name, found, &sent));
         } else if sent.is_empty() {
             schemas.push(new_schema(object, &map.name, sources.unsent(map), &sent));
@@ -142,6 +144,7 @@ pub fn schemas<'a>(
             schemas.extend(grouped(object, &map.name, found));
         }
     }
+    share_with_inner(object, &mut schemas);
     for (index, program) in object.programs.iter().enumerate() {
         let written: Vec<_> = emissions
             .iter()
@@ -164,6 +167,26 @@ pub fn schemas<'a>(
         );
     }
     Ok(schemas)
+}
+
+/// What is sent to a map of maps goes to those that the object puts into it.
+fn share_with_inner(object: &Object, schemas: &mut Vec<EventSchema<'_>>) {
+    for outer in &object.maps {
+        for (_, inner) in &outer.values {
+            let own = |schema: &&EventSchema<'_>| schema.map == *inner;
+            if !schemas.iter().filter(own).all(|schema| schema.senders.is_empty()) {
+                continue;
+            }
+            let of_outer = schemas.iter().filter(|schema| schema.map == outer.name);
+            let copies: Vec<_> = of_outer
+                .map(|schema| EventSchema { map: inner.clone(), ..schema.clone() })
+                .collect();
+            if !copies.is_empty() {
+                schemas.retain(|schema| schema.map != *inner);
+                schemas.extend(copies);
+            }
+        }
+    }
 }
 
 /// A ring or perf buffer, or a map of them.
@@ -197,7 +220,7 @@ impl<'a> Sources<'a> {
             .or_else(|| choose::by_variables(self.object, self.dwarf, sent, &mut doubts))
             .or_else(|| choose::by_btf(self.object, sent, &mut doubts))
             // Inference of a struct from stores and source lines has its place here.
-            .or_else(|| scalar(sent))
+            .or_else(|| scalar(sent).filter(|_| doubts.is_empty()))
             .unwrap_or_else(|| {
                 if self.dwarf.is_none() {
                     doubts.push("the object has no debug information".to_owned());
@@ -236,6 +259,10 @@ static SCALARS: LazyLock<Types> = LazyLock::new(|| {
 /// A number, if that is all there is room for.
 fn scalar<'a>(sent: &Emission) -> Option<Found<'a>> {
     let size = only_size(sent)?;
+    // What is written in parts is no number.
+    if sent.writes.iter().any(|write| write.width < size) {
+        return None;
+    }
     let (ty, _) = SCALARS
         .iter()
         .find(|&(_, ty)| matches!(ty.kind, Kind::Int { bytes, .. } if u64::from(bytes) == size))?;

@@ -36,7 +36,7 @@ static OBJECTS: LazyLock<[Vec<u8>; 3]> = LazyLock::new(|| {
 });
 
 /// Offset and size of each section of a 64-bit ELF file, its header and its section table.
-fn parts(data: &[u8]) -> Vec<(usize, usize)> {
+pub(crate) fn parts(data: &[u8]) -> Vec<(usize, usize)> {
     let big = data[5] == 2;
     let long = |at: usize| {
         let bytes = data[at..at + 8].try_into().unwrap();
@@ -55,7 +55,7 @@ fn parts(data: &[u8]) -> Vec<(usize, usize)> {
 }
 
 /// A number that is likely to be taken for too much, too little or something else.
-fn number() -> impl Strategy<Value = u32> {
+pub(crate) fn number() -> impl Strategy<Value = u32> {
     prop_oneof![
         Just(0),
         Just(1),

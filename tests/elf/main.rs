@@ -5,6 +5,9 @@
 mod command;
 mod compile;
 mod disasm;
+mod events;
 mod hostile;
+mod hostile_events;
 mod object;
 mod own;
+mod schema;

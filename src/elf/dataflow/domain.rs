@@ -38,6 +38,11 @@ pub(super) enum Atom {
     Function(usize),
     /// What a clock said
     Clock(ClockAtom),
+    /// Bytes of a map's value
+    Loaded {
+        map: usize,
+        offset: i64,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -109,6 +114,14 @@ impl Value {
 
     pub(super) fn atoms(&self) -> &[Atom] {
         &self.atoms
+    }
+
+    /// The bytes of a map's value that it can be, if it is nothing else that is known.
+    pub(super) fn loaded(&self) -> Option<(usize, i64)> {
+        match self.atoms[..] {
+            [Atom::Loaded { map, offset }] => Some((map, offset)),
+            _ => None,
+        }
     }
 
     /// The only thing that it can be.

@@ -178,7 +178,7 @@ impl<'a> Machine<'a> {
         match insn.class() {
             0 if insn.is_wide() => {
                 let high = function.insns.get(here.slot + 1).map_or(0, |high| high.imm);
-                let constant = i64::from(high) << 32 | i64::from(insn.imm.cast_unsigned());
+                let constant = i64::from(high) << 32 | i64::from(insn.imm as u32);
                 let value = match function.references.get(&here.slot) {
                     Some(&Reference::Map(map)) => Atom::Map(map).into(),
                     Some(&Reference::Data { section, offset }) => {
@@ -586,14 +586,15 @@ fn writes(state: &State, data: &Value, sizes: Option<&BTreeSet<u64>>) -> Vec<Wri
     let write = |((offset, width), cell): ((u64, u64), Cell)| {
         let mask = if width >= 8 { u64::MAX } else { (1 << (width * 8)) - 1 };
         let constants = cell.value.constants().map(|constants| {
-            let cut: BTreeSet<u64> = constants.iter().map(|c| c.cast_unsigned() & mask).collect();
+            let cut: BTreeSet<u64> = constants.iter().map(|&c| c as u64 & mask).collect();
             cut.into_iter().collect()
         });
         let clock = match cell.value.single() {
             Some(Atom::Clock(clock)) if width == 8 => Some(Hint::Time(clock.into())),
             _ => None,
         };
-        Write { offset, width, constants, hint: cell.hint.or(clock), by: cell.by }
+        let copied = cell.value.loaded();
+        Write { offset, width, constants, copied, hint: cell.hint.or(clock), by: cell.by }
     };
     all.into_iter().map(write).collect()
 }
@@ -611,10 +612,17 @@ fn width(insn: Insn) -> i64 {
 fn load(state: &State, insn: Insn) -> Value {
     let mut all: Option<Value> = None;
     let pointer = state.register(insn.src);
+    // Stored with a sign, loaded without.
+    let mask = if width(insn) < 8 { (1_i64 << (width(insn) * 8)) - 1 } else { -1 };
+    let cut = |atom| match atom {
+        Atom::Const(number) => Some(Atom::Const(number & mask)),
+        atom => (mask == -1).then_some(atom),
+    };
     for &atom in pointer.atoms() {
         // Only the stack is the program's alone.
         let value = match moved(atom, insn.off.into()).and_then(place) {
-            Some((base @ Base::Stack(_), offset)) => state.read(base, offset, width(insn)),
+            Some((base @ Base::Stack(_), offset)) => state.read(base, offset, width(insn)).map(cut),
+            Some((Base::MapValue(map), offset)) => Atom::Loaded { map, offset }.into(),
             _ => Value::unknown(),
         };
         match &mut all {
@@ -622,16 +630,7 @@ fn load(state: &State, insn: Insn) -> Value {
             None => all = Some(value),
         }
     }
-    let mut value = all.unwrap_or_else(Value::unknown);
-    if width(insn) < 8 {
-        // Stored with a sign, loaded without.
-        let mask = (1_i64 << (width(insn) * 8)) - 1;
-        value = value.map(|atom| match atom {
-            Atom::Const(number) => Some(Atom::Const(number & mask)),
-            _ => None,
-        });
-    }
-    value
+    all.unwrap_or_else(Value::unknown)
 }
 
 fn store(state: &mut State, insn: Insn, here: Here, value: &Value) {
@@ -696,7 +695,7 @@ fn combine(operation: u8, wide: bool, left: Atom, right: Atom) -> Option<Atom> {
     };
     let bits = if wide { 64 } else { 32 };
     let unsigned = |number: i64| {
-        if wide { number.cast_unsigned() } else { number.cast_unsigned() & 0xffff_ffff }
+        if wide { number as u64 } else { number as u64 & 0xffff_ffff }
     };
     let shift = u32::try_from(unsigned(b)).ok().filter(|&by| by < bits);
     Some(Atom::Const(match operation {
@@ -705,8 +704,8 @@ fn combine(operation: u8, wide: bool, left: Atom, right: Atom) -> Option<Atom> {
         0x20 => a.wrapping_mul(b),
         0x40 => a | b,
         0x50 => a & b,
-        0x60 => unsigned(a).wrapping_shl(shift?).cast_signed(),
-        0x70 => unsigned(a).wrapping_shr(shift?).cast_signed(),
+        0x60 => unsigned(a).wrapping_shl(shift?) as i64,
+        0x70 => unsigned(a).wrapping_shr(shift?) as i64,
         0x80 => a.wrapping_neg(),
         0xa0 => a ^ b,
         0xc0 if wide => a.wrapping_shr(shift?),

@@ -13,7 +13,12 @@ pub(super) fn find<'a>(
     map: Option<&Map>,
     sent: &Emission,
 ) -> Option<Found<'a>> {
-    map.and_then(|map| of_map(object, map)).or_else(|| by_pointer(object, sent))
+    let found = map.and_then(|map| of_map(object, map));
+    let found = found.map(|found| {
+        let size = found.ty.and_then(|ty| found.types.size(ty));
+        Found { tail: size != only_size(sent), ..found }
+    });
+    found.or_else(|| by_pointer(object, sent))
 }
 
 /// For all events of a map.

@@ -1,10 +1,10 @@
 //! Structs that may be the type of an event, and which of them it is, if only one fits.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::LazyLock;
 
-use super::layout::contains;
-use super::source::{lines, mentions};
+use super::layout::{contains, names};
+use super::source::{assigned, is_raw, line, lines, mentions};
 use super::user::UserSchemas;
 use super::{Found, Provenance, only_size};
 use crate::elf::btf::Btf;
@@ -44,7 +44,10 @@ pub(super) fn by_variables<'a>(
 ) -> Option<Found<'a>> {
     let dwarf = dwarf?;
     let types = &dwarf.types;
+    let only = only_size(sent);
+    let least = sent.sizes.as_ref().and_then(|sizes| sizes.first().copied());
     let mut candidates: Vec<Candidate<'_>> = Vec::new();
+    let mut fitting: HashMap<TypeId, bool> = HashMap::new();
     for &function in &sent.functions {
         let Some(function) = object.functions.get(function) else { continue };
         for variable in dwarf.functions.get(&function.name).into_iter().flatten() {
@@ -52,29 +55,27 @@ pub(super) fn by_variables<'a>(
             let Some(size) = types.size(ty).filter(|_| types.composite(ty).is_some()) else {
                 continue;
             };
-            if contains(types, ty, &sent.writes) {
+            if size == 0 || least.is_some_and(|least| size > least) {
+                continue;
+            }
+            // The kernel's own, in which it keeps what a program holds, are no events.
+            let fits = *fitting.entry(ty).or_insert_with(|| {
+                !types.name(ty).is_some_and(|name| name.starts_with("bpf_"))
+                    && contains(types, ty, &sent.writes)
+            });
+            if fits {
                 candidates.push(Candidate { ty, size, variable, function: &function.name });
             }
         }
     }
-    let votes = Votes::new(object, sent);
-    if let Some(size) = only_size(sent) {
-        let of_size: Vec<_> =
-            candidates.iter().filter(|candidate| candidate.size == size).cloned().collect();
-        if !of_size.is_empty() {
-            return decide(types, of_size, &votes, false, doubts);
-        }
+    let whole = |candidate: &Candidate<'_>| only == Some(candidate.size);
+    if candidates.iter().any(whole) {
+        candidates.retain(whole);
+        return decide(object, types, sent, &candidates, false, doubts);
     }
     // The fixed part of something longer: only if the source names it where it is sent or
     // filled.
-    let least = sent.sizes.as_ref().and_then(|sizes| sizes.first().copied());
-    candidates.retain(|candidate| {
-        candidate.size > 0
-            && least.is_none_or(|least| candidate.size <= least)
-            && votes.of(&candidate.variable.name) > 0
-    });
-    // If it is made in one place, that is the longest struct of all that are named.
-    decide(types, candidates, &votes, true, doubts)
+    decide(object, types, sent, &candidates, true, doubts)
 }
 
 #[derive(Clone)]
@@ -97,28 +98,46 @@ impl Votes {
         Self { sending, writing }
     }
 
-    /// A line that sends counts more than any that only writes.
+    /// A line that sends counts more than any that only writes; one that sends `sizeof` it,
+    /// more still.
     fn of(&self, name: &str) -> usize {
         let count = |lines: &[String]| lines.iter().filter(|line| mentions(line, name)).count();
-        count(&self.sending) * 1000 + count(&self.writing)
+        let sizes = [format!("sizeof({name})"), format!("sizeof(*{name})")];
+        let sized = self.sending.iter().filter(|l| sizes.iter().any(|size| l.contains(size)));
+        sized.count() * 1_000_000 + count(&self.sending) * 1000 + count(&self.writing)
     }
 }
 
-/// The type that all agree on, or of several the one that the source names most.
+/// The type that all agree on, or of several the one that the source names most. A `part` of
+/// an event has to be named.
 fn decide<'a>(
+    object: &Object,
     types: &'a Types,
-    candidates: Vec<Candidate<'_>>,
-    votes: &Votes,
-    tail: bool,
+    sent: &Emission,
+    candidates: &[Candidate<'_>],
+    part: bool,
     doubts: &mut Vec<String>,
 ) -> Option<Found<'a>> {
+    let mut votes = None;
+    let mut counts: HashMap<&str, usize> = HashMap::new();
+    let (first, rest) = candidates.split_first()?;
+    let agree = !part && rest.iter().all(|candidate| candidate.ty == first.ty);
     let mut by_type: BTreeMap<(String, u64), (usize, Candidate<'_>)> = BTreeMap::new();
     for candidate in candidates {
-        let count = votes.of(&candidate.variable.name);
+        let name = candidate.variable.name.as_str();
+        let count = match agree {
+            true => 1,
+            false => *counts
+                .entry(name)
+                .or_insert_with(|| votes.get_or_insert_with(|| Votes::new(object, sent)).of(name)),
+        };
+        if part && count == 0 {
+            continue;
+        }
         let key = (types.c_name(candidate.ty), candidate.size);
         match by_type.get_mut(&key) {
             Some(known) if known.0 >= count => {}
-            _ => _ = by_type.insert(key, (count, candidate)),
+            _ => _ = by_type.insert(key, (count, candidate.clone())),
         }
     }
     let most = by_type.values().map(|(count, _)| *count).max()?;
@@ -134,7 +153,7 @@ fn decide<'a>(
         Some(from) => format!("the variable {name} of {from}, part of {}", candidate.function),
         None => format!("the variable {name} of {}", candidate.function),
     };
-    Some(Found { types, ty: Some(candidate.ty), how: Provenance::Dwarf(how), tail })
+    Some(Found { types, ty: Some(candidate.ty), how: Provenance::Dwarf(how), tail: part })
 }
 
 /// The only struct of BTF that fits and is not the kernel's. Equal size alone says nothing:
@@ -157,6 +176,7 @@ pub(super) fn by_btf<'a>(
         .flat_map(|function| function.core.values())
         .map(|access| types.resolve(access.ty))
         .collect();
+    let not_events = not_events(object, types);
     let mut fitting: Vec<_> = types
         .iter()
         .map(|(id, _)| id)
@@ -164,8 +184,11 @@ pub(super) fn by_btf<'a>(
             matches!(types.kind(*id), Kind::Struct(_))
                 && types.size(*id) == Some(size)
                 && !accessed.contains(id)
-                && types.name(*id).is_some_and(|name| !is_map_definition(object, name))
+                && types.name(*id).is_some_and(|name| !name.starts_with("bpf_"))
+                && !not_events.contains(id)
+                && !is_raw(types, *id)
                 && contains(types, *id, &sent.writes)
+                && agrees(object, types, *id, sent)
         })
         .collect();
     fitting.retain(|&id| !types.name(id).is_some_and(|name| KERNEL_STRUCTS.contains(name)));
@@ -183,8 +206,28 @@ pub(super) fn by_btf<'a>(
     }
 }
 
-fn is_map_definition(object: &Object, name: &str) -> bool {
-    name == "bpf_map_def" || object.maps.iter().any(|map| map.name == name)
+/// Definitions of maps, and keys.
+fn not_events(object: &Object, types: &Types) -> HashSet<TypeId> {
+    let keys = object.maps.iter().filter_map(|map| map.key);
+    let sections = types.by_name(".maps").filter_map(|id| match types.kind(id) {
+        Kind::DataSection { variables, .. } => Some(variables),
+        _ => None,
+    });
+    let definitions = sections.flatten().filter_map(|variable| match types.kind(variable.ty) {
+        Kind::Var { ty, .. } => Some(*ty),
+        _ => None,
+    });
+    keys.chain(definitions).map(|ty| types.resolve(ty)).collect()
+}
+
+/// Whether the source assigns to members of the names that the struct has there.
+fn agrees(object: &Object, types: &Types, ty: TypeId, sent: &Emission) -> bool {
+    sent.writes.iter().take(512).all(|write| {
+        let line = line(object, write.by);
+        line.as_deref()
+            .and_then(assigned)
+            .is_none_or(|member| names(types, ty, write).contains(&member))
+    })
 }
 
 /// The names of the running kernel's structs, if it tells them.

@@ -18,9 +18,35 @@ pub(super) fn contains(types: &Types, ty: TypeId, writes: &[Write]) -> bool {
     }
     writes.iter().filter(|write| write.offset < size).all(|write| {
         // Structs are cleared in words, wherever members begin.
-        let clears = write.constants.as_deref() == Some(&[0]);
-        clears || layout.allows(write.offset, write.width)
+        clears(write) || layout.allows(write, writes)
     })
+}
+
+/// The names of the members that a place is in, of all levels.
+pub(super) fn names<'t>(types: &'t Types, ty: TypeId, write: &Write) -> Vec<&'t str> {
+    let (first, end) = (write.offset, write.offset.saturating_add(write.width));
+    let mut names = Vec::new();
+    let mut left = vec![(ty, 0_u64, 0)];
+    let mut steps = MAX_LEAVES;
+    while let Some((ty, at, depth)) = left.pop() {
+        let Some(body) = types.composite(ty).filter(|_| depth < MAX_DEPTH) else { continue };
+        for member in &body.members {
+            steps = steps.saturating_sub(1);
+            if steps == 0 {
+                return names;
+            }
+            let start = at.saturating_add(u64::from(member.bit_offset) / 8);
+            let bytes = match member.bit_size {
+                Some(bits) => u64::from(member.bit_offset % 8 + bits).div_ceil(8),
+                None => types.size(member.ty).unwrap_or(0),
+            };
+            if start < end && (first < start.saturating_add(bytes) || bytes == 0) {
+                names.extend(member.name.as_deref());
+                left.push((member.ty, start, depth + 1));
+            }
+        }
+    }
+    names
 }
 
 struct Layout<'a> {
@@ -60,14 +86,30 @@ impl Layout<'_> {
         }
     }
 
-    fn allows(&self, offset: u64, width: u64) -> bool {
+    fn allows(&self, write: &Write, writes: &[Write]) -> bool {
         self.leaves.iter().any(|&(start, end, within)| {
             if within {
-                (start..end).contains(&offset)
-            } else {
-                // A wider write is that of several members at once.
-                start == offset && (width >= end - start || width.is_power_of_two())
+                return (start..end).contains(&write.offset);
             }
+            // A wider write is that of several members at once.
+            let whole = start == write.offset && write.width >= end - start;
+            whole || ((start..end).contains(&write.offset) && in_pieces(start, end, write, writes))
         })
     }
+}
+
+/// Members of packed structs are written byte by byte: but then each byte of them is.
+fn in_pieces(start: u64, end: u64, write: &Write, writes: &[Write]) -> bool {
+    let width = write.width;
+    width > 0
+        && (end - start) % width == 0
+        && (0..(end - start) / width).all(|index| {
+            let offset = start + index * width;
+            let at = writes.partition_point(|w| (w.offset, w.width) < (offset, width));
+            writes.get(at).is_some_and(|w| (w.offset, w.width) == (offset, width) && !clears(w))
+        })
+}
+
+fn clears(write: &Write) -> bool {
+    write.constants.as_deref() == Some(&[0])
 }

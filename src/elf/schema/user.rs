@@ -138,9 +138,8 @@ fn compile(path: &Path, prelude: &str) -> Result<Result<Vec<u8>, String>> {
         command.arg("-I").arg(folder);
     }
     // Where distributions put asm/types.h, which clang does not look for when it compiles for BPF.
-    for arch in [std::env::consts::ARCH] {
-        command.arg("-idirafter").arg(format!("/usr/include/{arch}-linux-gnu"));
-    }
+    let arch = std::env::consts::ARCH;
+    command.arg("-idirafter").arg(format!("/usr/include/{arch}-linux-gnu"));
     command.args(["-o", "-", "-"]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command

@@ -12,9 +12,7 @@ pub(super) fn object(walk: &Walk<'_>, root: &Group, tail: Option<&[u8]>) -> Map<
     let mut map = Map::new();
     let at = At { bit: 0, bits: None, used: None, version: None };
     group(walk, root, at, &mut map);
-    if let Some(tail) = tail
-        && !map.contains_key("tail")
-    {
+    if let Some(tail) = tail.filter(|_| !map.contains_key("tail")) {
         let (text, exact) = string(tail);
         map.insert("tail".to_owned(), text);
         if let Some(exact) = exact {

@@ -139,9 +139,7 @@ impl Names {
     /// The name of a value, or the names of its bits joined with `|`.
     pub(super) fn name(&self, value: i128) -> Option<String> {
         let at = self.values.partition_point(|&(known, _)| known < value);
-        if let Some((known, name)) = self.values.get(at)
-            && *known == value
-        {
+        if let Some((_, name)) = self.values.get(at).filter(|&&(known, _)| known == value) {
             return Some(name.clone());
         }
         if !self.flags || value <= 0 {
@@ -273,9 +271,11 @@ impl<'a> Builder<'a> {
         let count = if count == 0 && place.last { None } else { Some(count) };
         let bytes = count.map(|_| types.size(id).unwrap_or(0));
         let address = || meaning::is_address(place.name, place.parent);
-        if let Kind::Int { bytes: width, encoding, .. } = types.resolved(element)
-            && *encoding != Encoding::Bool
-        {
+        let number = match types.resolved(element) {
+            Kind::Int { bytes, encoding, .. } if *encoding != Encoding::Bool => Some(bytes),
+            _ => None,
+        };
+        if let Some(width) = number {
             let text = types.is_char(element) || self.hint(place) == Some(Hint::Text);
             match (width, bytes) {
                 (1, Some(16)) | (4 | 8, Some(16)) if !text && address() => return Shape::Ipv6,
@@ -354,9 +354,8 @@ impl<'a> Builder<'a> {
             };
             let Some(name) = &member.name else {
                 self.fields += 1;
-                if let Some(body) = types.composite(member.ty)
-                    && inner.depth <= MAX_DEPTH
-                {
+                let body = types.composite(member.ty).filter(|_| inner.depth <= MAX_DEPTH);
+                if let Some(body) = body {
                     self.members(group, member.ty, body, at, only, inner);
                 }
                 continue;
@@ -364,13 +363,14 @@ impl<'a> Builder<'a> {
             let mut shape = self.shape(member.ty, inner);
             let mut bits = member.bit_size.filter(|&bits| bits > 0);
             let mut start = at;
-            if let (None, Kind::Int { bytes, bits: used, bit_offset, .. }) =
-                (bits, types.resolved(member.ty))
-                && *used < bytes.saturating_mul(8)
-                && *used > 0
-            {
-                bits = Some(*used);
-                start = at.saturating_add(u64::from(*bit_offset));
+            match types.resolved(member.ty) {
+                Kind::Int { bytes, bits: used, bit_offset, .. }
+                    if bits.is_none() && (1..bytes.saturating_mul(8)).contains(used) =>
+                {
+                    bits = Some(*used);
+                    start = at.saturating_add(u64::from(*bit_offset));
+                }
+                _ => {}
             }
             if bits.is_none() && at % 8 != 0 {
                 shape = Shape::Bytes { bytes: Some(0) };
