@@ -139,7 +139,7 @@ fn core_words(object: &Object, function: &Function, slot: usize) -> Option<Strin
 
 /// What an object holds, as `--json` shows it.
 pub fn describe(args: &Args, data: &[u8]) -> Result<serde_json::Value> {
-    with_subject(args, data, json::document)
+    with_subject(args, data, |subject| Ok(serde_json::to_value(json::Document::new(subject)?)?))
 }
 
 /// Shows the object. Returns the exit status.
@@ -149,7 +149,7 @@ pub fn main(args: &Args) -> Result<u8> {
     let mut out = Output::new(args.json);
     let damage = with_subject(args, &data, |subject| {
         if args.json {
-            out.object(&json::document(subject)?)?;
+            out.object(&json::Document::new(subject)?)?;
         } else {
             text::write(subject, &mut out)?;
         }

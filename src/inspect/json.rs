@@ -3,11 +3,13 @@
 use anyhow::{Result, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use serde_json::{Map as Members, Value, json};
+use serde::ser::{Error as _, Serialize, SerializeMap, SerializeSeq as _, Serializer};
+use serde_json::{Value, json};
 
 use crate::elf::code::{Function, Reference};
-use crate::elf::global::Global;
+use crate::elf::global::{Extern, Global};
 use crate::elf::map::Map;
+use crate::elf::object;
 use crate::elf::schema::EventSchema;
 use crate::elf::types::{Kind, Member, TypeId, Types};
 use crate::json::SCHEMA;
@@ -15,19 +17,71 @@ use crate::json::SCHEMA;
 use super::listing::{self, Row};
 use super::{Subject, events, words};
 
-/// All is made before it is written: a program that the kernel takes has at most that many.
+/// Instructions at the most: the text is made before it is written. A program that the kernel
+/// takes has no more.
 const MAX_INSNS: usize = 1_000_000;
 /// Bytes of types as C, for the same reason.
 const MAX_TYPES: usize = 64 << 20;
 
-/// Everything; absent is what the file does not have or what was not asked for.
-pub(super) fn document(subject: &Subject<'_>) -> Result<Value> {
-    let object = subject.object;
-    let shown = object.functions.iter().filter(|function| subject.disassembles(function));
-    if shown.map(|function| function.insns.len()).sum::<usize>() > MAX_INSNS {
-        bail!("more than {MAX_INSNS} instructions: choose some functions with --prog");
+/// Everything; absent is what the file does not have or what was not asked for. Item by item,
+/// because items take much more memory than the file or the text.
+pub(super) struct Document<'a>(&'a Subject<'a>);
+
+impl<'a> Document<'a> {
+    /// Of an object, if its instructions are not too many.
+    pub(super) fn new(subject: &'a Subject<'a>) -> Result<Self> {
+        let shown = subject.object.functions.iter().filter(|f| subject.disassembles(f));
+        if shown.map(|function| function.insns.len()).sum::<usize>() > MAX_INSNS {
+            bail!("more than {MAX_INSNS} instructions: choose some functions with --prog");
+        }
+        Ok(Self(subject))
     }
-    let mut document = json!({
+}
+
+impl Serialize for Document<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let subject = self.0;
+        let object = subject.object;
+        let mut document = serializer.serialize_map(None)?;
+        entries(&mut document, summary(subject))?;
+        let programs = Each(|| object.programs.iter().map(|program| Program { subject, program }));
+        document.serialize_entry("programs", &programs)?;
+        let functions = Each(|| object.called().map(|function| Called { subject, function }));
+        document.serialize_entry("functions", &functions)?;
+        let maps = Each(|| object.maps.iter().map(|item| present(map(subject, item))));
+        document.serialize_entry("maps", &maps)?;
+        let globals = Each(|| object.globals.iter().map(|item| present(variable(subject, item))));
+        document.serialize_entry("variables", &globals)?;
+        let externs = Each(|| object.externs.iter().map(|item| present(external(subject, item))));
+        document.serialize_entry("externs", &externs)?;
+        let events = Each(|| subject.events.iter().map(|item| present(event(subject, item))));
+        document.serialize_entry("events", &events)?;
+        if subject.args.types.is_some() {
+            document.serialize_entry("types", &AllTypes(subject))?;
+        }
+        document.serialize_entry("damage", &subject.damage)?;
+        document.end()
+    }
+}
+
+/// A list whose items are made one after the other.
+struct Each<F>(F);
+
+impl<F: Fn() -> I, I: Iterator<Item: Serialize>> Serialize for Each<F> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq((self.0)())
+    }
+}
+
+/// Appends the members of an object, but for those that are null.
+fn entries<M: SerializeMap>(map: &mut M, object: Value) -> Result<(), M::Error> {
+    let Value::Object(members) = present(object) else { return Ok(()) };
+    members.iter().try_for_each(|(key, value)| map.serialize_entry(key, value))
+}
+
+fn summary(subject: &Subject<'_>) -> Value {
+    let object = subject.object;
+    json!({
         "schema": SCHEMA,
         "tool": "bpfrun",
         "version": env!("CARGO_PKG_VERSION"),
@@ -40,46 +94,50 @@ pub(super) fn document(subject: &Subject<'_>) -> Result<Value> {
         "kernel_version": object.kernel_version.map(words::version),
         "btf": object.btf.as_ref().map(|btf| json!({ "types": btf.types.len() - 1 })),
         "dwarf": object.has_dwarf,
-        "programs": list(&object.programs, |program| {
-            let hook = &program.hook;
-            let mut value = object.function(program).map(|f| function(subject, f));
-            let value = value.get_or_insert_default();
-            value.extend(pairs([
-                ("name", json!(program.name)),
-                ("section", json!(program.section)),
-                ("kind", json!(hook.kind)),
-                ("target", json!(hook.target)),
-                ("type", json!(hook.program_type_name())),
-                ("attach_type", json!(hook.attach_type_name())),
-                ("optional", json!(hook.optional)),
-            ]));
-            Value::Object(std::mem::take(value))
-        }),
-        "functions": object.called().map(|f| function(subject, f).into()).collect::<Vec<Value>>(),
-        "maps": list(&object.maps, |map_| map(subject, map_)),
-        "variables": list(&object.globals, |global| variable(subject, global)),
-        "externs": list(&object.externs, |external| json!({
-            "name": external.name,
-            "section": some(&external.section),
-            "type": subject.c_name(external.ty),
-            "weak": external.weak,
-        })),
-        "events": list(&subject.events, |schema| event(subject, schema)),
-        "damage": subject.damage,
-    });
-    if let Some(document) = document.as_object_mut().filter(|_| subject.args.types.is_some()) {
-        document.insert("types".to_owned(), types(subject)?);
+    })
+}
+
+/// A program, with all that functions have.
+struct Program<'a> {
+    subject: &'a Subject<'a>,
+    program: &'a object::Program,
+}
+
+impl Serialize for Program<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let hook = &self.program.hook;
+        let mut map = serializer.serialize_map(None)?;
+        let what = json!({
+            "kind": hook.kind,
+            "target": hook.target,
+            "type": hook.program_type_name(),
+            "attach_type": hook.attach_type_name(),
+            "optional": hook.optional,
+        });
+        entries(&mut map, what)?;
+        if let Some(code) = self.subject.object.function(self.program) {
+            function(&mut map, self.subject, code)?;
+        }
+        map.end()
     }
-    without_null(&mut document);
-    Ok(document)
+}
+
+/// A function that is no program.
+struct Called<'a> {
+    subject: &'a Subject<'a>,
+    function: &'a Function,
+}
+
+impl Serialize for Called<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        function(&mut map, self.subject, self.function)?;
+        map.end()
+    }
 }
 
 fn list<T>(items: &[T], make: impl Fn(&T) -> Value) -> Value {
     items.iter().map(make).collect()
-}
-
-fn pairs<const N: usize>(pairs: [(&str, Value); N]) -> impl Iterator<Item = (String, Value)> {
-    pairs.into_iter().map(|(key, value)| (key.to_owned(), value))
 }
 
 /// A string that is not empty.
@@ -88,48 +146,50 @@ fn some(text: &str) -> Option<&str> {
 }
 
 /// Absent beats null.
-fn without_null(value: &mut Value) {
-    match value {
+fn present(mut value: Value) -> Value {
+    match &mut value {
         Value::Object(members) => {
             members.retain(|_, value| !value.is_null());
-            members.values_mut().for_each(without_null);
+            members.values_mut().for_each(|value| *value = present(value.take()));
         }
-        Value::Array(items) => items.iter_mut().for_each(without_null),
+        Value::Array(items) => items.iter_mut().for_each(|value| *value = present(value.take())),
         _ => {}
     }
+    value
 }
 
-fn function(subject: &Subject<'_>, function: &Function) -> Members<String, Value> {
+fn function<M: SerializeMap>(
+    map: &mut M,
+    subject: &Subject<'_>,
+    function: &Function,
+) -> Result<(), M::Error> {
     let object = subject.object;
     let (maps, calls) = words::used(object, function);
-    let first = function.lines.first().zip(object.btf.as_ref());
-    let declaration = function.ty.zip(object.btf.as_ref());
-    pairs([
-        ("name", json!(function.name)),
-        ("section", json!(function.section_name)),
-        ("offset_bytes", json!(function.offset)),
-        ("size_bytes", json!(function.insns.len() * 8)),
-        ("instruction_count", json!(function.insns.len())),
-        ("declaration", json!(declaration.map(|(ty, btf)| btf.types.c_declaration(ty)))),
-        ("maps", json!(maps)),
-        ("functions", json!(calls)),
-        (
-            "source",
-            first.map_or(
-                Value::Null,
-                |((_, info), btf)| json!({ "file": btf.string(info.file), "line": info.line }),
-            ),
-        ),
-        (
-            "instructions",
-            if subject.disassembles(function) {
-                listing::rows(object, function).map(|row| insn(subject, function, &row)).collect()
-            } else {
-                Value::Null
-            },
-        ),
-    ])
-    .collect()
+    let btf = object.btf.as_ref();
+    let declaration = function.ty.zip(btf).map(|(ty, btf)| btf.types.c_declaration(ty));
+    let source = function
+        .lines
+        .first()
+        .zip(btf)
+        .map(|((_, info), btf)| json!({ "file": btf.string(info.file), "line": info.line }));
+    let what = json!({
+        "name": function.name,
+        "section": function.section_name,
+        "offset_bytes": function.offset,
+        "size_bytes": function.insns.len() * 8,
+        "instruction_count": function.insns.len(),
+        "declaration": declaration,
+        "maps": maps,
+        "functions": calls,
+        "source": source,
+    });
+    entries(map, what)?;
+    if subject.disassembles(function) {
+        let rows = || listing::rows(object, function);
+        let insns = Each(|| rows().map(|row| present(insn(subject, function, &row))));
+        map.serialize_entry("instructions", &insns)?;
+    }
+    Ok(())
 }
 
 fn insn(subject: &Subject<'_>, function: &Function, row: &Row) -> Value {
@@ -239,27 +299,46 @@ fn variable(subject: &Subject<'_>, global: &Global) -> Value {
     })
 }
 
-fn types(subject: &Subject<'_>) -> Result<Value> {
-    let Some(btf) = &subject.object.btf else { return Ok(Value::Array(Vec::new())) };
-    let types = &btf.types;
-    let mut written = 0;
-    let one = |id: TypeId| {
-        let members = types.composite(id).filter(|_| is_composite(types.kind(id)));
-        let declaration = types.c_declaration(id);
-        written += declaration.len();
-        if written > MAX_TYPES {
-            bail!("its types are longer than any honest ones");
+fn external(subject: &Subject<'_>, external: &Extern) -> Value {
+    json!({
+        "name": external.name,
+        "section": some(&external.section),
+        "type": subject.c_name(external.ty),
+        "weak": external.weak,
+    })
+}
+
+/// The types that are asked for.
+struct AllTypes<'a>(&'a Subject<'a>);
+
+impl Serialize for AllTypes<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut list = serializer.serialize_seq(None)?;
+        let mut written = 0;
+        if let Some(btf) = &self.0.object.btf {
+            for id in self.0.types() {
+                let declaration = btf.types.c_declaration(id);
+                written += declaration.len();
+                if written > MAX_TYPES {
+                    return Err(S::Error::custom("its types are longer than any honest ones"));
+                }
+                list.serialize_element(&present(one_type(&btf.types, id, &declaration)))?;
+            }
         }
-        Ok(json!({
-            "id": id.0,
-            "kind": kind(types.kind(id)),
-            "name": types.name(id),
-            "size_bytes": types.size(id),
-            "c": declaration,
-            "members": members.map(|body| list(&body.members, |m| member(types, m))),
-        }))
-    };
-    subject.types().map(one).collect()
+        list.end()
+    }
+}
+
+fn one_type(types: &Types, id: TypeId, declaration: &str) -> Value {
+    let members = types.composite(id).filter(|_| is_composite(types.kind(id)));
+    json!({
+        "id": id.0,
+        "kind": kind(types.kind(id)),
+        "name": types.name(id),
+        "size_bytes": types.size(id),
+        "c": declaration,
+        "members": members.map(|body| list(&body.members, |m| member(types, m))),
+    })
 }
 
 fn is_composite(kind: &Kind) -> bool {

@@ -8,10 +8,10 @@ use serde_json::Value;
 use crate::compile::{compile, kinds, run, scratch, strip};
 
 /// A file that is gone at the end.
-struct File(PathBuf);
+pub(crate) struct File(pub(crate) PathBuf);
 
 impl File {
-    fn new(data: &[u8]) -> Self {
+    pub(crate) fn new(data: &[u8]) -> Self {
         let path = scratch("object.bpf.o");
         std::fs::write(&path, data).unwrap();
         Self(path)
@@ -24,7 +24,7 @@ impl Drop for File {
     }
 }
 
-fn inspect(path: &Path, flags: &[&str]) -> Output {
+pub(crate) fn inspect(path: &Path, flags: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_bpfrun"))
         .arg("inspect")
         .arg(path)
@@ -244,6 +244,36 @@ fn damaged_parts_are_told_of_and_the_rest_is_shown() {
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(stderr.starts_with("bpfrun: damaged BTF: ") && stderr.lines().count() == 1, "{stderr}");
     assert!(String::from_utf8(output.stdout).unwrap().contains("handle_exec"));
+}
+
+/// Puts other bytes in the place of these, wherever they are.
+fn replace(data: &mut [u8], old: &[u8; 5], new: &[u8; 5]) {
+    let mut at = 0;
+    while let Some(found) = data[at..].windows(5).position(|bytes| bytes == old) {
+        data[at + found..][..5].copy_from_slice(new);
+        at += found + 5;
+    }
+}
+
+#[test]
+fn names_cannot_reach_the_terminal() {
+    let mut data = strip(kinds());
+    // In names of functions, maps, variables, types, members, sections, in source lines, in
+    // strings, in the licence.
+    for old in [b"event", b"handl", b"start", b"sched", b"least", b"exec ", b"inner", b"real_"] {
+        replace(&mut data, old, b"\x1b[2J\n");
+    }
+    let file = File::new(&data);
+    for flags in
+        [&[][..], &["--disasm"], &["--types"], &["--schema"], &["--json", "-d", "-t", "-s"]]
+    {
+        let output = inspect(&file.0, flags);
+        let (text, errors) = (String::from_utf8(output.stdout).unwrap(), output.stderr);
+        let told = String::from_utf8(errors).unwrap();
+        assert!(text.contains("[2J"), "{text}");
+        assert!(!text.contains('\x1b') && !told.contains('\x1b'), "{text}{told}");
+        assert!(told.lines().all(|line| line.starts_with("bpfrun: ")), "{told}");
+    }
 }
 
 #[test]

@@ -6,26 +6,28 @@ use std::sync::LazyLock;
 use clap::Parser;
 use object::Endianness;
 use proptest::prelude::*;
+use proptest::sample::Index;
 use snoop_tools::elf::btf::Btf;
 use snoop_tools::elf::disasm::{self, Names};
 use snoop_tools::elf::insn::Insn;
 use snoop_tools::elf::object::Object;
-use snoop_tools::inspect;
+use snoop_tools::inspect as library;
 
+use crate::command::{File, inspect};
 use crate::compile::{compile, kinds, strip};
 
 /// The flags as they are given.
 #[derive(Parser)]
 struct Flags {
     #[command(flatten)]
-    inspect: inspect::Args,
+    inspect: library::Args,
 }
 
 /// All that can be shown of a file, or why nothing can.
 fn describe(data: &[u8]) -> Result<serde_json::Value, String> {
     let flags =
         Flags::parse_from(["inspect", "--json", "--disasm", "--types", "--schema", "x.bpf.o"]);
-    inspect::describe(&flags.inspect, data).map_err(|error| format!("{error:#}"))
+    library::describe(&flags.inspect, data).map_err(|error| format!("{error:#}"))
 }
 
 /// Objects to be damaged: with everything, of the other byte order, and from before BTF.
@@ -65,17 +67,11 @@ pub(crate) fn number() -> impl Strategy<Value = u32> {
     ]
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
-
-    #[test]
-    fn damaged_objects(
-        which in 0..3_usize,
-        changes in proptest::collection::vec(
-            (any::<prop::sample::Index>(), any::<prop::sample::Index>(), number(), any::<bool>()),
-            1..8
-        ),
-    ) {
+/// One of the objects with some numbers changed, anywhere in any of its parts alike.
+fn damaged() -> impl Strategy<Value = Vec<u8>> {
+    let change = (any::<Index>(), any::<Index>(), number(), any::<bool>());
+    let changes = proptest::collection::vec(change, 1..8);
+    (0..OBJECTS.len(), changes).prop_map(|(which, changes)| {
         let mut data = OBJECTS[which].clone();
         let parts = parts(&data);
         for (part, place, number, aligned) in changes {
@@ -86,13 +82,39 @@ proptest! {
             let end = data.len().min(place + bytes.len());
             data[place..end].copy_from_slice(&bytes[..end - place]);
         }
+        data
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn damaged_objects_as_text(data in damaged()) {
+        let file = File::new(&data);
+        for flags in [&[][..], &["--disasm", "--types", "--schema"]] {
+            let output = inspect(&file.0, flags);
+            let told = String::from_utf8(output.stderr).unwrap();
+            prop_assert!(matches!(output.status.code(), Some(0 | 1)), "{told}");
+            prop_assert!(told.lines().all(|line| line.starts_with("bpfrun: ")), "{told}");
+            let text = String::from_utf8(output.stdout).unwrap();
+            prop_assert!(!text.contains(|c: char| c.is_control() && !"\n\t".contains(c)), "{text}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn damaged_objects(data in damaged()) {
         if let Err(reason) = describe(&data) {
             prop_assert!(!reason.contains('\n') && !reason.is_empty(), "{reason}");
         }
     }
 
     #[test]
-    fn truncated_objects(which in 0..3_usize, length in any::<prop::sample::Index>()) {
+    fn truncated_objects(which in 0..3_usize, length in any::<Index>()) {
         let data = &OBJECTS[which];
         let reason = describe(&data[..length.index(data.len())]).unwrap_err();
         prop_assert!(!reason.contains('\n'), "{reason}");
