@@ -12,7 +12,7 @@ tools := $(patsubst src/bin/%.rs,$(target)/release/%,$(wildcard src/bin/*.rs))
 export PATH := $(PATH):$(HOME)/.cargo/bin
 export CARGO
 
-.PHONY: help build run vm test bench install clean deps
+.PHONY: help build run vm examples test bench install clean deps
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -34,6 +34,9 @@ run: build ## trace this machine for ten seconds, or do as ARGS say
 vm: build ## the same in a virtual machine, without root
 	@scripts/install-deps.sh vm
 	@exec scripts/vm.sh '$(KERNEL)' '$(target)/release/$(TOOL)' $(ARGS)
+
+examples: build ## compile the lessons of examples/, for bpfrun
+	@scripts/examples.sh '$(target)/examples'
 
 test: ## check everything: style, lints, tests here and in each kernel
 	@scripts/test.sh

@@ -3,6 +3,7 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -18,6 +19,7 @@ fn main() -> Result<()> {
     let out_dir = PathBuf::from(env::var_os("OUT_DIR").context("cargo sets OUT_DIR")?);
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").context("cargo sets it")?);
     let args = clang_args(&root, &out_dir)?;
+    write_names(&vmlinux(&root)?.join("vmlinux.h"), &out_dir.join("names.rs"))?;
 
     for source in bpf_sources()? {
         let name = program_name(&source)?;
@@ -54,11 +56,7 @@ fn program_name(source: &Path) -> Result<String> {
 }
 
 fn clang_args(root: &Path, out_dir: &Path) -> Result<Vec<OsString>> {
-    let arch = env::var("CARGO_CFG_TARGET_ARCH").context("cargo sets the target architecture")?;
-    let vmlinux = root.join("vmlinux").join(&arch);
-    if !vmlinux.join("vmlinux.h").exists() {
-        bail!("no vmlinux/{arch}/vmlinux.h: see vmlinux/README.md for how to make one");
-    }
+    let vmlinux = vmlinux(root)?;
     let headers = libbpf_headers(out_dir)?;
 
     let mut args: Vec<OsString> = [
@@ -90,6 +88,46 @@ fn clang_args(root: &Path, out_dir: &Path) -> Result<Vec<OsString>> {
         args.push(dir.into());
     }
     Ok(args)
+}
+
+/// The folder with the kernel's types for the target.
+fn vmlinux(root: &Path) -> Result<PathBuf> {
+    let arch = env::var("CARGO_CFG_TARGET_ARCH").context("cargo sets the target architecture")?;
+    let vmlinux = root.join("vmlinux").join(&arch);
+    if !vmlinux.join("vmlinux.h").exists() {
+        bail!("no vmlinux/{arch}/vmlinux.h: see vmlinux/README.md for how to make one");
+    }
+    Ok(vmlinux)
+}
+
+/// Tables of the kernel's names for the numbers in BPF objects, which `src/elf/names.rs`
+/// includes: from the enums of its own header, so that none is typed by hand.
+fn write_names(vmlinux: &Path, to: &Path) -> Result<()> {
+    const ENUMS: [(&str, &str, &str); 3] = [
+        ("HELPERS", "enum bpf_func_id {", "BPF_FUNC_"),
+        ("CORE_KINDS", "enum bpf_core_relo_kind {", "BPF_CORE_"),
+        // The enum of the flags of maps has no name.
+        ("MAP_FLAGS", "\tBPF_F_NO_PREALLOC = 1,", "BPF_F_"),
+    ];
+    let header = fs::read_to_string(vmlinux).with_context(|| vmlinux.display().to_string())?;
+    let mut text = String::new();
+    for (table, start, prefix) in ENUMS {
+        let mut lines = header.lines().skip_while(|line| *line != start).peekable();
+        lines.next_if(|line| line.ends_with('{'));
+        let mut entries = String::new();
+        for line in lines.take_while(|line| *line != "};") {
+            let entry = line.trim().trim_end_matches(',').split_once(" = ");
+            let Some((name, number)) = entry else { continue };
+            if let Some(name) = name.strip_prefix(prefix) {
+                writeln!(entries, "    ({number}, \"{name}\"),")?;
+            }
+        }
+        if entries.is_empty() {
+            bail!("{}: {start} is not as expected", vmlinux.display());
+        }
+        writeln!(text, "static {table}: &[(u32, &str)] = &[\n{entries}];")?;
+    }
+    fs::write(to, text).context("write the names")
 }
 
 /// Unpacks the BPF headers of the libbpf that is compiled in; returns their folder.

@@ -7,6 +7,11 @@ demo_arguments() {
         execsnoop) printf '%s\n' -x ;;
         tcpconnect) printf '%s\n' --print-retries ;;
         procsnoop) printf '%s\n' --usage ;;
+        # An object of its own: make examples, then make run TOOL=bpfrun ARGS=FILE.
+        bpfrun)
+            printf '%s\n' --help
+            return
+            ;;
     esac
     printf '%s\n' --duration 10
 }

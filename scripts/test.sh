@@ -34,7 +34,8 @@ step_if() {
 
 format_c() {
     local files=()
-    mapfile -t files < <(git_files 'src/bpf/*.[ch]' 'tests/fixtures/*.c' 'examples/*.c' \
+    mapfile -t files < <(git_files 'src/bpf/*.[ch]' 'tests/fixtures/*.c' 'tests/fixtures/bpf/*.c' \
+        'tests/elf/sources/*.c' 'examples/*.c' \
         'bench/workload/*.c' 'tests/vm/connect-peers/*.c')
     clang-format --dry-run -Werror "${files[@]}"
 }

@@ -147,7 +147,7 @@ pub fn attach_first<B: SkelBuilder<'static> + Default>(
 }
 
 /// libbpf guesses at a memory limit whenever root is refused something.
-fn is_misleading(line: &str) -> bool {
+pub(crate) fn is_misleading(line: &str) -> bool {
     line.contains("ulimit -l")
 }
 

@@ -6,7 +6,7 @@
 //! [`BUSY_TICK`] until a whole tick brought nothing, and only then for longer.
 
 mod perf;
-mod ring;
+pub(crate) mod ring;
 
 use std::ops::ControlFlow;
 use std::os::fd::BorrowedFd;

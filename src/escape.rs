@@ -99,6 +99,11 @@ pub fn push_cell(out: &mut String, bytes: &[u8]) {
     push_escaped(out, bytes, |c| c == ' ');
 }
 
+/// Appends words of others, spaces and all, as part of a line.
+pub fn push_text(out: &mut String, bytes: &[u8]) {
+    push_escaped(out, bytes, |_| false);
+}
+
 /// Words that a shell does not take as the name of a program.
 const RESERVED: [&str; 22] = [
     "!", "[[", "]]", "{", "}", "case", "coproc", "do", "done", "elif", "else", "esac", "fi", "for",

@@ -63,10 +63,10 @@ pub fn explain(refusals: &[Refusal], forced: bool) -> String {
     explain_on(&Machine::read(), &words, forced)
 }
 
-fn explain_on(machine: &Machine, refusals: &[String], forced: bool) -> String {
+fn lack_of(machine: &Machine) -> Option<String> {
     let (major, minor) = machine.kernel;
     if machine.kernel < (5, 8) {
-        return format!("Linux {major}.{minor} is too old: 5.8 or newer is needed");
+        return Some(format!("Linux {major}.{minor} is too old: 5.8 or newer is needed"));
     }
     let admin = machine.has(CAP_SYS_ADMIN);
     let missing: Vec<_> = [(CAP_BPF, "CAP_BPF"), (CAP_PERFMON, "CAP_PERFMON")]
@@ -76,20 +76,38 @@ fn explain_on(machine: &Machine, refusals: &[String], forced: bool) -> String {
         .collect();
     if !missing.is_empty() {
         let missing = missing.join(" and ");
-        return format!(
+        return Some(format!(
             "not permitted: {missing} missing; run it with sudo, or grant the capability"
-        );
+        ));
     }
     if !machine.has_btf {
-        return "this kernel has no BTF (/sys/kernel/btf/vmlinux): use one that is built with \
+        return Some(
+            "this kernel has no BTF (/sys/kernel/btf/vmlinux): use one that is built with \
                 CONFIG_DEBUG_INFO_BTF=y, as those of distributions are"
-            .to_owned();
+                .to_owned(),
+        );
     }
     if machine.lockdown.contains("[confidentiality]") {
-        return "the kernel is locked down to \"confidentiality\", which forbids reading memory by \
+        return Some(
+            "the kernel is locked down to \"confidentiality\", which forbids reading memory by \
                 BPF: boot with lockdown=integrity or without lockdown"
-            .to_owned();
+                .to_owned(),
+        );
     }
+    None
+}
+
+/// What this machine lacks for any BPF program to be loaded, and what to do about it.
+pub(crate) fn lack() -> Option<String> {
+    lack_of(&Machine::read())
+}
+
+fn explain_on(machine: &Machine, refusals: &[String], forced: bool) -> String {
+    let (major, minor) = machine.kernel;
+    if let Some(lack) = lack_of(machine) {
+        return lack;
+    }
+    let admin = machine.has(CAP_SYS_ADMIN);
     let all = refusals.join("; ");
     // From 5.11 on, memory cgroups account for BPF.
     let memlock = machine.kernel < (5, 11) && !machine.has(CAP_SYS_RESOURCE);

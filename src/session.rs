@@ -33,19 +33,26 @@ pub struct Session {
 
 /// The first JSON line.
 #[derive(Serialize)]
-struct StartRecord {
+struct StartRecord<H> {
     timestamp: String,
     event: EventName,
     schema: u32,
     tool: &'static str,
     version: &'static str,
+    #[serde(flatten)]
+    how: H,
+    kernel: String,
+    host: HostName,
+}
+
+/// How a tool traces.
+#[derive(Serialize)]
+struct BackendRecord {
     backend: &'static str,
     /// Better ones that the kernel refused
     #[serde(skip_serializing_if = "Vec::is_empty")]
     backends_refused: Vec<RefusedRecord>,
     buffer: &'static str,
-    kernel: String,
-    host: HostName,
 }
 
 #[derive(Serialize)]
@@ -91,13 +98,18 @@ pub fn say(tool: &str, message: &str) {
 impl Session {
     /// A session that begins now.
     pub fn new(name: &'static str, args: &CommonArgs) -> Self {
+        Self::begin(name, args.json, args.max_events)
+    }
+
+    /// A session that begins now; `json` and `max_events` as those flags.
+    pub(crate) fn begin(name: &'static str, json: bool, max_events: Option<u64>) -> Self {
         Self {
-            out: Output::new(args.json),
+            out: Output::new(json),
             clock: WallClock::default(),
             cgroups: CgroupPaths::new(),
             started_ns: boot_now_ns(),
             name,
-            max_events: args.max_events.unwrap_or(u64::MAX),
+            max_events: max_events.unwrap_or(u64::MAX),
             shown: 0,
             lost: 0,
         }
@@ -108,20 +120,27 @@ impl Session {
         if !self.out.json {
             return Ok(());
         }
-        let uname = nix::sys::utsname::uname().context("uname")?;
         let refused = attached.refused.iter().map(|refusal| RefusedRecord {
             name: refusal.backend,
             reason: format!("{:#}", refusal.error),
         });
+        self.start_record(&BackendRecord {
+            backend: attached.backend,
+            backends_refused: refused.collect(),
+            buffer: attached.channel.transport().name(),
+        })
+    }
+
+    /// Appends the start record, with what `how` has to say.
+    pub(crate) fn start_record(&mut self, how: &impl Serialize) -> Result<()> {
+        let uname = nix::sys::utsname::uname().context("uname")?;
         self.out.object(&StartRecord {
             timestamp: self.clock.rfc3339(self.started_ns),
             event: EventName { name: "trace.start" },
             schema: SCHEMA,
             tool: self.name,
             version: env!("CARGO_PKG_VERSION"),
-            backend: attached.backend,
-            backends_refused: refused.collect(),
-            buffer: attached.channel.transport().name(),
+            how,
             kernel: uname.release().to_string_lossy().into_owned(),
             host: HostName { name: uname.nodename().to_string_lossy().into_owned() },
         })
@@ -168,21 +187,9 @@ impl Session {
         let counters = attached.counters()?;
         let skipped = attached.skipped();
         self.note_lost(counters.lost + skipped.events, now)?;
-        if self.out.json {
-            self.out.object(&EndRecord {
-                timestamp: self.clock.rfc3339(now),
-                event: EventName { name: "trace.end" },
-                events: self.shown,
-                lost: self.lost,
-                unseen: skipped.perhaps_events,
-            })?;
-        }
-        self.out.flush()?;
+        self.end(now, skipped.perhaps_events)?;
         if self.out.flow() == Flow::Closed {
             return Ok(()); // quietly
-        }
-        if !self.out.json {
-            self.say(&format!("{}, {} lost", count(self.shown, "event"), self.lost));
         }
         if skipped.perhaps_events > 0 {
             let calls = count(skipped.perhaps_events, "hook call");
@@ -193,6 +200,29 @@ impl Session {
             self.say(&format!("{missed} not followed: too many live at once"));
         }
         Ok(())
+    }
+
+    /// The totals alone, as of `now`, and all that was collected is written.
+    pub(crate) fn end(&mut self, now: u64, unseen: u64) -> Result<()> {
+        if self.out.json {
+            self.out.object(&EndRecord {
+                timestamp: self.clock.rfc3339(now),
+                event: EventName { name: "trace.end" },
+                events: self.shown,
+                lost: self.lost,
+                unseen,
+            })?;
+        }
+        self.out.flush()?;
+        if !self.out.json && self.out.flow() == Flow::Open {
+            self.say(&format!("{}, {} lost", count(self.shown, "event"), self.lost));
+        }
+        Ok(())
+    }
+
+    /// Notes that `more` events have been lost, at this place.
+    pub(crate) fn note_more_lost(&mut self, more: u64, at_ns: u64) -> Result<()> {
+        self.note_lost(self.lost.saturating_add(more), at_ns)
     }
 
     fn say(&self, message: &str) {

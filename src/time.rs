@@ -30,13 +30,18 @@ impl std::fmt::Display for Millis {
 }
 
 fn clock_ns(clock: ClockId) -> i128 {
-    // Cannot fail: both clocks exist since Linux 2.6.39, and the address is ours.
+    // Cannot fail: the clocks exist since Linux 2.6.39, and the address is ours.
     clock_gettime(clock).map_or(0, |t| i128::from(t.tv_sec()) * NS_PER_S + i128::from(t.tv_nsec()))
 }
 
 /// `CLOCK_BOOTTIME` now, in nanoseconds: the time base of every event.
 pub fn boot_now_ns() -> u64 {
     u64::try_from(clock_ns(ClockId::CLOCK_BOOTTIME)).unwrap_or(0)
+}
+
+/// `CLOCK_MONOTONIC` now, in nanoseconds: the boot clock less the time of suspend.
+pub fn monotonic_now_ns() -> u64 {
+    u64::try_from(clock_ns(ClockId::CLOCK_MONOTONIC)).unwrap_or(0)
 }
 
 /// Turns event times into wall-clock times.
@@ -86,6 +91,12 @@ impl WallClock {
     pub fn local_time(&self, boot_ns: u64) -> String {
         let zoned = self.at(boot_ns).to_zoned(self.zone.clone());
         zoned.strftime("%H:%M:%S").to_string()
+    }
+
+    /// `HH:MM:SS.` and microseconds in the local time zone.
+    pub fn local_time_us(&self, boot_ns: u64) -> String {
+        let zoned = self.at(boot_ns).to_zoned(self.zone.clone());
+        zoned.strftime("%H:%M:%S%.6f").to_string()
     }
 
     /// RFC 3339 in UTC with nanoseconds: `2026-01-31T12:00:00.000000001Z`.

@@ -182,12 +182,12 @@ fn run<T: Tool>(mut tool: T) -> Result<u8> {
     drop(attached);
     match command {
         None => Ok(0),
-        Some(command) => Ok(command_status(command, ended)),
+        Some(command) => Ok(command_status(command, ended == Ended::Signal)),
     }
 }
 
 /// Loading leaves megabytes of free heap behind, above all from the kernel's BTF.
-fn free_unused_memory() {
+pub(crate) fn free_unused_memory() {
     // SAFETY: gives free memory back to the system; nothing that is in use moves.
     #[cfg(target_env = "gnu")]
     unsafe {
@@ -335,8 +335,8 @@ fn drain_rest<T: Tool>(tool: &mut T, session: &mut Session, channel: &mut Channe
 
 /// The command's status is ours. A signal to us is passed on; otherwise the command may
 /// finish undisturbed, untraced.
-fn command_status(mut command: Command, ended: Ended) -> u8 {
-    if ended == Ended::Signal {
+pub(crate) fn command_status(mut command: Command, signalled: bool) -> u8 {
+    if signalled {
         command.terminate();
         let until = Instant::now() + Duration::from_millis(500);
         while Instant::now() < until {
@@ -351,13 +351,14 @@ fn command_status(mut command: Command, ended: Ended) -> u8 {
 }
 
 /// SIGINT, SIGTERM and SIGHUP: a descriptor that wakes the main loop.
-struct StopSignal {
-    eventfd: Arc<EventFd>,
+pub(crate) struct StopSignal {
+    /// Readable after a signal
+    pub(crate) eventfd: Arc<EventFd>,
     requested: bool,
 }
 
 impl StopSignal {
-    fn install() -> Result<Self> {
+    pub(crate) fn install() -> Result<Self> {
         let flags = EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC;
         let eventfd = Arc::new(EventFd::from_flags(flags).context("eventfd")?);
         let handle = Arc::clone(&eventfd);
@@ -368,7 +369,7 @@ impl StopSignal {
         Ok(Self { eventfd, requested: false })
     }
 
-    fn is_requested(&mut self) -> bool {
+    pub(crate) fn is_requested(&mut self) -> bool {
         self.requested |= self.eventfd.read().is_ok();
         self.requested
     }

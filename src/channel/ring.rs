@@ -74,16 +74,20 @@ pub struct Ring {
 
 impl Ring {
     pub(super) fn open(map: &impl MapCore) -> Result<Self> {
-        let fd = map.as_fd().try_clone_to_owned()?;
+        Self::over(map.as_fd().try_clone_to_owned()?, map.max_entries())
+    }
+
+    /// Opens the map behind a descriptor, of that many bytes.
+    pub(crate) fn over(fd: OwnedFd, bytes: u32) -> Result<Self> {
         let page = page_size() as usize;
-        let size = map.max_entries() as usize;
+        let size = bytes as usize;
         let consumer_prot = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
         let consumer = Mapping::new(fd.as_fd(), consumer_prot, page, 0)?;
         let producer = Mapping::new(fd.as_fd(), ProtFlags::PROT_READ, page + size, page)?;
         Ok(Self { fd, consumer, producer, page, size, wrapped: Vec::new() })
     }
 
-    pub(super) fn poll_fd(&self) -> BorrowedFd<'_> {
+    pub(crate) fn poll_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
 
@@ -99,11 +103,17 @@ impl Ring {
         unsafe { self.producer.start.cast().as_ref() }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    /// Bytes that were reserved and have not been read, and bytes that there are.
+    pub(crate) fn fill(&self) -> (u64, u64) {
+        let read = self.consumer().load(Ordering::Relaxed);
+        (self.producer().load(Ordering::Acquire).saturating_sub(read), self.size as u64)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
         self.consumer().load(Ordering::Relaxed) >= self.producer().load(Ordering::Acquire)
     }
 
-    pub(super) fn drain(&mut self, each: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> bool {
+    pub(crate) fn drain(&mut self, each: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> bool {
         let begin = self.consumer().load(Ordering::Relaxed);
         let mut position = begin;
         let mut released = begin;

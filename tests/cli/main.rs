@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod bpfrun;
 mod execsnoop;
 mod mmapsnoop;
 mod procsnoop;

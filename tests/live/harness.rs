@@ -126,6 +126,31 @@ pub fn fixture(name: &str) -> String {
     fixtures().join(name).to_str().unwrap().to_owned()
 }
 
+/// Path of a compiled BPF object: one of `examples` or of `tests/fixtures/bpf`.
+pub fn object(name: &str) -> String {
+    static OBJECTS: OnceLock<PathBuf> = OnceLock::new();
+    let objects = OBJECTS.get_or_init(|| {
+        if let Some(dir) = std::env::var_os("SNOOP_OBJECTS") {
+            return dir.into();
+        }
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("objects");
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut sources = Vec::new();
+        for folder in ["examples", "tests/fixtures/bpf"] {
+            for entry in fs::read_dir(root.join(folder)).unwrap() {
+                let path = entry.unwrap().path();
+                sources.extend(path.to_str().unwrap().ends_with(".bpf.c").then_some(path));
+            }
+        }
+        let include = Path::new(env!("OUT_DIR")).join("include");
+        let mut build = Command::new(root.join("examples/build.sh"));
+        let status = build.arg(&dir).arg(include).args(sources).status().unwrap();
+        assert!(status.success(), "examples/build.sh: {status}");
+        dir
+    });
+    objects.join(format!("{name}.bpf.o")).to_str().unwrap().to_owned()
+}
+
 /// A folder of a test's own, removed at its end.
 pub struct TempDir(pub PathBuf);
 

@@ -5,6 +5,7 @@
 //!
 //! - `SNOOP_BIN_DIR`: the tools, instead of those that cargo built
 //! - `SNOOP_FIXTURES`: the compiled programs of `tests/fixtures`
+//! - `SNOOP_OBJECTS`: the compiled BPF objects of `examples` and `tests/fixtures/bpf`
 //! - `SNOOP_BACKENDS`: backends that must work for each tool that has one of that name;
 //!   else those that do here, `tp_btf` and `raw_tp` at the least
 //! - `SNOOP_VM`: the machine is ours alone, so tests may change its settings
@@ -17,6 +18,7 @@ mod elf;
 mod harness;
 mod netns;
 
+mod bpfrun;
 mod dns;
 mod execsnoop;
 mod mmapsnoop;

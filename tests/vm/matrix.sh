@@ -30,6 +30,10 @@ for tool in src/bin/*.rs; do
     strip --strip-debug -o "$payload/bin/$tool" "$(program bin "$tool")"
 done
 tests/fixtures/build.sh "$payload/fixtures"
+out_dir=$(jq -r 'select(.reason == "build-script-executed" and
+    (.package_id | contains("snoop-tools"))) | .out_dir' <<<"$messages")
+examples/build.sh "$payload/objects" "$out_dir/include" \
+    examples/*.bpf.c tests/fixtures/bpf/*.bpf.c
 
 cat >"$payload/run" <<'END'
 #!/bin/sh
@@ -39,10 +43,12 @@ case $(uname -r) in
 5.10.*) backends='tp_btf raw_tp fexit' ;;
 esac
 export SNOOP_BACKENDS="$backends" SNOOP_BIN_DIR=/payload/bin SNOOP_FIXTURES=/payload/fixtures
+export SNOOP_OBJECTS=/payload/objects
 # The machine is slow, and its own.
 export SNOOP_SCALE=20 SNOOP_VM=1 RUST_BACKTRACE=0
 exec /payload/live --test-threads=1 "$@"
 END
 chmod +x "$payload/run"
 
-"$here/run.sh" --timeout 2700 ${options[@]+"${options[@]}"} "$payload" "$@"
+# Programs as security modules are not on in all of these kernels unless one says so.
+"$here/run.sh" --timeout 2700 --append 'lsm=landlock,lockdown,yama,apparmor,bpf' ${options[@]+"${options[@]}"} "$payload" "$@"

@@ -1,0 +1,33 @@
+#!/bin/sh
+# Compiles the examples: build.sh FOLDER INCLUDE, where INCLUDE has libbpf's headers, as
+# cargo unpacks them. `make examples` knows both. Or others: build.sh FOLDER INCLUDE FILE...
+set -eu
+out=$1
+case $2 in
+/*) include=$2 ;;
+*) include=$PWD/$2 ;;
+esac
+here=$(cd "$(dirname "$0")" && pwd)
+machine=$(uname -m)
+case $machine in
+x86_64) arch=x86 ;;
+aarch64) arch=arm64 ;;
+riscv64) arch=riscv ;;
+s390x) arch=s390 ;;
+*) arch=$machine ;;
+esac
+shift 2
+[ $# -gt 0 ] || set -- "$here"/*.bpf.c
+mkdir -p "$out"
+out=$(cd "$out" && pwd)
+for source; do
+	name=$(basename "$source" .c)
+	# -g: types and lines, by which bpfrun knows what events look like. From the source's own
+	# folder, so that the object has lines of the source, and no paths of this machine.
+	(cd "$(dirname "$source")" &&
+		"${CLANG:-clang}" -g -O2 -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare \
+			--target=bpf -mcpu=v3 "-D__TARGET_ARCH_$arch" \
+			-fms-extensions -Wno-microsoft-anon-tag -fdebug-compilation-dir=. \
+			-isystem "$here/../vmlinux/$machine" -isystem "$include" \
+			-c "$name.c" -o "$out/$name.o")
+done

@@ -1,0 +1,89 @@
+//! Shows what is in a compiled BPF object, and runs it: see `inspect` and `run` of the library.
+
+use std::ffi::{OsStr, OsString};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use snoop_tools::session::say;
+use snoop_tools::{inspect, run};
+
+/// Inspect any compiled BPF object, or load it, attach it and show its events
+#[derive(Parser, Debug)]
+#[command(name = "bpfrun", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+struct Args {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand, Debug)]
+enum Task {
+    /// Show what is in an object; needs no privileges
+    #[command(after_help = inspect::EXAMPLES)]
+    Inspect(inspect::Args),
+    /// Load and attach an object, and show what it sends; `bpfrun FILE [MAP]...` does the same
+    #[command(after_help = run::EXAMPLES)]
+    Run(Box<run::Args>),
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  bpfrun hello.bpf.o              run it: the same as bpfrun run hello.bpf.o
+  bpfrun hello.bpf.o rb           only what it sends to the map rb
+  bpfrun inspect hello.bpf.o      what is in it
+  bpfrun run --help               all that running can do
+
+Exit status: 0 ended by a signal, --duration, --max-events, a closed pipe, or nothing
+more to come; 1 it could not do its work; 2 wrong usage; with COMMAND, the command's own.";
+
+fn main() -> ExitCode {
+    let ended = match Args::parse_from(with_task(std::env::args_os())).task {
+        Task::Inspect(args) => inspect::main(&args),
+        Task::Run(args) => run::main(&args),
+    };
+    match ended {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => {
+            say("bpfrun", &format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Puts `run` before the arguments where no task is named, as in `bpfrun FILE`. A file that
+/// is called like a task can be given as `./inspect`.
+fn with_task(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut args: Vec<_> = args.collect();
+    let first = args.get(1).map(OsString::as_os_str);
+    let tasks = ["inspect", "run", "help", "--help", "-h", "--version", "-V"];
+    if first.is_some_and(|first| !tasks.map(OsStr::new).contains(&first)) {
+        args.insert(1, "run".into());
+    }
+    args
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn words(line: &str) -> Vec<OsString> {
+        with_task(line.split(' ').map(OsString::from))
+    }
+
+    #[test]
+    fn flags_fit_together() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_plain_call_is_run() {
+        assert_eq!(words("bpfrun x.o rb"), ["bpfrun", "run", "x.o", "rb"]);
+        assert_eq!(words("bpfrun --json x.o"), ["bpfrun", "run", "--json", "x.o"]);
+        assert_eq!(words("bpfrun ./inspect"), ["bpfrun", "run", "./inspect"]);
+        for as_it_is in ["bpfrun", "bpfrun inspect x.o", "bpfrun run x.o", "bpfrun --help"] {
+            assert_eq!(words(as_it_is).len(), as_it_is.split(' ').count());
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! Reading `.BTF`, as the kernel's `Documentation/bpf/btf.rst` describes it.
+
+use std::borrow::Cow;
+
+use anyhow::{Context as _, Result, bail};
+use object::Endianness;
+
+use super::cursor::Cursor;
+use super::types::{
+    Composite, Encoding, Kind, Linkage, Member, Parameter, SectionVariable, Type, TypeId, Types,
+};
+
+/// First bytes of `.BTF` and `.BTF.ext`.
+const MAGIC: u16 = 0xeb9f;
+/// In bytes.
+const MAX_STRING: usize = 4096;
+
+/// The types of an object, and the strings that `.BTF.ext` shares with them.
+#[derive(Clone, Debug, Default)]
+pub struct Btf {
+    /// By their numbers in the file
+    pub types: Types,
+    strings: Vec<u8>,
+}
+
+impl Btf {
+    /// Reads the content of a `.BTF` section, of either byte order.
+    pub fn parse(data: &[u8]) -> Result<Self> {
+        let (endian, header, body) = header(data)?;
+        let Some(&[type_off, type_len, str_off, str_len]) = header.first_chunk() else {
+            bail!("its header is too short");
+        };
+        let types = part(body, type_off, type_len).context("its types are outside of it")?;
+        let strings = part(body, str_off, str_len).context("its strings are outside of it")?;
+        if strings.first() != Some(&0) || strings.last() != Some(&0) {
+            bail!("its strings do not begin and end as they should");
+        }
+        let mut btf = Self { types: Types::new(), strings: strings.to_vec() };
+        let mut cursor = Cursor::new(types, endian);
+        while cursor.left() > 0 {
+            let number = btf.types.len();
+            let ty = read_type(&mut cursor, &btf)
+                .with_context(|| format!("type {number} cannot be read"))?;
+            btf.types.push(ty)?;
+        }
+        Ok(btf)
+    }
+
+    /// A string by its offset: up to its NUL, with what is not UTF-8 replaced. Empty if there
+    /// is none.
+    pub fn string(&self, offset: u32) -> Cow<'_, str> {
+        String::from_utf8_lossy(string(&self.strings, offset).unwrap_or_default())
+    }
+
+    fn name(&self, offset: u32) -> Result<Option<String>> {
+        let name = string(&self.strings, offset).context("a name is outside of the strings")?;
+        Ok((!name.is_empty()).then(|| String::from_utf8_lossy(name).into_owned()))
+    }
+}
+
+/// Cut where nobody's names and lines are longer: many types may share one long string.
+fn string(strings: &[u8], offset: u32) -> Option<&[u8]> {
+    let rest = strings.get(offset as usize..)?;
+    rest.get(..MAX_STRING).unwrap_or(rest).split(|&byte| byte == 0).next()
+}
+
+/// The byte order, the numbers of the header behind its length, and what follows the header.
+pub(super) fn header(data: &[u8]) -> Result<(Endianness, Vec<u32>, &[u8])> {
+    let Some((&[m0, m1, version, _flags], _)) = data.split_first_chunk() else {
+        bail!("it is too short");
+    };
+    let endian = match [m0, m1] {
+        magic if magic == MAGIC.to_le_bytes() => Endianness::Little,
+        magic if magic == MAGIC.to_be_bytes() => Endianness::Big,
+        _ => bail!("it does not begin as it should"),
+    };
+    if version != 1 {
+        bail!("its version is {version}, not 1");
+    }
+    let mut cursor = Cursor::new(data, endian);
+    let mut fields = (|| {
+        let [_, length] = cursor.words()?;
+        cursor.part((length as usize).checked_sub(8)?)
+    })()
+    .context("its header is too short")?;
+    let numbers = std::iter::from_fn(|| fields.u32()).take(16).collect();
+    let body = cursor.bytes(cursor.left()).unwrap_or_default();
+    Ok((endian, numbers, body))
+}
+
+/// A part of what follows the header.
+pub(super) fn part(body: &[u8], offset: u32, length: u32) -> Option<&[u8]> {
+    body.get(offset as usize..)?.get(..length as usize)
+}
+
+fn read_type(cursor: &mut Cursor<'_>, btf: &Btf) -> Result<Type> {
+    let [name, info, size] = cursor.words().context("it is cut")?;
+    let count = info & 0xffff;
+    let flag = info >> 31 != 0;
+    let ty = TypeId(size);
+    let kind = match info >> 24 & 0x1f {
+        1 => {
+            let word = cursor.u32().context("it is cut")?;
+            let encoding = match word >> 24 & 15 {
+                0 => Encoding::Unsigned,
+                1 => Encoding::Signed,
+                2 | 3 => Encoding::Char,
+                _ => Encoding::Bool,
+            };
+            let (bits, bit_offset) = (word & 0xff, word >> 16 & 0xff);
+            if size > 16 || u64::from(bits) > u64::from(size) * 8 {
+                bail!("an integer of {size} bytes and {bits} bits");
+            }
+            Kind::Int { bytes: size, encoding, bits, bit_offset }
+        }
+        2 => Kind::Pointer(ty),
+        3 => {
+            let [element, _index, count] = cursor.words().context("it is cut")?;
+            Kind::Array { element: TypeId(element), count: count.into() }
+        }
+        kind @ (4 | 5) => {
+            let mut members = Vec::new();
+            for _ in 0..count {
+                let [name, ty, offset] = cursor.words().context("it is cut")?;
+                let (bit_offset, bits) =
+                    if flag { (offset & 0xff_ffff, offset >> 24) } else { (offset, 0) };
+                members.push(Member {
+                    name: btf.name(name)?,
+                    ty: TypeId(ty),
+                    bit_offset,
+                    bit_size: (bits != 0).then_some(bits),
+                });
+            }
+            let composite = Composite { bytes: size.into(), members };
+            if kind == 4 { Kind::Struct(composite) } else { Kind::Union(composite) }
+        }
+        6 => {
+            let mut values = Vec::new();
+            for _ in 0..count {
+                let [name, value] = cursor.words().context("it is cut")?;
+                let value = if flag { (value as i32).into() } else { value.into() };
+                values.push((btf.name(name)?.unwrap_or_default(), value));
+            }
+            Kind::Enum { bytes: size, signed: flag, values }
+        }
+        7 => Kind::Forward { union: flag },
+        8 => Kind::Typedef(ty),
+        9 => Kind::Volatile(ty),
+        10 => Kind::Const(ty),
+        11 => Kind::Restrict(ty),
+        12 => Kind::Function { proto: ty, linkage: linkage(count)? },
+        13 => {
+            let mut parameters = Vec::new();
+            for _ in 0..count {
+                let [name, ty] = cursor.words().context("it is cut")?;
+                parameters.push(Parameter { name: btf.name(name)?, ty: TypeId(ty) });
+            }
+            let is_dots = |last: &Parameter| last.name.is_none() && last.ty == TypeId::VOID;
+            let variadic = parameters.last().is_some_and(is_dots);
+            if variadic {
+                parameters.pop();
+            }
+            Kind::FunctionProto { returns: ty, parameters, variadic }
+        }
+        14 => Kind::Var { ty, linkage: linkage(cursor.u32().context("it is cut")?)? },
+        15 => {
+            let mut variables = Vec::new();
+            for _ in 0..count {
+                let [ty, offset, bytes] = cursor.words().context("it is cut")?;
+                variables.push(SectionVariable { ty: TypeId(ty), offset, bytes });
+            }
+            Kind::DataSection { bytes: size.into(), variables }
+        }
+        16 => Kind::Float { bytes: size },
+        17 => {
+            let component = cursor.u32().context("it is cut")?;
+            Kind::DeclTag { ty, component: (component != u32::MAX).then_some(component) }
+        }
+        18 => Kind::TypeTag(ty),
+        19 => {
+            let mut values = Vec::new();
+            for _ in 0..count {
+                let [name, low, high] = cursor.words().context("it is cut")?;
+                let value = u64::from(high) << 32 | u64::from(low);
+                values.push((btf.name(name)?.unwrap_or_default(), value as i64));
+            }
+            Kind::Enum { bytes: size, signed: flag, values }
+        }
+        other => bail!("its kind {other} is unknown"),
+    };
+    Ok(Type { name: btf.name(name)?, kind })
+}
+
+fn linkage(number: u32) -> Result<Linkage> {
+    Ok(match number {
+        0 => Linkage::Static,
+        1 => Linkage::Global,
+        2 => Linkage::Extern,
+        other => bail!("its linkage {other} is unknown"),
+    })
+}

@@ -1,0 +1,139 @@
+//! CO-RE relocations in words: which member of which type an instruction depends on.
+
+use super::btf_ext::CoreInfo;
+use super::names;
+use super::types::{Kind, TypeId, Types};
+
+/// Members of members: clang writes some, the kernel's loader takes 64.
+const MAX_DEPTH: usize = 64;
+
+/// From this number on, types are meant; members before.
+const TYPES: u32 = 6;
+/// From this number on, values of an enum.
+const VALUES: u32 = 10;
+/// Types again.
+const MATCHES: u32 = 12;
+
+/// What the loader puts into an instruction: `struct task_struct.mm.arg_start (byte offset)`.
+/// `access` is the string that belongs to `info`.
+pub fn describe(types: &Types, info: &CoreInfo, access: &str) -> String {
+    let what = names::core_kind(info.kind).unwrap_or_else(|| format!("kind {}", info.kind));
+    format!("{} ({})", subject(types, info, access), what.trim_start_matches("field "))
+}
+
+/// What is asked about: a member, a type or a value.
+fn subject(types: &Types, info: &CoreInfo, access: &str) -> String {
+    let mut text = type_name(types, info.ty);
+    let mut indices = access.split(':').take(MAX_DEPTH).map(str::parse::<usize>);
+    let first = indices.next();
+    match info.kind {
+        VALUES..MATCHES => {
+            let values = match types.resolved(info.ty) {
+                Kind::Enum { values, .. } => &values[..],
+                _ => &[],
+            };
+            let name = first.and_then(|index| values.get(index.ok()?));
+            text.push('.');
+            text.push_str(name.map_or("?", |(name, _)| name));
+        }
+        TYPES..=MATCHES => {}
+        _ => {
+            // As if there were an array of the type: `0` is it itself.
+            match first {
+                Some(Ok(0)) => {}
+                Some(Ok(index)) => text.push_str(&format!("[{index}]")),
+                _ => text.push_str("[?]"),
+            }
+            let mut ty = info.ty;
+            for index in indices {
+                let Some(next) = index.ok().and_then(|index| step(types, ty, index, &mut text))
+                else {
+                    text.push_str(".?");
+                    break;
+                };
+                ty = next;
+            }
+        }
+    }
+    text
+}
+
+/// Appends the name of a member or the index of an element; returns its type.
+fn step(types: &Types, ty: TypeId, index: usize, text: &mut String) -> Option<TypeId> {
+    if let Kind::Array { element, .. } = *types.resolved(ty) {
+        text.push_str(&format!("[{index}]"));
+        return Some(element);
+    }
+    let member = types.composite(ty)?.members.get(index)?;
+    // Members of anonymous ones are called like the outer one's own.
+    if let Some(name) = &member.name {
+        text.push('.');
+        text.push_str(name);
+    }
+    Some(member.ty)
+}
+
+/// Such as `struct task_struct`. What follows three underscores only tells versions of one
+/// type apart; the loader ignores it, and here it is left as it is.
+fn type_name(types: &Types, ty: TypeId) -> String {
+    let name = types.name(ty).unwrap_or("(anonymous)");
+    match types.kind(ty) {
+        Kind::Struct(_) | Kind::Forward { union: false } => format!("struct {name}"),
+        Kind::Union(_) | Kind::Forward { union: true } => format!("union {name}"),
+        Kind::Enum { .. } => format!("enum {name}"),
+        Kind::Const(inner) | Kind::Volatile(inner) if types.name(ty).is_none() => {
+            let inner = types.resolve(*inner);
+            types.name(inner).unwrap_or("(anonymous)").to_owned()
+        }
+        _ => name.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::elf::types::{Composite, Member, Type};
+
+    fn push(types: &mut Types, name: Option<&str>, kind: Kind) -> TypeId {
+        types.push(Type { name: name.map(str::to_owned), kind }).unwrap()
+    }
+
+    fn member(name: Option<&str>, ty: TypeId) -> Member {
+        Member { name: name.map(str::to_owned), ty, bit_offset: 0, bit_size: None }
+    }
+
+    #[test]
+    fn accesses_in_words() {
+        let mut types = Types::new();
+        let pid = push(&mut types, Some("u32"), Kind::Float { bytes: 4 });
+        let pids = push(&mut types, None, Kind::Array { element: pid, count: 4 });
+        let body = Composite { bytes: 16, members: vec![member(Some("all"), pids)] };
+        let nameless = push(&mut types, None, Kind::Union(body));
+        let members = vec![member(Some("first"), pid), member(None, nameless)];
+        let body = Composite { bytes: 20, members };
+        let task = push(&mut types, Some("task"), Kind::Struct(body));
+        let values = vec![("OFF".to_owned(), 0), ("ON".to_owned(), 1)];
+        let state = push(&mut types, Some("state"), Kind::Enum { bytes: 4, signed: false, values });
+        for (ty, kind, access, words) in [
+            (task, 0, "0:0", "struct task.first (byte offset)"),
+            (task, 2, "0:1:0:3", "struct task.all[3] (exists)"),
+            (task, 1, "2", "struct task[2] (byte size)"),
+            (task, 0, "0:7", "struct task.? (byte offset)"),
+            (task, 0, "0:0:0", "struct task.first.? (byte offset)"),
+            (task, 0, "", "struct task[?] (byte offset)"),
+            (task, 8, "0", "struct task (type exists)"),
+            (task, 12, "0", "struct task (type matches)"),
+            (state, 11, "1", "enum state.ON (enum value)"),
+            (state, 10, "9", "enum state.? (enum value exists)"),
+            (TypeId(99), 77, "0:1", "(anonymous).? (kind 77)"),
+        ] {
+            let info = CoreInfo { offset: 0, ty, access: 0, kind };
+            assert_eq!(describe(&types, &info, access), words);
+        }
+        // A circle of a struct in itself ends with the access.
+        let body = Composite { bytes: 8, members: vec![member(Some("m"), TypeId(7))] };
+        let circle = push(&mut types, Some("c"), Kind::Struct(body));
+        let info = CoreInfo { offset: 0, ty: circle, access: 0, kind: 0 };
+        assert!(describe(&types, &info, &"0:".repeat(1000)).len() < 200);
+    }
+}

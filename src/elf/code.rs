@@ -1,0 +1,255 @@
+//! Functions: where each begins and ends, and what its instructions refer to.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Result, bail};
+use object::elf::{STT_FUNC, STT_NOTYPE, STT_SECTION};
+
+use super::btf_ext::{BtfExt, CoreInfo, LineInfo};
+use super::insn::{BYTES, Insn};
+use super::map::Map;
+use super::sections::{File, R_BPF_64_32, R_BPF_64_64, Relocation};
+use super::types::TypeId;
+
+/// A function: a program, or what programs call.
+#[derive(Clone, Debug, Default)]
+pub struct Function {
+    /// Its name
+    pub name: String,
+    /// Index of its section
+    pub section: usize,
+    /// The section's name
+    pub section_name: String,
+    /// Bytes from the start of the section
+    pub offset: u64,
+    /// Not `static`
+    pub global: bool,
+    /// Slots of eight bytes: a wide load takes two
+    pub insns: Vec<Insn>,
+    /// What instructions refer to, by the index of the slot
+    pub references: BTreeMap<usize, Reference>,
+    /// Lines of the source with the index of the slot where each begins, in that order
+    pub lines: Vec<(usize, LineInfo)>,
+    /// Instructions that the loader fits to the running kernel, by the index of the slot
+    pub core: BTreeMap<usize, CoreInfo>,
+    /// Its `Kind::Function` in BTF
+    pub ty: Option<TypeId>,
+}
+
+/// What an instruction refers to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reference {
+    /// Index in `Object::maps`
+    Map(usize),
+    /// Data of the object
+    Data {
+        /// Index of the section
+        section: usize,
+        /// Bytes from its start
+        offset: u64,
+    },
+    /// Index in `Object::functions`: a call, or its address
+    Function(usize),
+    /// Index in `Object::externs`
+    Extern(usize),
+    /// Something that has no place in a loaded program
+    Other(String),
+}
+
+/// All functions in the order of their places, without what BTF says of them.
+pub(super) fn functions(file: &File<'_>) -> Result<Vec<Function>> {
+    let mut functions = Vec::new();
+    for (index, section) in file.sections.iter().enumerate() {
+        if !section.is_code() || section.data.is_empty() {
+            continue;
+        }
+        let name = file.name(section.name)?;
+        if section.data.len() % BYTES != 0 {
+            bail!("damaged ELF file: section {name} ends within an instruction");
+        }
+        for (symbol_name, global, start, end) in parts(file, index, section.data.len())? {
+            let part = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX);
+            let code = section.data.get(part(start)..part(end)).unwrap_or_default();
+            functions.push(Function {
+                name: file.name(if symbol_name.is_empty() { section.name } else { symbol_name })?,
+                section: index,
+                section_name: file.name(section.name)?,
+                offset: start,
+                global,
+                insns: Insn::decode_all(code, file.endian),
+                ..Function::default()
+            });
+        }
+    }
+    Ok(functions)
+}
+
+/// A part of a section: name, whether it is global, first byte, and the byte behind the last.
+type Part<'d> = (&'d [u8], bool, u64, u64);
+
+/// The functions of one section.
+fn parts<'d>(file: &File<'d>, index: usize, size: usize) -> Result<Vec<Part<'d>>> {
+    let symbols = || file.symbols_in(index);
+    let mut starts: Vec<_> = symbols().filter(|symbol| symbol.kind == STT_FUNC).collect();
+    if starts.is_empty() {
+        // Clangs before version 8 did not mark functions.
+        starts.extend(symbols().filter(|symbol| symbol.kind == STT_NOTYPE && symbol.global));
+    }
+    let size = size as u64;
+    if starts.is_empty() {
+        return Ok(vec![(b"", true, 0, size)]);
+    }
+    // Of two names for one place the one that others can use.
+    starts.sort_by_key(|symbol| (symbol.value, !symbol.global));
+    starts.dedup_by_key(|symbol| symbol.value);
+    let mut parts = Vec::new();
+    for (number, symbol) in starts.iter().enumerate() {
+        let next = starts.get(number + 1).map_or(size, |next| next.value);
+        let end = match symbol.size {
+            0 => next,
+            size => next.min(symbol.value.saturating_add(size)),
+        };
+        if symbol.value >= size || end > size || symbol.value % 8 != 0 || end % 8 != 0 {
+            bail!("damaged ELF file: a function is not within its section");
+        }
+        parts.push((symbol.name, symbol.global, symbol.value, end));
+    }
+    Ok(parts)
+}
+
+/// Fills in [`Function::references`].
+pub(super) fn resolve(
+    file: &File<'_>,
+    functions: &mut [Function],
+    maps: &[Map],
+    externs: &[usize],
+) -> Result<()> {
+    let places: BTreeMap<_, _> =
+        functions.iter().enumerate().map(|(i, f)| ((f.section, f.offset), i)).collect();
+    let resolver = Resolver { file, places, maps, externs };
+    for function in functions.iter_mut() {
+        let section = file.sections.get(function.section);
+        let relocations = section.map_or(&[][..], |section| &section.relocations);
+        let first = relocations.partition_point(|r| r.offset < function.offset);
+        let end = function.offset + (function.insns.len() * BYTES) as u64;
+        for relocation in relocations.get(first..).unwrap_or_default() {
+            if relocation.offset >= end {
+                break;
+            }
+            let place = relocation.offset - function.offset;
+            let slot = usize::try_from(place / BYTES as u64).unwrap_or(usize::MAX);
+            let Some(&insn) = function.insns.get(slot).filter(|_| place % BYTES as u64 == 0) else {
+                bail!("damaged ELF file: a relocation is within an instruction");
+            };
+            function.references.insert(slot, resolver.reference(relocation, insn)?);
+        }
+        // Calls within a section need no relocation.
+        for (slot, insn) in function.insns.iter().enumerate() {
+            if insn.opcode != Insn::CALL || insn.src != Insn::PSEUDO_CALL {
+                continue;
+            }
+            let distance = (i64::from(insn.imm) + 1 + slot as i64) * BYTES as i64;
+            let target = function.offset.checked_add_signed(distance);
+            if !function.references.contains_key(&slot) {
+                let reference = resolver.code(function.section, target)?;
+                function.references.insert(slot, reference);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What is needed to tell what a place refers to.
+struct Resolver<'a, 'd> {
+    file: &'a File<'d>,
+    /// Functions by section and offset
+    places: BTreeMap<(usize, u64), usize>,
+    maps: &'a [Map],
+    /// For each symbol its index in `Object::externs`, or `usize::MAX`
+    externs: &'a [usize],
+}
+
+impl Resolver<'_, '_> {
+    fn reference(&self, relocation: &Relocation, insn: Insn) -> Result<Reference> {
+        let Some(symbol) = self.file.symbols.get(relocation.symbol) else {
+            bail!("damaged ELF file: a relocation names no symbol");
+        };
+        let Some(section) = symbol.section else {
+            return Ok(match self.externs.get(relocation.symbol) {
+                Some(&index) if index != usize::MAX => Reference::Extern(index),
+                _ => Reference::Other(self.file.name(symbol.name)?),
+            });
+        };
+        let addend = relocation.addend.unwrap_or_default();
+        match relocation.kind {
+            R_BPF_64_32 => {
+                let distance = (i64::from(insn.imm) + 1) * BYTES as i64;
+                self.code(section, symbol.value.checked_add_signed(distance + addend))
+            }
+            R_BPF_64_64 => {
+                let imm = i64::from(insn.imm as u32) + addend;
+                let Some(offset) = symbol.value.checked_add_signed(imm) else {
+                    return Ok(Reference::Other(self.file.section_name(section)?));
+                };
+                if self.file.sections.get(section).is_some_and(super::sections::Section::is_code) {
+                    return self.code(section, Some(offset));
+                }
+                let place = (section, offset);
+                let map = self.maps.binary_search_by_key(&place, |map| (map.section, map.offset));
+                Ok(match map {
+                    Ok(map) => Reference::Map(map),
+                    Err(_) => Reference::Data { section, offset },
+                })
+            }
+            other => {
+                let name = if symbol.kind == STT_SECTION {
+                    self.file.section_name(section)?
+                } else {
+                    self.file.name(symbol.name)?
+                };
+                Ok(Reference::Other(format!("{name} (relocation of type {other})")))
+            }
+        }
+    }
+
+    /// A place in code, which is where a function begins.
+    fn code(&self, section: usize, offset: Option<u64>) -> Result<Reference> {
+        let function = offset.and_then(|offset| self.places.get(&(section, offset)));
+        if let Some(&function) = function {
+            return Ok(Reference::Function(function));
+        }
+        let name = self.file.section_name(section)?;
+        Ok(Reference::Other(match offset {
+            Some(offset) => format!("{name}+{offset:#x}"),
+            None => format!("{name}, outside of it"),
+        }))
+    }
+}
+
+/// Fills in what `.BTF.ext` says.
+pub(super) fn describe(functions: &mut [Function], ext: &BtfExt) {
+    for function in functions {
+        let start = function.offset;
+        let end = start + (function.insns.len() * BYTES) as u64;
+        let slot = |offset: u32| ((u64::from(offset) - start) / BYTES as u64) as usize;
+        if let Some(infos) = ext.functions.get(&function.section_name) {
+            let infos = within(infos, start, start + 1, |info| info.offset);
+            function.ty = infos.first().map(|info| info.ty);
+        }
+        if let Some(lines) = ext.lines.get(&function.section_name) {
+            let lines = within(lines, start, end, |line| line.offset);
+            function.lines = lines.iter().map(|line| (slot(line.offset), *line)).collect();
+        }
+        if let Some(infos) = ext.relocations.get(&function.section_name) {
+            let infos = within(infos, start, end, |info| info.offset);
+            function.core = infos.iter().map(|info| (slot(info.offset), *info)).collect();
+        }
+    }
+}
+
+/// The part of a sorted list whose offsets are from `start` to before `end`.
+fn within<T>(list: &[T], start: u64, end: u64, offset: impl Fn(&T) -> u32) -> &[T] {
+    let first = list.partition_point(|item| u64::from(offset(item)) < start);
+    let last = list.partition_point(|item| u64::from(offset(item)) < end);
+    list.get(first..last).unwrap_or_default()
+}

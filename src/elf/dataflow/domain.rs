@@ -1,0 +1,429 @@
+//! What is known of registers and memory at one place of a program: for each value a small
+//! set of things that it can be. Where paths meet, sets are joined, never guessed from.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use crate::elf::value::{Clock, Hint};
+
+/// Something that a register can hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Atom {
+    Const(i64),
+    /// Bytes from the stack pointer of a frame, so negative
+    Stack {
+        frame: usize,
+        offset: i64,
+    },
+    /// Index in `Object::maps`
+    Map(usize),
+    /// What a lookup in this map of maps gave
+    InnerMap(usize),
+    MapValue {
+        map: usize,
+        offset: i64,
+    },
+    /// A record that a reservation gave
+    Record {
+        site: usize,
+        offset: i64,
+    },
+    /// A variable, or a constant
+    Data {
+        section: usize,
+        offset: i64,
+    },
+    /// A dynptr's room for a record
+    Dynptr(usize),
+    /// A function of the object, for helpers that call back
+    Function(usize),
+    /// What a clock said
+    Clock(ClockAtom),
+    /// Bytes of a map's value
+    Loaded {
+        map: usize,
+        offset: i64,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum ClockAtom {
+    Monotonic,
+    Boot,
+}
+
+/// More than this is anything.
+const MAX_ATOMS: usize = 8;
+
+/// What a value can be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Value {
+    /// Sorted
+    atoms: Vec<Atom>,
+    /// Something else too
+    more: bool,
+    /// There were too many to keep
+    full: bool,
+}
+
+impl From<Atom> for Value {
+    fn from(atom: Atom) -> Self {
+        Self { atoms: vec![atom], more: false, full: false }
+    }
+}
+
+impl Value {
+    pub(super) fn unknown() -> Self {
+        Self { atoms: Vec::new(), more: true, full: false }
+    }
+
+    /// What each atom becomes; `None` is anything.
+    pub(super) fn map(&self, change: impl Fn(Atom) -> Option<Atom>) -> Self {
+        let mut result = Self { atoms: Vec::new(), more: self.more, full: self.full };
+        for &atom in &self.atoms {
+            match change(atom) {
+                Some(atom) => result.insert(atom),
+                None => result.more = true,
+            }
+        }
+        result
+    }
+
+    pub(super) fn insert(&mut self, atom: Atom) {
+        if self.full {
+            return;
+        }
+        if let Err(at) = self.atoms.binary_search(&atom) {
+            self.atoms.insert(at, atom);
+        }
+        if self.atoms.len() > MAX_ATOMS {
+            *self = Self { atoms: Vec::new(), more: true, full: true };
+        }
+    }
+
+    /// True: it grew.
+    pub(super) fn join(&mut self, other: &Self) -> bool {
+        let before = (self.atoms.len(), self.more, self.full);
+        if other.full {
+            *self = other.clone();
+        } else {
+            other.atoms.iter().for_each(|&atom| self.insert(atom));
+            self.more |= other.more;
+        }
+        before != (self.atoms.len(), self.more, self.full)
+    }
+
+    pub(super) fn atoms(&self) -> &[Atom] {
+        &self.atoms
+    }
+
+    /// The bytes of a map's value that it can be, if it is nothing else that is known.
+    pub(super) fn loaded(&self) -> Option<(usize, i64)> {
+        match self.atoms[..] {
+            [Atom::Loaded { map, offset }] => Some((map, offset)),
+            _ => None,
+        }
+    }
+
+    /// The only thing that it can be.
+    pub(super) fn single(&self) -> Option<Atom> {
+        match self.atoms[..] {
+            [atom] if !self.more => Some(atom),
+            _ => None,
+        }
+    }
+
+    pub(super) fn constant(&self) -> Option<i64> {
+        match self.single()? {
+            Atom::Const(number) => Some(number),
+            _ => None,
+        }
+    }
+
+    /// All constants that it can be; `None` if it can be anything else.
+    pub(super) fn constants(&self) -> Option<Vec<i64>> {
+        if self.more || self.atoms.is_empty() {
+            return None;
+        }
+        let number = |&atom: &Atom| match atom {
+            Atom::Const(number) => Some(number),
+            _ => None,
+        };
+        self.atoms.iter().map(number).collect()
+    }
+}
+
+/// A piece of memory that a program writes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Base {
+    Stack(usize),
+    MapValue(usize),
+    Record(usize),
+    Data(usize),
+}
+
+/// The memory that an atom points into, and where.
+pub(super) fn place(atom: Atom) -> Option<(Base, i64)> {
+    Some(match atom {
+        Atom::Stack { frame, offset } => (Base::Stack(frame), offset),
+        Atom::MapValue { map, offset } => (Base::MapValue(map), offset),
+        Atom::Record { site, offset } => (Base::Record(site), offset),
+        Atom::Data { section, offset } => (Base::Data(section), offset),
+        _ => return None,
+    })
+}
+
+/// The same pointer, `distance` bytes on.
+pub(super) fn moved(atom: Atom, distance: i64) -> Option<Atom> {
+    let add = |offset: i64| offset.checked_add(distance);
+    Some(match atom {
+        Atom::Const(number) => Atom::Const(number.wrapping_add(distance)),
+        Atom::Stack { frame, offset } => Atom::Stack { frame, offset: add(offset)? },
+        Atom::MapValue { map, offset } => Atom::MapValue { map, offset: add(offset)? },
+        Atom::Record { site, offset } => Atom::Record { site, offset: add(offset)? },
+        Atom::Data { section, offset } => Atom::Data { section, offset: add(offset)? },
+        _ => return None,
+    })
+}
+
+/// What was last written to a place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Cell {
+    /// Bytes
+    pub width: i64,
+    pub value: Value,
+    pub hint: Option<Hint>,
+    /// The instruction that wrote it, or one of them: function and slot
+    pub by: (usize, usize),
+}
+
+/// Written places at one time; more are forgotten.
+const MAX_CELLS: usize = 2048;
+
+/// Everything known at one place of a program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct State {
+    pub registers: [Value; 11],
+    /// Shared by states between which nothing was written
+    memory: Rc<BTreeMap<(Base, i64), Cell>>,
+}
+
+impl State {
+    /// Nothing is known.
+    pub(super) fn new() -> Self {
+        Self { registers: std::array::from_fn(|_| Value::unknown()), memory: Rc::default() }
+    }
+
+    /// What it costs to copy.
+    pub(super) fn weight(&self) -> usize {
+        self.memory.len() / 8
+    }
+
+    pub(super) fn register(&self, number: u8) -> &Value {
+        static NOTHING: Value = Value { atoms: Vec::new(), more: true, full: false };
+        self.registers.get(usize::from(number)).unwrap_or(&NOTHING)
+    }
+
+    pub(super) fn set(&mut self, number: u8, value: Value) {
+        if let Some(register) = self.registers.get_mut(usize::from(number)) {
+            *register = value;
+        }
+    }
+
+    /// True: something new is possible. `widen`: what grows can be anything from now on, so
+    /// that loops come to an end.
+    pub(super) fn join(&mut self, other: &Self, widen: bool) -> bool {
+        let mut changed = false;
+        let mut grow = |own: &mut Value, grew: bool| {
+            if grew && widen {
+                *own = Value { atoms: Vec::new(), more: true, full: true };
+            }
+            changed |= grew;
+        };
+        for (own, other) in self.registers.iter_mut().zip(&other.registers) {
+            let grew = own.join(other);
+            grow(own, grew);
+        }
+        if Rc::ptr_eq(&self.memory, &other.memory) || self.memory == other.memory {
+            return changed;
+        }
+        let memory = Rc::make_mut(&mut self.memory);
+        for (key, cell) in memory.iter_mut() {
+            match other.memory.get(key) {
+                Some(theirs) => {
+                    let grew = cell.join(theirs);
+                    grow(&mut cell.value, grew);
+                }
+                None => {
+                    let grew = !std::mem::replace(&mut cell.value.more, true);
+                    grow(&mut cell.value, grew);
+                }
+            }
+        }
+        for (&key, cell) in other.memory.iter() {
+            if !memory.contains_key(&key) && memory.len() < MAX_CELLS {
+                let mut cell = cell.clone();
+                cell.value.more = true;
+                memory.insert(key, cell);
+                changed = true;
+            }
+        }
+        changed
+    }
+
+    /// What was written at a place, in this width.
+    pub(super) fn read(&self, base: Base, offset: i64, width: i64) -> Value {
+        match self.memory.get(&(base, offset)) {
+            Some(cell) if cell.width == width => cell.value.clone(),
+            _ => Value::unknown(),
+        }
+    }
+
+    /// Writes to the places that a pointer can lead to. With more than one, each may also
+    /// keep what it had.
+    pub(super) fn write(&mut self, pointer: &Value, distance: i64, cell: &Cell) {
+        let certain = pointer.single().is_some();
+        for &atom in pointer.atoms() {
+            let Some((base, offset)) = moved(atom, distance).and_then(place) else { continue };
+            if certain {
+                self.clear(base, offset, cell.width);
+            }
+            if self.memory.len() >= MAX_CELLS {
+                continue;
+            }
+            let memory = Rc::make_mut(&mut self.memory);
+            match memory.get_mut(&(base, offset)) {
+                Some(known) => _ = known.join(cell),
+                None => {
+                    let mut cell = cell.clone();
+                    cell.value.more |= !certain;
+                    memory.insert((base, offset), cell);
+                }
+            }
+        }
+    }
+
+    /// Forgets what a write covers. Of zeros that it covers in part, the others stay: that is
+    /// how structs are cleared.
+    fn clear(&mut self, base: Base, offset: i64, width: i64) {
+        const WIDEST: i64 = 8;
+        let end = offset.saturating_add(width);
+        let from = offset.saturating_sub(WIDEST - 1);
+        let touched: Vec<_> = self
+            .memory
+            .range((base, from)..(base, end.max(from)))
+            .filter(|((_, start), cell)| start.saturating_add(cell.width) > offset)
+            .map(|(&(_, start), cell)| (start, cell.clone()))
+            .collect();
+        if touched.is_empty() {
+            return;
+        }
+        let memory = Rc::make_mut(&mut self.memory);
+        for (start, cell) in touched {
+            memory.remove(&(base, start));
+            if cell.value.constant() != Some(0) {
+                continue;
+            }
+            let cell_end = start + cell.width;
+            for (start, end) in [(start, offset), (end, cell_end)] {
+                if start < end {
+                    let rest = Cell { width: end - start, ..cell.clone() };
+                    memory.insert((base, start), rest);
+                }
+            }
+        }
+    }
+
+    /// What is known of `bytes` from a place on: offsets from there, and cells.
+    pub(super) fn region(&self, base: Base, start: i64, bytes: i64) -> Vec<(i64, &Cell)> {
+        let end = start.saturating_add(bytes);
+        let cells = self.memory.range((base, start)..(base, end.max(start)));
+        cells.map(|(&(_, offset), cell)| (offset - start, cell)).collect()
+    }
+
+    /// A new record, or a frame that ended: what was there means nothing.
+    pub(super) fn forget(&mut self, base: Base) {
+        if self.memory.keys().any(|&(of, _)| of == base) {
+            Rc::make_mut(&mut self.memory).retain(|&(of, _), _| of != base);
+        }
+    }
+}
+
+impl Cell {
+    pub(super) fn join(&mut self, other: &Self) -> bool {
+        let before = (self.width, self.hint);
+        if self.width != other.width {
+            let changed = self.value.join(&Value { atoms: Vec::new(), more: true, full: true });
+            self.width = self.width.max(other.width);
+            return changed || before.0 != self.width;
+        }
+        if self.hint != other.hint {
+            self.hint = None;
+        }
+        self.value.join(&other.value) || before.1 != self.hint
+    }
+}
+
+impl From<ClockAtom> for Clock {
+    fn from(clock: ClockAtom) -> Self {
+        match clock {
+            ClockAtom::Monotonic => Self::Monotonic,
+            ClockAtom::Boot => Self::Boot,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cell(width: i64, number: i64) -> Cell {
+        Cell { width, value: Atom::Const(number).into(), hint: None, by: (0, 0) }
+    }
+
+    #[test]
+    fn joined_values_only_grow() {
+        let mut value = Value::from(Atom::Const(0));
+        assert!(!value.clone().join(&value.clone()));
+        for number in 1..100 {
+            value.join(&Atom::Const(number).into());
+        }
+        assert!(value.full && value.atoms().is_empty());
+        assert!(!value.join(&Atom::Const(0).into()));
+        assert!(!value.join(&Value::unknown()));
+    }
+
+    #[test]
+    fn cleared_structs_keep_the_zeros_around_a_field() {
+        let mut state = State::new();
+        let frame = Value::from(Atom::Stack { frame: 0, offset: 0 });
+        state.write(&frame, -16, &cell(8, 0));
+        state.write(&frame, -8, &cell(8, 0));
+        state.write(&frame, -12, &cell(2, 7));
+        let base = Base::Stack(0);
+        let known: Vec<_> = state
+            .region(base, -16, 16)
+            .into_iter()
+            .map(|(at, cell)| (at, cell.width, cell.value.constant().unwrap()))
+            .collect();
+        assert_eq!(known, [(0, 4, 0), (4, 2, 7), (6, 2, 0), (8, 8, 0)]);
+    }
+
+    #[test]
+    fn where_paths_meet_both_writes_are_possible() {
+        let frame = Value::from(Atom::Stack { frame: 0, offset: 0 });
+        let mut one = State::new();
+        let mut two = State::new();
+        one.write(&frame, -8, &cell(4, 1));
+        two.write(&frame, -8, &cell(4, 2));
+        two.write(&frame, -4, &cell(4, 3));
+        assert!(one.join(&two, false));
+        assert!(!one.join(&two, false));
+        assert_eq!(one.read(Base::Stack(0), -8, 4).constants(), Some(vec![1, 2]));
+        assert_eq!(one.read(Base::Stack(0), -4, 4).constants(), None);
+        two.write(&frame, -8, &cell(4, 3));
+        assert!(one.join(&two, true));
+        assert_eq!(one.read(Base::Stack(0), -8, 4).constants(), None);
+        assert!(!one.join(&two, true));
+    }
+}

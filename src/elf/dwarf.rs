@@ -1,0 +1,502 @@
+//! Reading DWARF: the types of an object with debug information, and which variables each
+//! function has. That is where the type of an event usually is: `.BTF` drops structs that
+//! are only used locally.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use anyhow::{Result, anyhow, bail};
+use gimli::{
+    AttributeValue as Value, DwAt, DwTag, EndianSlice, Reader as _, RunTimeEndian, SectionId,
+    UnitOffset, constants as dw,
+};
+use object::Endianness;
+
+use super::sections::{File, R_BPF_64_ABS64, Section};
+use super::types::{Composite, Encoding, Kind, Member, Parameter, Type, TypeId, Types};
+
+/// A 32-bit address or offset.
+const R_BPF_64_ABS32: u32 = 3;
+/// Likewise, where no loader needs to look.
+const R_BPF_64_NODYLD32: u32 = 4;
+
+/// Attributes of all entries: an entry of one byte can claim to have thousands.
+const MAX_ATTRIBUTES: usize = 1 << 25;
+/// Names together: many entries may share one long name.
+const MAX_NAME_BYTES: usize = 1 << 28;
+/// Tables of abbreviations, read once for each unit.
+const MAX_ABBREVIATION_BYTES: usize = 1 << 28;
+/// Variables of all functions, those of inlined functions counted in each.
+const MAX_VARIABLES: usize = 1 << 20;
+
+/// What debug information says.
+#[derive(Clone, Debug, Default)]
+pub struct Dwarf {
+    /// All types
+    pub types: Types,
+    /// Functions with code of their own, by name
+    pub functions: BTreeMap<String, Vec<Variable>>,
+    /// Global variables
+    pub globals: Vec<Variable>,
+}
+
+/// A variable or parameter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Variable {
+    /// Its name
+    pub name: String,
+    /// Its type
+    pub ty: TypeId,
+    /// The inlined function that it is in
+    pub inlined_from: Option<String>,
+}
+
+impl Dwarf {
+    /// Reads a file's content. `None`: there is no debug information in it.
+    pub fn parse(data: &[u8]) -> Result<Option<Self>> {
+        let file = File::parse(data)?;
+        if file.section(b".debug_info").is_none() {
+            return Ok(None);
+        }
+        read(&file).map(Some).map_err(|error| {
+            // Some of gimli's sentences have several lines.
+            let words: Vec<_> = error.to_string().split_whitespace().map(str::to_owned).collect();
+            anyhow!("damaged DWARF: {}", words.join(" "))
+        })
+    }
+}
+
+type Slice<'a> = EndianSlice<'a, RunTimeEndian>;
+type Unit<'a> = gimli::Unit<Slice<'a>>;
+
+fn read(file: &File<'_>) -> Result<Dwarf> {
+    let mut contents = HashMap::new();
+    for section in file.sections.iter().filter(|section| section.name.starts_with(b".debug_")) {
+        contents.entry(section.name).or_insert_with(|| relocated(file, section));
+    }
+    let endian = match file.endian {
+        Endianness::Little => RunTimeEndian::Little,
+        Endianness::Big => RunTimeEndian::Big,
+    };
+    let load = |id: SectionId| -> Result<Slice<'_>, gimli::Error> {
+        let content = contents.get(id.name().as_bytes()).map_or(&[][..], |content| content);
+        Ok(EndianSlice::new(content, endian))
+    };
+    let dwarf = gimli::Dwarf::load(load)?;
+    let abbreviations = contents.get(&b".debug_abbrev"[..]).map_or(0, |content| content.len());
+    let mut reader = Reader {
+        dwarf: &dwarf,
+        types: Types::new(),
+        ids: HashMap::new(),
+        functions: HashMap::new(),
+        globals: Vec::new(),
+        attributes: 0,
+        name_bytes: 0,
+    };
+    let mut units = dwarf.units();
+    let mut read = 0_usize;
+    while let Some(header) = units.next()? {
+        read = read.saturating_add(abbreviations);
+        if read > MAX_ABBREVIATION_BYTES {
+            bail!("too many units");
+        }
+        reader.unit(&dwarf.unit(header)?)?;
+    }
+    Ok(reader.finish())
+}
+
+/// A section's content with its relocations applied. Clang's need none: they add the
+/// beginnings of other debug sections, which are 0.
+fn relocated<'d>(file: &File<'d>, section: &Section<'d>) -> std::borrow::Cow<'d, [u8]> {
+    let mut data = std::borrow::Cow::Borrowed(section.data);
+    for relocation in &section.relocations {
+        let bytes = match relocation.kind {
+            R_BPF_64_ABS64 => 8,
+            R_BPF_64_ABS32 | R_BPF_64_NODYLD32 => 4,
+            _ => continue,
+        };
+        let base = file.symbols.get(relocation.symbol).map_or(0, |symbol| symbol.value);
+        if base == 0 && relocation.addend.is_none() {
+            continue;
+        }
+        let Ok(from) = usize::try_from(relocation.offset) else { continue };
+        let Some(end) = from.checked_add(bytes) else { continue };
+        let Some(place) = data.to_mut().get_mut(from..end) else { continue };
+        let is_big = file.endian == Endianness::Big;
+        let join = |number: u64, &byte: &u8| number << 8 | u64::from(byte);
+        let there =
+            if is_big { place.iter().fold(0, join) } else { place.iter().rev().fold(0, join) };
+        let addend = relocation.addend.map_or(there, |addend| addend as u64);
+        let sum = base.wrapping_add(addend);
+        let sum = if is_big { sum << (64 - 8 * bytes) } else { sum };
+        let all = if is_big { sum.to_be_bytes() } else { sum.to_le_bytes() };
+        for (to, byte) in place.iter_mut().zip(all) {
+            *to = byte;
+        }
+    }
+    data
+}
+
+/// The place of an entry in `.debug_info`.
+type Offset = usize;
+
+/// A function as the entries tell it.
+#[derive(Default)]
+struct Function {
+    name: Option<String>,
+    /// It has code of its own
+    emitted: bool,
+    variables: Vec<(String, TypeId)>,
+    /// The entry that tells the rest
+    origin: Option<Offset>,
+    /// The entries of functions that were inlined into it
+    inlined: BTreeSet<Offset>,
+}
+
+/// An entry whose children are being read.
+enum Open {
+    Composite { id: TypeId, name: Option<String>, is_union: bool, body: Composite },
+    Enum { id: TypeId, name: Option<String>, bytes: u32, values: Vec<(String, i64)> },
+    Array { id: TypeId, element: TypeId, counts: Vec<u64> },
+    Proto { id: TypeId, returns: TypeId, parameters: Vec<Parameter>, variadic: bool },
+    Function(Offset),
+}
+
+/// The attributes that matter, of one entry.
+#[derive(Default)]
+struct Attributes {
+    name: Option<String>,
+    ty: TypeId,
+    bytes: Option<u64>,
+    /// `DW_AT_count`, or the upper bound and one
+    count: Option<u64>,
+    encoding: Option<gimli::DwAte>,
+    value: i64,
+    location: u64,
+    bit_size: Option<u64>,
+    data_bit_offset: Option<u64>,
+    /// Of DWARF 3: from the most significant bit of the storage
+    bit_offset: Option<u64>,
+    declaration: bool,
+    has_code: bool,
+    origin: Option<Offset>,
+}
+
+struct Reader<'a> {
+    dwarf: &'a gimli::Dwarf<Slice<'a>>,
+    types: Types,
+    ids: HashMap<Offset, TypeId>,
+    functions: HashMap<Offset, Function>,
+    globals: Vec<Variable>,
+    attributes: usize,
+    name_bytes: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn unit(&mut self, unit: &Unit<'a>) -> Result<()> {
+        let mut open: Vec<(isize, Open)> = Vec::new();
+        let mut depth = 0;
+        let mut entries = unit.entries();
+        while let Some((delta, entry)) = entries.next_dfs()? {
+            depth += delta;
+            while open.last().is_some_and(|(of, _)| *of >= depth) {
+                if let Some((_, closed)) = open.pop() {
+                    self.close(closed)?;
+                }
+            }
+            let Some(offset) = entry.offset().to_debug_info_offset(&unit.header) else { continue };
+            let attributes = self.attributes(unit, entry)?;
+            if let Some(new) = self.entry(entry.tag(), offset.0, attributes, &mut open)? {
+                open.push((depth, new));
+            }
+        }
+        while let Some((_, closed)) = open.pop() {
+            self.close(closed)?;
+        }
+        Ok(())
+    }
+
+    fn attributes(
+        &mut self,
+        unit: &Unit<'a>,
+        entry: &gimli::DebuggingInformationEntry<'_, '_, Slice<'a>>,
+    ) -> Result<Attributes> {
+        let mut found = Attributes::default();
+        let mut attrs = entry.attrs();
+        while let Some(attr) = attrs.next()? {
+            self.attributes += 1;
+            if self.attributes > MAX_ATTRIBUTES {
+                bail!("too much of it");
+            }
+            let number = || match attr.value() {
+                Value::Sdata(number) => u64::try_from(number).ok(),
+                _ => attr.udata_value(),
+            };
+            match attr.name() {
+                dw::DW_AT_name => found.name = self.name(unit, attr.value()),
+                dw::DW_AT_type => {
+                    if let Some(offset) = self.reference(unit, attr.value()) {
+                        found.ty = self.id(offset)?;
+                    }
+                }
+                dw::DW_AT_abstract_origin | dw::DW_AT_specification => {
+                    found.origin = self.reference(unit, attr.value());
+                }
+                dw::DW_AT_byte_size => found.bytes = number(),
+                dw::DW_AT_count => found.count = number(),
+                // Of a flexible array -1, or not there.
+                dw::DW_AT_upper_bound => found.count = number().and_then(|n| n.checked_add(1)),
+                dw::DW_AT_encoding => {
+                    if let Value::Encoding(encoding) = attr.value() {
+                        found.encoding = Some(encoding);
+                    }
+                }
+                dw::DW_AT_const_value => found.value = constant(&attr.value()),
+                dw::DW_AT_data_member_location => found.location = number().unwrap_or(0),
+                dw::DW_AT_bit_size => found.bit_size = number(),
+                dw::DW_AT_data_bit_offset => found.data_bit_offset = number(),
+                dw::DW_AT_bit_offset => found.bit_offset = number(),
+                dw::DW_AT_declaration => found.declaration = true,
+                DwAt(_) if matches!(attr.name(), dw::DW_AT_low_pc | dw::DW_AT_ranges) => {
+                    found.has_code = true;
+                }
+                _ => {}
+            }
+        }
+        Ok(found)
+    }
+
+    /// `None`: there is none, or it cannot be read.
+    fn name(&mut self, unit: &Unit<'a>, value: Value<Slice<'a>>) -> Option<String> {
+        if self.name_bytes > MAX_NAME_BYTES {
+            return None;
+        }
+        let name = self.dwarf.attr_string(unit, value).ok()?;
+        self.name_bytes += name.len();
+        // Types cuts long names, but only what fits should be copied at all.
+        let name = name.slice();
+        Some(String::from_utf8_lossy(name.get(..4096).unwrap_or(name)).into_owned())
+    }
+
+    /// The place of the entry that an attribute refers to.
+    fn reference(&self, unit: &Unit<'a>, value: Value<Slice<'a>>) -> Option<Offset> {
+        match value {
+            Value::UnitRef(UnitOffset(offset)) => {
+                Some(UnitOffset(offset).to_debug_info_offset(&unit.header)?.0)
+            }
+            Value::DebugInfoRef(offset) => Some(offset.0),
+            _ => None,
+        }
+    }
+
+    /// The id of the type at a place, which may come later.
+    fn id(&mut self, offset: Offset) -> Result<TypeId> {
+        if let Some(&id) = self.ids.get(&offset) {
+            return Ok(id);
+        }
+        let id = self.types.push(Type { name: None, kind: Kind::Void })?;
+        self.ids.insert(offset, id);
+        Ok(id)
+    }
+
+    fn define(&mut self, offset: Offset, name: Option<String>, kind: Kind) -> Result<()> {
+        let id = self.id(offset)?;
+        Ok(self.types.replace(id, Type { name, kind })?)
+    }
+
+    /// Takes an entry in; what it returns has children that matter.
+    fn entry(
+        &mut self,
+        tag: DwTag,
+        offset: Offset,
+        found: Attributes,
+        open: &mut [(isize, Open)],
+    ) -> Result<Option<Open>> {
+        let Attributes { name, ty, bytes, .. } = found;
+        let size = u32::try_from(bytes.unwrap_or(0)).unwrap_or(u32::MAX);
+        match tag {
+            dw::DW_TAG_base_type => {
+                if let Some(kind) = base_type(size, found.encoding, name.as_deref()) {
+                    self.define(offset, name, kind)?;
+                }
+            }
+            dw::DW_TAG_pointer_type => self.define(offset, None, Kind::Pointer(ty))?,
+            dw::DW_TAG_typedef => self.define(offset, name, Kind::Typedef(ty))?,
+            dw::DW_TAG_const_type => self.define(offset, None, Kind::Const(ty))?,
+            dw::DW_TAG_volatile_type => self.define(offset, None, Kind::Volatile(ty))?,
+            dw::DW_TAG_restrict_type => self.define(offset, None, Kind::Restrict(ty))?,
+            dw::DW_TAG_structure_type | dw::DW_TAG_union_type => {
+                let is_union = tag == dw::DW_TAG_union_type;
+                if found.declaration {
+                    self.define(offset, name, Kind::Forward { union: is_union })?;
+                    return Ok(None);
+                }
+                let body = Composite { bytes: bytes.unwrap_or(0), members: Vec::new() };
+                let id = self.id(offset)?;
+                return Ok(Some(Open::Composite { id, name, is_union, body }));
+            }
+            dw::DW_TAG_enumeration_type => {
+                let id = self.id(offset)?;
+                return Ok(Some(Open::Enum { id, name, bytes: size, values: Vec::new() }));
+            }
+            dw::DW_TAG_array_type => {
+                let id = self.id(offset)?;
+                return Ok(Some(Open::Array { id, element: ty, counts: Vec::new() }));
+            }
+            dw::DW_TAG_subroutine_type => {
+                let (id, parameters) = (self.id(offset)?, Vec::new());
+                return Ok(Some(Open::Proto { id, returns: ty, parameters, variadic: false }));
+            }
+            dw::DW_TAG_subprogram => {
+                let function = Function {
+                    name,
+                    emitted: found.has_code,
+                    origin: found.origin,
+                    ..Function::default()
+                };
+                self.functions.insert(offset, function);
+                return Ok(Some(Open::Function(offset)));
+            }
+            dw::DW_TAG_inlined_subroutine => {
+                if let (Some(origin), Some(function)) = (found.origin, self.enclosing(open)) {
+                    function.inlined.insert(origin);
+                }
+            }
+            dw::DW_TAG_formal_parameter if matches!(open.last(), Some((_, Open::Proto { .. }))) => {
+                if let Some((_, Open::Proto { parameters, .. })) = open.last_mut() {
+                    parameters.push(Parameter { name, ty });
+                }
+            }
+            dw::DW_TAG_variable | dw::DW_TAG_formal_parameter => {
+                // What refers to an origin is told there.
+                let Some(name) = name else { return Ok(None) };
+                match self.enclosing(open) {
+                    Some(function) => function.variables.push((name, ty)),
+                    None => self.globals.push(Variable { name, ty, inlined_from: None }),
+                }
+            }
+            _ => part(tag, Attributes { name, ..found }, open),
+        }
+        Ok(None)
+    }
+
+    /// The function that an entry is in.
+    fn enclosing(&mut self, open: &[(isize, Open)]) -> Option<&mut Function> {
+        let offset = open.iter().rev().find_map(|(_, open)| match open {
+            Open::Function(offset) => Some(*offset),
+            _ => None,
+        })?;
+        self.functions.get_mut(&offset)
+    }
+
+    /// All children of an entry were read.
+    fn close(&mut self, open: Open) -> Result<()> {
+        let (id, name, kind) = match open {
+            Open::Composite { id, name, is_union: false, body } => (id, name, Kind::Struct(body)),
+            Open::Composite { id, name, is_union: true, body } => (id, name, Kind::Union(body)),
+            Open::Enum { id, name, bytes, values } => {
+                let signed = values.iter().any(|&(_, value)| value < 0);
+                (id, name, Kind::Enum { bytes, signed, values })
+            }
+            Open::Array { id, mut element, mut counts } => {
+                let count = if counts.is_empty() { 0 } else { counts.remove(0) };
+                for inner in counts.into_iter().rev() {
+                    let kind = Kind::Array { element, count: inner };
+                    element = self.types.push(Type { name: None, kind })?;
+                }
+                (id, None, Kind::Array { element, count })
+            }
+            Open::Proto { id, returns, parameters, variadic } => {
+                (id, None, Kind::FunctionProto { returns, parameters, variadic })
+            }
+            Open::Function(_) => return Ok(()),
+        };
+        Ok(self.types.replace(id, Type { name, kind })?)
+    }
+
+    /// Joins functions with their origins and with what was inlined into them.
+    fn finish(self) -> Dwarf {
+        let mut functions: BTreeMap<String, Vec<Variable>> = BTreeMap::new();
+        let mut left = MAX_VARIABLES;
+        let mut emitted: Vec<_> =
+            self.functions.iter().filter(|(_, function)| function.emitted).collect();
+        emitted.sort_by_key(|(offset, _)| **offset);
+        for (_, function) in emitted {
+            let origin = function.origin.and_then(|origin| self.functions.get(&origin));
+            let name = function.name.as_ref().or_else(|| origin?.name.as_ref());
+            let Some(name) = name else { continue };
+            let known = functions.entry(name.clone()).or_default();
+            let inlined = function.inlined.iter().filter_map(|origin| self.functions.get(origin));
+            let parts = [Some((function, false)), origin.map(|origin| (origin, false))];
+            for (part, is_inlined) in
+                parts.into_iter().flatten().chain(inlined.map(|part| (part, true)))
+            {
+                let inlined_from = part.name.clone().filter(|_| is_inlined);
+                for (name, ty) in &part.variables {
+                    if left == 0 {
+                        break;
+                    }
+                    left -= 1;
+                    let inlined_from = inlined_from.clone();
+                    known.push(Variable { name: name.clone(), ty: *ty, inlined_from });
+                }
+            }
+        }
+        Dwarf { types: self.types, functions, globals: self.globals }
+    }
+}
+
+/// Takes in an entry that is a part of the one around it.
+fn part(tag: DwTag, found: Attributes, open: &mut [(isize, Open)]) {
+    match (tag, open.last_mut()) {
+        (dw::DW_TAG_member, Some((_, Open::Composite { body, .. }))) => {
+            let bits = found.bit_size.and_then(|bits| u32::try_from(bits).ok());
+            // The older form counts from the most significant bit of its storage, which
+            // BPF's compilers no longer write.
+            let start = found.location.saturating_mul(8);
+            let at = match (found.data_bit_offset, found.bit_offset, bits) {
+                (Some(at), ..) => start.saturating_add(at),
+                (None, Some(above), Some(bits)) => {
+                    let storage = found.bytes.unwrap_or(4).saturating_mul(8);
+                    start.saturating_add(storage).saturating_sub(above).saturating_sub(bits.into())
+                }
+                _ => start,
+            };
+            if let Ok(bit_offset) = u32::try_from(at) {
+                let (name, ty) = (found.name, found.ty);
+                body.members.push(Member { name, ty, bit_offset, bit_size: bits });
+            }
+        }
+        (dw::DW_TAG_enumerator, Some((_, Open::Enum { values, .. }))) => {
+            values.push((found.name.unwrap_or_default(), found.value));
+        }
+        (dw::DW_TAG_subrange_type, Some((_, Open::Array { counts, .. }))) if counts.len() < 64 => {
+            counts.push(found.count.unwrap_or(0));
+        }
+        (dw::DW_TAG_unspecified_parameters, Some((_, Open::Proto { variadic, .. }))) => {
+            *variadic = true;
+        }
+        _ => {}
+    }
+}
+
+fn base_type(bytes: u32, encoding: Option<gimli::DwAte>, name: Option<&str>) -> Option<Kind> {
+    if bytes > 16 {
+        return None;
+    }
+    let encoding = match encoding? {
+        dw::DW_ATE_float => return Some(Kind::Float { bytes }),
+        dw::DW_ATE_boolean => Encoding::Bool,
+        _ if name == Some("char") => Encoding::Char,
+        dw::DW_ATE_signed | dw::DW_ATE_signed_char => Encoding::Signed,
+        _ => Encoding::Unsigned,
+    };
+    Some(Kind::Int { bytes, encoding, bits: bytes * 8, bit_offset: 0 })
+}
+
+/// An enumerator's value.
+fn constant(value: &Value<Slice<'_>>) -> i64 {
+    match value {
+        Value::Sdata(number) => *number,
+        other => other.udata_value().map_or(0, |number| number as i64),
+    }
+}

@@ -1,0 +1,41 @@
+//! Getting at the bytes of a file.
+
+use std::fs::OpenOptions;
+use std::io::Read as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use anyhow::{Result, anyhow, bail};
+use nix::errno::Errno;
+
+/// Objects of today have some megabytes at the most.
+const MAX_BYTES: u64 = 64 << 20;
+
+/// The whole content of a regular file. The error does not name the file.
+pub fn read(path: &Path) -> Result<Vec<u8>> {
+    // Opening a pipe would wait for its writer; opening some devices does things.
+    let file =
+        OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(reason)?;
+    let metadata = file.metadata()?;
+    if metadata.is_dir() {
+        bail!("it is a directory");
+    }
+    if !metadata.is_file() {
+        bail!("it is not a regular file");
+    }
+    if metadata.len() > MAX_BYTES {
+        bail!("it has {} bytes, and a BPF object has {MAX_BYTES} at the most", metadata.len());
+    }
+    let mut data = Vec::new();
+    // It may grow while it is read.
+    file.take(MAX_BYTES).read_to_end(&mut data).map_err(reason)?;
+    Ok(data)
+}
+
+/// In the system's words, without the number.
+fn reason(error: std::io::Error) -> anyhow::Error {
+    match error.raw_os_error() {
+        Some(number) => anyhow!("{}", Errno::from_raw(number).desc()),
+        None => error.into(),
+    }
+}

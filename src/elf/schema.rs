@@ -1,0 +1,346 @@
+//! What the events of each map are: which struct, and how that is known.
+//!
+//! Object files rarely say it outright. Sources are asked in the order of trust: the user;
+//! an annotation; the type of what is copied; debug information; BTF. None of them is
+//! believed against the instructions: a struct must have the size that is sent and a member
+//! wherever something is written. Of two that fit none is taken.
+
+mod annotation;
+mod choose;
+mod layout;
+mod select;
+mod source;
+mod user;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::LazyLock;
+
+use anyhow::Result;
+use object::Endianness;
+
+pub use select::{Alternative, EventDecoder, When};
+pub use user::UserSchemas;
+
+use super::dataflow::{Emission, Sink, emissions};
+use super::dwarf::Dwarf;
+use super::map::Map;
+use super::object::Object;
+use super::types::{Encoding, Kind, Type, TypeId, Types};
+use super::value::{Clocks, Decoder, Hint, Options};
+
+/// How a schema is known.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Provenance {
+    /// The user said so
+    User(String),
+    /// The object says so
+    Annotation(String),
+    /// It is the type of what is copied
+    Dataflow(String),
+    /// The only variable that fits, in debug information
+    Dwarf(String),
+    /// The only struct in BTF that fits
+    Btf(String),
+    /// A number of this size
+    Scalar,
+    /// It is not known, for this reason
+    Unknown(String),
+}
+
+impl Provenance {
+    /// One word, for programs.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::User(_) => "user",
+            Self::Annotation(_) => "annotation",
+            Self::Dataflow(_) => "dataflow",
+            Self::Dwarf(_) => "dwarf",
+            Self::Btf(_) => "btf",
+            Self::Scalar => "scalar",
+            Self::Unknown(_) => "unknown",
+        }
+    }
+}
+
+impl fmt::Display for Provenance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User(how) | Self::Annotation(how) | Self::Dataflow(how) => f.write_str(how),
+            Self::Dwarf(how) => write!(f, "debug information: {how}"),
+            Self::Btf(how) => write!(f, "BTF: {how}"),
+            Self::Scalar => f.write_str("a number, by its size"),
+            Self::Unknown(why) => write!(f, "not known: {why}"),
+        }
+    }
+}
+
+/// One kind of record that is sent to a map.
+#[derive(Clone, Debug)]
+pub struct EventSchema<'a> {
+    /// The map; of maps in a map of maps, that one. For what an iterator writes, the program
+    pub map: String,
+    /// It is what an iterator writes
+    pub iterator: bool,
+    /// Its type in [`EventSchema::types`]; `None`: it is shown as bytes
+    pub ty: Option<TypeId>,
+    /// Where the type is
+    pub types: &'a Types,
+    /// How it is known
+    pub provenance: Provenance,
+    /// Records may be longer than the type
+    pub tail: bool,
+    /// The names of the programs that send it
+    pub senders: Vec<String>,
+    /// By what it is told from other records in the same map
+    pub when: When,
+    /// What programs are known to write
+    pub hints: Vec<(u64, Hint)>,
+}
+
+impl EventSchema<'_> {
+    /// What C calls the type.
+    pub fn type_name(&self) -> Option<String> {
+        Some(self.types.c_name(self.ty?))
+    }
+
+    /// Made ready for decoding.
+    pub fn decoder(&self, endian: Endianness, clocks: &Clocks) -> Option<Decoder> {
+        let options = Options {
+            big_endian: endian == Endianness::Big,
+            hints: self.hints.clone(),
+            tail: self.tail,
+            clocks: clocks.clone(),
+        };
+        Some(Decoder::new(self.types, self.ty?, options))
+    }
+}
+
+/// The schemas of all that an object's programs send, in the order of the maps. A map that
+/// takes several kinds of records has several. An error is the user's: a struct or a map that
+/// is not there.
+pub fn schemas<'a>(
+    object: &'a Object,
+    dwarf: Option<&'a Dwarf>,
+    user: &'a UserSchemas,
+) -> Result<Vec<EventSchema<'a>>> {
+    let named = user.resolve(object, dwarf)?;
+    let sources = Sources { object, dwarf, user };
+    let emissions = emissions(object);
+    let mut schemas = Vec::new();
+    for (index, map) in object.maps.iter().enumerate().filter(|(_, map)| takes_events(map)) {
+        let sent: Vec<_> = emissions.iter().filter(|sent| sent.maps.contains(&index)).collect();
+        let chosen = named.iter().find(|named| named.map == map.name);
+        if let Some(chosen) = chosen {
+            let how = Provenance::User(chosen.how.clone());
+            let size = chosen.types.size(chosen.ty);
+            let tail = sent.is_empty() || sent.iter().any(|sent| only_size(sent) != size);
+            let found = Found { types: chosen.types, ty: Some(chosen.ty), how, tail };
+            schemas.push(new_schema(object, &map.name, found, &sent));
+        } else if sent.is_empty() {
+            schemas.push(new_schema(object, &map.name, sources.unsent(map), &sent));
+        } else {
+            let found = sent.iter().map(|sent| (sources.find(Some(map), sent), *sent)).collect();
+            schemas.extend(grouped(object, &map.name, found));
+        }
+    }
+    share_with_inner(object, &mut schemas);
+    for (index, program) in object.programs.iter().enumerate() {
+        let written: Vec<_> = emissions
+            .iter()
+            .filter(|sent| sent.program == index && sent.sink == Sink::Iterator)
+            .collect();
+        if let Some(chosen) = named.iter().find(|named| named.map == program.name) {
+            let how = Provenance::User(chosen.how.clone());
+            let found = Found { types: chosen.types, ty: Some(chosen.ty), how, tail: false };
+            schemas.push(EventSchema {
+                iterator: true,
+                ..new_schema(object, &program.name, found, &written)
+            });
+            continue;
+        }
+        let found = written.iter().map(|sent| (sources.find(None, sent), *sent)).collect();
+        schemas.extend(
+            grouped(object, &program.name, found)
+                .into_iter()
+                .map(|schema| EventSchema { iterator: true, ..schema }),
+        );
+    }
+    Ok(schemas)
+}
+
+/// What is sent to a map of maps goes to those that the object puts into it.
+fn share_with_inner(object: &Object, schemas: &mut Vec<EventSchema<'_>>) {
+    for outer in &object.maps {
+        for (_, inner) in &outer.values {
+            let own = |schema: &&EventSchema<'_>| schema.map == *inner;
+            if !schemas.iter().filter(own).all(|schema| schema.senders.is_empty()) {
+                continue;
+            }
+            let of_outer = schemas.iter().filter(|schema| schema.map == outer.name);
+            let copies: Vec<_> = of_outer
+                .map(|schema| EventSchema { map: inner.clone(), ..schema.clone() })
+                .collect();
+            if !copies.is_empty() {
+                schemas.retain(|schema| schema.map != *inner);
+                schemas.extend(copies);
+            }
+        }
+    }
+}
+
+/// A ring or perf buffer, or a map of them.
+fn takes_events(map: &Map) -> bool {
+    map.is_of_events() || map.inner.as_ref().is_some_and(|inner| inner.is_of_events())
+}
+
+/// What was found out about one event.
+#[derive(Clone)]
+struct Found<'a> {
+    types: &'a Types,
+    ty: Option<TypeId>,
+    how: Provenance,
+    tail: bool,
+}
+
+/// Where types are looked for.
+struct Sources<'a> {
+    object: &'a Object,
+    dwarf: Option<&'a Dwarf>,
+    user: &'a UserSchemas,
+}
+
+impl<'a> Sources<'a> {
+    /// The type of an event, from the most trusted source that knows it.
+    fn find(&self, map: Option<&Map>, sent: &Emission) -> Found<'a> {
+        let mut doubts = Vec::new();
+        choose::by_header(self.user, sent)
+            .or_else(|| annotation::find(self.object, map, sent))
+            .or_else(|| source::by_dataflow(self.object, sent))
+            .or_else(|| choose::by_variables(self.object, self.dwarf, sent, &mut doubts))
+            .or_else(|| choose::by_btf(self.object, sent, &mut doubts))
+            // Inference of a struct from stores and source lines has its place here.
+            .or_else(|| scalar(sent).filter(|_| doubts.is_empty()))
+            .unwrap_or_else(|| {
+                if self.dwarf.is_none() {
+                    doubts.push("the object has no debug information".to_owned());
+                }
+                let why = match &doubts[..] {
+                    [] => "no struct fits what is sent".to_owned(),
+                    doubts => doubts.join("; "),
+                };
+                unknown(why)
+            })
+    }
+
+    /// The type of a map's events if no program is seen to send any.
+    fn unsent(&self, map: &Map) -> Found<'a> {
+        annotation::of_map(self.object, map)
+            .unwrap_or_else(|| unknown("no program is seen to send any".to_owned()))
+    }
+}
+
+fn unknown<'a>(why: String) -> Found<'a> {
+    Found { types: &SCALARS, ty: None, how: Provenance::Unknown(why), tail: false }
+}
+
+/// `__u8`, `__u16`, `__u32` and `__u64`.
+static SCALARS: LazyLock<Types> = LazyLock::new(|| {
+    let mut types = Types::new();
+    for bytes in [1_u32, 2, 4, 8] {
+        let name = Some(format!("__u{}", bytes * 8));
+        let encoding = Encoding::Unsigned;
+        let kind = Kind::Int { bytes, encoding, bits: bytes * 8, bit_offset: 0 };
+        _ = types.push(Type { name, kind });
+    }
+    types
+});
+
+/// A number, if that is all there is room for.
+fn scalar<'a>(sent: &Emission) -> Option<Found<'a>> {
+    let size = only_size(sent)?;
+    // What is written in parts is no number.
+    if sent.writes.iter().any(|write| write.width < size) {
+        return None;
+    }
+    let (ty, _) = SCALARS
+        .iter()
+        .find(|&(_, ty)| matches!(ty.kind, Kind::Int { bytes, .. } if u64::from(bytes) == size))?;
+    Some(Found { types: &SCALARS, ty: Some(ty), how: Provenance::Scalar, tail: false })
+}
+
+/// The size of an event that is always the same.
+fn only_size(sent: &Emission) -> Option<u64> {
+    let sizes = sent.sizes.as_ref()?;
+    sizes.first().copied().filter(|_| sizes.len() == 1)
+}
+
+/// One schema for each type, from what was found of each event of a map.
+fn grouped<'a>(
+    object: &Object,
+    map: &str,
+    found: Vec<(Found<'a>, &Emission)>,
+) -> Vec<EventSchema<'a>> {
+    let mut groups: Vec<(Found<'a>, Vec<&Emission>)> = Vec::new();
+    for (found, sent) in found {
+        let same = |known: &Found<'a>| match (known.ty, found.ty) {
+            (Some(one), Some(other)) => {
+                known.types.c_name(one) == found.types.c_name(other)
+                    && known.types.size(one) == found.types.size(other)
+            }
+            (None, None) => true,
+            _ => false,
+        };
+        match groups.iter_mut().find(|(known, _)| same(known)) {
+            Some((known, group)) => {
+                known.tail |= found.tail;
+                if found.how < known.how {
+                    *known = Found { tail: known.tail, ..found };
+                }
+                group.push(sent);
+            }
+            None => groups.push((found, vec![sent])),
+        }
+    }
+    let sent: Vec<_> = groups.iter().map(|(_, sent)| &sent[..]).collect();
+    let whens = select::tell_apart(&sent);
+    groups
+        .into_iter()
+        .zip(whens)
+        .map(|((found, sent), when)| EventSchema { when, ..new_schema(object, map, found, &sent) })
+        .collect()
+}
+
+fn new_schema<'a>(
+    object: &Object,
+    map: &str,
+    found: Found<'a>,
+    sent: &[&Emission],
+) -> EventSchema<'a> {
+    let programs: BTreeSet<_> = sent.iter().map(|sent| sent.program).collect();
+    let senders = programs.into_iter().filter_map(|index| object.programs.get(index));
+    EventSchema {
+        map: map.to_owned(),
+        iterator: false,
+        ty: found.ty,
+        types: found.types,
+        provenance: found.how,
+        tail: found.tail,
+        senders: senders.map(|program| program.name.clone()).collect(),
+        when: When::default(),
+        hints: hints(sent),
+    }
+}
+
+/// What all programs agree on.
+fn hints(sent: &[&Emission]) -> Vec<(u64, Hint)> {
+    let mut hints = std::collections::BTreeMap::new();
+    for write in sent.iter().flat_map(|sent| &sent.writes) {
+        let Some(hint) = write.hint else { continue };
+        hints
+            .entry(write.offset)
+            .and_modify(|known: &mut Option<Hint>| *known = known.filter(|&known| known == hint))
+            .or_insert(Some(hint));
+    }
+    hints.into_iter().filter_map(|(offset, hint)| Some((offset, hint?))).collect()
+}

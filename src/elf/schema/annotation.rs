@@ -1,0 +1,110 @@
+//! Where an object says itself what its events are.
+
+use super::layout::contains;
+use super::{Found, Provenance, only_size};
+use crate::elf::dataflow::Emission;
+use crate::elf::map::Map;
+use crate::elf::object::Object;
+use crate::elf::types::{Kind, TypeId, Types};
+
+/// For one event.
+pub(super) fn find<'a>(
+    object: &'a Object,
+    map: Option<&Map>,
+    sent: &Emission,
+) -> Option<Found<'a>> {
+    let found = map.and_then(|map| of_map(object, map));
+    let found = found.map(|found| {
+        let size = found.ty.and_then(|ty| found.types.size(ty));
+        Found { tail: size != only_size(sent), ..found }
+    });
+    found.or_else(|| by_pointer(object, sent))
+}
+
+/// For all events of a map.
+pub(super) fn of_map<'a>(object: &'a Object, map: &Map) -> Option<Found<'a>> {
+    let types = &object.btf.as_ref()?.types;
+    let found = |ty, how: String| {
+        let how = Provenance::Annotation(how);
+        Some(Found { types, ty: Some(ty), how, tail: true })
+    };
+    let inner = map.inner.as_deref().filter(|inner| inner.is_of_events());
+    let value = if map.is_of_events() { map.value } else { inner.and_then(|inner| inner.value) };
+    // Numbers are the values of perf buffers anyway, and say nothing.
+    if let Some(value) = value.filter(|&value| types.composite(value).is_some()) {
+        return found(value, "the map's __type(value)".to_owned());
+    }
+    if let Some((ty, name)) = by_gadget(types, &map.name) {
+        return found(ty, format!("the variable {name}"));
+    }
+    let ty = by_tag(types, &map.name)?;
+    found(ty, "a tag of the map".to_owned())
+}
+
+/// `gadget_tracer_NAME___MAP___STRUCT`: Inspektor Gadget's way.
+fn by_gadget<'t>(types: &'t Types, map: &str) -> Option<(TypeId, &'t str)> {
+    types.iter().filter(|(_, ty)| matches!(ty.kind, Kind::Var { .. })).find_map(|(_, ty)| {
+        let name = ty.name.as_deref()?;
+        let mut parts = name.strip_prefix("gadget_tracer_")?.split("___").skip(1);
+        let named = parts.next()? == map;
+        let ty = types.by_c_name(&format!("struct {}", parts.next()?))?;
+        named.then_some((ty, name))
+    })
+}
+
+/// `__attribute__((btf_decl_tag("struct event")))` of the map, also with `event:` before.
+fn by_tag(types: &Types, map: &str) -> Option<TypeId> {
+    types.iter().find_map(|(_, tag)| {
+        let Kind::DeclTag { ty, component: None } = tag.kind else { return None };
+        if types.name(ty) != Some(map) || !matches!(types.kind(ty), Kind::Var { .. }) {
+            return None;
+        }
+        let text = tag.name.as_deref()?;
+        let text = text.split_once(':').map_or(text, |(_, name)| name);
+        types.by_c_name(text).filter(|&ty| types.composite(ty).is_some())
+    })
+}
+
+/// `const struct event *unused __attribute__((unused));`, which is there for nothing but to
+/// bring the type into BTF.
+fn by_pointer<'a>(object: &'a Object, sent: &Emission) -> Option<Found<'a>> {
+    let types = &object.btf.as_ref()?.types;
+    let mut fitting = Vec::new();
+    for (_, variable) in types.iter() {
+        let Kind::Var { ty, .. } = variable.kind else { continue };
+        let Some(pointee) = types.pointee(ty).map(|to| types.resolve(to)) else { continue };
+        let Some(name) = variable.name.as_deref().filter(|_| types.composite(pointee).is_some())
+        else {
+            continue;
+        };
+        let size = types.size(pointee);
+        let fits = match only_size(sent) {
+            Some(sent) => size == Some(sent),
+            None => size.is_some_and(|size| smallest(sent).is_none_or(|sent| size <= sent)),
+        };
+        if fits && contains(types, pointee, &sent.writes) && is_unused(object, name) {
+            fitting.push((pointee, name));
+        }
+    }
+    let (&(ty, name), rest) = fitting.split_first()?;
+    if rest.iter().any(|&(other, _)| other != ty) {
+        return None;
+    }
+    let how = Provenance::Annotation(format!("the unused pointer {name}"));
+    let tail = types.size(ty) != only_size(sent);
+    Some(Found { types, ty: Some(ty), how, tail })
+}
+
+fn smallest(sent: &Emission) -> Option<u64> {
+    sent.sizes.as_ref()?.first().copied()
+}
+
+/// No instruction refers to the variable.
+fn is_unused(object: &Object, name: &str) -> bool {
+    use crate::elf::code::Reference;
+    let Some(variable) = object.globals.iter().find(|global| global.name == name) else {
+        return true;
+    };
+    let place = Reference::Data { section: variable.section, offset: variable.offset };
+    !object.functions.iter().any(|function| function.references.values().any(|to| *to == place))
+}

@@ -1,0 +1,193 @@
+//! Several kinds of records in one map: by what they are told apart.
+
+use std::collections::BTreeSet;
+
+use object::Endianness;
+
+use super::{EventSchema, Provenance};
+use crate::elf::dataflow::{Emission, Sink, Write};
+use crate::elf::value::{Clocks, Decoder};
+
+/// What a record must be like to be of one kind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct When {
+    /// Its sizes in bytes; `None`: any
+    pub sizes: Option<BTreeSet<u64>>,
+    /// Perf buffers round sizes up: a record may be up to 7 bytes longer
+    pub padded: bool,
+    /// A number in it
+    pub number: Option<Number>,
+}
+
+/// A number in a record that says of which kind it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Number {
+    /// Bytes from the record's start
+    pub offset: u64,
+    /// Bytes
+    pub width: u64,
+    /// What it can be
+    pub values: BTreeSet<u64>,
+}
+
+impl When {
+    /// How well a record fits: `None` if it cannot be of this kind.
+    fn fits(&self, data: &[u8], endian: Endianness) -> Option<usize> {
+        let mut marks = 0;
+        if let Some(sizes) = &self.sizes {
+            let len = data.len() as u64;
+            let slack = if self.padded { 7 } else { 0 };
+            if !sizes.iter().any(|&size| size <= len && len - size <= slack) {
+                return None;
+            }
+            marks += 1;
+        }
+        if let Some(number) = &self.number {
+            let start = usize::try_from(number.offset).ok()?;
+            let bytes = data.get(start..)?.get(..usize::try_from(number.width).ok()?)?;
+            let join = |number: u64, &byte: &u8| number << 8 | u64::from(byte);
+            let value = match endian {
+                Endianness::Big => bytes.iter().fold(0, join),
+                Endianness::Little => bytes.iter().rev().fold(0, join),
+            };
+            if !number.values.contains(&value) {
+                return None;
+            }
+            marks += 2;
+        }
+        Some(marks)
+    }
+}
+
+/// For each kind of record, given all that is sent of it, what it must be like.
+pub(super) fn tell_apart(kinds: &[&[&Emission]]) -> Vec<When> {
+    let mut whens: Vec<When> = kinds.iter().map(|sent| sizes(sent)).collect();
+    if kinds.len() < 2 {
+        return vec![When::default(); kinds.len()];
+    }
+    if let Some(numbers) = numbers(kinds) {
+        for (when, number) in whens.iter_mut().zip(numbers) {
+            when.number = Some(number);
+        }
+    }
+    whens
+}
+
+fn sizes(sent: &[&Emission]) -> When {
+    let mut all = Some(BTreeSet::new());
+    for emission in sent {
+        match (&mut all, &emission.sizes) {
+            (Some(all), Some(sizes)) => all.extend(sizes),
+            _ => all = None,
+        }
+    }
+    When { sizes: all, padded: sent.iter().any(|e| e.sink == Sink::Output), number: None }
+}
+
+/// The first place where each kind has constants that no other kind has there.
+fn numbers(kinds: &[&[&Emission]]) -> Option<Vec<Number>> {
+    let (first, _) = kinds.split_first()?;
+    let all = kinds.iter().copied().flatten();
+    let mut places: Vec<(u64, u64)> = all
+        .flat_map(|sent| &sent.writes)
+        .filter(|write| write.width <= 8 && write.constants.is_some())
+        .map(|write| (write.offset, write.width))
+        .collect();
+    places.sort_unstable();
+    places.dedup();
+    if first.is_empty() {
+        return None;
+    }
+    places.into_iter().find_map(|(offset, width)| {
+        let mut taken = BTreeSet::new();
+        let mut numbers = Vec::new();
+        for sent in kinds {
+            let mut values = BTreeSet::new();
+            for emission in *sent {
+                values.extend(constants(&emission.writes, offset, width)?);
+            }
+            if values.is_empty() || !values.iter().all(|&value| taken.insert(value)) {
+                return None;
+            }
+            numbers.push(Number { offset, width, values });
+        }
+        Some(numbers)
+    })
+}
+
+/// What is written to a place: also as part of something that is cleared.
+fn constants(writes: &[Write], offset: u64, width: u64) -> Option<Vec<u64>> {
+    let end = offset + width;
+    // Of two that overlap it cannot be told which is last.
+    let mut touching =
+        writes.iter().filter(|w| w.offset < end && w.offset.saturating_add(w.width) > offset);
+    let (write, None) = (touching.next()?, touching.next()) else { return None };
+    let constants = write.constants.clone()?;
+    let exact = (write.offset, write.width) == (offset, width);
+    let covers = write.offset <= offset && write.offset.saturating_add(write.width) >= end;
+    (exact || (covers && constants == [0])).then_some(constants)
+}
+
+/// One kind of record, ready for decoding.
+#[derive(Clone, Debug)]
+pub struct Alternative {
+    /// `None`: it is shown as bytes
+    pub decoder: Option<Decoder>,
+    /// What C calls its type
+    pub type_name: Option<String>,
+    /// How that is known
+    pub provenance: Provenance,
+    /// The names of the programs that send it
+    pub senders: Vec<String>,
+    when: When,
+}
+
+/// All kinds of records of one map, ready for decoding.
+#[derive(Clone, Debug)]
+pub struct EventDecoder {
+    /// All kinds
+    pub alternatives: Vec<Alternative>,
+    endian: Endianness,
+}
+
+impl EventDecoder {
+    /// From the schemas of one map, or of one iterator.
+    pub fn new<'s>(
+        schemas: impl IntoIterator<Item = &'s EventSchema<'s>>,
+        endian: Endianness,
+        clocks: &Clocks,
+    ) -> Self {
+        let new = |schema: &EventSchema<'_>| Alternative {
+            decoder: schema.decoder(endian, clocks),
+            type_name: schema.type_name(),
+            provenance: schema.provenance.clone(),
+            senders: schema.senders.clone(),
+            when: schema.when.clone(),
+        };
+        Self { alternatives: schemas.into_iter().map(new).collect(), endian }
+    }
+
+    /// Of which kind a record is. `None`: that cannot be told, or there are no schemas.
+    pub fn pick(&self, data: &[u8]) -> Option<&Alternative> {
+        if let [only] = &self.alternatives[..] {
+            return Some(only);
+        }
+        let fitting = || {
+            let fit = |kind: &Alternative| kind.when.fits(data, self.endian);
+            self.alternatives.iter().filter_map(move |kind| Some((fit(kind)?, kind)))
+        };
+        let best = fitting().map(|(marks, _)| marks).max()?;
+        let mut best = fitting().filter(|&(marks, _)| marks == best);
+        let (_, kind) = best.next()?;
+        best.next().is_none().then_some(kind)
+    }
+
+    /// Measures the clocks anew, so that a step of the wall clock shows.
+    pub fn update_clocks(&mut self) {
+        for kind in &mut self.alternatives {
+            if let Some(decoder) = &mut kind.decoder {
+                decoder.update_clocks();
+            }
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! What the user says: `--type MAP=STRUCT` and `--type-from FILE`.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::elf::dwarf::Dwarf;
+use crate::elf::file;
+use crate::elf::object::Object;
+use crate::elf::types::{TypeId, Types};
+
+/// The user's words about events.
+#[derive(Debug, Default)]
+pub struct UserSchemas {
+    /// Map and struct
+    wanted: Vec<(String, String)>,
+    /// Types and the file that they come from
+    sources: Vec<(Types, String)>,
+}
+
+/// A map's type, found.
+pub(super) struct Named<'a> {
+    pub map: String,
+    pub types: &'a Types,
+    pub ty: TypeId,
+    pub how: String,
+}
+
+impl UserSchemas {
+    /// `wanted`: each `MAP=STRUCT`; for what an iterator writes, `PROGRAM=STRUCT`. `files`: C
+    /// headers, which clang compiles, or compiled objects.
+    pub fn new(wanted: &[String], files: &[impl AsRef<Path>]) -> Result<Self> {
+        let mut user = Self::default();
+        for text in wanted {
+            let Some((map, name)) = text.split_once('=').filter(|(map, _)| !map.is_empty()) else {
+                bail!("--type {text}: give MAP=STRUCT");
+            };
+            user.wanted.push((map.trim().to_owned(), name.trim().to_owned()));
+        }
+        for path in files {
+            let path = path.as_ref();
+            let name = path.display();
+            let types = read_types(path).with_context(|| format!("--type-from {name}"))?;
+            user.sources.push((types, name.to_string()));
+        }
+        Ok(user)
+    }
+
+    /// The types of each file, with its name.
+    pub(super) fn headers(&self) -> impl Iterator<Item = (&Types, &str)> {
+        self.sources.iter().map(|(types, name)| (types, name.as_str()))
+    }
+
+    /// Looks the wanted structs up: in the given files, in debug information, in BTF.
+    pub(super) fn resolve<'a>(
+        &'a self,
+        object: &'a Object,
+        dwarf: Option<&'a Dwarf>,
+    ) -> Result<Vec<Named<'a>>> {
+        let mut named = Vec::new();
+        for (map, name) in &self.wanted {
+            let is_map =
+                object.maps.iter().any(|known| super::takes_events(known) && known.name == *map);
+            if !is_map && !object.programs.iter().any(|program| program.name == *map) {
+                let maps = object.maps.iter().filter(|map| super::takes_events(map));
+                let maps: Vec<_> = maps.map(|map| map.name.as_str()).collect();
+                bail!(
+                    "--type {map}={name}: no such map takes events; there are: {}",
+                    maps.join(" ")
+                );
+            }
+            let sources =
+                self.headers().map(|(types, file)| (types, format!("--type, from {file}")));
+            let dwarf = dwarf.map(|dwarf| (&dwarf.types, "--type".to_owned()));
+            let btf = object.btf.as_ref().map(|btf| (&btf.types, "--type".to_owned()));
+            let found = sources.chain(dwarf).chain(btf).find_map(|(types, how)| {
+                let ty = types.by_c_name(name)?;
+                Some(Named { map: map.clone(), types, ty, how })
+            });
+            named.push(found.with_context(|| {
+                format!(
+                    "--type {map}={name}: no such type in the object; \
+                     --type-from HEADER takes one from C"
+                )
+            })?);
+        }
+        Ok(named)
+    }
+}
+
+/// The types of a compiled object, or of a header.
+fn read_types(path: &Path) -> Result<Types> {
+    let data = file::read(path)?;
+    if data.starts_with(b"\x7fELF") {
+        return types_of(&data);
+    }
+    let plain = compile(path, "")?;
+    match plain {
+        Ok(object) => types_of(&object),
+        // Headers for BPF count on vmlinux.h.
+        Err(_) => types_of(&compile(path, PRELUDE)?.map_err(|error| anyhow::anyhow!(error))?),
+    }
+}
+
+fn types_of(data: &[u8]) -> Result<Types> {
+    if let Some(dwarf) = Dwarf::parse(data)? {
+        return Ok(dwarf.types);
+    }
+    let btf = Object::parse(data)?.btf;
+    Ok(btf.context("there are no types in it")?.types)
+}
+
+/// What vmlinux.h has, as far as events are made of it.
+const PRELUDE: &str = "
+typedef unsigned char __u8, u8, uint8_t; typedef signed char __s8, s8, int8_t;
+typedef unsigned short __u16, u16, uint16_t; typedef short __s16, s16, int16_t;
+typedef unsigned int __u32, u32, uint32_t; typedef int __s32, s32, int32_t;
+typedef unsigned long long __u64, u64; typedef long long __s64, s64;
+typedef unsigned long uint64_t, size_t; typedef long int64_t, ssize_t;
+typedef u16 __be16, __le16, __sum16; typedef u32 __be32, __le32, __wsum; typedef u64 __be64, __le64;
+typedef int pid_t; typedef u32 uid_t, gid_t, dev_t; typedef unsigned short umode_t;
+typedef s64 ktime_t, loff_t; typedef _Bool bool;
+enum { false = 0, true = 1 };
+struct in6_addr { union { u8 u6_addr8[16]; __be16 u6_addr16[8]; __be32 u6_addr32[4]; } in6_u; };
+#define TASK_COMM_LEN 16
+";
+
+/// Compiles a header. The inner error is the compiler's.
+fn compile(path: &Path, prelude: &str) -> Result<Result<Vec<u8>, String>> {
+    let clang = std::env::var_os("CLANG").unwrap_or_else(|| "clang".into());
+    let path = path.canonicalize()?;
+    let mut command = Command::new(&clang);
+    command.args(["-target", "bpf", "-g", "-O0", "-c", "-x", "c", "-fms-extensions", "-w"]);
+    // Nothing uses the structs.
+    command.arg("-fno-eliminate-unused-debug-types");
+    if let Some(folder) = path.parent() {
+        command.arg("-I").arg(folder);
+    }
+    // Where distributions put asm/types.h, which clang does not look for when it compiles for BPF.
+    let arch = std::env::consts::ARCH;
+    command.arg("-idirafter").arg(format!("/usr/include/{arch}-linux-gnu"));
+    command.args(["-o", "-", "-"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command
+        .spawn()
+        .with_context(|| format!("run {} to compile it", Path::new(&clang).display()))?;
+    let file = path.to_str().filter(|path| !path.contains(['"', '\n', '\\']));
+    let file = file.context("its path cannot be named in C")?;
+    let source = format!("{prelude}\n#include \"{file}\"\n");
+    if let Some(mut stdin) = child.stdin.take() {
+        use std::io::Write as _;
+        // If it does not want it all, it says why.
+        _ = stdin.write_all(source.as_bytes());
+    }
+    let output = child.wait_with_output()?;
+    if output.status.success() {
+        return Ok(Ok(output.stdout));
+    }
+    let words = String::from_utf8_lossy(&output.stderr);
+    let first = words.lines().find(|line| line.contains("error")).unwrap_or("clang failed");
+    let mut shown = String::new();
+    crate::escape::push_shell_word(
+        &mut shown,
+        first.as_bytes(),
+        false,
+        crate::escape::Quote::WhereNeeded,
+    );
+    Ok(Err(format!("clang: {first}", first = shown.trim_matches('\''))))
+}

@@ -1,0 +1,515 @@
+//! C types as a graph, into which both BTF and DWARF are read.
+//!
+//! Files are hostile: an id may lead nowhere or in circles, and sizes may be absurd. Every
+//! lookup here ends and none panics.
+
+/// The number of a type in its [`Types`]; 0 is `void`, as in BTF.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TypeId(pub u32);
+
+impl TypeId {
+    /// `void`
+    pub const VOID: Self = Self(0);
+}
+
+/// How the bits of a whole number are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// Two's complement
+    Signed,
+    /// From zero up
+    Unsigned,
+    /// `_Bool`
+    Bool,
+    /// A character
+    Char,
+}
+
+/// A member of a struct or union.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// `None`: an anonymous struct or union
+    pub name: Option<String>,
+    /// Its type
+    pub ty: TypeId,
+    /// From the start of the struct; in a big-endian object counted from the most
+    /// significant bit of each byte
+    pub bit_offset: u32,
+    /// `Some`: a bitfield of this many bits
+    pub bit_size: Option<u32>,
+}
+
+/// A struct's or union's body.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Composite {
+    /// `sizeof`
+    pub bytes: u64,
+    /// In the order of the source
+    pub members: Vec<Member>,
+}
+
+/// A variable in a [`Kind::DataSection`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SectionVariable {
+    /// A [`Kind::Var`]
+    pub ty: TypeId,
+    /// Bytes from the start of the section
+    pub offset: u32,
+    /// Its size
+    pub bytes: u32,
+}
+
+/// A parameter of a function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parameter {
+    /// Its name, if the compiler kept it
+    pub name: Option<String>,
+    /// Its type
+    pub ty: TypeId,
+}
+
+/// Where a function or variable can be seen from, BTF's numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Linkage {
+    /// Its own file
+    Static,
+    /// Everywhere
+    Global,
+    /// Defined elsewhere: the kernel's variables and functions
+    Extern,
+}
+
+/// What a type is. The name, where it has one, is in [`Type`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Nothing
+    Void,
+    /// A whole number
+    Int {
+        /// `sizeof`
+        bytes: u32,
+        /// How its bits are read
+        encoding: Encoding,
+        /// Bits that count: fewer than the bytes have in old BTF's bitfields
+        bits: u32,
+        /// Where these begin: not 0 only in old BTF's bitfields
+        bit_offset: u32,
+    },
+    /// A floating-point number
+    Float {
+        /// `sizeof`
+        bytes: u32,
+    },
+    /// A pointer, in BPF of 8 bytes
+    Pointer(TypeId),
+    /// `element[count]`; a count of 0 is a flexible array
+    Array {
+        /// Of what
+        element: TypeId,
+        /// How many
+        count: u64,
+    },
+    /// `struct`
+    Struct(Composite),
+    /// `union`
+    Union(Composite),
+    /// `enum`
+    Enum {
+        /// `sizeof`
+        bytes: u32,
+        /// Whether values are read as negative where the highest bit is set
+        signed: bool,
+        /// Names and values; of unsigned ones the same bits
+        values: Vec<(String, i64)>,
+    },
+    /// Another name
+    Typedef(TypeId),
+    /// `const`
+    Const(TypeId),
+    /// `volatile`
+    Volatile(TypeId),
+    /// `restrict`
+    Restrict(TypeId),
+    /// `__attribute__((btf_type_tag(name)))`
+    TypeTag(TypeId),
+    /// A function that the object has or calls
+    Function {
+        /// A [`Kind::FunctionProto`]
+        proto: TypeId,
+        /// Who sees it
+        linkage: Linkage,
+    },
+    /// A function's type
+    FunctionProto {
+        /// What it returns
+        returns: TypeId,
+        /// What it takes
+        parameters: Vec<Parameter>,
+        /// Ends in `...`
+        variadic: bool,
+    },
+    /// A global variable
+    Var {
+        /// Its type
+        ty: TypeId,
+        /// Who sees it
+        linkage: Linkage,
+    },
+    /// The variables of one section, which is the type's name
+    DataSection {
+        /// Its size
+        bytes: u64,
+        /// In the order of their offsets, as the file has them
+        variables: Vec<SectionVariable>,
+    },
+    /// A struct or union that is only declared
+    Forward {
+        /// `union`, not `struct`
+        union: bool,
+    },
+    /// `__attribute__((btf_decl_tag(name)))`
+    DeclTag {
+        /// What is tagged
+        ty: TypeId,
+        /// Which member or parameter of it; `None`: all of it
+        component: Option<u32>,
+    },
+}
+
+/// A type with its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Type {
+    /// Without `struct`, `union` or `enum`
+    pub name: Option<String>,
+    /// What it is
+    pub kind: Kind,
+}
+
+/// More than this BTF cannot count (`BTF_MAX_TYPE`).
+const MAX_TYPES: usize = 1 << 20;
+/// Members, values, parameters and variables of all types together.
+const MAX_PARTS: usize = 1 << 22;
+/// All names together.
+const MAX_NAME_BYTES: usize = 1 << 26;
+/// The kernel allows 512 (`KSYM_NAME_LEN`).
+const MAX_NAME: usize = 1024;
+/// Typedefs, qualifiers and arrays of arrays, one in the other: circles end here.
+const MAX_DEPTH: usize = 64;
+
+/// All types of one object.
+#[derive(Clone, Debug)]
+pub struct Types {
+    types: Vec<Type>,
+    parts: usize,
+    name_bytes: usize,
+}
+
+impl Default for Types {
+    fn default() -> Self {
+        Self { types: vec![Type { name: None, kind: Kind::Void }], parts: 0, name_bytes: 0 }
+    }
+}
+
+/// What [`Types::push`] says of a file with more types than any honest one has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooMany;
+
+impl std::fmt::Display for TooMany {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("too many types")
+    }
+}
+
+impl std::error::Error for TooMany {}
+
+impl Types {
+    /// Only `void`.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many there are, `void` included: the next [`TypeId`].
+    pub fn len(&self) -> usize {
+        self.types.len()
+    }
+
+    /// Nothing but `void`.
+    pub fn is_empty(&self) -> bool {
+        self.types.len() <= 1
+    }
+
+    /// Appends a type. The ids in it may be those of types that come later. Overlong names
+    /// are cut.
+    pub fn push(&mut self, mut ty: Type) -> Result<TypeId, TooMany> {
+        let id = self.next_id()?;
+        self.account(&mut ty)?;
+        self.types.push(ty);
+        Ok(id)
+    }
+
+    /// Puts a type in the place of one that was only reserved by pushing `void`.
+    pub fn replace(&mut self, id: TypeId, mut ty: Type) -> Result<(), TooMany> {
+        self.account(&mut ty)?;
+        if let Some(slot) = self.types.get_mut(id.0 as usize).filter(|_| id != TypeId::VOID) {
+            *slot = ty;
+        }
+        Ok(())
+    }
+
+    fn next_id(&self) -> Result<TypeId, TooMany> {
+        if self.types.len() >= MAX_TYPES {
+            return Err(TooMany);
+        }
+        u32::try_from(self.types.len()).map(TypeId).map_err(|_| TooMany)
+    }
+
+    /// Cuts the names of a type and counts what it takes.
+    fn account(&mut self, ty: &mut Type) -> Result<(), TooMany> {
+        let (mut parts, mut bytes) = (0, 0);
+        let mut cut = |name: &mut String| {
+            if name.len() > MAX_NAME {
+                let end = (0..=MAX_NAME).rev().find(|&end| name.is_char_boundary(end));
+                name.truncate(end.unwrap_or(0));
+                name.shrink_to_fit();
+            }
+            parts += 1;
+            bytes += name.len();
+        };
+        ty.name.iter_mut().for_each(&mut cut);
+        let extra = match &mut ty.kind {
+            Kind::Struct(body) | Kind::Union(body) => {
+                body.members.iter_mut().filter_map(|m| m.name.as_mut()).for_each(&mut cut);
+                body.members.len()
+            }
+            Kind::Enum { values, .. } => {
+                values.iter_mut().for_each(|(name, _)| cut(name));
+                values.len()
+            }
+            Kind::FunctionProto { parameters, .. } => {
+                parameters.iter_mut().filter_map(|p| p.name.as_mut()).for_each(&mut cut);
+                parameters.len()
+            }
+            Kind::DataSection { variables, .. } => variables.len(),
+            _ => 0,
+        };
+        self.parts = self.parts.saturating_add(parts + extra);
+        self.name_bytes = self.name_bytes.saturating_add(bytes);
+        if self.parts > MAX_PARTS || self.name_bytes > MAX_NAME_BYTES {
+            return Err(TooMany);
+        }
+        Ok(())
+    }
+
+    /// A type, if the id is one.
+    pub fn get(&self, id: TypeId) -> Option<&Type> {
+        self.types.get(id.0 as usize)
+    }
+
+    /// What a type is; an id that leads nowhere is `void`.
+    pub fn kind(&self, id: TypeId) -> &Kind {
+        self.get(id).map_or(&Kind::Void, |ty| &ty.kind)
+    }
+
+    /// A type's own name, without `struct` and the like.
+    pub fn name(&self, id: TypeId) -> Option<&str> {
+        self.get(id)?.name.as_deref()
+    }
+
+    /// All types with their ids, `void` first.
+    pub fn iter(&self) -> impl Iterator<Item = (TypeId, &Type)> {
+        (0..).map(TypeId).zip(&self.types)
+    }
+
+    /// All types with this name.
+    pub fn by_name<'a>(&'a self, name: &'a str) -> impl Iterator<Item = TypeId> + 'a {
+        self.iter().filter(move |(_, ty)| ty.name.as_deref() == Some(name)).map(|(id, _)| id)
+    }
+
+    /// The struct, union, enum or typedef that C calls this: `struct event`, or for people in
+    /// a hurry `event`. Definitions before declarations.
+    pub fn by_c_name(&self, text: &str) -> Option<TypeId> {
+        let text = text.trim();
+        let (keyword, name) = match text.split_once(char::is_whitespace) {
+            Some((keyword, name)) if matches!(keyword, "struct" | "union" | "enum") => {
+                (Some(keyword), name.trim())
+            }
+            _ => (None, text),
+        };
+        let fits = |kind: &Kind| {
+            matches!(
+                (keyword, kind),
+                (None | Some("struct"), Kind::Struct(_))
+                    | (None | Some("union"), Kind::Union(_))
+                    | (None | Some("enum"), Kind::Enum { .. })
+                    | (None, Kind::Typedef(_) | Kind::Int { .. } | Kind::Float { .. })
+            )
+        };
+        self.by_name(name).find(|&id| fits(self.kind(id)))
+    }
+
+    /// The type behind typedefs, qualifiers and tags. `void` if they go in a circle.
+    pub fn resolve(&self, mut id: TypeId) -> TypeId {
+        for _ in 0..MAX_DEPTH {
+            match *self.kind(id) {
+                Kind::Typedef(next)
+                | Kind::Const(next)
+                | Kind::Volatile(next)
+                | Kind::Restrict(next)
+                | Kind::TypeTag(next) => id = next,
+                _ => return id,
+            }
+        }
+        TypeId::VOID
+    }
+
+    /// What the type behind typedefs and qualifiers is.
+    pub fn resolved(&self, id: TypeId) -> &Kind {
+        self.kind(self.resolve(id))
+    }
+
+    /// The names that a type goes by, from the outermost typedef to its own:
+    /// `pid_t`, `__kernel_pid_t`, `int`.
+    pub fn names(&self, mut id: TypeId) -> Vec<&str> {
+        let mut names = Vec::new();
+        for _ in 0..MAX_DEPTH {
+            let Some(ty) = self.get(id) else { break };
+            if !matches!(ty.kind, Kind::TypeTag(_)) {
+                names.extend(ty.name.as_deref());
+            }
+            match ty.kind {
+                Kind::Typedef(next)
+                | Kind::Const(next)
+                | Kind::Volatile(next)
+                | Kind::Restrict(next)
+                | Kind::TypeTag(next) => id = next,
+                _ => break,
+            }
+        }
+        names
+    }
+
+    /// The members of a struct or union behind typedefs and qualifiers.
+    pub fn composite(&self, id: TypeId) -> Option<&Composite> {
+        match self.resolved(id) {
+            Kind::Struct(body) | Kind::Union(body) => Some(body),
+            _ => None,
+        }
+    }
+
+    /// What a pointer, behind typedefs and qualifiers, leads to.
+    pub fn pointee(&self, id: TypeId) -> Option<TypeId> {
+        match self.resolved(id) {
+            Kind::Pointer(to) => Some(*to),
+            _ => None,
+        }
+    }
+
+    /// `sizeof` in bytes. `None` for what has no size: `void`, functions, declarations.
+    pub fn size(&self, id: TypeId) -> Option<u64> {
+        let (mut id, mut times) = (id, 1_u64);
+        for _ in 0..MAX_DEPTH {
+            let bytes = match self.resolved(id) {
+                Kind::Int { bytes, .. } | Kind::Float { bytes } | Kind::Enum { bytes, .. } => {
+                    u64::from(*bytes)
+                }
+                Kind::Pointer(_) => 8,
+                Kind::Struct(body) | Kind::Union(body) => body.bytes,
+                Kind::DataSection { bytes, .. } => *bytes,
+                Kind::Array { element, count } => {
+                    times = times.checked_mul(*count)?;
+                    id = *element;
+                    continue;
+                }
+                Kind::Var { ty, .. } => {
+                    id = *ty;
+                    continue;
+                }
+                _ => return None,
+            };
+            return times.checked_mul(bytes);
+        }
+        None
+    }
+
+    /// True for `char`, which makes an array of them a string. Clang marks it only by name.
+    pub fn is_char(&self, id: TypeId) -> bool {
+        let id = self.resolve(id);
+        match self.kind(id) {
+            Kind::Int { encoding: Encoding::Char, .. } => true,
+            Kind::Int { bytes: 1, .. } => self.name(id) == Some("char"),
+            _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn push(types: &mut Types, name: &str, kind: Kind) -> TypeId {
+        let name = (!name.is_empty()).then(|| name.to_owned());
+        types.push(Type { name, kind }).unwrap()
+    }
+
+    fn int(types: &mut Types, name: &str, bytes: u32) -> TypeId {
+        let kind = Kind::Int { bytes, encoding: Encoding::Signed, bits: bytes * 8, bit_offset: 0 };
+        push(types, name, kind)
+    }
+
+    #[test]
+    fn sizes() {
+        let mut types = Types::new();
+        let int = int(&mut types, "int", 4);
+        let row = push(&mut types, "", Kind::Array { element: int, count: 3 });
+        let table = push(&mut types, "", Kind::Array { element: row, count: 5 });
+        let alias = push(&mut types, "table_t", Kind::Typedef(table));
+        let pointer = push(&mut types, "", Kind::Pointer(TypeId::VOID));
+        assert_eq!(types.size(alias), Some(60));
+        assert_eq!(types.size(pointer), Some(8));
+        assert_eq!(types.size(TypeId::VOID), None);
+        assert_eq!(types.size(TypeId(99)), None);
+        assert_eq!(types.names(alias), ["table_t"]);
+        let huge = push(&mut types, "", Kind::Array { element: table, count: u64::MAX });
+        assert_eq!(types.size(huge), None);
+    }
+
+    #[test]
+    fn circles_end() {
+        let mut types = Types::new();
+        let one = push(&mut types, "one", Kind::Typedef(TypeId(2)));
+        let two = push(&mut types, "two", Kind::Const(one));
+        let array = push(&mut types, "", Kind::Array { element: TypeId(3), count: 1 });
+        assert_eq!(types.resolve(two), TypeId::VOID);
+        assert_eq!(types.size(one), None);
+        assert_eq!(types.size(array), None);
+        assert!(types.names(one).len() <= MAX_DEPTH);
+    }
+
+    #[test]
+    fn c_names() {
+        let mut types = Types::new();
+        push(&mut types, "event", Kind::Forward { union: false });
+        let function = Kind::Function { proto: TypeId::VOID, linkage: Linkage::Global };
+        push(&mut types, "event", function);
+        let body = Composite { bytes: 8, members: Vec::new() };
+        let event = push(&mut types, "event", Kind::Struct(body));
+        assert_eq!(types.by_c_name("struct event"), Some(event));
+        assert_eq!(types.by_c_name(" event "), Some(event));
+        assert_eq!(types.by_c_name("union event"), None);
+        assert_eq!(types.by_c_name("struct"), None);
+    }
+
+    #[test]
+    fn names_have_a_bound() {
+        let mut types = Types::new();
+        let long = "ä".repeat(MAX_NAME);
+        let id = int(&mut types, &long, 4);
+        assert_eq!(types.name(id).unwrap().len(), MAX_NAME);
+        let kind = Kind::Forward { union: false };
+        let mut refused = false;
+        for _ in 0..=MAX_NAME_BYTES / MAX_NAME {
+            refused |= types.push(Type { name: Some(long.clone()), kind: kind.clone() }).is_err();
+        }
+        assert!(refused);
+    }
+}

@@ -1,0 +1,400 @@
+//! Events as people and programs read them: the bytes of one record and its type make
+//! names and values.
+//!
+//! What a field is (a string or bytes, an address, a time) follows from its type and its
+//! name, never from its value: so the same field always looks the same.
+
+mod json;
+mod meaning;
+mod names;
+mod plan;
+mod read;
+mod text;
+
+use crate::time::{WallClock, boot_now_ns};
+
+use super::types::{TypeId, Types};
+use meaning::Meaning;
+use plan::{Builder, Field, Group, Length, Shape};
+
+/// A clock of the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clock {
+    /// `bpf_ktime_get_ns`: stands still during suspend
+    Monotonic,
+    /// `bpf_ktime_get_boot_ns`
+    Boot,
+}
+
+/// What is known of a field besides its type: what the program writes there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hint {
+    /// A helper that writes strings filled it
+    Text,
+    /// This clock was read into it
+    Time(Clock),
+    /// It is in network byte order
+    Network,
+}
+
+/// How the wall clock is reached from the kernel's clocks.
+#[derive(Clone, Debug)]
+pub struct Clocks {
+    wall: WallClock,
+    /// Boot clock minus monotonic clock: how long the machine slept
+    suspended_ns: u64,
+}
+
+impl Default for Clocks {
+    fn default() -> Self {
+        let mut clocks = Self { wall: WallClock::default(), suspended_ns: 0 };
+        clocks.update();
+        clocks
+    }
+}
+
+impl Clocks {
+    /// Measures the distances between the clocks anew.
+    pub fn update(&mut self) {
+        self.wall.update();
+        self.suspended_ns = boot_now_ns().saturating_sub(crate::time::monotonic_now_ns());
+        // Less is the time between the two readings.
+        if self.suspended_ns < 1_000_000 {
+            self.suspended_ns = 0;
+        }
+    }
+
+    /// RFC 3339, if this can be a time: neither zero nor in the future.
+    fn rfc3339(&self, clock: Clock, ns: u64) -> Option<String> {
+        const AHEAD_NS: u64 = 1_000_000_000;
+        let boot = match clock {
+            Clock::Boot => ns,
+            Clock::Monotonic => ns.checked_add(self.suspended_ns)?,
+        };
+        let plausible = ns != 0 && boot <= boot_now_ns().saturating_add(AHEAD_NS);
+        plausible.then(|| self.wall.rfc3339(boot))
+    }
+}
+
+/// How a [`Decoder`] reads.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Byte order of the machine that made the events
+    pub big_endian: bool,
+    /// By bytes from the start of the event
+    pub hints: Vec<(u64, Hint)>,
+    /// Events may be longer than the type: show what follows. Otherwise it is padding.
+    pub tail: bool,
+    /// For times
+    pub clocks: Clocks,
+}
+
+/// A type made ready for decoding any number of events. Does not need the [`Types`] any more.
+#[derive(Clone, Debug)]
+pub struct Decoder {
+    root: Group,
+    /// `sizeof` the type
+    bytes: u64,
+    options: Options,
+}
+
+/// Values of one event at the most: beyond, only `…` is shown.
+const MAX_VALUES: usize = 1 << 16;
+/// Long strings count as several.
+const BYTES_PER_VALUE: usize = 256;
+
+impl Decoder {
+    /// For events of type `ty`.
+    pub fn new(types: &Types, ty: TypeId, options: Options) -> Self {
+        let root = Builder::new(types, &options).root(ty);
+        let bytes = types.size(ty).unwrap_or(0);
+        Self { root, bytes, options }
+    }
+
+    /// Bytes of the type without what may follow.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Measures the clocks anew, so that a step of the wall clock shows.
+    pub fn update_clocks(&mut self) {
+        self.options.clocks.update();
+    }
+
+    /// Appends an event as `name=value name=value`, on one line and safe for a terminal. Of
+    /// a short event, only the fields that are there.
+    pub fn text(&self, data: &[u8], out: &mut String) {
+        text::write(&self.walk(data), &self.root, self.tail(data), out);
+    }
+
+    /// An event as an object. Each field has its raw value under its name and, where that is
+    /// not how people read it, the readable form under the name with `_text` added. Numbers
+    /// of 128 bits and pointers are strings; of strings that are not UTF-8 the exact bytes
+    /// are under the name with `_base64` added.
+    pub fn json(&self, data: &[u8]) -> serde_json::Value {
+        json::object(&self.walk(data), &self.root, self.tail(data)).into()
+    }
+
+    fn walk<'a>(&'a self, data: &'a [u8]) -> Walk<'a> {
+        let (big_endian, clocks) = (self.options.big_endian, &self.options.clocks);
+        Walk { data, big_endian, clocks, left: std::cell::Cell::new(MAX_VALUES) }
+    }
+
+    /// What follows the type in an event, without the zeros at its end.
+    fn tail<'a>(&self, data: &'a [u8]) -> Option<&'a [u8]> {
+        let ends_open = self.root.fields.iter().any(|field| is_open(&field.shape));
+        let tail = data.get(usize::try_from(self.bytes).ok()?..)?;
+        let end = tail.iter().rposition(|&byte| byte != 0)? + 1;
+        tail.get(..end).filter(|_| self.options.tail && !ends_open)
+    }
+}
+
+/// Does it take all that is left of an event?
+fn is_open(shape: &Shape) -> bool {
+    match shape {
+        Shape::Text { bytes, .. } | Shape::Bytes { bytes } => bytes.is_none(),
+        Shape::Array { count, .. } => count.is_none(),
+        Shape::Group(group) => group.fields.iter().any(|field| is_open(&field.shape)),
+        _ => false,
+    }
+}
+
+/// One event being read.
+struct Walk<'a> {
+    data: &'a [u8],
+    big_endian: bool,
+    clocks: &'a Clocks,
+    /// Values that may still be shown
+    left: std::cell::Cell<usize>,
+}
+
+/// Where a value is in an event, and what its surroundings say of it.
+#[derive(Clone, Copy)]
+struct At {
+    /// From the start of the event
+    bit: u64,
+    /// `Some`: a bitfield
+    bits: Option<u32>,
+    /// How many bytes of it are used
+    used: Option<u64>,
+    /// The IP version of the addresses here, 4 or 6
+    version: Option<u8>,
+}
+
+impl At {
+    fn byte(self) -> u64 {
+        self.bit / 8
+    }
+}
+
+/// A whole number that was read.
+enum Number {
+    Signed(i128),
+    Unsigned(u128),
+}
+
+impl Number {
+    fn wide(&self) -> i128 {
+        match *self {
+            Self::Signed(number) => number,
+            Self::Unsigned(number) => i128::try_from(number).unwrap_or(i128::MAX),
+        }
+    }
+}
+
+impl std::fmt::Display for Number {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Signed(number) => number.fmt(f),
+            Self::Unsigned(number) => number.fmt(f),
+        }
+    }
+}
+
+impl<'a> Walk<'a> {
+    /// Counts a value; false: enough is shown.
+    fn take(&self) -> bool {
+        let left = self.left.get();
+        self.left.set(left.saturating_sub(1));
+        left > 0
+    }
+
+    fn number(&self, at: At, bytes: u32, signed: bool, big_endian: bool) -> Option<Number> {
+        let (number, bits) = match at.bits {
+            Some(bits) => (read::bits(self.data, at.bit, bits, self.big_endian)?, bits),
+            None => (read::unsigned(self.data, at.byte(), bytes, big_endian)?, bytes * 8),
+        };
+        Some(if signed {
+            Number::Signed(read::signed(number, bits))
+        } else {
+            Number::Unsigned(number)
+        })
+    }
+
+    /// The fields of a group that are to be shown, with their places.
+    fn fields<'g>(
+        &self,
+        group: &'g Group,
+        at: At,
+    ) -> impl Iterator<Item = (&'g Field, At)> + use<'g, '_, 'a> {
+        let version = group.family.and_then(|(offset, bytes)| {
+            let family = read::unsigned(self.data, at.byte() + offset, bytes, self.big_endian)?;
+            match family {
+                2 | 4 => Some(4),
+                10 | 6 => Some(6),
+                _ => None,
+            }
+        });
+        let version = version.or(at.version);
+        group.fields.iter().map(move |field| {
+            let used = field.length.and_then(|length| self.used(length, at, &field.shape));
+            let bit = at.bit.saturating_add(field.at);
+            (field, At { bit, bits: field.bits, used, version })
+        })
+    }
+
+    /// Bytes of a field that are used, as another field says.
+    fn used(&self, length: Length, group: At, shape: &Shape) -> Option<u64> {
+        let place = At { bit: (group.byte() + length.at) * 8, bits: None, ..group };
+        let number = self.number(place, length.bytes, length.signed, self.big_endian)?;
+        let number = u64::try_from(number.wide().max(0)).unwrap_or(u64::MAX);
+        Some(match shape {
+            Shape::Array { stride, .. } if length.elements => number.saturating_mul(*stride),
+            _ => number,
+        })
+    }
+
+    /// Up to so many bytes, as far as they are there and used; `None`: the rest of the event.
+    /// No bytes at all where some are expected is `None`.
+    fn bytes(&self, at: At, bytes: Option<u64>) -> Option<&'a [u8]> {
+        let from = usize::try_from(at.byte()).ok()?;
+        let rest = self.data.get(from..)?;
+        if rest.is_empty() && bytes.is_some_and(|bytes| bytes > 0) {
+            return None;
+        }
+        let most = bytes.unwrap_or(u64::MAX).min(at.used.unwrap_or(u64::MAX));
+        let end = rest.len().min(usize::try_from(most).unwrap_or(usize::MAX));
+        // Members of a union may all show the same megabytes.
+        self.left.set(self.left.get().saturating_sub(end / BYTES_PER_VALUE));
+        rest.get(..end)
+    }
+
+    /// Does the event reach this far?
+    fn is_there(&self, at: At) -> bool {
+        at.byte() < self.data.len() as u64
+    }
+
+    /// The elements of an array that are there and used.
+    fn elements(
+        &self,
+        at: At,
+        stride: u64,
+        count: Option<u64>,
+    ) -> impl Iterator<Item = At> + use<> {
+        let there = (self.data.len() as u64).saturating_sub(at.byte()) / stride.max(1);
+        let used = at.used.map_or(u64::MAX, |used| used / stride.max(1));
+        let count = count.unwrap_or(u64::MAX).min(there).min(used);
+        (0..count).map(move |index| At {
+            bit: at.bit + index * stride * 8,
+            bits: None,
+            used: None,
+            version: at.version,
+        })
+    }
+
+    /// The form for people of a number, an enum or an address.
+    fn readable(&self, shape: &Shape, at: At) -> Option<String> {
+        match shape {
+            Shape::Number { bytes, signed, meaning } => {
+                let number = self.number(at, *bytes, *signed, self.big_endian)?.wide();
+                self.meaning(*meaning, number, at)
+            }
+            Shape::Enum { bytes, signed, names } => {
+                names.name(self.number(at, *bytes, *signed, self.big_endian)?.wide())
+            }
+            Shape::Ipv4 => self.ipv4(at),
+            Shape::Ipv6 => {
+                let bytes: [u8; 16] =
+                    self.bytes(At { used: None, ..at }, Some(16))?.try_into().ok()?;
+                let is_v4 = at.version == Some(4) && bytes.iter().skip(4).all(|&byte| byte == 0);
+                if is_v4 {
+                    self.ipv4(at)
+                } else {
+                    Some(std::net::Ipv6Addr::from(bytes).to_string())
+                }
+            }
+            Shape::Mac => {
+                let bytes =
+                    self.bytes(At { used: None, ..at }, Some(6)).filter(|b| b.len() == 6)?;
+                let hex: Vec<_> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+                Some(hex.join(":"))
+            }
+            _ => None,
+        }
+    }
+
+    fn ipv4(&self, at: At) -> Option<String> {
+        let bytes: [u8; 4] = self.bytes(At { used: None, ..at }, Some(4))?.try_into().ok()?;
+        Some(std::net::Ipv4Addr::from(bytes).to_string())
+    }
+
+    fn meaning(&self, meaning: Meaning, number: i128, at: At) -> Option<String> {
+        match meaning {
+            Meaning::Plain | Meaning::BigEndian => None,
+            Meaning::Hex => Some(match number {
+                0.. => format!("{number:#x}"),
+                _ => number.to_string(),
+            }),
+            Meaning::Mode => Some(format!("{number:#o}")),
+            Meaning::Ipv4 => self.ipv4(at),
+            Meaning::Errno => error_name(number.checked_abs()?),
+            Meaning::Result => error_name(number.checked_neg()?),
+            Meaning::Signal => {
+                let number = u32::try_from(number).ok()?;
+                (1..=crate::signal::LAST)
+                    .contains(&number)
+                    .then(|| crate::signal::name(number).into_owned())
+            }
+            Meaning::Uid => names::user(u32::try_from(number).ok()?),
+            Meaning::Gid => names::group(u32::try_from(number).ok()?),
+            Meaning::Family => family_name(number).map(str::to_owned),
+            Meaning::Time(clock, unit) => {
+                let ns = u64::try_from(number).ok()?.checked_mul(unit)?;
+                self.clocks.rfc3339(clock, ns)
+            }
+        }
+    }
+}
+
+/// `ENOENT`, for a number that is one.
+fn error_name(number: i128) -> Option<String> {
+    let number = i32::try_from(number).ok().filter(|number| (1..4096).contains(number))?;
+    let name = crate::errno::name(number);
+    (name != format!("E{number}")).then(|| name.into_owned())
+}
+
+fn family_name(number: i128) -> Option<&'static str> {
+    Some(match i32::try_from(number).ok()? {
+        libc::AF_UNIX => "AF_UNIX",
+        libc::AF_INET => "AF_INET",
+        libc::AF_INET6 => "AF_INET6",
+        libc::AF_NETLINK => "AF_NETLINK",
+        libc::AF_PACKET => "AF_PACKET",
+        libc::AF_VSOCK => "AF_VSOCK",
+        _ => return None,
+    })
+}
+
+/// The strings of a list, each with its NUL; the last one may lack it.
+fn split_list(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let end = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+    bytes.get(..end).unwrap_or_default().split(|&byte| byte == 0).filter(move |_| end > 0)
+}
+
+/// A string up to its NUL.
+fn until_nul(bytes: &[u8]) -> &[u8] {
+    bytes.split(|&byte| byte == 0).next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,452 @@
+//! A type made ready for decoding: what is where, and how it is shown. Made once per
+//! schema, so that the same field looks the same in every event.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use crate::escape::push_cell;
+
+use super::meaning::{self, Meaning};
+use super::{Hint, Options};
+use crate::elf::types::{Composite, Encoding, Kind, TypeId, Types};
+
+/// Structs in structs.
+const MAX_DEPTH: usize = 24;
+/// Fields of a schema, all levels together: the largest kernel structs have some thousand.
+const MAX_FIELDS: usize = 20_000;
+
+/// Members of a union of addresses.
+const MAX_VIEWS: usize = 16;
+
+/// A named value in a [`Group`].
+#[derive(Clone, Debug)]
+pub(super) struct Field {
+    /// As the file has it, made printable
+    pub name: String,
+    /// The key of its readable form in JSON
+    pub text_key: String,
+    /// The key of its exact bytes in JSON
+    pub base64_key: String,
+    /// Bits from the start of the group
+    pub at: u64,
+    /// `Some`: a bitfield
+    pub bits: Option<u32>,
+    pub shape: Shape,
+    /// The IP version, 4 or 6, for which this member of a union is meant
+    pub only: Option<u8>,
+    /// How much of it is used
+    pub length: Option<Length>,
+    /// Holds nothing: not shown in text
+    pub padding: bool,
+}
+
+/// A field that says how long another one is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Length {
+    /// Bytes from the start of the group
+    pub at: u64,
+    pub bytes: u32,
+    pub signed: bool,
+    /// It counts elements, not bytes
+    pub elements: bool,
+}
+
+/// The fields of a struct or union, those of nameless ones in it included.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Group {
+    pub fields: Vec<Field>,
+    /// Where the address family is, and its size, in bytes
+    pub family: Option<(u64, u32)>,
+}
+
+/// Names of an enum's values.
+#[derive(Debug)]
+pub(super) struct Names {
+    /// Sorted by value
+    values: Vec<(i128, String)>,
+    /// Each value is a bit of its own
+    flags: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Shape {
+    Number {
+        bytes: u32,
+        signed: bool,
+        meaning: Meaning,
+    },
+    Bool {
+        bytes: u32,
+    },
+    Float {
+        bytes: u32,
+    },
+    Pointer,
+    Enum {
+        bytes: u32,
+        signed: bool,
+        names: Arc<Names>,
+    },
+    /// Up to the first NUL; `None`: to the end of the event. `list`: several, each with its NUL
+    Text {
+        bytes: Option<u64>,
+        list: bool,
+    },
+    /// Shown in hexadecimal
+    Bytes {
+        bytes: Option<u64>,
+    },
+    Ipv4,
+    Ipv6,
+    Mac,
+    /// `None`: to the end of the event
+    Array {
+        element: Box<Shape>,
+        stride: u64,
+        count: Option<u64>,
+    },
+    Group(Group),
+}
+
+impl Shape {
+    /// Whether there is a form for people besides the raw one.
+    pub(super) fn is_readable(&self) -> bool {
+        match self {
+            Self::Number { meaning, .. } => !matches!(meaning, Meaning::Plain | Meaning::BigEndian),
+            Self::Enum { .. } | Self::Ipv4 | Self::Ipv6 | Self::Mac => true,
+            Self::Array { element, .. } => element.is_readable(),
+            _ => false,
+        }
+    }
+}
+
+impl Names {
+    fn new(values: &[(String, i64)], bytes: u32, signed: bool) -> Self {
+        let mask = if bytes >= 8 { u64::MAX } else { (1 << (bytes * 8)) - 1 };
+        let number = |value: i64| {
+            if signed { i128::from(value) } else { i128::from(value as u64 & mask) }
+        };
+        let mut values: Vec<_> =
+            values.iter().map(|(name, value)| (number(*value), printable(name))).collect();
+        values.sort_by_key(|&(value, _)| value); // stable: of two names the first is shown
+        let bits = values.iter().filter(|&&(value, _)| value != 0);
+        let single = |value: i128| value > 0 && value & (value - 1) == 0;
+        // Two values are more often a plain 1 and 2.
+        let flags = bits.clone().count() >= 3 && bits.clone().all(|&(value, _)| single(value));
+        Self { values, flags }
+    }
+
+    /// The name of a value, or the names of its bits joined with `|`.
+    pub(super) fn name(&self, value: i128) -> Option<String> {
+        let at = self.values.partition_point(|&(known, _)| known < value);
+        if let Some((_, name)) = self.values.get(at).filter(|&&(known, _)| known == value) {
+            return Some(name.clone());
+        }
+        if !self.flags || value <= 0 {
+            return None;
+        }
+        let (mut rest, mut names) = (value, Vec::new());
+        for (bit, name) in self.values.iter().filter(|&&(bit, _)| bit != 0) {
+            if rest & bit != 0 {
+                rest &= !bit;
+                names.push(name.clone());
+            }
+        }
+        if names.is_empty() {
+            return None;
+        }
+        if rest != 0 {
+            names.push(format!("{rest:#x}"));
+        }
+        Some(names.join("|"))
+    }
+}
+
+/// A name out of a file, which may be any bytes.
+fn printable(name: &str) -> String {
+    let mut out = String::new();
+    push_cell(&mut out, name.as_bytes());
+    out
+}
+
+/// Where a type is in an event.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    /// The field's name, and that of the field which it is in
+    name: &'a str,
+    parent: &'a str,
+    /// Bytes from the start of the event, if that is one place
+    at: Option<u64>,
+    /// Nothing follows: a flexible array here takes the rest of the event
+    last: bool,
+    depth: usize,
+}
+
+pub(super) struct Builder<'a> {
+    types: &'a Types,
+    options: &'a Options,
+    fields: usize,
+    /// Of each enum once, however many fields have it
+    enums: HashMap<TypeId, Arc<Names>>,
+}
+
+impl<'a> Builder<'a> {
+    pub(super) fn new(types: &'a Types, options: &'a Options) -> Self {
+        Self { types, options, fields: 0, enums: HashMap::new() }
+    }
+
+    /// The fields of a struct; of anything else, one called `value`.
+    pub(super) fn root(&mut self, id: TypeId) -> Group {
+        let place = Place { name: "", parent: "", at: Some(0), last: true, depth: 0 };
+        match self.shape(id, place) {
+            Shape::Group(group) => group,
+            _ => {
+                let place = Place { name: "value", ..place };
+                let shape = self.shape(id, place);
+                let mut group =
+                    Group { fields: vec![field("value", 0, None, shape)], family: None };
+                finish(&mut group);
+                group
+            }
+        }
+    }
+
+    fn hint(&self, place: Place<'_>) -> Option<Hint> {
+        let at = place.at?;
+        self.options.hints.iter().find(|&&(offset, _)| offset == at).map(|&(_, hint)| hint)
+    }
+
+    fn shape(&mut self, id: TypeId, place: Place<'_>) -> Shape {
+        let types = self.types;
+        let unknown = || Shape::Bytes { bytes: Some(types.size(id).unwrap_or(0)) };
+        self.fields += 1;
+        if self.fields > MAX_FIELDS || place.depth > MAX_DEPTH {
+            return unknown();
+        }
+        match types.resolved(id) {
+            Kind::Int { bytes, encoding: Encoding::Bool, .. } => Shape::Bool { bytes: *bytes },
+            Kind::Int { bytes: 16, .. } if meaning::is_address(place.name, place.parent) => {
+                Shape::Ipv6
+            }
+            Kind::Int { bytes, encoding, .. } => {
+                let signed = *encoding != Encoding::Unsigned;
+                let meaning = match self.hint(place) {
+                    Some(Hint::Time(clock)) if *bytes == 8 => Meaning::Time(clock, 1),
+                    Some(Hint::Network) if *bytes == 2 => Meaning::BigEndian,
+                    _ => {
+                        let names = types.names(id);
+                        meaning::of_number(place.name, &names, *bytes, signed)
+                    }
+                };
+                Shape::Number { bytes: *bytes, signed, meaning }
+            }
+            Kind::Float { bytes } => Shape::Float { bytes: *bytes },
+            Kind::Pointer(_) => Shape::Pointer,
+            Kind::Enum { bytes, signed, values } => {
+                let new = || Arc::new(Names::new(values, *bytes, *signed));
+                let names = self.enums.entry(types.resolve(id)).or_insert_with(new).clone();
+                Shape::Enum { bytes: *bytes, signed: *signed, names }
+            }
+            Kind::Array { element, count } => self.array(id, *element, *count, place),
+            Kind::Struct(body) | Kind::Union(body) => {
+                if let Some(address) = self.address(id, body) {
+                    return address;
+                }
+                let mut group = Group::default();
+                self.members(&mut group, id, body, 0, None, place);
+                finish(&mut group);
+                Shape::Group(group)
+            }
+            Kind::Var { ty, .. } => self.shape(*ty, Place { depth: place.depth + 1, ..place }),
+            _ => unknown(),
+        }
+    }
+
+    fn array(&mut self, id: TypeId, element: TypeId, count: u64, place: Place<'_>) -> Shape {
+        let types = self.types;
+        let Some(stride) = types.size(element).filter(|&stride| stride > 0) else {
+            return Shape::Bytes { bytes: Some(0) };
+        };
+        // In the middle of a struct it marks a place and holds nothing.
+        let count = if count == 0 && place.last { None } else { Some(count) };
+        let bytes = count.map(|_| types.size(id).unwrap_or(0));
+        let address = || meaning::is_address(place.name, place.parent);
+        let number = match types.resolved(element) {
+            Kind::Int { bytes, encoding, .. } if *encoding != Encoding::Bool => Some(bytes),
+            _ => None,
+        };
+        if let Some(width) = number {
+            let text = types.is_char(element) || self.hint(place) == Some(Hint::Text);
+            match (width, bytes) {
+                (1, Some(16)) | (4 | 8, Some(16)) if !text && address() => return Shape::Ipv6,
+                (1, Some(4)) if !text && address() => return Shape::Ipv4,
+                (1, Some(6)) if !text && meaning::is_mac(place.name) => return Shape::Mac,
+                (1, _) if text || meaning::is_text(place.name) => {
+                    return Shape::Text { bytes, list: meaning::is_text_list(place.name) };
+                }
+                (1, _) => return Shape::Bytes { bytes },
+                (8, _) if meaning::is_stack(place.name) => {
+                    let meaning = Meaning::Hex;
+                    let element = Box::new(Shape::Number { bytes: 8, signed: false, meaning });
+                    return Shape::Array { element, stride, count };
+                }
+                _ => {}
+            }
+        }
+        let inner = Place { at: None, last: false, depth: place.depth + 1, ..place };
+        Shape::Array { element: Box::new(self.shape(element, inner)), stride, count }
+    }
+
+    /// A struct that is nothing but an IP address: `struct in6_addr` and its like.
+    fn address(&self, id: TypeId, body: &Composite) -> Option<Shape> {
+        let types = self.types;
+        let named = types.names(id).iter().any(|name| name.contains("addr"));
+        if !named || body.members.is_empty() || body.members.len() > 8 {
+            return None;
+        }
+        // All members must be whole views of the same bytes.
+        for member in &body.members {
+            let whole = member.bit_offset == 0
+                && member.bit_size.is_none()
+                && types.size(member.ty) == Some(body.bytes);
+            if !whole || matches!(types.resolved(member.ty), Kind::Pointer(_) | Kind::Struct(_)) {
+                return None;
+            }
+        }
+        match body.bytes {
+            4 => Some(Shape::Ipv4),
+            16 => Some(Shape::Ipv6),
+            _ => None,
+        }
+    }
+
+    /// Adds the members of a struct or union, `base` bits from the start of the group.
+    fn members(
+        &mut self,
+        group: &mut Group,
+        id: TypeId,
+        body: &Composite,
+        base: u64,
+        only: Option<u8>,
+        place: Place<'_>,
+    ) {
+        let types = self.types;
+        let is_union = matches!(types.resolved(id), Kind::Union(_));
+        // Views of one address for each IP version.
+        let version = |name: &Option<String>| name.as_deref().and_then(meaning::ip_version);
+        let is_for = |wanted| {
+            body.members.iter().take(MAX_VIEWS).any(|member| version(&member.name) == Some(wanted))
+        };
+        let both = is_union && is_for(4) && is_for(6);
+
+        for (index, member) in body.members.iter().enumerate() {
+            if self.fields > MAX_FIELDS {
+                return;
+            }
+            let at = base + u64::from(member.bit_offset);
+            let only = if both { version(&member.name) } else { only };
+            let inner = Place {
+                name: member.name.as_deref().unwrap_or(place.name),
+                parent: if member.name.is_some() { place.name } else { place.parent },
+                at: place.at.map(|start| start + u64::from(member.bit_offset) / 8),
+                last: place.last && (is_union || index + 1 == body.members.len()),
+                depth: place.depth + 1,
+            };
+            let Some(name) = &member.name else {
+                self.fields += 1;
+                let body = types.composite(member.ty).filter(|_| inner.depth <= MAX_DEPTH);
+                if let Some(body) = body {
+                    self.members(group, member.ty, body, at, only, inner);
+                }
+                continue;
+            };
+            let mut shape = self.shape(member.ty, inner);
+            let mut bits = member.bit_size.filter(|&bits| bits > 0);
+            let mut start = at;
+            match types.resolved(member.ty) {
+                Kind::Int { bytes, bits: used, bit_offset, .. }
+                    if bits.is_none() && (1..bytes.saturating_mul(8)).contains(used) =>
+                {
+                    bits = Some(*used);
+                    start = at.saturating_add(u64::from(*bit_offset));
+                }
+                _ => {}
+            }
+            if bits.is_none() && at % 8 != 0 {
+                shape = Shape::Bytes { bytes: Some(0) };
+            }
+            let mut field = field(name, start, bits, shape);
+            field.only = only;
+            group.fields.push(field);
+        }
+    }
+}
+
+fn field(name: &str, at: u64, bits: Option<u32>, shape: Shape) -> Field {
+    let lower = name.trim_start_matches('_').to_ascii_lowercase();
+    let rest = lower.strip_prefix("padding").or_else(|| lower.strip_prefix("pad"));
+    let padding = rest.is_some_and(|rest| rest.chars().all(|c| c.is_ascii_digit() || c == '_'));
+    let name = printable(name);
+    Field {
+        text_key: format!("{name}_text"),
+        base64_key: format!("{name}_base64"),
+        name,
+        at,
+        bits,
+        shape,
+        only: None,
+        length: None,
+        padding,
+    }
+}
+
+/// What fields say of each other: families, lengths, keys that are taken.
+fn finish(group: &mut Group) {
+    let names: HashSet<String> = group.fields.iter().map(|field| field.name.clone()).collect();
+    let number = |field: &Field| match field.shape {
+        Shape::Number { bytes, signed, .. } if field.bits.is_none() => {
+            Some((field.at / 8, bytes, signed))
+        }
+        Shape::Enum { bytes, signed, .. } if field.bits.is_none() => {
+            Some((field.at / 8, bytes, signed))
+        }
+        _ => None,
+    };
+    let family = group.fields.iter().find(|field| meaning::is_family(&field.name));
+    group.family = family.and_then(number).map(|(at, bytes, _)| (at, bytes));
+
+    let numbers: HashMap<String, (u64, u32, bool)> = group
+        .fields
+        .iter()
+        .filter_map(|field| Some((field.name.to_ascii_lowercase(), number(field)?)))
+        .collect();
+    for field in &mut group.fields {
+        while names.contains(&field.text_key) {
+            field.text_key.push('_');
+        }
+        while names.contains(&field.base64_key) {
+            field.base64_key.push('_');
+        }
+        let (rest, wide) = match &field.shape {
+            Shape::Text { bytes, .. } | Shape::Bytes { bytes } => (bytes.is_none(), false),
+            Shape::Array { count, .. } => (count.is_none(), true),
+            _ => continue,
+        };
+        let name = field.name.to_ascii_lowercase();
+        let mut bytes: Vec<String> = ["len", "size", "sz", "length", "bytes"]
+            .iter()
+            .map(|end| format!("{name}_{end}"))
+            .collect();
+        if rest {
+            let plain =
+                ["len", "size", "length", "data_len", "data_size", "payload_len", "buf_len"];
+            bytes.extend(plain.map(str::to_owned));
+        }
+        let counts = [format!("{name}_count"), format!("{name}_cnt"), format!("nr_{name}")];
+        let find = |keys: &[String], elements| {
+            let &(at, bytes, signed) = keys.iter().find_map(|key| numbers.get(key))?;
+            Some(Length { at, bytes, signed, elements })
+        };
+        field.length = find(&bytes, false).or_else(|| find(&counts, true).filter(|_| wide));
+    }
+}

@@ -1,0 +1,223 @@
+//! The flags of `bpfrun run`, and the checks of their values.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::cli::seconds;
+
+/// Flags of `bpfrun run`
+#[derive(clap::Args, Clone, Debug)]
+pub struct Args {
+    /// A compiled BPF object
+    pub file: PathBuf,
+
+    /// Show only what is sent to these maps; without any, all ring buffers and perf buffers
+    #[arg(value_name = "MAP")]
+    pub maps_to_show: Vec<String>,
+
+    /// Show only what is sent to this map (repeatable)
+    #[arg(short, long, value_name = "MAP")]
+    pub events: Vec<String>,
+
+    /// Load only programs with such a name, * and ? stand for any characters (repeatable)
+    #[arg(short, long, value_name = "GLOB")]
+    pub prog: Vec<Glob>,
+
+    /// Attach this program there; without TARGET, where its section says, and also if it
+    /// changes how the system behaves (repeatable)
+    #[arg(short, long, value_name = "PROG[=TARGET]", value_parser = attach)]
+    pub attach: Vec<Attach>,
+
+    /// Give a global variable another value before loading; also a member, as in a.b[2]
+    /// (repeatable)
+    #[arg(short, long, value_name = "VAR=VALUE", value_parser = assignment)]
+    pub set: Vec<(String, String)>,
+
+    /// Attach all variants of a probe, not only the best: events may come twice
+    #[arg(long)]
+    pub all_variants: bool,
+
+    /// Show all messages of bpf_printk(), also those of other objects
+    #[arg(long)]
+    pub all_printk: bool,
+
+    /// What is sent to this map, or written by this iterator, is this struct (repeatable)
+    #[arg(long = "type", value_name = "MAP=STRUCT", value_parser = assignment)]
+    pub types: Vec<(String, String)>,
+
+    /// Look for structs here first: a C header, which clang compiles, or an object (repeatable)
+    #[arg(long, value_name = "FILE")]
+    pub type_from: Vec<PathBuf>,
+
+    /// Show the contents of the maps: at the end, or every so many seconds
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        num_args = 0..=1,
+        require_equals = true,
+        value_parser = seconds
+    )]
+    pub maps: Option<Option<Duration>>,
+
+    /// Stop after this long; fractions are allowed
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub duration: Option<Duration>,
+
+    /// Stop after this many events
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub max_events: Option<u64>,
+
+    /// JSON Lines on stdout instead of text
+    #[arg(long)]
+    pub json: bool,
+
+    /// Add libbpf's and the verifier's words
+    #[arg(short, long)]
+    pub verbose: bool,
+
+    /// Run this command once everything is attached, and end with it; all processes are
+    /// traced, not only this one
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+}
+
+/// Below the flags of `bpfrun run`.
+pub const EXAMPLES: &str = "\
+Targets of --attach:
+  kprobe, fentry, ...       FUNCTION, for a kprobe also FUNCTION+OFFSET
+  tracepoint, raw_tp        CATEGORY:NAME, NAME
+  uprobe                    FILE:FUNCTION or FILE:0xOFFSET
+  usdt                      FILE:PROVIDER:NAME
+  perf_event                EVENT@TIMES_A_SECOND or EVENT/PERIOD, such as cpu-clock@99
+  xdp, tc, socket           an interface
+  cgroup, sockops           a folder of /sys/fs/cgroup
+  iter/bpf_map_elem         a map
+  lsm, fmod_ret, struct_ops nothing: the section says it
+
+Examples:
+  bpfrun opensnoop.bpf.o
+  bpfrun bootstrap.bpf.o --set min_duration_ns=1000000
+  bpfrun uprobe.bpf.o --attach trace_add=/usr/bin/app:add
+  bpfrun --json sockfilter.bpf.o --attach socket_handler=lo --duration 10
+  bpfrun counts.bpf.o --maps=1";
+
+impl Args {
+    /// Whether `--attach` names this program or map.
+    pub fn asked_for(&self, name: &str) -> bool {
+        self.attach.iter().any(|attach| attach.program == name)
+    }
+}
+
+/// `--attach`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attach {
+    /// A program, or a `struct_ops` map
+    pub program: String,
+    /// Where to; none: where its section says
+    pub target: Option<String>,
+}
+
+fn attach(text: &str) -> Result<Attach, String> {
+    let (program, target) = match text.split_once('=') {
+        Some((program, target)) => (program, Some(target.to_owned())),
+        None => (text, None),
+    };
+    if program.is_empty() || target.as_deref() == Some("") {
+        return Err("give a program, or a program and its target, as PROG=TARGET".to_owned());
+    }
+    Ok(Attach { program: program.to_owned(), target })
+}
+
+fn assignment(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("give a name and a value, as NAME=VALUE".to_owned()),
+    }
+}
+
+/// A pattern for names: `*` stands for any characters, `?` for any one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Glob(String);
+
+impl std::str::FromStr for Glob {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.is_empty() { Err("an empty pattern".to_owned()) } else { Ok(Self(text.to_owned())) }
+    }
+}
+
+impl std::fmt::Display for Glob {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Glob {
+    /// Whether all of `name` is like the pattern. Takes time in proportion to both lengths.
+    pub fn matches(&self, name: &str) -> bool {
+        let (pattern, name) = (self.0.as_bytes(), name.as_bytes());
+        let (mut p, mut n) = (0, 0);
+        // Behind the last star, and where in the name what it stands for ends.
+        let mut star = None;
+        while let Some(byte) = name.get(n) {
+            match pattern.get(p) {
+                Some(b'*') => {
+                    p += 1;
+                    star = Some((p, n));
+                }
+                Some(b'?') => (p, n) = (p + 1, n + 1),
+                Some(same) if same == byte => (p, n) = (p + 1, n + 1),
+                _ => match star {
+                    Some((behind, end)) => {
+                        star = Some((behind, end + 1));
+                        (p, n) = (behind, end + 1);
+                    }
+                    None => return false,
+                },
+            }
+        }
+        pattern.get(p..).is_some_and(|rest| rest.iter().all(|&byte| byte == b'*'))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns() {
+        for (pattern, name, fits) in [
+            ("*", "", true),
+            ("*", "x", true),
+            ("handle_*", "handle_exec", true),
+            ("handle_*", "handler", false),
+            ("*exec*", "handle_exec", true),
+            ("h?ndle", "handle", true),
+            ("h?ndle", "hndle", false),
+            ("a*b*c", "aXbXbXc", true),
+            ("a*b*c", "aXbXbX", false),
+            ("exec", "exec", true),
+            ("exec", "execve", false),
+        ] {
+            assert_eq!(pattern.parse::<Glob>().unwrap().matches(name), fits, "{pattern} {name}");
+        }
+        assert!("".parse::<Glob>().is_err());
+    }
+
+    #[test]
+    fn values_are_checked() {
+        let full = Attach { program: "p".into(), target: Some("/bin/x:f=1".into()) };
+        assert_eq!(attach("p=/bin/x:f=1"), Ok(full));
+        assert_eq!(attach("p"), Ok(Attach { program: "p".into(), target: None }));
+        assert_eq!(assignment("a.b[1]=x=y"), Ok(("a.b[1]".into(), "x=y".into())));
+        assert_eq!(assignment("a="), Ok(("a".into(), String::new())));
+        for wrong in ["", "=x", "p="] {
+            assert!(attach(wrong).is_err(), "{wrong}");
+        }
+        for wrong in ["", "a", "=1"] {
+            assert!(assignment(wrong).is_err(), "{wrong}");
+        }
+    }
+}

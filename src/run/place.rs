@@ -1,0 +1,260 @@
+//! Attaches one program to one place.
+
+use std::fs::File;
+use std::os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, IntoRawFd as _, OwnedFd};
+use std::path::Path;
+use std::ptr::NonNull;
+
+use anyhow::{Context, Result, bail, ensure};
+use libbpf_rs::{
+    AsRawLibbpf as _, Link, MapCore as _, Object, ProgramMut, TracepointCategory, UprobeOpts,
+};
+use nix::errno::Errno;
+use nix::net::if_::if_nametoindex;
+
+use crate::run::hook::Kind;
+use crate::run::plan::Program;
+use crate::run::sample::{self, Sampling};
+
+/// What keeps a program attached.
+pub enum Attachment {
+    /// A link
+    Link(Link),
+    /// Links, one for each CPU
+    Links(Vec<Link>),
+    /// A socket that has the program as its filter
+    Socket(#[allow(dead_code)] OwnedFd),
+}
+
+/// Attaches `loaded`, which is `program`, to `target`. Returns what keeps it attached, and the
+/// place in words.
+pub fn attach(
+    object: &Object,
+    loaded: &ProgramMut<'_>,
+    program: &Program,
+    target: &str,
+) -> Result<(Attachment, String)> {
+    let kind = program.hook.kind;
+    let asked = program.asked.as_ref().is_some_and(Option::is_some);
+    let link = match kind {
+        Kind::Kprobe { ret } if asked => attach_kprobe(loaded, ret, target)?,
+        Kind::Ksyscall { ret } if asked => loaded.attach_ksyscall(ret, target)?,
+        Kind::KprobeMulti if asked => bail!("only with a pattern in its section"),
+        Kind::Tracepoint if asked => {
+            let parts = target.split_once([':', '/']);
+            let (category, name) = parts.context("a tracepoint is given as CATEGORY:NAME")?;
+            loaded.attach_tracepoint(TracepointCategory::Custom(category.to_owned()), name)?
+        }
+        Kind::RawTracepoint if asked => loaded.attach_raw_tracepoint(target)?,
+        Kind::Uprobe { ret } if asked => attach_uprobe(loaded, ret, target)?,
+        Kind::UprobeMulti { ret, session } if asked => {
+            let (file, pattern) = file_and(target, "FILE:PATTERN")?;
+            loaded.attach_uprobe_multi(-1, file, pattern, ret, session)?
+        }
+        Kind::Usdt if asked => {
+            let (file, rest) = file_and(target, "FILE:PROVIDER:NAME")?;
+            let (provider, name) = rest.split_once(':').context("give FILE:PROVIDER:NAME")?;
+            loaded.attach_usdt(-1, file, provider, name)?
+        }
+        Kind::Iter => return attach_iterator(object, loaded, program, target),
+        Kind::PerfEvent => {
+            let sampling: Sampling = target.parse()?;
+            let links = sample::attach(loaded, &sampling)?;
+            let place = format!("{sampling} on {} CPUs", links.len());
+            return Ok((Attachment::Links(links), place));
+        }
+        Kind::Socket => {
+            let socket = packet_socket(target)?;
+            filter_socket(&socket, loaded)?;
+            return Ok((Attachment::Socket(socket), format!("interface {target}")));
+        }
+        Kind::Xdp => loaded.attach_xdp(interface(target)?)?,
+        Kind::Tc => attach_tcx(loaded, target)?,
+        Kind::Cgroup => {
+            let folder = File::open(target).with_context(|| format!("open {target}"))?;
+            loaded.attach_cgroup(folder.as_raw_fd())?
+        }
+        Kind::Netns => {
+            let netns = File::open(target).with_context(|| format!("open {target}"))?;
+            loaded.attach_netns(netns.as_raw_fd())?
+        }
+        Kind::Sockmap => {
+            let map = object.maps().find(|map| map.name() == target);
+            let map = map.with_context(|| format!("no map {target}"))?;
+            let fd = map.as_fd().as_raw_fd();
+            // SAFETY: both belong to the same loaded object.
+            from_raw(unsafe {
+                libbpf_sys::bpf_program__attach_sockmap(loaded.as_libbpf_object().as_ptr(), fd)
+            })?
+        }
+        Kind::Other | Kind::Unknown | Kind::StructOps => {
+            bail!("bpfrun cannot attach programs of this kind")
+        }
+        _ => loaded.attach()?,
+    };
+    let section = program.section.trim_start_matches('?');
+    let place = match asked {
+        true => format!("{} {target}", section.split('/').next().unwrap_or(section)),
+        false => section.to_owned(),
+    };
+    Ok((Attachment::Link(link), place))
+}
+
+/// What a function of libbpf returned: a link, or null with `errno` set.
+fn from_raw(link: *mut libbpf_sys::bpf_link) -> Result<Link> {
+    let Some(link) = NonNull::new(link) else {
+        bail!(Errno::last());
+    };
+    // SAFETY: libbpf has just made it, and nobody else has it.
+    Ok(unsafe { Link::from_ptr(link) })
+}
+
+/// `FUNCTION` or `FUNCTION+OFFSET`
+fn attach_kprobe(program: &ProgramMut<'_>, ret: bool, target: &str) -> Result<Link> {
+    let Some((function, offset)) = target.split_once('+') else {
+        return Ok(program.attach_kprobe(ret, target)?);
+    };
+    let function = std::ffi::CString::new(function)?;
+    let options = libbpf_sys::bpf_kprobe_opts {
+        sz: size_of::<libbpf_sys::bpf_kprobe_opts>() as _,
+        offset: number(offset)?,
+        retprobe: ret,
+        ..Default::default()
+    };
+    // SAFETY: libbpf reads the name and the options, which live until it returns.
+    from_raw(unsafe {
+        libbpf_sys::bpf_program__attach_kprobe_opts(
+            program.as_libbpf_object().as_ptr(),
+            function.as_ptr(),
+            &raw const options,
+        )
+    })
+}
+
+/// `FILE:FUNCTION`, `FILE:FUNCTION+OFFSET` or `FILE:0xOFFSET`, in all processes.
+fn attach_uprobe(program: &ProgramMut<'_>, ret: bool, target: &str) -> Result<Link> {
+    let (file, place) = file_and(target, "FILE:FUNCTION or FILE:0xOFFSET")?;
+    let mut options = UprobeOpts { retprobe: ret, ..UprobeOpts::default() };
+    let offset = if place.starts_with("0x") {
+        number(place)?
+    } else {
+        let (function, offset) = match place.rsplit_once('+') {
+            Some((function, offset)) => (function, number(offset)?),
+            None => (place, 0),
+        };
+        options.func_name = Some(function.to_owned());
+        offset
+    };
+    Ok(program.attach_uprobe_with_opts(-1, file, usize::try_from(offset)?, options)?)
+}
+
+/// A file and what stands behind the first `:` after its name.
+fn file_and<'a>(target: &'a str, form: &str) -> Result<(&'a Path, &'a str)> {
+    let (file, rest) = target.split_once(':').with_context(|| format!("give {form}"))?;
+    Ok((Path::new(file), rest))
+}
+
+/// A number, decimal or with `0x`.
+fn number(text: &str) -> Result<u64> {
+    let number = match text.strip_prefix("0x") {
+        Some(digits) => u64::from_str_radix(digits, 16),
+        None => text.parse(),
+    };
+    number.ok().with_context(|| format!("{text} is no number"))
+}
+
+/// `iter/…`: over the kernel's objects, or with a target over the elements of a map.
+fn attach_iterator(
+    object: &Object,
+    loaded: &ProgramMut<'_>,
+    program: &Program,
+    target: &str,
+) -> Result<(Attachment, String)> {
+    let over = program.hook.target.as_deref().unwrap_or(target);
+    let asked = program.asked.as_ref().and_then(Option::as_deref);
+    let link = match (over, asked) {
+        ("bpf_map_elem" | "bpf_sk_storage_map" | "sockmap", None) => {
+            bail!("iterates over one map: --attach {}=MAP", program.name)
+        }
+        (_, None) => loaded.attach()?,
+        (_, Some(name)) => {
+            let map = object.maps().find(|map| map.name() == name);
+            let map = map.with_context(|| format!("no map {name}"))?;
+            loaded.attach_iter(map.as_fd())?
+        }
+    };
+    let place = match asked {
+        Some(name) => format!("{over} of {name}"),
+        None => over.to_owned(),
+    };
+    Ok((Attachment::Link(link), place))
+}
+
+fn interface(name: &str) -> Result<i32> {
+    let index = if_nametoindex(name).with_context(|| format!("no interface {name}"))?;
+    Ok(i32::try_from(index)?)
+}
+
+/// A link to the traffic of an interface: `INTERFACE`, or `INTERFACE/egress`.
+fn attach_tcx(program: &ProgramMut<'_>, target: &str) -> Result<Link> {
+    let name = target.split('/').next().unwrap_or(target);
+    let index = interface(name)?;
+    let options = libbpf_sys::bpf_tcx_opts {
+        sz: size_of::<libbpf_sys::bpf_tcx_opts>() as _,
+        ..Default::default()
+    };
+    // SAFETY: libbpf reads the options, which live until it returns.
+    let link = from_raw(unsafe {
+        libbpf_sys::bpf_program__attach_tcx(
+            program.as_libbpf_object().as_ptr(),
+            index,
+            &raw const options,
+        )
+    });
+    link.context("needs Linux 6.6 or newer, whose links leave nothing behind")
+}
+
+/// A socket that gets all packets of an interface.
+fn packet_socket(name: &str) -> Result<OwnedFd> {
+    const ALL: u16 = libc::ETH_P_ALL as u16;
+    let index = interface(name)?;
+    let flags = libc::SOCK_RAW | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    // SAFETY: socket() has no memory arguments.
+    let fd = unsafe { libc::socket(libc::AF_PACKET, flags, i32::from(ALL.to_be())) };
+    let fd = Errno::result(fd).context("open a packet socket")?;
+    // SAFETY: a new descriptor that nobody else has.
+    let socket = unsafe { OwnedFd::from_raw_fd(fd) };
+    // SAFETY: plain numbers and bytes, all of which may be zero.
+    let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
+    address.sll_family = libc::AF_PACKET as u16;
+    address.sll_protocol = ALL.to_be();
+    address.sll_ifindex = index;
+    let len = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
+    // SAFETY: the kernel reads `len` bytes of our own variable.
+    let bound = unsafe { libc::bind(fd, (&raw const address).cast(), len) };
+    Errno::result(bound).with_context(|| format!("bind to {name}"))?;
+    Ok(socket)
+}
+
+fn filter_socket(socket: &OwnedFd, program: &ProgramMut<'_>) -> Result<()> {
+    let fd = program.as_fd().as_raw_fd();
+    ensure!(fd >= 0, "the program is not loaded");
+    let len = size_of::<i32>() as libc::socklen_t;
+    // SAFETY: the kernel reads `len` bytes of our own variable.
+    let set = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_ATTACH_BPF,
+            (&raw const fd).cast(),
+            len,
+        )
+    };
+    Errno::result(set).context("attach it to the socket")?;
+    Ok(())
+}
+
+/// Links a program to an event of `perf_event_open()`. The link takes the descriptor.
+pub fn attach_perf(program: &ProgramMut<'_>, event: OwnedFd) -> Result<Link> {
+    Ok(program.attach_perf_event(event.into_raw_fd())?)
+}

@@ -1,0 +1,28 @@
+//! bpfrun's own flags.
+
+use super::*;
+
+#[test]
+fn help_and_version() {
+    describes_itself("bpfrun", &["--help", "-h"], &["inspect", "run", "bpfrun FILE [MAP]..."]);
+    let help = text(&run("bpfrun", &["run", "--help"]).stdout);
+    for flag in ["--events", "--attach", "--set", "--maps", "--duration", "[-- <COMMAND>...]"] {
+        assert!(help.contains(flag), "{flag}: {help}");
+    }
+}
+
+#[test]
+fn wrong_values_are_refused_with_status_2() {
+    let wrong: &[(&[&str], &str)] = &[
+        (&["run"], "<FILE>"),
+        (&["x.o", "--prog", ""], "an empty pattern"),
+        (&["x.o", "--attach", "=x"], "PROG=TARGET"),
+        (&["x.o", "--set", "x"], "NAME=VALUE"),
+        (&["x.o", "--type", "x"], "NAME=VALUE"),
+        (&["x.o", "--maps=0"], "a number above 0"),
+        (&["x.o", "--duration", "-1"], "unexpected argument"),
+        (&["x.o", "--max-events", "0"], "0 is not in 1.."),
+        (&["run", "--no-such-flag", "x.o"], "--no-such-flag"),
+    ];
+    refuses("bpfrun", wrong);
+}

@@ -1,0 +1,13 @@
+//! Reading compiled BPF objects: the project's own, and small ones that clang compiles here.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+mod command;
+mod compile;
+mod disasm;
+mod events;
+mod hostile;
+mod hostile_events;
+mod object;
+mod own;
+mod schema;

@@ -1,0 +1,202 @@
+//! What events are, found in objects that say it and in objects that do not.
+
+use snoop_tools::elf::dwarf::Dwarf;
+use snoop_tools::elf::object::Object;
+use snoop_tools::elf::schema::{UserSchemas, schemas};
+
+use crate::compile::{compile, compile_own, scratch, strip};
+
+/// `MAP: TYPE by SOURCE from PROGRAM,…`, with `...` behind types that may have a tail.
+fn found(data: &[u8], user: &UserSchemas) -> Result<Vec<String>, String> {
+    let object = Object::parse(data).unwrap();
+    let dwarf = Dwarf::parse(data).unwrap();
+    let schemas = schemas(&object, dwarf.as_ref(), user);
+    let schemas = schemas.map_err(|error| format!("{error:#}"))?;
+    let mut shown: Vec<_> = schemas
+        .iter()
+        .map(|schema| {
+            let ty = schema.type_name().unwrap_or_else(|| "bytes".to_owned());
+            let tail = if schema.tail { "..." } else { "" };
+            let (source, senders) = (schema.provenance.word(), schema.senders.join(","));
+            format!("{}: {ty}{tail} by {source} from {senders}", schema.map)
+        })
+        .collect();
+    shown.sort();
+    Ok(shown)
+}
+
+fn check(data: &[u8], expected: &[&str]) {
+    assert_eq!(found(data, &UserSchemas::default()).unwrap(), expected);
+}
+
+#[test]
+fn records_in_place() {
+    let expected = ["rb: struct event by dwarf from handle_exec,handle_exit"];
+    let data = compile("records", "bpfel", &[]);
+    check(&data, &expected);
+    check(&strip(&data), &["rb: bytes by unknown from handle_exec,handle_exit"]);
+    check(&compile("records", "bpfel", &["-gdwarf-4"]), &expected);
+    check(&compile("records", "bpfel", &["-gdwarf-5"]), &expected);
+    check(&compile("records", "bpfeb", &[]), &expected);
+}
+
+#[test]
+fn copies() {
+    let data = compile("copies", "bpfel", &[]);
+    let typed = [
+        "globals: struct total by dataflow from from_variable",
+        "numbers: __u64 by scalar from number",
+        "perf: struct opened by dwarf from to_perf",
+        "stack: struct opened by dwarf from from_stack",
+        "values: struct big... by dataflow from from_value",
+    ];
+    check(&data, &typed);
+    // `stack`: a struct of the same size is in BTF, and is not taken.
+    let stripped = strip(&data);
+    check(
+        &stripped,
+        &[
+            typed[0],
+            typed[1],
+            "perf: bytes by unknown from to_perf",
+            "stack: bytes by unknown from from_stack",
+            typed[4],
+        ],
+    );
+}
+
+#[test]
+fn annotations() {
+    let expected = [
+        "named: struct tagged by annotation from send",
+        "pointed: struct other by annotation from send",
+        "typed: struct event by annotation from send",
+    ];
+    let data = compile("annotated", "bpfel", &[]);
+    check(&data, &expected);
+    check(&strip(&data), &expected);
+    check(&strip(&compile("annotated", "bpfeb", &[])), &expected);
+}
+
+#[test]
+fn several_kinds_in_one_map() {
+    let data = compile("several", "bpfel", &[]);
+    check(
+        &data,
+        &[
+            "by_kind: struct close_event by dwarf from closes",
+            "by_kind: struct open_event by dwarf from opens",
+            "by_size: struct connect_event by dwarf from connects",
+            "by_size: struct header by dwarf from exits",
+            // A tie, which is not decided.
+            "tied: bytes by unknown from ties",
+        ],
+    );
+}
+
+#[test]
+fn long_ways() {
+    let data = compile("places", "bpfel", &[]);
+    check(
+        &data,
+        &[
+            "dynamic: struct step by dwarf from by_dynptr",
+            "filled: struct event by dataflow from by_function",
+            "ring0: struct event by dwarf from nested",
+            "ring1: struct event by dwarf from nested",
+            "rings: struct event by dwarf from nested",
+            "stepped: struct step by dwarf from in_loop",
+            "tasks: struct task by dwarf from tasks",
+        ],
+    );
+    // `tasks`: laid out like struct event, but the source assigns to other members.
+    check(
+        &strip(&data),
+        &[
+            "dynamic: bytes by unknown from by_dynptr",
+            "filled: struct event by dataflow from by_function",
+            "ring0: struct event by btf from nested",
+            "ring1: struct event by btf from nested",
+            "rings: struct event by btf from nested",
+            "stepped: bytes by unknown from in_loop",
+            "tasks: bytes by unknown from tasks",
+        ],
+    );
+}
+
+/// Map, type and source of each schema.
+fn short(data: &[u8]) -> Vec<String> {
+    let shown = found(data, &UserSchemas::default()).unwrap();
+    shown.iter().filter_map(|line| Some(line.split_once(" from ")?.0.to_owned())).collect()
+}
+
+#[test]
+fn own_objects() {
+    for (name, expected) in [
+        ("execve", &["events: struct exec_event... by dataflow"][..]),
+        ("mmap", &["events: struct mmap_event... by dataflow"]),
+        (
+            "tcpconnect",
+            &["events: struct connect_event by SOURCE", "pending: struct connect_event by SOURCE"],
+        ),
+        (
+            "bootstrap",
+            &[
+                "events: struct exec_event... by dataflow",
+                "events: struct process_event by SOURCE",
+                "events: struct process_exit_event by SOURCE",
+                "events: struct process_reaped_event by SOURCE",
+            ],
+        ),
+    ] {
+        let of = |source| expected.iter().map(|e| e.replace("SOURCE", source)).collect::<Vec<_>>();
+        let data = compile_own(name);
+        assert_eq!(short(&data), of("dwarf"), "{name}");
+        assert_eq!(short(&strip(&data)), of("btf"), "{name}, stripped");
+    }
+}
+
+#[test]
+fn the_users_word() {
+    let header = scratch("event.h");
+    // As headers for BPF are: counting on vmlinux.h.
+    let text =
+        "struct opened { __u64 ts; pid_t pid; uid_t uid; int ret; int flags; char comm[16]; };
+                struct small { u32 a; };\n";
+    std::fs::write(&header, text).unwrap();
+    let stripped = strip(&compile("copies", "bpfel", &[]));
+    let none: &[&str] = &[];
+
+    // Named, and its header.
+    let wanted = ["perf=struct opened".to_owned()];
+    let user = UserSchemas::new(&wanted, &[&header]).unwrap();
+    let shown = found(&stripped, &user).unwrap();
+    assert!(shown.contains(&"perf: struct opened by user from to_perf".to_owned()), "{shown:?}");
+    // The header alone: what fits there.
+    let user = UserSchemas::new(&[], &[&header]).unwrap();
+    let shown = found(&stripped, &user).unwrap();
+    assert!(
+        shown.contains(&"stack: struct opened by user from from_stack".to_owned()),
+        "{shown:?}"
+    );
+    // An object with debug information instead of a header.
+    let object = scratch("copies.bpf.o");
+    std::fs::write(&object, compile("copies", "bpfel", &[])).unwrap();
+    let user = UserSchemas::new(&wanted, &[&object]).unwrap();
+    let shown = found(&stripped, &user).unwrap();
+    assert!(shown.contains(&"perf: struct opened by user from to_perf".to_owned()), "{shown:?}");
+
+    let user = |text: &str| UserSchemas::new(&[text.to_owned()], none);
+    assert!(format!("{:#}", user("events").unwrap_err()).contains("MAP=STRUCT"));
+    let error = found(&stripped, &user("nomap=struct total").unwrap()).unwrap_err();
+    assert!(error.contains("no such map") && error.contains("perf"), "{error}");
+    let error = found(&stripped, &user("perf=struct nothing").unwrap()).unwrap_err();
+    assert!(error.contains("no such type"), "{error}");
+    std::fs::write(&header, "struct opened { unknown_t x; };\n").unwrap();
+    let error = format!("{:#}", UserSchemas::new(&[], &[&header]).unwrap_err());
+    assert!(error.contains("unknown_t") && !error.contains('\n'), "{error}");
+    let error = format!("{:#}", UserSchemas::new(&[], &[scratch("missing.h")]).unwrap_err());
+    assert!(error.contains("missing.h") && !error.contains('\n'), "{error}");
+    std::fs::remove_file(header).unwrap();
+    std::fs::remove_file(object).unwrap();
+}

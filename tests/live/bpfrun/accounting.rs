@@ -1,0 +1,89 @@
+//! shown + lost == happened, and the ends.
+
+use std::io::Read as _;
+
+use super::*;
+
+#[test]
+fn what_a_perf_buffer_lost_is_counted() {
+    let tool = BPFRUN.start(&["--json", "--maps", &object("burst")]);
+    tool.signal(libc::SIGSTOP);
+    // 256 bytes a thousand times for each: more than 1 MiB for each CPU.
+    for _ in 0..24 {
+        run("argv", &[]);
+    }
+    tool.signal(libc::SIGCONT);
+    let trace = tool.stop();
+    assert_eq!(trace.status, 0);
+    let shown = named(&trace, "bpf.event").len() as u64;
+    let lost = trace.end["lost"].as_u64().unwrap();
+    let gaps: u64 =
+        named(&trace, "events.lost").iter().map(|gap| gap["count"].as_u64().unwrap()).sum();
+    assert!(lost > 0, "{lost}");
+    assert_eq!(gaps, lost);
+    assert_eq!(trace.end["events"], shown);
+    assert_eq!(variable(&trace, "sent"), shown + lost);
+}
+
+#[test]
+fn max_events_and_duration_end_it() {
+    let flags = ["--json", "--max-events", "7", &object("burst"), "--", &fixture("argv")];
+    let trace = parse(&BPFRUN.command(&flags).output().unwrap());
+    assert_eq!(trace.events.len(), 7);
+    assert_eq!(trace.end["events"], 7);
+    let flags = ["--json", "--duration", "0.05", &object("burst")];
+    assert_eq!(parse(&BPFRUN.command(&flags).output().unwrap()).status, 0);
+}
+
+#[test]
+fn signals_and_a_closed_pipe_end_it_quietly() {
+    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+        let tool = BPFRUN.start(&["--json", &object("burst")]);
+        tool.signal(signal);
+        let trace = tool.stop();
+        assert_eq!(trace.status, 0);
+    }
+    let mut tool = BPFRUN.start(&["--json", &object("burst")]);
+    tool.close_stdout();
+    run("argv", &[]);
+    let status = tool.child.wait().unwrap();
+    assert_eq!(status.code(), Some(0));
+    let mut stderr = String::new();
+    tool.child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+    assert!(!stderr.contains("events"), "{stderr}");
+}
+
+#[test]
+fn the_commands_status_is_ours() {
+    let run = |command: &[&str]| {
+        let mut tool = BPFRUN.command(&[&object("burst"), "--"]);
+        tool.args(command).output().unwrap().status.code()
+    };
+    assert_eq!(run(&["sh", "-c", "exit 3"]), Some(3));
+    assert_eq!(run(&["sh", "-c", "kill -9 $$"]), Some(137));
+    assert_eq!(run(&["/no/such/program"]), Some(127));
+}
+
+#[test]
+fn nothing_stays_loaded() {
+    let flags = ["--json", "--prog", "on_demand", &object("isolate")];
+    let tool = BPFRUN.start(&flags);
+    let ids = ids(tool.child.id());
+    assert!(!ids.is_empty());
+    assert_eq!(tool.stop().status, 0);
+    // The kernel frees programs a moment later.
+    eventually("a program stayed loaded", || {
+        !libbpf_rs::query::ProgInfoIter::default().any(|program| ids.contains(&program.id))
+    });
+}
+
+/// The programs of a process, from its descriptors.
+fn ids(pid: u32) -> Vec<u32> {
+    let entries = std::fs::read_dir(format!("/proc/{pid}/fdinfo")).unwrap();
+    let infos = entries.filter_map(|entry| std::fs::read_to_string(entry.unwrap().path()).ok());
+    let id = |info: String| {
+        let line = info.lines().find_map(|line| line.strip_prefix("prog_id:"))?;
+        line.trim().parse().ok()
+    };
+    infos.filter_map(id).collect()
+}

@@ -1,0 +1,64 @@
+//! bpfrun: any object runs, and what it sends is shown.
+
+mod accounting;
+mod examples;
+mod hostile;
+mod load;
+mod maps;
+mod places;
+mod printk;
+
+use serde_json::Value;
+
+use crate::harness::*;
+
+const BPFRUN: Tool = Tool("bpfrun");
+
+/// `bpfrun --json FLAGS OBJECT -- COMMAND`, to its end.
+fn trace(name: &str, flags: &[&str], command: &[&str]) -> Trace {
+    let mut tool = BPFRUN.command(&["run", "--json", &object(name)]);
+    let trace = parse(&tool.args(flags).arg("--").args(command).output().unwrap());
+    assert_eq!(trace.status, 0, "{trace:?}");
+    trace
+}
+
+/// What became of a program, from the start record.
+fn program<'a>(trace: &'a Trace, name: &str) -> &'a Value {
+    let programs = trace.start["programs"].as_array().unwrap();
+    let program = programs.iter().find(|program| program["name"] == name);
+    program.unwrap_or_else(|| panic!("{name}: {programs:?}"))
+}
+
+/// The records with this `event.name`.
+fn named<'a>(trace: &'a Trace, name: &str) -> Vec<&'a Value> {
+    trace.events.iter().filter(|event| event["event"]["name"] == name).collect()
+}
+
+/// The messages of `bpf_printk()`.
+fn messages(trace: &Trace) -> Vec<&str> {
+    named(trace, "bpf.printk").iter().map(|event| event["message"].as_str().unwrap()).collect()
+}
+
+/// The value of a global variable, from `--maps`.
+fn variable(trace: &Trace, name: &str) -> Value {
+    let values = named(trace, "bpf.map").into_iter().map(|map| &map["value"][name]);
+    let value = values.into_iter().find(|value| !value.is_null());
+    value.unwrap_or_else(|| panic!("{name}: {trace:?}")).clone()
+}
+
+/// Runs an object that not every kernel takes. In a virtual machine all must; elsewhere, if
+/// it does not, the reasons have to be said.
+fn trace_if_possible(name: &str, flags: &[&str], command: &[&str]) -> Option<Trace> {
+    let mut tool = BPFRUN.command(&["run", "--json", &object(name)]);
+    let output = tool.args(flags).arg("--").args(command).output().unwrap();
+    if output.status.success() || in_vm() {
+        return Some(parse(&output));
+    }
+    let stderr = lossy(&output.stderr);
+    eprintln!("{name} does not run here: {stderr}");
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("nothing could be attached"), "{stderr}");
+    let reasons = ["kprobes", "lockdown", "BPF_LSM", "verifier"];
+    assert!(reasons.iter().any(|reason| stderr.contains(reason)), "{stderr}");
+    None
+}

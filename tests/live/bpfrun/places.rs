@@ -1,0 +1,110 @@
+//! `--attach PROG=TARGET`
+
+use std::fs;
+use std::net::UdpSocket;
+
+use crate::netns::in_new_netns;
+
+use super::*;
+
+/// Runs one of the programs of `places`.
+fn attach(name: &str, target: &str, command: &[&str]) -> Trace {
+    trace("places", &["--prog", name, "--attach", &format!("{name}={target}")], command)
+}
+
+#[test]
+fn functions_of_programs() {
+    let argv = fixture("argv");
+    let target = format!("{argv}:main");
+    for (name, message) in [("on_call", "called"), ("on_return", "returned")] {
+        let trace = attach(name, &target, &[&argv]);
+        assert_eq!(messages(&trace), [message], "{trace:?}");
+        let place = program(&trace, name)["attached_to"].as_str().unwrap();
+        assert!(place.ends_with(&target), "{place}");
+    }
+    for (target, reason) in [
+        ("/no/such/file:main", "there is no file"),
+        (&format!("{argv}:no_such_function"), "no_such_function"),
+    ] {
+        let flags = [&object("places"), "--prog", "on_call", "--attach"];
+        let target = format!("on_call={target}");
+        let output = BPFRUN.command(&flags).arg(target).output().unwrap();
+        let stderr = lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        assert!(stderr.contains(reason), "{reason}: {stderr}");
+    }
+}
+
+#[test]
+fn tracepoints() {
+    for (name, target, message) in [
+        ("on_tracepoint", "sched:sched_process_exec", "tracepoint"),
+        ("on_tracepoint", "sched/sched_process_exec", "tracepoint"),
+        ("on_raw", "sched_process_exec", "raw"),
+        ("on_typed", "sched_process_exec", "typed"),
+    ] {
+        let trace = attach(name, target, &[&fixture("argv")]);
+        assert!(messages(&trace).contains(&message), "{trace:?}");
+    }
+}
+
+#[test]
+fn interfaces() {
+    in_new_netns(|_| {
+        let command = ["sh", "-c", "exec 3<>/dev/null; true"];
+        for (name, message) in [("on_packet", "packet"), ("on_frame", "frame")] {
+            let flags =
+                ["--json", "--prog", name, "--attach", &format!("{name}=lo"), &object("places")];
+            let mut tool = BPFRUN.start(&flags);
+            let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+            socket.send_to(b"x", socket.local_addr().unwrap()).unwrap();
+            let line = tool.line();
+            let record: Value = serde_json::from_str(&line).unwrap();
+            assert_eq!(record["message"], message, "{line}");
+            assert_eq!(tool.stop().status, 0);
+        }
+        // Nothing is left attached: another program can be attached right away.
+        let trace = attach("on_frame", "lo", &command);
+        assert_eq!(program(&trace, "on_frame")["state"], "attached");
+        let output = BPFRUN
+            .command(&[&object("places"), "--prog", "on_frame", "--attach", "on_frame=nope0"])
+            .output()
+            .unwrap();
+        assert!(lossy(&output.stderr).contains("no interface nope0"));
+    });
+}
+
+#[test]
+fn samples() {
+    let place = "on_sample=cpu-clock@49";
+    let flags = ["--json", "--prog", "on_sample", "--attach", place, &object("places")];
+    let mut tool = BPFRUN.start(&flags);
+    let line = tool.line();
+    let record: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(record["message"], "sample", "{line}");
+    let trace = tool.stop();
+    let place = program(&trace, "on_sample")["attached_to"].as_str().unwrap();
+    assert!(place.starts_with("cpu-clock, 49 times a second, on "), "{place}");
+}
+
+#[test]
+fn cgroups() {
+    // Where this machine has cgroup v2; nothing of it is changed but a folder of our own.
+    let root = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"]
+        .into_iter()
+        .find(|root| fs::metadata(format!("{root}/cgroup.controllers")).is_ok());
+    let folder = format!("{}/bpfrun-{}", root.expect("cgroup v2"), std::process::id());
+    fs::create_dir(&folder).unwrap();
+    let join =
+        format!("echo $$ >{folder}/cgroup.procs; exec {} 127.0.0.1 1 >/dev/null", fixture("dial"));
+    let trace = attach("on_connect", &folder, &["sh", "-c", &join]);
+    fs::remove_dir(&folder).unwrap();
+    assert!(messages(&trace).contains(&"connect"), "{trace:?}");
+}
+
+#[test]
+fn elements_of_a_map() {
+    let trace = attach("on_element", "numbers", &["true"]);
+    let lines: Vec<_> = named(&trace, "bpf.iterator");
+    assert_eq!(lines.len(), 3, "{trace:?}");
+}

@@ -1,0 +1,68 @@
+//! Messages come through an instance of tracefs that is bpfrun's own.
+
+use std::fs;
+use std::path::PathBuf;
+
+use super::*;
+
+/// Our instances of tracefs, by process id.
+fn instances(pid: u32) -> Vec<PathBuf> {
+    let entries = fs::read_dir("/sys/kernel/tracing/instances").unwrap();
+    let prefix = format!("bpfrun-{pid}-");
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths.filter(|p| p.file_name().unwrap().to_str().unwrap().starts_with(&prefix)).collect()
+}
+
+/// A bpfrun that waits for messages.
+fn start() -> Running {
+    BPFRUN.start(&["--json", &object("isolate")])
+}
+
+/// Reads messages until that of a program with this name has come.
+fn hears(tool: &mut Running, program: &str) {
+    loop {
+        let line = tool.line();
+        assert!(!line.is_empty(), "no message of {program}");
+        let record: Value = serde_json::from_str(&line).unwrap();
+        if record["process"]["comm"] == program {
+            return;
+        }
+    }
+}
+
+#[test]
+fn readers_lose_nothing_to_each_other() {
+    let (mut first, mut second) = (start(), start());
+    for _ in 0..5 {
+        run("argv", &[]);
+    }
+    for tool in [&mut first, &mut second] {
+        for _ in 0..5 {
+            hears(tool, "argv");
+        }
+    }
+    // The second one did not take the first one's instance for left behind, nor the end of one
+    // the other's.
+    assert_eq!(first.stop().status, 0);
+    run("argv", &[]);
+    hears(&mut second, "argv");
+    assert_eq!(second.stop().status, 0);
+}
+
+#[test]
+fn nothing_is_left_behind() {
+    let tool = start();
+    let pid = tool.child.id();
+    assert_eq!(instances(pid).len(), 1);
+    assert_eq!(tool.stop().status, 0);
+    assert_eq!(instances(pid), Vec::<PathBuf>::new());
+
+    // What is left by one that was killed, the next one removes.
+    let mut killed = start();
+    let pid = killed.child.id();
+    killed.child.kill().unwrap();
+    killed.child.wait().unwrap();
+    let tool = start();
+    assert_eq!(instances(pid), Vec::<PathBuf>::new());
+    assert_eq!(tool.stop().status, 0);
+}
