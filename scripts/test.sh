@@ -57,7 +57,7 @@ git_files() {
     fi
 }
 
-lint_rust() { "$cargo" clippy --locked --all-targets -- -D warnings; }
+lint_rust() { "$cargo" clippy --locked --workspace --all-targets -- -D warnings; }
 
 # Unit tests, and everything in tests/ but `live`, which needs root.
 test_here() {
@@ -68,7 +68,7 @@ test_here() {
         name=${name%.rs}
         [[ -e $file && $name != live ]] && targets+=(--test "$name")
     done
-    "$cargo" test --locked --lib --bins "${targets[@]}" && "$cargo" test --locked --doc
+    "$cargo" test --locked --lib --bins "${targets[@]}" && "$cargo" test --locked -p xtask && "$cargo" test --locked --doc
 }
 
 # Built as the user who runs this; only the test program gets more rights.
@@ -87,7 +87,7 @@ if ! scripts/install-deps.sh build test vm; then
     if [[ ${CI:-} == true ]] || ! scripts/install-deps.sh build; then exit 1; fi
 fi
 
-step 'Rust format' "$cargo" fmt --check
+step 'Rust format' "$cargo" fmt --all --check
 step_if clang-format 'C format' format_c
 step_if shellcheck 'shell lints' lint_shell
 step 'Rust lints' lint_rust

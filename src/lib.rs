@@ -14,6 +14,7 @@ pub mod exec;
 pub mod explain;
 pub mod filter;
 pub mod json;
+pub mod manual;
 pub mod mmap;
 pub mod out;
 pub mod process;
