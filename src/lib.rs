@@ -17,6 +17,7 @@ pub mod json;
 pub mod manual;
 pub mod mmap;
 pub mod out;
+pub mod proc;
 pub mod process;
 pub mod services;
 pub mod session;

@@ -183,7 +183,7 @@ impl Execsnoop {
             let timestamp = session.clock.rfc3339(exec.event.id.time_ns);
             let context = Context {
                 timestamp: &timestamp,
-                cgroup: session.cgroups.path(exec.event.id.cgroup),
+                cgroup: session.cgroups.path(&exec.event.id),
                 searched,
                 missing_interpreter,
                 max_args: self.max_args,
@@ -334,6 +334,7 @@ impl Execsnoop {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
     use proptest::prelude::*;
     use snoop_tools::exec::testing::{any_record, edit, failure, record};
     use snoop_tools::skel::exec_event;

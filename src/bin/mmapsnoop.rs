@@ -187,7 +187,7 @@ impl Mmapsnoop {
         if session.out.json {
             let context = Context {
                 timestamp: session.clock.stamp(id.time_ns),
-                cgroup: session.cgroups.path(id.cgroup),
+                cgroup: session.cgroups.path(id),
                 wx,
                 stacks: stacks.as_ref(),
             };

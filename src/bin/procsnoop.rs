@@ -342,7 +342,7 @@ impl Procsnoop {
             let timestamp = session.clock.rfc3339(id.time_ns);
             let context = exec::json::Context {
                 timestamp: &timestamp,
-                cgroup: session.cgroups.path(id.cgroup),
+                cgroup: session.cgroups.path(id),
                 max_args: self.max_args,
                 ..exec::json::Context::default()
             };
@@ -379,7 +379,7 @@ impl Procsnoop {
         let id = task_id::from(event.id);
         if session.out.json {
             let timestamp = session.clock.rfc3339(id.time_ns);
-            let cgroup = session.cgroups.path(id.cgroup);
+            let cgroup = session.cgroups.path(&id);
             let context = Context { timestamp: &timestamp, cgroup, ..Context::default() };
             return session.out.object(&json::fork(&id, &context));
         }
@@ -404,7 +404,7 @@ impl Procsnoop {
         let id = task_id::from(event.process.id);
         if session.out.json {
             let timestamp = session.clock.rfc3339(id.time_ns);
-            let cgroup = session.cgroups.path(id.cgroup);
+            let cgroup = session.cgroups.path(&id);
             let context = Context { timestamp: &timestamp, cgroup, ..Context::default() };
             return session.out.object(&json::thread_exit(event, &id, &context));
         }
@@ -431,7 +431,7 @@ impl Procsnoop {
             let timestamp = session.clock.rfc3339(id.time_ns);
             let context = Context {
                 timestamp: &timestamp,
-                cgroup: session.cgroups.path(id.cgroup),
+                cgroup: session.cgroups.path(&id),
                 life: life.as_ref(),
                 usage: Some(*usage),
                 usage_final: is_final,
@@ -552,6 +552,8 @@ impl Procsnoop {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+
     use super::*;
 
     fn tool(flags: &[&str]) -> Procsnoop {

@@ -240,7 +240,7 @@ impl Tcpconnect {
             let timestamp = session.clock.rfc3339(connect.id.time_ns);
             let context = Context {
                 timestamp: &timestamp,
-                cgroup: session.cgroups.path(connect.id.cgroup),
+                cgroup: session.cgroups.path(&connect.id),
                 peer_name: self.names.host(connect.peer()),
                 service: self.names.service(connect.peer()),
             };
@@ -291,7 +291,7 @@ impl Tcpconnect {
             line.value(event.netns);
         }
         if args.print_cgroup {
-            line.name(session.cgroups.path(id.cgroup).unwrap_or(b"-"));
+            line.name(session.cgroups.path(id).unwrap_or(b"-"));
         }
     }
 
