@@ -27,6 +27,7 @@ main() {
     export SOURCE_DATE_EPOCH
     rm -rf "$stage" "$out"
     mkdir -p "$stage" "$out"
+    echo "$SOURCE_DATE_EPOCH" >"$stage/source-date"
 
     say 'compiling the programs'
     build --workspace --bins
@@ -36,7 +37,7 @@ main() {
     # Both take the programs as they are in the stage.
     cargo-deb --no-build --no-strip --no-dbgsym --quiet --target "$platform" --profile dist \
         --output "$out/"
-    cargo-generate-rpm --target "$platform" --profile dist --auto-req builtin \
+    cargo-generate-rpm --target "$platform" --profile dist --auto-req find-requires \
         --payload-compress xz --output "$out/"
 
     say 'compiling static programs'
@@ -55,7 +56,8 @@ source_date() {
 
 # build CARGO_FLAG... [-- RUSTFLAG...]: optimised, and without paths of this machine.
 build() {
-    local flags=() home=${CARGO_HOME:-$HOME/.cargo} from to rust=() c=''
+    local flags=() home=${CARGO_HOME:-$HOME/.cargo} from to rust=()
+    local c='-O2 -D_FORTIFY_SOURCE=2 -fstack-protector-strong' # as Debian hardens its own
     while (($#)) && [[ $1 != -- ]]; do
         flags+=("$1")
         shift
@@ -77,6 +79,12 @@ END
         "$cargo" build --locked --profile dist --target "$platform" "${flags[@]}"
 }
 
+# install_program NAME FOLDER: without the compilers' names, which are of no use.
+install_program() {
+    install -m 755 "$(built "$1")" "$2/"
+    strip --strip-all --remove-section=.comment "$2/$1"
+}
+
 built() { printf '%s/%s/dist/%s' "${CARGO_TARGET_DIR:-target}" "$platform" "$1"; }
 
 xtask() { CARGO="$cargo" "$(built xtask)" "$@"; }
@@ -84,9 +92,9 @@ xtask() { CARGO="$cargo" "$(built xtask)" "$@"; }
 # Everything that a package installs, in target/stage.
 stage_files() {
     local program
-    mkdir -p "$stage"/{bin,doc/docs,deb,rpm}
+    mkdir -p "$stage"/{bin,doc/docs,deb,licences}
     for program in $programs; do
-        install -m 755 "$(built "$program")" "$stage/bin/"
+        install_program "$program" "$stage/bin"
     done
     xtask share "$stage/share"
     find "$stage/share/man" -name '*.8' -exec gzip -9n {} +
@@ -96,10 +104,9 @@ stage_files() {
     cp -R packaging/systemd packaging/container packaging/fleet "$stage/doc/"
     xtask licences --target "$platform" >"$stage/doc/THIRD-PARTY"
 
-    cp packaging/deb/copyright "$stage/deb/copyright"
     gzip -9n <CHANGELOG.md >"$stage/deb/changelog.gz"
-    debian_changelog | gzip -9n >"$stage/deb/changelog.Debian.gz"
-    cp LICENSE* "$stage/rpm/"
+    debian_changelog >"$stage/deb/changelog.Debian"
+    cp LICENSE* "$stage/licences/"
     touch_all "$stage"
 }
 
@@ -120,7 +127,7 @@ tarball() {
     local name=snoop-tools-$version-$arch-linux root=$stage/tarball program
     mkdir -p "$root/$name/bin"
     for program in $programs; do
-        install -m 755 "$(built "$program")" "$root/$name/bin/"
+        install_program "$program" "$root/$name/bin"
     done
     cp -R "$stage/share" "$stage"/doc/* LICENSE* CHANGELOG.md "$root/$name/"
     xtask licences --target "$platform" --features static >"$root/$name/THIRD-PARTY"
@@ -172,3 +179,4 @@ checksums() {
 }
 
 main
+exit
