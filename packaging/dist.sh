@@ -23,6 +23,8 @@ arch=${platform%%-*}
 say() { printf 'dist: %s\n' "$*" >&2; }
 
 main() {
+    # C compilers' flags are split at blanks.
+    [[ $PWD != *[[:space:]]* ]] || { say "the folder's name has a blank: $PWD" && exit 1; }
     SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(source_date)}
     export SOURCE_DATE_EPOCH
     rm -rf "$stage" "$out"
@@ -37,8 +39,7 @@ main() {
     # Both take the programs as they are in the stage.
     cargo-deb --no-build --no-strip --no-dbgsym --quiet --target "$platform" --profile dist \
         --output "$out/"
-    cargo-generate-rpm --target "$platform" --profile dist --auto-req find-requires \
-        --payload-compress xz --output "$out/"
+    cargo-generate-rpm --target "$platform" --profile dist --auto-req find-requires --output "$out/"
 
     say 'compiling static programs'
     build --bins --features static -- -C target-feature=+crt-static

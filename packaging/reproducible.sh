@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 first=$(realpath "${1:-target/packages}")
 [[ -d $first ]] || { echo "reproducible: no $first: make dist first" >&2 && exit 1; }
 
-copy=$(mktemp -d "${TMPDIR:-/tmp}/another name.XXXXXX")
+copy=$(mktemp -d "${TMPDIR:-/tmp}/another-name.XXXXXX")
 trap 'rm -rf "$copy"' EXIT
 {
     git ls-files -z --cached --others --exclude-standard 2>/dev/null ||

@@ -28,7 +28,7 @@ deb() { lintian --allow-root --fail-on error,warning,info --display-info "$packa
 rpm_file() {
     local output
     output=$(rpmlint --config packaging/rpmlint.toml "$packages"/*.rpm 2>&1) || true
-    grep -q ' 0 errors, 0 warnings' <<<"$output" || { echo "$output" && return 1; }
+    grep -q '^ 1 packages .* 0 errors, 0 warnings' <<<"$output" || { echo "$output" && return 1; }
 }
 
 manual() {
