@@ -209,9 +209,7 @@ mod tests {
     use super::*;
 
     fn event(cgroup: u64) -> task_id {
-        let mut id = task_id::default();
-        id.cgroup = cgroup;
-        id
+        task_id { cgroup, ..task_id::default() }
     }
 
     #[test]

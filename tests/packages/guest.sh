@@ -16,7 +16,7 @@ cp /payload/each-tool.sh "$debian/tmp/"
 echo 'installed, as root:'
 chroot "$debian" /bin/bash /tmp/each-tool.sh
 echo 'installed, as nobody with CAP_BPF and CAP_PERFMON:'
-chroot "$debian" setpriv --reuid=65534 --regid=65534 --clear-groups \
+HOME=/tmp chroot "$debian" /usr/bin/setpriv --reuid=65534 --regid=65534 --clear-groups \
     --bounding-set=-all,+bpf,+perfmon --inh-caps=-all,+bpf,+perfmon --ambient-caps=+bpf,+perfmon \
     --no-new-privs /bin/bash /tmp/each-tool.sh
 echo 'static, from scratch:'
@@ -47,13 +47,13 @@ mkdir "$group"
 for program in "$scratch"/usr/bin/*; do
     program=${program##*/}
     # The capabilities of root in such a container (and the one that chroot needs).
-    run="chroot $debian setpriv --bounding-set=-all,+bpf,+perfmon,+sys_chroot --no-new-privs"
+    run="chroot $debian /usr/bin/setpriv --bounding-set=-all,+bpf,+perfmon,+sys_chroot --no-new-privs"
     mkdir -p "$debian/scratch"
     mount -o rbind "$scratch" "$debian/scratch" 2>/dev/null || mount -o bind "$scratch" "$debian/scratch"
-    $run chroot /scratch "/usr/bin/$program" --version
+    $run /usr/sbin/chroot /scratch "/usr/bin/$program" --version
     case $program in
     execsnoop | procsnoop | mmapsnoop)
-        $run chroot /scratch "/usr/bin/$program" --json --duration 5 >/tmp/out
+        $run /usr/sbin/chroot /scratch "/usr/bin/$program" --json --duration 5 >/tmp/out
         grep -q "\"container\":{\"id\":\"$id\"}" /tmp/out || {
             head -n 5 /tmp/out
             echo "$program: no container.id"
