@@ -32,7 +32,10 @@ rpm_file() {
 }
 
 manual() {
-    local page output
+    local page output program
+    for program in target/stage/bin/*; do
+        [[ -f $share/man/man8/${program##*/}.8.gz ]] || { echo "no page for $program" && return 1; }
+    done
     for page in "$share"/man/man8/*.8.gz; do
         output=$(zcat "$page" | mandoc -T lint -W warning) || { echo "$page: $output" && return 1; }
     done
