@@ -12,7 +12,7 @@ tools := $(patsubst src/bin/%.rs,$(target)/release/%,$(wildcard src/bin/*.rs))
 export PATH := $(PATH):$(HOME)/.cargo/bin
 export CARGO
 
-.PHONY: help build run vm examples test bench install clean deps
+.PHONY: help build run vm examples test bench install dist clean deps
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -50,6 +50,10 @@ install: ## copy the tools to PREFIX/bin (after make build)
 	@for tool in $(tools); do test -x "$$tool" || { echo 'nothing to install: make build first' >&2; exit 1; }; done
 	install -d '$(DESTDIR)$(PREFIX)/bin'
 	install -m 755 $(tools) '$(DESTDIR)$(PREFIX)/bin/'
+
+dist: ## make what is released, in target/packages: .deb, .rpm, static tarball, SBOM
+	@scripts/install-deps.sh build dist
+	@packaging/dist.sh
 
 clean: ## remove all that was built (kernels for make test stay)
 	@$(CARGO) clean --quiet --release && $(CARGO) clean --quiet --profile dev

@@ -3,7 +3,7 @@
 # benchmarks need, with the machine's own package manager. With nothing missing, which is
 # looked at first, no package manager is called.
 #
-# usage: install-deps.sh [build] [test] [vm] [bench]        (default: build)
+# usage: install-deps.sh [build] [test] [vm] [bench] [dist] [packages]        (default: build)
 
 set -euo pipefail
 export PATH="$PATH:${HOME-}/.cargo/bin"
@@ -22,6 +22,11 @@ has_header() { echo "#include <$1>" | "${CC:-cc}" -E -o /dev/null - 2>/dev/null;
 has_static_libc() {
     echo 'int main(void) { return 0; }' | "${CC:-cc}" -static -x c -o /dev/null - 2>/dev/null
 }
+have_all() {
+    local name
+    for name; do have "$name" || return; done
+}
+has_venv() { python3 -c 'import venv, ensurepip' 2>/dev/null; }
 has_clang() { at_least "$("${CLANG:-clang}" --version 2>/dev/null | version_in)" 14; }
 has_rust() { at_least "$(cargo --version 2>/dev/null | version_in)" "$msrv"; }
 has_rustfmt() { cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1; }
@@ -52,6 +57,23 @@ vm          | xz                  | have xz                 | xz-utils         |
 vm          | flock               | have flock              | util-linux       | util-linux-core       | util-linux
 bench       | bpftrace            | have bpftrace           | bpftrace         | bpftrace              | bpftrace
 bench       | GNU time            | have /usr/bin/time      | time             | time                  | time
+dist        | static C library    | has_static_libc         | libc6-dev        | glibc-static          | glibc
+dist        | autoconf, automake  | have_all autoreconf automake | autoconf automake | autoconf automake | autoconf automake
+dist        | autopoint           | have autopoint          | autopoint        | gettext-devel         | gettext
+dist        | flex                | have flex               | flex             | flex                  | flex
+dist        | bison               | have bison              | bison            | bison                 | bison
+dist        | gawk                | have gawk               | gawk             | gawk                  | gawk
+dist        | jq                  | have jq                 | jq               | jq                    | jq
+dist        | dpkg-shlibdeps      | have dpkg-shlibdeps     | dpkg-dev         | dpkg-dev              | dpkg
+dist        | rpm's find-requires | have /usr/lib/rpm/find-requires | rpm      | rpm-build             | rpm-tools
+packages    | debootstrap         | have debootstrap        | debootstrap      | debootstrap           | debootstrap
+packages    | lintian             | have lintian            | lintian          | lintian               | lintian
+packages    | rpmlint             | have rpmlint            | rpmlint          | rpmlint               | rpmlint
+packages    | mandoc              | have mandoc             | mandoc           | mandoc                | mandoc
+packages    | zsh                 | have zsh                | zsh              | zsh                   | zsh
+packages    | fish                | have fish               | fish             | fish                  | fish
+packages    | systemd-analyze     | have systemd-analyze    | systemd          | systemd               | systemd
+packages    | Python's venv       | has_venv                | python3-venv     | python3               | python
 END
 }
 
@@ -115,6 +137,32 @@ choose_rust() {
     packages=("${chosen[@]}")
 }
 
+# --- cargo's own tools, of fixed versions, in target/tools -----------------------------------
+
+# The groups and the crates.
+cargo_tools() {
+    cat <<'END'
+dist cargo-deb@3.8.0
+dist cargo-generate-rpm@0.21.1
+dist cargo-cyclonedx@0.5.9
+packages cargo-deny@0.20.2
+END
+}
+
+install_cargo_tools() {
+    local group crate root
+    root=$(cd "$(dirname "$0")/.." && pwd)/target/tools
+    while read -r group crate; do
+        [[ " ${wanted[*]} " == *" $group "* ]] || continue
+        ! grep -qs "^\"${crate/@/ } " "$root/.crates.toml" || continue
+        say "cargo install $crate (in target/tools)"
+        # Unoptimised: they compile in a third of the time, and run once.
+        CARGO_TARGET_DIR=$root/build cargo install --quiet --locked --debug --root "$root" "$crate" ||
+            failed_tools+=("$crate")
+    done < <(cargo_tools)
+    rm -rf "$root/build"
+}
+
 # --- doing it -----------------------------------------------------------------------------
 
 as_root() {
@@ -155,9 +203,9 @@ main() {
     local word
     for word in "${wanted[@]}"; do
         case $word in
-            build | test | vm | bench) ;;
+            build | test | vm | bench | dist | packages) ;;
             *)
-                say "no group '$word': there are build, test, vm and bench"
+                say "no group '$word': there are build, test, vm, bench, dist and packages"
                 exit 2
                 ;;
         esac
@@ -167,8 +215,21 @@ main() {
         have "$word" && manager=$word && break
     done
 
+    failed_tools=()
     look
-    ((${#missing[@]})) || exit 0
+    if ((${#missing[@]})); then
+        install_missing
+    fi
+    install_cargo_tools
+    ((${#failed_tools[@]} == 0)) || {
+        say "still missing: $(join "${failed_tools[@]}")"
+        exit 1
+    }
+}
+
+# What `look` has found, with the package manager.
+install_missing() {
+    local word
     if [[ ! $manager ]]; then
         say "no apt-get, dnf or pacman here; please install: $(join "${missing[@]}")"
         exit 1

@@ -58,7 +58,7 @@ git_files() {
     fi
 }
 
-lint_rust() { "$cargo" clippy --locked --all-targets -- -D warnings; }
+lint_rust() { "$cargo" clippy --locked --workspace --all-targets -- -D warnings; }
 
 # Unit tests, and everything in tests/ but `live`, which needs root.
 test_here() {
@@ -69,7 +69,7 @@ test_here() {
         name=${name%.rs}
         [[ -e $file && $name != live ]] && targets+=(--test "$name")
     done
-    "$cargo" test --locked --lib --bins "${targets[@]}" && "$cargo" test --locked --doc
+    "$cargo" test --locked --lib --bins "${targets[@]}" && "$cargo" test --locked -p xtask && "$cargo" test --locked --doc
 }
 
 # Built as the user who runs this; only the test program gets more rights.
@@ -83,12 +83,17 @@ test_live() {
         "$cargo" test --locked --test live
 }
 
-if ! scripts/install-deps.sh build test vm; then
+# Packages take as long as all the rest: in CI, and where they are asked for.
+packages=${PACKAGES:-}
+[[ ${CI:-} != true ]] || packages=yes
+groups=(build test vm ${packages:+dist packages})
+
+if ! scripts/install-deps.sh "${groups[@]}"; then
     # Without what a build needs there is nothing to test; the rest is skipped, or fails in CI.
     if [[ ${CI:-} == true ]] || ! scripts/install-deps.sh build; then exit 1; fi
 fi
 
-step 'Rust format' "$cargo" fmt --check
+step 'Rust format' "$cargo" fmt --all --check
 step_if clang-format 'C format' format_c
 step_if shellcheck 'shell lints' lint_shell
 step 'Rust lints' lint_rust
@@ -100,6 +105,38 @@ else
     skipped+=('live tests (neither root nor sudo)')
 fi
 step_if qemu-system-x86_64 'live tests in virtual machines' tests/vm/matrix.sh --jobs 2
+
+test_packages() {
+    step 'from source, as distributions build' tests/packages/from-source.sh
+    step 'packages' packaging/dist.sh
+    step 'form of the packages' tests/packages/lint.sh
+    step 'SQL over JSON Lines' tests/packages/fleet.sh
+    step 'packages, installed and removed' tests/packages/install.sh
+    step 'packages, built again' packaging/reproducible.sh
+    step 'licences and sources of the crates' \
+        target/tools/bin/cargo-deny --workspace check licenses bans sources
+    advisories
+}
+
+# The database comes from GitHub: where that cannot be reached there is nothing to check against.
+advisories() {
+    local url=https://github.com/RustSec/advisory-db
+    if GIT_TERMINAL_PROMPT=0 timeout 60 git ls-remote --exit-code "$url" HEAD >/dev/null 2>&1; then
+        step 'advisories on the crates' target/tools/bin/cargo-deny --workspace check advisories
+    else
+        skipped+=("advisories ($url cannot be reached)")
+    fi
+}
+
+if [[ ! $packages ]]; then
+    skipped+=('packages (PACKAGES=1 make test)')
+elif ((EUID == 0)); then
+    test_packages
+elif [[ ${CI:-} == true ]]; then
+    step 'packages (need root)' false
+else
+    skipped+=('packages (not root)')
+fi
 
 join() {
     local text

@@ -278,9 +278,10 @@ impl<S: Skel<'static>> Attached<S> {
             let mut len = size_of_val(&info) as u32;
             // SAFETY: the kernel writes at most `len` bytes of plain integers.
             let err = unsafe {
-                libbpf_sys::bpf_prog_get_info_by_fd(
+                // (The function for programs alone came with libbpf 1.2.)
+                libbpf_sys::bpf_obj_get_info_by_fd(
                     program.as_fd().as_raw_fd(),
-                    &raw mut info,
+                    (&raw mut info).cast(),
                     &raw mut len,
                 )
             };

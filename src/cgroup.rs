@@ -1,13 +1,18 @@
-//! Cgroups of the v2 hierarchy: from a path to a filter, from an id to a path.
+//! Cgroups of the v2 hierarchy: from a path to a filter, from an id to a path and to the
+//! container that it belongs to.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::DirEntryExt as _;
 use std::path::{Path, PathBuf};
 
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
+
+use crate::proc;
+use crate::skel::task_id;
 
 /// A cgroup named on the command line.
 #[derive(Clone, Debug)]
@@ -52,15 +57,34 @@ fn mount_point() -> Option<PathBuf> {
 /// the memory starts again from nothing.
 const REMEMBERED: usize = 1024;
 
+/// A cgroup whose path is unknown is looked up again for an event this much later: it may
+/// have another process now, which tells it.
+const RETRY_NS: u64 = 50_000_000;
+
+/// The hierarchy is searched for one no more often than this.
+const SEARCH_NS: u64 = 1_000_000_000;
+
+/// Folders looked into by such a search at the most.
+const SEARCHED: usize = 10_000;
+
 /// Paths of cgroups by the ids that events carry.
 ///
-/// An id is a file handle of the cgroup file system, so opening it needs no search.
-/// That takes `CAP_DAC_READ_SEARCH`; without it, or for a cgroup that is gone, the path
-/// is unknown.
+/// An id is a file handle of the cgroup file system, so opening it needs no search; that takes
+/// `CAP_DAC_READ_SEARCH`. It is also the inode number of the folder, so without that capability
+/// the hierarchy is searched for it. Where only a part of the hierarchy is mounted, as in a
+/// container, the process is asked, if it still lives. Nothing finds a cgroup that is gone.
 #[derive(Default)]
 pub struct CgroupPaths {
     mount: Option<(PathBuf, File)>,
-    known: HashMap<u64, Option<Vec<u8>>>,
+    known: HashMap<u64, Known>,
+    searched_ns: Option<u64>,
+}
+
+/// What is known of an id.
+struct Known {
+    path: Option<Vec<u8>>,
+    /// When the event happened for which it was looked up
+    tried_ns: u64,
 }
 
 /// `struct file_handle` for `open_by_handle_at()` with an id of kernfs in it.
@@ -78,20 +102,70 @@ impl CgroupPaths {
     /// Ready to look up ids.
     pub fn new() -> Self {
         let mount = mount_point().and_then(|path| File::open(&path).ok().map(|file| (path, file)));
-        Self { mount, known: HashMap::new() }
+        Self { mount, known: HashMap::new(), searched_ns: None }
     }
 
-    /// The path of cgroup `id` below the root of the hierarchy, `/` for the root itself.
-    pub fn path(&mut self, id: u64) -> Option<&[u8]> {
+    /// The path of the event's cgroup below the root of the hierarchy, `/` for the root itself.
+    pub fn path(&mut self, event: &task_id) -> Option<&[u8]> {
+        let id = event.cgroup;
+        let is_known = self.known.get(&id).is_some_and(|known| {
+            known.path.is_some() || event.time_ns < known.tried_ns.saturating_add(RETRY_NS)
+        });
+        if !is_known {
+            let path = self.find(event);
+            self.remember(id, Known { path, tried_ns: event.time_ns });
+        }
+        self.known.get(&id)?.path.as_deref()
+    }
+
+    fn find(&mut self, event: &task_id) -> Option<Vec<u8>> {
+        if let Some((point, file)) = &self.mount {
+            match look_up(point, file, event.cgroup) {
+                Ok(path) => return Some(path),
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    self.search(event.time_ns);
+                    if let Some(Known { path: Some(path), .. }) = self.known.get(&event.cgroup) {
+                        return Some(path.clone());
+                    }
+                }
+                Err(_) => {}
+            }
+        }
+        proc::cgroup(event.pid, event.start_ns)
+    }
+
+    /// Remembers all cgroups that there are now.
+    fn search(&mut self, now_ns: u64) {
+        let recent = |then: u64| now_ns < then.saturating_add(SEARCH_NS);
+        let Some((point, _)) = &self.mount else { return };
+        if self.searched_ns.is_some_and(recent) {
+            return;
+        }
+        let point = point.clone();
+        self.searched_ns = Some(now_ns);
+        let mut next = vec![point.clone()];
+        for _ in 0..SEARCHED {
+            let Some(folder) = next.pop() else { return };
+            let Ok(entries) = fs::read_dir(&folder) else { continue };
+            for entry in entries.flatten() {
+                if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    continue;
+                }
+                let folder = entry.path();
+                if let Ok(below) = folder.strip_prefix(&point) {
+                    let path = PathBuf::from("/").join(below).into_os_string().into_vec();
+                    self.remember(entry.ino(), Known { path: Some(path), tried_ns: now_ns });
+                }
+                next.push(folder);
+            }
+        }
+    }
+
+    fn remember(&mut self, id: u64, known: Known) {
         if self.known.len() >= REMEMBERED && !self.known.contains_key(&id) {
             self.known.clear();
         }
-        let mount = &self.mount;
-        let path = self.known.entry(id).or_insert_with(|| {
-            let (point, file) = mount.as_ref()?;
-            look_up(point, file, id).ok()
-        });
-        path.as_deref()
+        self.known.insert(id, known);
     }
 }
 
@@ -110,9 +184,33 @@ fn look_up(point: &Path, mount: &File, id: u64) -> io::Result<Vec<u8>> {
     Ok(PathBuf::from("/").join(below).into_os_string().into_vec())
 }
 
+/// Digits of a container's id, as all of Docker, containerd, CRI-O and Podman make it.
+const CONTAINER_ID: usize = 64;
+
+/// The id of the container that a cgroup belongs to: of the innermost folder that is named
+/// after one, as `ID`, `docker-ID.scope`, `cri-containerd-ID.scope`, `crio-ID.scope` or
+/// `libpod-ID.scope`.
+pub fn container_id(path: &[u8]) -> Option<&str> {
+    path.rsplit(|&b| b == b'/').find_map(|name| {
+        let name = name.strip_suffix(b".scope").unwrap_or(name);
+        let (runtime, id) = name.split_at_checked(name.len().checked_sub(CONTAINER_ID)?)?;
+        let is_id = id.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        // The monitor of a container is outside of it: libpod-conmon-ID.scope
+        let is_name =
+            runtime.is_empty() || (runtime.ends_with(b"-") && !runtime.ends_with(b"-conmon-"));
+        if is_id && is_name { std::str::from_utf8(id).ok() } else { None }
+    })
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    fn event(cgroup: u64) -> task_id {
+        task_id { cgroup, ..task_id::default() }
+    }
 
     #[test]
     fn a_folder_that_is_no_cgroup_is_refused() {
@@ -127,6 +225,71 @@ mod tests {
 
     #[test]
     fn an_id_that_never_was_has_no_path() {
-        assert_eq!(CgroupPaths::new().path(u64::MAX), None);
+        assert_eq!(CgroupPaths::new().path(&event(u64::MAX)), None);
+    }
+
+    #[test]
+    fn what_a_search_finds_is_what_a_handle_opens() {
+        let mut paths = CgroupPaths::new();
+        let Some((point, file)) = paths.mount.take() else { return };
+        let file_of_mine = file.try_clone().unwrap();
+        paths.mount = Some((point.clone(), file));
+        paths.search(0);
+        for (id, known) in &paths.known {
+            match look_up(&point, &file_of_mine, *id) {
+                Ok(path) => assert_eq!(known.path.as_ref(), Some(&path)),
+                // Gone meanwhile, or not allowed to us.
+                Err(error) => assert!(matches!(
+                    error.raw_os_error(),
+                    Some(libc::ESTALE | libc::EPERM | libc::ENOENT)
+                )),
+            }
+        }
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let mut paths = CgroupPaths::default();
+        for id in 0..3 * REMEMBERED as u64 {
+            assert_eq!(paths.path(&event(id)), None);
+            assert!(paths.known.len() <= REMEMBERED);
+        }
+    }
+
+    #[test]
+    fn containers_are_found_in_paths() {
+        let id = "0123456789abcdef".repeat(4);
+        let other = "f".repeat(64);
+        let slice = "kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod1f_2.slice";
+        for path in [
+            format!("/docker/{id}"),
+            format!("/system.slice/docker-{id}.scope"),
+            format!("/{slice}/cri-containerd-{id}.scope"),
+            format!("/../../{slice}/crio-{id}.scope"),
+            format!("/kubepods/burstable/pod1f-2/{id}"),
+            format!("/machine.slice/libpod-{id}.scope/container"),
+            format!("/docker/{other}/docker/{id}/init.scope"),
+        ] {
+            assert_eq!(container_id(path.as_bytes()), Some(id.as_str()), "{path}");
+        }
+        for path in [
+            "/".to_owned(),
+            String::new(),
+            "/user.slice/user-0.slice/session-1.scope".to_owned(),
+            format!("/docker/{}", &id[1..]),
+            format!("/docker/0{id}"),
+            format!("/docker/{}", id.to_uppercase()),
+            format!("/machine.slice/libpod-conmon-{id}.scope"),
+            format!("/{id}.service"),
+        ] {
+            assert_eq!(container_id(path.as_bytes()), None, "{path}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_path_breaks_it(path: Vec<u8>) {
+            let _ = container_id(&path);
+        }
     }
 }

@@ -122,11 +122,40 @@ fn user(text: &str) -> Result<u32, String> {
     if let Ok(uid) = text.parse::<u32>() {
         return if uid == u32::MAX { Err("not a user id".to_owned()) } else { Ok(uid) };
     }
-    match nix::unistd::User::from_name(text) {
-        Ok(Some(user)) => Ok(user.uid.as_raw()),
+    match uid_of(text) {
+        Ok(Some(uid)) => Ok(uid),
         Ok(None) => Err("no such user".to_owned()),
-        Err(errno) => Err(format!("cannot look up users: {}", errno.desc())),
+        Err(error) => Err(format!("cannot look up users: {error}")),
     }
+}
+
+/// The user of this name, from wherever the machine has its users.
+#[cfg(not(target_feature = "crt-static"))]
+fn uid_of(name: &str) -> std::io::Result<Option<u32>> {
+    Ok(nix::unistd::User::from_name(name)?.map(|user| user.uid.as_raw()))
+}
+
+/// The user of this name, from `/etc/passwd` only: other sources are shared libraries, which a
+/// static program had better not load.
+#[cfg(target_feature = "crt-static")]
+fn uid_of(name: &str) -> std::io::Result<Option<u32>> {
+    match std::fs::read("/etc/passwd") {
+        Ok(text) => Ok(uid_in_passwd(&text, name)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// passwd(5): `name:password:uid:…`
+#[cfg(any(target_feature = "crt-static", test))]
+fn uid_in_passwd(text: &[u8], name: &str) -> Option<u32> {
+    text.split(|&b| b == b'\n').find_map(|line| {
+        let mut fields = line.split(|&b| b == b':');
+        if fields.next()? != name.as_bytes() {
+            return None;
+        }
+        std::str::from_utf8(fields.nth(1)?).ok()?.parse().ok()
+    })
 }
 
 fn comm(text: &str) -> Result<[u8; 16], String> {
@@ -185,6 +214,11 @@ mod tests {
         assert_eq!(user("root"), Ok(0));
         for wrong in ["", "no-such-user-here", "-1", "4294967295", "99999999999"] {
             assert!(user(wrong).is_err(), "{wrong}");
+        }
+        let passwd = b"root:x:0:0:root:/root:/bin/sh\nalice:x:1000:100::/:\n\nshort:x\nbad:x:\xff:";
+        assert_eq!(uid_in_passwd(passwd, "alice"), Some(1000));
+        for none in ["", "ali", "short", "bad", "x"] {
+            assert_eq!(uid_in_passwd(passwd, none), None, "{none}");
         }
         assert_eq!(comm("bash"), Ok(*b"bash\0\0\0\0\0\0\0\0\0\0\0\0"));
         assert!(comm("").is_err());

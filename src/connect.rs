@@ -1,5 +1,6 @@
 //! Attempts to connect by TCP: what is in a record of `tcpconnect.bpf.c`.
 
+pub mod args;
 pub mod filter;
 pub mod json;
 pub mod names;

@@ -1,5 +1,6 @@
 //! Executions: from a record of `execve.bpf.c` to its parts.
 
+pub mod args;
 pub mod interpreter;
 pub mod json;
 pub mod late;

@@ -16,6 +16,7 @@ use crate::elf::object::Object;
 use crate::elf::schema::{EventSchema, UserSchemas, schemas};
 use crate::elf::types::TypeId;
 use crate::elf::{co_re, file};
+use crate::manual::Manual;
 use crate::out::Output;
 use crate::run::args::Glob;
 use crate::session::say;
@@ -63,19 +64,27 @@ pub struct Args {
     pub json: bool,
 }
 
-/// Examples for `--help`
-pub const EXAMPLES: &str = "\
-Examples:
-  bpfrun inspect hello.bpf.o                    programs, maps, variables
-  bpfrun inspect hello.bpf.o --disasm           every instruction with its source
-  bpfrun inspect hello.bpf.o -d -p 'handle_*'   of some functions only
-  bpfrun inspect hello.bpf.o --types            all types as C
-  bpfrun inspect hello.bpf.o --types='*event*'  some of them
-  bpfrun inspect hello.bpf.o --schema           what its events are, as C
-  bpfrun inspect hello.bpf.o --json | jq .maps  for programs
-
-Exit status: 0 all was shown; 1 the file is no BPF object, or parts of it are damaged;
-2 wrong usage.";
+/// What the manual says beyond the flags.
+pub const MANUAL: Manual = Manual {
+    description: "\
+Shows what is in a compiled BPF object: its programs, maps, variables and events, on demand every instruction \
+beside the source that it came from. Objects of any byte order and any age can be read, also those that no \
+kernel takes. Damaged parts are named, and the rest is shown.",
+    examples: &[
+        ("bpfrun inspect hello.bpf.o", "programs, maps, variables"),
+        ("bpfrun inspect hello.bpf.o --disasm", "every instruction with its source"),
+        ("bpfrun inspect hello.bpf.o -d -p 'handle_*'", "of some functions only"),
+        ("bpfrun inspect hello.bpf.o --types", "all types as C"),
+        ("bpfrun inspect hello.bpf.o --types='*event*'", "some of them"),
+        ("bpfrun inspect hello.bpf.o --schema", "what its events are, as C"),
+        ("bpfrun inspect hello.bpf.o --json | jq .maps", "for programs"),
+    ],
+    rows: "",
+    exit_status: "\
+0 all was shown; 1 the file is no BPF object, or parts of it are damaged; 2 wrong usage.",
+    privileges: &["None."],
+    overhead: "None: nothing is loaded.",
+};
 
 /// What is to be shown.
 struct Subject<'a> {

@@ -5,6 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
+use crate::cgroup::container_id;
 use crate::skel::task_id;
 
 /// The `schema` of the start record: rises when a key changes its meaning.
@@ -98,6 +99,19 @@ pub struct LinuxProcess<'a> {
     /// Path in the cgroup v2 hierarchy
     #[serde(flatten)]
     pub cgroup: Bytes<'a>,
+}
+
+/// `"container": {"id": …}`
+#[derive(Clone, Copy, Debug, serde::Serialize)]
+pub struct Container<'a> {
+    id: &'a str,
+}
+
+impl<'a> Container<'a> {
+    /// The one that a cgroup belongs to, if any.
+    pub fn of(cgroup: Option<&'a [u8]>) -> Option<Self> {
+        cgroup.and_then(container_id).map(|id| Self { id })
+    }
 }
 
 /// The members of `process` that every event has; to be flattened into it.

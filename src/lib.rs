@@ -2,6 +2,7 @@
 //! [`tool::Tool`] and hands itself to [`tool::main`].
 
 pub mod attach;
+pub mod bpfrun;
 pub mod cgroup;
 pub mod channel;
 pub mod cli;
@@ -17,8 +18,10 @@ pub mod filter;
 pub mod inspect;
 pub mod json;
 pub mod kernel;
+pub mod manual;
 pub mod mmap;
 pub mod out;
+pub mod proc;
 pub mod process;
 pub mod run;
 pub mod services;

@@ -1,5 +1,6 @@
 //! Memory mappings: from a record of `mmap.bpf.c` to its parts.
 
+pub mod args;
 pub mod flags;
 pub mod hooks;
 pub mod json;

@@ -1,5 +1,6 @@
 //! Lives of processes: from a record of `bootstrap.bpf.c` to its parts.
 
+pub mod args;
 pub mod held;
 pub mod history;
 pub mod json;

@@ -39,7 +39,7 @@ use crate::explain;
 use crate::session::{Session, say};
 use crate::tool::{StopSignal, command_status, free_unused_memory};
 
-pub use args::{Args, EXAMPLES};
+pub use args::Args;
 use contents::Contents;
 use formats::Formats;
 use hook::Kind;

@@ -3,38 +3,11 @@
 use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::Parser as _;
 
+use snoop_tools::bpfrun::{Args, Task};
 use snoop_tools::session::say;
 use snoop_tools::{inspect, run};
-
-/// Inspect any compiled BPF object, or load it, attach it and show its events
-#[derive(Parser, Debug)]
-#[command(name = "bpfrun", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
-struct Args {
-    #[command(subcommand)]
-    task: Task,
-}
-
-#[derive(Subcommand, Debug)]
-enum Task {
-    /// Show what is in an object; needs no privileges
-    #[command(after_help = inspect::EXAMPLES)]
-    Inspect(inspect::Args),
-    /// Load and attach an object, and show what it sends; `bpfrun FILE [MAP]...` does the same
-    #[command(after_help = run::EXAMPLES)]
-    Run(Box<run::Args>),
-}
-
-const EXAMPLES: &str = "\
-Examples:
-  bpfrun hello.bpf.o              run it: the same as bpfrun run hello.bpf.o
-  bpfrun hello.bpf.o rb           only what it sends to the map rb
-  bpfrun inspect hello.bpf.o      what is in it
-  bpfrun run --help               all that running can do
-
-Exit status: 0 ended by a signal, --duration, --max-events, a closed pipe, or nothing
-more to come; 1 it could not do its work; 2 wrong usage; with COMMAND, the command's own.";
 
 fn main() -> ExitCode {
     let ended = match Args::parse_from(with_task(std::env::args_os())).task {
@@ -64,17 +37,10 @@ fn with_task(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     fn words(line: &str) -> Vec<OsString> {
         with_task(line.split(' ').map(OsString::from))
-    }
-
-    #[test]
-    fn flags_fit_together() {
-        Args::command().debug_assert();
     }
 
     #[test]

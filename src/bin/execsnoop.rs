@@ -4,12 +4,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use clap::Parser;
 use regex::bytes::Regex;
 
 use snoop_tools::attach::Backend;
-use snoop_tools::cli::{CommonArgs, regex};
+use snoop_tools::cli::CommonArgs;
 use snoop_tools::escape::{Quote, push_cell, push_shell_word};
+use snoop_tools::exec::args::{Args, DEFAULT_MAX_ARGS};
 use snoop_tools::exec::json::{self, Context};
 use snoop_tools::exec::search::{Fate, Searches};
 use snoop_tools::exec::text::{cut_note, namespace_note};
@@ -24,64 +24,6 @@ use snoop_tools::tool::{self, Loaded, Open, Tool};
 fn main() -> ExitCode {
     tool::main::<Execsnoop>()
 }
-
-/// Show every program execution, with the arguments that really ran
-#[derive(Parser, Debug)]
-#[command(name = "execsnoop", version, after_help = EXAMPLES)]
-struct Args {
-    /// Show a column with the local time, HH:MM:SS
-    #[arg(short = 'T', long)]
-    time: bool,
-
-    /// Show failed executions too
-    #[arg(short = 'x', long)]
-    fails: bool,
-
-    /// With -x, show each miss of a search along PATH in a row of its own, not all in one
-    #[arg(long, requires = "fails")]
-    all: bool,
-
-    /// Show a column with the real user id
-    #[arg(short = 'U', long)]
-    print_uid: bool,
-
-    /// Show a column with the resolved path of the program
-    #[arg(short, long)]
-    exe: bool,
-
-    /// Put every argument in quotes
-    #[arg(short, long)]
-    quote: bool,
-
-    /// Show this many arguments [default: 60; with --json all]
-    #[arg(long, value_name = "N")]
-    max_args: Option<usize>,
-
-    /// Only programs whose name matches this regular expression
-    #[arg(short, long, value_name = "REGEX", value_parser = regex, help_heading = "Filters")]
-    name: Option<Regex>,
-
-    /// Only command lines that match: arguments joined by spaces
-    #[arg(short, long, value_name = "REGEX", value_parser = regex, help_heading = "Filters")]
-    line: Option<Regex>,
-
-    #[command(flatten)]
-    common: CommonArgs,
-}
-
-const EXAMPLES: &str = "\
-Examples:
-  execsnoop                 every execution on this machine
-  execsnoop -x              failed ones too, with their errno
-  execsnoop -T -u alice     what alice runs, with the time
-  execsnoop -l '\\.py\\b'     command lines that mention a Python file
-  execsnoop -- make         what a build runs, nothing else
-  execsnoop --json | jq -r '.process.command_args // empty | @sh'
-
-Exit status: 0 ended by a signal, --duration, --max-events or a closed pipe; 1 it could
-not do its work; 2 wrong usage; with COMMAND, the command's own.";
-
-const DEFAULT_MAX_ARGS: usize = 60;
 
 struct Execsnoop {
     args: Args,
@@ -242,7 +184,7 @@ impl Execsnoop {
             let timestamp = session.clock.rfc3339(exec.event.id.time_ns);
             let context = Context {
                 timestamp: &timestamp,
-                cgroup: session.cgroups.path(exec.event.id.cgroup),
+                cgroup: session.cgroups.path(&exec.event.id),
                 searched,
                 missing_interpreter,
                 max_args: self.max_args,
@@ -387,6 +329,7 @@ impl Execsnoop {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
     use proptest::prelude::*;
     use snoop_tools::exec::testing::{any_record, edit, failure, record};
     use snoop_tools::skel::exec_event;

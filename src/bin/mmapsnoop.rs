@@ -5,11 +5,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use clap::Parser;
 
 use snoop_tools::attach::Backend;
-use snoop_tools::cli::{CommonArgs, bytes, seconds};
-use snoop_tools::mmap::flags::{parse_map, parse_prot};
+use snoop_tools::cli::CommonArgs;
+use snoop_tools::mmap::args::Args;
 use snoop_tools::mmap::json::{CallJson, Context};
 use snoop_tools::mmap::stacks::{self, Folded, Symbols};
 use snoop_tools::mmap::summary::Reader;
@@ -25,108 +24,6 @@ use snoop_tools::tool::{self, Loaded, Open, Tool};
 
 fn main() -> ExitCode {
     tool::main::<Mmapsnoop>()
-}
-
-/// Show every mmap(), with its result and its file
-#[derive(Parser, Debug)]
-#[command(name = "mmapsnoop", version, after_help = EXAMPLES)]
-struct Args {
-    /// Show munmap, mprotect, mremap, brk and madvise too
-    #[arg(short, long)]
-    all: bool,
-
-    /// Show only what makes memory writable and executable
-    #[arg(long)]
-    wx: bool,
-
-    /// Show a column with the local time, HH:MM:SS
-    #[arg(short = 'T', long)]
-    time: bool,
-
-    /// Show sizes in bytes
-    #[arg(short, long)]
-    bytes: bool,
-
-    /// Show a column with the mapping that came out (Linux 5.17)
-    #[arg(long)]
-    vma: bool,
-
-    /// Show a column with the duration in microseconds
-    #[arg(short, long)]
-    latency: bool,
-
-    /// Show the caller's stacks, in the kernel and in the program
-    #[arg(long)]
-    stacks: bool,
-
-    /// Show no calls, but at the end each stack and how often it was seen, for flame graphs
-    #[arg(long, conflicts_with = "json")]
-    folded: bool,
-
-    /// Show no calls, but every so many seconds what there were: by process, file and length
-    #[arg(
-        short,
-        long,
-        value_name = "SECONDS",
-        value_parser = seconds,
-        conflicts_with_all = ["all", "wx", "vma", "latency", "time", "timestamp", "path", "stacks", "folded"]
-    )]
-    summary: Option<Duration>,
-
-    /// Only calls that failed
-    #[arg(short = 'x', long, help_heading = "Filters")]
-    failed: bool,
-
-    /// Only of at least this length
-    #[arg(long, value_name = "BYTES", value_parser = bytes, help_heading = "Filters")]
-    min_size: Option<u64>,
-
-    /// Only of at most this length
-    #[arg(long, value_name = "BYTES", value_parser = bytes, help_heading = "Filters")]
-    max_size: Option<u64>,
-
-    /// Only with all of these protections: rwx, or names such as READ,EXEC
-    #[arg(long, value_name = "PROT", value_parser = parse_prot, help_heading = "Filters")]
-    prot: Option<u64>,
-
-    /// Only with all of these flags: names such as SHARED,FIXED
-    #[arg(long, value_name = "FLAGS", value_parser = parse_map, help_heading = "Filters")]
-    flags: Option<u64>,
-
-    /// Only anonymous mappings
-    #[arg(long, conflicts_with = "file", help_heading = "Filters")]
-    anon: bool,
-
-    /// Only mappings of files
-    #[arg(long, help_heading = "Filters")]
-    file: bool,
-
-    /// Only files whose path begins like this
-    #[arg(long, value_name = "PREFIX", value_parser = prefix, help_heading = "Filters")]
-    path: Option<String>,
-
-    #[command(flatten)]
-    common: CommonArgs,
-}
-
-const EXAMPLES: &str = "\
-Examples:
-  mmapsnoop                       every mmap() on this machine
-  mmapsnoop -x                    those that failed, with their errno
-  mmapsnoop --path /usr/lib       which libraries are mapped, and by whom
-  mmapsnoop --anon --min-size 1M  large allocations
-  mmapsnoop --wx                  memory that can be written and executed
-  mmapsnoop -a -- ls              all that ls does to its mappings
-  mmapsnoop --summary 10          who maps most, every ten seconds
-
-Exit status: 0 ended by a signal, --duration, --max-events or a closed pipe; 1 it could
-not do its work; 2 wrong usage; with COMMAND, the command's own.";
-
-fn prefix(text: &str) -> Result<String, String> {
-    match text.len() {
-        1..256 => Ok(text.to_owned()),
-        _ => Err("the beginning of a path has 1 to 255 bytes".to_owned()),
-    }
 }
 
 struct Mmapsnoop {
@@ -290,7 +187,7 @@ impl Mmapsnoop {
         if session.out.json {
             let context = Context {
                 timestamp: session.clock.stamp(id.time_ns),
-                cgroup: session.cgroups.path(id.cgroup),
+                cgroup: session.cgroups.path(id),
                 wx,
                 stacks: stacks.as_ref(),
             };

@@ -7,7 +7,6 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use clap::Parser;
 
 use snoop_tools::attach::Backend;
 use snoop_tools::cli::CommonArgs;
@@ -16,6 +15,7 @@ use snoop_tools::exec::text::{cut_note, namespace_note};
 use snoop_tools::exec::{self, Exec};
 use snoop_tools::kernel::tracepoints_are_preemptible;
 use snoop_tools::out::{Column, FAILURE, NOTE, count};
+use snoop_tools::process::args::{Args, DEFAULT_MAX_ARGS};
 use snoop_tools::process::held::{Ended, Held, Row};
 use snoop_tools::process::history::History;
 use snoop_tools::process::json::{self, Context};
@@ -25,7 +25,6 @@ use snoop_tools::process::text::{command_line, notes};
 use snoop_tools::process::usage::Usage;
 use snoop_tools::process::{Record, perfetto, plot, tree};
 use snoop_tools::session::{Session, say};
-use snoop_tools::signal;
 use snoop_tools::skel::bootstrap::BootstrapSkelBuilder;
 use snoop_tools::skel::{process_config, process_event, process_exit_event, process_flag, task_id};
 use snoop_tools::time::Seconds;
@@ -33,93 +32,6 @@ use snoop_tools::tool::{self, Loaded, Open, Tool};
 
 fn main() -> ExitCode {
     tool::main::<Procsnoop>()
-}
-
-/// Show the lives of processes, with their ends as wait() tells them
-#[derive(Parser, Debug)]
-#[command(name = "procsnoop", version, after_help = EXAMPLES)]
-struct Args {
-    /// Only ends of processes that lived at least this long
-    #[arg(short = 'd', long = "min-duration", value_name = "MS", help_heading = "Filters")]
-    min_duration: Option<u64>,
-
-    /// Only ends of processes that failed: an exit code other than 0, or a signal
-    #[arg(short = 'x', long, help_heading = "Filters")]
-    failed: bool,
-
-    /// Only ends by this signal: a name, a number, or "any" (repeatable)
-    #[arg(long, value_name = "SIGNAL", value_parser = signals, help_heading = "Filters")]
-    signal: Vec<u64>,
-
-    /// Only ends with this exit code (repeatable)
-    #[arg(long, value_name = "CODE", help_heading = "Filters")]
-    exit_code: Vec<u8>,
-
-    /// Show births too
-    #[arg(long)]
-    fork: bool,
-
-    /// Show the ends of single threads too
-    #[arg(long)]
-    threads: bool,
-
-    /// Show kernel threads too
-    #[arg(long)]
-    kernel_threads: bool,
-
-    /// Show columns with what each process has used: CPU time, memory, faults, switches, I/O
-    #[arg(long)]
-    usage: bool,
-
-    /// Show a column with the real user id
-    #[arg(short = 'U', long)]
-    print_uid: bool,
-
-    /// Show this many arguments [default: 60; with --json all that were kept]
-    #[arg(long, value_name = "N")]
-    max_args: Option<usize>,
-
-    /// Show no rows, for use with what comes at the end
-    #[arg(short, long)]
-    quiet: bool,
-
-    /// At the end, print the processes as a tree
-    #[arg(long, conflicts_with = "json", help_heading = "At the end")]
-    tree_view: bool,
-
-    /// At the end, draw the processes over time, as SVG
-    #[arg(long, value_name = "FILE", help_heading = "At the end")]
-    plot: Option<PathBuf>,
-
-    /// At the end, write a trace that Perfetto's viewer opens (Chrome's format)
-    #[arg(long, value_name = "FILE", help_heading = "At the end")]
-    perfetto: Option<PathBuf>,
-
-    #[command(flatten)]
-    common: CommonArgs,
-}
-
-const EXAMPLES: &str = "\
-Examples:
-  procsnoop                             what is executed, and how it ends
-  procsnoop -x                          which commands fail, how, and after how long
-  procsnoop -d 1000 --usage             what ran for a second or more, and what it used
-  procsnoop --signal KILL               who killed what
-  procsnoop -q --tree-view -- make      the processes of a build
-  procsnoop -q --plot make.svg -- make  the same as a picture
-  procsnoop --json | jq 'select(.process.memory.max_rss_bytes > 1e9)'
-
-Exit status: 0 ended by a signal, --duration, --max-events or a closed pipe; 1 it could
-not do its work; 2 wrong usage; with COMMAND, the command's own.";
-
-const DEFAULT_MAX_ARGS: usize = 60;
-
-/// `--signal`: as bits.
-fn signals(text: &str) -> Result<u64, String> {
-    if text.eq_ignore_ascii_case("any") {
-        return Ok(u64::MAX);
-    }
-    Ok(1 << (signal::parse(text)? - 1))
 }
 
 /// The programs on ends: the one that mostly tells them, and then its stand-ins in order.
@@ -436,7 +348,7 @@ impl Procsnoop {
             let timestamp = session.clock.rfc3339(id.time_ns);
             let context = exec::json::Context {
                 timestamp: &timestamp,
-                cgroup: session.cgroups.path(id.cgroup),
+                cgroup: session.cgroups.path(id),
                 max_args: self.max_args,
                 ..exec::json::Context::default()
             };
@@ -473,7 +385,7 @@ impl Procsnoop {
         let id = task_id::from(event.id);
         if session.out.json {
             let timestamp = session.clock.rfc3339(id.time_ns);
-            let cgroup = session.cgroups.path(id.cgroup);
+            let cgroup = session.cgroups.path(&id);
             let context = Context { timestamp: &timestamp, cgroup, ..Context::default() };
             return session.out.object(&json::fork(&id, &context));
         }
@@ -498,7 +410,7 @@ impl Procsnoop {
         let id = task_id::from(event.process.id);
         if session.out.json {
             let timestamp = session.clock.rfc3339(id.time_ns);
-            let cgroup = session.cgroups.path(id.cgroup);
+            let cgroup = session.cgroups.path(&id);
             let context = Context { timestamp: &timestamp, cgroup, ..Context::default() };
             return session.out.object(&json::thread_exit(event, &id, &context));
         }
@@ -525,7 +437,7 @@ impl Procsnoop {
             let timestamp = session.clock.rfc3339(id.time_ns);
             let context = Context {
                 timestamp: &timestamp,
-                cgroup: session.cgroups.path(id.cgroup),
+                cgroup: session.cgroups.path(&id),
                 life: life.as_ref(),
                 usage: Some(*usage),
                 usage_final: is_final,
@@ -646,6 +558,8 @@ impl Procsnoop {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+
     use super::*;
 
     fn tool(flags: &[&str]) -> Procsnoop {

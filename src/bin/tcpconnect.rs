@@ -6,14 +6,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use clap::Parser;
-use ipnet::IpNet;
 use libbpf_rs::{Iter, Link, MapCore as _, MapFlags};
 
 use snoop_tools::attach::Backend;
-use snoop_tools::cli::{CommonArgs, seconds};
+use snoop_tools::cli::CommonArgs;
 use snoop_tools::connect::Connect;
-use snoop_tools::connect::filter::{Ports, netns, network, network_entry};
+use snoop_tools::connect::args::Args;
+use snoop_tools::connect::filter::network_entry;
 use snoop_tools::connect::json::{self, Context};
 use snoop_tools::connect::names::Names;
 use snoop_tools::connect::report;
@@ -29,132 +28,6 @@ use snoop_tools::tool::{self, Loaded, Open, Tool};
 
 fn main() -> ExitCode {
     tool::main::<Tcpconnect>()
-}
-
-/// Show every attempt to connect by TCP, with its outcome and latency
-#[derive(Parser, Debug)]
-#[command(
-    name = "tcpconnect",
-    version,
-    after_help = EXAMPLES,
-    // In bcc's tool these letters are --port and --count.
-    mut_arg("ppid", |arg| arg.short(None)),
-    mut_arg("cgroup", |arg| arg.short(None))
-)]
-struct Args {
-    /// Show a column with the local time, HH:MM:SS
-    #[arg(short = 'T', long)]
-    time: bool,
-
-    /// Show a column with the real user id
-    #[arg(short = 'U', long)]
-    print_uid: bool,
-
-    /// Show a column with the thread that called
-    #[arg(long)]
-    print_tid: bool,
-
-    /// Show a column with the round-trip time of the handshake
-    #[arg(long)]
-    print_rtt: bool,
-
-    /// Show a column with the number of SYNs that were sent again
-    #[arg(long)]
-    print_retries: bool,
-
-    /// Show a column with the inode number of the network namespace
-    #[arg(long)]
-    print_netns: bool,
-
-    /// Show a column with the caller's cgroup
-    #[arg(long)]
-    print_cgroup: bool,
-
-    /// Show the name that was asked for instead of the address, where a DNS answer came to
-    /// this machine meanwhile
-    #[arg(long)]
-    dns: bool,
-
-    /// Show the name of the destination's port, from /etc/services
-    #[arg(long)]
-    services: bool,
-
-    /// As in bcc's tool; the local port is always shown
-    #[arg(short = 'L', long, hide = true)]
-    lport: bool,
-
-    /// Show calls that fail before a SYN is sent too, also where this makes every system call
-    /// of the machine slower (where trampolines load they are shown anyway)
-    #[arg(long)]
-    sync_errors: bool,
-
-    /// Show nothing but totals by process and destination, at the end
-    #[arg(short, long, conflicts_with = "summary")]
-    count: bool,
-
-    /// Show nothing but totals and latencies by destination, this often
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
-    summary: Option<Duration>,
-
-    /// Only to this port; a list with ranges is allowed: 80,8000-8999 (repeatable)
-    #[arg(short = 'P', long, value_name = "PORTS", value_parser = Ports::parse_list, help_heading = "Filters")]
-    port: Vec<Vec<Ports>>,
-
-    /// Only to this network or address: 10.0.0.0/8 (repeatable)
-    #[arg(long, value_name = "NETWORK", value_parser = network, help_heading = "Filters")]
-    cidr: Vec<IpNet>,
-
-    /// Only IPv4, also through IPv6 sockets
-    #[arg(short = '4', long, conflicts_with = "ipv6", help_heading = "Filters")]
-    ipv4: bool,
-
-    /// Only IPv6
-    #[arg(short = '6', long, help_heading = "Filters")]
-    ipv6: bool,
-
-    /// Only in this network namespace: its name, its inode number, or /proc/PID/ns/net
-    /// (repeatable)
-    #[arg(long, value_name = "NETNS", value_parser = netns, help_heading = "Filters")]
-    netns: Vec<u32>,
-
-    /// Only attempts that failed or were given up; implies --sync-errors
-    #[arg(long, conflicts_with = "pending", help_heading = "Filters")]
-    failed: bool,
-
-    /// Only attempts that have no answer when tracing ends; with a short --duration, those that
-    /// are waiting now
-    #[arg(long, help_heading = "Filters")]
-    pending: bool,
-
-    /// Only attempts that took this long or longer
-    #[arg(long, value_name = "MS", value_parser = milliseconds, help_heading = "Filters")]
-    min_latency: Option<Duration>,
-
-    #[command(flatten)]
-    common: CommonArgs,
-}
-
-const EXAMPLES: &str = "\
-Examples:
-  tcpconnect                    every attempt on this machine
-  tcpconnect --failed           what cannot connect, and why
-  tcpconnect -P 443 -U -T       who talks HTTPS, and when
-  tcpconnect --cidr 10.0.0.0/8 --min-latency 10
-                                slow connects inside the company
-  tcpconnect --summary 10       destinations with latencies, every ten seconds
-  tcpconnect -- curl -s https://example.org
-  tcpconnect --json | jq -r '[.process.comm, .network.peer.address] | @tsv'
-
-RESULT is OK, the name of the error, ABORTED (the caller closed the socket or died) or
-PENDING (no answer yet when tracing ended).
-
-Exit status: 0 ended by a signal, --duration, --max-events or a closed pipe; 1 it could
-not do its work; 2 wrong usage; with COMMAND, the command's own.";
-
-fn milliseconds(text: &str) -> Result<Duration, String> {
-    let wrong = || "milliseconds are a number above 0".to_owned();
-    let ms = text.parse::<f64>().ok().filter(|ms| *ms > 0.0).ok_or_else(wrong)?;
-    Duration::try_from_secs_f64(ms / 1000.0).map_err(|_| wrong())
 }
 
 /// The programs on changes of state, begin and end, and then their stand-ins in order.
@@ -383,7 +256,7 @@ impl Tcpconnect {
             let timestamp = session.clock.rfc3339(connect.id.time_ns);
             let context = Context {
                 timestamp: &timestamp,
-                cgroup: session.cgroups.path(connect.id.cgroup),
+                cgroup: session.cgroups.path(&connect.id),
                 peer_name: self.names.host(connect.peer()),
                 service: self.names.service(connect.peer()),
             };
@@ -434,7 +307,7 @@ impl Tcpconnect {
             line.value(event.netns);
         }
         if args.print_cgroup {
-            line.name(session.cgroups.path(id.cgroup).unwrap_or(b"-"));
+            line.name(session.cgroups.path(id).unwrap_or(b"-"));
         }
     }
 

@@ -12,6 +12,12 @@
 #include "filter.bpf.h"
 #include "path.bpf.h"
 
+/* libbpf before 1.2 has no sixth argument. */
+#if !defined(PT_REGS_PARM6_SYSCALL) && defined(__TARGET_ARCH_x86)
+#define PT_REGS_PARM6_SYSCALL(x) (__PT_REGS_CAST(x)->r9)
+#define PT_REGS_PARM6_CORE_SYSCALL(x) BPF_CORE_READ(__PT_REGS_CAST(x), r9)
+#endif
+
 #define PROT_WRITE 0x2
 #define PROT_EXEC 0x4
 #define MAP_TYPE 0x0f

@@ -1,7 +1,7 @@
 //! Attempts as JSON Lines: `network.connect`.
 
 use super::{Connect, Endpoint};
-use crate::json::{ErrorType, EventName, Id, Process, is_false};
+use crate::json::{Container, ErrorType, EventName, Id, Process, is_false};
 use crate::skel::connect_flag;
 
 /// What a row shows besides the record itself.
@@ -23,6 +23,8 @@ pub struct ConnectJson<'a> {
     timestamp: &'a str,
     event: EventName,
     process: Process<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    container: Option<Container<'a>>,
     thread: Id,
     network: Network<'a>,
     connect: Details,
@@ -91,6 +93,7 @@ pub fn row<'a>(connect: &'a Connect, context: &Context<'a>) -> ConnectJson<'a> {
         timestamp: context.timestamp,
         event: EventName { name: "network.connect" },
         process: Process::new(&connect.id, context.cgroup),
+        container: Container::of(context.cgroup),
         thread: Id { id: connect.id.tid },
         network: Network {
             transport: "tcp",

@@ -1,7 +1,7 @@
 //! Executions as JSON Lines: `process.exec` and `process.exec_failed`.
 
 use super::{Args, Cut, Exec};
-use crate::json::{Bytes, BytesList, ErrorType, EventName, Id, Process, is_false};
+use crate::json::{Bytes, BytesList, Container, ErrorType, EventName, Id, Process, is_false};
 use crate::skel::exec_flag;
 
 /// What a row shows besides the record itself.
@@ -25,6 +25,8 @@ pub struct ExecJson<'a> {
     timestamp: &'a str,
     event: EventName,
     process: ExecProcess<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    container: Option<Container<'a>>,
     thread: Id,
     exec: ExecDetails<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -120,6 +122,7 @@ pub fn row<'a>(
             args_count: (!fatal).then_some(exec.event.argc),
             command_args_cut: exec.cut(context.max_args),
         },
+        container: Container::of(context.cgroup),
         thread: Id { id: exec.event.caller_tid },
         exec: ExecDetails {
             filename: Bytes {

@@ -5,7 +5,7 @@ use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
 use super::flags::Part;
 use super::{Call, FileId, Vma, flags};
-use crate::json::{Bytes, ErrorType, EventName, Id, Process, is_false};
+use crate::json::{Bytes, Container, ErrorType, EventName, Id, Process, is_false};
 use crate::skel::{mmap_kind, mmap_note};
 
 /// What a row shows besides the record itself.
@@ -47,6 +47,9 @@ impl Serialize for CallJson<'_> {
         map.serialize_entry("timestamp", context.timestamp)?;
         map.serialize_entry("event", &EventName { name })?;
         map.serialize_entry("process", &Process::new(&call.id, context.cgroup))?;
+        if let Some(container) = Container::of(context.cgroup) {
+            map.serialize_entry("container", &container)?;
+        }
         map.serialize_entry("thread", &Id { id: call.id.tid })?;
         map.serialize_entry(key, &Details { call, wx: context.wx })?;
         if let Some(id) = call.file_id() {

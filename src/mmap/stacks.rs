@@ -2,7 +2,6 @@
 //! each stack was seen, in the form that flame graphs are made of.
 
 use std::collections::HashMap;
-use std::fs;
 
 use blazesym::Pid;
 use blazesym::symbolize::source::{Kernel, Process, Source};
@@ -11,6 +10,7 @@ use blazesym::symbolize::{Input, Symbolized, Symbolizer};
 use super::json::StacksJson;
 use super::{Call, Frames};
 use crate::escape::push_cell;
+use crate::proc::is_process;
 
 /// Different stacks that `--folded` tells apart.
 const STACKS: usize = 100_000;
@@ -56,17 +56,6 @@ impl Symbols {
         };
         addresses.iter().enumerate().map(name).collect()
     }
-}
-
-/// Whether process `pid` is the one that was born at `start_ns`, and not another one of that
-/// number, later or in another PID namespace.
-fn is_process(pid: u32, start_ns: u64) -> bool {
-    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
-    // proc_pid_stat(5): field 22, counted from the name that ends with the last ")".
-    let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let ticks = rest.split_whitespace().nth(22 - 3).and_then(|ticks| ticks.parse::<u64>().ok());
-    // USER_HZ is 100 on all architectures of today.
-    ticks == Some(start_ns / 10_000_000)
 }
 
 /// Frames below a row of text.

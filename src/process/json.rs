@@ -8,7 +8,7 @@ use super::lives::Life;
 use super::status::Status;
 use super::usage::Usage;
 use crate::exec::{Args, Cut};
-use crate::json::{Bytes, BytesList, EventName, Id, Process, is_false};
+use crate::json::{Bytes, BytesList, Container, EventName, Id, Process, is_false};
 use crate::skel::{process_exit_event, process_flag, task_id};
 
 /// What a row shows besides the record itself.
@@ -34,6 +34,8 @@ pub struct ProcessJson<'a> {
     timestamp: &'a str,
     event: EventName,
     process: ProcessMembers<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    container: Option<Container<'a>>,
     thread: Thread,
 }
 
@@ -225,6 +227,7 @@ pub fn fork<'a>(id: &'a task_id, context: &Context<'a>) -> ProcessJson<'a> {
         timestamp: context.timestamp,
         event: EventName { name: "process.fork" },
         process: members(id, context),
+        container: Container::of(context.cgroup),
         thread: Thread { id: Id { id: id.tid }, duration_ns: None, exit: None },
     }
 }
@@ -239,6 +242,7 @@ pub fn thread_exit<'a>(
         timestamp: context.timestamp,
         event: EventName { name: "thread.exit" },
         process: members(id, context),
+        container: Container::of(context.cgroup),
         thread: Thread {
             id: Id { id: id.tid },
             duration_ns: Some(event.duration_ns()),
@@ -276,6 +280,7 @@ pub fn exit<'a>(
             usage: context.usage.map(|usage| UsageMembers::new(&usage, context.usage_final)),
             ..members(id, context)
         },
+        container: Container::of(context.cgroup),
         thread: Thread { id: Id { id: id.tid }, duration_ns: None, exit: None },
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::cli::seconds;
+use crate::manual::Manual;
 
 /// Flags of `bpfrun run`
 #[derive(clap::Args, Clone, Debug)]
@@ -82,25 +83,59 @@ pub struct Args {
     pub command: Vec<OsString>,
 }
 
-/// Below the flags of `bpfrun run`.
-pub const EXAMPLES: &str = "\
-Targets of --attach:
-  kprobe, fentry, ...       FUNCTION, for a kprobe also FUNCTION+OFFSET
-  tracepoint, raw_tp        CATEGORY:NAME, NAME
-  uprobe                    FILE:FUNCTION or FILE:0xOFFSET
-  usdt                      FILE:PROVIDER:NAME
-  perf_event                EVENT@TIMES_A_SECOND or EVENT/PERIOD, such as cpu-clock@99
-  xdp, tc, socket           an interface
-  cgroup, sockops           a folder of /sys/fs/cgroup
-  iter/bpf_map_elem         a map
-  lsm, fmod_ret, struct_ops nothing: the section says it
+/// What `--attach` takes, for `--help` and the manual; the manual shows indented lines as they are.
+macro_rules! targets {
+    () => {
+        "    kprobe, fentry, ...       FUNCTION, for a kprobe also FUNCTION+OFFSET
+    tracepoint, raw_tp        CATEGORY:NAME, NAME
+    uprobe                    FILE:FUNCTION or FILE:0xOFFSET
+    usdt                      FILE:PROVIDER:NAME
+    perf_event                EVENT@TIMES_A_SECOND or EVENT/PERIOD, such as cpu-clock@99
+    xdp, tc, socket           an interface
+    cgroup, sockops           a folder of /sys/fs/cgroup
+    iter/bpf_map_elem         a map
+    lsm, fmod_ret, struct_ops nothing: the section says it"
+    };
+}
 
-Examples:
-  bpfrun opensnoop.bpf.o
-  bpfrun bootstrap.bpf.o --set min_duration_ns=1000000
-  bpfrun uprobe.bpf.o --attach trace_add=/usr/bin/app:add
-  bpfrun --json sockfilter.bpf.o --attach socket_handler=lo --duration 10
-  bpfrun counts.bpf.o --maps=1";
+/// Meaning of the exit status.
+pub const EXIT_STATUS: &str = "\
+0 ended by a signal, --duration, --max-events, a closed pipe, or nothing more to come; 1 it could not \
+do its work; 2 wrong usage; with COMMAND, the command's own.";
+
+/// What the manual says beyond the flags.
+pub const MANUAL: Manual = Manual {
+    description: concat!(
+        "Loads a compiled BPF object, attaches each of its programs on its own, and shows what they send: \
+         events of ring buffers and perf buffers with the names and values of their fields, messages of \
+         bpf_printk(), the text of iterators, the contents of maps. A table tells of each program where it \
+         was attached, or why not and what to do. Programs that change how the system behaves are attached \
+         only if --attach names them. Its targets are:
+
+",
+        targets!()
+    ),
+    examples: &[
+        ("bpfrun opensnoop.bpf.o", "attach all of it and show what it sends"),
+        ("bpfrun bootstrap.bpf.o --set min_duration_ns=1000000", "with another value of a variable"),
+        ("bpfrun uprobe.bpf.o --attach trace_add=/usr/bin/app:add", "at that function"),
+        ("bpfrun --json sockfilter.bpf.o --attach socket_handler=lo --duration 10", ""),
+        ("bpfrun counts.bpf.o --maps=1", "and its maps, each second"),
+    ],
+    rows: "",
+    exit_status: EXIT_STATUS,
+    privileges: &[
+        "The tool asks for nothing and tries: root can do all. CAP_BPF and CAP_PERFMON suffice for most \
+         programs; CAP_NET_ADMIN for those of the network; tracepoints and bpf_printk() need tracefs, which \
+         only root may read.",
+    ],
+    overhead: "What the programs of the object cost.",
+};
+
+/// Below the flags of `bpfrun run`.
+pub fn after_help() -> String {
+    format!("Targets of --attach:\n{}\n\n{}", targets!(), MANUAL.after_help())
+}
 
 impl Args {
     /// Whether `--attach` names this program or map.

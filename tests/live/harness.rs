@@ -247,7 +247,7 @@ pub struct Running {
 }
 
 impl Running {
-    fn spawn(mut tool: Command) -> Self {
+    pub fn spawn(mut tool: Command) -> Self {
         let mut child = tool.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let mut running = Self { child, stdout: Some(stdout), lines: Vec::new() };
@@ -336,4 +336,22 @@ pub fn eventually(what: &str, condition: impl Fn() -> bool) {
         assert!(Instant::now() < until, "{what}");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// Where BPF memory counts as locked memory.
+pub fn kernel_is_before_5_11() -> bool {
+    let release = nix::sys::utsname::uname().unwrap().release().to_str().unwrap().to_owned();
+    let mut numbers = release.split('.').map(|n| n.parse::<u32>().unwrap_or(0));
+    (numbers.next().unwrap(), numbers.next().unwrap()) < (5, 11)
+}
+
+/// Where the cgroup v2 hierarchy is mounted.
+pub fn cgroup_mount() -> String {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+    let point = mounts.lines().find_map(|line| {
+        let mut fields = line.split(' ');
+        let (_, point, kind) = (fields.next()?, fields.next()?, fields.next()?);
+        (kind == "cgroup2").then(|| point.to_owned())
+    });
+    point.expect("a cgroup v2 hierarchy is mounted")
 }

@@ -15,6 +15,7 @@
 #![allow(unreachable_pub)] // a program, not a library
 
 mod elf;
+mod every;
 mod harness;
 mod netns;
 

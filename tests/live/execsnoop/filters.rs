@@ -144,13 +144,7 @@ fn by_tree() {
 
 #[test]
 fn by_cgroup() {
-    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
-    let point = mounts.lines().find_map(|line| {
-        let mut fields = line.split(' ');
-        let (_, point, kind) = (fields.next()?, fields.next()?, fields.next()?);
-        (kind == "cgroup2").then(|| point.to_owned())
-    });
-    let point = point.expect("a cgroup v2 hierarchy is mounted");
+    let point = cgroup_mount();
     let name = format!("snoop-test-{}", std::process::id());
     let folder = format!("{point}/{name}");
     fs::create_dir_all(format!("{folder}/below")).unwrap();

@@ -224,12 +224,6 @@ fn without_privileges_one_line_names_the_way_out() {
     }
 }
 
-fn kernel_is_before_5_11() -> bool {
-    let release = nix::sys::utsname::uname().unwrap().release().to_str().unwrap().to_owned();
-    let mut numbers = release.split('.').map(|n| n.parse::<u32>().unwrap_or(0));
-    (numbers.next().unwrap(), numbers.next().unwrap()) < (5, 11)
-}
-
 #[test]
 fn two_capabilities_suffice() {
     each_setup(|setup| {

@@ -1,0 +1,183 @@
+#!/usr/bin/env bash
+# dist.sh [OUT]: builds what is released, into OUT (default: target/packages): a .deb, an .rpm,
+# a tarball with static programs, an SBOM, and a .sha256 for each of them. README.md beside this
+# file says what is in them.
+#
+# Same sources, same bytes: nothing of the machine's paths, names and times gets in. The time
+# is that of the last commit, or SOURCE_DATE_EPOCH.
+
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export PATH="$PWD/target/tools/bin:$PATH:${HOME-}/.cargo/bin"
+export LC_ALL=C TZ=UTC
+umask 022
+
+cargo=${CARGO:-cargo}
+out=$(realpath -m "${1:-target/packages}")
+stage=$PWD/target/stage # as Cargo.toml has it
+version=$("$cargo" metadata --locked --no-deps --format-version 1 |
+    jq -r '.packages[] | select(.name == "snoop-tools").version')
+platform=$(rustc -vV | sed -n 's/^host: //p')
+arch=${platform%%-*}
+
+say() { printf 'dist: %s\n' "$*" >&2; }
+
+main() {
+    # C compilers' flags are split at blanks.
+    [[ $PWD != *[[:space:]]* ]] || { say "the folder's name has a blank: $PWD" && exit 1; }
+    SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(source_date)}
+    export SOURCE_DATE_EPOCH
+    rm -rf "$stage" "$out"
+    mkdir -p "$stage" "$out"
+    echo "$SOURCE_DATE_EPOCH" >"$stage/source-date"
+
+    say 'compiling the programs'
+    build --workspace --bins
+    programs=$(xtask programs)
+    stage_files
+    say 'packing .deb and .rpm'
+    # Both take the programs as they are in the stage.
+    cargo-deb --no-build --no-strip --no-dbgsym --quiet --target "$platform" --profile dist \
+        --output "$out/"
+    cargo-generate-rpm --target "$platform" --profile dist --auto-req find-requires --output "$out/"
+
+    say 'compiling static programs'
+    build --bins --features static -- -C target-feature=+crt-static
+    tarball
+    sbom
+    checksums
+    say "made in $out:"
+    ls "$out" >&2
+}
+
+# When the sources were last changed.
+source_date() {
+    git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md
+}
+
+# build CARGO_FLAG... [-- RUSTFLAG...]: optimised, and without paths of this machine.
+build() {
+    local flags=() home=${CARGO_HOME:-$HOME/.cargo} from to rust=()
+    local c='-O2 -D_FORTIFY_SOURCE=2 -fstack-protector-strong' # as Debian hardens its own
+    while (($#)) && [[ $1 != -- ]]; do
+        flags+=("$1")
+        shift
+    done
+    (($#)) && shift
+    rust=("$@")
+    # Of several that match rustc takes the last one.
+    while read -r from to; do
+        rust+=("--remap-path-prefix=$from=$to")
+        c+=" -ffile-prefix-map=$from=$to"
+    done <<END
+$home /cargo
+$PWD /snoop-tools
+$(realpath -m "${CARGO_TARGET_DIR:-target}") /snoop-tools/target
+END
+    local IFS=$'\x1f'
+    # With --target, build scripts and macros are compiled once, without these flags.
+    CARGO_ENCODED_RUSTFLAGS="${rust[*]}" CFLAGS="$c" \
+        "$cargo" build --locked --profile dist --target "$platform" "${flags[@]}"
+}
+
+# install_program NAME FOLDER: without the compilers' names, which are of no use.
+install_program() {
+    install -m 755 "$(built "$1")" "$2/"
+    strip --strip-all --remove-section=.comment "$2/$1"
+}
+
+built() { printf '%s/%s/dist/%s' "${CARGO_TARGET_DIR:-target}" "$platform" "$1"; }
+
+xtask() { CARGO="$cargo" "$(built xtask)" "$@"; }
+
+# Everything that a package installs, in target/stage.
+stage_files() {
+    local program
+    mkdir -p "$stage"/{bin,doc/docs,deb,licences}
+    for program in $programs; do
+        install_program "$program" "$stage/bin"
+    done
+    xtask share "$stage/share"
+    find "$stage/share/man" -name '*.8' -exec gzip -9n {} +
+
+    cp README.md "$stage/doc/"
+    cp docs/*.md "$stage/doc/docs/"
+    cp -R packaging/systemd packaging/container packaging/fleet "$stage/doc/"
+    xtask licences --target "$platform" >"$stage/doc/THIRD-PARTY"
+
+    gzip -9n <CHANGELOG.md >"$stage/deb/changelog.gz"
+    debian_changelog >"$stage/deb/changelog.Debian"
+    cp LICENSE* "$stage/licences/"
+    touch_all "$stage"
+}
+
+debian_changelog() {
+    cat <<END
+snoop-tools ($version-1) unstable; urgency=medium
+
+  * Package of version $version; changelog.gz says what is new.
+
+ -- The snoop-tools authors <snoop-tools@example.org>  $(date -R -d "@$SOURCE_DATE_EPOCH")
+END
+}
+
+touch_all() { find "$1" -exec touch --no-dereference -d "@$SOURCE_DATE_EPOCH" {} +; }
+
+# The same files with static programs, in one folder.
+tarball() {
+    local name=snoop-tools-$version-$arch-linux root=$stage/tarball program
+    mkdir -p "$root/$name/bin"
+    for program in $programs; do
+        install_program "$program" "$root/$name/bin"
+    done
+    cp -R "$stage/share" "$stage"/doc/* LICENSE* CHANGELOG.md "$root/$name/"
+    xtask licences --target "$platform" --features static >"$root/$name/THIRD-PARTY"
+    chmod -R u=rwX,go=rX "$root"
+    touch_all "$root"
+    tar --create --directory "$root" --format=gnu --sort=name --owner=0 --group=0 \
+        --numeric-owner --mtime="@$SOURCE_DATE_EPOCH" "$name" | gzip -9n >"$out/$name.tar.gz"
+}
+
+# What the programs are made of, crates and C libraries.
+sbom() {
+    local file=snoop-tools-$version.cdx.json
+    # It writes one for each member of the workspace, beside its Cargo.toml.
+    trap 'rm -f sbom.json xtask/sbom.json' RETURN
+    cargo-cyclonedx cyclonedx --quiet --format json --spec-version 1.5 --features static \
+        --target "$platform" --no-build-deps --override-filename sbom
+    c_libraries >"$stage/libraries.json"
+    # (Members of the workspace are named by their paths.)
+    jq --arg root "$PWD" --slurpfile libraries "$stage/libraries.json" '
+        del(.serialNumber)
+        | .components += $libraries
+        | walk(if type == "string" then split("file://" + $root) | join("file:///snoop-tools") else . end)
+    ' sbom.json >"$out/$file"
+}
+
+# The C libraries that come with a crate, as components of an SBOM.
+c_libraries() {
+    local folder
+    folder=$("$cargo" metadata --locked --format-version 1 | jq -r '
+        .packages[] | select(.name == "libbpf-sys").manifest_path | rtrimstr("/Cargo.toml")')
+    library() { # NAME LICENCE VERSION
+        [[ $3 ]] || { say "no version of $1 found in $folder" && return 1; }
+        jq -n --arg name "$1" --arg licence "$2" --arg version "$3" '{type: "library",
+            "bom-ref": "c:\($name)", $name, $version, licenses: [{expression: $licence}]}'
+    }
+    library libbpf 'LGPL-2.1-only OR BSD-2-Clause' \
+        "$(sed -n 's/.*+v\([0-9.]*\)$/\1/p' <<<"$folder")"
+    library elfutils 'GPL-2.0-or-later OR LGPL-3.0-or-later' \
+        "$(sed -n 's/^AC_INIT(\[elfutils\],\[\([^]]*\)\].*/\1/p' "$folder/elfutils/configure.ac")"
+    library zlib Zlib "$(sed -n 's/^#define ZLIB_VERSION "\(.*\)"/\1/p' "$folder/zlib/zlib.h")"
+}
+
+# FILE.sha256, as sha256sum --check reads it.
+checksums() {
+    local file
+    for file in "$out"/*; do
+        (cd "$out" && sha256sum "${file##*/}") >"$file.sha256"
+    done
+}
+
+main
+exit

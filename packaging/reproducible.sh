@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# reproducible.sh [FOLDER]: builds everything a second time, from a copy of the sources in a
+# folder of another name, with other settings, and compares it to what dist.sh has made in
+# FOLDER (default: target/packages), byte by byte.
+
+set -euo pipefail
+cd "$(dirname "$0")/.."
+first=$(realpath "${1:-target/packages}")
+[[ -d $first ]] || { echo "reproducible: no $first: make dist first" >&2 && exit 1; }
+
+copy=$(mktemp -d "${TMPDIR:-/tmp}/another-name.XXXXXX")
+trap 'rm -rf "$copy"' EXIT
+{
+    git ls-files -z --cached --others --exclude-standard 2>/dev/null ||
+        find . -path ./target -prune -o -type f -print0
+} | xargs -0 cp --parents -t "$copy"
+SOURCE_DATE_EPOCH=$(cat "$first/../stage/source-date")
+export SOURCE_DATE_EPOCH
+
+export PATH="$PWD/target/tools/bin:$PATH"
+(
+    # What must not matter.
+    umask 077
+    unset CARGO_TARGET_DIR
+    export TZ=Asia/Tokyo LC_ALL=C.UTF-8 USER=somebody HOSTNAME=elsewhere CARGO_BUILD_JOBS=1
+    "$copy/packaging/dist.sh" >&2
+)
+
+status=0
+for file in "$first"/*; do
+    if cmp "$file" "$copy/target/packages/${file##*/}"; then
+        echo "reproducible: ${file##*/}: the same"
+    else
+        status=1
+    fi
+done
+[[ $(ls "$first") == $(ls "$copy/target/packages") ]] || { echo 'other files' >&2 && status=1; }
+exit $status

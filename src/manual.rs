@@ -1,0 +1,172 @@
+//! What the manual says of a tool beyond its flags. `--help`, the manual page and the
+//! completions are made from the same definitions: a tool's flags (its `args` module) and its
+//! [`Manual`], which stands beside them.
+
+use std::fmt::Write as _;
+
+use clap::{Command, CommandFactory};
+
+use crate::{bpfrun, connect, exec, mmap, process};
+
+/// What is to be said of a tool. Texts are paragraphs, separated by an empty line; one that is
+/// indented by four spaces is shown as it is. `{tool}` stands for the tool's name.
+#[derive(Debug)]
+pub struct Manual {
+    /// What it shows and what that is good for
+    pub description: &'static str,
+    /// Command lines, each with what it shows; empty where the command says it itself
+    pub examples: &'static [(&'static str, &'static str)],
+    /// What a reader of the rows has to know, if anything; shown by `--help` too
+    pub rows: &'static str,
+    /// Meaning of the exit status; shown by `--help` too
+    pub exit_status: &'static str,
+    /// Capabilities and system settings that it needs
+    pub privileges: &'static [&'static str],
+    /// What it costs the machine
+    pub overhead: &'static str,
+}
+
+/// The exit status of a tool that goes through [`crate::tool::main`].
+pub const EXIT_STATUS: &str = "\
+0 ended by a signal, --duration, --max-events or a closed pipe; 1 it could not do its work; \
+2 wrong usage; with COMMAND, the command's own.";
+
+/// What every tracer needs. `{tool}` stands for its name.
+pub const CAPABILITIES: &str = "\
+The tool asks for nothing and tries: CAP_BPF and CAP_PERFMON suffice, and so does root. Before \
+Linux 5.11 BPF memory counts as locked memory too: ulimit -l unlimited, or CAP_SYS_RESOURCE. \
+Without CAP_DAC_READ_SEARCH, cgroups that are gone when they are looked up have no path. Where \
+kernel.perf_event_paranoid is 3, --buffer perf needs CAP_SYS_ADMIN.";
+
+/// How others than root may be allowed to use it.
+pub const GROUP: &str = "\
+No file of the package has capabilities: whoever may run the tool with them sees what everybody on \
+the machine does, with the arguments of their commands. To allow it to the members of a group, give \
+them a copy (and renew it when the package is upgraded):
+
+    groupadd --system tracing
+    install -o root -g tracing -m 750 /usr/bin/{tool} /usr/local/bin/
+    setcap cap_bpf,cap_perfmon+ep /usr/local/bin/{tool}";
+
+/// One manual page, of a program or of one of its subcommands.
+pub struct Page {
+    /// Name and flags
+    pub command: Command,
+    /// The rest
+    pub manual: &'static Manual,
+}
+
+/// The pages of all programs in `src/bin`, by name. Subcommands come after their program; their
+/// commands are named `program-subcommand`.
+pub fn pages() -> Vec<Page> {
+    fn page<A: CommandFactory>(manual: &'static Manual) -> Page {
+        Page { command: A::command(), manual }
+    }
+    let mut pages = vec![
+        page::<exec::args::Args>(&exec::args::MANUAL),
+        page::<mmap::args::Args>(&mmap::args::MANUAL),
+        page::<process::args::Args>(&process::args::MANUAL),
+        page::<connect::args::Args>(&connect::args::MANUAL),
+    ];
+    pages.extend(bpfrun::pages());
+    pages
+}
+
+/// Columns of `--help` below the flags.
+const WIDTH: usize = 88;
+
+impl Manual {
+    /// What `--help` shows below the flags: examples, notes on rows, exit status.
+    pub fn after_help(&self) -> String {
+        // The description is in one column, as long as the command leaves room for it.
+        let lengths = self.examples.iter().filter(|(_, what)| !what.is_empty());
+        let column = lengths.map(|(line, _)| line.len()).filter(|&len| len <= 36).max();
+        let column = column.unwrap_or(0);
+        let mut text = String::from("Examples:\n");
+        for (line, what) in self.examples {
+            if what.is_empty() {
+                let _ = writeln!(text, "  {line}");
+            } else if line.len() > column {
+                let _ = writeln!(text, "  {line}\n  {:column$}  {what}", "");
+            } else {
+                let _ = writeln!(text, "  {line:column$}  {what}");
+            }
+        }
+        if !self.rows.is_empty() {
+            let _ = write!(text, "\n{}\n", wrapped(self.rows));
+        }
+        let _ = write!(text, "\n{}", wrapped(&format!("Exit status: {}", self.exit_status)));
+        text
+    }
+}
+
+/// Broken between words into lines of at most [`WIDTH`] columns.
+fn wrapped(text: &str) -> String {
+    let mut out = String::new();
+    let mut column = 0;
+    for word in text.split_whitespace() {
+        if column > 0 && column + 1 + word.len() > WIDTH {
+            out.push('\n');
+            column = 0;
+        } else if column > 0 {
+            out.push(' ');
+            column += 1;
+        }
+        out.push_str(word);
+        column += word.len();
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_program_has_a_page() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/bin");
+        let mut programs: Vec<_> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
+            .collect();
+        programs.sort();
+        let names = pages().into_iter().map(|page| page.command.get_name().to_owned());
+        let names: Vec<_> = names.filter(|name| !name.contains('-')).collect();
+        let mut sorted = names.clone();
+        sorted.sort();
+        assert_eq!(sorted, programs, "src/manual.rs has a page for each file of src/bin");
+    }
+
+    #[test]
+    fn definitions_are_sound() {
+        for page in pages() {
+            let name = page.command.get_name().to_owned();
+            page.command.debug_assert();
+            let manual = page.manual;
+            let texts = [manual.description, manual.exit_status, manual.overhead];
+            for text in texts.iter().chain(manual.privileges) {
+                assert!(!text.trim().is_empty(), "{name}");
+            }
+            assert!(!manual.privileges.is_empty(), "{name}");
+            let program = name.split('-').next().unwrap();
+            for (line, _) in manual.examples {
+                assert!(line.contains(program), "{name}: {line}");
+            }
+        }
+    }
+
+    #[test]
+    fn help_has_examples_in_columns() {
+        let manual = Manual {
+            description: "",
+            examples: &[("x", "short"), ("x --long", "long"), ("x | y", "")],
+            rows: "A row.",
+            exit_status: "0 good.",
+            privileges: &[],
+            overhead: "",
+        };
+        let expected = "Examples:\n  x         short\n  x --long  long\n  x | y\n\nA row.\n\n\
+                        Exit status: 0 good.";
+        assert_eq!(manual.after_help(), expected);
+    }
+}

@@ -1,0 +1,127 @@
+//! What holds for every tracer: the privileges that suffice, and the container that an event
+//! names.
+
+use std::fs;
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+
+use crate::harness::*;
+
+/// Each tool, and the name of an event that [`work`] makes it show.
+const TOOLS: [(Tool, &str); 4] = [
+    (Tool("execsnoop"), "process.exec"),
+    (Tool("tcpconnect"), "network.connect"),
+    (Tool("mmapsnoop"), "memory.map"),
+    (Tool("procsnoop"), "process.exit"),
+];
+
+/// A script with something to see for each tool.
+fn work() -> String {
+    let (argv, dial, mapper) = (fixture("argv"), fixture("dial"), fixture("mapper"));
+    format!("{argv} x; {dial} 127.0.0.1 1 >/dev/null; {mapper} flags >/dev/null; true")
+}
+
+/// Runs a tool as nobody with CAP_BPF and CAP_PERFMON and no other capability (but the one that
+/// old kernels want for memory).
+fn as_nobody(tool: Tool, flags: &[&str]) -> Command {
+    let capabilities = if kernel_is_before_5_11() { "24,38,39" } else { "38,39" };
+    let mut command = Command::new(fixture("execer"));
+    command.args(["caps", "65534", capabilities]).arg(tool.path()).args(flags);
+    command.stdin(Stdio::null());
+    command
+}
+
+fn output(mut command: Command) -> Output {
+    command.output().unwrap()
+}
+
+#[test]
+fn two_capabilities_suffice() {
+    for (tool, name) in TOOLS {
+        let command = as_nobody(tool, &["--json", "--", "/bin/sh", "-c", &work()]);
+        let trace = parse(&output(command));
+        let events = || trace.events.iter().filter(|event| event["event"]["name"] == name);
+        assert!(events().count() > 0, "{name}: {trace:?}");
+        assert!(events().all(|event| event["process"]["real_user"]["id"] == 65534), "{trace:?}");
+    }
+}
+
+/// A cgroup that is called like a container's, with a process in it; both end with the test.
+struct Container {
+    folder: String,
+    path: String,
+    id: String,
+    process: Child,
+}
+
+impl Container {
+    fn new(number: u32) -> Self {
+        let id = format!("{:032x}{number:032x}", std::process::id());
+        let path = format!("/snoop-containers-{}-{number}/docker-{id}.scope", std::process::id());
+        let folder = format!("{}{path}", cgroup_mount());
+        fs::create_dir_all(&folder).unwrap();
+        let process =
+            Command::new("/bin/sh").args(["-c", "read line"]).stdin(Stdio::piped()).spawn();
+        let process = process.unwrap();
+        fs::write(format!("{folder}/cgroup.procs"), process.id().to_string()).unwrap();
+        Self { folder, path, id, process }
+    }
+
+    /// Does `work` in it.
+    fn run(&self) {
+        let script = format!("echo $$ >{}/cgroup.procs; {}", self.folder, work());
+        let status = Command::new("/bin/sh").args(["-c", &script]).status().unwrap();
+        assert!(status.success());
+    }
+
+    fn is_of(&self, event: &Value) -> bool {
+        event["container"]["id"] == *self.id && event["process"]["linux"]["cgroup"] == *self.path
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        eventually("the cgroup is left", || fs::remove_dir(&self.folder).is_ok());
+        fs::remove_dir(std::path::Path::new(&self.folder).parent().unwrap()).unwrap();
+    }
+}
+
+#[test]
+fn events_name_their_container() {
+    let container = Container::new(0);
+    for (tool, name) in TOOLS {
+        let running = tool.start(&["--json"]);
+        container.run();
+        let trace = running.stop();
+        let of_container =
+            |event: &&Value| container.is_of(event) && event["event"]["name"] == name;
+        assert!(trace.events.iter().any(|event| of_container(&event)), "{name}: {trace:?}");
+        let wrong = trace
+            .events
+            .iter()
+            .find(|event| (event["container"]["id"] == *container.id) != container.is_of(event));
+        assert_eq!(wrong, None, "{name}");
+    }
+}
+
+#[test]
+fn without_other_capabilities_containers_are_found_too() {
+    let container = Container::new(1);
+    for (tool, name) in TOOLS {
+        let script = format!("read line; {}", work());
+        let mut inside =
+            Command::new("/bin/sh").args(["-c", &script]).stdin(Stdio::piped()).spawn().unwrap();
+        fs::write(format!("{}/cgroup.procs", container.folder), inside.id().to_string()).unwrap();
+        let pid = inside.id().to_string();
+        let running = Running::spawn(as_nobody(tool, &["--json", "--tree", &pid]));
+        drop(inside.stdin.take());
+        assert!(inside.wait().unwrap().success());
+        let trace = running.stop();
+        let events = || trace.events.iter().filter(|event| event["event"]["name"] == name);
+        assert!(events().count() > 0, "{name}: {trace:?}");
+        assert!(events().all(|event| container.is_of(event)), "{name}: {trace:?}");
+    }
+}

@@ -1,0 +1,184 @@
+#!/usr/bin/env python3
+"""Runs the SQL of packaging/fleet with the real engines on JSON Lines of the tools, and holds the
+results against a count in Python: fleet.py FOLDER-WITH-TOOLS. Needs root, chdb, duckdb, PyYAML."""
+
+import collections
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+
+import chdb.session
+import duckdb
+import yaml
+
+PACKAGING = pathlib.Path(__file__).resolve().parents[2] / "packaging"
+CONTAINER = "c0ffee" + "0123456789" * 5 + "01234567"
+# Something for each tool: executions that fail and succeed, connections that are refused, ends of
+# two bad kinds, memory that is writable and executable.
+WORK = f"""
+true; /bin/true; /bin/true; env no-such-program; (exit 3)
+sh -c 'kill -KILL $$'
+{sys.executable} -c 'import mmap, socket
+mmap.mmap(-1, 8192, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+for port in 1, 1, 2: print(socket.socket().connect_ex(("127.0.0.1", port)))'
+exit 0
+"""
+TOOLS = {"execsnoop": ["-x", "--all"], "tcpconnect": [], "mmapsnoop": [], "procsnoop": []}
+
+
+def trace(tools, folder):
+    """Runs each tool; its lines go to FOLDER/TOOL.jsonl, as a fleet would collect them."""
+    for tool, flags in TOOLS.items():
+        command = [tools / tool, "--json", *flags, "--", "sh", "-c", f"exec >/dev/null 2>&1; {WORK}"]
+        with open(folder / f"{tool}.jsonl", "wb") as out:
+            subprocess.run(command, stdout=out, check=True)
+
+
+def read(folder):
+    """All records, each with its file's host, and some as if they had run in a container."""
+    records = []
+    for file in sorted(folder.glob("*.jsonl")):
+        lines = [json.loads(line) for line in file.read_text().splitlines()]
+        host = lines[0]["host"]["name"]
+        for line in lines:
+            if line["event"]["name"] == "process.exec" and line["process"]["comm"] == "true":
+                line["container"] = {"id": CONTAINER}
+        file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        records += [(file.stem, host, line) for line in lines]
+    return records
+
+
+def statements(name):
+    """The statements of a file, each with the word that its comment begins with, or None."""
+    text = (PACKAGING / "fleet" / name).read_text()
+    for statement in text.split(";\n"):
+        title = re.search(r"^-- (\w+): ", statement, re.MULTILINE)
+        code = re.sub(r"^\s*--.*$", "", statement, flags=re.MULTILINE).strip()
+        if code:
+            yield title and title.group(1), code
+
+
+def run_duckdb(folder):
+    """Rows of each query of duckdb.sql by its title."""
+    rows = {}
+    connection = duckdb.connect()
+    connection.execute("SET TimeZone = 'UTC'")
+    for title, code in statements("duckdb.sql"):
+        code = code.replace("/var/log/snoop", str(folder))
+        result = connection.execute(code)
+        if title:
+            rows[title] = [list(row) for row in result.fetchall()]
+    (rows["time"],) = connection.execute(
+        "SELECT max(epoch_ns(time)) FROM snoop WHERE event.name = 'trace.end'").fetchone()
+    return rows
+
+
+def run_clickhouse(records, folder):
+    """Likewise of clickhouse.sql. host.name is in each record, as vector.yaml puts it there."""
+    lines = folder / "all.ndjson"
+    with open(lines, "w", encoding="utf-8") as out:
+        for _, host, record in records:
+            out.write(json.dumps({**record, "host": {"name": host}}) + "\n")
+    rows = {}
+    session = chdb.session.Session(str(folder / "clickhouse"))
+    for title, code in statements("clickhouse.sql"):
+        if title == "complete":
+            session.query(f"INSERT INTO snoop SELECT json FROM file('{lines}', 'JSONAsObject')")
+        result = session.query(code, "JSONCompactEachRow")
+        if title:
+            rows[title] = [json.loads(line) for line in result.bytes().decode().splitlines()]
+    rows["time"] = session.query(
+        "SELECT max(record.timestamp) FROM snoop", "TabSeparated").bytes().decode().strip()
+    return rows
+
+
+def numbers(rows):
+    """64-bit numbers come as strings from one of the engines."""
+    return [[int(cell) if isinstance(cell, str) and cell.isdigit() else cell for cell in row]
+            for row in rows]
+
+
+def expect(title, got, expected):
+    assert sorted(map(str, got)) == sorted(map(str, expected)), f"{title}:\n{got}\n{expected}"
+    assert expected, f"{title}: nothing to compare"
+    print(f"fleet: {title}: {len(expected)} rows")
+
+
+def check(records, duck, click):
+    """Both engines against the records themselves."""
+    host = records[0][1]
+    of = lambda name: [(tool, record) for tool, _, record in records if record["event"]["name"] == name]
+
+    ends = [[host, tool, end["events"], end["lost"]] for tool, end in of("trace.end")]
+    expect("complete, DuckDB", duck["complete"], ends)
+    total = [[host, sum(end[2] for end in ends), sum(end[3] for end in ends)]]
+    expect("complete, ClickHouse", numbers(click["complete"]), total)
+    # (Rows beyond LIMIT 20 there are none of.)
+    both = collections.Counter(record["process"]["comm"] for _, record in of("process.exec"))
+    expect("programs, ClickHouse", numbers(click["programs"]), [[host, *item] for item in both.items()])
+    one = collections.Counter(
+        record["process"]["comm"] for tool, record in of("process.exec") if tool == "execsnoop")
+    expect("programs, DuckDB", duck["programs"], [[host, *item] for item in one.items()])
+
+    def count(title, key, name):
+        keys = [key(record) for _, record in of(name)]
+        counts = collections.Counter(key for key in keys if key)
+        expected = [[*key, count] for key, count in counts.items()]
+        width = len(expected[0])
+        expect(f"{title}, DuckDB", [row[:width] for row in duck[title]], expected)
+        expect(f"{title}, ClickHouse",
+               numbers(row[:width] for row in click[title]), numbers(expected))
+
+    count("failures", lambda r: (
+        r["process"]["comm"], r["process"]["command_args"][0], r["error"]["type"]), "process.exec_failed")
+    count("connects", lambda r: (
+        r["network"]["peer"]["address"], r["network"]["peer"]["port"], r["connect"]["outcome"]),
+        "network.connect")
+    count("executable", lambda r: {"WRITE", "EXEC"} <= set(r["mmap"]["prot"]) and (
+        r["process"]["comm"], r.get("file", {}).get("path", "anonymous")), "memory.map")
+
+    def status(record):
+        end = record["process"]["exit"]
+        text = end.get("signal") or str(end["code"])
+        return text != "0" and (record["process"]["comm"], text)
+    count("ends", status, "process.exit")
+    count("containers", lambda r: "container" in r and (host, r["container"]["id"]), "process.exec")
+
+    last = [record["timestamp"] for _, _, record in records if record["event"]["name"] == "trace.end"]
+    nanoseconds = int(re.search(r"\.(\d{9})Z", max(last)).group(1))
+    assert duck["time"] % 10**9 == nanoseconds, f"{duck['time']}: {last}"
+    assert click["time"].replace(" ", "T") + "Z" == max(last), f"{click['time']}: {last}"
+    print("fleet: times are exact")
+
+
+def check_yaml():
+    """What no engine here can run is at least well-formed, and names files that exist."""
+    for file in sorted(PACKAGING.glob("*/*.yaml")):
+        assert isinstance(yaml.safe_load(file.read_text()), dict), file
+    vector = yaml.safe_load((PACKAGING / "fleet/vector.yaml").read_text())
+    table = vector["sinks"]["clickhouse"]["table"]
+    assert f"CREATE TABLE IF NOT EXISTS {table}\n" in (PACKAGING / "fleet/clickhouse.sql").read_text()
+    daemonset = yaml.safe_load((PACKAGING / "container/daemonset.yaml").read_text())
+    pod = daemonset["spec"]["template"]["spec"]
+    security = pod["containers"][0]["securityContext"]
+    assert security["capabilities"] == {"drop": ["ALL"], "add": ["BPF", "PERFMON"]}
+    assert security["readOnlyRootFilesystem"] and "volumes" not in pod
+    print("fleet: YAML is well-formed")
+
+
+def main():
+    tools = pathlib.Path(sys.argv[1]).resolve()
+    check_yaml()
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        trace(tools, folder)
+        records = read(folder)
+        check(records, run_duckdb(folder), run_clickhouse(records, folder))
+
+
+os.environ.setdefault("TZ", "UTC")
+main()

@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# from-source.sh: `cargo install --path .` works, and so does a build against the distribution's
+# own libbpf: it compiles, links that library and nothing else, and runs.
+
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+cargo=${CARGO:-cargo}
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}
+work=$(mktemp -d "$PWD/target/from-source.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+
+say() { printf 'from source: %s\n' "$*" >&2; }
+die() {
+    say "$*"
+    exit 1
+}
+
+# (Unoptimised, so that what the tests have compiled already is taken.)
+"$cargo" install --quiet --locked --debug --path . --root "$work/installed" --no-track
+for source in src/bin/*.rs; do
+    program=$work/installed/bin/$(basename "$source" .rs)
+    "$program" --version
+done
+[[ ! -e $work/installed/bin/xtask ]] || die 'xtask is no program to install'
+
+# Debian 12 has libbpf 1.1. Unpacked aside: the system stays as it is.
+if command -v apt-get >/dev/null; then
+    mkdir "$work/debs"
+    (cd "$work/debs" && apt-get -qq download libbpf-dev libbpf1)
+    for deb in "$work"/debs/*.deb; do dpkg-deb --extract "$deb" "$work/libbpf"; done
+    triplet=$(cc -dumpmachine)
+    export LIBBPF_SYS_LIBRARY_PATH=$work/link C_INCLUDE_PATH=$work/libbpf/usr/include
+    mkdir "$work/link"
+    cp -P "$work/libbpf/usr/lib/$triplet"/libbpf.so* "$work/link/"
+    export LD_LIBRARY_PATH=$work/link
+fi
+say "against the distribution's libbpf: $(pkg-config --modversion libbpf 2>/dev/null || ls "$work"/debs 2>/dev/null)"
+"$cargo" build --quiet --locked --bins --no-default-features --target-dir "$CARGO_TARGET_DIR/system-libbpf"
+for source in src/bin/*.rs; do
+    program=$CARGO_TARGET_DIR/system-libbpf/debug/$(basename "$source" .rs)
+    [[ $(ldd "$program") == *libbpf.so.1* ]] || die "$program does not use the library"
+    "$program" --version
+done
+if ((EUID == 0)); then
+    "$CARGO_TARGET_DIR/system-libbpf/debug/execsnoop" --json -- true | tail -n 1
+fi

@@ -1,0 +1,68 @@
+#!/bin/sh
+# Runs in the virtual machine: unpacks the Debian root of install.sh and runs each tool there;
+# then the static programs, as in a container that is made from scratch.
+set -eu
+
+debian=/tmp/debian
+mkdir "$debian"
+tar -xf /payload/root.tar -C "$debian"
+rm /payload/root.tar
+for name in proc sys dev; do
+    mount -o bind "/$name" "$debian/$name"
+done
+mount -t cgroup2 cgroup2 "$debian/sys/fs/cgroup"
+mount -t tracefs tracefs "$debian/sys/kernel/tracing"
+cp /payload/each-tool.sh "$debian/tmp/"
+echo 'installed, as root:'
+chroot "$debian" /bin/bash /tmp/each-tool.sh
+echo 'installed, as nobody with CAP_BPF and CAP_PERFMON:'
+HOME=/tmp chroot "$debian" /usr/bin/setpriv --reuid=65534 --regid=65534 --clear-groups \
+    --bounding-set=-all,+bpf,+perfmon --inh-caps=-all,+bpf,+perfmon --ambient-caps=+bpf,+perfmon \
+    --no-new-privs /bin/bash /tmp/each-tool.sh
+echo 'static, from scratch:'
+
+# A container's root: read-only, with nothing but the programs, and /proc and /sys as runtimes
+# mount them, without the cgroups of others.
+scratch=/tmp/scratch
+mkdir -p "$scratch/proc" "$scratch/sys" "$scratch/usr"
+tar -xzf /payload/static.tar.gz -C /tmp
+mv /tmp/snoop-tools-*/bin "$scratch/usr/bin"
+mount -o bind "$scratch" "$scratch"
+mount -o remount,ro,bind "$scratch"
+mount -t proc proc "$scratch/proc"
+mount -t sysfs -o ro sysfs "$scratch/sys"
+
+id=0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
+group=/sys/fs/cgroup/docker-$id.scope
+mkdir "$group"
+# In the container: the second of two executions of the same process is surely still there when
+# it is looked up.
+(
+    echo 0 >"$group/cgroup.procs"
+    while [ ! -e /tmp/enough ]; do
+        /bin/busybox true
+        /bin/busybox sleep 0.1
+    done
+) &
+for program in "$scratch"/usr/bin/*; do
+    program=${program##*/}
+    # The capabilities of root in such a container (and the one that chroot needs).
+    run="chroot $debian /usr/bin/setpriv --bounding-set=-all,+bpf,+perfmon,+sys_chroot --no-new-privs"
+    mkdir -p "$debian/scratch"
+    mount -o rbind "$scratch" "$debian/scratch" 2>/dev/null || mount -o bind "$scratch" "$debian/scratch"
+    $run /usr/sbin/chroot /scratch "/usr/bin/$program" --version
+    case $program in
+    execsnoop | procsnoop | mmapsnoop)
+        $run /usr/sbin/chroot /scratch "/usr/bin/$program" --json --duration 5 >/tmp/out
+        grep -q "\"container\":{\"id\":\"$id\"}" /tmp/out || {
+            head -n 5 /tmp/out
+            echo "$program: no container.id"
+            exit 1
+        }
+        echo "$program: sees the container"
+        ;;
+    esac
+    umount -l "$debian/scratch"
+done
+touch /tmp/enough
+wait
