@@ -31,6 +31,18 @@ fn what_a_perf_buffer_lost_is_counted() {
     }
 }
 
+#[test]
+fn a_ring_buffer_that_was_full_is_named() {
+    let trace = trace("flood", &[], &[&fixture("argv")]);
+    let full = named(&trace, "bpf.full");
+    assert_eq!(full.len(), 1, "{trace:?}");
+    assert_eq!(full[0]["bpf"]["map"], "ring");
+    assert!(full[0]["times"].as_u64().unwrap() >= 1);
+    let mut tool = BPFRUN.command(&[&object("flood"), "--", &fixture("argv")]);
+    let stderr = lossy(&tool.output().unwrap().stderr);
+    assert!(stderr.contains("ring was full"), "{stderr}");
+}
+
 /// Whether perf events count what they lost, as Linux 6.0 and later do.
 fn counts_losses() -> bool {
     let release = nix::sys::utsname::uname().unwrap().release().to_string_lossy().into_owned();
