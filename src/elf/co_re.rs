@@ -88,3 +88,52 @@ fn type_name(types: &Types, ty: TypeId) -> String {
         _ => name.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::elf::types::{Composite, Member, Type};
+
+    fn push(types: &mut Types, name: Option<&str>, kind: Kind) -> TypeId {
+        types.push(Type { name: name.map(str::to_owned), kind }).unwrap()
+    }
+
+    fn member(name: Option<&str>, ty: TypeId) -> Member {
+        Member { name: name.map(str::to_owned), ty, bit_offset: 0, bit_size: None }
+    }
+
+    #[test]
+    fn accesses_in_words() {
+        let mut types = Types::new();
+        let pid = push(&mut types, Some("u32"), Kind::Float { bytes: 4 });
+        let pids = push(&mut types, None, Kind::Array { element: pid, count: 4 });
+        let body = Composite { bytes: 16, members: vec![member(Some("all"), pids)] };
+        let nameless = push(&mut types, None, Kind::Union(body));
+        let members = vec![member(Some("first"), pid), member(None, nameless)];
+        let body = Composite { bytes: 20, members };
+        let task = push(&mut types, Some("task"), Kind::Struct(body));
+        let values = vec![("OFF".to_owned(), 0), ("ON".to_owned(), 1)];
+        let state = push(&mut types, Some("state"), Kind::Enum { bytes: 4, signed: false, values });
+        for (ty, kind, access, words) in [
+            (task, 0, "0:0", "struct task.first (byte offset)"),
+            (task, 2, "0:1:0:3", "struct task.all[3] (exists)"),
+            (task, 1, "2", "struct task[2] (byte size)"),
+            (task, 0, "0:7", "struct task.? (byte offset)"),
+            (task, 0, "0:0:0", "struct task.first.? (byte offset)"),
+            (task, 0, "", "struct task[?] (byte offset)"),
+            (task, 8, "0", "struct task (type exists)"),
+            (task, 12, "0", "struct task (type matches)"),
+            (state, 11, "1", "enum state.ON (enum value)"),
+            (state, 10, "9", "enum state.? (enum value exists)"),
+            (TypeId(99), 77, "0:1", "(anonymous).? (kind 77)"),
+        ] {
+            let info = CoreInfo { offset: 0, ty, access: 0, kind };
+            assert_eq!(describe(&types, &info, access), words);
+        }
+        // A circle of a struct in itself ends with the access.
+        let body = Composite { bytes: 8, members: vec![member(Some("m"), TypeId(7))] };
+        let circle = push(&mut types, Some("c"), Kind::Struct(body));
+        let info = CoreInfo { offset: 0, ty: circle, access: 0, kind: 0 };
+        assert!(describe(&types, &info, &"0:".repeat(1000)).len() < 200);
+    }
+}

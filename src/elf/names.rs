@@ -15,7 +15,12 @@ pub fn helper(number: u32) -> Option<&'static str> {
 /// What a CO-RE relocation asks for: `field byte offset` for 0.
 pub fn core_kind(number: u32) -> Option<String> {
     let name = find(CORE_KINDS, number)?;
-    Some(name.to_ascii_lowercase().replace('_', " ").replace("enumval", "enum value"))
+    Some(
+        name.to_ascii_lowercase()
+            .replace('_', " ")
+            .replace("enumval value", "enum value")
+            .replace("enumval", "enum value"),
+    )
 }
 
 /// The flags of a map by name, without `BPF_F_`, and what is left of them without one.

@@ -2,6 +2,7 @@
 //! set of things that it can be. Where paths meet, sets are joined, never guessed from.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use crate::elf::value::{Clock, Hint};
 
@@ -203,13 +204,14 @@ const MAX_CELLS: usize = 2048;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct State {
     pub registers: [Value; 11],
-    memory: BTreeMap<(Base, i64), Cell>,
+    /// Shared by states between which nothing was written
+    memory: Rc<BTreeMap<(Base, i64), Cell>>,
 }
 
 impl State {
     /// Nothing is known.
     pub(super) fn new() -> Self {
-        Self { registers: std::array::from_fn(|_| Value::unknown()), memory: BTreeMap::new() }
+        Self { registers: std::array::from_fn(|_| Value::unknown()), memory: Rc::default() }
     }
 
     /// What it costs to copy.
@@ -228,26 +230,41 @@ impl State {
         }
     }
 
-    /// True: something new is possible.
-    pub(super) fn join(&mut self, other: &Self) -> bool {
+    /// True: something new is possible. `widen`: what grows can be anything from now on, so
+    /// that loops come to an end.
+    pub(super) fn join(&mut self, other: &Self, widen: bool) -> bool {
         let mut changed = false;
+        let mut grow = |own: &mut Value, grew: bool| {
+            if grew && widen {
+                *own = Value { atoms: Vec::new(), more: true, full: true };
+            }
+            changed |= grew;
+        };
         for (own, other) in self.registers.iter_mut().zip(&other.registers) {
-            changed |= own.join(other);
+            let grew = own.join(other);
+            grow(own, grew);
         }
-        for (key, cell) in &mut self.memory {
+        if Rc::ptr_eq(&self.memory, &other.memory) || self.memory == other.memory {
+            return changed;
+        }
+        let memory = Rc::make_mut(&mut self.memory);
+        for (key, cell) in memory.iter_mut() {
             match other.memory.get(key) {
-                Some(theirs) => changed |= cell.join(theirs),
+                Some(theirs) => {
+                    let grew = cell.join(theirs);
+                    grow(&mut cell.value, grew);
+                }
                 None => {
-                    changed |= !cell.value.more;
-                    cell.value.more = true;
+                    let grew = !std::mem::replace(&mut cell.value.more, true);
+                    grow(&mut cell.value, grew);
                 }
             }
         }
-        for (&key, cell) in &other.memory {
-            if !self.memory.contains_key(&key) && self.memory.len() < MAX_CELLS {
+        for (&key, cell) in other.memory.iter() {
+            if !memory.contains_key(&key) && memory.len() < MAX_CELLS {
                 let mut cell = cell.clone();
                 cell.value.more = true;
-                self.memory.insert(key, cell);
+                memory.insert(key, cell);
                 changed = true;
             }
         }
@@ -274,12 +291,13 @@ impl State {
             if self.memory.len() >= MAX_CELLS {
                 continue;
             }
-            match self.memory.get_mut(&(base, offset)) {
+            let memory = Rc::make_mut(&mut self.memory);
+            match memory.get_mut(&(base, offset)) {
                 Some(known) => _ = known.join(cell),
                 None => {
                     let mut cell = cell.clone();
                     cell.value.more |= !certain;
-                    self.memory.insert((base, offset), cell);
+                    memory.insert((base, offset), cell);
                 }
             }
         }
@@ -297,8 +315,12 @@ impl State {
             .filter(|((_, start), cell)| start.saturating_add(cell.width) > offset)
             .map(|(&(_, start), cell)| (start, cell.clone()))
             .collect();
+        if touched.is_empty() {
+            return;
+        }
+        let memory = Rc::make_mut(&mut self.memory);
         for (start, cell) in touched {
-            self.memory.remove(&(base, start));
+            memory.remove(&(base, start));
             if cell.value.constant() != Some(0) {
                 continue;
             }
@@ -306,7 +328,7 @@ impl State {
             for (start, end) in [(start, offset), (end, cell_end)] {
                 if start < end {
                     let rest = Cell { width: end - start, ..cell.clone() };
-                    self.memory.insert((base, start), rest);
+                    memory.insert((base, start), rest);
                 }
             }
         }
@@ -321,7 +343,9 @@ impl State {
 
     /// A new record, or a frame that ended: what was there means nothing.
     pub(super) fn forget(&mut self, base: Base) {
-        self.memory.retain(|&(of, _), _| of != base);
+        if self.memory.keys().any(|&(of, _)| of == base) {
+            Rc::make_mut(&mut self.memory).retain(|&(of, _), _| of != base);
+        }
     }
 }
 
@@ -393,9 +417,13 @@ mod tests {
         one.write(&frame, -8, &cell(4, 1));
         two.write(&frame, -8, &cell(4, 2));
         two.write(&frame, -4, &cell(4, 3));
-        assert!(one.join(&two));
-        assert!(!one.join(&two));
+        assert!(one.join(&two, false));
+        assert!(!one.join(&two, false));
         assert_eq!(one.read(Base::Stack(0), -8, 4).constants(), Some(vec![1, 2]));
         assert_eq!(one.read(Base::Stack(0), -4, 4).constants(), None);
+        two.write(&frame, -8, &cell(4, 3));
+        assert!(one.join(&two, true));
+        assert_eq!(one.read(Base::Stack(0), -8, 4).constants(), None);
+        assert!(!one.join(&two, true));
     }
 }

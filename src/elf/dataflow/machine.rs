@@ -18,6 +18,8 @@ pub(super) const MAX_STEPS: usize = 1 << 23;
 const MAX_PROGRAM_STEPS: usize = 1 << 20;
 /// Calls in calls: the kernel's own limit.
 const MAX_CALLS: usize = 8;
+/// How often paths may meet at one place before what grows there is given up.
+const MAX_JOINS: usize = 100;
 /// What is asked for of an event whose size is not known.
 const MAX_RECORD: i64 = 1 << 16;
 
@@ -115,6 +117,7 @@ impl<'a> Machine<'a> {
         let leaders = self.leaders(number, function);
         let mut known = BTreeMap::from([(0, entry)]);
         let mut pending = BTreeSet::from([0]);
+        let mut joins = BTreeMap::new();
         let mut exit: Option<State> = None;
         while let Some(start) = pending.pop_first() {
             let Some(mut state) = known.get(&start).cloned() else { continue };
@@ -135,7 +138,7 @@ impl<'a> Machine<'a> {
                     Next::Branch(one, other) => [Some(one), Some(other)],
                     Next::Return => {
                         match &mut exit {
-                            Some(exit) => _ = exit.join(&state),
+                            Some(exit) => _ = exit.join(&state, false),
                             None => exit = Some(state),
                         }
                         break;
@@ -145,7 +148,11 @@ impl<'a> Machine<'a> {
                 for target in targets.into_iter().flatten() {
                     self.spend(state.weight());
                     let changed = match known.get_mut(&target) {
-                        Some(known) => known.join(&state),
+                        Some(known) => {
+                            let times = joins.entry(target).or_insert(0_usize);
+                            *times += 1;
+                            known.join(&state, *times > MAX_JOINS)
+                        }
                         None => {
                             known.insert(target, state.clone());
                             true
@@ -394,7 +401,7 @@ impl<'a> Machine<'a> {
             if let Some(mut exit) = self.function(callee, frame, entry) {
                 exit.forget(Base::Stack(frame));
                 exit.registers = state.registers.clone();
-                state.join(&exit);
+                state.join(&exit, false);
             }
         }
     }
