@@ -28,6 +28,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use libbpf_rs::OpenObject;
+use object::Endianness;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -59,9 +60,11 @@ const PRINTK: [i32; 2] = [6, 177];
 
 /// Runs the object to its end. Returns the exit status.
 pub fn main(args: &Args) -> Result<u8> {
-    let image = file::read(&args.file)?;
+    let in_file = || format!("cannot run {}", shown(&args.file.to_string_lossy()));
+    let image = file::read(&args.file).with_context(in_file)?;
     // Our own reader goes first: it takes no damaged file for a good one.
-    let object = Object::parse(&image).with_context(|| shown(&args.file.to_string_lossy()))?;
+    let object = Object::parse(&image).with_context(in_file)?;
+    loadable(&object).with_context(in_file)?;
     let patches = match check(args, &object) {
         Ok(patches) => patches,
         Err(message) => {
@@ -91,6 +94,22 @@ fn shown(text: &str) -> String {
     let mut out = String::new();
     push_text(&mut out, text.as_bytes());
     out
+}
+
+/// What no loader of today takes.
+fn loadable(object: &Object) -> Result<()> {
+    let native = if cfg!(target_endian = "big") { Endianness::Big } else { Endianness::Little };
+    if object.endian != native {
+        bail!("it is for machines of the other byte order; bpfrun inspect shows what is in it");
+    }
+    if let Some(map) = object.maps.iter().find(|map| map.legacy) {
+        let name = shown(&map.name);
+        bail!(
+            "its map {name} is defined in SEC(\"maps\"), which libbpf does not load since 1.0; \
+             bpfrun inspect shows what is in it"
+        );
+    }
+    Ok(())
 }
 
 /// Names on the command line that the object does not have are refused before anything is

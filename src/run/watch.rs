@@ -7,15 +7,17 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use serde_json::json;
 
 use crate::channel::{BUSY_TICK, IDLE_TICK};
 use crate::command::Command;
-use crate::out::Flow;
+use crate::out::{Flow, count};
 use crate::run::attach::Attachments;
 use crate::run::contents::Contents;
 use crate::run::formats::Formats;
 use crate::run::iterate;
 use crate::run::printk::{Printk, Said};
+use crate::run::reason::Reason;
 use crate::run::row::{Origin, Rows};
 use crate::run::source::{Event, Received, Sources};
 use crate::session::{Session, say};
@@ -221,14 +223,23 @@ impl Watch {
         if let Some(contents) = &mut self.contents {
             contents.last(&mut self.session)?;
         }
-        self.session.end(boot_now_ns(), unseen)?;
-        if self.session.out.flow() == Flow::Open {
+        let now = boot_now_ns();
+        if self.session.out.json {
             for (map, times) in self.sources.full() {
-                let often = crate::out::count(times, "time");
-                say(
-                    "bpfrun",
-                    &format!("{map} was full {often}: its programs may have lost events"),
-                );
+                self.session.out.object(&json!({
+                    "timestamp": self.session.clock.rfc3339(now),
+                    "event": { "name": "bpf.full" },
+                    "bpf": { "map": map },
+                    "times": times,
+                }))?;
+            }
+        }
+        self.session.end(now, unseen)?;
+        if !self.session.out.json && self.session.out.flow() == Flow::Open {
+            for (map, times) in self.sources.full() {
+                let often = count(times, "time");
+                let words = format!("was full {often}: its programs may have lost events");
+                say("bpfrun", &Reason::new(format!("{map} {words}")).what);
             }
         }
         Ok(())

@@ -31,7 +31,15 @@ fn what_is_no_object_is_refused_in_one_line() {
     ] {
         let (code, stderr) = refuses_or_runs(path, path);
         assert_eq!((code, stderr.lines().count()), (1, 1), "{path}: {stderr}");
+        assert!(stderr.starts_with(&format!("bpfrun: cannot run {path}: ")), "{stderr}");
     }
+}
+
+#[test]
+fn what_libbpf_does_not_load_any_more_is_explained() {
+    let (code, stderr) = refuses_or_runs(&object("legacy"), "legacy");
+    assert_eq!(code, 1, "{stderr}");
+    assert!(stderr.contains(r#"its map old is defined in SEC("maps")"#), "{stderr}");
 }
 
 #[test]

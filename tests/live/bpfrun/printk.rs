@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
 use super::*;
 
@@ -18,13 +19,21 @@ fn start() -> Running {
     BPFRUN.start(&["--json", &object("isolate")])
 }
 
-/// Reads messages until that of a program with this name has come.
-fn hears(tool: &mut Running, program: &str) {
+/// Runs a program; its process id.
+fn execute() -> u64 {
+    let mut command = Command::new(fixture("argv"));
+    let mut child = command.stdout(Stdio::null()).spawn().unwrap();
+    child.wait().unwrap();
+    child.id().into()
+}
+
+/// Reads messages until that of this process has come.
+fn hears(tool: &mut Running, pid: u64) {
     loop {
         let line = tool.line();
-        assert!(!line.is_empty(), "no message of {program}");
+        assert!(!line.is_empty(), "no message of {pid}");
         let record: Value = serde_json::from_str(&line).unwrap();
-        if record["process"]["comm"] == program {
+        if record["thread"]["id"] == pid {
             return;
         }
     }
@@ -33,19 +42,16 @@ fn hears(tool: &mut Running, program: &str) {
 #[test]
 fn readers_lose_nothing_to_each_other() {
     let (mut first, mut second) = (start(), start());
-    for _ in 0..5 {
-        run("argv", &[]);
-    }
+    let pids: Vec<_> = (0..5).map(|_| execute()).collect();
     for tool in [&mut first, &mut second] {
-        for _ in 0..5 {
-            hears(tool, "argv");
+        for &pid in &pids {
+            hears(tool, pid);
         }
     }
     // The second one did not take the first one's instance for left behind, nor the end of one
     // the other's.
     assert_eq!(first.stop().status, 0);
-    run("argv", &[]);
-    hears(&mut second, "argv");
+    hears(&mut second, execute());
     assert_eq!(second.stop().status, 0);
 }
 
