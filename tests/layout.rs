@@ -57,7 +57,7 @@ fn execve() {
     let (size, offsets) = members!(exec_cold: address index pad);
     check(&btf, "exec_cold", size, offsets);
     let (size, offsets) =
-        members!(snoop_config: filters perf wakeup_bytes pidns_inum self_pid cgroups);
+        members!(snoop_config: filters perf wakeup_bytes pidns_inum self_pid cgroups only_pid);
     check(&btf, "snoop_config", size, offsets);
     let (size, offsets) = members!(snoop_counters: lost tree_full);
     check(&btf, "snoop_counters", size, offsets);
