@@ -114,11 +114,20 @@ fn summary(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
     out.raw(format!("{}: {}\n", safe(&name.to_string_lossy()), parts.join(", ")))
 }
 
+/// Makes a column as wide as its cells want, within reason.
+fn fit<'a>(column: &mut Column, cells: impl Iterator<Item = &'a str>) {
+    let widest = cells.map(str::len).max().unwrap_or(0);
+    column.width = column.width.max(widest.min(48));
+}
+
 fn programs(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
     let object = subject.object;
+    let mut columns = PROGRAMS;
+    fit(&mut columns[0], object.programs.iter().map(|program| program.name.as_str()));
+    fit(&mut columns[2], object.programs.iter().filter_map(|p| p.hook.target.as_deref()));
     if !object.programs.is_empty() {
         out.raw("\n")?;
-        out.heading(&PROGRAMS);
+        out.heading(&columns);
     }
     for program in &object.programs {
         let hook = &program.hook;
@@ -127,7 +136,7 @@ fn programs(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
         if hook.optional {
             kind.insert(0, '?');
         }
-        out.line(&PROGRAMS)
+        out.line(&columns)
             .name(program.name.as_bytes())
             .name(kind.as_bytes())
             .name(hook.target.as_deref().unwrap_or_default().as_bytes())
@@ -159,12 +168,14 @@ fn names(subject: &Subject<'_>, function: &Function) -> String {
 
 fn maps(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
     let maps = &subject.object.maps;
+    let mut columns = MAPS;
+    fit(&mut columns[0], maps.iter().map(|map| map.name.as_str()));
     if !maps.is_empty() {
         out.raw("\n")?;
-        out.heading(&MAPS);
+        out.heading(&columns);
     }
     for map in maps {
-        out.line(&MAPS)
+        out.line(&columns)
             .name(map.name.as_bytes())
             .text(&words::map_kind(map))
             .value(map.key_size)
@@ -279,9 +290,11 @@ fn schemas(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
 
 fn variables(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
     let object = subject.object;
+    let mut columns = VARIABLES;
+    fit(&mut columns[0], object.globals.iter().map(|global| global.name.as_str()));
     if !object.globals.is_empty() {
         out.raw("\n")?;
-        out.heading(&VARIABLES);
+        out.heading(&columns);
     }
     for global in &object.globals {
         let section = object.sections.get(global.section).map_or("", |section| &section.name);
@@ -304,7 +317,7 @@ fn variables(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
             }
         }
         let text = words::short(text);
-        out.line(&VARIABLES)
+        out.line(&columns)
             .name(global.name.as_bytes())
             .name(section.as_bytes())
             .value(global.size)
