@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, anyhow};
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
-use libbpf_rs::{Link, MapCore, MapFlags, Object, OpenObject, PrintLevel, set_print};
+use libbpf_rs::{Link, MapCore, MapFlags, Object, OpenObject, PrintLevel, ProgramImpl, set_print};
 
 use crate::channel::{Channel, Transport};
 use crate::filter::{Filters, TREE_PROGRAMS};
@@ -238,6 +238,24 @@ fn wakeup_bytes(buffer_bytes: Option<u64>) -> u32 {
     quarter.min(64 * 1024) as u32
 }
 
+/// How often the kernel skipped this program because another instance of it was still running
+/// on that CPU; 0 where it does not tell.
+pub fn recursion_misses<T>(program: &ProgramImpl<'_, T>) -> u64 {
+    use std::os::fd::{AsFd, AsRawFd};
+    let mut info = libbpf_sys::bpf_prog_info::default();
+    let mut len = size_of_val(&info) as u32;
+    // SAFETY: the kernel writes at most `len` bytes of plain integers.
+    let err = unsafe {
+        // (The function for programs alone came with libbpf 1.2.)
+        libbpf_sys::bpf_obj_get_info_by_fd(
+            program.as_fd().as_raw_fd(),
+            (&raw mut info).cast(),
+            &raw mut len,
+        )
+    };
+    if err == 0 { info.recursion_misses } else { 0 }
+}
+
 impl<S: Skel<'static>> Attached<S> {
     /// The loaded object.
     pub fn object(&self) -> &Object {
@@ -266,7 +284,6 @@ impl<S: Skel<'static>> Attached<S> {
     /// How often the kernel skipped one of our programs because another instance of it was
     /// still running on that CPU. Kernels before 5.12 do not tell (and mostly do not skip).
     pub fn skipped(&self) -> Skipped {
-        use std::os::fd::{AsFd, AsRawFd};
         let mut skipped = Skipped::default();
         for program in self.object().progs() {
             let follows_tree = program.name().to_str().is_some_and(|n| TREE_PROGRAMS.contains(&n));
@@ -274,24 +291,11 @@ impl<S: Skel<'static>> Attached<S> {
             if !program.autoload() || follows_tree || uncounted {
                 continue;
             }
-            let mut info = libbpf_sys::bpf_prog_info::default();
-            let mut len = size_of_val(&info) as u32;
-            // SAFETY: the kernel writes at most `len` bytes of plain integers.
-            let err = unsafe {
-                // (The function for programs alone came with libbpf 1.2.)
-                libbpf_sys::bpf_obj_get_info_by_fd(
-                    program.as_fd().as_raw_fd(),
-                    (&raw mut info).cast(),
-                    &raw mut len,
-                )
-            };
-            if err != 0 {
-                continue;
-            }
+            let misses = recursion_misses(&program);
             if self.broad.iter().any(|name| program.name() == *name) {
-                skipped.perhaps_events += info.recursion_misses;
+                skipped.perhaps_events += misses;
             } else {
-                skipped.events += info.recursion_misses;
+                skipped.events += misses;
             }
         }
         skipped

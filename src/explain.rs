@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::attach::Refusal;
-use crate::kernel;
+use crate::{kernel, tracefs};
 
 /// What of this machine decides whether tracing works. Read when something failed.
 #[derive(Clone, Debug)]
@@ -37,9 +37,7 @@ impl Machine {
         Self {
             kernel: kernel::release(),
             has_btf: Path::new("/sys/kernel/btf/vmlinux").exists(),
-            has_tracefs: ["/sys/kernel/tracing/events", "/sys/kernel/debug/tracing/events"]
-                .iter()
-                .any(|path| Path::new(path).exists()),
+            has_tracefs: tracefs::events_folder().is_some(),
             capabilities: capabilities.unwrap_or(u64::MAX),
             lockdown: fs::read_to_string("/sys/kernel/security/lockdown").unwrap_or_default(),
             paranoid: fs::read_to_string("/proc/sys/kernel/perf_event_paranoid")

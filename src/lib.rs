@@ -31,3 +31,4 @@ pub mod skel;
 pub mod summary;
 pub mod time;
 pub mod tool;
+pub mod tracefs;

@@ -19,7 +19,6 @@ pub mod sample;
 pub mod schemas;
 pub mod set;
 pub mod source;
-pub mod tracefs;
 pub mod watch;
 pub mod words;
 
@@ -32,6 +31,7 @@ use object::Endianness;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::attach::recursion_misses;
 use crate::command::Command;
 use crate::elf::file;
 use crate::elf::object::Object;
@@ -249,22 +249,11 @@ fn says(loaded: &Loaded) -> bool {
 /// How often the kernel skipped a program because another instance of it was still running on
 /// that CPU: each time may have been an event.
 fn skipped(loaded: &Loaded) -> u64 {
-    use std::os::fd::{AsFd as _, AsRawFd as _};
     let attached = |name: &std::ffi::OsStr| {
         loaded.programs.iter().any(|program| program.is_attached() && *name == *program.name)
     };
-    let mut all = 0;
-    for program in loaded.object.progs().filter(|program| attached(program.name())) {
-        let mut info = libbpf_sys::bpf_prog_info::default();
-        let mut len = size_of_val(&info) as u32;
-        let fd = program.as_fd().as_raw_fd();
-        // SAFETY: the kernel writes at most `len` bytes of plain integers.
-        let err = unsafe { libbpf_sys::bpf_prog_get_info_by_fd(fd, &raw mut info, &raw mut len) };
-        if err == 0 {
-            all += info.recursion_misses;
-        }
-    }
-    all
+    let programs = loaded.object.progs().filter(|program| attached(program.name()));
+    programs.map(|program| recursion_misses(&program)).sum()
 }
 
 /// The start record, and what the events are.

@@ -11,8 +11,8 @@ use std::sync::LazyLock;
 use anyhow::{Context, Result, ensure};
 use regex::bytes::Regex;
 
-use crate::run::tracefs::Tracefs;
 use crate::time::boot_now_ns;
+use crate::tracefs::Tracefs;
 
 /// Names of our instances begin like this.
 const PREFIX: &str = "bpfrun-";

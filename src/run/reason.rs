@@ -9,7 +9,7 @@ use nix::errno::Errno;
 
 use crate::escape::push_text;
 use crate::run::hook::Kind;
-use crate::run::tracefs::{events_folder, is_forbidden};
+use crate::tracefs::{events_folder, is_forbidden};
 
 /// Why something is not as wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -338,11 +338,16 @@ pub fn eventually(what: &str, condition: impl Fn() -> bool) {
     }
 }
 
+/// Major and minor number of the kernel's version.
+pub fn kernel_release() -> (u32, u32) {
+    let release = nix::sys::utsname::uname().unwrap().release().to_str().unwrap().to_owned();
+    let mut numbers = release.split('.').map(|n| n.parse::<u32>().unwrap());
+    (numbers.next().unwrap(), numbers.next().unwrap())
+}
+
 /// Where BPF memory counts as locked memory.
 pub fn kernel_is_before_5_11() -> bool {
-    let release = nix::sys::utsname::uname().unwrap().release().to_str().unwrap().to_owned();
-    let mut numbers = release.split('.').map(|n| n.parse::<u32>().unwrap_or(0));
-    (numbers.next().unwrap(), numbers.next().unwrap()) < (5, 11)
+    kernel_release() < (5, 11)
 }
 
 /// Where the cgroup v2 hierarchy is mounted.

@@ -45,8 +45,7 @@ fn a_ring_buffer_that_was_full_is_named() {
 
 /// Whether perf events count what they lost, as Linux 6.0 and later do.
 fn counts_losses() -> bool {
-    let release = nix::sys::utsname::uname().unwrap().release().to_string_lossy().into_owned();
-    release.split('.').next().unwrap().parse::<u32>().unwrap() >= 6
+    kernel_release() >= (6, 0)
 }
 
 #[test]

@@ -38,9 +38,7 @@ fn each_backend(test: impl Fn(Setup)) {
 
 /// Whether the kernel has `bpf_find_vma()`, as 5.17 and later do.
 fn finds_vmas() -> bool {
-    let release = nix::sys::utsname::uname().unwrap().release().to_string_lossy().into_owned();
-    let mut numbers = release.split('.').map(|n| n.parse::<u32>().unwrap_or(0));
-    (numbers.next().unwrap(), numbers.next().unwrap()) >= (5, 17)
+    kernel_release() >= (5, 17)
 }
 
 /// What `mapper` says that it did.
