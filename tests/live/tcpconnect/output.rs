@@ -135,7 +135,8 @@ fn summaries_add_up() {
         let total = |line: &&String| line.contains(" attempt");
         let attempts = |line: &String| cells(line)[1].parse::<u32>().unwrap();
         let totals: Vec<_> = lines.iter().filter(total).collect();
-        assert!(totals.len() >= 4, "{lines:?}");
+        // 600 ms of work, in intervals that begin whenever the tool is ready.
+        assert!(totals.len() >= 2, "{lines:?}");
         assert_eq!(totals.into_iter().map(attempts).sum::<u32>(), 11);
         assert!(lines.iter().any(|line| line.contains("P50(ms)")));
         assert!(lines.iter().any(|line| line.ends_with('█')), "a histogram: {lines:?}");
