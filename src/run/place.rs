@@ -22,8 +22,8 @@ pub enum Attachment {
     Link(Link),
     /// Links, one for each CPU
     Links(Vec<Link>),
-    /// A socket that has the program as its filter
-    Socket(#[allow(dead_code)] OwnedFd),
+    /// The descriptor of a link, or of a socket that has the program as its filter
+    Descriptor(#[allow(dead_code)] OwnedFd),
 }
 
 /// Attaches `loaded`, which is `program`, to `target`. Returns what keeps it attached, and the
@@ -49,7 +49,7 @@ pub fn attach(
         Kind::Uprobe { ret } if asked => attach_uprobe(loaded, ret, target)?,
         Kind::UprobeMulti { ret, session } if asked => {
             let (file, pattern) = file_and(target, "FILE:PATTERN")?;
-            loaded.attach_uprobe_multi(-1, file, pattern, ret, session)?
+            attach_uprobe_multi(loaded, file, pattern, ret, session)?
         }
         Kind::Usdt if asked => {
             let (file, rest) = file_and(target, "FILE:PROVIDER:NAME")?;
@@ -66,10 +66,10 @@ pub fn attach(
         Kind::Socket => {
             let socket = packet_socket(target)?;
             filter_socket(&socket, loaded)?;
-            return Ok((Attachment::Socket(socket), format!("interface {target}")));
+            return Ok((Attachment::Descriptor(socket), format!("interface {target}")));
         }
         Kind::Xdp => loaded.attach_xdp(interface(target)?)?,
-        Kind::Tc => attach_tcx(loaded, target)?,
+        Kind::Tc => return Ok((attach_tcx(loaded, target)?, in_words(program, target))),
         Kind::Cgroup => {
             let folder = File::open(target).with_context(|| format!("open {target}"))?;
             loaded.attach_cgroup(folder.as_raw_fd())?
@@ -81,23 +81,40 @@ pub fn attach(
         Kind::Sockmap => {
             let map = object.maps().find(|map| map.name() == target);
             let map = map.with_context(|| format!("no map {target}"))?;
-            let fd = map.as_fd().as_raw_fd();
-            // SAFETY: both belong to the same loaded object.
-            from_raw(unsafe {
-                libbpf_sys::bpf_program__attach_sockmap(loaded.as_libbpf_object().as_ptr(), fd)
-            })?
+            let attachment = link(loaded, map.as_fd().as_raw_fd())?;
+            return Ok((attachment, in_words(program, target)));
         }
         Kind::Other | Kind::Unknown | Kind::StructOps => {
             bail!("bpfrun cannot attach programs of this kind")
         }
         _ => loaded.attach()?,
     };
+    Ok((Attachment::Link(link), in_words(program, target)))
+}
+
+/// Where a program is attached: its section, or the kind of section and the place asked for.
+fn in_words(program: &Program, target: &str) -> String {
     let section = program.section.trim_start_matches('?');
-    let place = match asked {
-        true => format!("{} {target}", section.split('/').next().unwrap_or(section)),
-        false => section.to_owned(),
+    match program.asked {
+        Some(Some(_)) => format!("{} {target}", section.split('/').next().unwrap_or(section)),
+        _ => section.to_owned(),
+    }
+}
+
+/// A link to an interface (its index) or a map (its descriptor), by the kernel's own call:
+/// distributions have releases of libbpf without functions for all kinds.
+fn link(program: &ProgramMut<'_>, to: i32) -> Result<Attachment> {
+    let fd = program.as_fd().as_raw_fd();
+    ensure!(fd >= 0, "the program is not loaded");
+    // SAFETY: the program lives, and libbpf only reads.
+    let attach_type = unsafe {
+        libbpf_sys::bpf_program__expected_attach_type(program.as_libbpf_object().as_ptr())
     };
-    Ok((Attachment::Link(link), place))
+    // SAFETY: numbers, and no options.
+    let link = unsafe { libbpf_sys::bpf_link_create(fd, to, attach_type, std::ptr::null()) };
+    ensure!(link >= 0, Errno::from_raw(-link));
+    // SAFETY: a new descriptor that nobody else has.
+    Ok(Attachment::Descriptor(unsafe { OwnedFd::from_raw_fd(link) }))
 }
 
 /// What a function of libbpf returned: a link, or null with `errno` set.
@@ -148,6 +165,25 @@ fn attach_uprobe(program: &ProgramMut<'_>, ret: bool, target: &str) -> Result<Li
     Ok(program.attach_uprobe_with_opts(-1, file, usize::try_from(offset)?, options)?)
 }
 
+/// Functions by a pattern, in all processes.
+#[cfg(feature = "vendored-libbpf")]
+fn attach_uprobe_multi(
+    program: &ProgramMut<'_>,
+    file: &Path,
+    pattern: &str,
+    ret: bool,
+    session: bool,
+) -> Result<Link> {
+    Ok(program.attach_uprobe_multi(-1, file, pattern, ret, session)?)
+}
+
+/// Distributions have releases of libbpf without it (1.3 was the first with): what their linker
+/// does not know cannot be called.
+#[cfg(not(feature = "vendored-libbpf"))]
+fn attach_uprobe_multi(_: &ProgramMut<'_>, _: &Path, _: &str, _: bool, _: bool) -> Result<Link> {
+    bail!("only with a pattern in its section (this program uses the distribution's libbpf)")
+}
+
 /// A file and what stands behind the first `:` after its name.
 fn file_and<'a>(target: &'a str, form: &str) -> Result<(&'a Path, &'a str)> {
     let (file, rest) = target.split_once(':').with_context(|| format!("give {form}"))?;
@@ -196,22 +232,10 @@ fn interface(name: &str) -> Result<i32> {
 }
 
 /// A link to the traffic of an interface: `INTERFACE`, or `INTERFACE/egress`.
-fn attach_tcx(program: &ProgramMut<'_>, target: &str) -> Result<Link> {
+fn attach_tcx(program: &ProgramMut<'_>, target: &str) -> Result<Attachment> {
     let name = target.split('/').next().unwrap_or(target);
-    let index = interface(name)?;
-    let options = libbpf_sys::bpf_tcx_opts {
-        sz: size_of::<libbpf_sys::bpf_tcx_opts>() as _,
-        ..Default::default()
-    };
-    // SAFETY: libbpf reads the options, which live until it returns.
-    let link = from_raw(unsafe {
-        libbpf_sys::bpf_program__attach_tcx(
-            program.as_libbpf_object().as_ptr(),
-            index,
-            &raw const options,
-        )
-    });
-    link.context("needs Linux 6.6 or newer, whose links leave nothing behind")
+    link(program, interface(name)?)
+        .context("needs Linux 6.6 or newer, whose links leave nothing behind")
 }
 
 /// A socket that gets all packets of an interface.

@@ -12,7 +12,7 @@ for name in proc sys dev; do
 done
 mount -t cgroup2 cgroup2 "$debian/sys/fs/cgroup"
 mount -t tracefs tracefs "$debian/sys/kernel/tracing"
-cp /payload/each-tool.sh "$debian/tmp/"
+cp /payload/each-tool.sh /payload/lesson/*.o "$debian/tmp/"
 echo 'installed, as root:'
 chroot "$debian" /bin/bash /tmp/each-tool.sh
 echo 'installed, as nobody with CAP_BPF and CAP_PERFMON:'
@@ -27,6 +27,7 @@ scratch=/tmp/scratch
 mkdir -p "$scratch/proc" "$scratch/sys" "$scratch/usr"
 tar -xzf /payload/static.tar.gz -C /tmp
 mv /tmp/snoop-tools-*/bin "$scratch/usr/bin"
+cp /payload/lesson/*.o "$scratch/"
 mount -o bind "$scratch" "$scratch"
 mount -o remount,ro,bind "$scratch"
 mount -t proc proc "$scratch/proc"
@@ -60,6 +61,15 @@ for program in "$scratch"/usr/bin/*; do
             exit 1
         }
         echo "$program: sees the container"
+        ;;
+    bpfrun)
+        $run /usr/sbin/chroot /scratch "/usr/bin/$program" --json --duration 5 /07-ring-buffer.bpf.o >/tmp/out
+        grep -q '"name":"bpf.event"' /tmp/out || {
+            head -n 5 /tmp/out
+            echo "$program: no event"
+            exit 1
+        }
+        echo "$program: decodes events"
         ;;
     esac
     umount -l "$debian/scratch"

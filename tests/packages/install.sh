@@ -110,6 +110,9 @@ guest() {
     cp "$tarball" "$payload/static.tar.gz"
     cp "$here/guest.sh" "$payload/run"
     cp "$here/each-tool.sh" "$payload/"
+    # libbpf's headers, as the programs' build has unpacked them.
+    local include=(target/*/dist/build/snoop-tools-*/out/include)
+    examples/build.sh "$payload/lesson" "${include[0]}" "$PWD/examples/07-ring-buffer.bpf.c"
     tests/vm/run.sh --kernel "$kernel" --timeout 1200 "$payload"
 }
 
