@@ -22,7 +22,7 @@ export PATH="$PWD/target/tools/bin:$PATH"
     # What must not matter.
     umask 077
     unset CARGO_TARGET_DIR
-    export TZ=Asia/Tokyo LC_ALL=C.UTF-8 USER=somebody HOSTNAME=elsewhere CARGO_BUILD_JOBS=1
+    export TZ=Asia/Tokyo LC_ALL=C.UTF-8 USER=somebody HOSTNAME=elsewhere CARGO_BUILD_JOBS=3
     "$copy/packaging/dist.sh" >&2
 )
 

@@ -15,7 +15,7 @@ die() {
     exit 1
 }
 
-# (Unoptimised, so that what the tests have compiled already is taken.)
+# (As the tests are compiled, so that what they have compiled already is taken.)
 "$cargo" install --quiet --locked --debug --path . --root "$work/installed" --no-track
 for source in src/bin/*.rs; do
     program=$work/installed/bin/$(basename "$source" .rs)
