@@ -40,15 +40,12 @@ struct ExecProcess<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     executable: Option<Executable<'a>>,
     #[serde(flatten)]
-    command_args: BytesList<'a, std::iter::Take<Args<'a>>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    args_count: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    command_args_cut: Option<Cut>,
+    args: CommandArgs<'a>,
 }
 
+/// The file that a process runs: in `process` of its execution and of its end.
 #[derive(serde::Serialize)]
-struct Executable<'a> {
+pub struct Executable<'a> {
     #[serde(flatten)]
     path: Bytes<'a>,
     /// The leading components of the path are missing
@@ -56,6 +53,40 @@ struct Executable<'a> {
     path_cut: bool,
     #[serde(skip_serializing_if = "is_false")]
     deleted: bool,
+}
+
+impl<'a> Executable<'a> {
+    /// `None`: there is no path. `flags` of the execution
+    pub fn new(path: &'a [u8], flags: exec_flag) -> Option<Self> {
+        (!path.is_empty()).then(|| Self {
+            path: Bytes { keys: ("path", "path_base64"), value: Some(path) },
+            path_cut: flags.0 & exec_flag::EXEC_PATH_CUT.0 != 0,
+            deleted: flags.0 & exec_flag::EXEC_PATH_DELETED.0 != 0,
+        })
+    }
+}
+
+/// Members of `process` with its arguments.
+#[derive(serde::Serialize)]
+pub struct CommandArgs<'a> {
+    #[serde(flatten)]
+    values: BytesList<'a, std::iter::Take<Args<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    args_count: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    command_args_cut: Option<Cut>,
+}
+
+impl<'a> CommandArgs<'a> {
+    /// Those to show, how many there were, and what is missing; each may be unknown.
+    pub fn new(
+        values: Option<&'a std::iter::Take<Args<'a>>>,
+        count: Option<u32>,
+        cut: Option<Cut>,
+    ) -> Self {
+        let keys = ("command_args", "command_args_base64");
+        Self { values: BytesList { keys, values }, args_count: count, command_args_cut: cut }
+    }
 }
 
 #[derive(serde::Serialize)]
@@ -110,17 +141,12 @@ pub fn row<'a>(
         event: EventName { name: if failed { "process.exec_failed" } else { "process.exec" } },
         process: ExecProcess {
             common: Process::new(&exec.event.id, context.cgroup),
-            executable: (!exec.path.is_empty()).then(|| Executable {
-                path: Bytes { keys: ("path", "path_base64"), value: Some(exec.path) },
-                path_cut: exec.is(exec_flag::EXEC_PATH_CUT),
-                deleted: exec.is(exec_flag::EXEC_PATH_DELETED),
-            }),
-            command_args: BytesList {
-                keys: ("command_args", "command_args_base64"),
-                values: args.as_ref(),
-            },
-            args_count: (!fatal).then_some(exec.event.argc),
-            command_args_cut: exec.cut(context.max_args),
+            executable: Executable::new(exec.path, exec.event.flags),
+            args: CommandArgs::new(
+                args.as_ref(),
+                (!fatal).then_some(exec.event.argc),
+                exec.cut(context.max_args),
+            ),
         },
         container: Container::of(context.cgroup),
         thread: Id { id: exec.event.caller_tid },

@@ -4,11 +4,12 @@
 use std::borrow::Cow;
 
 use super::Killer;
-use super::lives::Life;
+use super::lives::{Command, Life};
 use super::status::Status;
 use super::usage::Usage;
-use crate::exec::{Args, Cut};
-use crate::json::{Bytes, BytesList, Container, EventName, Id, Process, is_false};
+use crate::exec::Args;
+use crate::exec::json::{CommandArgs, Executable};
+use crate::json::{Bytes, Container, EventName, Id, Process, is_false};
 use crate::skel::{process_exit_event, process_flag, task_id};
 
 /// What a row shows besides the record itself.
@@ -63,11 +64,7 @@ struct ProcessMembers<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     executable: Option<Executable<'a>>,
     #[serde(flatten)]
-    command_args: BytesList<'a, std::iter::Take<Args<'a>>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    args_count: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    command_args_cut: Option<Cut>,
+    args: CommandArgs<'a>,
     /// The command is that of the process that forked it
     #[serde(skip_serializing_if = "is_false")]
     without_exec: bool,
@@ -75,12 +72,6 @@ struct ProcessMembers<'a> {
     kernel_thread: bool,
     #[serde(flatten)]
     usage: Option<UsageMembers>,
-}
-
-#[derive(serde::Serialize)]
-struct Executable<'a> {
-    #[serde(flatten)]
-    path: Bytes<'a>,
 }
 
 #[derive(serde::Serialize)]
@@ -202,9 +193,6 @@ impl<'a> Exit<'a> {
     }
 }
 
-const NO_ARGS: BytesList<'static, std::iter::Take<Args<'static>>> =
-    BytesList { keys: ("command_args", "command_args_base64"), values: None };
-
 fn members<'a>(id: &'a task_id, context: &Context<'a>) -> ProcessMembers<'a> {
     ProcessMembers {
         common: Process::new(id, context.cgroup),
@@ -212,9 +200,7 @@ fn members<'a>(id: &'a task_id, context: &Context<'a>) -> ProcessMembers<'a> {
         duration_ns: None,
         duration_since_exec_ns: None,
         executable: None,
-        command_args: NO_ARGS,
-        args_count: None,
-        command_args_cut: None,
+        args: CommandArgs::new(None, None, None),
         without_exec: false,
         kernel_thread: false,
         usage: None,
@@ -260,7 +246,6 @@ pub fn exit<'a>(
 ) -> ProcessJson<'a> {
     let command = context.life.and_then(|life| life.command.as_deref());
     *args = command.map(|command| command.args().take(context.max_args));
-    let path = command.map(|command| command.path.as_slice()).filter(|path| !path.is_empty());
     let exec_ns = context.life.and_then(|life| life.exec_ns);
     ProcessJson {
         timestamp: context.timestamp,
@@ -269,12 +254,13 @@ pub fn exit<'a>(
             exit: Some(Exit::new(event.status, event.killer())),
             duration_ns: Some(event.duration_ns()),
             duration_since_exec_ns: exec_ns.map(|exec_ns| id.time_ns.saturating_sub(exec_ns)),
-            executable: path.map(|path| Executable {
-                path: Bytes { keys: ("path", "path_base64"), value: Some(path) },
-            }),
-            command_args: BytesList { values: args.as_ref(), ..NO_ARGS },
-            args_count: command.map(super::lives::Command::count),
-            command_args_cut: command.and_then(|command| command.cut(context.max_args)),
+            executable: command
+                .and_then(|command| Executable::new(&command.path, command.path_flags)),
+            args: CommandArgs::new(
+                args.as_ref(),
+                command.map(Command::count),
+                command.and_then(|command| command.cut(context.max_args)),
+            ),
             without_exec: event.process.is(process_flag::PROCESS_NO_EXEC),
             kernel_thread: event.process.is(process_flag::PROCESS_KERNEL),
             usage: context.usage.map(|usage| UsageMembers::new(&usage, context.usage_final)),

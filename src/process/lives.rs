@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use super::Identity;
 use crate::exec::{Args, Cut, Exec};
-use crate::skel::{process_event, process_flag};
+use crate::skel::{exec_flag, process_event, process_flag};
 use crate::time::boot_now_ns;
 
 /// Arguments of one command are kept up to this many bytes.
@@ -41,6 +41,8 @@ pub struct Command {
     total: u32,
     /// Resolved path of the program; empty if unknown
     pub path: Vec<u8>,
+    /// [`exec_flag::EXEC_PATH_CUT`], [`exec_flag::EXEC_PATH_DELETED`]
+    pub path_flags: exec_flag,
     held: Bytes,
 }
 
@@ -57,11 +59,14 @@ impl Command {
         let args = keep(exec.args, MOST_ARGS.min(room));
         let room = room - args.len();
         let path = if exec.path.len() <= room { exec.path.to_vec() } else { Vec::new() };
-        Self::holding(args, exec.event.argc, exec.event.args_total, path, held)
+        let mut command = Self::holding(args, exec.event.argc, exec.event.args_total, path, held);
+        command.path_flags = exec.event.flags;
+        command
     }
 
     fn holding(args: Vec<u8>, count: u32, total: u32, path: Vec<u8>, held: &Bytes) -> Self {
-        let command = Self { args, count, total, path, held: Rc::clone(held) };
+        let path_flags = exec_flag(0);
+        let command = Self { args, count, total, path, path_flags, held: Rc::clone(held) };
         held.set(held.get() + command.bytes());
         command
     }

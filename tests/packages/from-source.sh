@@ -26,7 +26,7 @@ done
 # Debian 12 has libbpf 1.1. Unpacked aside: the system stays as it is.
 if command -v apt-get >/dev/null; then
     mkdir "$work/debs"
-    (cd "$work/debs" && apt-get -qq download libbpf-dev libbpf1)
+    (cd "$work/debs" && apt-get -qq -o APT::Sandbox::User=root download libbpf-dev libbpf1)
     for deb in "$work"/debs/*.deb; do dpkg-deb --extract "$deb" "$work/libbpf"; done
     triplet=$(cc -dumpmachine)
     export LIBBPF_SYS_LIBRARY_PATH=$work/link C_INCLUDE_PATH=$work/libbpf/usr/include

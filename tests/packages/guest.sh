@@ -36,13 +36,12 @@ mount -t sysfs -o ro sysfs "$scratch/sys"
 id=0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
 group=/sys/fs/cgroup/docker-$id.scope
 mkdir "$group"
-# In the container: the second of two executions of the same process is surely still there when
-# it is looked up.
+# In the container: a program that maps its libraries, and is surely still there when its cgroup
+# is looked up.
 (
     echo 0 >"$group/cgroup.procs"
     while [ ! -e /tmp/enough ]; do
-        /bin/busybox true
-        /bin/busybox sleep 0.1
+        chroot "$debian" /bin/sleep 0.1
     done
 ) &
 for program in "$scratch"/usr/bin/*; do
