@@ -7,7 +7,9 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, anyhow};
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
-use libbpf_rs::{Link, MapCore, MapFlags, Object, OpenObject, PrintLevel, ProgramImpl, set_print};
+use libbpf_rs::{
+    Link, MapCore, MapFlags, Object, OpenMapMut, OpenObject, PrintLevel, ProgramImpl, set_print,
+};
 
 use crate::channel::{Channel, Transport};
 use crate::filter::{Filters, TREE_PROGRAMS};
@@ -216,7 +218,7 @@ fn prepare(
     for mut map in object.maps_mut() {
         match map.name().to_str() {
             Some("events") => setup.transport.prepare(&mut map, setup.buffer_bytes)?,
-            Some("perf_records") => map.set_autocreate(setup.transport == Transport::Perf)?,
+            Some("perf_records") if setup.transport != Transport::Perf => leave_out(&mut map)?,
             Some(".rodata.common") => {
                 let bytes = map.initial_value_mut().context("no .rodata.common")?;
                 let config: &mut snoop_config = plain::from_mut_bytes(bytes)
@@ -227,6 +229,19 @@ fn prepare(
             }
             _ => {}
         }
+    }
+    Ok(())
+}
+
+/// Does not create a map, if libbpf can: before 1.4 (some distributions' own) a map that was
+/// not created has no descriptor, and skeletons want one for each.
+fn leave_out(map: &mut OpenMapMut<'_>) -> Result<()> {
+    // SAFETY: it returns a constant.
+    let major = unsafe { libbpf_sys::libbpf_major_version() };
+    // SAFETY: it returns a constant.
+    let minor = unsafe { libbpf_sys::libbpf_minor_version() };
+    if (major, minor) >= (1, 4) {
+        map.set_autocreate(false)?;
     }
     Ok(())
 }

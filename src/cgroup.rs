@@ -57,9 +57,10 @@ fn mount_point() -> Option<PathBuf> {
 /// the memory starts again from nothing.
 const REMEMBERED: usize = 1024;
 
-/// A cgroup whose path is unknown is looked up again for an event this much later: it may
-/// have another process now, which tells it.
+/// A cgroup whose path is unknown is looked up again for its next events: their processes may
+/// still be there, and tell it. But so often at the most in this time.
 const RETRY_NS: u64 = 50_000_000;
+const TRIES: u32 = 8;
 
 /// The hierarchy is searched for one no more often than this.
 const SEARCH_NS: u64 = 1_000_000_000;
@@ -83,8 +84,9 @@ pub struct CgroupPaths {
 /// What is known of an id.
 struct Known {
     path: Option<Vec<u8>>,
-    /// When the event happened for which it was looked up
+    /// When the event happened for which it was looked up, the first of `tries`
     tried_ns: u64,
+    tries: u32,
 }
 
 /// `struct file_handle` for `open_by_handle_at()` with an id of kernfs in it.
@@ -108,12 +110,18 @@ impl CgroupPaths {
     /// The path of the event's cgroup below the root of the hierarchy, `/` for the root itself.
     pub fn path(&mut self, event: &task_id) -> Option<&[u8]> {
         let id = event.cgroup;
-        let is_known = self.known.get(&id).is_some_and(|known| {
-            known.path.is_some() || event.time_ns < known.tried_ns.saturating_add(RETRY_NS)
-        });
-        if !is_known {
-            let path = self.find(event);
-            self.remember(id, Known { path, tried_ns: event.time_ns });
+        let recent = |known: &&Known| event.time_ns < known.tried_ns.saturating_add(RETRY_NS);
+        match self.known.get(&id) {
+            Some(Known { path: Some(_), .. }) => {}
+            Some(known) if known.tries >= TRIES && recent(&known) => {}
+            known => {
+                let (tried_ns, tries) = match known.filter(recent) {
+                    Some(known) => (known.tried_ns, known.tries),
+                    None => (event.time_ns, 0),
+                };
+                let path = self.find(event);
+                self.remember(id, Known { path, tried_ns, tries: tries + 1 });
+            }
         }
         self.known.get(&id)?.path.as_deref()
     }
@@ -154,7 +162,10 @@ impl CgroupPaths {
                 let folder = entry.path();
                 if let Ok(below) = folder.strip_prefix(&point) {
                     let path = PathBuf::from("/").join(below).into_os_string().into_vec();
-                    self.remember(entry.ino(), Known { path: Some(path), tried_ns: now_ns });
+                    self.remember(
+                        entry.ino(),
+                        Known { path: Some(path), tried_ns: now_ns, tries: 1 },
+                    );
                 }
                 next.push(folder);
             }

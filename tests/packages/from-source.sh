@@ -41,6 +41,15 @@ for source in src/bin/*.rs; do
     [[ $(ldd "$program") == *libbpf.so.1* ]] || die "$program does not use the library"
     "$program" --version
 done
+
+# And they do trace with it.
 if ((EUID == 0)); then
-    "$CARGO_TARGET_DIR/system-libbpf/debug/execsnoop" --json -- true | tail -n 1
+    examples/build.sh "$work/lesson" "${C_INCLUDE_PATH:-/usr/include}" "$PWD/examples/07-ring-buffer.bpf.c"
+    for source in src/bin/*.rs; do
+        program=$(basename "$source" .rs) what=()
+        [[ $program != bpfrun ]] || what=("$work/lesson/07-ring-buffer.bpf.o")
+        "$CARGO_TARGET_DIR/system-libbpf/debug/$program" --json "${what[@]}" -- true >"$work/out"
+        tail -n 1 "$work/out" | grep '"trace.end".*"lost":0' || die "$program: no trace"
+        [[ $program == tcpconnect || $(wc -l <"$work/out") -gt 2 ]] || die "$program: shows nothing"
+    done
 fi

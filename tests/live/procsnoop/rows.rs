@@ -64,6 +64,27 @@ fn ends_have_the_command_line() {
 }
 
 #[test]
+fn ends_name_the_file_as_its_execution_did() {
+    let dir = TempDir::new();
+    let (execer, argv, copy) = (fixture("execer"), fixture("argv"), dir.path("copy"));
+    let above = dir.0.to_str().unwrap();
+    let deleted = [&execer, "deleted", &copy, &argv];
+    let deep: &[&str] = &[&execer, "deep", above, "18", "prog", &argv];
+    each_backend(|setup| {
+        for (command, flag) in [(&deleted[..], "deleted"), (deep, "path_cut")] {
+            let trace = PROCSNOOP.trace(setup, &[], command);
+            let executable = |name| {
+                let rows = named(trace.is_complete(), name);
+                let marked = |row: &&&Value| row["process"]["executable"][flag] == true;
+                rows.iter().find(marked).map(|row| row["process"]["executable"].clone())
+            };
+            assert!(executable("exec").is_some(), "{trace:?}");
+            assert_eq!(executable("exit"), executable("exec"));
+        }
+    });
+}
+
+#[test]
 fn parents_come_before_their_children() {
     each_setup(|setup| {
         let trace = lives(setup, &["--fork"], &["nested", "40"]);
