@@ -83,7 +83,7 @@ test_live() {
         "$cargo" test --locked --test live
 }
 
-# Packages take as long as all the rest: only where they are asked for.
+# Packages take as long as all the rest: only where they are asked for, as in CI.
 packages=${PACKAGES:-}
 groups=(build test vm ${packages:+dist packages})
 
