@@ -1,0 +1,148 @@
+//! What calls of helpers give and do.
+
+use std::collections::BTreeSet;
+
+use super::{Here, MAX_RECORD, Machine};
+use crate::elf::dataflow::Sink;
+use crate::elf::dataflow::domain::{Atom, Base, Cell, ClockAtom, State, Value, place};
+use crate::elf::dataflow::helpers::{Helper, helper};
+use crate::elf::value::Hint;
+
+impl Machine<'_> {
+    pub(super) fn helper(&mut self, here: Here, number: i32, state: &mut State) {
+        let result = self.helper_result(here, helper(number), state);
+        forget_arguments(state, result);
+    }
+
+    fn helper_result(&mut self, here: Here, helper: Helper, state: &mut State) -> Value {
+        match helper {
+            Helper::Lookup => {
+                let object = self.object;
+                return state.register(1).map(|atom| match atom {
+                    Atom::Map(map) if object.maps.get(map)?.is_of_maps() => {
+                        Some(Atom::InnerMap(map))
+                    }
+                    Atom::Map(map) => Some(Atom::MapValue { map, offset: 0 }),
+                    _ => None,
+                });
+            }
+            Helper::MonotonicClock => return Atom::Clock(ClockAtom::Monotonic).into(),
+            Helper::BootClock => return Atom::Clock(ClockAtom::Boot).into(),
+            Helper::Reserve => {
+                let site = self.reserve(here, state);
+                state.forget(Base::Record(site));
+                return Atom::Record { site, offset: 0 }.into();
+            }
+            Helper::ReserveDynptr => {
+                let site = self.reserve(here, state);
+                state.forget(Base::Record(site));
+                let pointer = state.register(4).clone();
+                let value = Atom::Dynptr(site).into();
+                let cell = Cell { width: 8, value, hint: None, by: (here.function, here.slot) };
+                state.write(&pointer, 0, &cell);
+            }
+            Helper::DynptrData => {
+                let Some(offset) = state.register(2).constant() else { return Value::unknown() };
+                return dynptr(state).map(|atom| match atom {
+                    Atom::Dynptr(site) => Some(Atom::Record { site, offset }),
+                    _ => None,
+                });
+            }
+            Helper::WriteDynptr => self.write_dynptr(state),
+            Helper::Submit => {
+                let data = state.register(1).clone();
+                for &atom in data.atoms() {
+                    if let Atom::Record { site, offset: 0 } = atom {
+                        self.submit(here, site, state);
+                    }
+                }
+            }
+            Helper::SubmitDynptr => {
+                for atom in dynptr(state).atoms() {
+                    if let &Atom::Dynptr(site) = atom {
+                        self.submit(here, site, state);
+                    }
+                }
+            }
+            Helper::Output { map, data, size } => {
+                let maps = self.maps(state.register(map));
+                self.output(here, Sink::Output, maps, [data, size], state);
+            }
+            Helper::SeqWrite => {
+                self.output(here, Sink::Iterator, BTreeSet::new(), [2, 3], state);
+            }
+            Helper::Fill { to, size, text } => {
+                let pointer = state.register(to).clone();
+                let sizes = state.register(size).constants();
+                let width = sizes.and_then(|sizes| sizes.into_iter().max()).unwrap_or(1);
+                let hint = text.then_some(Hint::Text);
+                let cell = Cell {
+                    width: width.clamp(1, MAX_RECORD),
+                    value: Value::unknown(),
+                    hint,
+                    by: (here.function, here.slot),
+                };
+                state.write(&pointer, 0, &cell);
+            }
+            Helper::CallBack { function, context, own, map } => {
+                self.call_back(here, [function, context, own], map, state);
+            }
+            Helper::Other => {}
+        }
+        Value::unknown()
+    }
+
+    /// A helper that may call a function of the object, any number of times.
+    fn call_back(
+        &mut self,
+        here: Here,
+        [function, context, own]: [u8; 3],
+        map: bool,
+        state: &mut State,
+    ) {
+        let functions = state.register(function).clone();
+        for &atom in functions.atoms() {
+            let Atom::Function(callee) = atom else { continue };
+            let frame = self.frame(here, callee);
+            let mut entry = state.clone();
+            for register in 0..10 {
+                entry.set(register, Value::unknown());
+            }
+            entry.set(own, state.register(context).clone());
+            if map {
+                entry.set(1, state.register(1).clone());
+                let value = state.register(1).map(|atom| match atom {
+                    Atom::Map(map) => Some(Atom::MapValue { map, offset: 0 }),
+                    _ => None,
+                });
+                entry.set(3, value);
+            }
+            if let Some(mut exit) = self.function(callee, frame, entry) {
+                exit.forget(Base::Stack(frame));
+                exit.registers = state.registers.clone();
+                state.join(&exit, false);
+            }
+        }
+    }
+}
+
+/// After a call.
+pub(super) fn forget_arguments(state: &mut State, result: Value) {
+    state.set(0, result);
+    for argument in 1..=5 {
+        state.set(argument, Value::unknown());
+    }
+}
+
+/// The dynptr that argument 1 points to.
+pub(super) fn dynptr(state: &State) -> Value {
+    let mut all: Option<Value> = None;
+    for (base, offset) in state.register(1).atoms().iter().filter_map(|&atom| place(atom)) {
+        let value = state.read(base, offset, 8);
+        match &mut all {
+            Some(all) => _ = all.join(&value),
+            None => all = Some(value),
+        }
+    }
+    all.unwrap_or_else(Value::unknown)
+}
