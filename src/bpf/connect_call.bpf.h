@@ -72,12 +72,8 @@ static __always_inline bool target_to_peer(const struct connect_target *target, 
 static __always_inline bool is_told(struct socket *socket, struct sock *sk, long ret)
 {
 	__u64 key = (__u64)sk;
-	__u64 *inode;
+	__u64 *inode = bpf_map_lookup_elem(&untold, &key);
 
-	if (ret == -EINPROGRESS || ret == -EALREADY || ret == -EISCONN || ret == -EINTR ||
-	    ret == -ERESTARTSYS)
-		return true;
-	inode = bpf_map_lookup_elem(&untold, &key);
 	if (inode && *inode == socket_inode(socket)) {
 		bpf_map_delete_elem(&untold, &key);
 		return true;
@@ -85,21 +81,34 @@ static __always_inline bool is_told(struct socket *socket, struct sock *sk, long
 	return ret >= 0;
 }
 
-static __always_inline int call_done(void *ctx, struct socket *socket,
-				     const struct connect_target *target, __u32 len, long ret)
+/* Does this return from connect() tell of an attempt that no change of state told of? */
+static __always_inline bool call_is_news(struct socket *socket, const bool typed, long ret)
+{
+	struct sock *sk;
+	__u16 protocol;
+
+	if (ret == -EINPROGRESS || ret == -EALREADY || ret == -EISCONN || ret == -EINTR ||
+	    ret == -ERESTARTSYS)
+		return false;
+	sk = SOCKET_READ(typed, socket, sk);
+	if (!sk)
+		return false;
+	protocol = SOCKET_READ(typed, sk, sk_protocol);
+	if ((protocol != IPPROTO_TCP && protocol != IPPROTO_MPTCP) || is_told(socket, sk, ret))
+		return false;
+	/* A call inside a call: that for the whole connection is seen too. */
+	return protocol == IPPROTO_MPTCP || !socket_mptcp((void *)sk, false);
+}
+
+static __always_inline int call_failed(void *ctx, struct socket *socket,
+				       const struct connect_target *target, __u32 len, long ret)
 {
 	struct sock *sk = BPF_CORE_READ(socket, sk);
-	__u16 protocol = BPF_CORE_READ(sk, sk_protocol);
 	struct connect_event event = {};
 	struct connect_peer peer = {};
 	struct task_struct *task;
 
-	if (protocol != IPPROTO_TCP && protocol != IPPROTO_MPTCP)
-		return 0;
-	/* A call inside a call: that for the whole connection is seen too. */
-	if (protocol == IPPROTO_TCP && socket_mptcp((void *)sk, false))
-		return 0;
-	if (is_told(socket, sk, ret) || !target_to_peer(target, len, &peer))
+	if (!target_to_peer(target, len, &peer))
 		return 0;
 	peer.netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
 	task = (void *)bpf_get_current_task();
@@ -113,7 +122,7 @@ static __always_inline int call_done(void *ctx, struct socket *socket,
 	event.outcome = CONNECT_FAILED;
 	event.error = -ret;
 	event.flags = CONNECT_NO_SYN;
-	if (protocol == IPPROTO_MPTCP)
+	if (BPF_CORE_READ(sk, sk_protocol) == IPPROTO_MPTCP)
 		event.flags |= CONNECT_MPTCP;
 	if (BPF_CORE_READ(task, flags) & PF_KTHREAD)
 		event.flags |= CONNECT_KERNEL;
@@ -130,10 +139,12 @@ static __always_inline int call_done(void *ctx, struct socket *socket,
 static __always_inline int kernel_call_done(void *ctx, struct socket *socket, const void *address,
 					    int len, long ret)
 {
-	struct connect_target target = {};
+	struct connect_target target;
 
+	if (!call_is_news(socket, true, ret))
+		return 0;
 	bpf_probe_read_kernel(&target, sizeof(target), address);
-	return call_done(ctx, socket, &target, len, ret);
+	return call_failed(ctx, socket, &target, len, ret);
 }
 
 SEC("fexit/inet_stream_connect")
@@ -175,11 +186,13 @@ static __always_inline int syscall_done(void *ctx, __u32 fd, const void *address
 	struct file *file = current_file(fd);
 	struct socket *socket = file ? file_socket(file) : NULL;
 
-	/* A struct sockaddr_in at the end of a page has nothing behind it. */
-	if (!socket || (bpf_probe_read_user(&target, sizeof(target), address) &&
-			bpf_probe_read_user(&target, 8, address)))
+	if (!socket || !call_is_news(socket, false, ret))
 		return 0;
-	return call_done(ctx, socket, &target, len, ret);
+	/* A struct sockaddr_in at the end of a page has nothing behind it. */
+	if (bpf_probe_read_user(&target, sizeof(target), address) &&
+	    bpf_probe_read_user(&target, 8, address))
+		return 0;
+	return call_failed(ctx, socket, &target, len, ret);
 }
 
 /* Backend tracepoint. */
