@@ -208,6 +208,33 @@ fn without_a_port_to_use() {
     });
 }
 
+/// The way ends once the socket has a port: nobody but the caller is told why.
+#[test]
+fn given_up_inside_connect() {
+    if in_vm() {
+        return; // busybox's ip knows no rules for ports
+    }
+    let test = |setup, flags: &[&str]| {
+        in_new_netns(|netns| {
+            let to: SocketAddr = "10.5.0.1:80".parse().unwrap();
+            ip("address add 10.6.0.1/24 dev lo");
+            ip("route add 10.5.0.0/16 dev lo");
+            ip("rule add ipproto tcp sport 1024-65534 prohibit");
+            let trace = watch(setup, netns, flags, || {
+                assert_eq!(sockets::connect(&sockets::tcp(to.ip()), to), libc::EACCES);
+            });
+            let [row] = &trace.is_complete().events[..] else { panic!("{trace:?}") };
+            assert_eq!((result(row), peer(row)), ("FAILED", to));
+            assert_eq!(row["connect"]["outcome"], "failed");
+            assert!(row["error"].is_null(), "{row}");
+            assert!(row["connect"]["no_syn"].is_null(), "{row}");
+            assert_eq!(local(row).map(|end| end.ip().to_string()).as_deref(), Some("10.6.0.1"));
+        });
+    };
+    each_backend(|setup| test(setup, &[]));
+    each_error_backend(|setup| test(setup, &["--sync-errors"]));
+}
+
 #[test]
 fn with_ipv6_switched_off() {
     each_backend(|setup| {
