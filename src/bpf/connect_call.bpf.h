@@ -7,41 +7,13 @@
  * and are seen by what they return.
  */
 
-#include "socket.bpf.h"
+#include "attempt.bpf.h"
 
 #define EINTR 4
 #define EISCONN 106
 #define EALREADY 114
 #define EINPROGRESS 115
 #define ERESTARTSYS 512
-
-/*
- * Attempts whose caller was not told the outcome yet by a return from connect(), with the
- * inode number of the socket, because its address may be another one's by then: what
- * connect() returns for them is not news. Many a caller never asks, so the oldest go.
- */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 16384);
-	__type(key, __u64);
-	__type(value, __u64);
-} untold SEC(".maps");
-
-static __always_inline __u64 socket_inode(struct socket *socket)
-{
-	struct socket_alloc *alloc = (void *)socket; /* its first member */
-
-	return BPF_CORE_READ(alloc, vfs_inode.i_ino);
-}
-
-/* Its caller is yet to be told how this attempt ends. */
-static __always_inline void call_is_untold(struct sock *sk)
-{
-	__u64 key = (__u64)sk;
-	__u64 inode = socket_inode(BPF_CORE_READ(sk, sk_socket));
-
-	bpf_map_update_elem(&untold, &key, &inode, BPF_ANY);
-}
 
 /* The address that a caller gave: struct sockaddr_in or sockaddr_in6. */
 struct connect_target {
@@ -68,20 +40,7 @@ static __always_inline bool target_to_peer(const struct connect_target *target, 
 	return false;
 }
 
-/* Is `ret` the end of an attempt that has been told already, or no end at all? */
-static __always_inline bool is_told(struct socket *socket, struct sock *sk, long ret)
-{
-	__u64 key = (__u64)sk;
-	__u64 *inode = bpf_map_lookup_elem(&untold, &key);
-
-	if (inode && *inode == socket_inode(socket)) {
-		bpf_map_delete_elem(&untold, &key);
-		return true;
-	}
-	return ret >= 0;
-}
-
-/* Does this return from connect() tell of an attempt that no change of state told of? */
+/* Does this return from connect() tell a traced caller what no change of state told? */
 static __always_inline bool call_is_news(struct socket *socket, const bool typed, long ret)
 {
 	struct sock *sk;
@@ -94,7 +53,9 @@ static __always_inline bool call_is_news(struct socket *socket, const bool typed
 	if (!sk)
 		return false;
 	protocol = SOCKET_READ(typed, sk, sk_protocol);
-	if ((protocol != IPPROTO_TCP && protocol != IPPROTO_MPTCP) || is_told(socket, sk, ret))
+	if (protocol != IPPROTO_TCP && protocol != IPPROTO_MPTCP)
+		return false;
+	if (caller_is_told(socket, sk) || ret >= 0 || !filter_allows_current())
 		return false;
 	/* A call inside a call: that for the whole connection is seen too. */
 	return protocol == IPPROTO_MPTCP || !socket_mptcp((void *)sk, false);
@@ -106,13 +67,11 @@ static __always_inline int call_failed(void *ctx, struct socket *socket,
 	struct sock *sk = BPF_CORE_READ(socket, sk);
 	struct connect_event event = {};
 	struct connect_peer peer = {};
-	struct task_struct *task;
 
 	if (!target_to_peer(target, len, &peer))
 		return 0;
 	peer.netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
-	task = (void *)bpf_get_current_task();
-	if (!peer_allowed(&peer) || !filter_allows(task))
+	if (!peer_allowed(&peer))
 		return 0;
 	task_id_fill_current(&event.id, bpf_ktime_get_boot_ns());
 	event.peer = peer.address;
@@ -124,7 +83,7 @@ static __always_inline int call_failed(void *ctx, struct socket *socket,
 	event.flags = CONNECT_NO_SYN;
 	if (BPF_CORE_READ(sk, sk_protocol) == IPPROTO_MPTCP)
 		event.flags |= CONNECT_MPTCP;
-	if (BPF_CORE_READ(task, flags) & PF_KTHREAD)
+	if (current_flags() & PF_KTHREAD)
 		event.flags |= CONNECT_KERNEL;
 	event.local_port = BPF_CORE_READ(sk, __sk_common.skc_num);
 	if (event.local_port) /* bound by its owner */

@@ -29,35 +29,6 @@ struct {
 
 struct connect_counters connect_counters;
 
-/* An attempt that has no answer yet; or one that had, whose place is kept. */
-struct connect_attempt {
-	struct task_id id; /* time_ns: its begin */
-	struct connect_peer peer;
-	enum connect_flag flags;
-	__u32 txhash; /* sk_txhash at the begin */
-	__u32 pending; /* 0: it has ended */
-	__u32 pad;
-};
-
-/*
- * By socket. Preallocated, because allocation inside tracing programs was unsafe before 6.1.
- *
- * To put an element into a hash and to take it out again costs more than all else that is
- * done for an attempt, and the next socket mostly gets the memory, hence the key, of one
- * closed before. So an element stays when its attempt has ended, unless there are many.
- * Only attempt_end() takes elements out, of its own socket: no one else may write there then.
- */
-#define MAX_ATTEMPTS 32768
-#define MAX_KEPT 2048
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, MAX_ATTEMPTS);
-	__type(key, __u64);
-	__type(value, struct connect_attempt);
-} attempts SEC(".maps");
-
-__u64 attempts_count; /* elements of `attempts` */
-
 /* The socket that last found no place in `attempts` on this CPU: stand-ins need not try. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -67,30 +38,6 @@ struct {
 } refused SEC(".maps");
 
 /* ---- begin and end of an attempt ---- */
-
-/* Where the attempt of this socket goes; NULL if there is no more room. */
-static __always_inline struct connect_attempt *attempt_place(__u64 key)
-{
-	struct connect_attempt *attempt = bpf_map_lookup_elem(&attempts, &key);
-
-	if (!attempt) {
-		struct connect_attempt none = {};
-
-		if (bpf_map_update_elem(&attempts, &key, &none, BPF_NOEXIST))
-			return NULL;
-		__sync_fetch_and_add(&attempts_count, 1);
-		attempt = bpf_map_lookup_elem(&attempts, &key);
-	}
-	return attempt;
-}
-
-/* It has ended: the place is free for the socket's next attempt, or for any. */
-static __always_inline void attempt_leave(struct connect_attempt *attempt, __u64 key)
-{
-	attempt->pending = 0;
-	if (attempts_count > MAX_KEPT && !bpf_map_delete_elem(&attempts, &key))
-		__sync_fetch_and_add(&attempts_count, -1);
-}
 
 static __always_inline int attempt_begin(struct sock *sk, const bool typed, int new_state,
 					 const bool stand_in)
@@ -122,9 +69,9 @@ static __always_inline int attempt_begin(struct sock *sk, const bool typed, int 
 	if (!tp)
 		return 0;
 	mptcp = socket_mptcp(tp, typed);
-	if (connect_config.sees_errors)
-		call_is_untold(mptcp ?: sk);
 	attempt = attempt_place(key);
+	if (connect_config.sees_errors)
+		caller_is_untold(mptcp ? NULL : attempt, mptcp ?: sk);
 	if (!attempt) {
 		event_lost();
 		__sync_fetch_and_add(&connect_counters.full, 1);
@@ -384,6 +331,7 @@ int earlier(struct bpf_iter__task_file *ctx)
 	attempt.id.cgroup = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
 	attempt.txhash = BPF_CORE_READ(sk, sk_txhash);
 	attempt.flags = CONNECT_EARLIER;
+	attempt.untold = socket_inode(socket);
 	attempt.pending = 1;
 	key = (__u64)sk;
 	if (bpf_map_update_elem(&attempts, &key, &attempt, BPF_NOEXIST))
