@@ -175,6 +175,31 @@ fn attempts_before_the_tool_are_shown_when_they_end() {
     });
 }
 
+/// A call that waits while tracing begins returns what its attempt has told by then.
+#[test]
+fn calls_before_the_tool_are_not_told_twice() {
+    each_error_backend(|setup| {
+        in_new_netns(|netns| {
+            let (hole, to) = sockets::black_hole(loopback(1));
+            let socket = sockets::tcp(to.ip());
+            std::thread::scope(|scope| {
+                let call = scope.spawn(|| sockets::connect(&socket, to));
+                let port = || socket.local_addr().unwrap().as_socket().unwrap().port();
+                while port() == 0 {
+                    std::thread::yield_now();
+                }
+                let trace = watch(setup, netns, &["--sync-errors"], || {
+                    drop(hole);
+                    assert_eq!(call.join().unwrap(), libc::ECONNREFUSED);
+                });
+                let [row] = &trace.is_complete().events[..] else { panic!("{trace:?}") };
+                assert_eq!((result(row), peer(row)), ("ECONNREFUSED", to));
+                assert_eq!(row["connect"]["earlier"], true);
+            });
+        });
+    });
+}
+
 #[test]
 fn without_a_port_to_use() {
     each_error_backend(|setup| {
