@@ -82,4 +82,4 @@ while read -r backend flags; do
 done <cases
 END
 chmod +x "$payload/run"
-tests/vm/run.sh --kernel "$kernel" --icount --timeout 900 "$payload"
+tests/vm/run.sh --kernel "$kernel" --icount --timeout 1800 "$payload"
