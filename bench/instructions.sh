@@ -1,51 +1,85 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
-# instructions.sh [KERNEL]: how many instructions mmapsnoop adds to a call of mmap() that
-# fails, and to a getppid(), with each backend. In a virtual machine whose clock counts
-# instructions, so that the numbers are the same on any machine, busy or not: for finding out
-# what a change costs. They say nothing of caches and of what an instruction takes; run.sh does.
+# instructions.sh [--tool mmapsnoop|tcpconnect] [KERNEL]: how many instructions the tool adds,
+# with each backend, to what it traces at its cheapest (mmapsnoop: a call of mmap() that fails;
+# tcpconnect: an attempt to connect that this machine refuses, with its socket() and close()),
+# and to a getppid(). In a virtual machine whose clock counts instructions, so that the numbers
+# are the same on any machine, busy or not: for finding out what a change costs. They say
+# nothing of caches and of what an instruction takes; run.sh does.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+tool=mmapsnoop
+if [[ ${1:-} == --tool ]]; then
+	tool=${2:?which tool?}
+	shift 2
+fi
 kernel=${1:-6.12}
+
+# What is run; which of the two numbers that it prints is taken; what it is called.
+cases=() # a backend and flags
+case $tool in
+mmapsnoop)
+	workload='mmap fail 20000' number=1 unit='mmap()'
+	for backend in fexit tracepoint tp_btf; do
+		cases+=("$backend" "$backend --pid 1" "$backend --min-size 1M" "$backend --summary 100")
+	done
+	;;
+tcpconnect)
+	# The median: nothing else runs during such an attempt, the tracer neither.
+	workload='connect 127.1 20000' number=2 unit=attempt
+	for backend in fexit tp_btf raw_tp; do
+		cases+=("$backend" "$backend --pid 1" "$backend --port 2" "$backend --summary 100")
+	done
+	cases+=('fexit --sync-errors' 'tracepoint --sync-errors' 'raw_tp --sync-errors')
+	;;
+*)
+	echo "instructions.sh: no workload for '$tool'" >&2
+	exit 2
+	;;
+esac
+
 payload=$(mktemp -d)
 trap 'rm -rf "$payload"' EXIT
-cargo build --quiet --locked --bin mmapsnoop
-strip --strip-debug -o "$payload/mmapsnoop" "${CARGO_TARGET_DIR:-target}/debug/mmapsnoop"
-for workload in mmap getppid; do
-	"${CC:-cc}" -O2 -o "$payload/$workload" "bench/workload/$workload.c"
+cargo build --quiet --locked --bin "$tool"
+strip --strip-debug -o "$payload/tool" "${CARGO_TARGET_DIR:-target}/debug/$tool"
+for program in "${workload%% *}" getppid; do
+	"${CC:-cc}" -O2 -o "$payload/$program" "bench/workload/$program.c"
 done
+printf '%s\n' "${cases[@]}" >"$payload/cases"
+printf "%s='%s'\n" workload "$workload" number "$number" unit "$unit" >"$payload/settings"
 cat >"$payload/run" <<'END'
 #!/bin/sh
 cd /payload
+. ./settings
 mount -t tracefs tracefs /sys/kernel/tracing 2>/dev/null
 
-first() { echo "${1%%.*}"; }
+nth() { shift "$1"; echo "${1%%.*}"; }
 measure() {
-    mmap=$(first "$(./mmap fail 20000)")
-    getppid=$(first "$(./getppid 20000)")
+    work=$(nth "$number" $(./$workload))
+    getppid=$(nth 1 $(./getppid 20000))
 }
 measure
-bare_mmap=$mmap bare_getppid=$getppid
-echo "Linux $(uname -r): mmap() $mmap instructions, getppid() $getppid"
-printf '%-11s %-16s %7s %9s\n' BACKEND FLAGS 'mmap()' 'getppid()'
-for backend in fexit tracepoint tp_btf; do
-    for flags in '' '--pid 1' '--min-size 1M' '--summary 100'; do
-        ./mmapsnoop --backend $backend $flags >/dev/null 2>/tmp/said &
-        tool=$!
-        sleep 3
-        if ! kill -0 $tool 2>/dev/null; then
-            echo "$backend: $(head -n 1 /tmp/said)"
-            break
-        fi
-        measure
-        printf '%-11s %-16s %+7d %+9d\n' $backend "$flags" \
-            $((mmap - bare_mmap)) $((getppid - bare_getppid))
-        kill -INT $tool
-        wait $tool
-    done
-done
+bare_work=$work bare_getppid=$getppid refused=
+echo "Linux $(uname -r): $unit $work instructions, getppid() $getppid"
+printf '%-11s %-16s %7s %9s\n' BACKEND FLAGS "$unit" 'getppid()'
+while read -r backend flags; do
+    [ "$backend" = "$refused" ] && continue
+    ./tool --backend $backend $flags >/dev/null 2>/tmp/said </dev/null &
+    tool=$!
+    sleep 3
+    if ! kill -0 $tool 2>/dev/null; then
+        echo "$backend: $(head -n 1 /tmp/said)"
+        refused=$backend
+        continue
+    fi
+    measure
+    printf '%-11s %-16s %+7d %+9d\n' $backend "$flags" \
+        $((work - bare_work)) $((getppid - bare_getppid))
+    kill -INT $tool
+    wait $tool
+done <cases
 END
 chmod +x "$payload/run"
-tests/vm/run.sh --kernel "$kernel" --icount --timeout 900 "$payload"
+tests/vm/run.sh --kernel "$kernel" --icount --timeout 1800 "$payload"

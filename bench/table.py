@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """Aligned Markdown tables, and the few statistics that are shown in them."""
 
+from math import sqrt
 from statistics import median
 
 
@@ -31,6 +32,14 @@ def spread(values, digits=1, sign=False):
     return f"{middle} ({low}..{high})"
 
 
+def median_within(values):
+    """The median, and the two values between which the true one lies at 95 %."""
+    ordered = sorted(values)
+    # How many of them are below it is a matter of tossing coins.
+    outside = max(0, int((len(ordered) - 1.96 * sqrt(len(ordered))) / 2))
+    return median(ordered), ordered[outside], ordered[-1 - outside]
+
+
 class Targets:
     """What was promised, and whether it was kept."""
 
@@ -46,4 +55,11 @@ class Targets:
     def at_most(self, promise, value, limit, noise, measured):
         """check() of a value. Within the noise, either verdict would be luck."""
         kept = value < limit if abs(value - limit) > noise else None
+        self.check(promise, kept, measured)
+
+    def median_at_most(self, promise, values, limit, unit):
+        """check() of the median of many values. Where it is too uncertain, it decides nothing."""
+        middle, low, high = median_within(values)
+        kept = None if low < limit <= high else middle < limit
+        measured = f"{middle:+.2f} {unit}, at 95 % {low:+.2f} to {high:+.2f}, {len(values)} times"
         self.check(promise, kept, measured)

@@ -14,6 +14,7 @@ use libbpf_rs::{
 use crate::channel::{Channel, Transport};
 use crate::filter::{Filters, TREE_PROGRAMS};
 use crate::skel::{snoop_config, snoop_counters};
+use crate::trampoline;
 
 /// One way into the kernel.
 #[derive(Clone, Debug, Default)]
@@ -179,6 +180,10 @@ fn attach<B: SkelBuilder<'static> + Default>(
     // A few bytes that stay until the end; the object itself is freed with the skeleton.
     let storage: &'static mut MaybeUninit<OpenObject> = Box::leak(Box::new(MaybeUninit::uninit()));
     let mut open = B::default().open(storage).context("open the BPF object")?;
+    let object = open.open_object();
+    if let Some(function) = programs.iter().find_map(|name| trampoline::function_of(object, name)) {
+        trampoline::try_on(&function).with_context(|| format!("a program on {function}()"))?;
+    }
     prepare(open.open_object_mut(), setup, &wanted)?;
     configure(&mut open)?;
     let skeleton = open.load().context("load")?;

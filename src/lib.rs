@@ -32,3 +32,4 @@ pub mod summary;
 pub mod time;
 pub mod tool;
 pub mod tracefs;
+pub mod trampoline;

@@ -7,41 +7,13 @@
  * and are seen by what they return.
  */
 
-#include "socket.bpf.h"
+#include "attempt.bpf.h"
 
 #define EINTR 4
 #define EISCONN 106
 #define EALREADY 114
 #define EINPROGRESS 115
 #define ERESTARTSYS 512
-
-/*
- * Attempts whose caller was not told the outcome yet by a return from connect(), with the
- * inode number of the socket, because its address may be another one's by then: what
- * connect() returns for them is not news. Many a caller never asks, so the oldest go.
- */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 16384);
-	__type(key, __u64);
-	__type(value, __u64);
-} untold SEC(".maps");
-
-static __always_inline __u64 socket_inode(struct socket *socket)
-{
-	struct socket_alloc *alloc = (void *)socket; /* its first member */
-
-	return BPF_CORE_READ(alloc, vfs_inode.i_ino);
-}
-
-/* Its caller is yet to be told how this attempt ends. */
-static __always_inline void call_is_untold(struct sock *sk)
-{
-	__u64 key = (__u64)sk;
-	__u64 inode = socket_inode(BPF_CORE_READ(sk, sk_socket));
-
-	bpf_map_update_elem(&untold, &key, &inode, BPF_ANY);
-}
 
 /* The address that a caller gave: struct sockaddr_in or sockaddr_in6. */
 struct connect_target {
@@ -68,42 +40,38 @@ static __always_inline bool target_to_peer(const struct connect_target *target, 
 	return false;
 }
 
-/* Is `ret` the end of an attempt that has been told already, or no end at all? */
-static __always_inline bool is_told(struct socket *socket, struct sock *sk, long ret)
+/* Does this return from connect() tell a traced caller what no change of state told? */
+static __always_inline bool call_is_news(struct socket *socket, const bool typed, long ret)
 {
-	__u64 key = (__u64)sk;
-	__u64 *inode;
+	struct sock *sk;
+	__u16 protocol;
 
 	if (ret == -EINPROGRESS || ret == -EALREADY || ret == -EISCONN || ret == -EINTR ||
 	    ret == -ERESTARTSYS)
-		return true;
-	inode = bpf_map_lookup_elem(&untold, &key);
-	if (inode && *inode == socket_inode(socket)) {
-		bpf_map_delete_elem(&untold, &key);
-		return true;
-	}
-	return ret >= 0;
+		return false;
+	sk = SOCKET_READ(typed, socket, sk);
+	if (!sk)
+		return false;
+	protocol = SOCKET_READ(typed, sk, sk_protocol);
+	if (protocol != IPPROTO_TCP && protocol != IPPROTO_MPTCP)
+		return false;
+	if (caller_is_told(socket, sk) || ret >= 0 || !filter_allows_current())
+		return false;
+	/* A call inside a call: that for the whole connection is seen too. */
+	return protocol == IPPROTO_MPTCP || !socket_mptcp((void *)sk, false);
 }
 
-static __always_inline int call_done(void *ctx, struct socket *socket,
-				     const struct connect_target *target, __u32 len, long ret)
+static __always_inline int call_failed(void *ctx, struct socket *socket,
+				       const struct connect_target *target, __u32 len, long ret)
 {
 	struct sock *sk = BPF_CORE_READ(socket, sk);
-	__u16 protocol = BPF_CORE_READ(sk, sk_protocol);
 	struct connect_event event = {};
 	struct connect_peer peer = {};
-	struct task_struct *task;
 
-	if (protocol != IPPROTO_TCP && protocol != IPPROTO_MPTCP)
-		return 0;
-	/* A call inside a call: that for the whole connection is seen too. */
-	if (protocol == IPPROTO_TCP && socket_mptcp((void *)sk, false))
-		return 0;
-	if (is_told(socket, sk, ret) || !target_to_peer(target, len, &peer))
+	if (!target_to_peer(target, len, &peer))
 		return 0;
 	peer.netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
-	task = (void *)bpf_get_current_task();
-	if (!peer_allowed(&peer) || !filter_allows(task))
+	if (!peer_allowed(&peer))
 		return 0;
 	task_id_fill_current(&event.id, bpf_ktime_get_boot_ns());
 	event.peer = peer.address;
@@ -113,9 +81,9 @@ static __always_inline int call_done(void *ctx, struct socket *socket,
 	event.outcome = CONNECT_FAILED;
 	event.error = -ret;
 	event.flags = CONNECT_NO_SYN;
-	if (protocol == IPPROTO_MPTCP)
+	if (BPF_CORE_READ(sk, sk_protocol) == IPPROTO_MPTCP)
 		event.flags |= CONNECT_MPTCP;
-	if (BPF_CORE_READ(task, flags) & PF_KTHREAD)
+	if (current_flags() & PF_KTHREAD)
 		event.flags |= CONNECT_KERNEL;
 	event.local_port = BPF_CORE_READ(sk, __sk_common.skc_num);
 	if (event.local_port) /* bound by its owner */
@@ -130,10 +98,12 @@ static __always_inline int call_done(void *ctx, struct socket *socket,
 static __always_inline int kernel_call_done(void *ctx, struct socket *socket, const void *address,
 					    int len, long ret)
 {
-	struct connect_target target = {};
+	struct connect_target target;
 
+	if (!call_is_news(socket, true, ret))
+		return 0;
 	bpf_probe_read_kernel(&target, sizeof(target), address);
-	return call_done(ctx, socket, &target, len, ret);
+	return call_failed(ctx, socket, &target, len, ret);
 }
 
 SEC("fexit/inet_stream_connect")
@@ -175,11 +145,13 @@ static __always_inline int syscall_done(void *ctx, __u32 fd, const void *address
 	struct file *file = current_file(fd);
 	struct socket *socket = file ? file_socket(file) : NULL;
 
-	/* A struct sockaddr_in at the end of a page has nothing behind it. */
-	if (!socket || (bpf_probe_read_user(&target, sizeof(target), address) &&
-			bpf_probe_read_user(&target, 8, address)))
+	if (!socket || !call_is_news(socket, false, ret))
 		return 0;
-	return call_done(ctx, socket, &target, len, ret);
+	/* A struct sockaddr_in at the end of a page has nothing behind it. */
+	if (bpf_probe_read_user(&target, sizeof(target), address) &&
+	    bpf_probe_read_user(&target, 8, address))
+		return 0;
+	return call_failed(ctx, socket, &target, len, ret);
 }
 
 /* Backend tracepoint. */

@@ -29,27 +29,6 @@ struct {
 
 struct connect_counters connect_counters;
 
-/* An attempt that has no answer yet. */
-struct connect_attempt {
-	struct task_id id; /* time_ns: its begin */
-	struct connect_peer peer;
-	enum connect_flag flags;
-	__u32 txhash; /* sk_txhash at the begin */
-};
-
-/*
- * By socket. Each socket leaves SYN_SENT sooner or later, and with that this map: no more
- * is in it than attempts that are pending. Preallocated, because allocation inside tracing
- * programs was unsafe before 6.1.
- */
-#define MAX_PENDING 32768
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, MAX_PENDING);
-	__type(key, __u64);
-	__type(value, struct connect_attempt);
-} attempts SEC(".maps");
-
 /* The socket that last found no place in `attempts` on this CPU: stand-ins need not try. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -63,18 +42,19 @@ struct {
 static __always_inline int attempt_begin(struct sock *sk, const bool typed, int new_state,
 					 const bool stand_in)
 {
-	struct connect_attempt attempt = {};
+	struct connect_attempt *attempt;
+	struct connect_peer peer;
 	__u64 key = (__u64)sk;
 	__u64 *last_refused;
 	struct tcp_sock *tp;
 	struct sock *mptcp;
 	__u32 zero = 0;
-	long err;
 
 	if (new_state != TCP_SYN_SENT || SOCKET_READ(typed, sk, sk_protocol) != IPPROTO_TCP)
 		return 0;
 	if (stand_in) {
-		if (bpf_map_lookup_elem(&attempts, &key))
+		attempt = bpf_map_lookup_elem(&attempts, &key);
+		if (attempt && attempt->pending)
 			return 0;
 		last_refused = bpf_map_lookup_elem(&refused, &zero);
 		if (last_refused && *last_refused == key)
@@ -82,32 +62,34 @@ static __always_inline int attempt_begin(struct sock *sk, const bool typed, int 
 	}
 	if (!filter_allows_current())
 		return 0;
-	socket_peer(sk, typed, &attempt.peer);
-	if (!peer_allowed(&attempt.peer))
+	socket_peer(sk, typed, &peer);
+	if (!peer_allowed(&peer))
 		return 0;
 	tp = typed ? bpf_skc_to_tcp_sock(sk) : (void *)sk;
 	if (!tp)
 		return 0;
 	mptcp = socket_mptcp(tp, typed);
+	attempt = attempt_place(key);
 	if (connect_config.sees_errors)
-		call_is_untold(mptcp ?: sk);
-	task_id_fill_current(&attempt.id, bpf_ktime_get_boot_ns());
-	attempt.txhash = SOCKET_READ(typed, sk, sk_txhash);
-	if (mptcp)
-		attempt.flags |= CONNECT_MPTCP;
-	if (current_flags() & PF_KTHREAD)
-		attempt.flags |= CONNECT_KERNEL;
-	err = bpf_map_update_elem(&attempts, &key, &attempt, BPF_NOEXIST);
-	if (err) {
-		/* Or the end of this socket's last attempt was missed: forget that one. */
+		caller_is_untold(mptcp ? NULL : attempt, mptcp ?: sk);
+	if (!attempt) {
 		event_lost();
-		if (bpf_map_update_elem(&attempts, &key, &attempt, BPF_EXIST)) {
-			__sync_fetch_and_add(&connect_counters.full, 1);
-			last_refused = bpf_map_lookup_elem(&refused, &zero);
-			if (last_refused)
-				*last_refused = key;
-		}
+		__sync_fetch_and_add(&connect_counters.full, 1);
+		last_refused = bpf_map_lookup_elem(&refused, &zero);
+		if (last_refused)
+			*last_refused = key;
+		return 0;
 	}
+	/* The end of this socket's last attempt was missed: forget that one. */
+	if (attempt->pending)
+		event_lost();
+	task_id_fill_current(&attempt->id, bpf_ktime_get_boot_ns());
+	attempt->peer = peer;
+	attempt->txhash = SOCKET_READ(typed, sk, sk_txhash);
+	attempt->flags = mptcp ? CONNECT_MPTCP : 0;
+	if (current_flags() & PF_KTHREAD)
+		attempt->flags |= CONNECT_KERNEL;
+	attempt->pending = 1;
 	return 0;
 }
 
@@ -155,10 +137,32 @@ static __always_inline void attempt_to_event(struct connect_event *event, struct
 	event->retransmits = SOCKET_READ(typed, tp, total_retrans);
 }
 
+/* How the attempt ended. */
+static __always_inline void attempt_outcome(struct connect_event *event, struct sock *sk,
+					    struct tcp_sock *tp, const bool typed,
+					    const struct connect_attempt *attempt, int new_state)
+{
+	__u32 timeouts;
+
+	if (new_state == TCP_ESTABLISHED) {
+		event->outcome = CONNECT_ESTABLISHED;
+		event->rtt_us = SOCKET_READ(typed, tp, srtt_us) >> 3;
+		return;
+	}
+	/* One that could not even leave this machine was not counted as sent. */
+	timeouts = SOCKET_READ(typed, tp, inet_conn.icsk_retransmits);
+	if (timeouts > event->retransmits)
+		event->retransmits = timeouts;
+	event->error = SOCKET_READ(typed, sk, sk_err);
+	if (event->error)
+		event->outcome = CONNECT_FAILED;
+	else
+		closed_without_error(event, sk, attempt);
+}
+
 static __always_inline int attempt_end(void *ctx, struct sock *sk, const bool typed, int old_state,
 				       int new_state)
 {
-	struct connect_event event = {};
 	struct connect_attempt *attempt;
 	__u64 key = (__u64)sk;
 	struct tcp_sock *tp;
@@ -170,29 +174,18 @@ static __always_inline int attempt_end(void *ctx, struct sock *sk, const bool ty
 	if (new_state == TCP_SYN_SENT || new_state == TCP_SYN_RECV)
 		return 0;
 	attempt = bpf_map_lookup_elem(&attempts, &key);
-	if (!attempt)
+	if (!attempt || !attempt->pending)
 		return 0;
 	tp = typed ? bpf_skc_to_tcp_sock(sk) : (void *)sk;
 	if (!tp)
 		return 0;
 	now = bpf_ktime_get_boot_ns();
-	attempt_to_event(&event, sk, tp, typed, attempt, now);
-	if (new_state == TCP_ESTABLISHED) {
-		event.outcome = CONNECT_ESTABLISHED;
-		event.rtt_us = SOCKET_READ(typed, tp, srtt_us) >> 3;
-	} else {
-		__u32 timeouts = SOCKET_READ(typed, tp, inet_conn.icsk_retransmits);
 
-		/* One that could not even leave this machine was not counted as sent. */
-		if (timeouts > event.retransmits)
-			event.retransmits = timeouts;
-		event.error = SOCKET_READ(typed, sk, sk_err);
-		if (event.error)
-			event.outcome = CONNECT_FAILED;
-		else
-			closed_without_error(&event, sk, attempt);
-	}
-	bpf_map_delete_elem(&attempts, &key);
+	struct connect_event event = {};
+
+	attempt_to_event(&event, sk, tp, typed, attempt, now);
+	attempt_outcome(&event, sk, tp, typed, attempt, new_state);
+	attempt_leave(attempt, key);
 	if (outcome_shown(&event))
 		event_send(ctx, &event, sizeof(event), now);
 	return 0;
@@ -281,7 +274,7 @@ int pending(struct bpf_iter__bpf_map_elem *ctx)
 	__u64 *key = ctx->key;
 	struct sock *sk;
 
-	if (!key || !attempt)
+	if (!key || !attempt || !attempt->pending)
 		return 0;
 	sk = (void *)*key;
 	attempt_to_event(&event, sk, (void *)sk, false, attempt, bpf_ktime_get_boot_ns());
@@ -318,6 +311,7 @@ int earlier(struct bpf_iter__task_file *ctx)
 	struct task_struct *task = ctx->task;
 	struct file *file = ctx->file;
 	struct connect_attempt attempt = {};
+	struct connect_attempt *place;
 	struct socket *socket;
 	struct sock *sk;
 	__u64 key;
@@ -337,11 +331,18 @@ int earlier(struct bpf_iter__task_file *ctx)
 	attempt.id.cgroup = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
 	attempt.txhash = BPF_CORE_READ(sk, sk_txhash);
 	attempt.flags = CONNECT_EARLIER;
+	attempt.untold = socket_inode(socket);
+	attempt.pending = 1;
 	key = (__u64)sk;
-	bpf_map_update_elem(&attempts, &key, &attempt, BPF_NOEXIST);
-	/* If it ended meanwhile, nobody would take it out again. */
-	if (BPF_CORE_READ(sk, __sk_common.skc_state) != TCP_SYN_SENT)
-		bpf_map_delete_elem(&attempts, &key);
+	if (bpf_map_update_elem(&attempts, &key, &attempt, BPF_NOEXIST))
+		return 0;
+	__sync_fetch_and_add(&attempts_count, 1);
+	/* If it ended meanwhile, nobody would find that out. */
+	if (BPF_CORE_READ(sk, __sk_common.skc_state) != TCP_SYN_SENT) {
+		place = bpf_map_lookup_elem(&attempts, &key);
+		if (place)
+			place->pending = 0;
+	}
 	return 0;
 }
 

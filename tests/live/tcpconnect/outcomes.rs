@@ -175,6 +175,31 @@ fn attempts_before_the_tool_are_shown_when_they_end() {
     });
 }
 
+/// A call that waits while tracing begins returns what its attempt has told by then.
+#[test]
+fn calls_before_the_tool_are_not_told_twice() {
+    each_error_backend(|setup| {
+        in_new_netns(|netns| {
+            let (hole, to) = sockets::black_hole(loopback(1));
+            let socket = sockets::tcp(to.ip());
+            std::thread::scope(|scope| {
+                let call = scope.spawn(|| sockets::connect(&socket, to));
+                let port = || socket.local_addr().unwrap().as_socket().unwrap().port();
+                while port() == 0 {
+                    std::thread::yield_now();
+                }
+                let trace = watch(setup, netns, &["--sync-errors"], || {
+                    drop(hole);
+                    assert_eq!(call.join().unwrap(), libc::ECONNREFUSED);
+                });
+                let [row] = &trace.is_complete().events[..] else { panic!("{trace:?}") };
+                assert_eq!((result(row), peer(row)), ("ECONNREFUSED", to));
+                assert_eq!(row["connect"]["earlier"], true);
+            });
+        });
+    });
+}
+
 #[test]
 fn without_a_port_to_use() {
     each_error_backend(|setup| {
@@ -206,6 +231,33 @@ fn without_a_port_to_use() {
             assert_eq!(rows, expected);
         });
     });
+}
+
+/// The way ends once the socket has a port: nobody but the caller is told why.
+#[test]
+fn given_up_inside_connect() {
+    if in_vm() {
+        return; // busybox's ip knows no rules for ports
+    }
+    let test = |setup, flags: &[&str]| {
+        in_new_netns(|netns| {
+            let to: SocketAddr = "10.5.0.1:80".parse().unwrap();
+            ip("address add 10.6.0.1/24 dev lo");
+            ip("route add 10.5.0.0/16 dev lo");
+            ip("rule add ipproto tcp sport 1024-65534 prohibit");
+            let trace = watch(setup, netns, flags, || {
+                assert_eq!(sockets::connect(&sockets::tcp(to.ip()), to), libc::EACCES);
+            });
+            let [row] = &trace.is_complete().events[..] else { panic!("{trace:?}") };
+            assert_eq!((result(row), peer(row)), ("FAILED", to));
+            assert_eq!(row["connect"]["outcome"], "failed");
+            assert!(row["error"].is_null(), "{row}");
+            assert!(row["connect"]["no_syn"].is_null(), "{row}");
+            assert_eq!(local(row).map(|end| end.ip().to_string()).as_deref(), Some("10.6.0.1"));
+        });
+    };
+    each_backend(|setup| test(setup, &[]));
+    each_error_backend(|setup| test(setup, &["--sync-errors"]));
 }
 
 #[test]

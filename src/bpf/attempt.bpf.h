@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef SNOOP_ATTEMPT_BPF_H
+#define SNOOP_ATTEMPT_BPF_H
+
+/* What is kept of an attempt to connect: until it has ended, and until its caller knows. */
+
+#include "socket.bpf.h"
+
+/* An attempt that has no answer yet; or one that had, whose place is kept. */
+struct connect_attempt {
+	struct task_id id; /* time_ns: its begin */
+	struct connect_peer peer;
+	__u64 untold; /* see `untold`; 0: nobody waits, or it is there */
+	enum connect_flag flags;
+	__u32 txhash; /* sk_txhash at the begin */
+	__u32 pending; /* 0: it has ended */
+	__u32 pad;
+};
+
+/*
+ * By socket. Preallocated, because allocation inside tracing programs was unsafe before 6.1.
+ *
+ * To put an element into a hash and to take it out again costs more than all else that is
+ * done for an attempt, and the next socket mostly gets the memory, hence the key, of one
+ * closed before. So an element stays when its attempt has ended, unless there are many.
+ * Only attempt_leave() takes elements out, at the end of an attempt of the same socket: until
+ * that has ended, no one else may write to it.
+ */
+#define MAX_ATTEMPTS 32768
+#define MAX_KEPT 2048
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_ATTEMPTS);
+	__type(key, __u64);
+	__type(value, struct connect_attempt);
+} attempts SEC(".maps");
+
+__u64 attempts_count; /* elements of `attempts` */
+
+/*
+ * Attempts whose caller was not told the outcome yet by a return from connect(), with the
+ * inode number of the socket, because its address may be another one's by then: what
+ * connect() returns for them is not news. Here are those that have no place of their own in
+ * `attempts` (any more). Many a caller never asks, so the oldest go.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u64);
+	__type(value, __u64);
+} untold SEC(".maps");
+
+/* Where the attempt of this socket goes; NULL if there is no more room. */
+static __always_inline struct connect_attempt *attempt_place(__u64 key)
+{
+	struct connect_attempt *attempt = bpf_map_lookup_elem(&attempts, &key);
+
+	if (!attempt) {
+		struct connect_attempt none = {};
+
+		if (bpf_map_update_elem(&attempts, &key, &none, BPF_NOEXIST))
+			return NULL;
+		__sync_fetch_and_add(&attempts_count, 1);
+		attempt = bpf_map_lookup_elem(&attempts, &key);
+	}
+	return attempt;
+}
+
+/* It has ended: the place is free for the socket's next attempt, or for any. */
+static __always_inline void attempt_leave(struct connect_attempt *attempt, __u64 key)
+{
+	if (attempts_count <= MAX_KEPT) {
+		attempt->pending = 0;
+		return;
+	}
+	if (connect_config.sees_errors && attempt->untold)
+		bpf_map_update_elem(&untold, &key, &attempt->untold, BPF_ANY);
+	if (!bpf_map_delete_elem(&attempts, &key))
+		__sync_fetch_and_add(&attempts_count, -1);
+}
+
+static __always_inline __u64 socket_inode(struct socket *socket)
+{
+	struct socket_alloc *alloc = (void *)socket; /* its first member */
+
+	return BPF_CORE_READ(alloc, vfs_inode.i_ino);
+}
+
+/*
+ * The caller is yet to be told how an attempt ends. `sk` is what it called connect() for;
+ * `attempt` is NULL if that is not the key of its place, or if it has none.
+ */
+static __always_inline void caller_is_untold(struct connect_attempt *attempt, struct sock *sk)
+{
+	__u64 key = (__u64)sk;
+	__u64 inode = socket_inode(BPF_CORE_READ(sk, sk_socket));
+
+	if (attempt)
+		attempt->untold = inode;
+	else
+		bpf_map_update_elem(&untold, &key, &inode, BPF_ANY);
+}
+
+/* A call of connect() returns: does it tell of an attempt that is known from its socket? */
+static __always_inline bool caller_is_told(struct socket *socket, struct sock *sk)
+{
+	__u64 key = (__u64)sk;
+	__u64 inode = socket_inode(socket);
+	struct connect_attempt *attempt = bpf_map_lookup_elem(&attempts, &key);
+	__u64 *other;
+
+	if (attempt && attempt->untold == inode) {
+		if (!attempt->pending)
+			attempt->untold = 0;
+		return true;
+	}
+	other = bpf_map_lookup_elem(&untold, &key);
+	if (other && *other == inode) {
+		bpf_map_delete_elem(&untold, &key);
+		return true;
+	}
+	return false;
+}
+
+#endif /* SNOOP_ATTEMPT_BPF_H */
