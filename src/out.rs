@@ -209,6 +209,11 @@ impl Output {
         self.flush_if_full()
     }
 
+    /// Appends what `write` does: whole lines of JSON.
+    pub fn json_lines(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        write(&mut self.buffer);
+    }
+
     /// Appends one object and a newline.
     pub fn object(&mut self, object: &impl Serialize) -> Result<()> {
         serde_json::to_writer(&mut self.buffer, object).context("write JSON")?;

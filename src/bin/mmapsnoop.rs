@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use snoop_tools::attach::Backend;
 use snoop_tools::cli::CommonArgs;
 use snoop_tools::mmap::args::Args;
-use snoop_tools::mmap::json::{CallJson, Context};
+use snoop_tools::mmap::json::{Context, Lines};
 use snoop_tools::mmap::stacks::{self, Folded, Symbols};
 use snoop_tools::mmap::summary::Reader;
 use snoop_tools::mmap::text::{self, Options, Table};
@@ -29,6 +29,7 @@ fn main() -> ExitCode {
 struct Mmapsnoop {
     args: Args,
     table: Table,
+    lines: Lines,
     reasons: Reasons,
     /// With `--summary`: when, and what reads it
     summary: Option<(Interval, Reader)>,
@@ -55,6 +56,7 @@ impl Tool for Mmapsnoop {
         };
         Ok(Self {
             table: Table::new(options),
+            lines: Lines::default(),
             reasons: Reasons::default(),
             summary: args.summary.map(|period| (Interval::new(period), Reader::default())),
             symbols: Symbols::default(),
@@ -207,7 +209,7 @@ impl Mmapsnoop {
                 wx,
                 stacks: stacks.as_ref(),
             };
-            session.out.object(&CallJson { call, context: &context })?;
+            session.out.json_lines(|out| self.lines.push(out, call, &context));
         } else {
             let time =
                 if self.args.time { session.clock.local_time(id.time_ns) } else { String::new() };

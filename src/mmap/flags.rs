@@ -13,6 +13,10 @@ pub const MAP_HUGETLB: u64 = libc::MAP_HUGETLB as u64;
 /// With `MAP_HUGETLB`, the binary logarithm of the page size is here.
 const HUGE_SHIFT: u32 = 26;
 const HUGE_MASK: u64 = 0x3f << HUGE_SHIFT;
+/// Of the two most frequent kinds of calls: of a file,
+pub const PRIVATE: u64 = libc::MAP_PRIVATE as u64;
+/// and of none.
+pub const PRIVATE_ANONYMOUS: u64 = PRIVATE | MAP_ANONYMOUS;
 /// See mremap(2).
 pub const MREMAP_FIXED: u64 = libc::MREMAP_FIXED as u64;
 
@@ -204,12 +208,9 @@ pub fn push_prot(out: &mut Vec<u8>, value: u64) {
 
 /// Appends `PRIVATE|ANONYMOUS|HUGETLB|HUGE_2MB`.
 pub fn push_map(out: &mut Vec<u8>, value: u64) {
-    // By far the most frequent ones.
-    const PRIVATE: u64 = libc::MAP_PRIVATE as u64;
-    const BOTH: u64 = PRIVATE | MAP_ANONYMOUS;
     match value {
         PRIVATE => return out.extend_from_slice(b"PRIVATE"),
-        BOTH => return out.extend_from_slice(b"PRIVATE|ANONYMOUS"),
+        PRIVATE_ANONYMOUS => return out.extend_from_slice(b"PRIVATE|ANONYMOUS"),
         _ => push_parts(out, map(value)),
     }
     if let Some(bytes) = huge_page_bytes(value) {
@@ -226,20 +227,24 @@ pub fn push_remap(out: &mut Vec<u8>, value: u64) {
 
 /// Appends `0x7f…`.
 pub fn push_hex(out: &mut Vec<u8>, value: u64) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = [b'0'; 18];
-    let mut at = text.len();
-    let mut rest = value;
-    for (index, place) in text.iter_mut().enumerate().rev() {
-        at = index;
-        *place = DIGITS.get((rest & 15) as usize).copied().unwrap_or(b'0');
-        rest >>= 4;
-        if rest == 0 {
-            break;
-        }
-    }
+    let mut text = [0; 16];
+    let (high, low) = text.split_at_mut(8);
+    high.copy_from_slice(&hex_digits((value >> 32) as u32));
+    low.copy_from_slice(&hex_digits(value as u32));
+    let zeros = (value | 1).leading_zeros() as usize / 4;
     out.extend_from_slice(b"0x");
-    out.extend_from_slice(text.get(at..).unwrap_or_default());
+    out.extend_from_slice(text.get(zeros..).unwrap_or_default());
+}
+
+/// All eight digits at once: each of the bytes of a word becomes one.
+fn hex_digits(value: u32) -> [u8; 8] {
+    let spread = u64::from(value);
+    let spread = (spread | spread << 16) & 0x0000_ffff_0000_ffff;
+    let spread = (spread | spread << 8) & 0x00ff_00ff_00ff_00ff;
+    let spread = (spread | spread << 4) & 0x0f0f_0f0f_0f0f_0f0f;
+    let is_letter = (spread + 0x0606_0606_0606_0606) >> 4 & 0x0101_0101_0101_0101;
+    let letters = is_letter * u64::from(b'a' - b'0' - 10);
+    (spread + 0x3030_3030_3030_3030 + letters).to_be_bytes()
 }
 
 /// Appends a number of bytes with at most one digit behind the point: `4K`, `1.5M`. Rounded
