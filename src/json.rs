@@ -115,11 +115,6 @@ pub fn push_string(out: &mut Vec<u8>, text: &str) {
     }
 }
 
-/// Appends a whole number.
-pub fn push_number(out: &mut Vec<u8>, number: impl itoa::Integer) {
-    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
-}
-
 /// A list of byte strings under a key, likewise.
 #[derive(Clone, Copy, Debug)]
 pub struct BytesList<'a, I> {

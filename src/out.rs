@@ -14,7 +14,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr;
 
-use crate::escape::{plain_cell, push_cell};
+use crate::digits::push_number;
+use crate::escape::{is_plain_cell, push_cell};
 
 /// Written when this much has been collected, also within a batch.
 const FLUSH_BYTES: usize = 64 * 1024;
@@ -104,6 +105,7 @@ impl<'a> Line<'a> {
 
     /// The next cell: what `write` appends, which is printable ASCII. Without a copy, for
     /// rows of which millions a second are written.
+    #[inline]
     pub fn ascii(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> &mut Self {
         let Some(column) = self.columns.next() else { return self };
         let at = self.out.len();
@@ -111,33 +113,63 @@ impl<'a> Line<'a> {
         let padding = column.width.saturating_sub(self.out.len() - at);
         let is_last = self.columns.as_slice().is_empty();
         if column.right {
-            self.pad(padding);
-            if let Some(cell) = self.out.get_mut(at..) {
-                cell.rotate_right(padding);
-            }
+            self.move_right(at, padding);
         } else if !is_last {
-            self.pad(padding);
+            self.pad(padding + 1); // and one behind it
+            return self;
         }
         self.out.push(if is_last { b'\n' } else { b' ' });
         self
     }
 
     /// The next cell: a whole number.
-    pub fn number(&mut self, number: impl itoa::Integer) -> &mut Self {
-        self.ascii(|out| out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes()))
+    #[inline]
+    pub fn number<N>(&mut self, number: N) -> &mut Self
+    where
+        N: itoa::Integer + Copy + TryInto<u32>,
+    {
+        self.ascii(|out| push_number(out, number))
     }
 
+    #[inline]
     fn pad(&mut self, cells: usize) {
-        const SPACES: &[u8; 32] = &[b' '; 32];
-        match SPACES.get(..cells) {
-            Some(spaces) => self.out.extend_from_slice(spaces),
-            None => self.out.resize(self.out.len() + cells, b' '),
+        // As many as there are is a copy of constant length: see digits.rs.
+        const SPACES: [u8; 32] = [b' '; 32];
+        let end = self.out.len() + cells;
+        if cells <= SPACES.len() {
+            self.out.extend_from_slice(&SPACES);
+            self.out.truncate(end);
+        } else {
+            self.out.resize(end, b' ');
+        }
+    }
+
+    /// Puts `padding` spaces before what was written from `at` on.
+    #[inline]
+    fn move_right(&mut self, at: usize, padding: usize) {
+        let end = self.out.len() + padding;
+        if padding == 0 {
+            return;
+        }
+        if end - at < 16 {
+            // In one word, the first byte of which is the lowest.
+            self.out.extend_from_slice(&[0; 16]);
+            if let Some(word) = self.out.get_mut(at..).and_then(|rest| rest.first_chunk_mut()) {
+                let spaces = u128::from_le_bytes([b' '; 16]) >> (128 - 8 * padding);
+                *word = (u128::from_le_bytes(*word) << (8 * padding) | spaces).to_le_bytes();
+            }
+            self.out.truncate(end);
+        } else {
+            self.pad(padding);
+            if let Some(cell) = self.out.get_mut(at..) {
+                cell.rotate_right(padding);
+            }
         }
     }
 
     /// The next cell: a name of arbitrary bytes.
     pub fn name(&mut self, bytes: &[u8]) -> &mut Self {
-        if plain_cell(bytes).is_some() {
+        if is_plain_cell(bytes) {
             return self.ascii(|out| out.extend_from_slice(bytes));
         }
         let mut scratch = std::mem::take(&mut self.scratch);

@@ -5,6 +5,8 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use nix::time::{ClockId, clock_gettime};
 
+use crate::digits::write_padded;
+
 const NS_PER_S: i128 = 1_000_000_000;
 
 /// Nanoseconds, displayed as seconds with three digits behind the point.
@@ -121,7 +123,7 @@ impl WallClock {
         match self.second.began_ns.filter(|_| is_same).and_then(since) {
             Some(nanos) => {
                 if let Some(digits) = self.second.text.get_mut(STAMP_NANOS) {
-                    write_nanos(digits, nanos as u32);
+                    write_padded(digits, nanos as u32);
                 }
             }
             None => self.show_second(boot_ns),
@@ -141,21 +143,6 @@ impl WallClock {
         let began = nanos.and_then(|nanos| boot_ns.checked_sub(nanos));
         self.second.began_ns = began.filter(|_| is_exact);
         self.second.offset_ns = self.offset_ns;
-    }
-}
-
-/// Nine digits, two at a time.
-fn write_nanos(digits: &mut [u8], nanos: u32) {
-    let mut rest = nanos;
-    for pair in digits.rchunks_mut(2) {
-        let two = rest % 100;
-        rest /= 100;
-        let (tens, ones) = (b'0' + (two / 10) as u8, b'0' + (two % 10) as u8);
-        match pair {
-            [high, low] => (*high, *low) = (tens, ones),
-            [low] => *low = ones,
-            _ => {}
-        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! Names of what is passed to mmap() and its kin. Values are those of the architecture that
 //! this is built for; what has no name is shown as a number, so that nothing is hidden.
 
+use crate::digits::{push_hex, push_number};
+
 /// Names of single bits, in the order in which they are shown.
 pub type Names = &'static [(u64, &'static str)];
 
@@ -225,35 +227,12 @@ pub fn push_remap(out: &mut Vec<u8>, value: u64) {
     push_parts(out, remap(value));
 }
 
-/// Appends `0x7f…`.
-pub fn push_hex(out: &mut Vec<u8>, value: u64) {
-    let mut text = [0; 16];
-    let (high, low) = text.split_at_mut(8);
-    high.copy_from_slice(&hex_digits((value >> 32) as u32));
-    low.copy_from_slice(&hex_digits(value as u32));
-    let zeros = (value | 1).leading_zeros() as usize / 4;
-    out.extend_from_slice(b"0x");
-    out.extend_from_slice(text.get(zeros..).unwrap_or_default());
-}
-
-/// All eight digits at once: each of the bytes of a word becomes one.
-fn hex_digits(value: u32) -> [u8; 8] {
-    let spread = u64::from(value);
-    let spread = (spread | spread << 16) & 0x0000_ffff_0000_ffff;
-    let spread = (spread | spread << 8) & 0x00ff_00ff_00ff_00ff;
-    let spread = (spread | spread << 4) & 0x0f0f_0f0f_0f0f_0f0f;
-    let is_letter = (spread + 0x0606_0606_0606_0606) >> 4 & 0x0101_0101_0101_0101;
-    let letters = is_letter * u64::from(b'a' - b'0' - 10);
-    (spread + 0x3030_3030_3030_3030 + letters).to_be_bytes()
-}
-
 /// Appends a number of bytes with at most one digit behind the point: `4K`, `1.5M`. Rounded
 /// down, so that it never says more than there is.
 pub fn push_size(out: &mut Vec<u8>, bytes: u64) {
-    let mut number = itoa::Buffer::new();
     let shift = (63 - (bytes | 1).leading_zeros()) / 10 * 10;
     let unit = b"BKMGTPE".get(shift as usize / 10).copied().unwrap_or(b'?');
-    out.extend_from_slice(number.format(bytes >> shift).as_bytes());
+    push_number(out, bytes >> shift);
     if shift == 0 {
         return;
     }
@@ -424,11 +403,6 @@ mod tests {
             prop_assert_eq!(encode(remap(value), &[REMAP]), value);
             let huge = huge_shift(value).map_or(0, |shift| u64::from(shift) << HUGE_SHIFT);
             prop_assert_eq!(encode(map(value), &[TYPES, MAP]) | huge, value);
-        }
-
-        #[test]
-        fn hexadecimal(value: u64) {
-            prop_assert_eq!(shown(|out| push_hex(out, value)), format!("{value:#x}"));
         }
     }
 }

@@ -5,7 +5,8 @@ use serde::Serialize;
 
 use super::flags::{self, Part};
 use super::{Call, FileId, Vma};
-use crate::json::{Bytes, Container, Process, push_list, push_number, push_object, push_string};
+use crate::digits::{self, push_number};
+use crate::json::{Bytes, Container, Process, push_list, push_object, push_string};
 use crate::skel::{mmap_kind, mmap_note, task_id};
 
 /// What a row shows besides the record itself.
@@ -135,7 +136,7 @@ fn names(kind: mmap_kind) -> (&'static str, &'static str) {
 /// A number as `"0x…"`, since it may pass 2^53.
 fn push_hex(out: &mut Vec<u8>, value: u64) {
     out.push(b'"');
-    flags::push_hex(out, value);
+    digits::push_hex(out, value);
     out.push(b'"');
 }
 
@@ -364,19 +365,19 @@ mod tests {
         };
         let first = mmap_event { kind: mmap_kind::MMAP_MAP, ..mmap_event::default() };
         let mut events = vec![first];
-        let edits: [fn(&mut task_id); 8] = [
-            |id| id.pid = 1,
-            |id| id.tid = 2,
-            |id| id.ppid = 3,
-            |id| id.uid = 4,
-            |id| id.euid = 5,
-            |id| id.vpid = 6,
-            |id| id.comm[15] = 7,
-            |id| id.comm[0] = b'x',
+        let edits: [fn(&mut mmap_event); 8] = [
+            |event| event.id.pid = 1,
+            |event| event.id.tid = 2,
+            |event| event.id.ppid = 3,
+            |event| event.id.uid = 4,
+            |event| event.id.euid = 5,
+            |event| event.id.vpid = 6,
+            |event| event.id.comm[15] = 7,
+            |event| event.id.comm[0] = b'x',
         ];
         for edit in edits {
             let mut event = first;
-            edit(&mut event.id);
+            edit(&mut event);
             events.push(event);
         }
         let container = format!("/docker/{}", "0".repeat(64));

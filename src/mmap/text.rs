@@ -4,7 +4,8 @@
 use std::io::Write as _;
 
 use super::{Call, flags};
-use crate::escape::{plain_cell, push_cell};
+use crate::digits::{push_hex, push_number};
+use crate::escape::{is_plain_cell, push_cell};
 use crate::out::{Column, FAILURE, Line, NOTE};
 use crate::skel::{mmap_kind, mmap_note};
 use crate::time::Seconds;
@@ -87,7 +88,7 @@ impl Table {
             line.ascii(|out| out.extend_from_slice(name(call).as_bytes()));
         }
         line.ascii(|out| match call.address() {
-            Some(address) => flags::push_hex(out, address),
+            Some(address) => push_hex(out, address),
             None => out.push(b'-'),
         });
         line.ascii(|out| match call.length() {
@@ -147,16 +148,12 @@ pub fn name(call: &Call<'_>) -> &'static str {
     }
 }
 
-fn push_number(out: &mut Vec<u8>, number: u64) {
-    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
-}
-
 fn push_key(out: &mut Vec<u8>, key: i32) {
     if key == -1 {
         out.push(b'-');
     } else {
         out.extend_from_slice(b"PKEY=");
-        out.extend_from_slice(itoa::Buffer::new().format(key).as_bytes());
+        push_number(out, key);
     }
 }
 
@@ -178,8 +175,8 @@ fn push_vma(out: &mut Vec<u8>, call: &Call<'_>) {
 
 /// A name of any bytes, in the last column, the width of which does not matter.
 fn push_name(out: &mut Vec<u8>, bytes: &[u8]) {
-    if let Some(plain) = plain_cell(bytes) {
-        return out.extend_from_slice(plain.as_bytes());
+    if is_plain_cell(bytes) {
+        return out.extend_from_slice(bytes);
     }
     let mut text = String::new();
     push_cell(&mut text, bytes);
@@ -233,17 +230,17 @@ fn push_notes(out: &mut Vec<u8>, call: &Call<'_>, context: &Context<'_>) {
     }
     if remapped {
         say(out, b"was ");
-        flags::push_hex(out, call.event.addr);
+        push_hex(out, call.event.addr);
         out.push(b' ');
         flags::push_size(out, call.event.len);
     }
     if let Some(hint) = hint {
         say(out, b"asked for ");
-        flags::push_hex(out, hint);
+        push_hex(out, hint);
     }
     if refused {
         say(out, b"asked for ");
-        flags::push_hex(out, call.event.addr);
+        push_hex(out, call.event.addr);
     }
     for (note, words) in [
         (mmap_note::MMAP_PATH_CUT, &b"beginning of its path cut"[..]),

@@ -1,0 +1,131 @@
+//! Numbers as ASCII digits, for rows of which there may be millions a second.
+//!
+//! A copy of a constant number of bytes is a few instructions, one of as many as there are
+//! digits is a call. So all digits that there could be are appended, and then cut.
+
+/// Numbers below this have at most eight digits.
+const EIGHT_DIGITS: u32 = 100_000_000;
+
+/// Appends a whole number.
+#[inline]
+pub fn push_number<N: itoa::Integer + Copy + TryInto<u32>>(out: &mut Vec<u8>, number: N) {
+    match number.try_into() {
+        Ok(small) if small < EIGHT_DIGITS => {
+            let digits = eight_digits(small);
+            let zeros = (digits.trailing_zeros() / 8).min(7);
+            let end = out.len() + 8 - zeros as usize;
+            let shown = (digits | ASCII_ZEROS) >> (8 * zeros);
+            out.extend_from_slice(&shown.to_le_bytes());
+            out.truncate(end);
+        }
+        _ => out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes()),
+    }
+}
+
+/// Writes `number` with leading zeros, as many digits as there is room for, at most nine.
+pub(crate) fn write_padded(room: &mut [u8], number: u32) {
+    let mut digits = [b'0'; 9];
+    let below = (eight_digits(number % EIGHT_DIGITS) | ASCII_ZEROS).to_le_bytes();
+    if let Some((first, rest)) = digits.split_first_mut() {
+        *first += (number / EIGHT_DIGITS % 10) as u8;
+        rest.copy_from_slice(&below);
+    }
+    if let Some(last) = digits.len().checked_sub(room.len()).and_then(|at| digits.get(at..)) {
+        room.copy_from_slice(last);
+    }
+}
+
+/// `"00000000"`
+const ASCII_ZEROS: u64 = 0x3030_3030_3030_3030;
+
+/// The digits of a number below [`EIGHT_DIGITS`], the first one in the lowest byte: halved
+/// thrice, all parts of a word at once. Multiplying and shifting divides by 100 and by 10.
+#[inline]
+fn eight_digits(number: u32) -> u64 {
+    let fours = u64::from(number / 10_000) | u64::from(number % 10_000) << 32;
+    let hundreds = (fours * 10_486 >> 20) & 0x0000_007f_0000_007f;
+    let twos = hundreds | (fours - hundreds * 100) << 16;
+    let tens = (twos * 103 >> 10) & 0x000f_000f_000f_000f;
+    tens | (twos - tens * 10) << 8
+}
+
+/// Appends `0x7f…`.
+#[inline]
+pub fn push_hex(out: &mut Vec<u8>, value: u64) {
+    let (high, low) = (hex_digits((value >> 32) as u32), hex_digits(value as u32));
+    let zeros = (value | 1).leading_zeros() / 4;
+    let shown = (u128::from(high) << 64 | u128::from(low)) << (8 * zeros);
+    out.extend_from_slice(b"0x");
+    let end = out.len() + 16 - zeros as usize;
+    out.extend_from_slice(&shown.to_be_bytes());
+    out.truncate(end);
+}
+
+/// All eight digits, the last one in the lowest byte.
+#[inline]
+fn hex_digits(value: u32) -> u64 {
+    let spread = u64::from(value);
+    let spread = (spread | spread << 16) & 0x0000_ffff_0000_ffff;
+    let spread = (spread | spread << 8) & 0x00ff_00ff_00ff_00ff;
+    let spread = (spread | spread << 4) & 0x0f0f_0f0f_0f0f_0f0f;
+    let is_letter = (spread + 0x0606_0606_0606_0606) >> 4 & 0x0101_0101_0101_0101;
+    (spread | ASCII_ZEROS) + is_letter * u64::from(b'a' - b'0' - 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn number<N: itoa::Integer + Copy + TryInto<u32>>(number: N) -> String {
+        let mut out = b"x".to_vec();
+        push_number(&mut out, number);
+        String::from_utf8(out).unwrap()
+    }
+
+    fn hex(value: u64) -> String {
+        let mut out = b"x".to_vec();
+        push_hex(&mut out, value);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn numbers_of_each_length() {
+        for digits in 0..20 {
+            let power = 10u64.pow(digits);
+            for value in [power - 1, power, power + 1] {
+                assert_eq!(number(value), format!("x{value}"));
+            }
+        }
+        for value in [0, 1, -1, i32::MIN, i32::MAX] {
+            assert_eq!(number(value), format!("x{value}"));
+        }
+        for bits in 0..64 {
+            let value = 1u64 << bits;
+            assert_eq!(hex(value), format!("x{value:#x}"));
+            assert_eq!(hex(value - 1), format!("x{:#x}", value - 1));
+        }
+        assert_eq!(hex(u64::MAX), "x0xffffffffffffffff");
+    }
+
+    #[test]
+    fn four_digits_are_all_right() {
+        for value in 0..10_000u32 {
+            assert_eq!(number(value), format!("x{value}"));
+            assert_eq!(number(value * 10_000), format!("x{}", value * 10_000));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_number(value: u64, small in 0..EIGHT_DIGITS, nanos in 0u32..1_000_000_000) {
+            prop_assert_eq!(number(value), format!("x{value}"));
+            prop_assert_eq!(number(small), format!("x{small}"));
+            prop_assert_eq!(hex(value), format!("x{value:#x}"));
+            let mut room = [0; 9];
+            write_padded(&mut room, nanos);
+            prop_assert_eq!(std::str::from_utf8(&room).unwrap(), format!("{nanos:09}"));
+        }
+    }
+}
