@@ -1,24 +1,119 @@
 //! Numbers as ASCII digits, for rows of which there may be millions a second.
 //!
 //! A copy of a constant number of bytes is a few instructions, one of as many as there are
-//! digits is a call. So all digits that there could be are appended, and then cut.
+//! digits is a call. So as many as there could be are appended, and then cut.
 
 /// Numbers below this have at most eight digits.
 const EIGHT_DIGITS: u32 = 100_000_000;
 
+/// A few ASCII characters in a register, the first one in the lowest byte; 0 behind the last.
+/// Padding them there costs much less than moving them in memory.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Short {
+    bytes: u64,
+    len: u32,
+}
+
+const SPACES: u64 = u64::from_le_bytes([b' '; 8]);
+
+impl Short {
+    /// As many as there is room for.
+    pub const MAX: usize = 8;
+
+    /// Text of at most [`Self::MAX`] characters; what is behind them is left out.
+    pub const fn new(text: &str) -> Self {
+        let (mut rest, mut short) = (text.as_bytes(), Self { bytes: 0, len: 0 });
+        while let [first, behind @ ..] = rest {
+            short = short.and(*first);
+            rest = behind;
+        }
+        short
+    }
+
+    /// A whole number, if it has at most eight digits and no sign.
+    #[inline]
+    pub fn number(number: impl TryInto<u32>) -> Option<Self> {
+        let small = number.try_into().ok().filter(|&small| small < EIGHT_DIGITS)?;
+        let digits = eight_digits(small);
+        let zeros = (digits.trailing_zeros() / 8).min(7);
+        Some(Self { bytes: (digits | ASCII_ZEROS) >> (8 * zeros), len: 8 - zeros })
+    }
+
+    /// With one more character, if there is room for it.
+    #[inline]
+    pub const fn and(self, character: u8) -> Self {
+        match (character as u64).checked_shl(8 * self.len) {
+            Some(bytes) => Self { bytes: self.bytes | bytes, len: self.len + 1 },
+            None => self,
+        }
+    }
+
+    /// How many there are.
+    #[inline]
+    pub fn len(self) -> usize {
+        self.len as usize
+    }
+
+    /// Whether there are none.
+    #[inline]
+    pub fn is_empty(self) -> bool {
+        self.len == 0
+    }
+
+    /// Appends them.
+    #[inline]
+    pub fn push(self, out: &mut Vec<u8>) {
+        push_first(out, self.bytes, self.len());
+    }
+
+    /// Appends them and as many spaces as are missing to `width`, which is at most
+    /// [`Self::MAX`]; `right`: the spaces come first.
+    #[inline]
+    pub fn push_padded(self, out: &mut Vec<u8>, width: usize, right: bool) {
+        let width = width.max(self.len());
+        let bytes = if right {
+            let padding = 8 * (width - self.len()) as u32;
+            let spaces = SPACES.checked_shr(64 - padding).unwrap_or(0);
+            self.bytes.checked_shl(padding).unwrap_or(0) | spaces
+        } else {
+            self.bytes | SPACES.checked_shl(8 * self.len).unwrap_or(0)
+        };
+        push_first(out, bytes, width);
+    }
+}
+
+/// Appends the `len` lowest bytes, the lowest one first.
+#[inline]
+fn push_first(out: &mut Vec<u8>, bytes: u64, len: usize) {
+    let end = out.len() + len;
+    out.extend_from_slice(&bytes.to_le_bytes());
+    out.truncate(end);
+}
+
 /// Appends a whole number.
 #[inline]
 pub fn push_number<N: itoa::Integer + Copy + TryInto<u32>>(out: &mut Vec<u8>, number: N) {
-    match number.try_into() {
-        Ok(small) if small < EIGHT_DIGITS => {
-            let digits = eight_digits(small);
-            let zeros = (digits.trailing_zeros() / 8).min(7);
-            let end = out.len() + 8 - zeros as usize;
-            let shown = (digits | ASCII_ZEROS) >> (8 * zeros);
-            out.extend_from_slice(&shown.to_le_bytes());
-            out.truncate(end);
-        }
-        _ => out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes()),
+    match Short::number(number) {
+        Some(short) => short.push(out),
+        None => out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes()),
+    }
+}
+
+/// Appends `0x7f…`.
+#[inline]
+pub fn push_hex(out: &mut Vec<u8>, value: u64) {
+    let half = |out: &mut Vec<u8>, half: u32, digits: u32| {
+        let shown = hex_digits(half) << (8 * (8 - digits));
+        push_first(out, shown.swap_bytes(), digits as usize);
+    };
+    let (high, low) = ((value >> 32) as u32, value as u32);
+    let digits = 16 - (value | 1).leading_zeros() / 4;
+    out.extend_from_slice(b"0x");
+    if digits > 8 {
+        half(out, high, digits - 8);
+        half(out, low, 8);
+    } else {
+        half(out, low, digits);
     }
 }
 
@@ -47,18 +142,6 @@ fn eight_digits(number: u32) -> u64 {
     let twos = hundreds | (fours - hundreds * 100) << 16;
     let tens = (twos * 103 >> 10) & 0x000f_000f_000f_000f;
     tens | (twos - tens * 10) << 8
-}
-
-/// Appends `0x7f…`.
-#[inline]
-pub fn push_hex(out: &mut Vec<u8>, value: u64) {
-    let (high, low) = (hex_digits((value >> 32) as u32), hex_digits(value as u32));
-    let zeros = (value | 1).leading_zeros() / 4;
-    let shown = (u128::from(high) << 64 | u128::from(low)) << (8 * zeros);
-    out.extend_from_slice(b"0x");
-    let end = out.len() + 16 - zeros as usize;
-    out.extend_from_slice(&shown.to_be_bytes());
-    out.truncate(end);
 }
 
 /// All eight digits, the last one in the lowest byte.
@@ -114,6 +197,23 @@ mod tests {
         for value in 0..10_000u32 {
             assert_eq!(number(value), format!("x{value}"));
             assert_eq!(number(value * 10_000), format!("x{}", value * 10_000));
+        }
+    }
+
+    #[test]
+    fn padding() {
+        for text in ["", "7", "1234", "01234567"] {
+            let short = Short::new(text);
+            assert_eq!(short.len(), text.len());
+            for width in 0..=Short::MAX {
+                for right in [false, true] {
+                    let mut out = b"x".to_vec();
+                    short.push_padded(&mut out, width, right);
+                    let padded =
+                        if right { format!("x{text:>width$}") } else { format!("x{text:width$}") };
+                    assert_eq!(String::from_utf8(out).unwrap(), padded);
+                }
+            }
         }
     }
 

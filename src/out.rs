@@ -14,7 +14,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr;
 
-use crate::digits::push_number;
+use crate::digits::{Short, push_number};
 use crate::escape::{is_plain_cell, push_cell};
 
 /// Written when this much has been collected, also within a batch.
@@ -113,13 +113,29 @@ impl<'a> Line<'a> {
         let padding = column.width.saturating_sub(self.out.len() - at);
         let is_last = self.columns.as_slice().is_empty();
         if column.right {
-            self.move_right(at, padding);
+            self.pad(padding);
+            if let Some(cell) = self.out.get_mut(at..) {
+                cell.rotate_right(padding);
+            }
         } else if !is_last {
-            self.pad(padding + 1); // and one behind it
-            return self;
+            self.pad(padding);
         }
         self.out.push(if is_last { b'\n' } else { b' ' });
         self
+    }
+
+    /// The next cell: a few characters.
+    #[inline]
+    pub fn short(&mut self, cell: Short) -> &mut Self {
+        match self.columns.as_slice() {
+            [column, _, ..] if column.width <= Short::MAX => {
+                cell.push_padded(self.out, column.width, column.right);
+                self.out.push(b' ');
+                self.columns.next();
+                self
+            }
+            _ => self.ascii(|out| cell.push(out)),
+        }
     }
 
     /// The next cell: a whole number.
@@ -128,7 +144,10 @@ impl<'a> Line<'a> {
     where
         N: itoa::Integer + Copy + TryInto<u32>,
     {
-        self.ascii(|out| push_number(out, number))
+        match Short::number(number) {
+            Some(short) => self.short(short),
+            None => self.ascii(|out| push_number(out, number)),
+        }
     }
 
     #[inline]
@@ -141,29 +160,6 @@ impl<'a> Line<'a> {
             self.out.truncate(end);
         } else {
             self.out.resize(end, b' ');
-        }
-    }
-
-    /// Puts `padding` spaces before what was written from `at` on.
-    #[inline]
-    fn move_right(&mut self, at: usize, padding: usize) {
-        let end = self.out.len() + padding;
-        if padding == 0 {
-            return;
-        }
-        if end - at < 16 {
-            // In one word, the first byte of which is the lowest.
-            self.out.extend_from_slice(&[0; 16]);
-            if let Some(word) = self.out.get_mut(at..).and_then(|rest| rest.first_chunk_mut()) {
-                let spaces = u128::from_le_bytes([b' '; 16]) >> (128 - 8 * padding);
-                *word = (u128::from_le_bytes(*word) << (8 * padding) | spaces).to_le_bytes();
-            }
-            self.out.truncate(end);
-        } else {
-            self.pad(padding);
-            if let Some(cell) = self.out.get_mut(at..) {
-                cell.rotate_right(padding);
-            }
         }
     }
 

@@ -223,14 +223,18 @@ static __always_inline bool fexit_in_memory(struct mmap_call *call, __u64 *ctx)
 	return true;
 }
 
-#define FEXIT(name, hook, kind, take, done)                                                        \
+#define FEXIT_SLOT(name, hook, kind, slot, take, done)                                             \
 	SEC("fexit/" hook)                                                                         \
 	int name(__u64 *ctx)                                                                       \
 	{                                                                                          \
 		struct mmap_call call;                                                             \
                                                                                                    \
-		return mmap_begin(&call, kind) && take(&call, ctx) ? done(ctx, &call) : 0;         \
+		return mmap_begin(&call, kind, slot) && take(&call, ctx) ? done(ctx, &call) : 0;   \
 	}
+
+#define FEXIT(name, hook, kind, take, done) FEXIT_SLOT(name, hook, kind, kind, take, done)
+#define FEXIT32(name, hook, kind, take, done)                                                      \
+	FEXIT_SLOT(name, hook, kind, MMAP_SLOT_32(kind), take, done)
 
 #define HOOK_MMAP "__x64_sys_mmap"
 #define HOOK_MMAP2 "__ia32_sys_mmap_pgoff"
@@ -241,23 +245,27 @@ FEXIT(fexit_mmap_vma, HOOK_MMAP, MMAP_MAP, fexit_64, mmap_with_vma)
 FEXIT(fexit_munmap, "__x64_sys_munmap", MMAP_UNMAP, fexit_64, mmap_plain)
 FEXIT(fexit_mprotect, "__x64_sys_mprotect", MMAP_PROTECT, fexit_mprotect_64, mmap_plain)
 FEXIT(fexit_mprotect_vma, "__x64_sys_mprotect", MMAP_PROTECT, fexit_mprotect_64, mmap_with_vma)
-FEXIT(fexit_pkey, "__x64_sys_pkey_mprotect", MMAP_PROTECT, fexit_64, mmap_plain)
-FEXIT(fexit_pkey_vma, "__x64_sys_pkey_mprotect", MMAP_PROTECT, fexit_64, mmap_with_vma)
+FEXIT_SLOT(fexit_pkey, "__x64_sys_pkey_mprotect", MMAP_PROTECT, MMAP_SLOT_PKEY, fexit_64,
+	   mmap_plain)
+FEXIT_SLOT(fexit_pkey_vma, "__x64_sys_pkey_mprotect", MMAP_PROTECT, MMAP_SLOT_PKEY, fexit_64,
+	   mmap_with_vma)
 FEXIT(fexit_mremap, "__x64_sys_mremap", MMAP_REMAP, fexit_64, mmap_plain)
 FEXIT(fexit_mremap_vma, "__x64_sys_mremap", MMAP_REMAP, fexit_64, mmap_with_vma)
 FEXIT(fexit_brk, "__x64_sys_brk", MMAP_BREAK, fexit_64, mmap_plain)
 FEXIT(fexit_madvise, "__x64_sys_madvise", MMAP_ADVISE, fexit_64, mmap_plain)
 
-FEXIT(fexit32_mmap, HOOK_MMAP2, MMAP_MAP, fexit_mmap2, mmap_plain)
-FEXIT(fexit32_mmap_vma, HOOK_MMAP2, MMAP_MAP, fexit_mmap2, mmap_with_vma)
-FEXIT(fexit32_old_mmap, HOOK_OLD_MMAP, MMAP_MAP, fexit_in_memory, mmap_plain)
-FEXIT(fexit32_old_mmap_vma, HOOK_OLD_MMAP, MMAP_MAP, fexit_in_memory, mmap_with_vma)
-FEXIT(fexit32_munmap, "__ia32_sys_munmap", MMAP_UNMAP, fexit_32, mmap_plain)
-FEXIT(fexit32_mprotect, "__ia32_sys_mprotect", MMAP_PROTECT, fexit_mprotect_32, mmap_plain)
-FEXIT(fexit32_mprotect_vma, "__ia32_sys_mprotect", MMAP_PROTECT, fexit_mprotect_32, mmap_with_vma)
-FEXIT(fexit32_mremap, "__ia32_sys_mremap", MMAP_REMAP, fexit_32, mmap_plain)
-FEXIT(fexit32_brk, "__ia32_sys_brk", MMAP_BREAK, fexit_32, mmap_plain)
-FEXIT(fexit32_madvise, "__ia32_sys_madvise", MMAP_ADVISE, fexit_32, mmap_plain)
+FEXIT32(fexit32_mmap, HOOK_MMAP2, MMAP_MAP, fexit_mmap2, mmap_plain)
+FEXIT32(fexit32_mmap_vma, HOOK_MMAP2, MMAP_MAP, fexit_mmap2, mmap_with_vma)
+FEXIT_SLOT(fexit32_old_mmap, HOOK_OLD_MMAP, MMAP_MAP, MMAP_SLOT_OLD_MMAP, fexit_in_memory,
+	   mmap_plain)
+FEXIT_SLOT(fexit32_old_mmap_vma, HOOK_OLD_MMAP, MMAP_MAP, MMAP_SLOT_OLD_MMAP, fexit_in_memory,
+	   mmap_with_vma)
+FEXIT32(fexit32_munmap, "__ia32_sys_munmap", MMAP_UNMAP, fexit_32, mmap_plain)
+FEXIT32(fexit32_mprotect, "__ia32_sys_mprotect", MMAP_PROTECT, fexit_mprotect_32, mmap_plain)
+FEXIT32(fexit32_mprotect_vma, "__ia32_sys_mprotect", MMAP_PROTECT, fexit_mprotect_32, mmap_with_vma)
+FEXIT32(fexit32_mremap, "__ia32_sys_mremap", MMAP_REMAP, fexit_32, mmap_plain)
+FEXIT32(fexit32_brk, "__ia32_sys_brk", MMAP_BREAK, fexit_32, mmap_plain)
+FEXIT32(fexit32_madvise, "__ia32_sys_madvise", MMAP_ADVISE, fexit_32, mmap_plain)
 
 #define FENTRY(name, hook)                                                                         \
 	SEC("fentry/" hook)                                                                        \
@@ -296,22 +304,24 @@ static __always_inline bool tp_take_mprotect(struct mmap_call *call)
 	return taken;
 }
 
-#define TP(name, event, kind, take, done)                                                          \
+#define TP_SLOT(name, event, kind, slot, take, done)                                               \
 	SEC("tp/syscalls/sys_exit_" event)                                                         \
 	int name(void *ctx)                                                                        \
 	{                                                                                          \
 		struct mmap_call call;                                                             \
                                                                                                    \
-		return mmap_begin(&call, kind) && take(&call) ? done(ctx, &call) : 0;              \
+		return mmap_begin(&call, kind, slot) && take(&call) ? done(ctx, &call) : 0;        \
 	}
+
+#define TP(name, event, kind, take, done) TP_SLOT(name, event, kind, kind, take, done)
 
 TP(tp_mmap, "mmap", MMAP_MAP, tp_take, mmap_plain)
 TP(tp_mmap_vma, "mmap", MMAP_MAP, tp_take, mmap_with_vma)
 TP(tp_munmap, "munmap", MMAP_UNMAP, tp_take, mmap_plain)
 TP(tp_mprotect, "mprotect", MMAP_PROTECT, tp_take_mprotect, mmap_plain)
 TP(tp_mprotect_vma, "mprotect", MMAP_PROTECT, tp_take_mprotect, mmap_with_vma)
-TP(tp_pkey, "pkey_mprotect", MMAP_PROTECT, tp_take, mmap_plain)
-TP(tp_pkey_vma, "pkey_mprotect", MMAP_PROTECT, tp_take, mmap_with_vma)
+TP_SLOT(tp_pkey, "pkey_mprotect", MMAP_PROTECT, MMAP_SLOT_PKEY, tp_take, mmap_plain)
+TP_SLOT(tp_pkey_vma, "pkey_mprotect", MMAP_PROTECT, MMAP_SLOT_PKEY, tp_take, mmap_with_vma)
 TP(tp_mremap, "mremap", MMAP_REMAP, tp_take, mmap_plain)
 TP(tp_mremap_vma, "mremap", MMAP_REMAP, tp_take, mmap_with_vma)
 TP(tp_brk, "brk", MMAP_BREAK, tp_take, mmap_plain)
@@ -395,7 +405,7 @@ static __always_inline bool mmap_call_raw(struct pt_regs *regs, struct mmap_call
 		return false;
 	/* The same number is another system call to a 32-bit program: 9 is link(). */
 	if (!task_is_compat()) {
-		if (!kind || !mmap_shows(kind) || !mmap_begin(call, kind) ||
+		if (!kind || !mmap_shows(kind) || !mmap_begin(call, kind, kind) ||
 		    !mmap_take_regs(call, regs))
 			return false;
 		if (nr == NR_MPROTECT)
@@ -403,7 +413,7 @@ static __always_inline bool mmap_call_raw(struct pt_regs *regs, struct mmap_call
 	} else {
 		__u64 arg[6];
 
-		if (!kind32 || !mmap_shows(kind32) || !mmap_begin(call, kind32))
+		if (!kind32 || !mmap_shows(kind32) || !mmap_begin(call, kind32, kind32))
 			return false;
 		args_ia32(regs, arg);
 		if (nr == NR_IA32_MMAP)

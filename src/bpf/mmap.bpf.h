@@ -41,6 +41,7 @@ struct mmap_call {
 	__u64 entered; /* when it was entered, 0 if that is not known */
 	__s32 fd;
 	enum mmap_kind kind;
+	__u32 slot; /* of the program that has seen it */
 	bool compat;
 };
 
@@ -72,8 +73,14 @@ struct mmap_scratch {
 	struct mmap_file_sum file_sum;
 };
 
-/* One slot for each kind of call, since its program may preempt that of another. */
-#define MMAP_SLOTS 8
+/*
+ * One slot for each program, since a task inside one of them may be preempted by another task
+ * that comes into another one. Most have that of their kind.
+ */
+#define MMAP_SLOT_OLD_MMAP 0
+#define MMAP_SLOT_PKEY (MMAP_ADVISE + 1)
+#define MMAP_SLOT_32(kind) (MMAP_SLOT_PKEY + (kind))
+#define MMAP_SLOTS (MMAP_SLOT_32(MMAP_ADVISE) + 1)
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, MMAP_SLOTS);
@@ -214,7 +221,7 @@ static __always_inline void mmap_fill(struct mmap_event *event, const struct mma
 
 static __always_inline void mmap_send_short(void *ctx, const struct mmap_call *call)
 {
-	struct mmap_event *event = event_reserve(call->kind, sizeof(*event));
+	struct mmap_event *event = event_reserve(call->slot, sizeof(*event));
 	__u64 now = bpf_ktime_get_boot_ns();
 
 	if (!event) {
@@ -229,7 +236,7 @@ static __always_inline void mmap_send_short(void *ctx, const struct mmap_call *c
  * Copies the scratch slot into a record with room for `path_cap` bytes of path and, if
  * `stacks`, for both stacks; both are constants.
  */
-static __always_inline void mmap_send_extra(void *ctx, struct mmap_scratch *scratch,
+static __always_inline void mmap_send_extra(void *ctx, struct mmap_scratch *scratch, __u32 slot,
 					    const __u32 path_cap, const bool stacks)
 {
 	const __u32 stack_cap = sizeof(scratch->kernel_stack);
@@ -239,8 +246,8 @@ static __always_inline void mmap_send_extra(void *ctx, struct mmap_scratch *scra
 	__u32 start = scratch->path.start;
 	__u8 *record;
 
-	record = event_reserve(event->kind, sizeof(*event) + sizeof(struct mmap_extra) + path_cap +
-						    (stacks ? 2 * stack_cap : 0));
+	record = event_reserve(slot, sizeof(*event) + sizeof(struct mmap_extra) + path_cap +
+					     (stacks ? 2 * stack_cap : 0));
 	if (!record) {
 		event_lost();
 		return;
@@ -318,7 +325,7 @@ static __noinline int mmap_send_long(void *ctx, const struct mmap_facts *facts)
 	const struct mmap_call *call = &facts->call;
 	struct file *file = facts->file;
 	__u64 now = bpf_ktime_get_boot_ns();
-	__u32 slot = call->kind, notes = MMAP_EXTRA, wx;
+	__u32 slot = call->slot, notes = MMAP_EXTRA, wx;
 	struct mmap_scratch *scratch;
 	struct mmap_extra *extra;
 	struct mmap_event *event;
@@ -372,27 +379,28 @@ static __noinline int mmap_send_long(void *ctx, const struct mmap_facts *facts)
 	event->path_len = PATH_CAP - scratch->path.start;
 	if (mmap_config.modes & MMAP_MODE_STACKS) {
 		mmap_stacks(ctx, scratch);
-		mmap_send_extra(ctx, scratch, PATH_CAP, true);
+		mmap_send_extra(ctx, scratch, slot, PATH_CAP, true);
 	} else if (event->path_len <= 72) {
-		mmap_send_extra(ctx, scratch, 72, false);
+		mmap_send_extra(ctx, scratch, slot, 72, false);
 	} else if (event->path_len <= 512) {
-		mmap_send_extra(ctx, scratch, 512, false);
+		mmap_send_extra(ctx, scratch, slot, 512, false);
 	} else {
-		mmap_send_extra(ctx, scratch, PATH_CAP, false);
+		mmap_send_extra(ctx, scratch, slot, PATH_CAP, false);
 	}
 	return 0;
 }
 
 /*
  * Before the registers are read: whether the current task is one to show calls of. If so,
- * `call` is empty but for its kind.
+ * `call` is empty but for its kind and the program's slot.
  */
-static __always_inline bool mmap_begin(struct mmap_call *call, enum mmap_kind kind)
+static __always_inline bool mmap_begin(struct mmap_call *call, enum mmap_kind kind, __u32 slot)
 {
 	if (!filter_allows_current())
 		return false;
 	__builtin_memset(call, 0, sizeof(*call));
 	call->kind = kind;
+	call->slot = slot;
 	call->fd = -1;
 	/* Also if a filter will hold the call back. */
 	if ((mmap_config.modes & MMAP_MODE_LATENCY) && kind == MMAP_MAP)

@@ -1,7 +1,7 @@
 //! Names of what is passed to mmap() and its kin. Values are those of the architecture that
 //! this is built for; what has no name is shown as a number, so that nothing is hidden.
 
-use crate::digits::{push_hex, push_number};
+use crate::digits::{Short, push_hex};
 
 /// Names of single bits, in the order in which they are shown.
 pub type Names = &'static [(u64, &'static str)];
@@ -197,10 +197,25 @@ fn push_parts(out: &mut Vec<u8>, parts: impl Iterator<Item = Part>) {
     }
 }
 
+/// `rw-`, if there is nothing else.
+pub fn short_prot(value: u64) -> Option<Short> {
+    const LETTERS: [Short; 8] = [
+        Short::new("---"),
+        Short::new("r--"),
+        Short::new("-w-"),
+        Short::new("rw-"),
+        Short::new("--x"),
+        Short::new("r-x"),
+        Short::new("-wx"),
+        Short::new("rwx"),
+    ];
+    LETTERS.get(usize::try_from(value).ok()?).copied()
+}
+
 /// Appends `rw-`, and what else there is behind it.
 pub fn push_prot(out: &mut Vec<u8>, value: u64) {
-    for (&(bit, _), letter) in RWX.iter().zip(*b"rwx") {
-        out.push(if value & bit != 0 { letter } else { b'-' });
+    if let Some(letters) = short_prot(value & VM_PROT) {
+        letters.push(out);
     }
     if value & !VM_PROT != 0 {
         out.push(b'|');
@@ -227,23 +242,28 @@ pub fn push_remap(out: &mut Vec<u8>, value: u64) {
     push_parts(out, remap(value));
 }
 
-/// Appends a number of bytes with at most one digit behind the point: `4K`, `1.5M`. Rounded
-/// down, so that it never says more than there is.
-pub fn push_size(out: &mut Vec<u8>, bytes: u64) {
+/// A number of bytes with at most one digit behind the point: `4K`, `1.5M`. Rounded down, so
+/// that it never says more than there is.
+pub fn size(bytes: u64) -> Short {
     let shift = (63 - (bytes | 1).leading_zeros()) / 10 * 10;
-    let unit = b"BKMGTPE".get(shift as usize / 10).copied().unwrap_or(b'?');
-    push_number(out, bytes >> shift);
+    let whole = Short::number(bytes >> shift).unwrap_or_default(); // below 1024
     if shift == 0 {
-        return;
+        return whole;
     }
+    let unit = b"BKMGTPE".get(shift as usize / 10).copied().unwrap_or(b'?');
     // As parts of 1024 of the unit, so that nothing overflows.
     let below = (bytes >> (shift - 10)) & 1023;
     let tenths = (below * 10 / 1024) as u8;
     let exact = bytes & ((1 << shift) - 1) == 0;
     if !exact && bytes >> shift < 100 {
-        out.extend_from_slice(&[b'.', b'0' + tenths]);
+        return whole.and(b'.').and(b'0' + tenths).and(unit);
     }
-    out.push(unit);
+    whole.and(unit)
+}
+
+/// Appends a [`size`].
+pub fn push_size(out: &mut Vec<u8>, bytes: u64) {
+    size(bytes).push(out);
 }
 
 /// Bits of a name on the command line: `PRIVATE`, `map_private` or a number.
