@@ -48,16 +48,9 @@ impl Short {
         }
     }
 
-    /// How many there are.
     #[inline]
-    pub fn len(self) -> usize {
+    fn len(self) -> usize {
         self.len as usize
-    }
-
-    /// Whether there are none.
-    #[inline]
-    pub fn is_empty(self) -> bool {
-        self.len == 0
     }
 
     /// Appends them.
@@ -66,11 +59,11 @@ impl Short {
         push_first(out, self.bytes, self.len());
     }
 
-    /// Appends them and as many spaces as are missing to `width`, which is at most
-    /// [`Self::MAX`]; `right`: the spaces come first.
+    /// Appends them and as many spaces as are missing to `width`, or to [`Self::MAX`] if that
+    /// is less; `right`: the spaces come first.
     #[inline]
     pub fn push_padded(self, out: &mut Vec<u8>, width: usize, right: bool) {
-        let width = width.max(self.len());
+        let width = width.clamp(self.len(), Self::MAX);
         let bytes = if right {
             let padding = 8 * (width - self.len()) as u32;
             let spaces = SPACES.checked_shr(64 - padding).unwrap_or(0);
@@ -117,17 +110,14 @@ pub fn push_hex(out: &mut Vec<u8>, value: u64) {
     }
 }
 
-/// Writes `number` with leading zeros, as many digits as there is room for, at most nine.
-pub(crate) fn write_padded(room: &mut [u8], number: u32) {
-    let mut digits = [b'0'; 9];
-    let below = (eight_digits(number % EIGHT_DIGITS) | ASCII_ZEROS).to_le_bytes();
-    if let Some((first, rest)) = digits.split_first_mut() {
-        *first += (number / EIGHT_DIGITS % 10) as u8;
-        rest.copy_from_slice(&below);
+/// A number below 10^9 with leading zeros.
+pub(crate) fn nine_digits(number: u32) -> [u8; 9] {
+    let mut digits = [b'0' + (number / EIGHT_DIGITS) as u8; 9];
+    let below = eight_digits(number % EIGHT_DIGITS) | ASCII_ZEROS;
+    if let Some(last) = digits.last_chunk_mut() {
+        *last = below.to_le_bytes();
     }
-    if let Some(last) = digits.len().checked_sub(room.len()).and_then(|at| digits.get(at..)) {
-        room.copy_from_slice(last);
-    }
+    digits
 }
 
 /// `"00000000"`
@@ -138,9 +128,9 @@ const ASCII_ZEROS: u64 = 0x3030_3030_3030_3030;
 #[inline]
 fn eight_digits(number: u32) -> u64 {
     let fours = u64::from(number / 10_000) | u64::from(number % 10_000) << 32;
-    let hundreds = (fours * 10_486 >> 20) & 0x0000_007f_0000_007f;
+    let hundreds = ((fours * 10_486) >> 20) & 0x0000_007f_0000_007f;
     let twos = hundreds | (fours - hundreds * 100) << 16;
-    let tens = (twos * 103 >> 10) & 0x000f_000f_000f_000f;
+    let tens = ((twos * 103) >> 10) & 0x000f_000f_000f_000f;
     tens | (twos - tens * 10) << 8
 }
 
@@ -223,9 +213,8 @@ mod tests {
             prop_assert_eq!(number(value), format!("x{value}"));
             prop_assert_eq!(number(small), format!("x{small}"));
             prop_assert_eq!(hex(value), format!("x{value:#x}"));
-            let mut room = [0; 9];
-            write_padded(&mut room, nanos);
-            prop_assert_eq!(std::str::from_utf8(&room).unwrap(), format!("{nanos:09}"));
+            let nine = nine_digits(nanos);
+            prop_assert_eq!(std::str::from_utf8(&nine).unwrap(), format!("{nanos:09}"));
         }
     }
 }

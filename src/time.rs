@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use nix::time::{ClockId, clock_gettime};
 
-use crate::digits::write_padded;
+use crate::digits::nine_digits;
 
 const NS_PER_S: i128 = 1_000_000_000;
 
@@ -123,7 +123,7 @@ impl WallClock {
         match self.second.began_ns.filter(|_| is_same).and_then(since) {
             Some(nanos) => {
                 if let Some(digits) = self.second.text.get_mut(STAMP_NANOS) {
-                    write_padded(digits, nanos as u32);
+                    digits.copy_from_slice(&nine_digits(nanos as u32));
                 }
             }
             None => self.show_second(boot_ns),
@@ -134,9 +134,9 @@ impl WallClock {
     /// Makes the second of `boot_ns` the one that was shown last.
     fn show_second(&mut self, boot_ns: u64) {
         let at = self.at(boot_ns);
-        if let Ok(text) = format!("{at:.9}").as_bytes().try_into() {
-            self.second.text = text;
-        }
+        self.second.began_ns = None;
+        let Ok(text) = format!("{at:.9}").as_bytes().try_into() else { return };
+        self.second.text = text;
         // They are negative before 1970.
         let nanos = u64::try_from(at.subsec_nanosecond()).ok();
         let is_exact = at.as_nanosecond() == i128::from(boot_ns) + self.offset_ns;
