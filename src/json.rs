@@ -105,8 +105,9 @@ fn push_brackets(out: &mut Vec<u8>, [open, close]: [u8; 2], inside: impl FnOnce(
 
 /// Appends a string in quotes, escaped.
 pub fn push_string(out: &mut Vec<u8>, text: &str) {
-    // Most need no escaping.
-    if text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
+    // Most need no escaping. Without an early end, so that many bytes are looked at together.
+    let plain = |byte: u8| (byte >= b' ') & (byte != b'"') & (byte != b'\\');
+    if text.bytes().fold(true, |all, byte| all & plain(byte)) {
         out.push(b'"');
         out.extend_from_slice(text.as_bytes());
         out.push(b'"');
