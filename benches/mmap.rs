@@ -6,7 +6,7 @@ use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 
 use snoop_tools::mmap::Call;
-use snoop_tools::mmap::json::{CallJson, Context};
+use snoop_tools::mmap::json::{Context, Lines};
 use snoop_tools::mmap::testing::{record, with_path};
 use snoop_tools::mmap::text::{self, Options, Table};
 use snoop_tools::out::Line;
@@ -90,6 +90,7 @@ fn text_row(bencher: Bencher<'_, '_>, kind: Kind) {
 fn json_row(bencher: Bencher<'_, '_>, kind: Kind) {
     let record = example(kind);
     let mut clock = WallClock::default();
+    let mut lines = Lines::default();
     let mut out = Vec::new();
     bencher.counter(ItemsCount::new(ROWS)).bench_local(|| {
         out.clear();
@@ -100,8 +101,7 @@ fn json_row(bencher: Bencher<'_, '_>, kind: Kind) {
                 cgroup: Some(b"/system.slice/example.service"),
                 ..Context::default()
             };
-            serde_json::to_writer(&mut out, &CallJson { call: &call, context: &context }).unwrap();
-            out.push(b'\n');
+            lines.push(&mut out, &call, &context);
         }
         black_box(&out);
     });

@@ -78,6 +78,8 @@ const SEARCHED: usize = 10_000;
 pub struct CgroupPaths {
     mount: Option<(PathBuf, File)>,
     known: HashMap<u64, Known>,
+    /// The one that was asked for last: often it is asked for again
+    last: Option<(u64, Vec<u8>)>,
     searched_ns: Option<u64>,
 }
 
@@ -104,11 +106,21 @@ impl CgroupPaths {
     /// Ready to look up ids.
     pub fn new() -> Self {
         let mount = mount_point().and_then(|path| File::open(&path).ok().map(|file| (path, file)));
-        Self { mount, known: HashMap::new(), searched_ns: None }
+        Self { mount, ..Self::default() }
     }
 
     /// The path of the event's cgroup below the root of the hierarchy, `/` for the root itself.
     pub fn path(&mut self, event: &task_id) -> Option<&[u8]> {
+        let id = event.cgroup;
+        if self.last.as_ref().is_none_or(|(last, _)| *last != id) {
+            let path = self.known_path(event)?.to_vec();
+            self.last = Some((id, path));
+        }
+        self.last.as_ref().map(|(_, path)| path.as_slice())
+    }
+
+    /// The same from memory, or else found out.
+    fn known_path(&mut self, event: &task_id) -> Option<&[u8]> {
         let id = event.cgroup;
         let recent = |known: &&Known| event.time_ns < known.tried_ns.saturating_add(RETRY_NS);
         match self.known.get(&id) {

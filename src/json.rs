@@ -54,6 +54,68 @@ impl Serialize for Bytes<'_> {
     }
 }
 
+impl Bytes<'_> {
+    /// Appends the members, each with a comma before it: see [`push_object`].
+    pub fn push(&self, out: &mut Vec<u8>) {
+        let Some(bytes) = self.value else { return };
+        let mut member = |key: &str, text: &str| {
+            out.push(b',');
+            push_string(out, key);
+            out.push(b':');
+            push_string(out, text);
+        };
+        let text = String::from_utf8_lossy(bytes);
+        member(self.keys.0, &text);
+        if matches!(text, std::borrow::Cow::Owned(_)) {
+            member(self.keys.1, &BASE64.encode(bytes));
+        }
+    }
+}
+
+/// Appends `{…}`. `members` appends each with a comma before it; the first comma becomes the
+/// bracket.
+pub fn push_object(out: &mut Vec<u8>, members: impl FnOnce(&mut Vec<u8>)) {
+    push_brackets(out, *b"{}", members);
+}
+
+/// Appends `[…]` with what `push` makes of each of `items`.
+pub fn push_list<T>(
+    out: &mut Vec<u8>,
+    items: impl Iterator<Item = T>,
+    push: impl Fn(&mut Vec<u8>, T),
+) {
+    push_brackets(out, *b"[]", |out| {
+        for item in items {
+            out.push(b',');
+            push(out, item);
+        }
+    });
+}
+
+#[inline]
+fn push_brackets(out: &mut Vec<u8>, [open, close]: [u8; 2], inside: impl FnOnce(&mut Vec<u8>)) {
+    let at = out.len();
+    inside(out);
+    match out.get_mut(at) {
+        Some(comma) => *comma = open,
+        None => out.push(open),
+    }
+    out.push(close);
+}
+
+/// Appends a string in quotes, escaped.
+pub fn push_string(out: &mut Vec<u8>, text: &str) {
+    // Most need no escaping. Without an early end, so that many bytes are looked at together.
+    let plain = |byte: u8| (byte >= b' ') & (byte != b'"') & (byte != b'\\');
+    if text.bytes().fold(true, |all, byte| all & plain(byte)) {
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
+    } else {
+        let _ = serde_json::to_writer(out, text); // a Vec takes everything
+    }
+}
+
 /// A list of byte strings under a key, likewise.
 #[derive(Clone, Copy, Debug)]
 pub struct BytesList<'a, I> {

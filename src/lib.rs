@@ -8,6 +8,7 @@ pub mod channel;
 pub mod cli;
 pub mod command;
 pub mod connect;
+pub mod digits;
 pub mod dns;
 pub mod elf;
 pub mod errno;

@@ -189,10 +189,22 @@ impl<'a> Frames<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Device(pub u32);
 
+impl Device {
+    /// What kind of device it is
+    pub fn major(self) -> u32 {
+        self.0 >> 20
+    }
+
+    /// Which one of these
+    pub fn minor(self) -> u32 {
+        self.0 & 0xf_ffff
+    }
+}
+
 impl std::fmt::Display for Device {
     /// `MAJOR:MINOR`, as in `/proc/PID/maps` but decimal, as `lsblk` shows it.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}:{}", self.0 >> 20, self.0 & 0xf_ffff)
+        write!(f, "{}:{}", self.major(), self.minor())
     }
 }
 

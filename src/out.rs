@@ -14,7 +14,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr;
 
-use crate::escape::{plain_cell, push_cell};
+use crate::digits::{Short, push_number};
+use crate::escape::{is_plain_cell, push_cell};
 
 /// Written when this much has been collected, also within a batch.
 const FLUSH_BYTES: usize = 64 * 1024;
@@ -104,6 +105,7 @@ impl<'a> Line<'a> {
 
     /// The next cell: what `write` appends, which is printable ASCII. Without a copy, for
     /// rows of which millions a second are written.
+    #[inline]
     pub fn ascii(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> &mut Self {
         let Some(column) = self.columns.next() else { return self };
         let at = self.out.len();
@@ -122,22 +124,48 @@ impl<'a> Line<'a> {
         self
     }
 
-    /// The next cell: a whole number.
-    pub fn number(&mut self, number: impl itoa::Integer) -> &mut Self {
-        self.ascii(|out| out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes()))
+    /// The next cell: a few characters.
+    #[inline]
+    pub fn short(&mut self, cell: Short) -> &mut Self {
+        match self.columns.as_slice() {
+            [column, _, ..] if column.width <= Short::MAX => {
+                cell.push_padded(self.out, column.width, column.right);
+                self.out.push(b' ');
+                self.columns.next();
+                self
+            }
+            _ => self.ascii(|out| cell.push(out)),
+        }
     }
 
+    /// The next cell: a whole number.
+    #[inline]
+    pub fn number<N>(&mut self, number: N) -> &mut Self
+    where
+        N: itoa::Integer + Copy + TryInto<u32>,
+    {
+        match Short::number(number) {
+            Some(short) => self.short(short),
+            None => self.ascii(|out| push_number(out, number)),
+        }
+    }
+
+    #[inline]
     fn pad(&mut self, cells: usize) {
-        const SPACES: &[u8; 32] = &[b' '; 32];
-        match SPACES.get(..cells) {
-            Some(spaces) => self.out.extend_from_slice(spaces),
-            None => self.out.resize(self.out.len() + cells, b' '),
+        // As many as there are is a copy of constant length: see digits.rs.
+        const SPACES: [u8; 32] = [b' '; 32];
+        let end = self.out.len() + cells;
+        if cells <= SPACES.len() {
+            self.out.extend_from_slice(&SPACES);
+            self.out.truncate(end);
+        } else {
+            self.out.resize(end, b' ');
         }
     }
 
     /// The next cell: a name of arbitrary bytes.
     pub fn name(&mut self, bytes: &[u8]) -> &mut Self {
-        if plain_cell(bytes).is_some() {
+        if is_plain_cell(bytes) {
             return self.ascii(|out| out.extend_from_slice(bytes));
         }
         let mut scratch = std::mem::take(&mut self.scratch);
@@ -207,6 +235,11 @@ impl Output {
     pub fn raw(&mut self, text: impl AsRef<[u8]>) -> Result<()> {
         self.buffer.extend_from_slice(text.as_ref());
         self.flush_if_full()
+    }
+
+    /// Appends what `write` does: whole lines of JSON.
+    pub fn json_lines(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        write(&mut self.buffer);
     }
 
     /// Appends one object and a newline.

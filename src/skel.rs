@@ -36,8 +36,8 @@ pub use tcpconnect::types::{
 };
 
 pub use mmap::types::{
-    mmap_backing, mmap_config, mmap_event, mmap_extra, mmap_file_key, mmap_file_sum, mmap_kind,
-    mmap_note, mmap_process_key, mmap_process_sum, mmap_sum, mmap_totals,
+    mmap_backing, mmap_config, mmap_event, mmap_extra, mmap_file_key, mmap_file_sum, mmap_filter,
+    mmap_kind, mmap_mode, mmap_note, mmap_process_key, mmap_process_sum, mmap_sum, mmap_totals,
 };
 
 // SAFETY: the C headers hold these types to fixed-width integers, arrays and structs of

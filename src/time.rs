@@ -5,6 +5,8 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use nix::time::{ClockId, clock_gettime};
 
+use crate::digits::nine_digits;
+
 const NS_PER_S: i128 = 1_000_000_000;
 
 /// Nanoseconds, displayed as seconds with three digits behind the point.
@@ -53,8 +55,17 @@ pub struct WallClock {
     /// Wall clock minus boot clock, in nanoseconds.
     offset_ns: i128,
     zone: TimeZone,
-    /// The second that was shown last, and how: see [`WallClock::stamp`].
-    second: (i64, [u8; STAMP_LEN]),
+    second: ShownSecond,
+}
+
+/// The second that was shown last: see [`WallClock::stamp`].
+#[derive(Clone, Debug)]
+struct ShownSecond {
+    /// When it began, on the boot clock; `None`: there is none
+    began_ns: Option<u64>,
+    /// With which [`WallClock::offset_ns`]
+    offset_ns: i128,
+    text: [u8; STAMP_LEN],
 }
 
 /// `2026-01-31T12:00:00.000000001Z`
@@ -64,8 +75,8 @@ const STAMP_NANOS: std::ops::Range<usize> = 20..29;
 
 impl Default for WallClock {
     fn default() -> Self {
-        let mut clock =
-            Self { offset_ns: 0, zone: TimeZone::system(), second: (i64::MIN, [0; STAMP_LEN]) };
+        let second = ShownSecond { began_ns: None, offset_ns: 0, text: [0; STAMP_LEN] };
+        let mut clock = Self { offset_ns: 0, zone: TimeZone::system(), second };
         clock.update();
         clock
     }
@@ -107,23 +118,31 @@ impl WallClock {
     /// The same as [`WallClock::rfc3339`], for events that come by the million: within a
     /// second only the nanoseconds are written anew.
     pub fn stamp(&mut self, boot_ns: u64) -> &str {
+        let since = |began: u64| boot_ns.checked_sub(began).filter(|&ns| ns < NS_PER_S as u64);
+        let is_same = self.second.offset_ns == self.offset_ns;
+        match self.second.began_ns.filter(|_| is_same).and_then(since) {
+            Some(nanos) => {
+                if let Some(digits) = self.second.text.get_mut(STAMP_NANOS) {
+                    digits.copy_from_slice(&nine_digits(nanos as u32));
+                }
+            }
+            None => self.show_second(boot_ns),
+        }
+        std::str::from_utf8(&self.second.text).unwrap_or_default()
+    }
+
+    /// Makes the second of `boot_ns` the one that was shown last.
+    fn show_second(&mut self, boot_ns: u64) {
         let at = self.at(boot_ns);
-        let (second, nanos) = (at.as_second(), at.subsec_nanosecond());
-        if self.second.0 != second || nanos < 0 {
-            self.second.0 = i64::MIN; // for the case that this one has another length
-            let text = self.rfc3339(boot_ns);
-            if let Ok(bytes) = text.as_bytes().try_into() {
-                self.second = (second, bytes);
-            }
-        }
-        let (_, stamp) = &mut self.second;
-        if let (Some(digits), Ok(mut rest)) = (stamp.get_mut(STAMP_NANOS), u32::try_from(nanos)) {
-            for digit in digits.iter_mut().rev() {
-                *digit = b'0' + (rest % 10) as u8;
-                rest /= 10;
-            }
-        }
-        std::str::from_utf8(stamp).unwrap_or_default()
+        self.second.began_ns = None;
+        let Ok(text) = format!("{at:.9}").as_bytes().try_into() else { return };
+        self.second.text = text;
+        // They are negative before 1970.
+        let nanos = u64::try_from(at.subsec_nanosecond()).ok();
+        let is_exact = at.as_nanosecond() == i128::from(boot_ns) + self.offset_ns;
+        let began = nanos.and_then(|nanos| boot_ns.checked_sub(nanos));
+        self.second.began_ns = began.filter(|_| is_exact);
+        self.second.offset_ns = self.offset_ns;
     }
 }
 

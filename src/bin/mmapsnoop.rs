@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use snoop_tools::attach::Backend;
 use snoop_tools::cli::CommonArgs;
 use snoop_tools::mmap::args::Args;
-use snoop_tools::mmap::json::{CallJson, Context};
+use snoop_tools::mmap::json::{Context, Lines};
 use snoop_tools::mmap::stacks::{self, Folded, Symbols};
 use snoop_tools::mmap::summary::Reader;
 use snoop_tools::mmap::text::{self, Options, Table};
@@ -17,7 +17,7 @@ use snoop_tools::mmap::wx::Reasons;
 use snoop_tools::mmap::{Call, hooks, summary_rows};
 use snoop_tools::session::Session;
 use snoop_tools::skel::mmap::MmapSkelBuilder;
-use snoop_tools::skel::{mmap_backing, mmap_config, mmap_kind};
+use snoop_tools::skel::{mmap_backing, mmap_config, mmap_filter, mmap_kind, mmap_mode};
 use snoop_tools::summary::Interval;
 use snoop_tools::time::boot_now_ns;
 use snoop_tools::tool::{self, Loaded, Open, Tool};
@@ -29,6 +29,7 @@ fn main() -> ExitCode {
 struct Mmapsnoop {
     args: Args,
     table: Table,
+    lines: Lines,
     reasons: Reasons,
     /// With `--summary`: when, and what reads it
     summary: Option<(Interval, Reader)>,
@@ -55,6 +56,7 @@ impl Tool for Mmapsnoop {
         };
         Ok(Self {
             table: Table::new(options),
+            lines: Lines::default(),
             reasons: Reasons::default(),
             summary: args.summary.map(|period| (Interval::new(period), Reader::default())),
             symbols: Symbols::default(),
@@ -73,7 +75,10 @@ impl Tool for Mmapsnoop {
             wx: self.args.wx,
             vma: self.args.vma,
             latency: self.args.latency,
-            filtered: self.args.wx || self.filters() || self.args.common.filters(),
+            filtered: self.args.wx
+                || self.args.path.is_some()
+                || self.filters() != mmap_filter::MMAP_ANY_CALL
+                || self.args.common.filters(),
         })
     }
 
@@ -130,12 +135,28 @@ impl Tool for Mmapsnoop {
 }
 
 impl Mmapsnoop {
-    /// Whether there are filters, besides those that every tool has.
-    fn filters(&self) -> bool {
-        let Args { failed, min_size, max_size, prot, flags, anon, file, path, .. } = &self.args;
-        let sizes = min_size.is_some() || max_size.is_some();
-        let bits = prot.is_some() || flags.is_some();
-        *failed || *anon || *file || sizes || bits || path.is_some()
+    /// The filters that are on, besides those that every tool has and `--path`.
+    fn filters(&self) -> mmap_filter {
+        let Args { failed, min_size, max_size, prot, flags, anon, file, .. } = &self.args;
+        let by_len = min_size.is_some() || max_size.is_some();
+        let by_args = prot.is_some() || flags.is_some() || *anon || *file;
+        mmap_filter(any_of(&[
+            (by_len, mmap_filter::MMAP_BY_LEN.0),
+            (by_args, mmap_filter::MMAP_BY_ARGS.0),
+            (*failed, mmap_filter::MMAP_BY_FAILURE.0),
+        ]))
+    }
+
+    /// What is done besides showing each call.
+    fn modes(&self) -> mmap_mode {
+        let Args { wx, path, latency, stacks, folded, summary, .. } = &self.args;
+        mmap_mode(any_of(&[
+            (*wx, mmap_mode::MMAP_MODE_WX.0),
+            (path.is_some(), mmap_mode::MMAP_MODE_PATH.0),
+            (*latency, mmap_mode::MMAP_MODE_LATENCY.0),
+            (*stacks || *folded, mmap_mode::MMAP_MODE_STACKS.0),
+            (summary.is_some(), mmap_mode::MMAP_MODE_SUMMARY.0),
+        ]))
     }
 
     /// What the programs are to show.
@@ -160,11 +181,8 @@ impl Mmapsnoop {
                 (_, true) => mmap_backing::MMAP_ONLY_FILE,
                 _ => mmap_backing::MMAP_ANY,
             },
-            failed: args.failed.into(),
-            wx: args.wx.into(),
-            latency: args.latency.into(),
-            stacks: (args.stacks || args.folded).into(),
-            summary: args.summary.is_some().into(),
+            filters: self.filters(),
+            modes: self.modes(),
             prefix: [0; 256],
             ..mmap_config::default()
         };
@@ -191,7 +209,7 @@ impl Mmapsnoop {
                 wx,
                 stacks: stacks.as_ref(),
             };
-            session.out.object(&CallJson { call, context: &context })?;
+            session.out.json_lines(|out| self.lines.push(out, call, &context));
         } else {
             let time =
                 if self.args.time { session.clock.local_time(id.time_ns) } else { String::new() };
@@ -208,4 +226,9 @@ impl Mmapsnoop {
         }
         session.shown()
     }
+}
+
+/// The bits that are on, together.
+fn any_of(bits: &[(bool, u32)]) -> u32 {
+    bits.iter().filter(|(is_on, _)| *is_on).fold(0, |all, (_, bit)| all | bit)
 }

@@ -43,9 +43,7 @@ static __always_inline void mmap_find(const struct mmap_call *call, struct mmap_
 
 static __always_inline int mmap_plain(void *ctx, const struct mmap_call *call)
 {
-	struct mmap_found found = {};
-
-	return mmap_done(ctx, call, &found);
+	return mmap_done(ctx, call, NULL);
 }
 
 static __always_inline int mmap_with_vma(void *ctx, const struct mmap_call *call)
@@ -60,38 +58,55 @@ static __always_inline int mmap_with_vma(void *ctx, const struct mmap_call *call
 /* ---- from arguments to a call ---- */
 
 /* The six arguments in the order of the system call, whatever it is. */
-static __always_inline struct mmap_call mmap_call_of(enum mmap_kind kind, const __u64 *arg,
-						     __s64 ret)
+static __always_inline void mmap_take(struct mmap_call *call, const __u64 *arg)
 {
-	struct mmap_call call = { .kind = kind, .addr = arg[0], .len = arg[1], .ret = ret };
-
-	call.fd = -1;
-	switch (kind) {
+	call->addr = arg[0];
+	if (call->kind != MMAP_BREAK)
+		call->len = arg[1];
+	switch (call->kind) {
 	case MMAP_MAP:
-		call.prot = arg[2];
-		call.flags = arg[3];
-		call.fd = arg[4];
-		call.offset = arg[5];
+		call->prot = arg[2];
+		call->flags = arg[3];
+		call->fd = arg[4];
+		call->offset = arg[5];
 		break;
 	case MMAP_PROTECT:
-		call.prot = arg[2];
-		call.fd = arg[3];
+		call->prot = arg[2];
+		call->fd = arg[3];
 		break;
 	case MMAP_REMAP:
-		call.offset = arg[2];
-		call.flags = arg[3];
-		call.prot = arg[4];
-		break;
-	case MMAP_BREAK:
-		call.len = 0;
+		call->offset = arg[2];
+		call->flags = arg[3];
+		call->prot = arg[4];
 		break;
 	case MMAP_ADVISE:
-		call.prot = arg[2];
+		call->prot = arg[2];
 		break;
+	case MMAP_BREAK:
 	case MMAP_UNMAP:
 		break;
 	}
-	return call;
+}
+
+/*
+ * The arguments from the saved registers of a program of the kernel's own kind. False: the
+ * length is one that is not to be shown. It is read first, since often it decides, and where
+ * the verifier does not trust the address each of these loads takes a check of its own.
+ */
+static __always_inline bool mmap_take_regs(struct mmap_call *call, const struct pt_regs *regs)
+{
+	__u64 arg[6];
+
+	arg[1] = PT_REGS_PARM2_SYSCALL(regs);
+	if (call->kind != MMAP_BREAK && !mmap_len_passes(arg[1]))
+		return false;
+	arg[0] = PT_REGS_PARM1_SYSCALL(regs);
+	arg[2] = PT_REGS_PARM3_SYSCALL(regs);
+	arg[3] = PT_REGS_PARM4_SYSCALL(regs);
+	arg[4] = PT_REGS_PARM5_SYSCALL(regs);
+	arg[5] = PT_REGS_PARM6_SYSCALL(regs);
+	mmap_take(call, arg);
+	return true;
 }
 
 static __always_inline bool task_is_compat(void)
@@ -107,16 +122,6 @@ static __always_inline bool task_is_compat(void)
 }
 
 #ifdef __TARGET_ARCH_x86
-static __always_inline void args_64(const struct pt_regs *regs, __u64 *arg)
-{
-	arg[0] = regs->di;
-	arg[1] = regs->si;
-	arg[2] = regs->dx;
-	arg[3] = regs->r10;
-	arg[4] = regs->r8;
-	arg[5] = regs->r9;
-}
-
 static __always_inline void args_ia32(const struct pt_regs *regs, __u64 *arg)
 {
 	arg[0] = (__u32)regs->bx;
@@ -151,115 +156,116 @@ static __always_inline void ia32_args_in_memory(__u64 *arg)
  * are copied, without their type: BTF of 5.10 knows it for some system calls as a forward
  * declaration, which the verifier refuses to follow.
  */
-static __always_inline void fexit_args(__u64 *ctx, __u64 *arg, const bool ia32)
+static __always_inline const struct pt_regs *fexit_regs(__u64 *ctx, struct pt_regs *copy)
 {
-	void (*args)(const struct pt_regs *, __u64 *) = ia32 ? args_ia32 : args_64;
-	struct pt_regs *regs, copy;
+	struct pt_regs *regs;
 
-	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs)) {
-		args((void *)bpf_task_pt_regs(bpf_get_current_task_btf()), arg);
-		return;
-	}
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs))
+		return (void *)bpf_task_pt_regs(bpf_get_current_task_btf());
 	bpf_probe_read_kernel(&regs, sizeof(regs), ctx);
-	bpf_probe_read_kernel(&copy, sizeof(copy), regs);
-	args(&copy, arg);
+	bpf_probe_read_kernel(copy, sizeof(*copy), regs);
+	return copy;
 }
 
-static __always_inline struct mmap_call mmap_call_64(enum mmap_kind kind, __u64 *ctx)
+static __always_inline bool fexit_64(struct mmap_call *call, __u64 *ctx)
 {
-	__u64 arg[6];
+	struct pt_regs copy;
 
-	fexit_args(ctx, arg, false);
-	return mmap_call_of(kind, arg, ctx[1]);
+	call->ret = ctx[1];
+	return mmap_take_regs(call, fexit_regs(ctx, &copy));
 }
 
 /* Of mprotect() the fourth argument means nothing, of pkey_mprotect() it is the key. */
-static __always_inline struct mmap_call mmap_call_mprotect_64(enum mmap_kind kind, __u64 *ctx)
+static __always_inline bool fexit_mprotect_64(struct mmap_call *call, __u64 *ctx)
 {
-	struct mmap_call call = mmap_call_64(kind, ctx);
+	bool taken = fexit_64(call, ctx);
 
-	call.fd = -1;
-	return call;
+	call->fd = -1;
+	return taken;
 }
 
-static __always_inline struct mmap_call mmap_call_32(enum mmap_kind kind, __u64 *ctx)
+static __always_inline bool fexit_32(struct mmap_call *call, __u64 *ctx)
 {
-	struct mmap_call call;
+	struct pt_regs copy;
 	__u64 arg[6];
 
-	fexit_args(ctx, arg, true);
-	call = mmap_call_of(kind, arg, ctx[1]);
-	call.compat = true;
-	return call;
+	args_ia32(fexit_regs(ctx, &copy), arg);
+	mmap_take(call, arg);
+	call->ret = ctx[1];
+	call->compat = true;
+	return true;
 }
 
-static __always_inline struct mmap_call mmap_call_mprotect_32(enum mmap_kind kind, __u64 *ctx)
+static __always_inline bool fexit_mprotect_32(struct mmap_call *call, __u64 *ctx)
 {
-	struct mmap_call call = mmap_call_32(kind, ctx);
-
-	call.fd = -1;
-	return call;
+	fexit_32(call, ctx);
+	call->fd = -1;
+	return true;
 }
 
-static __always_inline struct mmap_call mmap_call_mmap2(enum mmap_kind kind, __u64 *ctx)
+static __always_inline bool fexit_mmap2(struct mmap_call *call, __u64 *ctx)
 {
-	struct mmap_call call = mmap_call_32(kind, ctx);
-
-	call.offset <<= PAGES_OF_MMAP2;
-	return call;
+	fexit_32(call, ctx);
+	call->offset <<= PAGES_OF_MMAP2;
+	return true;
 }
 
-static __always_inline struct mmap_call mmap_call_in_memory(enum mmap_kind kind, __u64 *ctx)
+static __always_inline bool fexit_in_memory(struct mmap_call *call, __u64 *ctx)
 {
-	struct mmap_call call;
+	struct pt_regs copy;
 	__u64 arg[6];
 
-	fexit_args(ctx, arg, true);
+	args_ia32(fexit_regs(ctx, &copy), arg);
 	ia32_args_in_memory(arg);
-	call = mmap_call_of(kind, arg, ctx[1]);
-	call.compat = true;
-	return call;
+	mmap_take(call, arg);
+	call->ret = ctx[1];
+	call->compat = true;
+	return true;
 }
 
-#define FEXIT(name, hook, kind, call_of, done)                                                     \
+#define FEXIT_SLOT(name, hook, kind, slot, take, done)                                             \
 	SEC("fexit/" hook)                                                                         \
 	int name(__u64 *ctx)                                                                       \
 	{                                                                                          \
 		struct mmap_call call;                                                             \
                                                                                                    \
-		if (!filter_allows_current())                                                      \
-			return 0;                                                                  \
-		call = call_of(kind, ctx);                                                         \
-		return done(ctx, &call);                                                           \
+		return mmap_begin(&call, kind, slot) && take(&call, ctx) ? done(ctx, &call) : 0;   \
 	}
+
+#define FEXIT(name, hook, kind, take, done) FEXIT_SLOT(name, hook, kind, kind, take, done)
+#define FEXIT32(name, hook, kind, take, done)                                                      \
+	FEXIT_SLOT(name, hook, kind, MMAP_SLOT_32(kind), take, done)
 
 #define HOOK_MMAP "__x64_sys_mmap"
 #define HOOK_MMAP2 "__ia32_sys_mmap_pgoff"
 #define HOOK_OLD_MMAP "__ia32_compat_sys_ia32_mmap"
 
-FEXIT(fexit_mmap, HOOK_MMAP, MMAP_MAP, mmap_call_64, mmap_plain)
-FEXIT(fexit_mmap_vma, HOOK_MMAP, MMAP_MAP, mmap_call_64, mmap_with_vma)
-FEXIT(fexit_munmap, "__x64_sys_munmap", MMAP_UNMAP, mmap_call_64, mmap_plain)
-FEXIT(fexit_mprotect, "__x64_sys_mprotect", MMAP_PROTECT, mmap_call_mprotect_64, mmap_plain)
-FEXIT(fexit_mprotect_vma, "__x64_sys_mprotect", MMAP_PROTECT, mmap_call_mprotect_64, mmap_with_vma)
-FEXIT(fexit_pkey, "__x64_sys_pkey_mprotect", MMAP_PROTECT, mmap_call_64, mmap_plain)
-FEXIT(fexit_pkey_vma, "__x64_sys_pkey_mprotect", MMAP_PROTECT, mmap_call_64, mmap_with_vma)
-FEXIT(fexit_mremap, "__x64_sys_mremap", MMAP_REMAP, mmap_call_64, mmap_plain)
-FEXIT(fexit_mremap_vma, "__x64_sys_mremap", MMAP_REMAP, mmap_call_64, mmap_with_vma)
-FEXIT(fexit_brk, "__x64_sys_brk", MMAP_BREAK, mmap_call_64, mmap_plain)
-FEXIT(fexit_madvise, "__x64_sys_madvise", MMAP_ADVISE, mmap_call_64, mmap_plain)
+FEXIT(fexit_mmap, HOOK_MMAP, MMAP_MAP, fexit_64, mmap_plain)
+FEXIT(fexit_mmap_vma, HOOK_MMAP, MMAP_MAP, fexit_64, mmap_with_vma)
+FEXIT(fexit_munmap, "__x64_sys_munmap", MMAP_UNMAP, fexit_64, mmap_plain)
+FEXIT(fexit_mprotect, "__x64_sys_mprotect", MMAP_PROTECT, fexit_mprotect_64, mmap_plain)
+FEXIT(fexit_mprotect_vma, "__x64_sys_mprotect", MMAP_PROTECT, fexit_mprotect_64, mmap_with_vma)
+FEXIT_SLOT(fexit_pkey, "__x64_sys_pkey_mprotect", MMAP_PROTECT, MMAP_SLOT_PKEY, fexit_64,
+	   mmap_plain)
+FEXIT_SLOT(fexit_pkey_vma, "__x64_sys_pkey_mprotect", MMAP_PROTECT, MMAP_SLOT_PKEY, fexit_64,
+	   mmap_with_vma)
+FEXIT(fexit_mremap, "__x64_sys_mremap", MMAP_REMAP, fexit_64, mmap_plain)
+FEXIT(fexit_mremap_vma, "__x64_sys_mremap", MMAP_REMAP, fexit_64, mmap_with_vma)
+FEXIT(fexit_brk, "__x64_sys_brk", MMAP_BREAK, fexit_64, mmap_plain)
+FEXIT(fexit_madvise, "__x64_sys_madvise", MMAP_ADVISE, fexit_64, mmap_plain)
 
-FEXIT(fexit32_mmap, HOOK_MMAP2, MMAP_MAP, mmap_call_mmap2, mmap_plain)
-FEXIT(fexit32_mmap_vma, HOOK_MMAP2, MMAP_MAP, mmap_call_mmap2, mmap_with_vma)
-FEXIT(fexit32_old_mmap, HOOK_OLD_MMAP, MMAP_MAP, mmap_call_in_memory, mmap_plain)
-FEXIT(fexit32_old_mmap_vma, HOOK_OLD_MMAP, MMAP_MAP, mmap_call_in_memory, mmap_with_vma)
-FEXIT(fexit32_munmap, "__ia32_sys_munmap", MMAP_UNMAP, mmap_call_32, mmap_plain)
-FEXIT(fexit32_mprotect, "__ia32_sys_mprotect", MMAP_PROTECT, mmap_call_mprotect_32, mmap_plain)
-FEXIT(fexit32_mprotect_vma, "__ia32_sys_mprotect", MMAP_PROTECT, mmap_call_mprotect_32,
-      mmap_with_vma)
-FEXIT(fexit32_mremap, "__ia32_sys_mremap", MMAP_REMAP, mmap_call_32, mmap_plain)
-FEXIT(fexit32_brk, "__ia32_sys_brk", MMAP_BREAK, mmap_call_32, mmap_plain)
-FEXIT(fexit32_madvise, "__ia32_sys_madvise", MMAP_ADVISE, mmap_call_32, mmap_plain)
+FEXIT32(fexit32_mmap, HOOK_MMAP2, MMAP_MAP, fexit_mmap2, mmap_plain)
+FEXIT32(fexit32_mmap_vma, HOOK_MMAP2, MMAP_MAP, fexit_mmap2, mmap_with_vma)
+FEXIT_SLOT(fexit32_old_mmap, HOOK_OLD_MMAP, MMAP_MAP, MMAP_SLOT_OLD_MMAP, fexit_in_memory,
+	   mmap_plain)
+FEXIT_SLOT(fexit32_old_mmap_vma, HOOK_OLD_MMAP, MMAP_MAP, MMAP_SLOT_OLD_MMAP, fexit_in_memory,
+	   mmap_with_vma)
+FEXIT32(fexit32_munmap, "__ia32_sys_munmap", MMAP_UNMAP, fexit_32, mmap_plain)
+FEXIT32(fexit32_mprotect, "__ia32_sys_mprotect", MMAP_PROTECT, fexit_mprotect_32, mmap_plain)
+FEXIT32(fexit32_mprotect_vma, "__ia32_sys_mprotect", MMAP_PROTECT, fexit_mprotect_32, mmap_with_vma)
+FEXIT32(fexit32_mremap, "__ia32_sys_mremap", MMAP_REMAP, fexit_32, mmap_plain)
+FEXIT32(fexit32_brk, "__ia32_sys_brk", MMAP_BREAK, fexit_32, mmap_plain)
+FEXIT32(fexit32_madvise, "__ia32_sys_madvise", MMAP_ADVISE, fexit_32, mmap_plain)
 
 #define FENTRY(name, hook)                                                                         \
 	SEC("fentry/" hook)                                                                        \
@@ -280,49 +286,46 @@ FENTRY(fentry32_old_mmap, HOOK_OLD_MMAP)
  * The result is taken from the registers too: where a kernel's tracepoints have another
  * common header than its BTF says (5.14 of RHEL 9), ctx->ret would be something else.
  */
-static __always_inline struct mmap_call mmap_call_current(enum mmap_kind kind)
+static __always_inline bool tp_take(struct mmap_call *call)
 {
 	struct pt_regs *regs = (void *)bpf_task_pt_regs(bpf_get_current_task_btf());
-	__u64 arg[6] = {
-		PT_REGS_PARM1_SYSCALL(regs), PT_REGS_PARM2_SYSCALL(regs),
-		PT_REGS_PARM3_SYSCALL(regs), PT_REGS_PARM4_SYSCALL(regs),
-		PT_REGS_PARM5_SYSCALL(regs), PT_REGS_PARM6_SYSCALL(regs),
-	};
 
-	return mmap_call_of(kind, arg, PT_REGS_RC(regs));
+	if (!mmap_take_regs(call, regs))
+		return false;
+	call->ret = PT_REGS_RC(regs);
+	return true;
 }
 
-static __always_inline struct mmap_call mmap_call_mprotect(enum mmap_kind kind)
+static __always_inline bool tp_take_mprotect(struct mmap_call *call)
 {
-	struct mmap_call call = mmap_call_current(kind);
+	bool taken = tp_take(call);
 
-	call.fd = -1;
-	return call;
+	call->fd = -1;
+	return taken;
 }
 
-#define TP(name, event, kind, call_of, done)                                                       \
+#define TP_SLOT(name, event, kind, slot, take, done)                                               \
 	SEC("tp/syscalls/sys_exit_" event)                                                         \
 	int name(void *ctx)                                                                        \
 	{                                                                                          \
 		struct mmap_call call;                                                             \
                                                                                                    \
-		if (!filter_allows_current())                                                      \
-			return 0;                                                                  \
-		call = call_of(kind);                                                              \
-		return done(ctx, &call);                                                           \
+		return mmap_begin(&call, kind, slot) && take(&call) ? done(ctx, &call) : 0;        \
 	}
 
-TP(tp_mmap, "mmap", MMAP_MAP, mmap_call_current, mmap_plain)
-TP(tp_mmap_vma, "mmap", MMAP_MAP, mmap_call_current, mmap_with_vma)
-TP(tp_munmap, "munmap", MMAP_UNMAP, mmap_call_current, mmap_plain)
-TP(tp_mprotect, "mprotect", MMAP_PROTECT, mmap_call_mprotect, mmap_plain)
-TP(tp_mprotect_vma, "mprotect", MMAP_PROTECT, mmap_call_mprotect, mmap_with_vma)
-TP(tp_pkey, "pkey_mprotect", MMAP_PROTECT, mmap_call_current, mmap_plain)
-TP(tp_pkey_vma, "pkey_mprotect", MMAP_PROTECT, mmap_call_current, mmap_with_vma)
-TP(tp_mremap, "mremap", MMAP_REMAP, mmap_call_current, mmap_plain)
-TP(tp_mremap_vma, "mremap", MMAP_REMAP, mmap_call_current, mmap_with_vma)
-TP(tp_brk, "brk", MMAP_BREAK, mmap_call_current, mmap_plain)
-TP(tp_madvise, "madvise", MMAP_ADVISE, mmap_call_current, mmap_plain)
+#define TP(name, event, kind, take, done) TP_SLOT(name, event, kind, kind, take, done)
+
+TP(tp_mmap, "mmap", MMAP_MAP, tp_take, mmap_plain)
+TP(tp_mmap_vma, "mmap", MMAP_MAP, tp_take, mmap_with_vma)
+TP(tp_munmap, "munmap", MMAP_UNMAP, tp_take, mmap_plain)
+TP(tp_mprotect, "mprotect", MMAP_PROTECT, tp_take_mprotect, mmap_plain)
+TP(tp_mprotect_vma, "mprotect", MMAP_PROTECT, tp_take_mprotect, mmap_with_vma)
+TP_SLOT(tp_pkey, "pkey_mprotect", MMAP_PROTECT, MMAP_SLOT_PKEY, tp_take, mmap_plain)
+TP_SLOT(tp_pkey_vma, "pkey_mprotect", MMAP_PROTECT, MMAP_SLOT_PKEY, tp_take, mmap_with_vma)
+TP(tp_mremap, "mremap", MMAP_REMAP, tp_take, mmap_plain)
+TP(tp_mremap_vma, "mremap", MMAP_REMAP, tp_take, mmap_with_vma)
+TP(tp_brk, "brk", MMAP_BREAK, tp_take, mmap_plain)
+TP(tp_madvise, "madvise", MMAP_ADVISE, tp_take, mmap_plain)
 
 SEC("tp/syscalls/sys_enter_mmap")
 int tp_enter_mmap(__u64 *ctx)
@@ -402,38 +405,34 @@ static __always_inline bool mmap_call_raw(struct pt_regs *regs, struct mmap_call
 		return false;
 	/* The same number is another system call to a 32-bit program: 9 is link(). */
 	if (!task_is_compat()) {
-		__u64 arg[6];
-
-		if (!kind || !mmap_shows(kind) || !filter_allows_current())
+		if (!kind || !mmap_shows(kind) || !mmap_begin(call, kind, kind) ||
+		    !mmap_take_regs(call, regs))
 			return false;
-		args_64(regs, arg);
-		*call = mmap_call_of(kind, arg, regs->ax);
 		if (nr == NR_MPROTECT)
 			call->fd = -1;
-		return true;
-	}
-	if (!kind32 || !mmap_shows(kind32))
-		return false;
-	__u64 arg[6];
+	} else {
+		__u64 arg[6];
 
-	args_ia32(regs, arg);
-	if (nr == NR_IA32_MMAP)
-		ia32_args_in_memory(arg);
-	else if (nr == NR_IA32_MMAP2)
-		arg[5] <<= PAGES_OF_MMAP2;
-	if (!filter_allows_current())
-		return false;
-	*call = mmap_call_of(kind32, arg, regs->ax);
-	call->compat = true;
-	if (nr == NR_IA32_MPROTECT)
-		call->fd = -1;
+		if (!kind32 || !mmap_shows(kind32) || !mmap_begin(call, kind32, kind32))
+			return false;
+		args_ia32(regs, arg);
+		if (nr == NR_IA32_MMAP)
+			ia32_args_in_memory(arg);
+		else if (nr == NR_IA32_MMAP2)
+			arg[5] <<= PAGES_OF_MMAP2;
+		mmap_take(call, arg);
+		call->compat = true;
+		if (nr == NR_IA32_MPROTECT)
+			call->fd = -1;
+	}
+	call->ret = regs->ax;
 	return true;
 }
 
 SEC("tp_btf/sys_exit")
 int btf_sys_exit(__u64 *ctx)
 {
-	struct mmap_call call = {};
+	struct mmap_call call;
 
 	return mmap_call_raw((void *)ctx[0], &call) ? mmap_plain(ctx, &call) : 0;
 }
@@ -441,7 +440,7 @@ int btf_sys_exit(__u64 *ctx)
 SEC("tp_btf/sys_exit")
 int btf_sys_exit_vma(__u64 *ctx)
 {
-	struct mmap_call call = {};
+	struct mmap_call call;
 
 	return mmap_call_raw((void *)ctx[0], &call) ? mmap_with_vma(ctx, &call) : 0;
 }

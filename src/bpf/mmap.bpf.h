@@ -38,8 +38,10 @@ struct mmap_call {
 	__u64 prot;
 	__u64 flags;
 	__u64 offset;
+	__u64 entered; /* when it was entered, 0 if that is not known */
 	__s32 fd;
 	enum mmap_kind kind;
+	__u32 slot; /* of the program that has seen it */
 	bool compat;
 };
 
@@ -53,6 +55,13 @@ struct mmap_found {
 	bool known;
 };
 
+/* A call with all that is known of it: for the functions that are called, not inlined. */
+struct mmap_facts {
+	struct mmap_call call;
+	struct mmap_found found;
+	struct file *file;
+};
+
 /* Where a record with strings or stacks is put together. */
 struct mmap_scratch {
 	struct mmap_event event; /* here also to bring the types into BTF */
@@ -64,8 +73,14 @@ struct mmap_scratch {
 	struct mmap_file_sum file_sum;
 };
 
-/* One slot for each kind of call, since its program may preempt that of another. */
-#define MMAP_SLOTS 8
+/*
+ * One slot for each program, since a task inside one of them may be preempted by another task
+ * that comes into another one. Most have that of their kind.
+ */
+#define MMAP_SLOT_OLD_MMAP 0
+#define MMAP_SLOT_PKEY (MMAP_ADVISE + 1)
+#define MMAP_SLOT_32(kind) (MMAP_SLOT_PKEY + (kind))
+#define MMAP_SLOTS (MMAP_SLOT_32(MMAP_ADVISE) + 1)
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, MMAP_SLOTS);
@@ -95,13 +110,23 @@ static __always_inline bool mmap_failed(const struct mmap_call *call)
 
 #include "mmap_summary.bpf.h"
 
+static __always_inline bool mmap_len_passes(__u64 len)
+{
+	return !(mmap_config.filters & MMAP_BY_LEN) ||
+	       (len >= mmap_config.min_len && len <= mmap_config.max_len);
+}
+
 /* The cheap filters: by the arguments and the result alone. */
 static __always_inline bool mmap_passes(const struct mmap_call *call)
 {
-	if (mmap_config.failed && !mmap_failed(call))
+	if (!mmap_config.filters)
+		return true;
+	if (!mmap_len_passes(call->len))
 		return false;
-	if (call->len < mmap_config.min_len || call->len > mmap_config.max_len)
+	if ((mmap_config.filters & MMAP_BY_FAILURE) && !mmap_failed(call))
 		return false;
+	if (!(mmap_config.filters & MMAP_BY_ARGS))
+		return true;
 	if ((call->prot & mmap_config.prot) != mmap_config.prot)
 		return false;
 	if ((call->flags & mmap_config.flags) != mmap_config.flags)
@@ -196,7 +221,7 @@ static __always_inline void mmap_fill(struct mmap_event *event, const struct mma
 
 static __always_inline void mmap_send_short(void *ctx, const struct mmap_call *call)
 {
-	struct mmap_event *event = event_reserve(call->kind, sizeof(*event));
+	struct mmap_event *event = event_reserve(call->slot, sizeof(*event));
 	__u64 now = bpf_ktime_get_boot_ns();
 
 	if (!event) {
@@ -211,7 +236,7 @@ static __always_inline void mmap_send_short(void *ctx, const struct mmap_call *c
  * Copies the scratch slot into a record with room for `path_cap` bytes of path and, if
  * `stacks`, for both stacks; both are constants.
  */
-static __always_inline void mmap_send_extra(void *ctx, struct mmap_scratch *scratch,
+static __always_inline void mmap_send_extra(void *ctx, struct mmap_scratch *scratch, __u32 slot,
 					    const __u32 path_cap, const bool stacks)
 {
 	const __u32 stack_cap = sizeof(scratch->kernel_stack);
@@ -221,14 +246,15 @@ static __always_inline void mmap_send_extra(void *ctx, struct mmap_scratch *scra
 	__u32 start = scratch->path.start;
 	__u8 *record;
 
-	record = event_reserve(event->kind, sizeof(*event) + sizeof(struct mmap_extra) + path_cap +
-						    (stacks ? 2 * stack_cap : 0));
+	record = event_reserve(slot, sizeof(*event) + sizeof(struct mmap_extra) + path_cap +
+					     (stacks ? 2 * stack_cap : 0));
 	if (!record) {
 		event_lost();
 		return;
 	}
-	__builtin_memcpy(record, event, sizeof(*event));
-	__builtin_memcpy(record + sizeof(*event), &scratch->extra, sizeof(scratch->extra));
+	/* Not memcpy(), which would copy byte by byte: nobody told it how these are aligned. */
+	*(struct mmap_event *)record = *event;
+	*(struct mmap_extra *)(record + sizeof(*event)) = scratch->extra;
 	barrier_var(path_len);
 	if (path_len > path_cap) /* impossible: for the verifier */
 		path_len = path_cap;
@@ -293,14 +319,17 @@ static __always_inline int mmap_enter(void)
  * The record with everything that a short one does not have. A function of its own, since
  * each of the programs would have a copy otherwise, a hundred times their own size.
  */
-static __noinline int mmap_send_long(void *ctx, const struct mmap_call *call, struct file *file,
-				     const struct mmap_found *found, __u64 entered)
+static __noinline int mmap_send_long(void *ctx, const struct mmap_facts *facts)
 {
+	const struct mmap_found *found = &facts->found;
+	const struct mmap_call *call = &facts->call;
+	struct file *file = facts->file;
 	__u64 now = bpf_ktime_get_boot_ns();
-	__u32 slot = call->kind, notes = MMAP_EXTRA, wx;
+	__u32 slot = call->slot, notes = MMAP_EXTRA, wx;
 	struct mmap_scratch *scratch;
 	struct mmap_extra *extra;
 	struct mmap_event *event;
+	struct inode *inode;
 
 	scratch = bpf_map_lookup_elem(&mmap_scratch, &slot);
 	if (!scratch)
@@ -308,17 +337,18 @@ static __noinline int mmap_send_long(void *ctx, const struct mmap_call *call, st
 	extra = &scratch->extra;
 	event = &scratch->event;
 	__builtin_memset(extra, 0, sizeof(*extra));
-	if (entered) {
-		extra->duration_ns = now - entered;
+	if (call->entered) {
+		extra->duration_ns = now - call->entered;
 		notes |= MMAP_DURATION;
 	}
 	scratch->path.start = PATH_CAP;
 	scratch->path.flags = 0;
 	if (file) {
 		notes |= MMAP_FILE;
-		extra->inode = BPF_CORE_READ(file, f_inode, i_ino);
-		extra->generation = BPF_CORE_READ(file, f_inode, i_generation);
-		extra->dev = BPF_CORE_READ(file, f_inode, i_sb, s_dev);
+		inode = BPF_CORE_READ(file, f_inode);
+		extra->inode = BPF_CORE_READ(inode, i_ino);
+		extra->generation = BPF_CORE_READ(inode, i_generation);
+		extra->dev = BPF_CORE_READ(inode, i_sb, s_dev);
 		path_walk(&scratch->path, file);
 		if (scratch->path.flags & PATH_CUT)
 			notes |= MMAP_PATH_CUT;
@@ -327,7 +357,7 @@ static __noinline int mmap_send_long(void *ctx, const struct mmap_call *call, st
 		if (scratch->path.flags & PATH_NO_MOUNT)
 			notes |= MMAP_PATH_NO_MOUNT;
 	}
-	if (mmap_config.prefix_len && !mmap_has_prefix(&scratch->path))
+	if ((mmap_config.modes & MMAP_MODE_PATH) && !mmap_has_prefix(&scratch->path))
 		return 0;
 	if (found->known) {
 		notes |= MMAP_VMA;
@@ -339,7 +369,7 @@ static __noinline int mmap_send_long(void *ctx, const struct mmap_call *call, st
 		if (found->anon_vma)
 			notes |= MMAP_VMA_WRITTEN;
 	}
-	if (mmap_config.wx) {
+	if (mmap_config.modes & MMAP_MODE_WX) {
 		wx = mmap_wx(call, found, file, mmap_is_memfd(&scratch->path));
 		if (!wx)
 			return 0;
@@ -347,44 +377,69 @@ static __noinline int mmap_send_long(void *ctx, const struct mmap_call *call, st
 	}
 	mmap_fill(event, call, now, notes);
 	event->path_len = PATH_CAP - scratch->path.start;
-	if (mmap_config.stacks) {
+	if (mmap_config.modes & MMAP_MODE_STACKS) {
 		mmap_stacks(ctx, scratch);
-		mmap_send_extra(ctx, scratch, PATH_CAP, true);
+		mmap_send_extra(ctx, scratch, slot, PATH_CAP, true);
 	} else if (event->path_len <= 72) {
-		mmap_send_extra(ctx, scratch, 72, false);
+		mmap_send_extra(ctx, scratch, slot, 72, false);
 	} else if (event->path_len <= 512) {
-		mmap_send_extra(ctx, scratch, 512, false);
+		mmap_send_extra(ctx, scratch, slot, 512, false);
 	} else {
-		mmap_send_extra(ctx, scratch, PATH_CAP, false);
+		mmap_send_extra(ctx, scratch, slot, PATH_CAP, false);
 	}
 	return 0;
 }
 
 /*
- * For a call that filter_allows_current(), which is asked first, before the registers are
- * read. `found`: the resulting mapping, where that was looked for.
+ * Before the registers are read: whether the current task is one to show calls of. If so,
+ * `call` is empty but for its kind and the program's slot.
+ */
+static __always_inline bool mmap_begin(struct mmap_call *call, enum mmap_kind kind, __u32 slot)
+{
+	if (!filter_allows_current())
+		return false;
+	__builtin_memset(call, 0, sizeof(*call));
+	call->kind = kind;
+	call->slot = slot;
+	call->fd = -1;
+	/* Also if a filter will hold the call back. */
+	if ((mmap_config.modes & MMAP_MODE_LATENCY) && kind == MMAP_MAP)
+		call->entered = mmap_take_entry();
+	return true;
+}
+
+/*
+ * For a call that mmap_begin() began. `found`: the resulting mapping, where that was looked
+ * for, or NULL.
+ *
+ * What is called gets copies. With a pointer to `call` itself, all of it would have to lie in
+ * memory for the short way, too.
  */
 static __always_inline int mmap_done(void *ctx, const struct mmap_call *call,
 				     const struct mmap_found *found)
 {
+	bool is_long = mmap_config.modes != 0;
 	struct file *file = NULL;
-	__u64 entered = 0;
 
-	if (mmap_config.latency && call->kind == MMAP_MAP)
-		entered = mmap_take_entry(); /* also if a filter holds the call back */
 	if (!mmap_passes(call))
 		return 0;
 	if (call->kind == MMAP_MAP && !(call->flags & MAP_ANONYMOUS))
 		file = current_file(call->fd);
-	else if (call->kind == MMAP_PROTECT && found->known)
+	else if (call->kind == MMAP_PROTECT && found && found->known)
 		file = found->file;
-	if (mmap_config.summary)
-		mmap_summarize(call, file);
-	else if (file || found->known || entered || mmap_config.stacks || mmap_config.wx ||
-		 mmap_config.prefix_len)
-		mmap_send_long(ctx, call, file, found, entered);
-	else
+	if (mmap_config.modes & MMAP_MODE_SUMMARY) {
+		struct mmap_call copy = *call;
+
+		mmap_summarize(&copy, file);
+	} else if (is_long || file || (found && found->known)) {
+		struct mmap_facts facts = { .call = *call, .file = file };
+
+		if (found)
+			facts.found = *found;
+		mmap_send_long(ctx, &facts);
+	} else {
 		mmap_send_short(ctx, call);
+	}
 	return 0;
 }
 

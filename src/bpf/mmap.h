@@ -73,10 +73,31 @@ enum mmap_backing {
 	MMAP_ONLY_FILE = 2,
 };
 
+/* Which filters are on, besides those of all tools: bits of mmap_config.filters. */
+enum mmap_filter {
+	MMAP_ANY_CALL = 0,
+	MMAP_BY_LEN = 1 << 0, /* min_len and max_len */
+	MMAP_BY_ARGS = 1 << 1, /* prot, flags and backing */
+	MMAP_BY_FAILURE = 1 << 2, /* failed calls only */
+};
+
+/* What is done besides showing each call: bits of mmap_config.modes. */
+enum mmap_mode {
+	MMAP_NO_MODE = 0,
+	MMAP_MODE_WX = 1 << 0, /* only what makes memory writable and executable */
+	MMAP_MODE_PATH = 1 << 1, /* only files whose path begins with prefix */
+	MMAP_MODE_LATENCY = 1 << 2, /* an entry program notes the time */
+	MMAP_MODE_STACKS = 1 << 3, /* send the caller's stacks */
+	MMAP_MODE_SUMMARY = 1 << 4, /* count in maps, send nothing */
+};
+
 #define MMAP_PREFIX_MAX 256
 #define MMAP_FRAMES 127 /* PERF_MAX_STACK_DEPTH: what the kernel gives at most */
 
-/* Set before loading and constant afterwards: the verifier drops what is off. */
+/*
+ * Set before loading and constant afterwards: the verifier drops the branches that are off.
+ * It leaves the loads that lead to them, so that one look tells that none is on.
+ */
 struct mmap_config {
 	__u64 min_len; /* bytes */
 	__u64 max_len;
@@ -84,15 +105,13 @@ struct mmap_config {
 	__u64 flags; /* all of these */
 	__u32 kinds; /* which calls are shown: bit 1 << enum mmap_kind */
 	enum mmap_backing backing;
-	__u32 failed; /* 1: failed calls only */
-	__u32 wx; /* 1: only what makes memory writable and executable */
-	__u32 latency; /* 1: an entry program notes the time */
-	__u32 stacks; /* 1: send the caller's stacks */
-	__u32 prefix_len; /* of the path, 0: any */
+	enum mmap_filter filters;
+	enum mmap_mode modes;
+	__u32 prefix_len;
 	__u8 prefix[MMAP_PREFIX_MAX];
-	__u32 summary; /* 1: count in maps, send nothing */
+	__u8 pad[4];
 };
-_Static_assert(sizeof(struct mmap_config) == 320, "struct mmap_config has no hidden padding");
+_Static_assert(sizeof(struct mmap_config) == 312, "struct mmap_config has no hidden padding");
 
 /*
  * --summary: what the programs count. Keys have an epoch, 0 or 1, which user space

@@ -100,7 +100,7 @@ static __always_inline void mmap_sum_file(const struct mmap_call *call, struct f
 	bool failed = mmap_failed(call);
 	struct mmap_scratch *scratch;
 	struct mmap_file_sum *value;
-	__u32 slot = call->kind;
+	__u32 slot = call->slot;
 
 	mmap_count(&totals->files, call->len, failed);
 	value = bpf_map_lookup_elem(&mmap_files, &key);

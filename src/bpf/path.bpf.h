@@ -24,6 +24,7 @@ struct path_buf {
 	__u32 flags; /* enum path_flag */
 	__u64 dentry; /* walk state: in memory, so that the verifier can merge paths */
 	__u64 mount;
+	__u64 mount_root; /* its dentry */
 };
 
 enum path_flag {
@@ -35,10 +36,11 @@ enum path_flag {
 /* Prepends "/name"; false when there is no room. */
 static __always_inline bool path_prepend(struct path_buf *path, struct dentry *dentry)
 {
-	__u32 len = BPF_CORE_READ(dentry, d_name.len);
-	const __u8 *name = BPF_CORE_READ(dentry, d_name.name);
-	__u32 start;
+	struct qstr name;
+	__u32 len, start;
 
+	BPF_CORE_READ_INTO(&name, dentry, d_name);
+	len = name.len;
 	if (len > PATH_NAME_MAX)
 		len = PATH_NAME_MAX;
 	start = path->start - len - 1;
@@ -46,7 +48,7 @@ static __always_inline bool path_prepend(struct path_buf *path, struct dentry *d
 	if (start >= PATH_CAP) /* also when it went below zero */
 		return false;
 	path->bytes[start] = '/';
-	bpf_probe_read_kernel(&path->bytes[start + 1], len, name);
+	bpf_probe_read_kernel(&path->bytes[start + 1], len, name.name);
 	path->start = start;
 	return true;
 }
@@ -62,7 +64,8 @@ static __always_inline void path_walk(struct path_buf *path, struct file *file)
 	path->flags = 0;
 	path->dentry = (__u64)dentry;
 	path->mount = (__u64)mount;
-	if (is_root && BPF_CORE_READ(vfsmnt, mnt_root) != dentry)
+	path->mount_root = (__u64)BPF_CORE_READ(vfsmnt, mnt_root);
+	if (is_root && path->mount_root != (__u64)dentry)
 		path->flags |= PATH_NO_MOUNT;
 	else if (!is_root && !BPF_CORE_READ(dentry, d_hash.pprev))
 		path->flags |= PATH_DELETED; /* as the kernel's d_unlinked() */
@@ -76,9 +79,9 @@ static __always_inline void path_walk(struct path_buf *path, struct file *file)
 	for (int i = 0; i < PATH_COMPONENTS; i++) {
 		struct dentry *here = (void *)path->dentry;
 		struct mount *at = (void *)path->mount;
-		struct dentry *parent = BPF_CORE_READ(here, d_parent);
+		struct dentry *parent;
 
-		if (here == BPF_CORE_READ(at, mnt.mnt_root)) {
+		if ((__u64)here == path->mount_root) {
 			struct mount *above = BPF_CORE_READ(at, mnt_parent);
 
 			if (above == at) { /* the root of the mount namespace */
@@ -90,8 +93,10 @@ static __always_inline void path_walk(struct path_buf *path, struct file *file)
 			}
 			path->dentry = (__u64)BPF_CORE_READ(at, mnt_mountpoint);
 			path->mount = (__u64)above;
+			path->mount_root = (__u64)BPF_CORE_READ(above, mnt.mnt_root);
 			continue;
 		}
+		parent = BPF_CORE_READ(here, d_parent);
 		if (parent == here)
 			return; /* detached tree */
 		if (!path_prepend(path, here))

@@ -96,12 +96,22 @@ static __always_inline __u64 current_start_ns(void)
 /* The open file behind a descriptor of the current process, or NULL. */
 static __always_inline struct file *current_file(__s32 fd)
 {
-	struct task_struct *task = (void *)bpf_get_current_task();
-	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
-	struct file **files = BPF_CORE_READ(table, fd);
-	struct file *file = NULL;
+	struct file *file = NULL, **files;
+	struct fdtable *table;
+	__u32 count;
 
-	if (fd < 0 || (__u32)fd >= BPF_CORE_READ(table, max_fds))
+	if (task_is_typed()) {
+		table = bpf_get_current_task_btf()->files->fdt;
+		count = table->max_fds;
+		files = table->fd;
+	} else {
+		struct task_struct *task = (void *)bpf_get_current_task();
+
+		table = BPF_CORE_READ(task, files, fdt);
+		count = BPF_CORE_READ(table, max_fds);
+		files = BPF_CORE_READ(table, fd);
+	}
+	if (fd < 0 || (__u32)fd >= count)
 		return NULL;
 	bpf_probe_read_kernel(&file, sizeof(file), files + fd);
 	return file;
@@ -114,6 +124,7 @@ static __always_inline struct file *current_file(__s32 fd)
 static __always_inline void task_id_fill_current(struct task_id *id, __u64 now)
 {
 	struct task_struct *task, *leader;
+	const struct cred *cred;
 	struct pid *pid;
 
 	if (!task_is_typed()) {
@@ -129,8 +140,9 @@ static __always_inline void task_id_fill_current(struct task_id *id, __u64 now)
 	id->pid = task->tgid;
 	id->tid = task->pid;
 	id->ppid = task->real_parent->tgid;
-	id->uid = task->cred->uid.val;
-	id->euid = task->cred->euid.val;
+	cred = task->cred;
+	id->uid = cred->uid.val;
+	id->euid = cred->euid.val;
 	pid = leader->thread_pid;
 	id->vpid = pid->level ? task_vpid(task) : id->pid;
 	*(__u64 *)&id->comm[0] = *(__u64 *)&task->comm[0];

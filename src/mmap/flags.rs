@@ -1,6 +1,8 @@
 //! Names of what is passed to mmap() and its kin. Values are those of the architecture that
 //! this is built for; what has no name is shown as a number, so that nothing is hidden.
 
+use crate::digits::{Short, push_hex};
+
 /// Names of single bits, in the order in which they are shown.
 pub type Names = &'static [(u64, &'static str)];
 
@@ -13,6 +15,10 @@ pub const MAP_HUGETLB: u64 = libc::MAP_HUGETLB as u64;
 /// With `MAP_HUGETLB`, the binary logarithm of the page size is here.
 const HUGE_SHIFT: u32 = 26;
 const HUGE_MASK: u64 = 0x3f << HUGE_SHIFT;
+/// Of the two most frequent kinds of calls: of a file,
+pub const PRIVATE: u64 = libc::MAP_PRIVATE as u64;
+/// and of none.
+pub const PRIVATE_ANONYMOUS: u64 = PRIVATE | MAP_ANONYMOUS;
 /// See mremap(2).
 pub const MREMAP_FIXED: u64 = libc::MREMAP_FIXED as u64;
 
@@ -191,10 +197,25 @@ fn push_parts(out: &mut Vec<u8>, parts: impl Iterator<Item = Part>) {
     }
 }
 
+/// `rw-`, if there is nothing else.
+pub fn short_prot(value: u64) -> Option<Short> {
+    const LETTERS: [Short; 8] = [
+        Short::new("---"),
+        Short::new("r--"),
+        Short::new("-w-"),
+        Short::new("rw-"),
+        Short::new("--x"),
+        Short::new("r-x"),
+        Short::new("-wx"),
+        Short::new("rwx"),
+    ];
+    LETTERS.get(usize::try_from(value).ok()?).copied()
+}
+
 /// Appends `rw-`, and what else there is behind it.
 pub fn push_prot(out: &mut Vec<u8>, value: u64) {
-    for (&(bit, _), letter) in RWX.iter().zip(*b"rwx") {
-        out.push(if value & bit != 0 { letter } else { b'-' });
+    if let Some(letters) = short_prot(value & VM_PROT) {
+        letters.push(out);
     }
     if value & !VM_PROT != 0 {
         out.push(b'|');
@@ -204,12 +225,9 @@ pub fn push_prot(out: &mut Vec<u8>, value: u64) {
 
 /// Appends `PRIVATE|ANONYMOUS|HUGETLB|HUGE_2MB`.
 pub fn push_map(out: &mut Vec<u8>, value: u64) {
-    // By far the most frequent ones.
-    const PRIVATE: u64 = libc::MAP_PRIVATE as u64;
-    const BOTH: u64 = PRIVATE | MAP_ANONYMOUS;
     match value {
         PRIVATE => return out.extend_from_slice(b"PRIVATE"),
-        BOTH => return out.extend_from_slice(b"PRIVATE|ANONYMOUS"),
+        PRIVATE_ANONYMOUS => return out.extend_from_slice(b"PRIVATE|ANONYMOUS"),
         _ => push_parts(out, map(value)),
     }
     if let Some(bytes) = huge_page_bytes(value) {
@@ -224,42 +242,28 @@ pub fn push_remap(out: &mut Vec<u8>, value: u64) {
     push_parts(out, remap(value));
 }
 
-/// Appends `0x7f…`.
-pub fn push_hex(out: &mut Vec<u8>, value: u64) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = [b'0'; 18];
-    let mut at = text.len();
-    let mut rest = value;
-    for (index, place) in text.iter_mut().enumerate().rev() {
-        at = index;
-        *place = DIGITS.get((rest & 15) as usize).copied().unwrap_or(b'0');
-        rest >>= 4;
-        if rest == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(b"0x");
-    out.extend_from_slice(text.get(at..).unwrap_or_default());
-}
-
-/// Appends a number of bytes with at most one digit behind the point: `4K`, `1.5M`. Rounded
-/// down, so that it never says more than there is.
-pub fn push_size(out: &mut Vec<u8>, bytes: u64) {
-    let mut number = itoa::Buffer::new();
+/// A number of bytes with at most one digit behind the point: `4K`, `1.5M`. Rounded down, so
+/// that it never says more than there is.
+pub fn size(bytes: u64) -> Short {
     let shift = (63 - (bytes | 1).leading_zeros()) / 10 * 10;
-    let unit = b"BKMGTPE".get(shift as usize / 10).copied().unwrap_or(b'?');
-    out.extend_from_slice(number.format(bytes >> shift).as_bytes());
+    let whole = Short::number(bytes >> shift).unwrap_or_default(); // below 1024
     if shift == 0 {
-        return;
+        return whole;
     }
+    let unit = b"BKMGTPE".get(shift as usize / 10).copied().unwrap_or(b'?');
     // As parts of 1024 of the unit, so that nothing overflows.
     let below = (bytes >> (shift - 10)) & 1023;
     let tenths = (below * 10 / 1024) as u8;
     let exact = bytes & ((1 << shift) - 1) == 0;
     if !exact && bytes >> shift < 100 {
-        out.extend_from_slice(&[b'.', b'0' + tenths]);
+        return whole.and(b'.').and(b'0' + tenths).and(unit);
     }
-    out.push(unit);
+    whole.and(unit)
+}
+
+/// Appends a [`size`].
+pub fn push_size(out: &mut Vec<u8>, bytes: u64) {
+    size(bytes).push(out);
 }
 
 /// Bits of a name on the command line: `PRIVATE`, `map_private` or a number.
@@ -419,11 +423,6 @@ mod tests {
             prop_assert_eq!(encode(remap(value), &[REMAP]), value);
             let huge = huge_shift(value).map_or(0, |shift| u64::from(shift) << HUGE_SHIFT);
             prop_assert_eq!(encode(map(value), &[TYPES, MAP]) | huge, value);
-        }
-
-        #[test]
-        fn hexadecimal(value: u64) {
-            prop_assert_eq!(shown(|out| push_hex(out, value)), format!("{value:#x}"));
         }
     }
 }

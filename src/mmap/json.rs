@@ -1,12 +1,13 @@
 //! Calls as JSON Lines: `memory.map`, and with `--all` `memory.unmap`, `memory.protect`,
 //! `memory.remap`, `memory.break` and `memory.advise`.
 
-use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
+use serde::Serialize;
 
-use super::flags::Part;
-use super::{Call, FileId, Vma, flags};
-use crate::json::{Bytes, Container, ErrorType, EventName, Id, Process, is_false};
-use crate::skel::{mmap_kind, mmap_note};
+use super::flags::{self, Part};
+use super::{Call, FileId, Vma};
+use crate::digits::{self, push_number};
+use crate::json::{Bytes, Container, Process, push_list, push_object, push_string};
+use crate::skel::{mmap_kind, mmap_note, task_id};
 
 /// What a row shows besides the record itself.
 #[derive(Clone, Copy, Debug, Default)]
@@ -22,7 +23,7 @@ pub struct Context<'a> {
 }
 
 /// The caller's stacks, innermost function first.
-#[derive(Clone, Debug, Default, serde::Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct StacksJson {
     /// In the kernel
     pub kernel: Vec<String>,
@@ -30,257 +31,298 @@ pub struct StacksJson {
     pub user: Vec<String>,
 }
 
-/// One line.
-#[derive(Clone, Copy, Debug)]
-pub struct CallJson<'a> {
-    /// What is shown
-    pub call: &'a Call<'a>,
-    /// And what belongs to it
-    pub context: &'a Context<'a>,
+/// Appends `,"KEY":`. The comma before the first member becomes the bracket of its object:
+/// see [`push_object`].
+macro_rules! key {
+    ($out:expr, $key:literal) => {
+        $out.extend_from_slice(concat!(",\"", $key, "\":").as_bytes())
+    };
 }
 
-impl Serialize for CallJson<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { call, context } = *self;
+/// Writes lines. By hand and not through serde, since there may be millions a second.
+#[derive(Debug, Default)]
+pub struct Lines {
+    /// Whose call was written last,
+    caller: task_id,
+    cgroup: Option<Vec<u8>>,
+    /// and how: what is about the process is the same in most lines as in the one before
+    process: Vec<u8>,
+}
+
+impl Lines {
+    /// Appends the line of `call`, with its newline.
+    pub fn push(&mut self, out: &mut Vec<u8>, call: &Call<'_>, context: &Context<'_>) {
+        push_object(out, |out| self.members(out, call, context));
+        out.push(b'\n');
+    }
+
+    fn members(&mut self, out: &mut Vec<u8>, call: &Call<'_>, context: &Context<'_>) {
+        key!(out, "timestamp");
+        push_string(out, context.timestamp);
         let (name, key) = names(call.event.kind);
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("timestamp", context.timestamp)?;
-        map.serialize_entry("event", &EventName { name })?;
-        map.serialize_entry("process", &Process::new(&call.id, context.cgroup))?;
-        if let Some(container) = Container::of(context.cgroup) {
-            map.serialize_entry("container", &container)?;
-        }
-        map.serialize_entry("thread", &Id { id: call.id.tid })?;
-        map.serialize_entry(key, &Details { call, wx: context.wx })?;
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(self.process(&call.id, context.cgroup));
+        key!(out, "thread");
+        push_object(out, |out| {
+            key!(out, "id");
+            push_number(out, call.id.tid);
+        });
+        out.extend_from_slice(key.as_bytes());
+        push_object(out, |out| details(out, call, context.wx));
         if let Some(id) = call.file_id() {
-            map.serialize_entry("file", &FileJson::new(call, id))?;
+            key!(out, "file");
+            push_object(out, |out| file(out, call, id));
         }
         if let Some(name) = call.errno_name() {
-            map.serialize_entry("error", &ErrorType { r#type: name })?;
+            key!(out, "error");
+            push_object(out, |out| {
+                key!(out, "type");
+                push_string(out, &name);
+            });
         }
         if let Some(stacks) = context.stacks {
-            map.serialize_entry("stack", stacks)?;
+            key!(out, "stack");
+            push_json(out, stacks);
         }
-        map.end()
+    }
+
+    /// `process` and `container`.
+    fn process(&mut self, id: &task_id, cgroup: Option<&[u8]>) -> &[u8] {
+        // Nothing of these is shown there.
+        let caller = task_id { time_ns: 0, lost: 0, start_ns: 0, tid: 0, ..*id };
+        let is_same = bytes_of(&caller) == bytes_of(&self.caller);
+        if self.process.is_empty() || !is_same || self.cgroup.as_deref() != cgroup {
+            self.caller = caller;
+            self.cgroup = cgroup.map(<[u8]>::to_vec);
+            self.process.clear();
+            key!(self.process, "process");
+            push_json(&mut self.process, &Process::new(id, cgroup));
+            if let Some(container) = Container::of(cgroup) {
+                key!(self.process, "container");
+                push_json(&mut self.process, &container);
+            }
+        }
+        &self.process
     }
 }
 
-/// The name of the event, and the key under which its own members are.
+fn bytes_of(id: &task_id) -> &[u8] {
+    // SAFETY: plain integers without padding: see skel.rs.
+    unsafe { plain::as_bytes(id) }
+}
+
+/// What has no need to be fast.
+fn push_json(out: &mut Vec<u8>, value: &impl Serialize) {
+    let _ = serde_json::to_writer(out, value); // a Vec takes everything
+}
+
+/// The event, and the key under which its own members are.
 fn names(kind: mmap_kind) -> (&'static str, &'static str) {
+    macro_rules! names {
+        ($name:literal, $key:literal) => {
+            (concat!(",\"event\":{\"name\":\"memory.", $name, "\"}"), concat!(",\"", $key, "\":"))
+        };
+    }
     match kind {
-        mmap_kind::MMAP_UNMAP => ("memory.unmap", "munmap"),
-        mmap_kind::MMAP_PROTECT => ("memory.protect", "mprotect"),
-        mmap_kind::MMAP_REMAP => ("memory.remap", "mremap"),
-        mmap_kind::MMAP_BREAK => ("memory.break", "brk"),
-        mmap_kind::MMAP_ADVISE => ("memory.advise", "madvise"),
-        _ => ("memory.map", "mmap"),
+        mmap_kind::MMAP_UNMAP => names!("unmap", "munmap"),
+        mmap_kind::MMAP_PROTECT => names!("protect", "mprotect"),
+        mmap_kind::MMAP_REMAP => names!("remap", "mremap"),
+        mmap_kind::MMAP_BREAK => names!("break", "brk"),
+        mmap_kind::MMAP_ADVISE => names!("advise", "madvise"),
+        _ => names!("map", "mmap"),
     }
 }
 
 /// A number as `"0x…"`, since it may pass 2^53.
-struct Hex(u64);
+fn push_hex(out: &mut Vec<u8>, value: u64) {
+    out.push(b'"');
+    digits::push_hex(out, value);
+    out.push(b'"');
+}
 
-impl Serialize for Hex {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        text(serializer, |out| flags::push_hex(out, self.0))
+fn push_part(out: &mut Vec<u8>, part: Part) {
+    out.push(b'"');
+    part.push(out);
+    out.push(b'"');
+}
+
+fn push_parts(out: &mut Vec<u8>, parts: impl Iterator<Item = Part>) {
+    push_list(out, parts, push_part);
+}
+
+fn push_prot(out: &mut Vec<u8>, prot: u64) {
+    match prot {
+        1 => out.extend_from_slice(br#"["READ"]"#),
+        3 => out.extend_from_slice(br#"["READ","WRITE"]"#),
+        5 => out.extend_from_slice(br#"["READ","EXEC"]"#),
+        _ => push_parts(out, flags::prot(prot)),
     }
 }
 
-/// A string of at most 24 ASCII characters, without an allocation.
-fn text<S: Serializer>(serializer: S, push: impl Fn(&mut Vec<u8>)) -> Result<S::Ok, S::Error> {
-    thread_local! {
-        static TEXT: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) };
-    }
-    TEXT.with_borrow_mut(|out| {
-        out.clear();
-        push(out);
-        serializer.serialize_str(std::str::from_utf8(out).unwrap_or_default())
-    })
-}
-
-impl Serialize for Part {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Name(name) => serializer.serialize_str(name),
-            Self::Rest(bits) => Hex(*bits).serialize(serializer),
-        }
+fn push_map(out: &mut Vec<u8>, flags: u64) {
+    match flags {
+        flags::PRIVATE => out.extend_from_slice(br#"["PRIVATE"]"#),
+        flags::PRIVATE_ANONYMOUS => out.extend_from_slice(br#"["PRIVATE","ANONYMOUS"]"#),
+        _ => push_parts(out, flags::map(flags)),
     }
 }
 
-/// A list, without a `Vec`.
-struct List<I>(I);
-
-impl<I: Iterator<Item = T> + Clone, T: Serialize> Serialize for List<I> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut seq = serializer.serialize_seq(None)?;
-        for item in self.0.clone() {
-            seq.serialize_element(&item)?;
-        }
-        seq.end()
-    }
-}
-
-/// What only this call has.
-struct Details<'a> {
-    call: &'a Call<'a>,
-    wx: &'a [String],
-}
-
-impl Serialize for Details<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let call = self.call;
-        let event = &call.event;
-        let mut map = serializer.serialize_map(None)?;
-        match event.kind {
-            mmap_kind::MMAP_UNMAP => {
-                map.serialize_entry("address", &Hex(event.addr))?;
-                map.serialize_entry("length_bytes", &event.len)?;
-            }
-            mmap_kind::MMAP_PROTECT => {
-                map.serialize_entry("address", &Hex(event.addr))?;
-                map.serialize_entry("length_bytes", &event.len)?;
-                map.serialize_entry("prot", &List(flags::prot(event.prot)))?;
-                if event.fd != -1 {
-                    map.serialize_entry("key", &event.fd)?;
-                }
-            }
-            mmap_kind::MMAP_REMAP => {
-                map.serialize_entry("old_address", &Hex(event.addr))?;
-                map.serialize_entry("old_length_bytes", &event.len)?;
-                map.serialize_entry("length_bytes", &event.offset)?;
-                map.serialize_entry("flags", &List(flags::remap(event.flags)))?;
-                if let Some(hint) = call.hint() {
-                    map.serialize_entry("hint", &Hex(hint))?;
-                }
-                if let Some(address) = call.address() {
-                    map.serialize_entry("address", &Hex(address))?;
-                }
-            }
-            mmap_kind::MMAP_BREAK => {
-                if event.addr != 0 {
-                    map.serialize_entry("requested", &Hex(event.addr))?;
-                }
-                map.serialize_entry("address", &Hex(event.ret as u64))?;
-                if call.is_refused() {
-                    map.serialize_entry("refused", &true)?;
-                }
-            }
-            mmap_kind::MMAP_ADVISE => {
-                map.serialize_entry("address", &Hex(event.addr))?;
-                map.serialize_entry("length_bytes", &event.len)?;
-                map.serialize_entry("advice", &flags::advice(event.prot))?;
-            }
-            _ => {
-                if event.addr != 0 {
-                    map.serialize_entry("hint", &Hex(event.addr))?;
-                }
-                map.serialize_entry("length_bytes", &event.len)?;
-                map.serialize_entry("prot", &List(flags::prot(event.prot)))?;
-                map.serialize_entry("flags", &List(flags::map(event.flags)))?;
-                if let Some(bytes) = flags::huge_page_bytes(event.flags) {
-                    map.serialize_entry("huge_page_bytes", &bytes)?;
-                }
-                map.serialize_entry("fd", &event.fd)?;
-                map.serialize_entry("offset_bytes", &event.offset)?;
-                if let Some(address) = call.address() {
-                    map.serialize_entry("address", &Hex(address))?;
-                }
+/// What only this kind of call has, and what is known of any.
+fn details(out: &mut Vec<u8>, call: &Call<'_>, wx: &[String]) {
+    let event = &call.event;
+    match event.kind {
+        mmap_kind::MMAP_UNMAP => range(out, call),
+        mmap_kind::MMAP_PROTECT => {
+            range(out, call);
+            key!(out, "prot");
+            push_prot(out, event.prot);
+            if event.fd != -1 {
+                key!(out, "key");
+                push_number(out, event.fd);
             }
         }
-        if let Some(vma) = call.vma() {
-            map.serialize_entry("vma", &VmaJson { call, vma })?;
+        mmap_kind::MMAP_REMAP => remap(out, call),
+        mmap_kind::MMAP_BREAK => {
+            if event.addr != 0 {
+                key!(out, "requested");
+                push_hex(out, event.addr);
+            }
+            key!(out, "address");
+            push_hex(out, event.ret as u64);
+            if call.is_refused() {
+                out.extend_from_slice(b",\"refused\":true");
+            }
         }
-        if let Some(duration) = call.duration_ns() {
-            map.serialize_entry("duration_ns", &duration)?;
+        mmap_kind::MMAP_ADVISE => {
+            range(out, call);
+            key!(out, "advice");
+            push_part(out, flags::advice(event.prot));
         }
-        if call.is(mmap_note::MMAP_COMPAT) {
-            map.serialize_entry("compat", &true)?;
-        }
-        if !self.wx.is_empty() {
-            map.serialize_entry("wx", self.wx)?;
-        }
-        map.end()
+        _ => map(out, call),
+    }
+    if let Some(vma) = call.vma() {
+        key!(out, "vma");
+        push_object(out, |out| vma_members(out, call, vma));
+    }
+    if let Some(duration) = call.duration_ns() {
+        key!(out, "duration_ns");
+        push_number(out, duration);
+    }
+    if call.is(mmap_note::MMAP_COMPAT) {
+        out.extend_from_slice(b",\"compat\":true");
+    }
+    if !wx.is_empty() {
+        key!(out, "wx");
+        push_json(out, &wx);
     }
 }
 
-struct VmaJson<'a> {
-    call: &'a Call<'a>,
-    vma: Vma,
+fn range(out: &mut Vec<u8>, call: &Call<'_>) {
+    key!(out, "address");
+    push_hex(out, call.event.addr);
+    key!(out, "length_bytes");
+    push_number(out, call.event.len);
 }
 
-impl Serialize for VmaJson<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mode = self.vma.mode();
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("start", &Hex(self.vma.start))?;
-        map.serialize_entry("end", &Hex(self.vma.end))?;
-        map.serialize_entry("mode", std::str::from_utf8(&mode).unwrap_or_default())?;
-        map.serialize_entry("flags", &Hex(self.vma.flags))?;
-        let differences: Vec<_> = self.call.differences().collect();
-        if !differences.is_empty() {
-            map.serialize_entry("differences", &differences)?;
-        }
-        map.end()
+fn map(out: &mut Vec<u8>, call: &Call<'_>) {
+    let event = &call.event;
+    if event.addr != 0 {
+        key!(out, "hint");
+        push_hex(out, event.addr);
+    }
+    key!(out, "length_bytes");
+    push_number(out, event.len);
+    key!(out, "prot");
+    push_prot(out, event.prot);
+    key!(out, "flags");
+    push_map(out, event.flags);
+    if let Some(bytes) = flags::huge_page_bytes(event.flags) {
+        key!(out, "huge_page_bytes");
+        push_number(out, bytes);
+    }
+    key!(out, "fd");
+    push_number(out, event.fd);
+    key!(out, "offset_bytes");
+    push_number(out, event.offset);
+    if let Some(address) = call.address() {
+        key!(out, "address");
+        push_hex(out, address);
     }
 }
 
-#[derive(serde::Serialize)]
-struct FileJson<'a> {
-    #[serde(flatten)]
-    path: Bytes<'a>,
-    /// The leading components of the path are missing
-    #[serde(skip_serializing_if = "is_false")]
-    path_cut: bool,
-    #[serde(skip_serializing_if = "is_false")]
-    deleted: bool,
-    device: DeviceText,
-    inode: Decimal,
-}
-
-/// A number in a string, since it may pass 2^53.
-struct Decimal(u64);
-
-impl Serialize for Decimal {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        text(serializer, |out| out.extend_from_slice(itoa::Buffer::new().format(self.0).as_bytes()))
+fn remap(out: &mut Vec<u8>, call: &Call<'_>) {
+    let event = &call.event;
+    key!(out, "old_address");
+    push_hex(out, event.addr);
+    key!(out, "old_length_bytes");
+    push_number(out, event.len);
+    key!(out, "length_bytes");
+    push_number(out, event.offset);
+    key!(out, "flags");
+    push_parts(out, flags::remap(event.flags));
+    if let Some(hint) = call.hint() {
+        key!(out, "hint");
+        push_hex(out, hint);
+    }
+    if let Some(address) = call.address() {
+        key!(out, "address");
+        push_hex(out, address);
     }
 }
 
-/// `MAJOR:MINOR`
-struct DeviceText(super::Device);
-
-impl Serialize for DeviceText {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
+fn vma_members(out: &mut Vec<u8>, call: &Call<'_>, vma: Vma) {
+    key!(out, "start");
+    push_hex(out, vma.start);
+    key!(out, "end");
+    push_hex(out, vma.end);
+    key!(out, "mode");
+    push_string(out, std::str::from_utf8(&vma.mode()).unwrap_or_default());
+    key!(out, "flags");
+    push_hex(out, vma.flags);
+    if call.differences().next().is_some() {
+        key!(out, "differences");
+        push_list(out, call.differences(), push_string);
     }
 }
 
-impl<'a> FileJson<'a> {
-    fn new(call: &Call<'a>, id: FileId) -> Self {
-        let value = (!call.path.is_empty()).then_some(call.path);
-        Self {
-            path: Bytes { keys: ("path", "path_base64"), value },
-            path_cut: call.is(mmap_note::MMAP_PATH_CUT),
-            deleted: call.is(mmap_note::MMAP_PATH_DELETED),
-            device: DeviceText(id.device),
-            inode: Decimal(id.inode),
-        }
+fn file(out: &mut Vec<u8>, call: &Call<'_>, id: FileId) {
+    if !call.path.is_empty() {
+        Bytes { keys: ("path", "path_base64"), value: Some(call.path) }.push(out);
     }
+    if call.is(mmap_note::MMAP_PATH_CUT) {
+        out.extend_from_slice(b",\"path_cut\":true");
+    }
+    if call.is(mmap_note::MMAP_PATH_DELETED) {
+        out.extend_from_slice(b",\"deleted\":true");
+    }
+    key!(out, "device");
+    out.push(b'"');
+    push_number(out, id.device.major());
+    out.push(b':');
+    push_number(out, id.device.minor());
+    out.push(b'"');
+    // In a string, since it may pass 2^53.
+    key!(out, "inode");
+    out.push(b'"');
+    push_number(out, id.inode);
+    out.push(b'"');
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::testing::{any_record, with_path};
+    use super::super::testing::{any_record, record, with_path};
     use super::*;
     use crate::skel::mmap_event;
 
     fn line(record: &[u8], wx: &[String]) -> serde_json::Value {
         let call = Call::decode(record).unwrap();
         let context = Context { timestamp: "now", wx, ..Context::default() };
-        let text = serde_json::to_string(&CallJson { call: &call, context: &context }).unwrap();
-        assert!(!text.contains('\n'));
+        let mut out = Vec::new();
+        Lines::default().push(&mut out, &call, &context);
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(text.find('\n'), Some(text.len() - 1));
         serde_json::from_str(&text).unwrap()
     }
 
@@ -312,6 +354,44 @@ mod tests {
                 "inode": "12345"
             })
         );
+    }
+
+    #[test]
+    fn a_line_does_not_depend_on_the_one_before() {
+        let alone = |record: &[u8], context: &Context<'_>| {
+            let mut out = Vec::new();
+            Lines::default().push(&mut out, &Call::decode(record).unwrap(), context);
+            String::from_utf8(out).unwrap()
+        };
+        let first = mmap_event { kind: mmap_kind::MMAP_MAP, ..mmap_event::default() };
+        let mut events = vec![first];
+        let edits: [fn(&mut mmap_event); 8] = [
+            |event| event.id.pid = 1,
+            |event| event.id.tid = 2,
+            |event| event.id.ppid = 3,
+            |event| event.id.uid = 4,
+            |event| event.id.euid = 5,
+            |event| event.id.vpid = 6,
+            |event| event.id.comm[15] = 7,
+            |event| event.id.comm[0] = b'x',
+        ];
+        for edit in edits {
+            let mut event = first;
+            edit(&mut event);
+            events.push(event);
+        }
+        let container = format!("/docker/{}", "0".repeat(64));
+        let cgroups = [None, Some(&b"/"[..]), Some(container.as_bytes())];
+        let mut lines = Lines::default();
+        for event in events.iter().chain(events.iter().rev()) {
+            for cgroup in cgroups {
+                let context = Context { timestamp: "now", cgroup, ..Context::default() };
+                let record = record(*event);
+                let mut out = Vec::new();
+                lines.push(&mut out, &Call::decode(&record).unwrap(), &context);
+                assert_eq!(String::from_utf8(out).unwrap(), alone(&record, &context));
+            }
+        }
     }
 
     proptest! {

@@ -4,7 +4,8 @@
 use std::io::Write as _;
 
 use super::{Call, flags};
-use crate::escape::{plain_cell, push_cell};
+use crate::digits::{Short, push_hex, push_number};
+use crate::escape::{is_plain_cell, push_cell};
 use crate::out::{Column, FAILURE, Line, NOTE};
 use crate::skel::{mmap_kind, mmap_note};
 use crate::time::Seconds;
@@ -86,15 +87,15 @@ impl Table {
         if calls {
             line.ascii(|out| out.extend_from_slice(name(call).as_bytes()));
         }
-        line.ascii(|out| match call.address() {
-            Some(address) => flags::push_hex(out, address),
-            None => out.push(b'-'),
-        });
-        line.ascii(|out| match call.length() {
-            Some(len) if bytes => push_number(out, len),
-            Some(len) => flags::push_size(out, len),
-            None => out.push(b'-'),
-        });
+        match call.address() {
+            Some(address) => line.ascii(|out| push_hex(out, address)),
+            None => line.short(NONE),
+        };
+        match call.length() {
+            Some(len) if bytes => line.number(len),
+            Some(len) => line.short(flags::size(len)),
+            None => line.short(NONE),
+        };
         self.arguments(line, call);
         if latency {
             line.ascii(|out| push_micros(out, call.duration_ns()));
@@ -108,30 +109,44 @@ impl Table {
     /// PROT, FLAGS, FD and OFFSET, of which most calls lack some.
     fn arguments(&self, line: &mut Line<'_>, call: &Call<'_>) {
         let event = &call.event;
-        let none = |out: &mut Vec<u8>| out.push(b'-');
         match event.kind {
-            mmap_kind::MMAP_MAP => line
-                .ascii(|out| flags::push_prot(out, event.prot))
-                .ascii(|out| flags::push_map(out, event.flags))
-                .number(event.fd)
-                .number(event.offset),
-            mmap_kind::MMAP_PROTECT => line
-                .ascii(|out| flags::push_prot(out, event.prot))
-                .ascii(|out| push_key(out, event.fd))
-                .ascii(none)
-                .ascii(none),
+            mmap_kind::MMAP_MAP => {
+                prot(line, event.prot).ascii(|out| flags::push_map(out, event.flags));
+                match event.fd {
+                    -1 => line.short(NO_FILE),
+                    fd => line.number(fd),
+                }
+                .number(event.offset)
+            }
+            mmap_kind::MMAP_PROTECT => {
+                prot(line, event.prot).ascii(|out| push_key(out, event.fd)).short(NONE).short(NONE)
+            }
             mmap_kind::MMAP_REMAP => line
-                .ascii(none)
+                .short(NONE)
                 .ascii(|out| flags::push_remap(out, event.flags))
-                .ascii(none)
-                .ascii(none),
+                .short(NONE)
+                .short(NONE),
             mmap_kind::MMAP_ADVISE => line
-                .ascii(none)
+                .short(NONE)
                 .ascii(|out| flags::advice(event.prot).push(out))
-                .ascii(none)
-                .ascii(none),
-            _ => line.ascii(none).ascii(none).ascii(none).ascii(none),
+                .short(NONE)
+                .short(NONE),
+            _ => line.short(NONE).short(NONE).short(NONE).short(NONE),
         };
+    }
+}
+
+/// What a call does not have.
+const NONE: Short = Short::new("-");
+
+/// The descriptor of most calls.
+const NO_FILE: Short = Short::new("-1");
+
+/// Protections as a cell.
+fn prot<'a, 'b>(line: &'b mut Line<'a>, value: u64) -> &'b mut Line<'a> {
+    match flags::short_prot(value) {
+        Some(short) => line.short(short),
+        None => line.ascii(|out| flags::push_prot(out, value)),
     }
 }
 
@@ -147,16 +162,12 @@ pub fn name(call: &Call<'_>) -> &'static str {
     }
 }
 
-fn push_number(out: &mut Vec<u8>, number: u64) {
-    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
-}
-
 fn push_key(out: &mut Vec<u8>, key: i32) {
     if key == -1 {
         out.push(b'-');
     } else {
         out.extend_from_slice(b"PKEY=");
-        out.extend_from_slice(itoa::Buffer::new().format(key).as_bytes());
+        push_number(out, key);
     }
 }
 
@@ -178,8 +189,8 @@ fn push_vma(out: &mut Vec<u8>, call: &Call<'_>) {
 
 /// A name of any bytes, in the last column, the width of which does not matter.
 fn push_name(out: &mut Vec<u8>, bytes: &[u8]) {
-    if let Some(plain) = plain_cell(bytes) {
-        return out.extend_from_slice(plain.as_bytes());
+    if is_plain_cell(bytes) {
+        return out.extend_from_slice(bytes);
     }
     let mut text = String::new();
     push_cell(&mut text, bytes);
@@ -233,17 +244,17 @@ fn push_notes(out: &mut Vec<u8>, call: &Call<'_>, context: &Context<'_>) {
     }
     if remapped {
         say(out, b"was ");
-        flags::push_hex(out, call.event.addr);
+        push_hex(out, call.event.addr);
         out.push(b' ');
         flags::push_size(out, call.event.len);
     }
     if let Some(hint) = hint {
         say(out, b"asked for ");
-        flags::push_hex(out, hint);
+        push_hex(out, hint);
     }
     if refused {
         say(out, b"asked for ");
-        flags::push_hex(out, call.event.addr);
+        push_hex(out, call.event.addr);
     }
     for (note, words) in [
         (mmap_note::MMAP_PATH_CUT, &b"beginning of its path cut"[..]),
