@@ -58,7 +58,7 @@ pub struct Executable<'a> {
 impl<'a> Executable<'a> {
     /// `None`: there is no path. `flags` of the execution
     pub fn new(path: &'a [u8], flags: exec_flag) -> Option<Self> {
-        (!path.is_empty()).then(|| Self {
+        (!path.is_empty()).then_some(Self {
             path: Bytes { keys: ("path", "path_base64"), value: Some(path) },
             path_cut: flags.0 & exec_flag::EXEC_PATH_CUT.0 != 0,
             deleted: flags.0 & exec_flag::EXEC_PATH_DELETED.0 != 0,
