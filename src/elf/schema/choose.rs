@@ -220,14 +220,17 @@ fn not_events(object: &Object, types: &Types) -> HashSet<TypeId> {
     keys.chain(definitions).map(|ty| types.resolve(ty)).collect()
 }
 
-/// Whether the source assigns to members of the names that the struct has there.
+/// Whether the source assigns to members of the names that the struct has there. Of several
+/// writes by one line one has to be the member's: compilers store neighbours together.
 fn agrees(object: &Object, types: &Types, ty: TypeId, sent: &Emission) -> bool {
-    sent.writes.iter().take(512).all(|write| {
-        let line = line(object, write.by);
-        line.as_deref()
-            .and_then(assigned)
-            .is_none_or(|member| names(types, ty, write).contains(&member))
-    })
+    let mut lines: BTreeMap<String, bool> = BTreeMap::new();
+    for write in sent.writes.iter().take(512) {
+        let Some(line) = line(object, write.by) else { continue };
+        let Some(member) = assigned(&line) else { continue };
+        let here = names(types, ty, write).contains(&member);
+        *lines.entry(line).or_default() |= here;
+    }
+    lines.into_values().all(|found| found)
 }
 
 /// The names of the running kernel's structs, if it tells them.
