@@ -8,6 +8,7 @@ pub mod lives;
 pub mod perfetto;
 pub mod plot;
 pub mod status;
+pub mod table;
 pub mod text;
 pub mod tree;
 pub mod usage;

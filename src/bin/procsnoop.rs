@@ -14,20 +14,20 @@ use snoop_tools::escape::{Quote, push_cell, push_shell_word};
 use snoop_tools::exec::text::{cut_note, namespace_note};
 use snoop_tools::exec::{self, Exec};
 use snoop_tools::kernel::tracepoints_are_preemptible;
-use snoop_tools::out::{Column, FAILURE, NOTE, count};
+use snoop_tools::out::count;
 use snoop_tools::process::args::{Args, DEFAULT_MAX_ARGS};
 use snoop_tools::process::held::{Ended, Held, Row};
 use snoop_tools::process::history::History;
 use snoop_tools::process::json::{self, Context};
 use snoop_tools::process::lives::Lives;
 use snoop_tools::process::status::Status;
+use snoop_tools::process::table::{Cells, Table};
 use snoop_tools::process::text::{command_line, notes};
 use snoop_tools::process::usage::Usage;
 use snoop_tools::process::{Record, perfetto, plot, tree};
 use snoop_tools::session::{Session, say};
 use snoop_tools::skel::bootstrap::BootstrapSkelBuilder;
 use snoop_tools::skel::{process_config, process_event, process_exit_event, process_flag, task_id};
-use snoop_tools::time::Seconds;
 use snoop_tools::tool::{self, Loaded, Open, Tool};
 
 fn main() -> ExitCode {
@@ -40,7 +40,7 @@ const EXITS_RAW: [&str; 3] = ["exit_raw", "exit_raw_2", "exit_raw_3"];
 
 struct Procsnoop {
     args: Args,
-    columns: Vec<Column>,
+    table: Table,
     max_args: usize,
     config: process_config,
     lives: Lives,
@@ -68,7 +68,7 @@ impl Tool for Procsnoop {
         let text_default = if args.common.json { usize::MAX } else { DEFAULT_MAX_ARGS };
         let config = config(&args, drawn);
         Ok(Self {
-            columns: columns(&args),
+            table: Table::new(&args),
             max_args: args.max_args.unwrap_or(text_default),
             config,
             lives: Lives::default(),
@@ -152,7 +152,7 @@ impl Tool for Procsnoop {
             self.lives.add_from_proc();
         }
         if !self.args.quiet {
-            session.out.heading(&self.columns);
+            session.out.heading(self.table.columns());
         }
         Ok(())
     }
@@ -269,53 +269,6 @@ fn title(args: &CommonArgs) -> String {
     if title.is_empty() { "procsnoop".to_owned() } else { title }
 }
 
-fn columns(args: &Args) -> Vec<Column> {
-    let mut columns = vec![Column::left("TIME", 8)];
-    if args.common.timestamp {
-        columns.push(Column::left("TIME(s)", 8));
-    }
-    columns.push(Column::left("EVENT", 6));
-    if args.print_uid {
-        columns.push(Column::left("UID", 6));
-    }
-    columns.extend([
-        Column::left("COMM", 16),
-        Column::left("PID", 7),
-        Column::left("PPID", 7),
-        Column::right("DURATION", 9),
-        Column::right("SINCE-EXEC", 10),
-        Column::left("STATUS", 8),
-    ]);
-    if args.usage {
-        columns.extend([
-            Column::right("USER", 8),
-            Column::right("SYSTEM", 8),
-            Column::right("RSS(KiB)", 9),
-            Column::right("MAJFLT", 6),
-            Column::right("VCSW", 6),
-            Column::right("ICSW", 6),
-            Column::right("READ(KiB)", 9),
-            Column::right("WRITTEN", 8),
-        ]);
-    }
-    columns.push(Column::left("ARGS", 0));
-    columns
-}
-
-const USAGE_COLUMNS: usize = 8;
-
-/// The cells of a row that differ by kind.
-struct Cells<'a> {
-    id: &'a task_id,
-    event: &'static str,
-    duration_ns: Option<u64>,
-    since_exec_ns: Option<u64>,
-    status: Option<Status>,
-    usage: Option<&'a Usage>,
-    command: String,
-    notes: Vec<String>,
-}
-
 impl Procsnoop {
     /// All rows that need wait for nothing any more.
     fn show_ready(&mut self, all: bool, session: &mut Session) -> Result<()> {
@@ -365,16 +318,11 @@ impl Procsnoop {
         notes.extend(cut_note(exec.cut(self.max_args), false));
         notes.extend(exec.foreign_thread().map(|thread| format!("by thread {thread}")));
         notes.extend(namespace_note(id));
-        self.text_row(
+        self.table.row(
             Cells {
-                id,
-                event: "EXEC",
-                duration_ns: None,
-                since_exec_ns: None,
-                status: None,
-                usage: None,
                 command: command_line(exec.args(), self.max_args),
                 notes,
+                ..Cells::new(id, "EXEC")
             },
             session,
         );
@@ -390,19 +338,7 @@ impl Procsnoop {
             return session.out.object(&json::fork(&id, &context));
         }
         let notes = namespace_note(&id).into_iter().collect();
-        self.text_row(
-            Cells {
-                id: &id,
-                event: "FORK",
-                duration_ns: None,
-                since_exec_ns: None,
-                status: None,
-                usage: None,
-                command: String::new(),
-                notes,
-            },
-            session,
-        );
+        self.table.row(Cells { notes, ..Cells::new(&id, "FORK") }, session);
         Ok(())
     }
 
@@ -414,16 +350,12 @@ impl Procsnoop {
             let context = Context { timestamp: &timestamp, cgroup, ..Context::default() };
             return session.out.object(&json::thread_exit(event, &id, &context));
         }
-        self.text_row(
+        self.table.row(
             Cells {
-                id: &id,
-                event: "THREAD",
                 duration_ns: Some(event.duration_ns()),
-                since_exec_ns: None,
                 status: Some(Status::from_wait(event.status)),
-                usage: None,
-                command: String::new(),
                 notes: vec![format!("thread {}", id.tid)],
+                ..Cells::new(&id, "THREAD")
             },
             session,
         );
@@ -463,67 +395,19 @@ impl Procsnoop {
         if self.args.usage && !is_final {
             notes.push("not waited for yet".to_owned());
         }
-        self.text_row(
+        self.table.row(
             Cells {
-                id: &id,
-                event: "EXIT",
                 duration_ns: Some(event.duration_ns()),
                 since_exec_ns: exec_ns.map(|exec_ns| id.time_ns.saturating_sub(exec_ns)),
                 status: Some(status),
                 usage: Some(usage),
                 command: command_line,
                 notes,
+                ..Cells::new(&id, "EXIT")
             },
             session,
         );
         Ok(())
-    }
-
-    fn text_row(&self, cells: Cells<'_>, session: &mut Session) {
-        let id = cells.id;
-        let mut tail = cells.command;
-        if !cells.notes.is_empty() {
-            let space = if tail.is_empty() { "" } else { "  " };
-            let notes = format!("{space}# {}", cells.notes.join(", "));
-            tail += &if session.out.color { format!("{NOTE}{notes}{NOTE:#}") } else { notes };
-        }
-        let time = session.clock.local_time(id.time_ns);
-        let since = id.time_ns.saturating_sub(session.started_ns);
-        let mut line = session.out.line(&self.columns);
-        line.text(&time);
-        if self.args.common.timestamp {
-            line.value(Seconds(since));
-        }
-        line.text(cells.event);
-        if self.args.print_uid {
-            line.value(id.uid);
-        }
-        line.name(id.comm()).value(id.pid).value(id.ppid);
-        for duration in [cells.duration_ns, cells.since_exec_ns] {
-            match duration {
-                Some(ns) => line.value(Seconds(ns)),
-                None => line.text("-"),
-            };
-        }
-        match cells.status {
-            None => line.text("-"),
-            Some(status) if status.is_failure() => line.styled(&status.to_string(), FAILURE),
-            Some(status) => line.value(status),
-        };
-        if self.args.usage {
-            match cells.usage {
-                None => (0..USAGE_COLUMNS).for_each(|_| {
-                    line.text("-");
-                }),
-                Some(usage) => {
-                    line.value(Seconds(usage.user_ns)).value(Seconds(usage.system_ns));
-                    line.value(usage.max_rss_bytes / 1024).value(usage.major_faults);
-                    line.value(usage.voluntary_switches).value(usage.involuntary_switches);
-                    line.value(usage.read_bytes / 1024).value(usage.written_bytes / 1024);
-                }
-            }
-        }
-        line.text(&tail);
     }
 
     /// What comes at the end.
