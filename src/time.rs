@@ -135,7 +135,7 @@ impl WallClock {
     fn show_second(&mut self, boot_ns: u64) {
         let at = self.at(boot_ns);
         self.second.began_ns = None;
-        let Ok(text) = format!("{at:.9}").as_bytes().try_into() else { return };
+        let Ok(text) = self.rfc3339(boot_ns).as_bytes().try_into() else { return };
         self.second.text = text;
         // They are negative before 1970.
         let nanos = u64::try_from(at.subsec_nanosecond()).ok();
