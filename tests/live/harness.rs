@@ -1,7 +1,7 @@
 //! Runs a tool around a command and reads what it printed.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -18,6 +18,9 @@ pub struct Setup {
 }
 
 const BUFFERS: [&str; 2] = ["ring", "perf"];
+
+/// At once, for a machine that is busy and thirty times slower than most.
+pub const AT_ONCE: Duration = Duration::from_secs(30);
 
 /// A tool under test.
 #[derive(Clone, Copy, Debug)]
@@ -157,10 +160,17 @@ pub struct TempDir(pub PathBuf);
 impl TempDir {
     pub fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("snoop-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir(&path).unwrap();
-        Self(path)
+        loop {
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            let name = format!("snoop-{}-{number}", std::process::id());
+            let path = std::env::temp_dir().join(name);
+            match fs::create_dir(&path) {
+                Ok(()) => return Self(path),
+                // Left behind by one that was killed, and had our id.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) => panic!("{}: {error}", path.display()),
+            }
+        }
     }
 
     /// A path in it.
@@ -168,11 +178,27 @@ impl TempDir {
         self.0.join(name).to_str().unwrap().to_owned()
     }
 
+    /// A fixture in it by another name, which is what the kernel calls its processes.
+    pub fn alias(&self, name: &str, of: &str) -> String {
+        std::os::unix::fs::symlink(fixture(of), self.path(name)).unwrap();
+        self.path(name)
+    }
+
+    /// A copy of a program in it.
+    pub fn copy(&self, name: &str, of: &str) -> String {
+        // By a process of its own: nobody can execute a file that somebody has open for
+        // writing, and what we have open, the processes have too that other tests start now.
+        let status = Command::new("cp").args([of, &self.path(name)]).status().unwrap();
+        assert!(status.success(), "cp {of}: {status}");
+        self.path(name)
+    }
+
     /// An executable file in it.
     pub fn program(&self, name: &str, content: &[u8]) -> String {
         use std::os::unix::fs::PermissionsExt;
-        let path = self.path(name);
-        fs::write(&path, content).unwrap();
+        let draft = self.path(&format!("{name}.draft"));
+        fs::write(&draft, content).unwrap();
+        let path = self.copy(name, &draft);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         path
     }
@@ -268,6 +294,18 @@ impl Running {
         line
     }
 
+    /// The first of the next JSON lines that `is_it`.
+    pub fn wait_for(&mut self, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
+        loop {
+            let line = self.line();
+            assert!(!line.is_empty(), "no {what}: {}", self.lines.concat());
+            let record = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line}"));
+            if is_it(&record) {
+                return record;
+            }
+        }
+    }
+
     /// Nobody reads any more.
     pub fn close_stdout(&mut self) {
         self.stdout = None;
@@ -313,6 +351,11 @@ impl Running {
     /// Interrupts it, and reads its JSON Lines to the end.
     pub fn stop(self) -> Trace {
         self.signal(libc::SIGINT);
+        self.end()
+    }
+
+    /// Reads its JSON Lines to the end.
+    pub fn end(self) -> Trace {
         let (lines, stderr, status) = self.finish();
         let output = Output {
             status: std::os::unix::process::ExitStatusExt::from_raw(status << 8),
@@ -329,9 +372,9 @@ pub fn run(name: &str, args: &[&str]) {
     assert!(status.success(), "{name} {args:?}: {status}");
 }
 
-/// Waits until `condition` holds; fails after a while.
+/// Waits until `condition` holds; fails after minutes.
 pub fn eventually(what: &str, condition: impl Fn() -> bool) {
-    let until = Instant::now() + Duration::from_secs(60);
+    let until = Instant::now() + Duration::from_secs(300);
     while !condition() {
         assert!(Instant::now() < until, "{what}");
         std::thread::sleep(Duration::from_millis(5));
@@ -348,6 +391,12 @@ pub fn kernel_release() -> (u32, u32) {
 /// Where BPF memory counts as locked memory.
 pub fn kernel_is_before_5_11() -> bool {
     kernel_release() < (5, 11)
+}
+
+/// Removes a cgroup. Newer kernels take a process out of it a moment after they have told its
+/// parent.
+pub fn remove_cgroup(folder: &str) {
+    eventually("the cgroup is left", || fs::remove_dir(folder).is_ok());
 }
 
 /// Where the cgroup v2 hierarchy is mounted.

@@ -94,11 +94,11 @@ fn cgroups() {
         .into_iter()
         .find(|root| fs::metadata(format!("{root}/cgroup.controllers")).is_ok());
     let folder = format!("{}/bpfrun-{}", root.expect("cgroup v2"), std::process::id());
-    fs::create_dir(&folder).unwrap();
+    fs::create_dir_all(&folder).unwrap();
     let join =
         format!("echo $$ >{folder}/cgroup.procs; exec {} 127.0.0.1 1 >/dev/null", fixture("dial"));
     let trace = attach("on_connect", &folder, &["sh", "-c", &join]);
-    fs::remove_dir(&folder).unwrap();
+    remove_cgroup(&folder);
     assert!(messages(&trace).contains(&"connect"), "{trace:?}");
 }
 

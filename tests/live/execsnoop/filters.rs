@@ -131,7 +131,6 @@ fn by_tree() {
             Command::new("/bin/sh").args(["-c", &script]).stdin(Stdio::piped()).spawn().unwrap();
         let children = format!("/proc/{0}/task/{0}/children", tree.id());
         eventually("a child", || fs::read_to_string(&children).map_or(true, |c| !c.is_empty()));
-        std::thread::sleep(std::time::Duration::from_millis(50));
         let rows = shown(setup, &["--tree", &tree.id().to_string()], || {
             run("argv", &["not-ours"]);
             drop(tree.stdin.take());
@@ -171,8 +170,8 @@ fn by_cgroup() {
             .collect();
         assert_eq!(groups, [format!("/{name}"), format!("/{name}/below")]);
     });
-    fs::remove_dir(format!("{folder}/below")).unwrap();
-    fs::remove_dir(folder).unwrap();
+    remove_cgroup(&format!("{folder}/below"));
+    remove_cgroup(&folder);
 }
 
 #[test]

@@ -233,11 +233,8 @@ fn restrict_this_thread() {
 fn a_cgroup_says_no() {
     use std::os::fd::AsRawFd;
     use std::os::unix::process::CommandExt;
-    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
-    let cgroup2 = mounts.lines().find(|line| line.split(' ').nth(2) == Some("cgroup2")).unwrap();
-    let folder =
-        format!("{}/snoop-connect-{}", cgroup2.split(' ').nth(1).unwrap(), std::process::id());
-    std::fs::create_dir(&folder).unwrap();
+    let folder = format!("{}/snoop-connect-{}", cgroup_mount(), std::process::id());
+    std::fs::create_dir_all(&folder).unwrap();
     let cgroup = std::fs::File::open(&folder).unwrap();
     let refuse = refuse_connect();
     // SAFETY: descriptors that are open.
@@ -268,7 +265,7 @@ fn a_cgroup_says_no() {
         });
     });
     drop(cgroup);
-    std::fs::remove_dir(folder).unwrap();
+    remove_cgroup(&folder);
 }
 
 /// A program for cgroups that lets nobody connect: `return 0`.
