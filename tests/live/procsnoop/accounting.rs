@@ -4,11 +4,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::*;
 
-/// A copy of `lives` with a name of its own, so that tests that trace the whole machine at
-/// the same time see only theirs.
+/// `lives` by a name of its own, so that tests that trace the whole machine at the same time
+/// see only theirs.
 fn own_lives(dir: &TempDir, name: &str) -> String {
-    fs::copy(fixture("lives"), dir.path(name)).unwrap();
-    dir.path(name)
+    dir.alias(name, "lives")
 }
 
 fn losses_add_up(setup: Setup, flags: &[&str], events_per_life: u64) {

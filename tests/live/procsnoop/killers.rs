@@ -50,7 +50,11 @@ fn when_memory_runs_out() {
     each_backend(|setup| {
         let victim =
             format!("echo 1000 >/proc/self/oom_score_adj; exec {} pause", fixture("lives"));
-        let script = format!("sh -c '{victim}' & sleep 0.5; echo f >/proc/sysrq-trigger; wait");
+        let is_there = "grep -q '^lives$' /proc/$!/comm";
+        let script = format!(
+            "sh -c '{victim}' & until {is_there}; do sleep 0.05; done
+             echo f >/proc/sysrq-trigger; wait"
+        );
         let trace = PROCSNOOP.trace(setup, &["--signal", "KILL"], &["sh", "-c", &script]);
         let row = trace.is_complete().only("lives");
         assert_eq!(row["process"]["exit"]["sender"], serde_json::json!({ "type": "oom" }), "{row}");

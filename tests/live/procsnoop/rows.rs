@@ -26,12 +26,15 @@ fn by_status() {
 #[test]
 fn by_duration() {
     each_backend(|setup| {
-        let script = "sleep 0.4; true; sh -c 'exit 3'";
-        let trace = PROCSNOOP.trace(setup, &["-d", "300"], &["sh", "-c", script]);
-        let rows: Vec<_> =
-            trace.is_complete().events.iter().map(|row| &row["process"]["comm"]).collect();
-        assert_eq!(rows, ["sleep", "sh"], "{trace:?}");
-        assert_eq!(trace.events[0]["process"]["command_args"], serde_json::json!(["sleep", "0.4"]));
+        let script = format!("sleep 0.4; {} forks 20; exit 3", fixture("lives"));
+        let trace = PROCSNOOP.trace(setup, &["-d", "300"], &["sh", "-c", &script]);
+        let slept = trace.is_complete().only("sleep");
+        assert_eq!(slept["process"]["command_args"], serde_json::json!(["sleep", "0.4"]));
+        assert_eq!(trace.only("sh")["process"]["exit"]["code"], 3);
+        let duration = |row: &Value| row["process"]["duration_ns"].as_u64().unwrap();
+        assert!(trace.events.iter().all(|row| duration(row) >= 300_000_000), "{trace:?}");
+        // Of those that do nothing, some are quick on any machine.
+        assert!(trace.of("lives").len() < 20, "{trace:?}");
     });
 }
 

@@ -1,5 +1,9 @@
 //! What a process has used is what wait4() told its parent.
 
+use nix::sys::stat::Mode;
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
+use nix::unistd::{Pid, mkfifo};
+
 use super::*;
 
 /// The account of a row, in the units and the order of [`Truth::usage`].
@@ -24,7 +28,7 @@ fn usage(row: &Value) -> [u64; 9] {
 /// Rows whose account is final have the parent's numbers; how many those are.
 fn check(trace: &LivesTrace) -> usize {
     trace.check_ends();
-    let mut finals = 0;
+    let (mut finals, mut held_up) = (0, 0);
     for truth in &trace.truth {
         let row = trace.end_of(truth);
         if row["process"]["usage_incomplete"] == true {
@@ -34,18 +38,22 @@ fn check(trace: &LivesTrace) -> usize {
         let (ours, theirs) = (usage(row), truth.usage);
         let [user, system, rest @ ..] = ours;
         let [their_user, their_system, their_rest @ ..] = theirs;
-        // A parent that is told at once reads the account while the process is still leaving
-        // the CPU for the last time; that is added afterwards.
-        let added = (user + system) as i64 - (their_user + their_system) as i64;
-        assert!((0..=10_000).contains(&added), "{ours:?} {theirs:?}");
-        assert!(user.abs_diff(their_user) <= 10_000, "{ours:?} {theirs:?}");
         let [memory, minor, major, voluntary, involuntary, read, written] = rest;
         let [their_memory, their_minor, their_major, v, i, their_read, their_written] = their_rest;
         assert_eq!((memory, minor, major), (their_memory, their_minor, their_major), "{row}");
         assert_eq!((read, written), (their_read, their_written), "{row}");
-        assert!((v..=v + 1).contains(&voluntary), "{ours:?} {theirs:?}");
-        assert!((i..=i + 1).contains(&involuntary), "{ours:?} {theirs:?}");
+        // A parent that is told at once reads the account while the process is still leaving
+        // the CPU for the last time; that is added afterwards.
+        assert!(user + system >= their_user + their_system, "{ours:?} {theirs:?}");
+        assert!(voluntary >= v && involuntary >= i, "{ours:?} {theirs:?}");
+        let added = user + system - their_user - their_system;
+        let is_near = added.max(user.abs_diff(their_user)) <= 10_000
+            && voluntary <= v + 1
+            && involuntary <= i + 1;
+        held_up += u32::from(!is_near);
     }
+    // A busy machine may hold up one of them just then, but not another one too.
+    assert!(held_up <= 1, "{trace:?}");
     finals
 }
 
@@ -64,7 +72,7 @@ fn equals_what_the_parent_is_told() {
 #[test]
 fn also_if_it_asked_before() {
     each_backend(|setup| {
-        assert_eq!(check(&lives(setup, &[], &["asks"])), 1);
+        assert!(check(&lives(setup, &[], &["asks"])) > 0);
     });
 }
 
@@ -79,7 +87,17 @@ fn of_many_threads() {
 #[test]
 fn a_zombie_is_told_before_anybody_waits_for_it() {
     each_backend(|setup| {
-        let trace = lives(setup, &[], &["zombie", "1500"]);
+        let dir = TempDir::new();
+        let (fifo, truth) = (dir.path("fifo"), dir.path("truth"));
+        mkfifo(fifo.as_str(), Mode::S_IRWXU).unwrap();
+        let mut tool = PROCSNOOP.command(&setup.flags());
+        tool.args(["--json", "--", &fixture("lives"), "zombie", &fifo]).env("LIVES_OUT", &truth);
+        let mut running = Running::spawn(tool);
+        running.wait_for("end of the zombie", |row| row["process"]["exit"]["code"] == 5);
+        fs::write(fifo, "").unwrap(); // now it is waited for
+        let trace = running.end();
+        let truth = parse_truth(&fs::read_to_string(truth).unwrap());
+        let trace = LivesTrace { trace, truth };
         trace.check_ends();
         let row = trace.end_of(&trace.truth[0]);
         assert_eq!(row["process"]["usage_incomplete"], true, "{row}");
@@ -94,17 +112,16 @@ fn a_zombie_is_told_before_anybody_waits_for_it() {
 
 #[test]
 fn a_zombie_does_not_hold_up_the_end() {
-    if in_vm() {
-        return; // too slow for a limit in seconds
-    }
     each_backend(|setup| {
-        let running = PROCSNOOP.start(&[&setup.flags()[..], &["--json"]].concat());
+        let flags = ["--json", "--comm", "true"];
+        let running = PROCSNOOP.start(&[&setup.flags()[..], &flags].concat());
         let mut child = std::process::Command::new("true").spawn().unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(100)); // it has ended, unwaited
+        // Until it has ended, and remains a zombie.
+        let id = Id::Pid(Pid::from_raw(child.id() as i32));
+        waitid(id, WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT).unwrap();
         let start = std::time::Instant::now();
         let trace = running.stop();
-        // Half a second, and what a busy machine takes.
-        assert!(start.elapsed() < std::time::Duration::from_secs(3), "{:?}", start.elapsed());
+        assert!(start.elapsed() < AT_ONCE, "{:?}", start.elapsed());
         let id = u64::from(child.id());
         let row = named(&trace, "exit").into_iter().find(|row| pid(row) == id).unwrap();
         assert_eq!(row["process"]["usage_incomplete"], true, "{row}");
