@@ -19,6 +19,9 @@ pub struct Setup {
 
 const BUFFERS: [&str; 2] = ["ring", "perf"];
 
+/// How long a test waits for what has to come.
+pub const PATIENCE: Duration = Duration::from_secs(300);
+
 /// At once, for a machine that is busy and thirty times slower than most.
 pub const AT_ONCE: Duration = Duration::from_secs(30);
 
@@ -372,9 +375,9 @@ pub fn run(name: &str, args: &[&str]) {
     assert!(status.success(), "{name} {args:?}: {status}");
 }
 
-/// Waits until `condition` holds; fails after minutes.
+/// Waits until `condition` holds.
 pub fn eventually(what: &str, condition: impl Fn() -> bool) {
-    let until = Instant::now() + Duration::from_secs(300);
+    let until = Instant::now() + PATIENCE;
     while !condition() {
         assert!(Instant::now() < until, "{what}");
         std::thread::sleep(Duration::from_millis(5));

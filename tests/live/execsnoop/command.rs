@@ -1,8 +1,10 @@
 //! `-- COMMAND`: its first exec, its status, its terminal, its signals.
 
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 use serde_json::json;
 
 use super::*;
@@ -10,9 +12,15 @@ use super::*;
 #[test]
 fn the_first_execution_and_all_descendants_are_seen() {
     each_setup(|setup| {
+        let dir = TempDir::new();
+        let (go, done) = (dir.path("go"), dir.path("done"));
+        for fifo in [&go, &done] {
+            mkfifo(fifo.as_str(), Mode::S_IRWXU).unwrap();
+        }
         let argv = fixture("argv");
         // One descendant outlives its parent.
-        let script = format!("{argv} a; sh -c '{argv} b; (sleep 0.1; {argv} c) & '; sleep 0.4");
+        let orphan = format!("(read line <{go}; {argv} c; echo >{done}) &");
+        let script = format!("{argv} a; sh -c '{argv} b; {orphan}'; echo >{go}; read line <{done}");
         let trace = trace(setup, &[], &["/bin/sh", "-c", &script]);
         trace.is_complete().check_argv();
         assert_eq!(args(&trace.events[0])[0], b"/bin/sh");
@@ -131,8 +139,10 @@ fn sigterm_is_passed_on() {
     let dir = TempDir::new();
     let mark = dir.path("mark");
     let ready = dir.path("ready");
+    // Nothing in the way of the signal takes time: the tool waits for half a second only.
     let script = format!(
-        "trap 'echo got > {mark}; exit 7' TERM; touch {ready}; while :; do sleep 0.05; done"
+        "trap 'echo got >{mark}; kill $!; exit 7' TERM
+         sleep 1000 >/dev/null 2>&1 & : >{ready}; wait"
     );
     let tool = Command::new(execsnoop())
         .args(["--json", "--", "/bin/sh", "-c", &script])
@@ -145,7 +155,7 @@ fn sigterm_is_passed_on() {
     // SAFETY: a child of ours that was not waited for yet.
     unsafe { libc::kill(tool.id() as i32, libc::SIGTERM) };
     let trace = parse(&tool.wait_with_output().unwrap());
-    assert!(start.elapsed() < Duration::from_secs(1));
+    assert!(start.elapsed() < AT_ONCE);
     assert_eq!(trace.status, 7);
     assert_eq!(fs::read_to_string(mark).unwrap(), "got\n");
 }
@@ -192,7 +202,7 @@ fn on_a_terminal_ctrl_c_belongs_to_it() {
 
 fn read_until(from: &mut fs::File, seen: &mut Vec<u8>, text: &str) {
     use std::io::Read;
-    let until = Instant::now() + Duration::from_secs(20);
+    let until = Instant::now() + PATIENCE;
     while !lossy(seen).contains(text) {
         assert!(Instant::now() < until, "{text} in {}", lossy(seen));
         let mut buffer = [0; 4096];

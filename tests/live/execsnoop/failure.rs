@@ -1,5 +1,7 @@
 //! Executions that fail (-x): errno, file and arguments, and what is none.
 
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 use serde_json::{Value, json};
 
 use super::*;
@@ -87,7 +89,15 @@ fn a_file_name_that_is_too_long_is_cut_and_says_so() {
 #[test]
 fn strings_in_pages_never_touched() {
     each_failure_setup(|setup| {
-        let trace = trace(setup, &["-x"], &[&fixture("execer"), "cold-missing"]);
+        let dir = TempDir::new();
+        let fifo = dir.path("fifo");
+        mkfifo(fifo.as_str(), Mode::S_IRWXU).unwrap();
+        let flags = ["--json", "-x", "--", &fixture("execer"), "cold-missing", &fifo];
+        let mut running = start(&[&setup.flags()[..], &flags].concat());
+        // The strings are read after the call, while the process is there.
+        running.wait_for("failure", |row| row["event"]["name"] == "process.exec_failed");
+        fs::write(fifo, "").unwrap();
+        let trace = running.end();
         let row = only_failure(trace.is_complete());
         assert_eq!(row["exec"]["filename"], "/proc/self/cwd/no-such-file");
         assert_eq!(row["process"]["command_args"], json!(["COLD_ONE", "COLD_TWO"]), "{row}");

