@@ -285,6 +285,20 @@ impl Running {
         running
     }
 
+    /// Likewise for a tool that prints nothing at first. `-v`, which has to be among its flags,
+    /// makes it say on stderr when it is attached.
+    pub fn spawn_silent(mut tool: Command) -> Self {
+        let mut child = tool.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        let mut said = String::new();
+        while !(said.contains(": backend ") && said.ends_with(" buffer\n")) {
+            assert!(stderr.read_line(&mut said).unwrap() > 0, "{said}");
+        }
+        child.stderr = Some(stderr.into_inner());
+        Self { child, stdout: Some(stdout), lines: Vec::new() }
+    }
+
     /// The next line; empty at the end.
     pub fn line(&mut self) -> String {
         let mut line = String::new();

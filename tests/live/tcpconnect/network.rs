@@ -41,6 +41,11 @@ fn with_wire<T: Send>(at_peer: impl FnOnce() -> T + Send, test: impl FnOnce(&Net
             ip("link set here up");
             wired.send(()).unwrap();
             is_there.recv().unwrap();
+            // Interfaces are up a moment before they carry packets.
+            let nobody = self::there(9);
+            eventually("the wire works", || {
+                connect(&tcp(nobody.ip()), nobody) == libc::ECONNREFUSED
+            });
             test(netns);
             drop(done);
             drop(peer.join().unwrap());

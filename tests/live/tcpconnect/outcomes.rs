@@ -97,21 +97,21 @@ fn latency_is_what_the_application_waited() {
     each_backend(|setup| {
         in_new_netns(|netns| {
             let (_hole, to) = sockets::black_hole(loopback(1));
-            let mut waited = (0, 0);
+            let mut waited = 0;
             let trace = watch(setup, netns, &[], || {
                 let socket = sockets::tcp(to.ip());
                 sockets::short_timeout(&socket);
                 let before = snoop_tools::time::boot_now_ns();
                 assert_eq!(sockets::begin(&socket, to), libc::EINPROGRESS);
-                let begun = snoop_tools::time::boot_now_ns();
                 assert_eq!(sockets::outcome(&socket), libc::ETIMEDOUT);
-                let after = snoop_tools::time::boot_now_ns();
-                waited = (after - before, after - begun);
+                waited = snoop_tools::time::boot_now_ns() - before;
             });
             let shown = trace.events[0]["connect"]["duration_ns"].as_u64().unwrap();
-            // The application is woken a moment before the socket is closed, or after.
-            assert!(shown <= waited.0 + 500_000_000, "{shown} {waited:?}");
-            assert!(shown + 500_000_000 >= waited.1, "{shown} {waited:?}");
+            // The application is woken a moment before the socket is closed, or after: how long
+            // after, depends on the machine.
+            assert!(shown <= waited + 500_000_000, "{shown} {waited}");
+            let timeout = sockets::SHORT_TIMEOUT.as_nanos() as u64;
+            assert!(shown + 100_000_000 >= timeout, "{shown} {timeout}");
         });
     });
 }
@@ -128,7 +128,9 @@ fn pending_attempts_are_shown_at_the_end() {
                 assert_eq!(sockets::begin(&socket, to), libc::EINPROGRESS);
                 assert_eq!(sockets::begin(&unbound, to), libc::EINPROGRESS);
                 assert_eq!(sockets::connect(&sockets::tcp(to.ip()), answered), 0);
-                eventually("a SYN is sent again", || sockets::retransmits(&unbound) > 0);
+                eventually("each SYN is sent again", || {
+                    [&socket, &unbound].map(sockets::retransmits).into_iter().all(|n| n > 0)
+                });
             });
             trace.is_complete();
             let mut ends: Vec<_> = trace.events.iter().map(local).collect();

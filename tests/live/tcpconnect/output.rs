@@ -1,31 +1,26 @@
 //! Text, totals and summaries.
 
-use std::io::{BufRead as _, BufReader};
 use std::net::Ipv6Addr;
-use std::process::Stdio;
 
 use super::sockets::*;
 use super::*;
 
 /// Lines of text of `tcpconnect FLAGS` on this network namespace, while `work` is done.
 fn text(netns: &Netns, flags: &[&str], work: impl FnOnce()) -> Vec<String> {
+    text_of(netns, flags, |_| work())
+}
+
+/// Likewise; `work` may read the first of them.
+fn text_of(netns: &Netns, flags: &[&str], work: impl FnOnce(&mut Running)) -> Vec<String> {
     let inode = netns.inode.to_string();
     let mut tool = TCPCONNECT.command(&["--netns", &inode, "-v"]);
-    tool.args(flags).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = tool.spawn().unwrap();
-    // With --count nothing is printed before the end; but -v says when it is attached.
-    let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
-    let attached =
-        |line: &String| line.starts_with("tcpconnect: backend ") && line.ends_with(" buffer");
-    said.find(attached).expect("it attaches");
-    let rest = std::thread::spawn(move || said.for_each(drop));
-    work();
-    // SAFETY: a child of ours that was not waited for yet.
-    assert_eq!(unsafe { libc::kill(child.id() as i32, libc::SIGTERM) }, 0);
-    let output = child.wait_with_output().unwrap();
-    rest.join().unwrap();
-    assert!(output.status.success());
-    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+    tool.args(flags);
+    let mut running = Running::spawn_silent(tool);
+    work(&mut running);
+    running.signal(libc::SIGTERM);
+    let (lines, stderr, status) = running.finish();
+    assert_eq!(status, 0, "{stderr}");
+    lines.iter().map(|line| line.trim_end_matches('\n').to_owned()).collect()
 }
 
 fn cells(line: &str) -> Vec<&str> {
@@ -124,25 +119,38 @@ fn summaries_add_up() {
     in_new_netns(|netns| {
         let (_listener, open) = listener(loopback(1));
         let (_closed, nobody) = closed_port(Ipv6Addr::LOCALHOST);
-        let work = || {
-            for _ in 0..10 {
+        let connect_five = || {
+            for _ in 0..5 {
                 connect(&tcp(open.ip()), open);
-                std::thread::sleep(std::time::Duration::from_millis(60));
             }
+        };
+        // Some attempts, and when they have been summed up some more.
+        let work = |running: &mut Running, has_attempts: &dyn Fn(&str) -> bool| {
+            connect_five();
+            loop {
+                let line = running.line();
+                assert!(!line.is_empty(), "no summary");
+                if has_attempts(&line) {
+                    break;
+                }
+            }
+            connect_five();
             connect(&tcp(nobody.ip()), nobody);
         };
-        let lines = text(netns, &["--summary", "0.25"], work);
-        let total = |line: &&String| line.contains(" attempt");
-        let attempts = |line: &String| cells(line)[1].parse::<u32>().unwrap();
-        let totals: Vec<_> = lines.iter().filter(total).collect();
-        // 600 ms of work, in intervals that begin whenever the tool is ready.
-        assert!(totals.len() >= 2, "{lines:?}");
-        assert_eq!(totals.into_iter().map(attempts).sum::<u32>(), 11);
+        let attempts = |line: &str| match line.contains(" attempt") {
+            true => cells(line)[1].parse::<u32>().unwrap(),
+            false => 0,
+        };
+        let flags = ["--summary", "0.25"];
+        let lines = text_of(netns, &flags, |running| work(running, &|line| attempts(line) > 0));
+        assert_eq!(lines.iter().map(|line| attempts(line)).sum::<u32>(), 11, "{lines:?}");
         assert!(lines.iter().any(|line| line.contains("P50(ms)")));
         assert!(lines.iter().any(|line| line.ends_with('█')), "a histogram: {lines:?}");
         assert!(lines.iter().any(|line| line.ends_with("ECONNREFUSED 1")));
 
-        let json = text(netns, &["--summary", "0.25", "--json"], work);
+        let flags = ["--summary", "0.25", "--json"];
+        let has_attempts = |line: &str| line.contains("\"network.connect.summary\"");
+        let json = text_of(netns, &flags, |running| work(running, &has_attempts));
         let rows: Vec<Value> =
             json.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
         let named = |name: &'static str| rows.iter().filter(move |r| r["event"]["name"] == name);

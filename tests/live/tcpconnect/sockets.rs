@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::harness::eventually;
+use crate::harness::{PATIENCE, eventually};
 
 /// A TCP socket for addresses of this kind.
 pub fn tcp(address: IpAddr) -> Socket {
@@ -72,8 +72,9 @@ pub fn outcome(socket: &Socket) -> i32 {
 
 pub fn wait_writable(socket: &Socket) {
     let mut poll = libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
+    let millis = PATIENCE.as_millis() as i32;
     // SAFETY: one structure of ours.
-    assert_eq!(unsafe { libc::poll(&raw mut poll, 1, 20_000) }, 1, "no outcome");
+    assert_eq!(unsafe { libc::poll(&raw mut poll, 1, millis) }, 1, "no outcome");
 }
 
 pub fn errno(result: io::Result<()>) -> i32 {
@@ -88,9 +89,13 @@ pub fn set_option<T>(socket: &Socket, level: i32, name: i32, value: &T) {
     assert_eq!(result, 0, "{}", io::Error::last_os_error());
 }
 
-/// Gives up after one retransmission.
+/// See [`short_timeout`].
+pub const SHORT_TIMEOUT: Duration = Duration::from_millis(2500);
+
+/// Gives up after one retransmission or two. The first one comes after a second, which leaves
+/// time for it where timers are late.
 pub fn short_timeout(socket: &Socket) {
-    socket.set_tcp_user_timeout(Some(Duration::from_millis(1200))).unwrap();
+    socket.set_tcp_user_timeout(Some(SHORT_TIMEOUT)).unwrap();
 }
 
 /// SYNs that were sent again, as TCP tells the application.
