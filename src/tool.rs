@@ -80,7 +80,8 @@ pub trait Tool: Sized {
         false
     }
 
-    /// Programs whose records are no events: what the kernel skipped of them is not lost.
+    /// Programs whose records are no events, or that others stand in for: what the kernel
+    /// skipped of them is not lost.
     fn uncounted(&self) -> Vec<&'static str> {
         Vec::new()
     }

@@ -30,19 +30,11 @@ fn main() -> ExitCode {
     tool::main::<Tcpconnect>()
 }
 
-/// The programs on changes of state, begin and end, and then their stand-ins in order.
-const STATES_BTF: [[&str; 2]; 4] = [
-    ["begin_btf", "end_btf"],
-    ["begin_btf_2", "end_btf_2"],
-    ["begin_btf_3", "end_btf_3"],
-    ["begin_btf_4", "end_btf_4"],
-];
-const STATES_RAW: [[&str; 2]; 4] = [
-    ["begin_raw", "end_raw"],
-    ["begin_raw_2", "end_raw_2"],
-    ["begin_raw_3", "end_raw_3"],
-    ["begin_raw_4", "end_raw_4"],
-];
+/// The programs on changes of state: the first, and its stand-ins in order.
+const STATES_BTF: [&str; 5] =
+    ["state_btf", "state_btf_2", "state_btf_3", "state_btf_4", "state_btf_5"];
+const STATES_RAW: [&str; 5] =
+    ["state_raw", "state_raw_2", "state_raw_3", "state_raw_4", "state_raw_5"];
 
 struct Tcpconnect {
     args: Args,
@@ -84,11 +76,9 @@ impl Tool for Tcpconnect {
             without_optional: "errors before a SYN may be missing where it would look",
         };
         let with_calls = |programs: &[&'static str], of_calls| [programs, &[of_calls]].concat();
-        let stand_ins = if tracepoints_are_preemptible() { 3 } else { 0 };
-        let needed = |all: [[&'static str; 2]; 4]| {
-            all.into_iter().take(1 + stand_ins).flatten().collect::<Vec<_>>()
-        };
-        let (btf, raw) = (&needed(STATES_BTF), &needed(STATES_RAW));
+        // An interrupt can keep one program from what it brings, a preempted task any.
+        let needed = if tracepoints_are_preemptible() { 5 } else { 2 };
+        let (btf, raw) = (&STATES_BTF[..needed], &STATES_RAW[..needed]);
         let fexit = backend(
             "fexit",
             &with_calls(btf, "fexit_connect"),
@@ -105,15 +95,10 @@ impl Tool for Tcpconnect {
     }
 
     fn uncounted(&self) -> Vec<&'static str> {
-        if !tracepoints_are_preemptible() {
-            return Vec::new();
-        }
-        // The last of each counts what all before it were kept from, too.
-        [STATES_BTF, STATES_RAW]
-            .into_iter()
-            .flat_map(|all| all.into_iter().take(3))
-            .flatten()
-            .collect()
+        // What one was kept from another has done. The last of all counts what none has, but
+        // where two suffice: an end that both should miss leaves an attempt behind (`pending`).
+        let made_good = if tracepoints_are_preemptible() { 4 } else { 2 };
+        [&STATES_BTF[..made_good], &STATES_RAW[..made_good]].concat()
     }
 
     fn configure(&self, open: &mut Open<Self>) -> Result<()> {
@@ -129,6 +114,7 @@ impl Tool for Tcpconnect {
         config.by_port = u32::from(!self.args.port.is_empty());
         config.by_network = u32::from(!self.args.cidr.is_empty());
         config.by_netns = u32::from(!self.args.netns.is_empty());
+        config.preemptible = u32::from(tracepoints_are_preemptible());
         let programs = &open.progs;
         let sees_errors = programs.fexit_connect.autoload()
             || programs.tp_connect.autoload()

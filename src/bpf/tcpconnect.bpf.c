@@ -39,8 +39,7 @@ struct {
 
 /* ---- begin and end of an attempt ---- */
 
-static __always_inline int attempt_begin(struct sock *sk, const bool typed, int new_state,
-					 const bool stand_in)
+static __always_inline int attempt_begin(struct sock *sk, const bool typed, const bool stand_in)
 {
 	struct connect_attempt *attempt;
 	struct connect_peer peer;
@@ -50,7 +49,7 @@ static __always_inline int attempt_begin(struct sock *sk, const bool typed, int 
 	struct sock *mptcp;
 	__u32 zero = 0;
 
-	if (new_state != TCP_SYN_SENT || SOCKET_READ(typed, sk, sk_protocol) != IPPROTO_TCP)
+	if (SOCKET_READ(typed, sk, sk_protocol) != IPPROTO_TCP)
 		return 0;
 	if (stand_in) {
 		attempt = bpf_map_lookup_elem(&attempts, &key);
@@ -160,19 +159,13 @@ static __always_inline void attempt_outcome(struct connect_event *event, struct 
 		closed_without_error(event, sk, attempt);
 }
 
-static __always_inline int attempt_end(void *ctx, struct sock *sk, const bool typed, int old_state,
-				       int new_state)
+static __always_inline int attempt_end(void *ctx, struct sock *sk, const bool typed, int new_state)
 {
 	struct connect_attempt *attempt;
 	__u64 key = (__u64)sk;
 	struct tcp_sock *tp;
 	__u64 now;
 
-	/* SYN_RECV: both sides called at once, or the socket called itself. */
-	if (old_state != TCP_SYN_SENT && old_state != TCP_SYN_RECV)
-		return 0;
-	if (new_state == TCP_SYN_SENT || new_state == TCP_SYN_RECV)
-		return 0;
 	attempt = bpf_map_lookup_elem(&attempts, &key);
 	if (!attempt || !attempt->pending)
 		return 0;
@@ -192,69 +185,49 @@ static __always_inline int attempt_end(void *ctx, struct sock *sk, const bool ty
 }
 
 /*
- * Two programs on one tracepoint. The kernel skips a program that is running on this CPU
- * already, and an answer may well arrive, in an interrupt, while a caller is in
- * attempt_begin(): hence begin and end are apart.
+ * Two programs on one tracepoint do the same, the second what the first was kept from. The
+ * kernel skips a program that is running on this CPU already, and an interrupt may well
+ * bring an end just then: during the first program the second one sees it, during the second
+ * the first. (Callers begin, which interrupts do not.)
+ *
+ * Where tracepoints are preemptible (7.0) a task may be preempted inside a program, and the
+ * kernel skips that for all others on the CPU until the task runs again. There begins are
+ * missed too, and there are more stand-ins, each of which may be preempted in turn.
+ * (Switching preemption off inside the program only moves it to the program's end.)
  */
-SEC("tp_btf/inet_sock_set_state")
-int BPF_PROG(begin_btf, struct sock *sk, int old_state, int new_state)
+static __always_inline int state_changed(void *ctx, struct sock *sk, const bool typed,
+					 int old_state, int new_state, const bool stand_in)
 {
-	return attempt_begin(sk, true, new_state, false);
+	if (new_state == TCP_SYN_SENT) {
+		if (stand_in && !connect_config.preemptible)
+			return 0;
+		return attempt_begin(sk, typed, stand_in);
+	}
+	/* SYN_RECV: both sides called at once, or the socket called itself. */
+	if (old_state != TCP_SYN_SENT && old_state != TCP_SYN_RECV)
+		return 0;
+	return new_state == TCP_SYN_RECV ? 0 : attempt_end(ctx, sk, typed, new_state);
 }
 
-SEC("tp_btf/inet_sock_set_state")
-int BPF_PROG(end_btf, struct sock *sk, int old_state, int new_state)
-{
-	return attempt_end(ctx, sk, true, old_state, new_state);
-}
-
-SEC("raw_tp/inet_sock_set_state")
-int begin_raw(struct bpf_raw_tracepoint_args *ctx)
-{
-	return attempt_begin((void *)ctx->args[0], false, ctx->args[2], false);
-}
-
-SEC("raw_tp/inet_sock_set_state")
-int end_raw(struct bpf_raw_tracepoint_args *ctx)
-{
-	return attempt_end(ctx, (void *)ctx->args[0], false, ctx->args[1], ctx->args[2]);
-}
-
-/*
- * Where tracepoints are preemptible (7.0), a task may be preempted inside a program, and the
- * kernel skips the program for all others on that CPU until the task runs again. Hence each
- * has stand-ins behind it, which do what it was kept from; several, since a stand-in may be
- * preempted too. (Switching preemption off inside the program only moves it to the program's
- * end.) User space loads them only there.
- */
-#define STAND_INS(number)                                                                          \
+#define STATE_PROGRAMS(suffix, stand_in)                                                           \
 	SEC("tp_btf/inet_sock_set_state")                                                          \
-	int BPF_PROG(begin_btf_##number, struct sock *sk, int old_state, int new_state)            \
+	int BPF_PROG(state_btf##suffix, struct sock *sk, int old_state, int new_state)             \
 	{                                                                                          \
-		return attempt_begin(sk, true, new_state, true);                                   \
-	}                                                                                          \
-                                                                                                   \
-	SEC("tp_btf/inet_sock_set_state")                                                          \
-	int BPF_PROG(end_btf_##number, struct sock *sk, int old_state, int new_state)              \
-	{                                                                                          \
-		return attempt_end(ctx, sk, true, old_state, new_state);                           \
+		return state_changed(ctx, sk, true, old_state, new_state, stand_in);               \
 	}                                                                                          \
                                                                                                    \
 	SEC("raw_tp/inet_sock_set_state")                                                          \
-	int begin_raw_##number(struct bpf_raw_tracepoint_args *ctx)                                \
+	int state_raw##suffix(struct bpf_raw_tracepoint_args *ctx)                                 \
 	{                                                                                          \
-		return attempt_begin((void *)ctx->args[0], false, ctx->args[2], true);             \
-	}                                                                                          \
-                                                                                                   \
-	SEC("raw_tp/inet_sock_set_state")                                                          \
-	int end_raw_##number(struct bpf_raw_tracepoint_args *ctx)                                  \
-	{                                                                                          \
-		return attempt_end(ctx, (void *)ctx->args[0], false, ctx->args[1], ctx->args[2]);  \
+		return state_changed(ctx, (void *)ctx->args[0], false, ctx->args[1], ctx->args[2], \
+				     stand_in);                                                    \
 	}
 
-STAND_INS(2)
-STAND_INS(3)
-STAND_INS(4)
+STATE_PROGRAMS(, false)
+STATE_PROGRAMS(_2, true)
+STATE_PROGRAMS(_3, true)
+STATE_PROGRAMS(_4, true)
+STATE_PROGRAMS(_5, true)
 
 /* ---- attempts that are pending when tracing ends ---- */
 

@@ -52,6 +52,7 @@ struct connect_config {
 	__u32 by_port; /* 1: only ports that are set in connect_ports */
 	__u32 by_network; /* 1: only destinations in the networks of filter_networks */
 	__u32 by_netns; /* 1: only network namespaces in filter_netns */
+	__u32 preemptible; /* 1: tracepoints are, and a begin can be missed */
 	__u32 sees_errors; /* 1: a program for calls that fail without a SYN is loaded */
 };
 

@@ -1,6 +1,8 @@
 //! shown + lost == happened, and nothing fills up.
 
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use super::sockets::*;
 use super::*;
@@ -188,6 +190,49 @@ fn a_stopped_tool_loses_nothing_or_says_what() {
                 assert_eq!(lost > 0, loses, "{:?}", trace.end);
             });
         }
+    });
+}
+
+/// The kernel skips a program that is running on this CPU already, and an interrupt may come
+/// while it looks at some other socket: the ends that it brings must not be missed.
+#[test]
+fn ends_that_interrupt_other_changes_are_not_missed() {
+    let count = scaled(1000);
+    let busy = std::thread::available_parallelism().unwrap().get();
+    each_backend(|setup| {
+        in_new_netns(|netns| {
+            let (_hole, to) = black_hole(loopback(1));
+            let trace = watch(setup, netns, &[], || {
+                let over = AtomicBool::new(false);
+                std::thread::scope(|scope| {
+                    for _ in 0..busy {
+                        scope.spawn(|| {
+                            let socket = tcp(loopback(2).into());
+                            while !over.load(Ordering::Relaxed) {
+                                socket.listen(1).unwrap();
+                                assert_eq!(dissolve(&socket), 0);
+                            }
+                        });
+                    }
+                    let pending: Vec<_> = (0..count).map(|_| tcp(to.ip())).collect();
+                    for socket in &pending {
+                        short_timeout(socket);
+                        assert_eq!(begin(socket, to), libc::EINPROGRESS);
+                        // Timers end them: one at a time, for as many interrupts.
+                        std::thread::sleep(Duration::from_millis(1));
+                    }
+                    for socket in &pending {
+                        assert_eq!(outcome(socket), libc::ETIMEDOUT);
+                    }
+                    over.store(true, Ordering::Relaxed);
+                });
+            });
+            let lost = trace.end["lost"].as_u64().unwrap() as u32;
+            assert_eq!(trace.events.len() as u32 + lost, count, "{:?}", trace.end);
+            // Sandboxes hide their own processes: no program runs while one of them does.
+            assert!(lost == 0 || !in_vm(), "{lost} of {count}");
+            assert!(trace.events.iter().all(|row| result(row) == "ETIMEDOUT"));
+        });
     });
 }
 

@@ -117,7 +117,7 @@ fn by_latency() {
         in_new_netns(|netns| {
             let (_listener, fast) = listener(loopback(1));
             let (_hole, slow) = black_hole(loopback(2));
-            let trace = watch(setup, netns, &["--min-latency", "900"], || {
+            let trace = watch_interrupts(setup, netns, &["--min-latency", "900"], || {
                 for _ in 0..10 {
                     assert_eq!(connect(&tcp(fast.ip()), fast), 0);
                     assert_eq!(begin(&tcp(slow.ip()), slow), libc::EINPROGRESS); // and closed

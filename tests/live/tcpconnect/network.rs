@@ -108,7 +108,7 @@ fn nobody_answers() {
                 ip("neigh add 10.9.0.7 lladdr 02:00:00:00:00:07 nud permanent dev here");
                 let to = SocketAddr::new("10.9.0.7".parse().unwrap(), 80);
                 let mut seen = 0;
-                let trace = watch(setup, netns, &[], || {
+                let trace = watch_interrupts(setup, netns, &[], || {
                     let socket = tcp(to.ip());
                     short_timeout(&socket);
                     assert_eq!(begin(&socket, to), libc::EINPROGRESS);
@@ -132,7 +132,7 @@ fn the_first_syn_is_lost() {
                 let to = there(80);
                 let wrong = format!("neigh replace {THERE} lladdr 02:00:00:00:00:07 dev here");
                 let mut seen = 0;
-                let trace = watch(setup, netns, &[], || {
+                let trace = watch_interrupts(setup, netns, &[], || {
                     ip(&format!("{wrong} nud permanent"));
                     let socket = tcp(to.ip());
                     assert_eq!(begin(&socket, to), libc::EINPROGRESS);
@@ -160,7 +160,7 @@ fn the_neighbour_is_missing() {
                 sysctl("net/ipv4/neigh/here/mcast_solicit", "1");
                 sysctl("net/ipv4/neigh/here/retrans_time_ms", "100");
                 let to = SocketAddr::new("10.9.0.8".parse().unwrap(), 80);
-                let trace = watch(setup, netns, &[], || {
+                let trace = watch_interrupts(setup, netns, &[], || {
                     assert_eq!(connect(&tcp(to.ip()), to), libc::EHOSTUNREACH);
                 });
                 assert_eq!(
@@ -187,7 +187,7 @@ fn a_router_says_no() {
             |netns| {
                 ip(&format!("route add default via {THERE}"));
                 let far = |net: u8| SocketAddr::new(IpAddr::from([10, net, 0, 1]), 80);
-                let trace = watch(setup, netns, &[], || {
+                let trace = watch_interrupts(setup, netns, &[], || {
                     for to in [far(21), far(22)] {
                         // The first answer comes while the call still has the socket, and is
                         // not final; one to a later SYN is.
@@ -216,7 +216,7 @@ fn a_firewall_says_no() {
                      add rule ip t in tcp dport 83 reject with icmp type admin-prohibited");
             },
             |netns| {
-                let trace = watch(setup, netns, &[], || {
+                let trace = watch_interrupts(setup, netns, &[], || {
                     let to = there(81);
                     assert_eq!(connect(&tcp(to.ip()), to), libc::ECONNREFUSED);
                     assert_eq!(connect(&tcp(to.ip()), there(83)), libc::EHOSTUNREACH);

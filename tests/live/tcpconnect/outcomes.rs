@@ -46,7 +46,7 @@ fn each_attempt_is_one_row_with_its_outcome() {
         in_new_netns(|netns| {
             sysctl("net/ipv4/tcp_fastopen", "1");
             let mut expected = Vec::new();
-            let trace = watch(setup, netns, &[], || expected = run_cases(&CASES));
+            let trace = watch_interrupts(setup, netns, &[], || expected = run_cases(&CASES));
             trace.is_complete();
             let mut rows: HashMap<_, Vec<&Value>> = HashMap::new();
             for row in &trace.events {
@@ -72,7 +72,7 @@ fn the_row_names_the_caller() {
             let (_hole, silent) = sockets::black_hole(loopback(2));
             // SAFETY: tells who we are.
             let tid = unsafe { libc::gettid() };
-            let trace = watch(setup, netns, &[], || {
+            let trace = watch_interrupts(setup, netns, &[], || {
                 // The answer to the second one is a timer's, in nobody's context.
                 assert_eq!(sockets::connect(&sockets::tcp(to.ip()), to), 0);
                 let socket = sockets::tcp(silent.ip());
@@ -98,7 +98,7 @@ fn latency_is_what_the_application_waited() {
         in_new_netns(|netns| {
             let (_hole, to) = sockets::black_hole(loopback(1));
             let mut waited = 0;
-            let trace = watch(setup, netns, &[], || {
+            let trace = watch_interrupts(setup, netns, &[], || {
                 let socket = sockets::tcp(to.ip());
                 sockets::short_timeout(&socket);
                 let before = snoop_tools::time::boot_now_ns();
