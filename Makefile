@@ -19,7 +19,7 @@ help: ## show this list
 	@echo 'make TARGET, where TARGET is one of'
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | \
 		while IFS="$$(printf '\t')" read -r name text; do printf '  %-9s%s\n' "$$name" "$$text"; done
-	@echo "Variables: TOOL=$(TOOL) ARGS='...' WORKLOAD=1 KERNEL=$(KERNEL) PREFIX=$(PREFIX) DESTDIR="
+	@echo "Variables: TOOL=$(TOOL) ARGS='...' WORKLOAD=1 FULL=1 PACKAGES=1 KERNEL=$(KERNEL) PREFIX=$(PREFIX) DESTDIR="
 
 deps: ## install what a build needs, if something is missing
 	@scripts/install-deps.sh build
@@ -38,6 +38,7 @@ vm: build ## the same in a virtual machine, without root
 examples: build ## compile the lessons of examples/, for bpfrun
 	@scripts/examples.sh '$(target)/examples'
 
+# PACKAGES=1: the packages too; FULL=1: each test goes all ways on each kernel.
 test: ## check everything: style, lints, tests here and in each kernel
 	@scripts/test.sh
 

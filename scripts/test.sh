@@ -103,7 +103,8 @@ if ((EUID == 0)) || command -v sudo >/dev/null || [[ ${CI:-} == true ]]; then
 else
     skipped+=('live tests (neither root nor sudo)')
 fi
-step_if qemu-system-x86_64 'live tests in virtual machines' tests/vm/matrix.sh --jobs 2
+step_if qemu-system-x86_64 'live tests in virtual machines' \
+    tests/vm/matrix.sh ${FULL:+--full} --jobs 2
 
 test_packages() {
     step 'from source, as distributions build' tests/packages/from-source.sh

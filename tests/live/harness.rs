@@ -17,8 +17,6 @@ pub struct Setup {
     pub buffer: &'static str,
 }
 
-const BUFFERS: [&str; 2] = ["ring", "perf"];
-
 /// How long a test waits for what has to come.
 pub const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -90,14 +88,44 @@ impl Setup {
 /// Runs `test` over `backends` and both transports. In a virtual machine, where each start
 /// of a tool takes seconds, only the first backend goes over both: how a record travels
 /// does not depend on the hook.
+#[track_caller]
 pub fn over(backends: &[&'static str], test: impl Fn(Setup)) {
-    for (index, backend) in backends.iter().enumerate() {
-        let buffers = if in_vm() && index > 0 { &BUFFERS[..1] } else { &BUFFERS[..] };
-        for buffer in buffers {
-            let setup = Setup { backend, buffer };
-            eprintln!("--- {setup:?}");
-            test(setup);
-        }
+    let mut setups = on_ring(backends);
+    let on_perf = setups.clone().into_iter().map(|setup| Setup { buffer: "perf", ..setup });
+    setups.extend(on_perf.take(if in_vm() { 1 } else { backends.len() }));
+    run_share(setups, test);
+}
+
+/// Runs `test` over `backends`, with the ring buffer.
+#[track_caller]
+pub fn over_ring(backends: &[&'static str], test: impl Fn(Setup)) {
+    run_share(on_ring(backends), test);
+}
+
+fn on_ring(backends: &[&'static str]) -> Vec<Setup> {
+    backends.iter().map(|&backend| Setup { backend, buffer: "ring" }).collect()
+}
+
+/// Runs `test` over all of `setups`, or over this machine's share of them.
+///
+/// `SNOOP_SHARE=1/4` makes us the second of four machines that share the work: between them,
+/// each test is run in each way, and each way is seen on each. Where a test stands in its
+/// file decides which machine has which way.
+#[track_caller]
+fn run_share(mut setups: Vec<Setup>, test: impl Fn(Setup)) {
+    if let Ok(share) = std::env::var("SNOOP_SHARE") {
+        let (machine, machines) = share.split_once('/').unwrap();
+        let (machine, machines): (usize, usize) =
+            (machine.parse().unwrap(), machines.parse().unwrap());
+        let each = setups.len().div_ceil(machines);
+        let line = std::panic::Location::caller().line() as usize;
+        let first = (line + machine * each) % setups.len();
+        setups.rotate_left(first);
+        setups.truncate(each);
+    }
+    for setup in setups {
+        eprintln!("--- {setup:?}");
+        test(setup);
     }
 }
 

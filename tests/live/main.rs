@@ -8,6 +8,7 @@
 //! - `SNOOP_OBJECTS`: the compiled BPF objects of `examples` and `tests/fixtures/bpf`
 //! - `SNOOP_BACKENDS`: backends that must work for each tool that has one of that name;
 //!   else those that do here, `tp_btf` and `raw_tp` at the least
+//! - `SNOOP_SHARE`: which part of all ways to run a tool is ours, see `harness::over`
 //! - `SNOOP_VM`: the machine is ours alone, so tests may change its settings
 //! - `SNOOP_SCALE`: divides the counts of the large tests
 

@@ -33,12 +33,14 @@ fn start(flags: &[&str]) -> Running {
 }
 
 /// Runs `test` over the backends for successes and both transports.
+#[track_caller]
 fn each_setup(test: impl Fn(Setup)) {
     static BACKENDS: OnceLock<Vec<&str>> = OnceLock::new();
     over(BACKENDS.get_or_init(|| EXECSNOOP.backends(&["tp_btf", "raw_tp"], &[])), test);
 }
 
 /// Runs `test` over the backends for failures (-x) and both transports.
+#[track_caller]
 fn each_failure_setup(test: impl Fn(Setup)) {
     static BACKENDS: OnceLock<Vec<&str>> = OnceLock::new();
     let all = ["fexit", "tracepoint", "raw_tp"];

@@ -28,12 +28,9 @@ fn backends() -> &'static [&'static str] {
 
 /// Runs `test` over the backends, with the ring buffer. The transport is the same for all
 /// calls: one test is enough for the other one.
+#[track_caller]
 fn each_backend(test: impl Fn(Setup)) {
-    for backend in backends() {
-        let setup = Setup { backend, buffer: "ring" };
-        eprintln!("--- {setup:?}");
-        test(setup);
-    }
+    over_ring(backends(), test);
 }
 
 /// Whether the kernel has `bpf_find_vma()`, as 5.17 and later do.

@@ -24,17 +24,15 @@ fn backends() -> &'static [&'static str] {
 }
 
 /// Runs `test` over the backends and both transports.
+#[track_caller]
 fn each_setup(test: impl Fn(Setup)) {
     over(backends(), test);
 }
 
 /// Runs `test` over the backends; where machines are slow, over one transport only.
+#[track_caller]
 fn each_backend(test: impl Fn(Setup)) {
-    over(backends(), |setup| {
-        if !in_vm() || setup.buffer == "ring" {
-            test(setup);
-        }
-    });
+    if in_vm() { over_ring(backends(), test) } else { over(backends(), test) }
 }
 
 /// What wait4() said of a child.

@@ -20,34 +20,40 @@ use crate::netns::*;
 
 const TCPCONNECT: Tool = Tool("tcpconnect");
 
+fn backends() -> &'static [&'static str] {
+    static FOUND: OnceLock<Vec<&str>> = OnceLock::new();
+    FOUND.get_or_init(|| TCPCONNECT.backends(&["fexit", "tp_btf", "raw_tp"], &[]))
+}
+
+/// Those that see calls fail without a SYN.
+fn error_backends() -> &'static [&'static str] {
+    static FOUND: OnceLock<Vec<&str>> = OnceLock::new();
+    let all = ["fexit", "tracepoint", "raw_tp"];
+    FOUND.get_or_init(|| TCPCONNECT.backends(&all, &["--sync-errors"]))
+}
+
 /// Runs `test` over the backends and both transports.
+#[track_caller]
 fn each_setup(test: impl Fn(Setup)) {
-    static BACKENDS: OnceLock<Vec<&str>> = OnceLock::new();
-    let all = ["fexit", "tp_btf", "raw_tp"];
-    over(BACKENDS.get_or_init(|| TCPCONNECT.backends(&all, &[])), test);
+    over(backends(), test);
 }
 
 /// Runs `test` over the backends that see calls fail without a SYN, and both transports.
+#[track_caller]
 fn each_error_setup(test: impl Fn(Setup)) {
-    static BACKENDS: OnceLock<Vec<&str>> = OnceLock::new();
-    let all = ["fexit", "tracepoint", "raw_tp"];
-    over(BACKENDS.get_or_init(|| TCPCONNECT.backends(&all, &["--sync-errors"])), test);
+    over(error_backends(), test);
 }
 
 /// Runs `test` over the backends only: what it tests is the same on both transports.
+#[track_caller]
 fn each_backend(test: impl Fn(Setup)) {
-    each_setup(|setup| only_ring(setup, &test));
+    over_ring(backends(), test);
 }
 
 /// Likewise, over those that see calls fail without a SYN.
+#[track_caller]
 fn each_error_backend(test: impl Fn(Setup)) {
-    each_error_setup(|setup| only_ring(setup, &test));
-}
-
-fn only_ring(setup: Setup, test: &impl Fn(Setup)) {
-    if setup.buffer == "ring" {
-        test(setup);
-    }
+    over_ring(error_backends(), test);
 }
 
 /// `tcpconnect --json FLAGS` on one network namespace, while `work` is done.
