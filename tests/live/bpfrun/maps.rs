@@ -44,12 +44,8 @@ fn only_the_named_event_map_is_shown() {
 fn contents_are_shown_again_and_again() {
     let flags = ["--json", "--maps=0.05", &object("fixups")];
     let mut tool = BPFRUN.start(&flags);
-    let mut seen = 0;
-    while seen < 3 {
-        let line = tool.line();
-        assert!(!line.is_empty(), "{}", tool.finish().1);
-        let record: Value = serde_json::from_str(&line).unwrap();
-        seen += u32::from(record["value"]["number"].is_u64());
+    for _ in 0..3 {
+        tool.wait_for("value", |record| record["value"]["number"].is_u64());
     }
     assert_eq!(tool.stop().status, 0);
 }

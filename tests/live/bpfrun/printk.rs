@@ -29,14 +29,7 @@ fn execute() -> u64 {
 
 /// Reads messages until that of this process has come.
 fn hears(tool: &mut Running, pid: u64) {
-    loop {
-        let line = tool.line();
-        assert!(!line.is_empty(), "no message of {pid}");
-        let record: Value = serde_json::from_str(&line).unwrap();
-        if record["thread"]["id"] == pid {
-            return;
-        }
-    }
+    tool.wait_for("message", |record| record["thread"]["id"] == pid);
 }
 
 #[test]

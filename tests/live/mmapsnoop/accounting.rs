@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::*;
 
-/// A copy of `mapper` with a name of its own, since other tests run it at the same time.
+/// `mapper` by a name of its own, since other tests run it at the same time.
 struct OwnMapper {
     dir: TempDir,
     comm: String,
@@ -16,7 +16,7 @@ impl OwnMapper {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let dir = TempDir::new();
         let comm = format!("mapper{}", NEXT.fetch_add(1, Ordering::Relaxed));
-        fs::copy(fixture("mapper"), dir.path(&comm)).unwrap();
+        dir.alias(&comm, "mapper");
         Self { dir, comm }
     }
 
