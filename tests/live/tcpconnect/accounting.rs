@@ -229,8 +229,10 @@ fn ends_that_interrupt_other_changes_are_not_missed() {
             });
             let lost = trace.end["lost"].as_u64().unwrap() as u32;
             assert_eq!(trace.events.len() as u32 + lost, count, "{:?}", trace.end);
-            // Sandboxes hide their own processes: no program runs while one of them does.
-            assert!(lost == 0 || !in_vm(), "{lost} of {count}");
+            // Sandboxes hide their own processes: no program runs while one of them does, which
+            // is seldom. (When one program saw all ends, a tenth was lost.)
+            let hidden = if in_vm() { 0 } else { count / 30 };
+            assert!(lost <= hidden, "{lost} of {count}");
             assert!(trace.events.iter().all(|row| result(row) == "ETIMEDOUT"));
         });
     });
