@@ -74,12 +74,14 @@ test_here() {
 
 # Built as the user who runs this; only the test program gets more rights.
 test_live() {
-    local host root=''
+    local host root='' runner
     ((EUID == 0)) || root='sudo --preserve-env=SNOOP_BACKENDS -- '
     # Every machine on which CI runs has these; fexit is for the virtual machines.
     [[ ${CI:-} != true ]] || export SNOOP_BACKENDS=${SNOOP_BACKENDS:-tp_btf raw_tp tracepoint}
     host=$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
-    env "CARGO_TARGET_${host}_RUNNER=${root}unshare --mount $PWD/scripts/with-tracefs.sh" \
+    # They take some minutes. One that waits for what never comes must not take the day.
+    runner="${root}timeout --foreground 1800 unshare --mount $PWD/scripts/with-tracefs.sh"
+    env "CARGO_TARGET_${host}_RUNNER=$runner" \
         "$cargo" test --locked --test live
 }
 
