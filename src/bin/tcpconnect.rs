@@ -76,9 +76,10 @@ impl Tool for Tcpconnect {
             without_optional: "errors before a SYN may be missing where it would look",
         };
         let with_calls = |programs: &[&'static str], of_calls| [programs, &[of_calls]].concat();
-        // An interrupt can keep one program from what it brings, a preempted task any.
+        // An interrupt keeps one program from what it brings; preempted tasks, one each.
         let needed = if tracepoints_are_preemptible() { 5 } else { 2 };
-        let (btf, raw) = (&STATES_BTF[..needed], &STATES_RAW[..needed]);
+        let first = |states: [&'static str; 5]| states.into_iter().take(needed).collect::<Vec<_>>();
+        let (btf, raw) = (&first(STATES_BTF), &first(STATES_RAW));
         let fexit = backend(
             "fexit",
             &with_calls(btf, "fexit_connect"),
@@ -98,7 +99,8 @@ impl Tool for Tcpconnect {
         // What one was kept from another has done. The last of all counts what none has, but
         // where two suffice: an end that both should miss leaves an attempt behind (`pending`).
         let made_good = if tracepoints_are_preemptible() { 4 } else { 2 };
-        [&STATES_BTF[..made_good], &STATES_RAW[..made_good]].concat()
+        let first = |states: [&'static str; 5]| states.into_iter().take(made_good);
+        first(STATES_BTF).chain(first(STATES_RAW)).collect()
     }
 
     fn configure(&self, open: &mut Open<Self>) -> Result<()> {
