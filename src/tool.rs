@@ -323,15 +323,14 @@ fn settle<T: Tool>(
     Ok(())
 }
 
-/// After detaching: programs that were running then may still submit their records.
+/// After detaching: all that is there, and what programs that were running then submit yet.
 fn drain_rest<T: Tool>(tool: &mut T, session: &mut Session, channel: &mut Channel) -> Result<()> {
+    drain(tool, session, channel, true)?;
     let until = Instant::now() + Duration::from_millis(100);
-    loop {
+    while !channel.is_empty() && !session.is_over() && Instant::now() < until {
         drain(tool, session, channel, true)?;
-        if channel.is_empty() || session.is_over() || Instant::now() > until {
-            return Ok(());
-        }
     }
+    Ok(())
 }
 
 /// The command's status is ours. A signal to us is passed on; otherwise the command may

@@ -210,13 +210,12 @@ impl Watch {
 
     /// After detaching: what was sent and not yet read, the contents of maps, the totals.
     pub fn finish(&mut self, unseen: u64) -> Result<()> {
+        // All that was sent; then for a moment what programs are about to send, and what is
+        // behind that. (Others may go on to send through a map that is pinned.)
+        self.drain(true)?;
         let until = Instant::now() + Duration::from_millis(100);
-        loop {
-            let busy = self.drain(true)?;
-            if self.session.is_over() || Instant::now() > until {
-                break;
-            }
-            if !busy && self.sources.are_empty() {
+        while !self.session.is_over() && Instant::now() < until {
+            if !self.drain(true)? && self.sources.are_empty() {
                 break;
             }
         }
