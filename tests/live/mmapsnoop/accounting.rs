@@ -64,28 +64,22 @@ fn a_stopped_tool_loses_nothing() {
 #[test]
 fn losses_are_counted_exactly() {
     let count = scaled(20_000).max(2000);
-    for backend in backends() {
-        for buffer in ["ring", "perf"] {
-            let setup = Setup { backend, buffer };
-            if in_vm() && buffer == "perf" && *backend != "tp_btf" {
-                continue;
-            }
-            let mapper = OwnMapper::new();
-            let flags = setup.flags();
-            let more = ["--json", "--comm", &mapper.comm, "--buffer-size", "16K"];
-            let running = MMAPSNOOP.start(&[&flags[..], &more].concat());
-            running.signal(libc::SIGSTOP);
-            mapper.run(&["loop", &count.to_string()]);
-            running.signal(libc::SIGCONT);
-            // Further events come after the gap.
-            running.settle();
-            mapper.run(&["loop", "3"]);
-            let trace = running.stop();
-            let (lost, _) = check_sum(&trace, &mapper, count + 3);
-            assert!(lost > 0, "a buffer this small cannot hold them");
-            assert_eq!(trace.events.last().unwrap()["process"]["comm"], mapper.comm);
-        }
-    }
+    over(backends(), |setup| {
+        let mapper = OwnMapper::new();
+        let flags = setup.flags();
+        let more = ["--json", "--comm", &mapper.comm, "--buffer-size", "16K"];
+        let running = MMAPSNOOP.start(&[&flags[..], &more].concat());
+        running.signal(libc::SIGSTOP);
+        mapper.run(&["loop", &count.to_string()]);
+        running.signal(libc::SIGCONT);
+        // Further events come after the gap.
+        running.settle();
+        mapper.run(&["loop", "3"]);
+        let trace = running.stop();
+        let (lost, _) = check_sum(&trace, &mapper, count + 3);
+        assert!(lost > 0, "a buffer this small cannot hold them");
+        assert_eq!(trace.events.last().unwrap()["process"]["comm"], mapper.comm);
+    });
 }
 
 #[test]
