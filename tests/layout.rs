@@ -74,7 +74,7 @@ fn tcpconnect() {
         netns rtt_us retransmits local_port peer_port family pad);
     check(&btf, "connect_event", size, offsets);
     let (size, offsets) = members!(connect_config: min_latency_ns outcomes family by_port
-        by_network by_netns sees_errors);
+        by_network by_netns preemptible sees_errors pad);
     check(&btf, "connect_config", size, offsets);
     let (size, offsets) = members!(connect_counters: full);
     check(&btf, "connect_counters", size, offsets);

@@ -54,6 +54,7 @@ struct connect_config {
 	__u32 by_netns; /* 1: only network namespaces in filter_netns */
 	__u32 preemptible; /* 1: tracepoints are, and a begin can be missed */
 	__u32 sees_errors; /* 1: a program for calls that fail without a SYN is loaded */
+	__u32 pad;
 };
 
 /* Key of filter_networks: family first, so that ::/0 holds no IPv4 address. */
