@@ -35,9 +35,13 @@ if command -v apt-get >/dev/null; then
     export LD_LIBRARY_PATH=$work/link
 fi
 say "against the distribution's libbpf: $(pkg-config --modversion libbpf 2>/dev/null || ls "$work"/debs 2>/dev/null)"
-"$cargo" build --quiet --locked --bins --no-default-features --target-dir "$CARGO_TARGET_DIR/system-libbpf"
+# (Where the tests are compiled, too: other crates are the same. Cargo puts back what it finds
+# replaced.)
+"$cargo" build --quiet --locked --bins --no-default-features
+mkdir "$work/linked"
 for source in src/bin/*.rs; do
-    program=$CARGO_TARGET_DIR/system-libbpf/debug/$(basename "$source" .rs)
+    program=$work/linked/$(basename "$source" .rs)
+    cp "$CARGO_TARGET_DIR/debug/${program##*/}" "$program"
     [[ $(ldd "$program") == *libbpf.so.1* ]] || die "$program does not use the library"
     "$program" --version
 done
@@ -48,7 +52,7 @@ if ((EUID == 0)); then
     for source in src/bin/*.rs; do
         program=$(basename "$source" .rs) what=()
         [[ $program != bpfrun ]] || what=("$work/lesson/07-ring-buffer.bpf.o")
-        "$CARGO_TARGET_DIR/system-libbpf/debug/$program" --json "${what[@]}" -- true >"$work/out"
+        "$work/linked/$program" --json "${what[@]}" -- true >"$work/out"
         tail -n 1 "$work/out" | grep '"trace.end".*"lost":0' || die "$program: no trace"
         [[ $program == tcpconnect || $(wc -l <"$work/out") -gt 2 ]] || die "$program: shows nothing"
     done
