@@ -3,10 +3,9 @@
 # matrix.sh [--full] [OPTION of run.sh]... [-- ARG of the tests]...
 #
 # With --full, all tests on each kernel, over all backends and both transports. Without, the
-# kernels share these ways between them: each way is taken on each kernel by some tests, and
-# each test goes all ways. Filters are tried on the oldest and on the newest kernel, what is
-# about the tools more than about kernels on the others. That takes a third of the time. Tests
-# that are named go all ways, too.
+# kernels share the work: each test goes each way, but on one of them. The oldest and the newest
+# run all tests but those that are about the tools more than about kernels; the ones in between
+# have half of all tests each. Tests that are named go all ways.
 
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -47,12 +46,15 @@ cat >"$payload/run" <<'END'
 #!/bin/sh
 # What must work: everything but sys_exit + bpf_task_pt_regs() before 5.15.
 backends='tp_btf raw_tp fexit tracepoint'
-filters=::filters::
 tools='::lifecycle:: ::command:: ::output:: ::rows:: ::pictures:: ::hostile::'
 case $(uname -r) in
 5.10.*) backends='tp_btf raw_tp fexit' share=0/4 elsewhere=$tools ;;
-6.1.*) share=1/4 elsewhere=$filters ;;
-6.12.*) share=2/4 elsewhere=$filters ;;
+6.1.*) share=1/4 elsewhere='::filters:: ::command:: ::output:: ::pictures::
+    execsnoop::failure:: mmapsnoop::calls:: mmapsnoop::files:: procsnoop::ends::
+    tcpconnect::outcomes:: tcpconnect::network:: bpfrun::places::' ;;
+6.12.*) share=2/4 elsewhere='::filters:: ::lifecycle:: ::rows:: ::hostile::
+    ::accounting:: execsnoop::success:: mmapsnoop::summary:: mmapsnoop::stacks:: mmapsnoop::wx::
+    procsnoop::usage:: procsnoop::killers:: tcpconnect::errors:: bpfrun::examples::' ;;
 *) share=3/4 elsewhere=$tools ;;
 esac
 if ! [ -e /payload/full ] && [ $# = 0 ]; then
