@@ -108,8 +108,8 @@ fn on_ring(backends: &[&'static str]) -> Vec<Setup> {
 
 /// Runs `test` over all of `setups`, or over this machine's share of them.
 ///
-/// `SNOOP_SHARE=1/4` makes us the second of four machines that share the work: between them,
-/// each test is run in each way, and each way is seen on each. Where a test stands in its
+/// `SNOOP_SHARE=1/4` makes us the second of four machines that share the work: a test that all
+/// of them run is run in each way, and each way is seen on each machine. Where a test stands in its
 /// file decides which machine has which way.
 #[track_caller]
 fn run_share(mut setups: Vec<Setup>, test: impl Fn(Setup)) {

@@ -3,7 +3,7 @@
 # matrix.sh [--full] [OPTION of run.sh]... [-- ARG of the tests]...
 #
 # With --full, all tests on each kernel, over all backends and both transports. Without, the
-# kernels share the work: each test goes each way, but on one of them. The oldest and the newest
+# kernels share the work: a test goes one way on a kernel, and another one on the next. The oldest and the newest
 # run all tests but those that are about the tools more than about kernels; the ones in between
 # have half of all tests each. Tests that are named go all ways.
 
