@@ -21,7 +21,7 @@ const BUSY: u32 = libbpf_sys::BPF_RINGBUF_BUSY_BIT;
 const DISCARD: u32 = libbpf_sys::BPF_RINGBUF_DISCARD_BIT;
 const HEADER: usize = libbpf_sys::BPF_RINGBUF_HDR_SZ as usize;
 
-/// Read bytes are given back to the kernel at the latest after this many.
+/// Read bytes are given back to the kernel at the latest after this many, or a quarter of all.
 const RELEASE_BYTES: u64 = 64 * 1024;
 
 /// The nearest size that the kernel takes: a power of two of whole pages.
@@ -68,6 +68,8 @@ pub struct Ring {
     producer: Mapping,
     page: usize,
     size: usize,
+    /// Bytes in use when space was last given back, at most since [`Ring::take_most_used`]
+    most_used: u64,
     /// Where a record that wraps around the end of the data is put together.
     wrapped: Vec<u8>,
 }
@@ -84,7 +86,7 @@ impl Ring {
         let consumer_prot = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
         let consumer = Mapping::new(fd.as_fd(), consumer_prot, page, 0)?;
         let producer = Mapping::new(fd.as_fd(), ProtFlags::PROT_READ, page + size, page)?;
-        Ok(Self { fd, consumer, producer, page, size, wrapped: Vec::new() })
+        Ok(Self { fd, consumer, producer, page, size, most_used: 0, wrapped: Vec::new() })
     }
 
     pub(crate) fn poll_fd(&self) -> BorrowedFd<'_> {
@@ -103,10 +105,25 @@ impl Ring {
         unsafe { self.producer.start.cast().as_ref() }
     }
 
-    /// Bytes that were reserved and have not been read, and bytes that there are.
-    pub(crate) fn fill(&self) -> (u64, u64) {
-        let read = self.consumer().load(Ordering::Relaxed);
-        (self.producer().load(Ordering::Acquire).saturating_sub(read), self.size as u64)
+    /// Bytes of data, in use or not.
+    pub(crate) fn size(&self) -> u64 {
+        self.size as u64
+    }
+
+    /// How many bytes were in use at most since the last call: read or unread, and not yet
+    /// given back. Not less than there were, and more only if programs sent something in the
+    /// moment in which space was given back.
+    pub(crate) fn take_most_used(&mut self) -> u64 {
+        std::mem::take(&mut self.most_used)
+    }
+
+    /// Gives the bytes up to `position` back to the kernel, of which those from `released`
+    /// on were still in use.
+    fn release(&mut self, released: u64, position: u64) {
+        self.consumer().store(position, Ordering::Release);
+        // Until now there was no room for more than that, however early the reader looked.
+        let used = self.producer().load(Ordering::Acquire).saturating_sub(released);
+        self.most_used = self.most_used.max(used);
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -117,6 +134,7 @@ impl Ring {
         let begin = self.consumer().load(Ordering::Relaxed);
         let mut position = begin;
         let mut released = begin;
+        let enough_to_release = RELEASE_BYTES.min(self.size as u64 / 4);
         // At most one buffer's worth: the caller has output to flush and signals to see.
         let enough = position + self.size as u64;
         'outer: while position < enough {
@@ -137,8 +155,8 @@ impl Ring {
                     ControlFlow::Continue(())
                 };
                 position = next;
-                if position - released >= RELEASE_BYTES || keep_on.is_break() {
-                    self.consumer().store(position, Ordering::Release);
+                if position - released >= enough_to_release || keep_on.is_break() {
+                    self.release(released, position);
                     released = position;
                 }
                 if keep_on.is_break() {
@@ -146,7 +164,7 @@ impl Ring {
                 }
             }
         }
-        self.consumer().store(position, Ordering::Release);
+        self.release(released, position);
         position > begin
     }
 

@@ -222,13 +222,13 @@ impl Source {
         match reader {
             Reader::Ring(ring) => {
                 let now = boot_now_ns();
-                let (unread, size) = ring.fill();
                 let busy = ring.drain(&mut |record| {
                     *longest = (*longest).max(record.len() as u64);
                     let content = Received::Record(record);
                     each(Event { map, time_ns: now, cpu: None, content })
                 });
-                *full += u64::from(unread + *longest + RECORD_EXTRA > size && unread > 0);
+                let used = ring.take_most_used();
+                *full += u64::from(used > 0 && used + *longest + RECORD_EXTRA > ring.size());
                 Ok(busy)
             }
             Reader::Perf(perf) => {
