@@ -1,6 +1,7 @@
 //! Lives of processes: from a record of `bootstrap.bpf.c` to its parts.
 
 pub mod args;
+pub mod config;
 pub mod held;
 pub mod history;
 pub mod json;

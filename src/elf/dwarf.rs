@@ -2,6 +2,8 @@
 //! function has. That is where the type of an event usually is: `.BTF` drops structs that
 //! are only used locally.
 
+mod relocate;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use anyhow::{Result, anyhow, bail};
@@ -11,13 +13,9 @@ use gimli::{
 };
 use object::Endianness;
 
-use super::sections::{File, R_BPF_64_ABS64, Section};
+use self::relocate::relocated;
+use super::sections::File;
 use super::types::{Composite, Encoding, Kind, Member, Parameter, Type, TypeId, Types};
-
-/// A 32-bit address or offset.
-const R_BPF_64_ABS32: u32 = 3;
-/// Likewise, where no loader needs to look.
-const R_BPF_64_NODYLD32: u32 = 4;
 
 /// Attributes of all entries: an entry of one byte can claim to have thousands.
 const MAX_ATTRIBUTES: usize = 1 << 25;
@@ -102,38 +100,6 @@ fn read(file: &File<'_>) -> Result<Dwarf> {
         reader.unit(&dwarf.unit(header)?)?;
     }
     Ok(reader.finish())
-}
-
-/// A section's content with its relocations applied. Clang's need none: they add the
-/// beginnings of other debug sections, which are 0.
-fn relocated<'d>(file: &File<'d>, section: &Section<'d>) -> std::borrow::Cow<'d, [u8]> {
-    let mut data = std::borrow::Cow::Borrowed(section.data);
-    for relocation in &section.relocations {
-        let bytes = match relocation.kind {
-            R_BPF_64_ABS64 => 8,
-            R_BPF_64_ABS32 | R_BPF_64_NODYLD32 => 4,
-            _ => continue,
-        };
-        let base = file.symbols.get(relocation.symbol).map_or(0, |symbol| symbol.value);
-        if base == 0 && relocation.addend.is_none() {
-            continue;
-        }
-        let Ok(from) = usize::try_from(relocation.offset) else { continue };
-        let Some(end) = from.checked_add(bytes) else { continue };
-        let Some(place) = data.to_mut().get_mut(from..end) else { continue };
-        let is_big = file.endian == Endianness::Big;
-        let join = |number: u64, &byte: &u8| number << 8 | u64::from(byte);
-        let there =
-            if is_big { place.iter().fold(0, join) } else { place.iter().rev().fold(0, join) };
-        let addend = relocation.addend.map_or(there, |addend| addend as u64);
-        let sum = base.wrapping_add(addend);
-        let sum = if is_big { sum << (64 - 8 * bytes) } else { sum };
-        let all = if is_big { sum.to_be_bytes() } else { sum.to_le_bytes() };
-        for (to, byte) in place.iter_mut().zip(all) {
-            *to = byte;
-        }
-    }
-    data
 }
 
 /// The place of an entry in `.debug_info`.
