@@ -3,9 +3,9 @@
 # matrix.sh [--full] [OPTION of run.sh]... [-- ARG of the tests]...
 #
 # With --full, all tests on each kernel, over all backends and both transports. Without, the
-# kernels share the work: a test goes one way on a kernel, and another one on the next. The oldest and the newest
-# run all tests but those that are about the tools more than about kernels; the ones in between
-# have half of all tests each. Tests that are named go all ways.
+# kernels share the work: a test goes one way on a kernel, and another one on the next. The
+# oldest and the newest run all tests but those that are about the tools more than about
+# kernels; the ones in between have half of all tests each. Tests that are named go all ways.
 
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -70,4 +70,6 @@ END
 chmod +x "$payload/run"
 
 # Programs as security modules are not on in all of these kernels unless one says so.
-"$here/run.sh" --timeout $((full ? 3600 : 1500)) --append 'lsm=landlock,lockdown,yama,apparmor,bpf' ${options[@]+"${options[@]}"} "$payload" "$@"
+"$here/run.sh" --timeout $((full ? 3600 : 1500)) \
+    --append 'lsm=landlock,lockdown,yama,apparmor,bpf' \
+    ${options[@]+"${options[@]}"} "$payload" "$@"
