@@ -25,6 +25,10 @@ impl Cgroup {
     /// Finds `path`: a folder of a cgroup2 file system, or a path below its root as
     /// `/proc/PID/cgroup` shows it. The error is one line for people.
     pub fn find(path: &Path) -> Result<Self, String> {
+        // Below the root it would be the root: everything.
+        if path.as_os_str().is_empty() {
+            return Err("a cgroup has a name; that of all is /".to_owned());
+        }
         let is_cgroup2 = |folder: &Path| {
             folder.is_dir()
                 && statfs(folder).is_ok_and(|s| s.filesystem_type() == CGROUP2_SUPER_MAGIC)
@@ -239,10 +243,7 @@ mod tests {
     fn a_folder_that_is_no_cgroup_is_refused() {
         for wrong in ["/tmp", "/no/such/cgroup", "", "/proc"] {
             let found = Cgroup::find(Path::new(wrong));
-            // "" and "/" name the root of the hierarchy where one is mounted.
-            if !wrong.is_empty() {
-                assert!(found.is_err(), "{wrong}: {found:?}");
-            }
+            assert!(found.is_err(), "{wrong}: {found:?}");
         }
     }
 

@@ -2,10 +2,12 @@
 //! refused by clap (exit status 2) before anything is loaded.
 
 use std::ffi::OsString;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
+use clap::error::ContextKind;
+use clap::{Args, Parser};
 
 use crate::cgroup::Cgroup;
 use crate::channel::BufferChoice;
@@ -43,12 +45,12 @@ pub struct CommonArgs {
     #[arg(short, long)]
     pub timestamp: bool,
 
-    /// Stop after this long; fractions are allowed
+    /// Stop after this long; fractions are allowed. A COMMAND may finish, untraced
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub duration: Option<Duration>,
 
-    /// Stop after this many events
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    /// Stop after this many events. A COMMAND may finish, untraced
+    #[arg(long, value_name = "N", value_parser = number)]
     pub max_events: Option<u64>,
 
     /// JSON Lines on stdout instead of a table
@@ -65,7 +67,7 @@ pub struct CommonArgs {
     )]
     pub buffer: BufferChoice,
 
-    /// Size of that buffer (perf: for each CPU); K and M are understood
+    /// Size of that buffer (perf: for each CPU); K, M and G are understood
     #[arg(long, value_name = "BYTES", value_parser = bytes)]
     pub buffer_size: Option<u64>,
 
@@ -80,6 +82,28 @@ pub struct CommonArgs {
     /// Run this command, trace only it and its descendants, and end with it
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
+}
+
+/// A command line, checked; ends the process where something is wrong.
+pub fn parse<A: Parser>(words: impl IntoIterator<Item = OsString>) -> A {
+    let parsed = negative_numbers_are_values(A::command())
+        .try_get_matches_from(words)
+        .and_then(|matches| A::from_arg_matches(&matches));
+    parsed.unwrap_or_else(|mut error| {
+        // "To pass an unknown flag as a value, use `--`": it would be run as a command.
+        error.remove(ContextKind::Suggested);
+        error.exit()
+    })
+}
+
+/// Such as a process id of -1: no unknown flag, but a wrong value, and told as one.
+fn negative_numbers_are_values(command: clap::Command) -> clap::Command {
+    command
+        .mut_args(|arg| {
+            let is_option = arg.get_action().takes_values() && !arg.is_positional();
+            if is_option { arg.allow_negative_numbers(true) } else { arg }
+        })
+        .mut_subcommands(negative_numbers_are_values)
 }
 
 impl CommonArgs {
@@ -103,10 +127,21 @@ fn pid(text: &str) -> Result<u32, String> {
 fn living_pid(text: &str) -> Result<u32, String> {
     let pid = pid(text)?;
     let proc = std::path::Path::new("/proc");
-    if proc.join("self").exists() && !proc.join(text).exists() {
-        return Err("there is no such process".to_owned());
+    if !proc.join("self").exists() {
+        return Ok(pid);
     }
-    Ok(pid)
+    match std::fs::read_to_string(proc.join(format!("{pid}/status"))) {
+        Ok(status) => match thread_group(&status) {
+            Some(process) if process != pid => Err(format!("that is a thread of {process}")),
+            _ => Ok(pid),
+        },
+        Err(_) => Err("there is no such process".to_owned()),
+    }
+}
+
+/// The process of a thread, by its `/proc/PID/status`.
+fn thread_group(status: &str) -> Option<u32> {
+    status.lines().find_map(|line| line.strip_prefix("Tgid:"))?.trim().parse().ok()
 }
 
 /// For free-text filters: a regular expression over bytes. The error is one line.
@@ -167,25 +202,46 @@ fn comm(text: &str) -> Result<[u8; 16], String> {
     Ok(comm)
 }
 
-/// A duration in seconds, with fractions.
-pub fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds = text.parse::<f64>().ok().filter(|s| *s > 0.0);
-    seconds
-        .and_then(|s| Duration::try_from_secs_f64(s).ok())
-        .ok_or_else(|| "seconds are a number above 0".to_owned())
+/// How many, at least one.
+pub fn number(text: &str) -> Result<u64, String> {
+    let number = text.parse().ok().filter(|&number| number > 0);
+    number.ok_or_else(|| "a whole number from 1 up is needed".to_owned())
 }
 
-/// A size, with K and M.
+/// The longest time that can be asked for: some thirty years.
+const MAX_SECONDS: f64 = 1e9;
+
+/// A duration in seconds, with fractions down to a millisecond.
+pub fn seconds(text: &str) -> Result<Duration, String> {
+    text.parse()
+        .ok()
+        .and_then(|seconds| in_range(seconds, 0.001..=MAX_SECONDS))
+        .ok_or_else(|| "seconds are a number from 0.001 to 1000000000".to_owned())
+}
+
+/// A duration in milliseconds, with fractions down to a nanosecond.
+pub fn milliseconds(text: &str) -> Result<Duration, String> {
+    let ms = text.parse::<f64>().ok().map(|ms| ms / 1000.0);
+    ms.and_then(|seconds| in_range(seconds, 1e-9..=MAX_SECONDS))
+        .ok_or_else(|| "milliseconds are a number from 0.000001 to 1000000000000".to_owned())
+}
+
+fn in_range(seconds: f64, range: RangeInclusive<f64>) -> Option<Duration> {
+    range.contains(&seconds).then(|| Duration::try_from_secs_f64(seconds).ok()).flatten()
+}
+
+/// A size, with K, M and G.
 pub fn bytes(text: &str) -> Result<u64, String> {
     let (digits, unit) = match text.as_bytes().last() {
         Some(b'k' | b'K') => (&text[..text.len() - 1], 1 << 10),
         Some(b'm' | b'M') => (&text[..text.len() - 1], 1 << 20),
+        Some(b'g' | b'G') => (&text[..text.len() - 1], 1 << 30),
         _ => (text, 1),
     };
     let bytes = digits.parse::<u64>().ok().and_then(|n| n.checked_mul(unit));
     match bytes {
         Some(bytes @ 1..=0x4000_0000) => Ok(bytes),
-        _ => Err("a size is a number of bytes up to 1024M, such as 8M".to_owned()),
+        _ => Err("a size is a number of bytes up to 1G, such as 8M".to_owned()),
     }
 }
 
@@ -207,7 +263,18 @@ mod tests {
             assert!(pid(wrong).is_err(), "{wrong}");
         }
         assert_eq!(living_pid("1"), Ok(1));
+        assert_eq!(living_pid("+1"), Ok(1));
         assert!(living_pid("4194304").is_err());
+        let (of_thread, go_on) = std::sync::mpsc::channel();
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        let thread = std::thread::spawn(move || {
+            of_thread.send(nix::unistd::gettid()).unwrap();
+            let _ = ended.recv();
+        });
+        let tid = go_on.recv().unwrap().to_string();
+        assert_eq!(living_pid(&tid), Err(format!("that is a thread of {}", std::process::id())));
+        drop(end);
+        thread.join().unwrap();
         assert!(regex("a|b").is_ok());
         assert_eq!(regex("(").unwrap_err(), "unclosed group");
         assert_eq!(user("0"), Ok(0));
@@ -224,13 +291,23 @@ mod tests {
         assert!(comm("").is_err());
         assert!(comm("sixteen-bytes-xx").is_err());
         assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
-        for wrong in ["0", "-1", "nan", "inf", "1e30", ""] {
+        assert_eq!(seconds("0.001"), Ok(Duration::from_millis(1)));
+        for wrong in ["0", "-1", "nan", "inf", "1e-10", "0.0009", "1e10", "1e19", "1e30", ""] {
             assert!(seconds(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(milliseconds("0.5"), Ok(Duration::from_micros(500)));
+        for wrong in ["0", "-1", "nan", "1e-7", "18446744073709.553", "x"] {
+            assert!(milliseconds(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(number("18446744073709551615"), Ok(u64::MAX));
+        for wrong in ["0", "-1", "1.5", "", "18446744073709551616"] {
+            assert!(number(wrong).is_err(), "{wrong}");
         }
         assert_eq!(bytes("4096"), Ok(4096));
         assert_eq!(bytes("8M"), Ok(8 << 20));
         assert_eq!(bytes("64k"), Ok(64 << 10));
-        for wrong in ["", "0", "M", "1G", "99999999M", "18446744073709551615K", "é"] {
+        assert_eq!(bytes("1G"), Ok(1 << 30));
+        for wrong in ["", "0", "M", "2G", "99999999M", "18446744073709551615K", "é"] {
             assert!(bytes(wrong).is_err(), "{wrong}");
         }
     }

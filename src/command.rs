@@ -93,16 +93,6 @@ impl Command {
         }
         self.status
     }
-
-    /// Waits for the command's end.
-    pub fn status(&mut self) -> u8 {
-        loop {
-            if let Some(status) = self.status.or_else(|| wait_status(self.pid, 0)) {
-                self.status = Some(status);
-                return status;
-            }
-        }
-    }
 }
 
 fn wait_status(pid: Pid, flags: i32) -> Option<u8> {

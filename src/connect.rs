@@ -77,6 +77,16 @@ impl Connect {
         )
     }
 
+    /// Whether it had no answer yet when tracing ended.
+    pub fn is_pending(&self) -> bool {
+        self.event.outcome == connect_outcome::CONNECT_PENDING
+    }
+
+    /// When it began: `CLOCK_BOOTTIME` in nanoseconds.
+    pub fn began_ns(&self) -> u64 {
+        self.id.time_ns.saturating_sub(self.event.duration_ns)
+    }
+
     /// Name of the error; `None` also where the kernel kept it to itself.
     pub fn error(&self) -> Option<Cow<'static, str>> {
         (self.event.error != 0).then(|| errno::name(self.event.error as i32))

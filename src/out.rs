@@ -211,7 +211,9 @@ impl Output {
     /// Stdout in the chosen format.
     pub fn new(json: bool) -> Self {
         let stdout = io::stdout();
-        let color = !json && stdout.is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        let color = !json && stdout.is_terminal() && !is_set("NO_COLOR") && !is_dumb;
         Self { stdout, json, color, buffer: Vec::new(), flow: Flow::Open }
     }
 

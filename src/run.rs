@@ -216,7 +216,8 @@ fn run(
     drop(attachments); // from here on nothing new happens
     watch.finish(skipped(&loaded))?;
     let command = watch.command.take();
-    Ok(command.map_or(0, |command| command_status(command, ended == Ended::Signal)))
+    let signalled = ended == Ended::Signal;
+    Ok(command.map_or(0, |command| command_status(command, signalled, &mut watch.stop)))
 }
 
 /// Writes the values of `--set` into the opened object.

@@ -13,10 +13,11 @@ use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::signal::{SigHandler, Signal, signal};
 
 use crate::attach::{Attached, Backend, Setup, attach_first};
 use crate::channel::{BUSY_TICK, Channel, IDLE_TICK, Transport};
-use crate::cli::CommonArgs;
+use crate::cli::{self, CommonArgs};
 use crate::command::Command;
 use crate::explain::explain;
 use crate::filter::Filters;
@@ -95,7 +96,8 @@ pub trait Tool: Sized {
 
 /// Runs a tool from its command line to its exit status.
 pub fn main<T: Tool>() -> ExitCode {
-    let tool = T::new(T::Args::parse()).unwrap_or_else(|message| usage_error::<T>(&message));
+    let tool = T::new(cli::parse(std::env::args_os()))
+        .unwrap_or_else(|message| usage_error::<T>(&message));
     match run(tool) {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
@@ -183,7 +185,7 @@ fn run<T: Tool>(mut tool: T) -> Result<u8> {
     drop(attached);
     match command {
         None => Ok(0),
-        Some(command) => Ok(command_status(command, ended == Ended::Signal)),
+        Some(command) => Ok(command_status(command, ended == Ended::Signal, &mut stop)),
     }
 }
 
@@ -333,24 +335,39 @@ fn drain_rest<T: Tool>(tool: &mut T, session: &mut Session, channel: &mut Channe
     Ok(())
 }
 
-/// The command's status is ours. A signal to us is passed on; otherwise the command may
-/// finish undisturbed, untraced.
-pub(crate) fn command_status(mut command: Command, signalled: bool) -> u8 {
-    if signalled {
-        command.terminate();
-        let until = Instant::now() + Duration::from_millis(500);
-        while Instant::now() < until {
-            if let Some(status) = command.try_status() {
-                return status;
-            }
-            std::thread::sleep(Duration::from_millis(5));
+/// The command's status is ours. It may finish undisturbed, untraced, but a signal to us is
+/// passed on, before (`signalled`) or meanwhile.
+pub(crate) fn command_status(mut command: Command, signalled: bool, stop: &mut StopSignal) -> u8 {
+    while !signalled && !stop.is_requested() {
+        if let Some(status) = command.try_status() {
+            return status;
         }
-        return 128 + 15; // it does not listen to SIGTERM: left behind
+        let mut fds =
+            [command.poll_fd(), stop.eventfd.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+        let _ = poll(&mut fds, PollTimeout::NONE); // interrupted: just as well
     }
-    command.status()
+    command.terminate();
+    let until = Instant::now() + Duration::from_millis(500);
+    while Instant::now() < until {
+        if let Some(status) = command.try_status() {
+            return status;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    128 + 15 // it does not listen to SIGTERM: left behind
 }
 
-/// SIGINT, SIGTERM and SIGHUP: a descriptor that wakes the main loop.
+/// Whether we were started so, as by nohup(1).
+fn is_ignored(which: Signal) -> Result<bool> {
+    // SAFETY: ignoring runs no code of ours,
+    let before = unsafe { signal(which, SigHandler::SigIgn) }.context("signal")?;
+    // SAFETY: and this is what was there before.
+    unsafe { signal(which, before) }.context("signal")?;
+    Ok(matches!(before, SigHandler::SigIgn))
+}
+
+/// SIGINT, SIGTERM and SIGHUP: a descriptor that wakes the main loop. A SIGHUP that was ignored
+/// when we were started stays so.
 pub(crate) struct StopSignal {
     /// Readable after a signal
     pub(crate) eventfd: Arc<EventFd>,
@@ -362,10 +379,15 @@ impl StopSignal {
         let flags = EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC;
         let eventfd = Arc::new(EventFd::from_flags(flags).context("eventfd")?);
         let handle = Arc::clone(&eventfd);
+        let survives_hangup = is_ignored(Signal::SIGHUP)?;
         ctrlc::set_handler(move || {
             let _ = handle.write(1); // full only after 2^64 signals
         })
         .context("handle signals")?;
+        if survives_hangup {
+            // SAFETY: ignoring runs no code of ours.
+            unsafe { signal(Signal::SIGHUP, SigHandler::SigIgn) }.context("signal")?;
+        }
         Ok(Self { eventfd, requested: false })
     }
 

@@ -3,14 +3,13 @@
 use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 use snoop_tools::bpfrun::{Args, Task};
+use snoop_tools::cli::parse;
 use snoop_tools::session::say;
 use snoop_tools::{inspect, run};
 
 fn main() -> ExitCode {
-    let ended = match Args::parse_from(with_task(std::env::args_os())).task {
+    let ended = match parse::<Args>(with_task(std::env::args_os())).task {
         Task::Inspect(args) => inspect::main(&args),
         Task::Run(args) => run::main(&args),
     };

@@ -55,7 +55,7 @@ impl Tool for Tcpconnect {
             columns: columns(&args),
             counts: Counts::default(),
             summary: Summary::default(),
-            interval: args.summary.map(Interval::new),
+            interval: None,
             names: Names::default(),
             args,
         })
@@ -106,7 +106,8 @@ impl Tool for Tcpconnect {
     fn configure(&self, open: &mut Open<Self>) -> Result<()> {
         let rodata = open.maps.rodata_data.as_deref_mut().context("no .rodata")?;
         let config = &mut rodata.connect_config;
-        config.min_latency_ns = self.args.min_latency.map_or(0, |least| least.as_nanos() as u64);
+        let least = self.args.min_latency.unwrap_or_default().as_nanos();
+        config.min_latency_ns = u64::try_from(least).unwrap_or(u64::MAX);
         config.outcomes = self.outcomes();
         config.family = match (self.args.ipv4, self.args.ipv6) {
             (true, _) => libc::AF_INET as u32,
@@ -152,6 +153,7 @@ impl Tool for Tcpconnect {
         let link = object.progs.earlier.attach().context("look for attempts before")?;
         read_iterator(&link).context("look for attempts before")?;
         self.names = Names::open(self.args.dns, self.args.services)?;
+        self.interval = self.args.summary.map(Interval::new);
         if self.shows_rows() {
             session.out.heading(&self.columns);
         }
@@ -236,16 +238,17 @@ impl Tcpconnect {
             return Ok(());
         }
         self.names.update()?;
+        let host = self.names.host(connect);
         if self.interval.is_some() {
-            self.summary.add(connect);
+            self.summary.add(connect, host);
         } else if self.args.count {
-            self.counts.add(connect);
+            self.counts.add(connect, host);
         } else if session.out.json {
             let timestamp = session.clock.rfc3339(connect.id.time_ns);
             let context = Context {
                 timestamp: &timestamp,
                 cgroup: session.cgroups.path(&connect.id),
-                peer_name: self.names.host(connect.peer()),
+                peer_name: host,
                 service: self.names.service(connect.peer()),
             };
             session.out.object(&json::row(connect, &context))?;
@@ -279,7 +282,7 @@ impl Tcpconnect {
             Some(local) => line.value(local.address).value(local.port),
             None => line.text("-").text("-"),
         };
-        report::peer_cells(&mut line, peer, &self.names);
+        report::peer_cells(&mut line, peer, self.names.host(connect), &self.names);
         match connect.has_failed() {
             true => line.styled(&connect.result(), FAILURE),
             false => line.text(&connect.result()),
@@ -304,8 +307,11 @@ impl Tcpconnect {
         let attempts = object.maps.attempts.as_fd();
         let link = object.progs.pending.attach_iter(attempts).context("look for attempts")?;
         let records = read_iterator(&link).context("read the attempts that are pending")?;
-        for record in records.chunks_exact(size_of::<connect_event>()) {
-            self.see(&Connect::decode(record)?, session)?;
+        let attempts = records.chunks_exact(size_of::<connect_event>()).map(Connect::decode);
+        let mut attempts = attempts.collect::<Result<Vec<_>>>()?;
+        attempts.sort_by_key(Connect::began_ns);
+        for attempt in &attempts {
+            self.see(attempt, session)?;
         }
         Ok(())
     }

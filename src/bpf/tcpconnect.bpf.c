@@ -112,6 +112,8 @@ static __always_inline void closed_without_error(struct connect_event *event, st
 	if (BPF_CORE_READ(sk, sk_txhash) != attempt->txhash)
 		return; /* nobody tells why */
 	event->error = EADDRNOTAVAIL;
+	event->flags |= CONNECT_NO_SYN;
+	event->duration_ns = 0;
 	if (!BPF_CORE_READ(sk, __sk_common.skc_num))
 		event->local_port = 0; /* what is there is an earlier attempt's */
 }

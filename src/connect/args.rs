@@ -6,7 +6,7 @@ use clap::Parser;
 use ipnet::IpNet;
 
 use super::filter::{Ports, netns, network};
-use crate::cli::{CommonArgs, seconds};
+use crate::cli::{CommonArgs, milliseconds, seconds};
 use crate::manual::{CAPABILITIES, EXIT_STATUS, GROUP, Manual};
 
 /// Show every attempt to connect by TCP, with its outcome and latency
@@ -48,8 +48,8 @@ pub struct Args {
     #[arg(long)]
     pub print_cgroup: bool,
 
-    /// Show the name that was asked for instead of the address, where a DNS answer came to
-    /// this machine meanwhile
+    /// Show the host's name instead of its address, where a DNS answer that came to this machine
+    /// told it
     #[arg(long)]
     pub dns: bool,
 
@@ -149,9 +149,3 @@ that is sent and received pays nothing, nor do other system calls. With --sync-e
 where fexit loads; with the backends tracepoint and raw_tp every system call of the machine is slower. \
 -v says which backend was taken. Memory: about 9 MiB.",
 };
-
-fn milliseconds(text: &str) -> Result<Duration, String> {
-    let wrong = || "milliseconds are a number above 0".to_owned();
-    let ms = text.parse::<f64>().ok().filter(|ms| *ms > 0.0).ok_or_else(wrong)?;
-    Duration::try_from_secs_f64(ms / 1000.0).map_err(|_| wrong())
-}

@@ -1,10 +1,13 @@
 //! Filters on destinations and network namespaces: `--port`, `--cidr`, `--netns`.
 
+use std::fs::File;
 use std::net::IpAddr;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use ipnet::{IpNet, Ipv4Net};
+use nix::sys::statfs::{NSFS_MAGIC, statfs};
 
 use crate::skel::{connect_address, network_key};
 
@@ -85,8 +88,10 @@ pub fn network_entry(net: &IpNet) -> network_key {
 /// A network namespace by its inode number, its name in /run/netns, or a path such as
 /// /proc/PID/ns/net; its inode number.
 pub fn netns(text: &str) -> Result<u32, String> {
-    if let Ok(inode) = text.parse::<u32>() {
-        return Ok(inode);
+    match text.parse::<u32>() {
+        Ok(0) => return Err(NO_NETNS.to_owned()),
+        Ok(inode) => return Ok(inode),
+        Err(_) => {}
     }
     let path = if text.contains('/') {
         Path::new(text).to_owned()
@@ -94,7 +99,23 @@ pub fn netns(text: &str) -> Result<u32, String> {
         Path::new("/run/netns").join(text)
     };
     let inode = path.metadata().ok().and_then(|meta| u32::try_from(meta.ino()).ok());
-    inode.ok_or_else(|| "there is no such network namespace".to_owned())
+    inode.filter(|_| is_netns(&path)).ok_or_else(|| NO_NETNS.to_owned())
+}
+
+/// What is said of anything else.
+const NO_NETNS: &str = "there is no such network namespace";
+
+/// Whether a file is a namespace, and one of networks.
+fn is_netns(path: &Path) -> bool {
+    /// `linux/nsfs.h`: which `CLONE_NEW...` a namespace is of.
+    const NS_GET_NSTYPE: libc::Ioctl = 0xb703;
+    // To other files that number might mean anything.
+    if !statfs(path).is_ok_and(|fs| fs.filesystem_type() == NSFS_MAGIC) {
+        return false;
+    }
+    // SAFETY: the call has no argument.
+    let kind = |file: &File| unsafe { libc::ioctl(file.as_raw_fd(), NS_GET_NSTYPE) };
+    File::open(path).is_ok_and(|file| kind(&file) == libc::CLONE_NEWNET)
 }
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
 //! Names for people: `--dns` and `--services`.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::Endpoint;
+use super::{Connect, Endpoint};
 use crate::dns::PassiveDns;
 use crate::services::Services;
+use crate::time::boot_now_ns;
 
 /// Calls of [`PassiveDns::drain`] in a row: a flood of answers must not stop the rows.
 const MAX_DRAINS: usize = 4;
@@ -41,9 +42,14 @@ impl Names {
         Ok(())
     }
 
-    /// The name by which the host was asked for.
-    pub fn host(&self, end: Endpoint) -> Option<&str> {
-        self.dns.as_ref()?.name(end.address, Instant::now())
+    /// The name by which the host was asked for, if that was good when the attempt began: by
+    /// its end, some time to live may well be over.
+    pub fn host(&self, connect: &Connect) -> Option<&str> {
+        let dns = self.dns.as_ref()?;
+        let began_ago = boot_now_ns().saturating_sub(connect.began_ns());
+        let now = Instant::now();
+        let began = now.checked_sub(Duration::from_nanos(began_ago)).unwrap_or(now);
+        dns.name(connect.peer().address, began)
     }
 
     /// The name of the port.

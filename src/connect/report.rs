@@ -2,11 +2,14 @@
 
 use anyhow::Result;
 use serde::Serialize;
+use unicode_width::UnicodeWidthStr;
 
 use super::Endpoint;
 use super::json::EndpointJson;
 use super::names::Names;
-use super::summary::{Caller, Counts, Destination, Percentiles, Summary, Tally, micros_text};
+use super::summary::{
+    Caller, Counts, Destination, Named, Percentiles, Summary, Tally, micros_text,
+};
 use crate::json::{Bytes, EventName};
 use crate::out::{Column, FAILURE, Line, count};
 use crate::session::Session;
@@ -38,34 +41,65 @@ const SUMMARY_COLUMNS: [Column; 8] = [
 pub fn counts(counts: &Counts, names: &Names, session: &mut Session) -> Result<()> {
     if session.out.json {
         let timestamp = session.clock.rfc3339(boot_now_ns());
-        for (caller, tally) in counts.sorted() {
-            session.out.object(&CountJson::new(&timestamp, Some(caller), names, tally))?;
+        let mut row = |caller, host: &Option<Box<str>>, tally| {
+            let row = CountJson::new(&timestamp, caller, host.as_deref(), names, tally);
+            session.out.object(&row)
+        };
+        for (caller, Named { tally, host }) in counts.sorted() {
+            row(Some(caller), host, tally)?;
         }
         if counts.others.attempts > 0 {
-            session.out.object(&CountJson::new(&timestamp, None, names, &counts.others))?;
+            row(None, &None, &counts.others)?;
         }
         return Ok(());
     }
-    session.out.heading(&COUNT_COLUMNS);
-    for (caller, tally) in counts.sorted() {
-        let mut line = session.out.line(&COUNT_COLUMNS);
+    let sorted = counts.sorted();
+    let peers = sorted.iter().map(|(caller, named)| (caller.peer, *named));
+    let columns = fit(COUNT_COLUMNS, peers, names);
+    session.out.heading(&columns);
+    for (caller, Named { tally, host }) in sorted {
+        let mut line = session.out.line(&columns);
         line.value(caller.pid).name(&caller.comm);
-        peer_cells(&mut line, caller.peer, names);
+        peer_cells(&mut line, caller.peer, host.as_deref(), names);
         tally_cells(&mut line, tally);
-        line.text(&tally.failures_text());
+        line.text(&tally.others_text());
     }
     if counts.others.attempts > 0 {
-        let mut line = session.out.line(&COUNT_COLUMNS);
+        let mut line = session.out.line(&columns);
         line.text("-").text("others").text("-").text("-");
         tally_cells(&mut line, &counts.others);
-        line.text(&counts.others.failures_text());
+        line.text(&counts.others.others_text());
     }
     Ok(())
 }
 
+/// Makes DADDR and DPORT as wide as what will be in them.
+fn fit<'a, const N: usize>(
+    mut columns: [Column; N],
+    peers: impl Iterator<Item = (Endpoint, &'a Named)>,
+    names: &Names,
+) -> [Column; N] {
+    let (mut host, mut port) = (0, 0);
+    for (peer, named) in peers {
+        host = host.max(match &named.host {
+            Some(name) => name.len(), // ASCII
+            None => peer.address.to_string().len(),
+        });
+        port = port.max(names.service(peer).map_or(0, UnicodeWidthStr::width));
+    }
+    for column in &mut columns {
+        column.width = match column.title {
+            "DADDR" => column.width.max(host),
+            "DPORT" => column.width.max(port),
+            _ => column.width,
+        };
+    }
+    columns
+}
+
 /// The columns DADDR and DPORT, with names where they are known.
-pub fn peer_cells(line: &mut Line<'_>, peer: Endpoint, names: &Names) {
-    match names.host(peer) {
+pub fn peer_cells(line: &mut Line<'_>, peer: Endpoint, host: Option<&str>, names: &Names) {
+    match host {
         Some(name) => line.text(name),
         None => line.value(peer.address),
     };
@@ -92,23 +126,32 @@ pub fn summary(summary: &Summary, names: &Names, session: &mut Session) -> Resul
     let total = &summary.total;
     let time = session.clock.local_time(now);
     let attempts = count(total.attempts, "attempt");
-    session.out.raw(format!("{time}  {attempts}, {} failed\n", total.failed()))?;
+    let failed = total.failed();
+    let pending = match total.pending {
+        0 => String::new(),
+        pending => format!(", {pending} pending"),
+    };
+    session.out.raw(format!("{time}  {attempts}, {failed} failed{pending}\n"))?;
     if total.attempts == 0 {
         return Ok(());
     }
-    session.out.heading(&SUMMARY_COLUMNS);
-    for (peer, destination) in summary.sorted() {
-        let mut line = session.out.line(&SUMMARY_COLUMNS);
-        peer_cells(&mut line, *peer, names);
-        tally_cells(&mut line, &destination.tally);
+    let sorted = summary.sorted();
+    let peers = sorted.iter().map(|(peer, destination)| (**peer, &destination.named));
+    let columns = fit(SUMMARY_COLUMNS, peers, names);
+    session.out.heading(&columns);
+    for (peer, destination) in sorted {
+        let Named { tally, host } = &destination.named;
+        let mut line = session.out.line(&columns);
+        peer_cells(&mut line, *peer, host.as_deref(), names);
+        tally_cells(&mut line, tally);
         percentile_cells(&mut line, destination);
-        line.text(&destination.tally.failures_text());
+        line.text(&tally.others_text());
     }
     if summary.others.attempts > 0 {
-        let mut line = session.out.line(&SUMMARY_COLUMNS);
+        let mut line = session.out.line(&columns);
         line.text("others").text("-");
         tally_cells(&mut line, &summary.others);
-        line.text("-").text("-").text("-").text(&summary.others.failures_text());
+        line.text("-").text("-").text("-").text(&summary.others.others_text());
     }
     let mut histogram = String::new();
     summary.latencies.draw(&mut histogram, micros_text);
@@ -154,21 +197,27 @@ struct Network<'a> {
     peer: EndpointJson<'a>,
 }
 
-fn peer_json(peer: Endpoint, names: &Names) -> EndpointJson<'_> {
-    EndpointJson::new(peer, names.host(peer), names.service(peer))
+fn peer_json<'a>(peer: Endpoint, host: Option<&'a str>, names: &'a Names) -> EndpointJson<'a> {
+    EndpointJson::new(peer, host, names.service(peer))
 }
 
 #[derive(Serialize)]
 struct TallyJson<'a> {
     attempts: u64,
     failed: u64,
+    pending: u64,
     #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty")]
     errors: &'a std::collections::BTreeMap<std::borrow::Cow<'static, str>, u64>,
 }
 
 impl<'a> TallyJson<'a> {
     fn new(tally: &'a Tally) -> Self {
-        Self { attempts: tally.attempts, failed: tally.failed(), errors: &tally.failures }
+        Self {
+            attempts: tally.attempts,
+            failed: tally.failed(),
+            pending: tally.pending,
+            errors: &tally.failures,
+        }
     }
 }
 
@@ -176,6 +225,7 @@ impl<'a> CountJson<'a> {
     fn new(
         timestamp: &'a str,
         caller: Option<&'a Caller>,
+        host: Option<&'a str>,
         names: &'a Names,
         tally: &'a Tally,
     ) -> Self {
@@ -185,7 +235,7 @@ impl<'a> CountJson<'a> {
             timestamp,
             event: EventName { name: "network.connect.count" },
             process: caller.map(|caller| CallerJson { pid: caller.pid, comm: comm(caller) }),
-            network: caller.map(|caller| Network { peer: peer_json(caller.peer, names) }),
+            network: caller.map(|caller| Network { peer: peer_json(caller.peer, host, names) }),
             connect: TallyJson::new(tally),
         }
     }
@@ -247,10 +297,11 @@ fn summary_json(
     let event = EventName { name: "network.connect.summary" };
     for (peer, destination) in summary.sorted() {
         let connect = DestinationTally {
-            tally: TallyJson::new(&destination.tally),
+            tally: TallyJson::new(&destination.named.tally),
             latency_ns: destination.percentiles().map(Into::into),
         };
-        let network = Some(Network { peer: peer_json(*peer, names) });
+        let peer = peer_json(*peer, destination.named.host.as_deref(), names);
+        let network = Some(Network { peer });
         session.out.object(&DestinationJson { timestamp, event, network, connect })?;
     }
     if summary.others.attempts > 0 {

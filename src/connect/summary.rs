@@ -22,6 +22,8 @@ const MAX_DESTINATIONS: usize = 4 * 1024;
 pub struct Tally {
     /// All attempts
     pub attempts: u64,
+    /// Those that had no answer when tracing ended
+    pub pending: u64,
     /// Those without a connection, by result, such as `ECONNREFUSED` or `ABORTED`
     pub failures: BTreeMap<Cow<'static, str>, u64>,
 }
@@ -29,6 +31,7 @@ pub struct Tally {
 impl Tally {
     fn add(&mut self, connect: &Connect) {
         self.attempts += 1;
+        self.pending += u64::from(connect.is_pending());
         if connect.has_failed() {
             *self.failures.entry(connect.result()).or_default() += 1;
         }
@@ -39,12 +42,33 @@ impl Tally {
         self.failures.values().sum()
     }
 
-    /// `ECONNREFUSED 3, ETIMEDOUT 1`: the most frequent first.
-    pub fn failures_text(&self) -> String {
+    /// `ECONNREFUSED 3, ETIMEDOUT 1, PENDING 2`: the most frequent first, and at last those of
+    /// which nobody knows yet.
+    pub fn others_text(&self) -> String {
         let mut failures: Vec<_> = self.failures.iter().collect();
         failures.sort_by_key(|(_, count)| Reverse(**count));
         let words = failures.iter().map(|(name, count)| format!("{name} {count}"));
-        words.collect::<Vec<_>>().join(", ")
+        let pending = (self.pending > 0).then(|| format!("PENDING {}", self.pending));
+        words.chain(pending).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// What was counted for a destination, and the host name by which it was asked for last. (It
+/// may be forgotten by the time at which this is shown.)
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Named {
+    /// The counts
+    pub tally: Tally,
+    /// The name, where it is known
+    pub host: Option<Box<str>>,
+}
+
+impl Named {
+    fn add(&mut self, connect: &Connect, host: Option<&str>) {
+        self.tally.add(connect);
+        if host.is_some() && host != self.host.as_deref() {
+            self.host = host.map(Into::into);
+        }
     }
 }
 
@@ -64,14 +88,14 @@ pub struct Caller {
 /// `--count`.
 #[derive(Clone, Debug, Default)]
 pub struct Counts {
-    callers: HashMap<Caller, Tally>,
+    callers: HashMap<Caller, Named>,
     /// What found no room of its own
     pub others: Tally,
 }
 
 impl Counts {
-    /// Counts one attempt.
-    pub fn add(&mut self, connect: &Connect) {
+    /// Counts one attempt, to a host of that name.
+    pub fn add(&mut self, connect: &Connect, host: Option<&str>) {
         let caller = Caller {
             pid: connect.id.pid,
             start_ns: connect.id.start_ns,
@@ -80,16 +104,19 @@ impl Counts {
         };
         let is_full = self.callers.len() >= MAX_KEYS;
         match self.callers.get_mut(&caller) {
-            Some(tally) => tally.add(connect),
+            Some(named) => named.add(connect, host),
             None if is_full => self.others.add(connect),
-            None => self.callers.entry(caller).or_default().add(connect),
+            None => self.callers.entry(caller).or_default().add(connect, host),
         }
     }
 
     /// The most frequent first.
-    pub fn sorted(&self) -> Vec<(&Caller, &Tally)> {
+    pub fn sorted(&self) -> Vec<(&Caller, &Named)> {
         let mut all: Vec<_> = self.callers.iter().collect();
-        all.sort_by_key(|(caller, tally)| (Reverse(tally.attempts), caller.pid, caller.peer));
+        let key = |(caller, named): &(&Caller, &Named)| {
+            (Reverse(named.tally.attempts), caller.pid, caller.peer)
+        };
+        all.sort_by_key(key);
         all
     }
 }
@@ -98,7 +125,7 @@ impl Counts {
 #[derive(Clone, Debug)]
 pub struct Destination {
     /// Attempts
-    pub tally: Tally,
+    pub named: Named,
     /// Latencies of connections that were made, in microseconds, to 1 %
     latencies: Quantiles<u32>,
 }
@@ -110,11 +137,11 @@ impl Destination {
     fn new() -> Option<Self> {
         let mut latencies = Quantiles::new(2).ok()?;
         latencies.auto(true);
-        Some(Self { tally: Tally::default(), latencies })
+        Some(Self { named: Named::default(), latencies })
     }
 
-    fn add(&mut self, connect: &Connect) {
-        self.tally.add(connect);
+    fn add(&mut self, connect: &Connect, host: Option<&str>) {
+        self.named.add(connect, host);
         if let (true, Some(ns)) = (connect.is_established(), connect.duration_ns()) {
             // It grows with its values: an error would be one beyond 2^63 microseconds.
             let _ = self.latencies.record((ns / 1000).max(1));
@@ -141,8 +168,8 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Counts one attempt.
-    pub fn add(&mut self, connect: &Connect) {
+    /// Counts one attempt, to a host of that name.
+    pub fn add(&mut self, connect: &Connect, host: Option<&str>) {
         self.total.add(connect);
         if let (true, Some(ns)) = (connect.is_established(), connect.duration_ns()) {
             self.latencies.add(ns / 1000);
@@ -153,7 +180,7 @@ impl Summary {
             self.destinations.extend(Destination::new().map(|new| (peer, new)));
         }
         match self.destinations.get_mut(&peer) {
-            Some(destination) => destination.add(connect),
+            Some(destination) => destination.add(connect, host),
             None => self.others.add(connect),
         }
     }
@@ -161,7 +188,7 @@ impl Summary {
     /// The most frequent destinations first.
     pub fn sorted(&self) -> Vec<(&Endpoint, &Destination)> {
         let mut all: Vec<_> = self.destinations.iter().collect();
-        all.sort_by_key(|(peer, destination)| (Reverse(destination.tally.attempts), **peer));
+        all.sort_by_key(|(peer, destination)| (Reverse(destination.named.tally.attempts), **peer));
         all
     }
 }
@@ -196,14 +223,14 @@ mod tests {
     fn counts_by_process_and_destination() {
         let (one, two) = (endpoint("10.0.0.1", 80), endpoint("10.0.0.2", 80));
         let mut counts = Counts::default();
-        counts.add(&attempt(one, |_| {}));
-        counts.add(&refused(two));
-        counts.add(&attempt(two, |_| {}));
-        counts.add(&attempt(two, |event| event.id.start_ns = 5));
+        counts.add(&attempt(one, |_| {}), None);
+        counts.add(&refused(two), None);
+        counts.add(&attempt(two, |_| {}), None);
+        counts.add(&attempt(two, |event| event.id.start_ns = 5), None);
         let seen: Vec<_> = counts
             .sorted()
             .iter()
-            .map(|(caller, tally)| (caller.peer, tally.attempts, tally.failed()))
+            .map(|(caller, Named { tally, .. })| (caller.peer, tally.attempts, tally.failed()))
             .collect();
         assert_eq!(seen, [(two, 2, 1), (one, 1, 0), (two, 1, 0)]);
         assert_eq!(counts.others, Tally::default());
@@ -214,8 +241,8 @@ mod tests {
         let mut counts = Counts::default();
         let mut summary = Summary::default();
         for port in 0..=u16::MAX {
-            counts.add(&refused(endpoint("10.0.0.1", port)));
-            summary.add(&refused(endpoint("10.0.0.1", port)));
+            counts.add(&refused(endpoint("10.0.0.1", port)), None);
+            summary.add(&refused(endpoint("10.0.0.1", port)), None);
         }
         assert_eq!(counts.sorted().len(), MAX_KEYS);
         assert_eq!(counts.others.attempts, 65536 - MAX_KEYS as u64);
@@ -229,12 +256,13 @@ mod tests {
         let peer = endpoint("::1", 80);
         let mut summary = Summary::default();
         for ms in 1..=100 {
-            summary.add(&attempt(peer, |event| event.duration_ns = ms * 1_000_000));
+            let of_ms = attempt(peer, |event| event.duration_ns = ms * 1_000_000);
+            summary.add(&of_ms, None);
         }
-        summary.add(&refused(peer));
+        summary.add(&refused(peer), None);
         let (_, destination) = summary.sorted()[0];
-        assert_eq!(destination.tally.attempts, 101);
-        assert_eq!(destination.tally.failures_text(), "ECONNREFUSED 1");
+        assert_eq!(destination.named.tally.attempts, 101);
+        assert_eq!(destination.named.tally.others_text(), "ECONNREFUSED 1");
         let percentiles = destination.percentiles().unwrap();
         for (ns, ms) in percentiles.into_iter().zip([50, 90, 99]) {
             let off = (ns as f64 / 1e6 - f64::from(ms)).abs() / f64::from(ms);
@@ -242,19 +270,35 @@ mod tests {
         }
         assert_eq!(summary.latencies.buckets().iter().map(|b| b.count).sum::<u64>(), 100);
         let mut only_failed = Summary::default();
-        only_failed.add(&refused(peer));
+        only_failed.add(&refused(peer), None);
         assert_eq!(only_failed.sorted()[0].1.percentiles(), None);
     }
 
     #[test]
-    fn what_is_pending_has_no_latency_yet() {
+    fn what_is_pending_is_no_success_and_has_no_latency_yet() {
+        let peer = endpoint("::1", 80);
         let mut summary = Summary::default();
-        summary.add(&attempt(endpoint("::1", 80), |event| {
-            event.outcome = connect_outcome::CONNECT_PENDING;
-        }));
-        assert_eq!((summary.total.attempts, summary.total.failed()), (1, 0));
+        let pending = attempt(peer, |event| event.outcome = connect_outcome::CONNECT_PENDING);
+        summary.add(&pending, None);
+        summary.add(&refused(peer), None);
+        let total = &summary.total;
+        assert_eq!((total.attempts, total.failed(), total.pending), (2, 1, 1));
+        assert_eq!(total.others_text(), "ECONNREFUSED 1, PENDING 1");
         assert_eq!(summary.latencies.buckets(), []);
         assert_eq!(summary.sorted()[0].1.percentiles(), None);
+    }
+
+    #[test]
+    fn names_are_those_at_the_time_of_the_attempt() {
+        let peer = endpoint("10.0.0.1", 80);
+        let mut counts = Counts::default();
+        let mut summary = Summary::default();
+        for host in [None, Some("a.example"), Some("b.example"), None] {
+            counts.add(&refused(peer), host);
+            summary.add(&refused(peer), host);
+        }
+        assert_eq!(counts.sorted()[0].1.host.as_deref(), Some("b.example"));
+        assert_eq!(summary.sorted()[0].1.named.host.as_deref(), Some("b.example"));
     }
 
     #[test]

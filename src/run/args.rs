@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::cli::seconds;
+use crate::cli::{number, seconds};
 use crate::manual::Manual;
 
 /// Flags of `bpfrun run`
@@ -66,7 +66,7 @@ pub struct Args {
     pub duration: Option<Duration>,
 
     /// Stop after this many events
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = number)]
     pub max_events: Option<u64>,
 
     /// JSON Lines on stdout instead of text

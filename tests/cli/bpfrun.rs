@@ -19,9 +19,9 @@ fn wrong_values_are_refused_with_status_2() {
         (&["x.o", "--attach", "=x"], "PROG=TARGET"),
         (&["x.o", "--set", "x"], "NAME=VALUE"),
         (&["x.o", "--type", "x"], "NAME=VALUE"),
-        (&["x.o", "--maps=0"], "a number above 0"),
-        (&["x.o", "--duration", "-1"], "unexpected argument"),
-        (&["x.o", "--max-events", "0"], "0 is not in 1.."),
+        (&["x.o", "--maps=0"], "seconds are a number from"),
+        (&["x.o", "--duration", "-1"], "seconds are a number from"),
+        (&["x.o", "--max-events", "0"], "a whole number from 1 up"),
         (&["run", "--no-such-flag", "x.o"], "--no-such-flag"),
     ];
     refuses("bpfrun", wrong);

@@ -44,6 +44,8 @@ fn refuses(tool: &str, wrong: &[(&[&str], &str)]) {
         assert_eq!(output.status.code(), Some(2), "{args:?}: {stderr}");
         assert!(stderr.starts_with("error: "), "{args:?}: {stderr}");
         assert!(stderr.contains(reason), "{args:?}: {stderr}");
+        // What stands behind that is run.
+        assert!(!stderr.contains("'-- "), "{args:?}: {stderr}");
         assert_eq!(text(&output.stdout), "", "{args:?}");
     }
 }

@@ -23,7 +23,7 @@ fn wrong_values_are_refused_with_status_2() {
         (&["--path", ""], "1 to 255 bytes"),
         (&["--path", &long], "1 to 255 bytes"),
         (&["--anon", "--file"], "cannot be used with"),
-        (&["--summary", "0"], "a number above 0"),
+        (&["--summary", "0"], "seconds are a number from"),
         (&["--summary", "1", "--all"], "cannot be used with"),
         (&["--summary", "1", "--path", "/"], "cannot be used with"),
         (&["--folded", "--json"], "cannot be used with"),

@@ -37,6 +37,30 @@ fn output(mut command: Command) -> Output {
 }
 
 #[test]
+fn a_signal_ends_what_only_waits_for_its_command() {
+    for (tool, _) in TOOLS {
+        let flags = ["--json", "--duration", "0.1", "--", "sleep", "1000"];
+        let mut running = tool.start(&flags);
+        // From here on it waits for the command.
+        running.wait_for("end", |record| record["event"]["name"] == "trace.end");
+        running.signal(libc::SIGTERM);
+        let (_, stderr, status) = running.finish();
+        assert_eq!(status, 128 + libc::SIGTERM, "the command's: {stderr}");
+    }
+}
+
+#[test]
+fn started_by_nohup_it_survives_its_terminal() {
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", "trap '' HUP; exec \"$0\" --json"]).arg(Tool("execsnoop").path());
+    let mut running = Running::spawn(command);
+    running.signal(libc::SIGHUP);
+    run("argv", &["after the hangup"]);
+    running.wait_for("row", |record| record["process"]["command_args"][1] == "after the hangup");
+    assert_eq!(running.stop().status, 0);
+}
+
+#[test]
 fn two_capabilities_suffice() {
     for (tool, name) in TOOLS {
         let command = as_nobody(tool, &["--json", "--", "/bin/sh", "-c", &work()]);

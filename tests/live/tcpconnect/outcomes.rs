@@ -231,6 +231,10 @@ fn without_a_port_to_use() {
             let expected =
                 [("OK", 40000, to), (refused, 0, to), ("OK", 41000, to), (refused, 41000, to)];
             assert_eq!(rows, expected);
+            for row in trace.events.iter().filter(|row| result(row) == refused) {
+                assert_eq!(row["connect"]["no_syn"], true, "{row}");
+                assert!(row["connect"]["duration_ns"].is_null(), "{row}");
+            }
         });
     });
 }
