@@ -1,5 +1,8 @@
 //! bpfrun's command line and manual: see [`crate::inspect`] and [`crate::run`] for its two halves.
 
+use std::ffi::OsString;
+
+use clap::error::{ContextKind, ErrorKind};
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::manual::{Manual, Page};
@@ -7,7 +10,13 @@ use crate::{inspect, run};
 
 /// Inspect any compiled BPF object, or load it, attach it and show its events
 #[derive(Parser, Debug)]
-#[command(name = "bpfrun", version, after_help = MANUAL.after_help(), args_conflicts_with_subcommands = true)]
+#[command(
+    name = "bpfrun",
+    version,
+    override_usage = "bpfrun [OPTIONS] FILE [MAP]...\n       bpfrun <COMMAND>",
+    after_help = MANUAL.after_help(),
+    args_conflicts_with_subcommands = true
+)]
 pub struct Args {
     /// What to do
     #[command(subcommand)]
@@ -23,6 +32,19 @@ pub enum Task {
     /// Load and attach an object, and show what it sends; `bpfrun FILE [MAP]...` does the same
     #[command(after_help = run::args::after_help())]
     Run(Box<run::Args>),
+}
+
+impl Args {
+    /// From the command line; ends the process if that is wrong, or asks for help.
+    pub fn of(words: impl IntoIterator<Item = OsString>) -> Self {
+        Self::try_parse_from(words).unwrap_or_else(|mut error| {
+            if error.kind() == ErrorKind::UnknownArgument {
+                // That a wrong flag can be put behind `--`: there it would be a command to run.
+                error.remove(ContextKind::Suggested);
+            }
+            error.exit()
+        })
+    }
 }
 
 /// The pages of the program and of both its tasks.

@@ -3,14 +3,12 @@
 use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 use snoop_tools::bpfrun::{Args, Task};
 use snoop_tools::session::say;
 use snoop_tools::{inspect, run};
 
 fn main() -> ExitCode {
-    let ended = match Args::parse_from(with_task(std::env::args_os())).task {
+    let ended = match Args::of(with_task(std::env::args_os())).task {
         Task::Inspect(args) => inspect::main(&args),
         Task::Run(args) => run::main(&args),
     };
