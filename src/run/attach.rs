@@ -80,7 +80,6 @@ fn attach_one(object: &Object, program: &Program, attachments: &mut Attachments)
         }
         Err(error) => {
             let said = words::take();
-            let error = format!("{error:#}");
             State::Idle(reason::of_attach(&said, &program.name, kind, target, &error))
         }
     }
