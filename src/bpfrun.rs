@@ -7,7 +7,13 @@ use crate::{inspect, run};
 
 /// Inspect any compiled BPF object, or load it, attach it and show its events
 #[derive(Parser, Debug)]
-#[command(name = "bpfrun", version, after_help = MANUAL.after_help(), args_conflicts_with_subcommands = true)]
+#[command(
+    name = "bpfrun",
+    version,
+    override_usage = "bpfrun [OPTIONS] FILE [MAP]...\n       bpfrun <COMMAND>",
+    after_help = MANUAL.after_help(),
+    args_conflicts_with_subcommands = true
+)]
 pub struct Args {
     /// What to do
     #[command(subcommand)]

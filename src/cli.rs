@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::error::ContextKind;
+use clap::error::{ContextKind, ErrorKind};
 use clap::{Args, Parser};
 
 use crate::cgroup::Cgroup;
@@ -90,8 +90,10 @@ pub fn parse<A: Parser>(words: impl IntoIterator<Item = OsString>) -> A {
         .try_get_matches_from(words)
         .and_then(|matches| A::from_arg_matches(&matches));
     parsed.unwrap_or_else(|mut error| {
-        // "To pass an unknown flag as a value, use `--`": it would be run as a command.
-        error.remove(ContextKind::Suggested);
+        if error.kind() == ErrorKind::UnknownArgument {
+            // "To pass it as a value, use `--`": it would be run as a command.
+            error.remove(ContextKind::Suggested);
+        }
         error.exit()
     })
 }

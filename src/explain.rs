@@ -22,23 +22,28 @@ struct Machine {
     paranoid: i32,
 }
 
-const CAP_SYS_ADMIN: u32 = 21;
+// Numbers of linux/capability.h.
+pub(crate) const CAP_NET_ADMIN: u32 = 12;
+pub(crate) const CAP_NET_RAW: u32 = 13;
+pub(crate) const CAP_SYS_ADMIN: u32 = 21;
 const CAP_SYS_RESOURCE: u32 = 24;
-const CAP_PERFMON: u32 = 38;
-const CAP_BPF: u32 = 39;
+pub(crate) const CAP_PERFMON: u32 = 38;
+pub(crate) const CAP_BPF: u32 = 39;
+
+/// The effective capabilities of this process as a bit mask; all of them if they cannot be read.
+pub(crate) fn capabilities() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    line.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or(u64::MAX)
+}
 
 impl Machine {
     fn read() -> Self {
-        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let capabilities = status
-            .lines()
-            .find_map(|line| line.strip_prefix("CapEff:"))
-            .and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok());
         Self {
             kernel: kernel::release(),
             has_btf: Path::new("/sys/kernel/btf/vmlinux").exists(),
             has_tracefs: tracefs::events_folder().is_some(),
-            capabilities: capabilities.unwrap_or(u64::MAX),
+            capabilities: capabilities(),
             lockdown: fs::read_to_string("/sys/kernel/security/lockdown").unwrap_or_default(),
             paranoid: fs::read_to_string("/proc/sys/kernel/perf_event_paranoid")
                 .ok()

@@ -6,6 +6,7 @@ mod listing;
 mod text;
 mod words;
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -14,11 +15,12 @@ use crate::elf::code::Function;
 use crate::elf::dwarf::Dwarf;
 use crate::elf::object::Object;
 use crate::elf::schema::{EventSchema, UserSchemas, schemas};
-use crate::elf::types::TypeId;
+use crate::elf::types::{Kind, TypeId};
 use crate::elf::{co_re, file};
 use crate::manual::Manual;
 use crate::out::Output;
 use crate::run::args::Glob;
+use crate::run::maps::can_have_types;
 use crate::session::say;
 
 /// Flags of `bpfrun inspect`
@@ -110,6 +112,8 @@ fn with_subject<T>(
         damage.push(format!("damaged DWARF: {error:#}"));
         None
     });
+    let wanted = args.wanted.iter().map(String::as_str);
+    can_have_types(&object, wanted).map_err(anyhow::Error::msg)?;
     let user = UserSchemas::new(&args.wanted, &args.type_from)?;
     let events = schemas(&object, dwarf.as_ref(), &user)?;
     show(&Subject { path: &args.file, bytes: data.len(), object: &object, events, damage, args })
@@ -126,6 +130,54 @@ impl Subject<'_> {
     /// What C calls a type.
     fn c_name(&self, ty: Option<TypeId>) -> Option<String> {
         Some(self.object.btf.as_ref()?.types.c_name(ty?))
+    }
+
+    /// Whether its zero is a word of its own, such as `false`, and not many.
+    fn is_simple(&self, ty: Option<TypeId>) -> bool {
+        let Some((ty, btf)) = ty.zip(self.object.btf.as_ref()) else { return false };
+        matches!(
+            btf.types.resolved(ty),
+            Kind::Int { .. } | Kind::Float { .. } | Kind::Enum { .. } | Kind::Pointer(_)
+        )
+    }
+
+    /// Whether a type is shown to people: one with a body or another name. What is only a part of
+    /// such has no line of its own.
+    fn has_line(&self, id: TypeId) -> bool {
+        let Some(btf) = &self.object.btf else { return false };
+        let has_body = matches!(
+            btf.types.kind(id),
+            Kind::Struct(_)
+                | Kind::Union(_)
+                | Kind::Enum { .. }
+                | Kind::Typedef(_)
+                | Kind::Function { .. }
+                | Kind::Var { .. }
+        );
+        // An enum needs no name to be of use.
+        let is_constants = matches!(btf.types.kind(id), Kind::Enum { .. });
+        has_body && (is_constants || btf.types.name(id).is_some())
+    }
+
+    /// A pattern on the command line that nothing is like.
+    fn wrong_name(&self) -> Option<String> {
+        let functions = || self.object.functions.iter().map(|function| &*function.name);
+        for glob in &self.args.prog {
+            if !functions().any(|name| glob.matches(name)) {
+                let names: Vec<_> = functions().collect();
+                let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+                return Some(format!("no function is like {glob}: there are {names}"));
+            }
+        }
+        let glob = self.args.types.as_ref()?;
+        let mut shown = self.types().filter(|&id| self.args.json || self.has_line(id));
+        if shown.next().is_some() {
+            return None;
+        }
+        Some(match self.object.btf {
+            Some(_) => format!("no type in BTF is like {glob}"),
+            None => "it has no BTF, so there are no types".to_owned(),
+        })
     }
 
     /// Types that are asked for.
@@ -156,15 +208,24 @@ pub fn main(args: &Args) -> Result<u8> {
     let in_file = || format!("cannot inspect {}", words::safe(&args.file.to_string_lossy()));
     let data = file::read(&args.file).with_context(in_file)?;
     let mut out = Output::new(args.json);
-    let damage = with_subject(args, &data, |subject| {
+    let outcome = with_subject(args, &data, |subject| {
+        if let Some(wrong) = subject.wrong_name() {
+            return Ok(Err(wrong));
+        }
         if args.json {
             out.object(&json::Document::new(subject)?)?;
         } else {
             text::write(subject, &mut out)?;
         }
-        Ok(subject.damage.clone())
+        Ok(Ok(subject.damage.clone()))
     });
-    let damage = damage.with_context(in_file)?;
+    let damage = match outcome.with_context(in_file)? {
+        Ok(damage) => damage,
+        Err(wrong) => {
+            let _ = writeln!(std::io::stderr(), "error: {}", words::safe(&wrong));
+            return Ok(2);
+        }
+    };
     out.flush()?;
     for damage in &damage {
         say("bpfrun", &words::safe(damage));

@@ -41,6 +41,19 @@ impl Column {
     pub const fn right(title: &'static str, width: usize) -> Self {
         Self { title, width, right: true }
     }
+
+    /// As wide as the widest of its cells, which [`Line::name`] writes; at least as wide as it is,
+    /// at most so wide that a name as long as no honest one does not push all others away.
+    pub fn fit(mut self, cells: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Self {
+        const WIDEST: usize = 64;
+        let mut scratch = String::new();
+        for cell in cells {
+            scratch.clear();
+            push_cell(&mut scratch, cell.as_ref());
+            self.width = self.width.max(scratch.width().min(WIDEST));
+        }
+        self
+    }
 }
 
 /// What failed.
@@ -316,6 +329,15 @@ mod tests {
                         日本   1234567 y\n\
                         longer-than-6 12345678 z\n";
         assert_eq!(String::from_utf8(out.buffer).unwrap(), expected);
+    }
+
+    #[test]
+    fn columns_are_as_wide_as_their_cells() {
+        let width = |cells: &[&str]| Column::left("NAME", 6).fit(cells).width;
+        assert_eq!(width(&[]), 6);
+        assert_eq!(width(&["a", "tracepoint__syscalls__sys_exit_execve", "b"]), 37);
+        assert_eq!(width(&["a b c d"]), 16); // each space is escaped
+        assert_eq!(width(&[&"x".repeat(1000)]), 64);
     }
 
     #[test]

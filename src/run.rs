@@ -3,6 +3,7 @@
 
 pub mod args;
 pub mod attach;
+mod check;
 pub mod contents;
 pub mod formats;
 pub mod hook;
@@ -22,12 +23,12 @@ pub mod source;
 pub mod watch;
 pub mod words;
 
+use std::collections::HashSet;
 use std::io::Write as _;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use libbpf_rs::OpenObject;
-use object::Endianness;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -64,8 +65,8 @@ pub fn main(args: &Args) -> Result<u8> {
     let image = file::read(&args.file).with_context(in_file)?;
     // Our own reader goes first: it takes no damaged file for a good one.
     let object = Object::parse(&image).with_context(in_file)?;
-    loadable(&object).with_context(in_file)?;
-    let patches = match check(args, &object) {
+    check::loadable(&object).with_context(in_file)?;
+    let patches = match check::names(args, &object) {
         Ok(patches) => patches,
         Err(message) => {
             let _ = writeln!(std::io::stderr(), "error: {}", shown(&message));
@@ -96,52 +97,6 @@ fn shown(text: &str) -> String {
     out
 }
 
-/// What no loader of today takes.
-fn loadable(object: &Object) -> Result<()> {
-    let native = if cfg!(target_endian = "big") { Endianness::Big } else { Endianness::Little };
-    if object.endian != native {
-        bail!("it is for machines of the other byte order; bpfrun inspect shows what is in it");
-    }
-    if let Some(map) = object.maps.iter().find(|map| map.legacy) {
-        let name = shown(&map.name);
-        bail!(
-            "its map {name} is defined in SEC(\"maps\"), which libbpf does not load since 1.0; \
-             bpfrun inspect shows what is in it"
-        );
-    }
-    Ok(())
-}
-
-/// Names on the command line that the object does not have are refused before anything is
-/// loaded.
-fn check(args: &Args, object: &Object) -> Result<Vec<Patch>, String> {
-    let list = |names: &mut dyn Iterator<Item = &str>| match names.collect::<Vec<_>>().as_slice() {
-        [] => "none".to_owned(),
-        some => some.join(", "),
-    };
-    let maps = || object.maps.iter().map(|map| map.name.as_str());
-    let programs = || object.programs.iter().map(|program| program.name.as_str());
-    for name in args.events.iter().chain(&args.maps_to_show) {
-        if !maps().any(|map| map == name) {
-            return Err(format!("no map {name}: there are {}", list(&mut maps())));
-        }
-    }
-    for attach in &args.attach {
-        let name = &attach.program;
-        if !maps().chain(programs()).any(|known| known == name) {
-            return Err(format!("no program {name}: there are {}", list(&mut programs())));
-        }
-    }
-    for glob in &args.prog {
-        if !programs().any(|program| glob.matches(program)) {
-            let programs = list(&mut programs());
-            return Err(format!("no program is like {glob}: there are {programs}"));
-        }
-    }
-    let patches = args.set.iter().map(|(path, value)| set::patch(object, path, value));
-    patches.collect()
-}
-
 /// What is known before anything is loaded.
 struct Prepared<'a> {
     image: &'a [u8],
@@ -160,13 +115,10 @@ fn run(
     let name = args.file.file_stem().context("a file without a name")?.to_string_lossy();
     let name = name.trim_end_matches(".bpf");
     let mut loaded = load::load(name, image, args, &|open| apply(open, &patches))?;
-    let wanted: Vec<_> = args.events.iter().chain(&args.maps_to_show).collect();
-    if !wanted.is_empty() {
-        loaded.events.retain(|event| wanted.contains(&&event.name));
-    }
+    loaded.events.retain(|event| args.shows(&event.name));
     // Before anything happens: a perf buffer takes nothing until it is open.
     let sources = Sources::open(&loaded.object, &loaded.events)?;
-    let printk = match says(&loaded) {
+    let printk = match says(&loaded) && !args.shows_only_maps() {
         true => Printk::open().map_err(|e| say(NAME, &format!("no bpf_printk(): {e:#}"))).ok(),
         false => None,
     };
@@ -193,7 +145,8 @@ fn run(
     if printk.is_some() {
         names.push("printk");
     }
-    let rows = Rows::new(schemas, &names, has_cpu);
+    let sizes = schemas::sizes(object, &schemas);
+    let rows = Rows::new(schemas, sizes, running(&loaded.programs, object), &names, has_cpu);
     let mut session = Session::begin(NAME, args.json, args.max_events);
     start(args, &loaded, &rows, &mut session)?;
     if !(sources.is_empty() && printk.is_none()) {
@@ -245,6 +198,19 @@ fn says(loaded: &Loaded) -> bool {
             .iter()
             .any(|insn| insn.code == CALL && insn.src_reg() == 0 && PRINTK.contains(&insn.imm))
     })
+}
+
+/// The programs that are attached, and those to which they may hand over.
+fn running(programs: &[Program], object: &Object) -> HashSet<String> {
+    // What is in a map of programs from the beginning is called through it.
+    let called = |name: &str| {
+        object.maps.iter().flat_map(|map| &map.values).any(|(_, program)| program == name)
+    };
+    let runs = |program: &&Program| {
+        program.is_attached()
+            || matches!(&program.state, plan::State::Idle(_) if called(&program.name))
+    };
+    programs.iter().filter(runs).map(|program| program.name.clone()).collect()
 }
 
 /// How often the kernel skipped a program because another instance of it was still running on

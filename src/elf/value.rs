@@ -95,6 +95,8 @@ pub struct Decoder {
     root: Group,
     /// `sizeof` the type
     bytes: u64,
+    /// It has no members: its value is called `value`
+    bare: bool,
     options: Options,
 }
 
@@ -108,7 +110,7 @@ impl Decoder {
     pub fn new(types: &Types, ty: TypeId, options: Options) -> Self {
         let root = Builder::new(types, &options).root(ty);
         let bytes = types.size(ty).unwrap_or(0);
-        Self { root, bytes, options }
+        Self { root, bytes, bare: types.composite(ty).is_none(), options }
     }
 
     /// Bytes of the type without what may follow.
@@ -133,6 +135,15 @@ impl Decoder {
     /// are under the name with `_base64` added.
     pub fn json(&self, data: &[u8]) -> serde_json::Value {
         json::object(&self.walk(data), &self.root, self.tail(data)).into()
+    }
+
+    /// Likewise, but of what has no members only the value, if that is all that is to be said.
+    pub fn json_value(&self, data: &[u8]) -> serde_json::Value {
+        let mut object = json::object(&self.walk(data), &self.root, self.tail(data));
+        match (self.bare && object.len() == 1).then(|| object.remove("value")).flatten() {
+            Some(value) => value,
+            None => object.into(),
+        }
     }
 
     fn walk<'a>(&'a self, data: &'a [u8]) -> Walk<'a> {

@@ -294,7 +294,7 @@ fn variable(subject: &Subject<'_>, global: &Global) -> Value {
         "size_bytes": global.size,
         "type": subject.c_name(global.ty),
         "static": !global.global,
-        "value": bytes.zip(decoder).map(|(bytes, decoder)| decoder.json(bytes)),
+        "value": bytes.zip(decoder).map(|(bytes, decoder)| decoder.json_value(bytes)),
         "value_base64": bytes.map(|bytes| BASE64.encode(bytes)),
     })
 }

@@ -6,7 +6,10 @@ use std::fmt::Write as _;
 use anyhow::{Result, bail};
 
 use crate::elf::code::Function;
+use crate::elf::global::Global;
 use crate::elf::map::Map;
+use crate::elf::object::Program;
+use crate::elf::schema::EventSchema;
 use crate::elf::types::Kind;
 use crate::out::{Column, NOTE, Output, count};
 
@@ -114,43 +117,56 @@ fn summary(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
     out.raw(format!("{}: {}\n", safe(&name.to_string_lossy()), parts.join(", ")))
 }
 
-/// Makes a column as wide as its cells want, within reason.
-fn fit<'a>(column: &mut Column, cells: impl Iterator<Item = &'a str>) {
-    let widest = cells.map(str::len).max().unwrap_or(0);
-    column.width = column.width.max(widest.min(48));
-}
-
 fn programs(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
     let object = subject.object;
-    let mut columns = PROGRAMS;
-    fit(&mut columns[0], object.programs.iter().map(|program| program.name.as_str()));
-    fit(&mut columns[2], object.programs.iter().filter_map(|p| p.hook.target.as_deref()));
-    if !object.programs.is_empty() {
+    let programs = &object.programs;
+    let kind = |program: &Program| match program.hook.optional {
+        true => format!("?{}", program.hook.kind),
+        false => program.hook.kind.clone(),
+    };
+    let ty = |program: &Program| program.hook.program_type_name().unwrap_or("unknown");
+    let [name_column, kind_column, target_column, type_column, insns, maps] = PROGRAMS;
+    let columns = [
+        name_column.fit(programs.iter().map(|program| &program.name)),
+        kind_column.fit(programs.iter().map(kind)),
+        target_column.fit(programs.iter().filter_map(|program| program.hook.target.as_deref())),
+        type_column.fit(programs.iter().map(ty)),
+        insns,
+        maps,
+    ];
+    if !programs.is_empty() {
         out.raw("\n")?;
         out.heading(&columns);
     }
-    for program in &object.programs {
-        let hook = &program.hook;
+    for program in programs {
         let function = object.function(program);
-        let mut kind = hook.kind.clone();
-        if hook.optional {
-            kind.insert(0, '?');
-        }
         out.line(&columns)
             .name(program.name.as_bytes())
-            .name(kind.as_bytes())
-            .name(hook.target.as_deref().unwrap_or_default().as_bytes())
-            .text(hook.program_type_name().unwrap_or("unknown"))
+            .name(kind(program).as_bytes())
+            .name(program.hook.target.as_deref().unwrap_or_default().as_bytes())
+            .text(ty(program))
             .value(function.map_or(0, |function| function.insns.len()))
             .text(&function.map(|function| names(subject, function)).unwrap_or_default());
         out.flush_if_full()?;
     }
-    for (number, function) in object.called().enumerate() {
+    functions(subject, out)
+}
+
+fn functions(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
+    let called = || subject.object.called();
+    let [name, section, insns, maps] = FUNCTIONS;
+    let columns = [
+        name.fit(called().map(|function| &function.name)),
+        section.fit(called().map(|function| &function.section_name)),
+        insns,
+        maps,
+    ];
+    for (number, function) in called().enumerate() {
         if number == 0 {
             out.raw("\n")?;
-            out.heading(&FUNCTIONS);
+            out.heading(&columns);
         }
-        out.line(&FUNCTIONS)
+        out.line(&columns)
             .name(function.name.as_bytes())
             .name(function.section_name.as_bytes())
             .value(function.insns.len())
@@ -168,8 +184,15 @@ fn names(subject: &Subject<'_>, function: &Function) -> String {
 
 fn maps(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
     let maps = &subject.object.maps;
-    let mut columns = MAPS;
-    fit(&mut columns[0], maps.iter().map(|map| map.name.as_str()));
+    let [name, kind, key, value, entries, more] = MAPS;
+    let columns = [
+        name.fit(maps.iter().map(|map| &map.name)),
+        kind.fit(maps.iter().map(words::map_kind)),
+        key,
+        value.fit(maps.iter().map(|map| map.value_size.to_string())),
+        entries.fit(maps.iter().map(|map| map.max_entries.to_string())),
+        more,
+    ];
     if !maps.is_empty() {
         out.raw("\n")?;
         out.heading(&columns);
@@ -234,15 +257,25 @@ fn details(subject: &Subject<'_>, map: &Map) -> String {
 
 /// What is sent, map by map.
 fn events(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
-    if !subject.events.is_empty() {
+    let events = &subject.events;
+    let ty = |schema: &EventSchema<'_>| schema.type_name().unwrap_or_else(|| "-".to_owned());
+    let [name, type_column, bytes, known_by, sent_by] = EVENTS;
+    let columns = [
+        name.fit(events.iter().map(|schema| &schema.map)),
+        type_column.fit(events.iter().map(ty)),
+        bytes,
+        known_by,
+        sent_by,
+    ];
+    if !events.is_empty() {
         out.raw("\n")?;
-        out.heading(&EVENTS);
+        out.heading(&columns);
     }
-    for schema in &subject.events {
+    for schema in events {
         let size = schema.ty.and_then(|ty| schema.types.size(ty));
-        out.line(&EVENTS)
+        out.line(&columns)
             .name(schema.map.as_bytes())
-            .text(schema.type_name().as_deref().unwrap_or("-"))
+            .text(&ty(schema))
             .text(&size.map(|size| size.to_string()).unwrap_or_default())
             .text(schema.provenance.word())
             .text(&safe(&schema.senders.join(" ")));
@@ -290,27 +323,35 @@ fn schemas(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
 
 fn variables(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
     let object = subject.object;
-    let mut columns = VARIABLES;
-    fit(&mut columns[0], object.globals.iter().map(|global| global.name.as_str()));
+    let section =
+        |global: &Global| object.sections.get(global.section).map_or("", |section| &*section.name);
+    let [name, section_column, bytes, value] = VARIABLES;
+    let columns = [
+        name.fit(object.globals.iter().map(|global| &global.name)),
+        section_column.fit(object.globals.iter().map(section)),
+        bytes,
+        value,
+    ];
     if !object.globals.is_empty() {
         out.raw("\n")?;
         out.heading(&columns);
     }
     for global in &object.globals {
-        let section = object.sections.get(global.section).map_or("", |section| &section.name);
         let mut text = subject.c_name(global.ty).unwrap_or_default();
         if !text.is_empty() {
             text.push(' ');
         }
         text.push_str("= ");
         let bytes = object.initial_value(global).unwrap_or_default();
-        if bytes.iter().all(|&byte| byte == 0) {
-            text.push('0');
-        } else if let Some(decoder) = words::decoder(object, global.ty) {
+        let is_zero = bytes.iter().all(|&byte| byte == 0);
+        let decoder = words::decoder(object, global.ty);
+        if let Some(decoder) = decoder.filter(|_| !is_zero || subject.is_simple(global.ty)) {
             let mut value = String::new();
             decoder.text(bytes, &mut value);
             // What is no struct has only this one.
             text.push_str(value.strip_prefix("value=").unwrap_or(&value));
+        } else if is_zero {
+            text.push('0'); // all of a struct or an array
         } else {
             for byte in bytes.iter().take(256) {
                 let _ = write!(text, "{byte:02x}"); // a String takes everything
@@ -319,7 +360,7 @@ fn variables(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
         let text = words::short(text);
         out.line(&columns)
             .name(global.name.as_bytes())
-            .name(section.as_bytes())
+            .name(section(global).as_bytes())
             .value(global.size)
             .text(&text);
         out.flush_if_full()?;
@@ -329,9 +370,15 @@ fn variables(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
 
 fn externs(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
     let externs = &subject.object.externs;
+    let [name, from, ty] = EXTERNS;
+    let columns = [
+        name.fit(externs.iter().map(|external| &external.name)),
+        from.fit(externs.iter().map(|external| &external.section)),
+        ty,
+    ];
     if !externs.is_empty() {
         out.raw("\n")?;
-        out.heading(&EXTERNS);
+        out.heading(&columns);
     }
     for external in externs {
         let mut ty = match (external.ty, &subject.object.btf) {
@@ -343,7 +390,7 @@ fn externs(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
         if external.weak {
             ty.push_str(if ty.is_empty() { "may be missing" } else { " (may be missing)" });
         }
-        out.line(&EXTERNS)
+        out.line(&columns)
             .name(external.name.as_bytes())
             .name(external.section.as_bytes())
             .text(&ty);
@@ -407,16 +454,7 @@ fn types(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
     let Some(btf) = &subject.object.btf else { return Ok(()) };
     let mut written = 0;
     for id in subject.types() {
-        let has_body = matches!(
-            btf.types.kind(id),
-            Kind::Struct(_)
-                | Kind::Union(_)
-                | Kind::Enum { .. }
-                | Kind::Typedef(_)
-                | Kind::Function { .. }
-                | Kind::Var { .. }
-        );
-        if !has_body || (btf.types.name(id).is_none() && !is_constants(btf.types.kind(id))) {
+        if !subject.has_line(id) {
             continue;
         }
         let text = format!("{}\n\n", btf.types.c_declaration(id));
@@ -427,9 +465,4 @@ fn types(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
         out.raw(text)?;
     }
     Ok(())
-}
-
-/// An enum needs no name to be of use.
-fn is_constants(kind: &Kind) -> bool {
-    matches!(kind, Kind::Enum { .. })
 }

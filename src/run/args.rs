@@ -13,11 +13,11 @@ pub struct Args {
     /// A compiled BPF object
     pub file: PathBuf,
 
-    /// Show only what is sent to these maps; without any, all ring buffers and perf buffers
+    /// Show only what is sent to these maps: no others, no messages, no iterators
     #[arg(value_name = "MAP")]
     pub maps_to_show: Vec<String>,
 
-    /// Show only what is sent to this map (repeatable)
+    /// Show only what is sent to this map, as MAP does (repeatable)
     #[arg(short, long, value_name = "MAP")]
     pub events: Vec<String>,
 
@@ -126,8 +126,9 @@ pub const MANUAL: Manual = Manual {
     exit_status: EXIT_STATUS,
     privileges: &[
         "The tool asks for nothing and tries: root can do all. CAP_BPF and CAP_PERFMON suffice for most \
-         programs; CAP_NET_ADMIN for those of the network; tracepoints and bpf_printk() need tracefs, which \
-         only root may read.",
+         programs; uprobes need CAP_SYS_ADMIN too in newer kernels; those of the network and of cgroups \
+         need CAP_BPF and CAP_NET_ADMIN, socket filters CAP_NET_RAW; tracepoints and bpf_printk() need \
+         tracefs, which only root may read.",
     ],
     overhead: "What the programs of the object cost.",
 };
@@ -138,6 +139,16 @@ pub fn after_help() -> String {
 }
 
 impl Args {
+    /// Whether maps are named, so that nothing else is shown.
+    pub fn shows_only_maps(&self) -> bool {
+        !(self.events.is_empty() && self.maps_to_show.is_empty())
+    }
+
+    /// Whether what is sent to this map is shown.
+    pub fn shows(&self, map: &str) -> bool {
+        !self.shows_only_maps() || self.events.iter().chain(&self.maps_to_show).any(|m| m == map)
+    }
+
     /// Whether `--attach` names this program or map.
     pub fn asked_for(&self, name: &str) -> bool {
         self.attach.iter().any(|attach| attach.program == name)

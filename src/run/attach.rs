@@ -8,7 +8,7 @@ use crate::run::args::Args;
 use crate::run::hook::Kind;
 use crate::run::load::Loaded;
 use crate::run::place::{self, Attachment};
-use crate::run::plan::{Program, State};
+use crate::run::plan::{NOT_ATTACHABLE, Program, State};
 use crate::run::reason::{self, Reason};
 use crate::run::words;
 
@@ -37,6 +37,11 @@ pub fn attach(loaded: &mut Loaded, args: &Args) -> Attachments {
         if !program.is_wanted() || program.hook.kind == Kind::StructOps {
             continue;
         }
+        if program.hook.kind == Kind::Iter && args.shows_only_maps() {
+            let reason = Reason::new("not read: only what is sent to maps is asked for");
+            program.state = State::Idle(reason);
+            continue;
+        }
         let variant = program.hook.variant().filter(|_| !args.all_variants);
         let variant = variant.filter(|_| program.asked.is_none()).map(|(key, _)| key);
         if let Some((kind, better)) = variant.as_ref().and_then(|key| taken.get(key)) {
@@ -62,7 +67,7 @@ fn attach_one(object: &Object, program: &Program, attachments: &mut Attachments)
     };
     let Some(target) = program.target().or(default_target(kind)) else {
         let advice = match kind.wants() {
-            "" => return State::Idle(Reason::new("bpfrun cannot attach programs of this kind")),
+            "" => return State::Idle(Reason::new(NOT_ATTACHABLE)),
             wants => format!("attach it with --attach {}={wants}", program.name),
         };
         return State::Idle(Reason::new("its section names no target").advice(advice));
@@ -80,7 +85,6 @@ fn attach_one(object: &Object, program: &Program, attachments: &mut Attachments)
         }
         Err(error) => {
             let said = words::take();
-            let error = format!("{error:#}");
             State::Idle(reason::of_attach(&said, &program.name, kind, target, &error))
         }
     }

@@ -76,7 +76,9 @@ impl Contents {
             let constant = section.is_some_and(|section| {
                 section.starts_with(".rodata") || section.starts_with(".kconfig")
             });
-            if !readable || constant {
+            // Those with which libbpf does USDT probes are not the object's own.
+            let internal = name.starts_with("__bpf_usdt_");
+            if !readable || constant || internal {
                 continue;
             }
             let defined = object.maps.iter().find(|defined| defined.name == name);
@@ -177,19 +179,26 @@ impl Table {
             }
             return;
         }
-        for (cpu, value) in values.iter().enumerate() {
-            if self.per_cpu && values.len() > 1 && value.iter().all(|&byte| byte == 0) {
-                continue;
-            }
+        let is_zero = |value: &[u8]| value.iter().all(|&byte| byte == 0);
+        let mut line = |cpu: &str, value: &[u8]| {
             out.push('[');
             push_value(&self.key, key, out);
             out.push(']');
-            if self.per_cpu {
-                out.push_str(&format!(" CPU {cpu}"));
-            }
+            out.push_str(cpu);
             out.push_str(": ");
             push_value(&self.value, value, out);
             out.push('\n');
+        };
+        match values {
+            [value] if !self.per_cpu => line("", value),
+            [first, _, ..] if values.iter().all(|value| is_zero(value)) => line(" each CPU", first),
+            _ => {
+                for (cpu, value) in values.iter().enumerate() {
+                    if values.len() == 1 || !is_zero(value) {
+                        line(&format!(" CPU {cpu}"), value);
+                    }
+                }
+            }
         }
     }
 
@@ -247,19 +256,9 @@ fn push_value(decoder: &Option<Decoder>, data: &[u8], out: &mut String) {
     out.push_str(text.strip_prefix("value=").unwrap_or(&text));
 }
 
-/// `{"value": 1}` → `1`
-fn scalar(value: Value) -> Value {
-    match value {
-        Value::Object(mut object) if object.len() == 1 && object.contains_key("value") => {
-            object.remove("value").unwrap_or_default()
-        }
-        other => other,
-    }
-}
-
 fn json_value(decoder: &Option<Decoder>, data: &[u8]) -> Value {
     match decoder {
-        Some(decoder) => scalar(decoder.json(data)),
+        Some(decoder) => decoder.json_value(data),
         None => json!({ "hex": hex(data) }),
     }
 }

@@ -29,7 +29,7 @@ pub struct Loaded {
 /// What to set in the opened object before loading, each time that it is opened.
 pub type Configure<'a> = dyn Fn(&mut OpenObject) -> Result<()> + 'a;
 
-/// Loads the object in `image`, a whole ELF file, under `name`.
+/// Loads the object in `image`, a whole ELF file. `name`: what people call it.
 pub fn load(name: &str, image: &[u8], args: &Args, configure: &Configure<'_>) -> Result<Loaded> {
     words::collect();
     let mut programs: Option<Vec<Program>> = None;
@@ -101,13 +101,19 @@ fn show_words(args: &Args, words: &str) {
 
 fn open(name: &str, image: &[u8], args: &Args) -> Result<OpenObject> {
     let mut builder = ObjectBuilder::default();
-    builder.name(name)?;
+    builder.name(plain(name))?;
     builder.open_memory(image).map_err(|error| {
         let said = words::take();
         show_words(args, &said);
         let said = reason::of_object(&said).unwrap_or_else(|| error.to_string());
         anyhow!("libbpf cannot open {name}: {said}")
     })
+}
+
+/// An object's name without what means something in the names that libbpf makes of it: it calls
+/// the map of `.data` `NAME.data`, and a dot in NAME stays.
+fn plain(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
 }
 
 fn map_names(object: &OpenObject) -> Vec<String> {
@@ -164,4 +170,23 @@ fn prepare_programs(object: &mut OpenObject, programs: &[Program]) -> Result<()>
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_objects_have_no_dots() {
+        for (name, expected) in [
+            ("opensnoop", "opensnoop"),
+            ("my.tool", "my_tool"),
+            (".hidden", "_hidden"),
+            ("we ird-n\u{e4}me", "we_ird_n_me"),
+            ("a_b", "a_b"),
+            ("", ""),
+        ] {
+            assert_eq!(plain(name), expected);
+        }
+    }
 }

@@ -47,16 +47,21 @@ pub struct Perf {
     /// Whether the kernel counts what was lost (Linux 6.0). Older ones only tell of it with the
     /// next record that finds room.
     counts: bool,
-    /// Losses that have been handed over
-    told: u64,
     /// Its address is libbpf's: it must not move.
-    records: Box<RefCell<Vec<Record>>>,
+    pending: Box<RefCell<Pending>>,
+}
+
+/// What has been read and not handed over, and which losses have been.
+#[derive(Default)]
+struct Pending {
+    records: Vec<Record>,
+    told: u64,
 }
 
 impl Perf {
     /// Opens the buffer of a loaded map.
     pub fn open(map: &impl MapCore) -> Result<Self> {
-        let records: Box<RefCell<Vec<Record>>> = Box::default();
+        let pending: Box<RefCell<Pending>> = Box::default();
         let mut attr = libbpf_sys::perf_event_attr {
             type_: libbpf_sys::PERF_TYPE_SOFTWARE,
             size: size_of::<libbpf_sys::perf_event_attr>() as u32,
@@ -70,8 +75,8 @@ impl Perf {
         attr.set_use_clockid(1);
         for read_format in [u64::from(libbpf_sys::PERF_FORMAT_LOST), 0] {
             attr.read_format = read_format;
-            if let Ok(buffer) = new_buffer(map, &mut attr, &records) {
-                return Ok(Self { buffer, counts: read_format != 0, told: 0, records });
+            if let Ok(buffer) = new_buffer(map, &mut attr, &pending) {
+                return Ok(Self { buffer, counts: read_format != 0, pending });
             }
         }
         let error = Errno::last();
@@ -90,26 +95,18 @@ impl Perf {
     /// nothing is held back. Whether there was anything.
     pub fn drain(&mut self, last: bool) -> Result<(Vec<Record>, bool)> {
         let settled = if last { u64::MAX } else { boot_now_ns() - SETTLE.as_nanos() as u64 };
-        // SAFETY: the buffer is open; the callback borrows the records only while this runs.
+        // SAFETY: the buffer is open; the callback borrows what is pending only while this runs.
         let result = unsafe { libbpf_sys::perf_buffer__consume(self.buffer.as_ptr()) };
         Errno::result(result).context("read a perf buffer")?;
-        let lost = if last && self.counts { self.lost() } else { 0 };
-        let mut records = self.records.borrow_mut();
-        self.told += records.iter().map(Record::lost).sum::<u64>();
-        records.sort_by_key(|record| record.time_ns);
-        let busy = !records.is_empty();
-        let ready = records.partition_point(|record| record.time_ns <= settled);
-        let mut ready: Vec<_> = records.drain(..ready).collect();
-        if let Some(untold) = lost.checked_sub(self.told).filter(|&untold| untold > 0) {
-            self.told = lost;
-            let content = Content::Lost(untold);
-            ready.push(Record { time_ns: boot_now_ns(), cpu: 0, content });
-        }
-        Ok((ready, busy))
+        // Read after the records: it counts at least what they tell.
+        let counted = if last && self.counts { self.lost() } else { None };
+        let mut pending = self.pending.borrow_mut();
+        let busy = !pending.records.is_empty();
+        Ok((pending.take(settled, counted), busy))
     }
 
-    /// What the kernel counted, on all CPUs.
-    fn lost(&self) -> u64 {
+    /// What the kernel counted, on all CPUs. `None`: that cannot be read.
+    fn lost(&self) -> Option<u64> {
         // SAFETY: the buffer is open.
         let buffers = unsafe { libbpf_sys::perf_buffer__buffer_cnt(self.buffer.as_ptr()) };
         let mut all = 0;
@@ -121,30 +118,50 @@ impl Perf {
             // SAFETY: the kernel writes at most as many bytes as our array has.
             let len = unsafe { libc::read(fd, values.as_mut_ptr().cast(), size_of_val(&values)) };
             let [_, lost] = values;
-            if usize::try_from(len) == Ok(size_of_val(&values)) {
-                all += lost;
+            if usize::try_from(len) != Ok(size_of_val(&values)) {
+                return None;
             }
+            all += lost;
         }
-        all
+        Some(all)
     }
 }
 
-impl Record {
-    fn lost(&self) -> u64 {
-        match self.content {
-            Content::Lost(count) => count,
-            Content::Event(_) => 0,
+impl Pending {
+    /// Takes out what is not younger than `settled`, in the order of time. `counted`: all that
+    /// was lost since the buffer was opened; what no record has told of is told at the end.
+    fn take(&mut self, settled: u64, counted: Option<u64>) -> Vec<Record> {
+        self.records.sort_by_key(|record| record.time_ns);
+        let ready = self.records.partition_point(|record| record.time_ns <= settled);
+        let mut ready: Vec<_> = self.records.drain(..ready).collect();
+        // Only of what is handed over: what is held back comes here once more.
+        for record in &mut ready {
+            if let Content::Lost(count) = &mut record.content {
+                // The kernel's own record may come after its count has been told.
+                if let Some(counted) = counted {
+                    *count = (*count).min(counted.saturating_sub(self.told));
+                }
+                self.told += *count;
+            }
         }
+        ready.retain(|record| record.content != Content::Lost(0));
+        let untold = counted.unwrap_or(0).saturating_sub(self.told);
+        if untold > 0 {
+            self.told += untold;
+            let content = Content::Lost(untold);
+            ready.push(Record { time_ns: boot_now_ns(), cpu: 0, content });
+        }
+        ready
     }
 }
 
 fn new_buffer(
     map: &impl MapCore,
     attr: &mut libbpf_sys::perf_event_attr,
-    records: &RefCell<Vec<Record>>,
+    pending: &RefCell<Pending>,
 ) -> Result<NonNull<libbpf_sys::perf_buffer>, Errno> {
     let pages = BYTES / page_size();
-    // SAFETY: libbpf reads `attr` until it returns, and hands `records`, which live longer
+    // SAFETY: libbpf reads `attr` until it returns, and hands `pending`, which lives longer
     // than the buffer, to the callback.
     let buffer = unsafe {
         libbpf_sys::perf_buffer__new_raw(
@@ -152,7 +169,7 @@ fn new_buffer(
             pages as libbpf_sys::size_t,
             &raw mut *attr,
             Some(on_record),
-            (&raw const *records).cast_mut().cast(),
+            (&raw const *pending).cast_mut().cast(),
             std::ptr::null(),
         )
     };
@@ -168,20 +185,20 @@ impl Drop for Perf {
 
 /// libbpf calls it for each record of the buffer. It must not panic.
 unsafe extern "C" fn on_record(
-    records: *mut c_void,
+    pending: *mut c_void,
     cpu: i32,
     event: *mut libbpf_sys::perf_event_header,
 ) -> libbpf_sys::bpf_perf_event_ret {
     // SAFETY: what `Perf::open` handed over.
-    let records = unsafe { &*records.cast::<RefCell<Vec<Record>>>() };
+    let pending = unsafe { &*pending.cast::<RefCell<Pending>>() };
     // SAFETY: libbpf hands over a whole record, which begins with its header.
     let header = unsafe { *event };
     // SAFETY: as above; `size` counts the header too.
     let bytes = unsafe { std::slice::from_raw_parts(event.cast::<u8>(), header.size.into()) };
     let record = parse(header.type_, bytes.get(size_of_val(&header)..).unwrap_or_default());
-    if let (Some((time_ns, content)), Ok(mut records)) = (record, records.try_borrow_mut()) {
+    if let (Some((time_ns, content)), Ok(mut pending)) = (record, pending.try_borrow_mut()) {
         let time_ns = time_ns.unwrap_or_else(boot_now_ns);
-        records.push(Record { time_ns, cpu: cpu.unsigned_abs(), content });
+        pending.records.push(Record { time_ns, cpu: cpu.unsigned_abs(), content });
     }
     libbpf_sys::LIBBPF_PERF_EVENT_CONT
 }
@@ -208,6 +225,45 @@ fn parse(kind: u32, bytes: &[u8]) -> Option<(Option<u64>, Content)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn record(time_ns: u64, content: Content) -> Record {
+        Record { time_ns, cpu: 1, content }
+    }
+
+    fn lost(records: &[Record]) -> u64 {
+        let count = |record: &Record| match record.content {
+            Content::Lost(count) => count,
+            Content::Event(_) => 0,
+        };
+        records.iter().map(count).sum()
+    }
+
+    #[test]
+    fn a_loss_that_is_held_back_is_told_once() {
+        let mut pending = Pending::default();
+        pending.records.push(record(10, Content::Lost(100)));
+        // Too young, three times.
+        for settled in [7, 8, 9] {
+            assert_eq!(pending.take(settled, None), []);
+        }
+        pending.records.push(record(9, Content::Event(b"e".to_vec())));
+        let told = pending.take(10, None);
+        assert_eq!(told.iter().map(|record| record.time_ns).collect::<Vec<_>>(), [9, 10]);
+        assert_eq!(lost(&told), 100);
+        // The kernel counted 30 more, of which no record tells.
+        assert_eq!(lost(&pending.take(u64::MAX, Some(130))), 30);
+        assert_eq!(pending.take(u64::MAX, Some(130)), []);
+    }
+
+    #[test]
+    fn a_loss_that_was_counted_before_its_record_came_is_told_once() {
+        let mut pending = Pending::default();
+        assert_eq!(lost(&pending.take(u64::MAX, Some(5))), 5);
+        pending.records.push(record(1, Content::Lost(5)));
+        assert_eq!(pending.take(u64::MAX, Some(5)), []);
+        pending.records.push(record(2, Content::Lost(3)));
+        assert_eq!(lost(&pending.take(u64::MAX, Some(10))), 5);
+    }
 
     #[test]
     fn records_of_the_kernel() {

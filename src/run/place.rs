@@ -11,9 +11,10 @@ use libbpf_rs::{
 };
 use nix::errno::Errno;
 use nix::net::if_::if_nametoindex;
+use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, fstatfs};
 
 use crate::run::hook::Kind;
-use crate::run::plan::Program;
+use crate::run::plan::{NOT_ATTACHABLE, Program};
 use crate::run::sample::{self, Sampling};
 
 /// What keeps a program attached.
@@ -72,6 +73,11 @@ pub fn attach(
         Kind::Tc => return Ok((attach_tcx(loaded, target)?, in_words(program, target))),
         Kind::Cgroup => {
             let folder = File::open(target).with_context(|| format!("open {target}"))?;
+            let system = fstatfs(&folder).with_context(|| format!("look at {target}"))?;
+            ensure!(
+                system.filesystem_type() == CGROUP2_SUPER_MAGIC,
+                "{target} is no folder of cgroup v2: findmnt -t cgroup2 shows where they are"
+            );
             loaded.attach_cgroup(folder.as_raw_fd())?
         }
         Kind::Netns => {
@@ -85,7 +91,7 @@ pub fn attach(
             return Ok((attachment, in_words(program, target)));
         }
         Kind::Other | Kind::Unknown | Kind::StructOps => {
-            bail!("bpfrun cannot attach programs of this kind")
+            bail!(NOT_ATTACHABLE)
         }
         _ => loaded.attach()?,
     };

@@ -8,6 +8,9 @@ use crate::run::reason::Reason;
 /// Why a program is not loaded that nobody wants.
 const LEFT_OUT: &str = "not among those of --prog";
 
+/// Why nothing can be done with a program of [`Kind::Other`].
+pub const NOT_ATTACHABLE: &str = "bpfrun cannot attach programs of this kind";
+
 /// One program, from the plan to its end.
 #[derive(Clone, Debug)]
 pub struct Program {
@@ -60,12 +63,19 @@ impl Program {
 
     fn unwanted(&self, optional: bool, args: &Args) -> Option<Reason> {
         let name = &self.name;
-        let named = args.prog.iter().any(|glob| glob.matches(name));
-        if self.asked.is_some() || self.hook.kind == Kind::StructOps {
-            return None; // libbpf loads those of struct_ops with their map
+        if self.hook.kind == Kind::StructOps {
+            return None; // libbpf loads those with their map
         }
-        if !args.prog.is_empty() && !named {
+        let asked = self.asked.is_some();
+        let named = args.prog.iter().any(|glob| glob.matches(name));
+        if !args.prog.is_empty() && !named && !asked {
             return Some(Reason::new(LEFT_OUT));
+        }
+        if self.hook.kind == Kind::Other {
+            return Some(Reason::new(NOT_ATTACHABLE));
+        }
+        if asked {
+            return None;
         }
         if self.hook.kind.changes_behaviour() {
             return Some(self.changes_behaviour());
@@ -136,12 +146,9 @@ impl State {
 /// each.
 pub fn table(programs: &[Program]) -> Vec<u8> {
     let shown: Vec<_> = programs.iter().filter(|program| !program.is_left_out()).collect();
-    let width = |cells: &mut dyn Iterator<Item = usize>, title: &str| {
-        cells.max().unwrap_or(0).clamp(title.len(), 40)
-    };
     let columns = [
-        Column::left("PROGRAM", width(&mut shown.iter().map(|p| p.name.len()), "PROGRAM")),
-        Column::left("SECTION", width(&mut shown.iter().map(|p| p.section.len()), "SECTION")),
+        Column::left("PROGRAM", 7).fit(shown.iter().map(|program| &program.name)),
+        Column::left("SECTION", 7).fit(shown.iter().map(|program| &program.section)),
         Column::left("STATE", 0),
     ];
     let mut out = Vec::new();

@@ -1,6 +1,9 @@
 //! From what libbpf, the verifier and the kernel said to the true reason, in one line, and
 //! what to do about it.
 
+mod binary;
+mod permit;
+
 use std::fmt;
 use std::fs;
 use std::path::Path;
@@ -42,11 +45,19 @@ impl fmt::Display for Reason {
     }
 }
 
-/// Words of others, safe for a terminal and not too long.
+/// Words of others, safe for a terminal and not too long. Without the number that Rust puts behind
+/// an error's words.
 fn one_line(text: &str) -> String {
     const ENOUGH: usize = 400;
+    let text = text.trim();
+    let text = match text.rsplit_once(" (os error ") {
+        Some((words, rest)) if rest.trim_start_matches(|c: char| c.is_ascii_digit()) == ")" => {
+            words
+        }
+        _ => text,
+    };
     let mut out = String::new();
-    push_text(&mut out, text.trim().as_bytes());
+    push_text(&mut out, text.as_bytes());
     if let Some((at, _)) = out.char_indices().nth(ENOUGH) {
         out.truncate(at);
         out.push('…');
@@ -122,6 +133,11 @@ pub fn of_load(words: &str, name: &str, kind: Kind, target: Option<&str>) -> Rea
     }
     let failed = lines.iter().find(|line| line.contains("BPF program load failed"));
     let errno = failed.and_then(|line| errno_of(line));
+    if matches!(errno, Some(Errno::EPERM | Errno::EACCES)) {
+        if let Some(missing) = permit::to_load(kind) {
+            return missing;
+        }
+    }
     match errno {
         Some(Errno::EPERM) if kind.is_trampoline() => {
             return Reason::new(FORBIDDEN).advice(
@@ -201,11 +217,28 @@ fn errno_of(line: &str) -> Option<Errno> {
     (1..134).map(Errno::from_raw).find(|errno| format!("{errno:?}") == word)
 }
 
+/// The number of a system call's error, behind whatever it was put into.
+fn errno_in(error: &anyhow::Error) -> Option<Errno> {
+    error.chain().find_map(|cause| {
+        let number = cause.downcast_ref::<std::io::Error>();
+        let number = number.and_then(std::io::Error::raw_os_error);
+        cause.downcast_ref::<Errno>().copied().or(number.map(Errno::from_raw))
+    })
+}
+
 /// Why a loaded program could not be attached. `error`: what the call returned.
-pub fn of_attach(words: &str, name: &str, kind: Kind, target: &str, error: &str) -> Reason {
-    let lines = lines_about(words, name);
-    let said = lines.first().copied().unwrap_or(error).to_owned();
-    let errno = errno_of(&said);
+pub fn of_attach(
+    words: &str,
+    name: &str,
+    kind: Kind,
+    target: &str,
+    error: &anyhow::Error,
+) -> Reason {
+    let said = match lines_about(words, name).first() {
+        Some(line) => (*line).to_owned(),
+        None => format!("{error:#}"),
+    };
+    let errno = errno_of(&said).or_else(|| errno_in(error));
     match kind {
         Kind::Kprobe { .. } | Kind::KprobeMulti | Kind::Ksyscall { .. } => {
             let what = "this kernel has no kprobes";
@@ -244,9 +277,8 @@ pub fn of_attach(words: &str, name: &str, kind: Kind, target: &str, error: &str)
             return Reason::new(format!("this kernel has no tracepoint {target}"));
         }
         Kind::Uprobe { .. } | Kind::UprobeMulti { .. } | Kind::Usdt => {
-            let file = target.split(':').next().unwrap_or(target);
-            if file.contains('/') && !Path::new(file).exists() {
-                return Reason::new(format!("there is no file {file}"));
+            if let Some(reason) = binary::of_file(words, name, kind, target, errno) {
+                return reason;
             }
             // libbpf's ELF reader speaks of the file, not of the program.
             let line = words.lines().filter_map(|line| line.strip_prefix("libbpf: "));
@@ -258,9 +290,9 @@ pub fn of_attach(words: &str, name: &str, kind: Kind, target: &str, error: &str)
     }
     let reason = Reason::new(said);
     match errno {
-        Some(Errno::EPERM | Errno::EACCES) => {
-            reason.advice("not permitted: CAP_SYS_ADMIN, or CAP_PERFMON, may be missing")
-        }
+        // Who has all that it takes, is refused by something else.
+        Some(Errno::EPERM | Errno::EACCES) => permit::to_attach(kind)
+            .unwrap_or_else(|| reason.advice("a security policy or a container may forbid it")),
         Some(Errno::EBUSY) => reason.advice("something else is attached there already"),
         _ => reason,
     }
@@ -321,6 +353,19 @@ libbpf: failed to load object 'bad'
         assert_eq!(errno_of("failed: -2"), Some(Errno::ENOENT));
         assert_eq!(errno_of("failed to create: Invalid argument(-22)"), Some(Errno::EINVAL));
         assert_eq!(errno_of("no error here"), None);
+    }
+
+    #[test]
+    fn error_numbers_are_found_behind_words() {
+        let nix = anyhow::Error::from(Errno::EPERM).context("open a packet socket");
+        assert_eq!(errno_in(&nix), Some(Errno::EPERM));
+        let io = anyhow::Error::from(std::io::Error::from_raw_os_error(2)).context("open /nope");
+        assert_eq!(errno_in(&io), Some(Errno::ENOENT));
+        assert_eq!(errno_in(&anyhow::anyhow!("no number")), None);
+        // People need no number beside the words.
+        let reason = Reason::new(format!("{io:#}"));
+        assert_eq!(reason.what, "open /nope: No such file or directory");
+        assert_eq!(Reason::new("twice (os error 2) said").what, "twice (os error 2) said");
     }
 
     #[test]

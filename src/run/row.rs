@@ -1,6 +1,6 @@
 //! Rows: what is shown of each event, message and line of an iterator.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use anyhow::Result;
 use serde::Serialize;
@@ -10,8 +10,9 @@ use crate::elf::schema::{Alternative, EventDecoder};
 use crate::elf::value::Decoder;
 use crate::escape::push_text;
 use crate::json::{Bytes, EventName};
-use crate::out::Column;
+use crate::out::{Column, count};
 use crate::run::printk::Message;
+use crate::run::schemas::Sizes;
 use crate::session::Session;
 
 /// Bytes of an event without a schema that are shown.
@@ -24,6 +25,11 @@ pub type Schemas = HashMap<String, EventDecoder>;
 pub struct Rows {
     columns: Vec<Column>,
     schemas: Schemas,
+    sizes: Sizes,
+    /// Iterators that were seen to write no text
+    binary: HashSet<String>,
+    /// The programs that run
+    running: HashSet<String>,
     has_cpu: bool,
     has_program: bool,
     text: String,
@@ -68,27 +74,38 @@ struct Data {
 }
 
 impl Rows {
-    /// `sources`: the names of all that rows may come from; `has_cpu`: whether some tell on
-    /// which CPU they were sent.
-    pub fn new(schemas: Schemas, sources: &[&str], has_cpu: bool) -> Self {
-        let width = |names: &mut dyn Iterator<Item = &str>| {
-            names.map(str::len).max().unwrap_or(0).clamp(3, 32)
-        };
-        let kinds = schemas.values().flat_map(|decoder| &decoder.alternatives);
-        let senders: Vec<_> = kinds.filter_map(sender).collect();
-        let mut columns = vec![
-            Column::left("TIME", 15),
-            Column::left("MAP", width(&mut sources.iter().copied())),
-        ];
+    /// `sizes`: of what has no schema; `running`: the programs that run; `sources`: the names of
+    /// all that rows may come from; `has_cpu`: whether some tell on which CPU they were sent.
+    pub fn new(
+        schemas: Schemas,
+        sizes: Sizes,
+        running: HashSet<String>,
+        sources: &[&str],
+        has_cpu: bool,
+    ) -> Self {
+        let shown = schemas.iter().filter(|(name, _)| sources.contains(&name.as_str()));
+        let kinds = shown.flat_map(|(_, decoder)| &decoder.alternatives);
+        let senders: Vec<_> = kinds.filter_map(|kind| sender(kind, &running)).collect();
+        let mut columns = vec![Column::left("TIME", 15), Column::left("MAP", 3).fit(sources)];
         if has_cpu {
             columns.push(Column::right("CPU", 3));
         }
         let has_program = !senders.is_empty();
         if has_program {
-            columns.push(Column::left("PROGRAM", width(&mut senders.into_iter()).max(7)));
+            columns.push(Column::left("PROGRAM", 7).fit(senders));
         }
         columns.push(Column::left("EVENT", 0));
-        Self { columns, schemas, has_cpu, has_program, text: String::new() }
+        let text = String::new();
+        Self {
+            columns,
+            schemas,
+            sizes,
+            binary: HashSet::new(),
+            running,
+            has_cpu,
+            has_program,
+            text,
+        }
     }
 
     /// The heading of the text.
@@ -99,12 +116,17 @@ impl Rows {
     /// An event of a map.
     pub fn event(&mut self, origin: Origin<'_>, data: &[u8], session: &mut Session) -> Result<()> {
         let kind = self.schemas.get(origin.map).and_then(|decoder| decoder.pick(data));
-        let program = kind.and_then(sender);
+        let program = kind.and_then(|kind| sender(kind, &self.running));
         let decoder = kind.and_then(|kind| kind.decoder.as_ref());
+        let data = match (decoder, origin.cpu) {
+            // Only perf buffers tell the CPU.
+            (None, Some(_)) => self.without_padding(origin.map, data),
+            _ => data,
+        };
         if session.out.json {
             let data = match decoder {
                 Some(decoder) => decoder.json(data),
-                None => json!({ "hex": hex(data), "bytes": data.len() }),
+                None => bytes_json(data),
             };
             let record = Record {
                 timestamp: session.clock.rfc3339(origin.time_ns),
@@ -118,9 +140,7 @@ impl Rows {
         self.text.clear();
         match decoder {
             Some(decoder) => decoder.text(data, &mut self.text),
-            None => {
-                self.text.push_str(&format!("{} bytes: {}", data.len(), hex(data)));
-            }
+            None => push_bytes(&mut self.text, data),
         }
         let owned = program.map(str::to_owned);
         self.line(Origin { program: owned.as_deref(), ..origin }, session)
@@ -129,6 +149,8 @@ impl Rows {
     /// A message of `bpf_printk()`.
     pub fn message(&mut self, message: &Message, session: &mut Session) -> Result<()> {
         let Message { time_ns, comm, tid, cpu, text } = message;
+        // The kernel may have forgotten the name.
+        let comm = Some(comm.as_slice()).filter(|comm| *comm != b"<...>");
         if session.out.json {
             #[derive(Serialize)]
             struct Id {
@@ -142,8 +164,6 @@ impl Rows {
                 #[serde(flatten)]
                 message: Bytes<'a>,
             }
-            // The kernel forgot the name.
-            let comm = Some(comm.as_slice()).filter(|comm| *comm != b"<...>");
             session.out.object(&Record {
                 timestamp: session.clock.rfc3339(*time_ns),
                 event: EventName { name: "bpf.printk" },
@@ -161,9 +181,7 @@ impl Rows {
             return session.shown();
         }
         self.text.clear();
-        push_text(&mut self.text, comm);
-        self.text.push_str(&format!("-{tid}: "));
-        push_text(&mut self.text, text);
+        push_message(&mut self.text, comm, *tid, text);
         let origin = Origin { time_ns: *time_ns, map: "printk", cpu: Some(*cpu), program: None };
         self.line(origin, session)
     }
@@ -192,48 +210,87 @@ impl Rows {
         session.shown()
     }
 
-    /// What an iterator wrote in one piece, by its type.
+    /// What an iterator wrote in one piece, by its type or as bytes.
     pub fn element(&mut self, program: &str, data: &[u8], session: &mut Session) -> Result<()> {
         let kind = self.schemas.get(program).and_then(|decoder| decoder.pick(data));
-        let Some(decoder) = kind.and_then(|kind| kind.decoder.as_ref()) else { return Ok(()) };
+        let decoder = kind.and_then(|kind| kind.decoder.as_ref());
         if session.out.json {
             session.out.object(&Record {
                 timestamp: session.clock.rfc3339(crate::time::boot_now_ns()),
                 event: EventName { name: "bpf.iterator" },
                 bpf: Bpf { map: None, program: Some(program), cpu: None },
-                content: Data { data: decoder.json(data) },
+                content: Data {
+                    data: decoder.map_or_else(|| bytes_json(data), |decoder| decoder.json(data)),
+                },
             })?;
             return session.shown();
         }
         self.text.clear();
-        decoder.text(data, &mut self.text);
+        match decoder {
+            Some(decoder) => decoder.text(data, &mut self.text),
+            None => push_bytes(&mut self.text, data),
+        }
         self.text.push('\n');
         session.out.raw(&self.text)?;
         session.shown()
     }
 
-    /// Bytes of each piece that an iterator writes, if it writes no text.
-    pub fn element_bytes(&self, program: &str) -> Option<usize> {
+    /// Bytes of each piece that an iterator writes, if it writes no text: what its type says, or
+    /// what its program does. `written`: what it has written.
+    pub fn element_bytes(&mut self, program: &str, written: &[u8]) -> Option<usize> {
         let [only] = self.schemas.get(program)?.alternatives.as_slice() else { return None };
-        usize::try_from(only.decoder.as_ref()?.bytes()).ok().filter(|&bytes| bytes > 0)
+        let bytes = match &only.decoder {
+            Some(decoder) => decoder.bytes(),
+            None => {
+                // No text has a byte that is zero, and hardly a struct has none.
+                let seen = self.binary.contains(program);
+                if !seen && !written.contains(&0) {
+                    return None;
+                }
+                if !seen {
+                    self.binary.insert(program.to_owned());
+                }
+                let mut sizes = self.sizes.get(program)?.iter();
+                let (only, None) = (*sizes.next()?, sizes.next()) else { return None };
+                only
+            }
+        };
+        usize::try_from(bytes).ok().filter(|&bytes| bytes > 0)
     }
 
-    /// The kinds of records of a map, or of what an iterator writes.
-    pub fn kinds(&self, name: &str) -> &[Alternative] {
-        self.schemas.get(name).map_or(&[], |decoder| &decoder.alternatives)
+    /// A record of a perf buffer as it was sent, if that can be told: the kernel pads it.
+    fn without_padding<'a>(&self, map: &str, data: &'a [u8]) -> &'a [u8] {
+        let sizes = self.sizes.get(map).into_iter().flatten();
+        let mut fitting = sizes.filter(|&&size| padded(size) == Some(data.len() as u64));
+        match (fitting.next(), fitting.next()) {
+            (Some(&size), None) => {
+                usize::try_from(size).ok().and_then(|size| data.get(..size)).unwrap_or(data)
+            }
+            _ => data,
+        }
+    }
+
+    /// The kinds of records of a map, or of what an iterator writes, but for those that only
+    /// programs send that do not run.
+    pub fn kinds(&self, name: &str) -> impl Iterator<Item = &Alternative> {
+        let decoder = self.schemas.get(name).into_iter();
+        decoder.flat_map(|decoder| &decoder.alternatives).filter(|kind| {
+            kind.senders.is_empty() || kind.senders.iter().any(|name| self.running.contains(name))
+        })
     }
 
     /// For `trace.start`: by map, what its events are and where that is known from.
     pub fn described(&self, names: &[&str]) -> Value {
         let mut maps = Map::new();
         for &name in names {
-            let kinds = self.kinds(name).iter().map(|kind| {
+            let kinds = self.kinds(name).map(|kind| {
+                let senders = kind.senders.iter().filter(|name| self.running.contains(*name));
                 json!({
                     "type": kind.type_name,
                     "bytes": kind.decoder.as_ref().map(Decoder::bytes),
                     "provenance": kind.provenance.word(),
                     "how": kind.provenance.to_string(),
-                    "programs": kind.senders,
+                    "programs": senders.collect::<Vec<_>>(),
                 })
             });
             maps.insert(name.to_owned(), kinds.collect());
@@ -267,12 +324,35 @@ impl Rows {
     }
 }
 
-/// The program that sends a kind of record, if there is only one.
-fn sender(kind: &Alternative) -> Option<&str> {
-    match kind.senders.as_slice() {
-        [only] => Some(only),
-        _ => None,
+/// The program that sends a kind of record, if there is only one that does and runs.
+fn sender<'a>(kind: &'a Alternative, running: &HashSet<String>) -> Option<&'a str> {
+    let mut senders = kind.senders.iter().filter(|name| running.contains(*name));
+    let (only, None) = (senders.next()?, senders.next()) else { return None };
+    Some(only)
+}
+
+/// `NAME-ID: TEXT`
+fn push_message(out: &mut String, comm: Option<&[u8]>, tid: u32, text: &[u8]) {
+    if let Some(comm) = comm {
+        push_text(out, comm);
+        out.push('-');
     }
+    out.push_str(&format!("{tid}: "));
+    push_text(out, text);
+}
+
+/// What becomes of so many bytes in a perf buffer: with their size, of four bytes, in front of
+/// them, they are a multiple of eight (`perf_prepare_sample()`).
+fn padded(size: u64) -> Option<u64> {
+    Some(size.checked_add(4)?.checked_next_multiple_of(8)? - 4)
+}
+
+fn bytes_json(data: &[u8]) -> Value {
+    json!({ "hex": hex(data), "bytes": data.len() })
+}
+
+fn push_bytes(out: &mut String, data: &[u8]) {
+    out.push_str(&format!("{}: {}", count(data.len() as u64, "byte"), hex(data)));
 }
 
 /// Bytes in hexadecimal.
@@ -285,4 +365,37 @@ pub fn hex(data: &[u8]) -> String {
         out.push('…');
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_without_a_name_have_the_number() {
+        let message = |comm: Option<&[u8]>| {
+            let mut out = String::new();
+            push_message(&mut out, comm, 12, b"hi");
+            out
+        };
+        assert_eq!(message(Some(b"bash")), "bash-12: hi");
+        assert_eq!(message(None), "12: hi");
+    }
+
+    #[test]
+    fn padding_is_left_out_where_the_size_is_known() {
+        let sizes =
+            |sizes: &[u64]| Sizes::from([("perf".to_owned(), sizes.iter().copied().collect())]);
+        let left = |known: &[u64], bytes: usize| {
+            let rows = Rows::new(Schemas::new(), sizes(known), HashSet::new(), &["perf"], true);
+            rows.without_padding("perf", &vec![0; bytes]).len()
+        };
+        for (sent, padded) in [(288, 292), (312, 316), (16, 20), (12, 12), (17, 20), (1, 4)] {
+            assert_eq!(left(&[sent], padded), sent as usize);
+        }
+        assert_eq!(left(&[16, 288], 292), 288);
+        assert_eq!(left(&[16, 17], 20), 20); // it could be both
+        assert_eq!(left(&[], 20), 20);
+        assert_eq!(left(&[100], 20), 20);
+    }
 }

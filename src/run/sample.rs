@@ -71,8 +71,8 @@ impl fmt::Display for Sampling {
         let name = self.event.0;
         match self.every {
             Every::Frequency(times) => write!(f, "{name}, {times} times a second,"),
-            Every::Period(1) => write!(f, "each of {name}"),
-            Every::Period(period) => write!(f, "every {period} {name}"),
+            Every::Period(1) => write!(f, "{name}, each of them,"),
+            Every::Period(period) => write!(f, "{name}, one of {period},"),
         }
     }
 }
@@ -127,6 +127,10 @@ fn open(sampling: &Sampling, cpu: i32) -> Result<OwnedFd> {
         )
     };
     let fd = Errno::result(i32::try_from(fd)?);
+    // Virtual machines seldom have those of the processor.
+    if let (Err(Errno::ENOENT | Errno::EOPNOTSUPP), libbpf_sys::PERF_TYPE_HARDWARE) = (fd, kind) {
+        bail!("this machine has no counter for {name}: use cpu-clock");
+    }
     let fd = fd.with_context(|| format!("count {name} on CPU {cpu}"))?;
     // SAFETY: a new descriptor that nobody else has.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
@@ -142,8 +146,8 @@ mod tests {
             ("cpu-clock", "cpu-clock, 49 times a second,"),
             ("cpu-clock@99", "cpu-clock, 99 times a second,"),
             ("cycles@1000hz", "cycles, 1000 times a second,"),
-            ("page-faults/1", "each of page-faults"),
-            ("instructions/1000000", "every 1000000 instructions"),
+            ("page-faults/1", "page-faults, each of them,"),
+            ("instructions/1000000", "instructions, one of 1000000,"),
         ] {
             assert_eq!(text.parse::<Sampling>().unwrap().to_string(), shown);
         }

@@ -130,10 +130,15 @@ fn encode(types: &Types, ty: TypeId, value: &str) -> Result<Vec<u8>, String> {
             if let (Ok(IpAddr::V4(address)), 4) = (value.parse(), bytes) {
                 return Ok(address.octets().to_vec());
             }
+            let character = || value.chars().next().filter(|c| c.is_ascii() && value.len() == 1);
             let number = match (encoding, value) {
                 (Encoding::Bool, "true") => 1,
                 (Encoding::Bool, "false") => 0,
-                _ => number(value).ok_or_else(|| format!("{value} is no {}", types.c_name(ty)))?,
+                _ => match (number(value), character()) {
+                    (Some(number), _) => number,
+                    (None, Some(character)) if types.is_char(ty) => i128::from(character as u32),
+                    _ => return Err(no_number(types, ty, *encoding, value)),
+                },
             };
             let bits = bytes * 8;
             let (least, most) = match encoding {
@@ -155,12 +160,12 @@ fn encode(types: &Types, ty: TypeId, value: &str) -> Result<Vec<u8>, String> {
             let number = named.map(|(_, number)| i128::from(*number)).or_else(|| number(value));
             let number = number.ok_or_else(|| {
                 let names: Vec<_> = values.iter().map(|(name, _)| name.as_str()).collect();
-                format!("no {value}: there are {}", names.join(", "))
+                format!("{value:?} is none of {}, and no number", names.join(", "))
             })?;
             Ok(in_order(number, size, false))
         }
         Kind::Float { bytes } => {
-            let number: f64 = value.parse().map_err(|_| format!("{value} is no number"))?;
+            let number: f64 = value.parse().map_err(|_| format!("{value:?} is no number"))?;
             match bytes {
                 4 => Ok((number as f32).to_ne_bytes().to_vec()),
                 8 => Ok(number.to_ne_bytes().to_vec()),
@@ -178,6 +183,18 @@ fn encode(types: &Types, ty: TypeId, value: &str) -> Result<Vec<u8>, String> {
         }
         _ => Err(format!("is {}, which cannot be set", types.c_name(ty))),
     }
+}
+
+/// That a value is no integer of this type, and what would be one.
+fn no_number(types: &Types, ty: TypeId, encoding: Encoding, value: &str) -> String {
+    // Without the qualifiers, which say nothing about values.
+    let name = types.names(ty).first().copied().unwrap_or("number");
+    let wanted = match encoding {
+        Encoding::Bool => "true, false, 1 or 0",
+        _ if types.is_char(ty) => "a number or a character",
+        _ => "a number, as 10 or 0x10",
+    };
+    format!("{value:?} is no {name}: give {wanted}")
 }
 
 /// A string, an address, or a list of values.
@@ -284,6 +301,28 @@ mod tests {
     }
 
     #[test]
+    fn what_is_wrong_with_a_value_is_said() {
+        let mut types = Types::new();
+        let char = int(&mut types, "char", 1, Encoding::Signed);
+        let u8 = int(&mut types, "unsigned char", 1, Encoding::Unsigned);
+        let short = add(&mut types, Some("__u8"), Kind::Typedef(u8));
+        let volatile = add(&mut types, None, Kind::Volatile(short));
+        let constant = add(&mut types, None, Kind::Const(volatile));
+        let flag = int(&mut types, "_Bool", 1, Encoding::Bool);
+        let encode = |ty, value| encode(&types, ty, value);
+        assert_eq!(encode(char, "x"), Ok(vec![b'x']));
+        assert_eq!(encode(char, "7"), Ok(vec![7]));
+        for (ty, value, expected) in [
+            (constant, "", "\"\" is no __u8: give a number, as 10 or 0x10"),
+            (constant, "x", "\"x\" is no __u8: give a number, as 10 or 0x10"),
+            (flag, "yes", "\"yes\" is no _Bool: give true, false, 1 or 0"),
+            (char, "xy", "\"xy\" is no char: give a number or a character"),
+        ] {
+            assert_eq!(encode(ty, value), Err(expected.to_owned()));
+        }
+    }
+
+    #[test]
     fn strings_enums_and_lists() {
         let mut types = Types::new();
         let char = int(&mut types, "char", 1, Encoding::Char);
@@ -299,7 +338,7 @@ mod tests {
         assert_eq!(encode(list, "1, 2"), Ok([1u32.to_ne_bytes(), 2u32.to_ne_bytes()].concat()));
         assert!(encode(list, "1,2,3").unwrap_err().contains("2 elements"));
         assert_eq!(encode(state, "ON"), Ok(1u32.to_ne_bytes().to_vec()));
-        assert!(encode(state, "MAYBE").unwrap_err().contains("OFF, ON"));
+        assert!(encode(state, "MAYBE").unwrap_err().contains("\"MAYBE\" is none of OFF, ON"));
     }
 
     #[test]

@@ -91,7 +91,7 @@ impl Watch {
 
     /// Shows what an iterator wrote, and takes it out of `rest`: pieces of its type, or lines.
     fn written(&mut self, program: &str, rest: &mut Vec<u8>, last: bool) -> Result<()> {
-        if let Some(element) = self.rows.element_bytes(program) {
+        if let Some(element) = self.rows.element_bytes(program, rest) {
             let whole = rest.len() / element * element;
             for piece in rest.get(..whole).unwrap_or_default().chunks(element) {
                 if !self.session.is_over() {

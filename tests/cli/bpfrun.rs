@@ -26,3 +26,24 @@ fn wrong_values_are_refused_with_status_2() {
     ];
     refuses("bpfrun", wrong);
 }
+
+#[test]
+fn help_begins_with_the_main_call() {
+    let help = text(&run("bpfrun", &["--help"]).stdout);
+    assert!(
+        help.contains("Usage: bpfrun [OPTIONS] FILE [MAP]...\n       bpfrun <COMMAND>\n"),
+        "{help}"
+    );
+}
+
+#[test]
+fn a_wrong_flag_is_not_told_to_be_a_command() {
+    let output = run("bpfrun", &["x.o", "--no-such-flag"]);
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("unexpected argument '--no-such-flag'"), "{stderr}");
+    assert!(!stderr.contains("'-- "), "{stderr}");
+    // What is nearly a flag is still told.
+    let stderr = text(&run("bpfrun", &["x.o", "--duratoin", "1"]).stderr);
+    assert!(stderr.contains("--duration"), "{stderr}");
+}

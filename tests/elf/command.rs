@@ -294,6 +294,60 @@ fn a_closed_pipe_is_a_quiet_end() {
 }
 
 #[test]
+fn what_the_object_does_not_have_is_refused() {
+    for (data, flags, words) in [
+        (kinds().to_vec(), &["--types=no_such*"][..], "no type in BTF is like no_such*"),
+        (kinds().to_vec(), &["-d", "-p", "nope"], "no function is like nope: there are "),
+        (kinds().to_vec(), &["--json", "-d", "-p", "nope"], "no function is like nope"),
+        (compile("legacy", "bpfel", &["-g0"]), &["--types"], "it has no BTF"),
+    ] {
+        let file = File::new(&data);
+        let output = inspect(&file.0, flags);
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
+        assert!(stderr.starts_with(&format!("error: {words}")), "{words}: {stderr}");
+        assert_eq!((output.stdout.len(), stderr.lines().count()), (0, 1), "{stderr}");
+    }
+    // No map that a type could be of.
+    let file = File::new(&compile("legacy", "bpfel", &["-g0"]));
+    let output = inspect(&file.0, &["--type", "rb=x"]);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.ends_with("--type rb=x: none of its maps takes events\n"), "{stderr}");
+}
+
+#[test]
+fn columns_are_as_wide_as_what_is_in_them() {
+    let text = shown(kinds(), &[]);
+    let mut tables = text.split("\n\n").skip(1);
+    // Of each table where the columns begin (names) or end (numbers).
+    assert!(
+        tables.all(|table| {
+            let mut rows = table.lines();
+            let heading = rows.next().unwrap();
+            let Some(at) = heading.find("INSNS").or(heading.find("BYTES")) else { return true };
+            let end = at + 5;
+            rows.all(|row| {
+                let cell = row[..end].rsplit(' ').next().unwrap();
+                let ends = row.len() == end || row[end..].starts_with(' ');
+                ends && (cell.is_empty() || cell.parse::<u64>().is_ok())
+            })
+        }),
+        "{text}"
+    );
+}
+
+#[test]
+fn zero_is_shown_by_its_type() {
+    let text = shown(kinds(), &[]);
+    assert_eq!(line(&text, "verbose").join(" "), "verbose .rodata 1 const volatile bool = false");
+    let all: Value = serde_json::from_str(&shown(kinds(), &["--json"])).unwrap();
+    let variables = all["variables"].as_array().unwrap();
+    let verbose = variables.iter().find(|variable| variable["name"] == "verbose").unwrap();
+    assert_eq!(verbose["value"], false);
+}
+
+#[test]
 fn wrong_usage() {
     for (flags, words) in [
         (&["--prog", "x"][..], "--disasm"),

@@ -72,7 +72,8 @@ fn value(walk: &Walk<'_>, shape: &Shape, at: At) -> Option<Forms> {
                 Meaning::Hex if *bytes == 8 => format!("{:#x}", number.wide()).into(),
                 _ => whole(&number, *bytes),
             };
-            let text = readable().filter(|text| *text != raw);
+            let text = readable().or_else(|| is_rounded(&raw).then(|| raw.to_string().into()));
+            let text = text.filter(|text| *text != raw);
             Forms { raw, text, base64: None }
         }
         Shape::Bool { bytes } => {
@@ -125,17 +126,17 @@ fn value(walk: &Walk<'_>, shape: &Shape, at: At) -> Option<Forms> {
 
 fn array(walk: &Walk<'_>, element: &Shape, elements: impl Iterator<Item = At>) -> Forms {
     let (mut raw, mut text) = (Vec::new(), Vec::new());
+    let mut differs = false;
     for at in elements {
         if !walk.take() {
             break;
         }
         let Some(forms) = value(walk, element, at) else { break };
-        if element.is_readable() {
-            text.push(forms.text.unwrap_or_else(|| forms.raw.clone()));
-        }
+        differs |= forms.text.is_some();
+        text.push(forms.text.unwrap_or_else(|| forms.raw.clone()));
         raw.push(forms.raw);
     }
-    let text = element.is_readable().then(|| text.into());
+    let text = (differs || element.is_readable()).then(|| text.into());
     Forms { raw: raw.into(), text, base64: None }
 }
 
@@ -148,6 +149,13 @@ fn whole(number: &Number, bytes: u32) -> Value {
         Number::Signed(number) => i64::try_from(number).map_or(Value::Null, Value::from),
         Number::Unsigned(number) => u64::try_from(number).map_or(Value::Null, Value::from),
     }
+}
+
+/// Whether readers that have no whole numbers of 64 bits, such as jq and JavaScript, round it.
+fn is_rounded(number: &Value) -> bool {
+    const EXACT: u64 = 1 << 53;
+    number.as_u64().is_some_and(|number| number > EXACT)
+        || number.as_i64().is_some_and(|number| number.unsigned_abs() > EXACT)
 }
 
 /// A string, and its exact bytes if they are not UTF-8.

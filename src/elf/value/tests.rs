@@ -418,3 +418,32 @@ fn long_events_are_cut() {
     assert!(shown.ends_with(",…]"), "{}", &shown[shown.len() - 20..]);
     assert!(c.json(all, &data)["value"].as_array().unwrap().len() <= MAX_VALUES);
 }
+
+#[test]
+fn numbers_that_readers_round_are_strings_too() {
+    let mut c = C::default();
+    let (wide, signed) = (c.unsigned(8), c.signed(8));
+    let list = c.array(wide, 2);
+    let event = c.record("event", &[("number", wide), ("least", signed), ("list", list)]);
+    let exact = 1_u64 << 53;
+    assert_eq!(
+        c.json(event, &data!(exact, -1_i64, 1_u64, 2_u64)),
+        json!({"number": exact, "least": -1, "list": [1, 2]})
+    );
+    assert_eq!(
+        c.json(event, &data!(exact + 1, i64::MIN, 1_u64, u64::MAX)),
+        json!({"number": exact + 1, "number_text": "9007199254740993",
+               "least": i64::MIN, "least_text": "-9223372036854775808",
+               "list": [1, u64::MAX], "list_text": [1, "18446744073709551615"]})
+    );
+}
+
+#[test]
+fn a_value_without_members_is_itself() {
+    let mut c = C::default();
+    let number = c.unsigned(4);
+    let record = c.record("record", &[("value", number)]);
+    let json = |ty| Decoder::new(&c.0, ty, Options::default()).json_value(&data!(5_u32));
+    assert_eq!(json(number), json!(5));
+    assert_eq!(json(record), json!({"value": 5}));
+}

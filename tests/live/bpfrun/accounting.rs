@@ -3,6 +3,9 @@
 use std::io::Read as _;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
 
 use super::*;
 
@@ -13,20 +16,52 @@ fn what_a_perf_buffer_lost_is_counted() {
     let user = format!("uid={USER}");
     let tool = BPFRUN.start(&["--json", "--maps", "--set", &user, &object("burst")]);
     tool.signal(libc::SIGSTOP);
-    // 256 bytes a thousand times for each: more than 1 MiB for each CPU.
-    for _ in 0..24 {
-        assert!(Command::new(fixture("argv")).uid(USER).status().unwrap().success());
-    }
+    // More than 1 MiB for each CPU.
+    send(USER, 24);
     tool.signal(libc::SIGCONT);
-    let trace = tool.stop();
+    all_is_told(&tool.stop());
+}
+
+#[test]
+fn what_is_lost_while_it_reads_is_counted_once() {
+    const USER: u32 = 54322;
+    let user = format!("uid={USER}");
+    let tool = BPFRUN.start(&["--json", "--maps", "--set", &user, &object("burst")]);
+    let pid = nix::unistd::Pid::from_raw(tool.child.id() as i32);
+    let signal = |signal| nix::sys::signal::kill(pid, signal).unwrap();
+    // Somebody has to read, or it has no time to.
+    let reader = std::thread::spawn(|| tool.end());
+    for _ in 0..scaled(4).max(2) {
+        signal(Signal::SIGSTOP);
+        send(USER, 24);
+        signal(Signal::SIGCONT);
+        // With these the kernel tells what it has lost: they find room again.
+        for _ in 0..4 {
+            send(USER, 1);
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+    signal(Signal::SIGINT);
+    all_is_told(&reader.join().unwrap());
+}
+
+/// Events of `burst`: 256 bytes a thousand times for each execution.
+fn send(user: u32, executions: u32) {
+    for _ in 0..executions {
+        assert!(Command::new(fixture("argv")).uid(user).status().unwrap().success());
+    }
+}
+
+/// Not all was shown, and nothing is missing in the accounts.
+fn all_is_told(trace: &Trace) {
     assert_eq!(trace.status, 0);
-    let shown = named(&trace, "bpf.event").len() as u64;
+    let shown = named(trace, "bpf.event").len() as u64;
     let lost = trace.end["lost"].as_u64().unwrap();
     let gaps: u64 =
-        named(&trace, "events.lost").iter().map(|gap| gap["count"].as_u64().unwrap()).sum();
+        named(trace, "events.lost").iter().map(|gap| gap["count"].as_u64().unwrap()).sum();
     assert_eq!(gaps, lost);
     assert_eq!(trace.end["events"], shown);
-    let sent = variable(&trace, "sent").as_u64().unwrap();
+    let sent = variable(trace, "sent").as_u64().unwrap();
     assert!(sent > shown, "{sent} {shown}");
     if counts_losses() {
         assert_eq!(sent, shown + lost);

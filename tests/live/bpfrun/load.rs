@@ -50,6 +50,25 @@ fn the_table_says_the_same_to_people() {
 }
 
 #[test]
+fn what_cannot_be_attached_is_said_at_once() {
+    for flags in [&[][..], &["--attach", "called"], &["--attach", "called=x"]] {
+        let trace = trace("mixed", flags, &["true"]);
+        let program = program(&trace, "called");
+        assert_eq!(program["state"], "skipped", "{program}");
+        assert_eq!(program["reason"], "bpfrun cannot attach programs of this kind");
+        assert!(program["advice"].is_null(), "{program}");
+    }
+}
+
+#[test]
+fn a_type_of_no_map_is_refused() {
+    let output = BPFRUN.command(&[&object("isolate"), "--type", "rb=x"]).output().unwrap();
+    let stderr = lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert_eq!(stderr, "error: --type rb=x: none of its maps takes events\n");
+}
+
+#[test]
 fn programs_are_chosen_by_name() {
     let trace = trace("isolate", &["--prog", "on_*"], &[&fixture("argv")]);
     assert_eq!(program(&trace, "on_demand")["state"], "attached");
@@ -85,7 +104,7 @@ fn variables_are_set_by_their_types() {
     for (wrong, reason) in [
         ("nope=1", "no variable nope: there are level (const volatile int)"),
         ("level=99999999999", "level: 99999999999 is not from -2147483648 to 2147483647"),
-        ("level=x", "level: x is no"),
+        ("level=x", "level: \"x\" is no int: give a number"),
         ("level.a=1", "level.a: int has no member a"),
     ] {
         let output = BPFRUN.command(&[&object("isolate"), "--set", wrong]).output().unwrap();
@@ -98,7 +117,7 @@ fn variables_are_set_by_their_types() {
 #[test]
 fn names_that_the_object_does_not_have_are_refused() {
     for (args, reason) in [
-        (["--events", "nope"], "no map nope: there are "),
+        (["--events", "nope"], "map nope is not there: those for events are ring, "),
         (["--attach", "nope=x"], "no program nope: there are "),
     ] {
         let output = BPFRUN.command(&[&object("fixups")]).args(args).output().unwrap();

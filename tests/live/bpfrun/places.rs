@@ -12,6 +12,16 @@ fn attach(name: &str, target: &str, command: &[&str]) -> Trace {
     trace("places", &["--prog", name, "--attach", &format!("{name}={target}")], command)
 }
 
+/// Where a program cannot be attached: the line of the table that says why.
+fn refused_place(name: &str, target: &str) -> String {
+    let target = format!("{name}={target}");
+    let flags = [&object("places"), "--prog", name, "--attach", &target];
+    let output = BPFRUN.command(&flags).output().unwrap();
+    let stderr = lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    stderr.lines().find(|line| line.starts_with(name)).unwrap_or(&stderr).to_owned()
+}
+
 #[test]
 fn functions_of_programs() {
     // A copy, which no other test runs. What their programs say, comes here too.
@@ -29,15 +39,15 @@ fn functions_of_programs() {
         assert!(place.ends_with(&target), "{place}");
     }
     for (target, reason) in [
-        ("/no/such/file:main", "there is no file"),
-        (&format!("{argv}:no_such_function"), "no_such_function"),
+        ("/no/such/file:main", "there is no file /no/such/file"),
+        ("/:main", "/ is neither a program nor a library"),
+        (
+            &format!("{argv}:nope"),
+            &format!("there is no function nope in {argv}; --attach on_call="),
+        ),
     ] {
-        let flags = [&object("places"), "--prog", "on_call", "--attach"];
-        let target = format!("on_call={target}");
-        let output = BPFRUN.command(&flags).arg(target).output().unwrap();
-        let stderr = lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(1), "{stderr}");
-        assert!(stderr.contains(reason), "{reason}: {stderr}");
+        let line = refused_place("on_call", target);
+        assert!(line.contains(reason), "{reason}: {line}");
     }
 }
 
@@ -90,6 +100,12 @@ fn samples() {
 }
 
 #[test]
+fn no_file_no_numbers() {
+    let line = refused_place("on_connect", "/no/such/folder");
+    assert!(line.ends_with("open /no/such/folder: No such file or directory"), "{line}");
+}
+
+#[test]
 fn cgroups() {
     // Where this machine has cgroup v2; nothing of it is changed but a folder of our own.
     let root = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"]
@@ -100,6 +116,8 @@ fn cgroups() {
     let join =
         format!("echo $$ >{folder}/cgroup.procs; exec {} 127.0.0.1 1 >/dev/null", fixture("dial"));
     let trace = attach("on_connect", &folder, &["sh", "-c", &join]);
+    let reason = refused_place("on_connect", "/");
+    assert!(reason.contains(": / is no folder of cgroup v2"), "{reason}");
     remove_cgroup(&folder);
     assert!(messages(&trace).contains(&"connect"), "{trace:?}");
 }
