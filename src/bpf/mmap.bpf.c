@@ -98,8 +98,16 @@ static __always_inline bool mmap_take_regs(struct mmap_call *call, const struct 
 	__u64 arg[6];
 
 	arg[1] = PT_REGS_PARM2_SYSCALL(regs);
-	if (call->kind != MMAP_BREAK && !mmap_len_passes(arg[1]))
-		return false;
+	if (mmap_config.filters & MMAP_BY_LEN) {
+		__u64 len = arg[1];
+
+		/* Or one load from an address that varies comes out, which the verifier refuses. */
+		barrier_var(len);
+		if (call->kind == MMAP_REMAP)
+			len = PT_REGS_PARM3_SYSCALL(regs);
+		if (!mmap_len_passes(call->kind, len))
+			return false;
+	}
 	arg[0] = PT_REGS_PARM1_SYSCALL(regs);
 	arg[2] = PT_REGS_PARM3_SYSCALL(regs);
 	arg[3] = PT_REGS_PARM4_SYSCALL(regs);

@@ -1,5 +1,6 @@
 //! Filters: what they let through.
 
+use super::calls::is_row_of;
 use super::*;
 
 /// The calls of which there are rows must be those that `wanted` says.
@@ -37,6 +38,49 @@ fn by_arguments_and_result() {
         }
         check(setup, flags, &["flags"], wanted);
     }
+}
+
+/// Flags that go with `--all`, and which calls of `mapper others` they let through.
+fn check_all(setup: Setup, flags: &[&str], wanted: impl Fn(&Truth) -> bool) {
+    let traced = trace(setup, &[&["--all"], flags].concat(), &["others"]);
+    assert!(!traced.truth.iter().all(&wanted), "{flags:?}");
+    // The C library does things of its own before and after.
+    for truth in &traced.truth {
+        let found = traced.rows().into_iter().any(|row| is_row_of(row, truth));
+        assert_eq!(found, wanted(truth), "{flags:?} {truth:x?} {traced:?}");
+    }
+}
+
+#[test]
+fn other_calls_by_what_they_have() {
+    let setup = Setup { backend: backends()[0], buffer: "ring" };
+    let protects = |t: &Truth| t.name == "mmap" || t.name.ends_with("mprotect");
+    // Advice and the flags of mremap() are the same numbers as some of these.
+    check_all(setup, &["--prot", "w"], |t| protects(t) && t.args[2] & 2 != 0);
+    check_all(setup, &["--flags", "PRIVATE"], |t| t.name == "mmap");
+    if in_vm() {
+        return;
+    }
+    check_all(setup, &["--prot", "x"], |t| protects(t) && t.args[2] & 4 != 0);
+    check_all(setup, &["--flags", "SHARED"], |_| false);
+    check_all(setup, &["--anon"], |t| t.name == "mmap");
+}
+
+#[test]
+fn other_calls_by_length() {
+    // The length that is shown: of mremap() the new one. brk() has none.
+    let length = |t: &Truth| match t.name.as_str() {
+        "brk" => None,
+        "mremap" => Some(t.args[2]),
+        _ => Some(t.args[1]),
+    };
+    each_backend(|setup| {
+        let flags = ["--min-size", "8K", "--max-size", "32K"];
+        check_all(setup, &flags, |t| length(t).is_some_and(|len| (8192..=32768).contains(&len)));
+    });
+    let setup = Setup { backend: backends()[0], buffer: "ring" };
+    check_all(setup, &["--max-size", "4K"], |t| length(t).is_some_and(|len| len <= 4096));
+    check_all(setup, &["--min-size", "1T"], |_| false);
 }
 
 #[test]
