@@ -140,8 +140,8 @@ fn mmap() {
     let (size, offsets) = members!(mmap_extra: inode vma_start vma_end vma_flags duration_ns dev
         generation kernel_frames user_frames pad);
     check(&btf, "mmap_extra", size, offsets);
-    let (size, offsets) = members!(mmap_config: min_len max_len prot flags kinds backing filters
-        modes prefix_len prefix pad);
+    let (size, offsets) = members!(mmap_config: min_len max_len prot flags flags_mask kinds
+        backing filters modes prefix_len prefix pad);
     check(&btf, "mmap_config", size, offsets);
     let (size, offsets) = members!(mmap_process_key: start_ns pid epoch);
     check(&btf, "mmap_process_key", size, offsets);

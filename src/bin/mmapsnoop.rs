@@ -170,11 +170,13 @@ impl Mmapsnoop {
             kinds |= (mmap_kind::MMAP_UNMAP.0..=mmap_kind::MMAP_ADVISE.0)
                 .fold(0, |all, kind| all | 1 << kind);
         }
+        let flags = args.flags.unwrap_or_default();
         let mut config = mmap_config {
             min_len: args.min_size.unwrap_or(0),
             max_len: args.max_size.unwrap_or(u64::MAX),
             prot: args.prot.unwrap_or(0),
-            flags: args.flags.unwrap_or(0),
+            flags: flags.bits,
+            flags_mask: flags.mask,
             kinds,
             backing: match (args.anon, args.file) {
                 (true, _) => mmap_backing::MMAP_ONLY_ANON,

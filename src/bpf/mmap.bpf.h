@@ -125,7 +125,7 @@ static __always_inline bool mmap_args_pass(const struct mmap_call *call)
 
 	if ((prot & mmap_config.prot) != mmap_config.prot)
 		return false;
-	if ((flags & mmap_config.flags) != mmap_config.flags)
+	if ((flags & mmap_config.flags_mask) != mmap_config.flags)
 		return false;
 	if (mmap_config.backing == MMAP_ONLY_ANON && !(flags & MAP_ANONYMOUS))
 		return false;

@@ -31,6 +31,10 @@ fn by_arguments_and_result() {
         (&["--flags", "MAP_FIXED,ANON"], |t| t.args[3] & 0x30 == 0x30),
         (&["--file"], |t| t.args[3] & 0x20 == 0),
         (&["--anon"], |t| t.args[3] & 0x20 != 0),
+        (&["--flags", "SHARED"], |t| t.args[3] & 0xf == 1),
+        (&["--flags", "PRIVATE", "--max-size", "0"], |t| t.args[3] & 0xf == 2 && t.args[1] == 0),
+        (&["--flags", "HUGE_2MB"], |t| t.args[3] & 0xfc04_0000 == 0x5404_0000),
+        (&["--prot", "R--|SEM"], |t| t.args[2] & 9 == 9),
     ];
     for (flags, wanted) in cases {
         if in_vm() && flags.len() < 3 && flags[0] != "--failed" {
@@ -90,6 +94,9 @@ fn by_path() {
     let prefix = dir.path("");
     check(setup, &["--path", &prefix], &["files", &prefix], |t| t.path.starts_with(&prefix));
     check(setup, &["--path", "memfd:"], &["files", &prefix], |t| t.path == "memfd:jit");
+    check(setup, &["--flags", "PRIVATE"], &["files", &prefix], |t| t.args[3] & 0xf == 2);
+    check(setup, &["--flags", "SHARED"], &["files", &prefix], |t| t.args[3] & 0xd == 1);
+    check(setup, &["--flags", "3"], &["files", &prefix], |t| t.args[3] & 0xf == 3);
     let traced = trace(setup, &["--path", &format!("{prefix}x")], &["files", &prefix]);
     assert_eq!(traced.rows().len(), 0, "{traced:?}");
 }
