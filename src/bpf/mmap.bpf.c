@@ -37,6 +37,9 @@ static __always_inline void mmap_find(const struct mmap_call *call, struct mmap_
 {
 	__u64 at = call->kind == MMAP_PROTECT ? call->addr : (__u64)call->ret;
 
+	/* Of mmap() the descriptor says which file it is. */
+	if ((mmap_config.modes & MMAP_MODE_FILE_ONLY) && call->kind != MMAP_PROTECT)
+		return;
 	if (!mmap_failed(call) && call->len)
 		bpf_find_vma(bpf_get_current_task_btf(), at, mmap_copy_vma, found, 0);
 }

@@ -367,7 +367,7 @@ static __noinline int mmap_send_long(void *ctx, const struct mmap_facts *facts)
 	}
 	if ((mmap_config.modes & MMAP_MODE_PATH) && !mmap_has_prefix(&scratch->path))
 		return 0;
-	if (found->known) {
+	if (found->known && !(mmap_config.modes & MMAP_MODE_FILE_ONLY)) {
 		notes |= MMAP_VMA;
 		extra->vma_start = found->start;
 		extra->vma_end = found->end;

@@ -89,6 +89,7 @@ enum mmap_mode {
 	MMAP_MODE_LATENCY = 1 << 2, /* an entry program notes the time */
 	MMAP_MODE_STACKS = 1 << 3, /* send the caller's stacks */
 	MMAP_MODE_SUMMARY = 1 << 4, /* count in maps, send nothing */
+	MMAP_MODE_FILE_ONLY = 1 << 5, /* mappings are looked up for their files alone */
 };
 
 #define MMAP_PREFIX_MAX 256

@@ -101,6 +101,32 @@ fn by_path() {
     assert_eq!(traced.rows().len(), 0, "{traced:?}");
 }
 
+/// Which columns there are makes no difference to what is shown.
+#[test]
+fn other_calls_by_path() {
+    let dir = TempDir::new();
+    let prefix = dir.path("");
+    let protects =
+        if finds_vmas() { &["memory.map", "memory.protect"][..] } else { &["memory.map"] };
+    each_backend(|setup| {
+        for columns in [&[][..], &["--vma"]] {
+            if !columns.is_empty() && !finds_vmas() {
+                continue;
+            }
+            let flags = [&["--all", "--path", &prefix], columns].concat();
+            let traced = trace(setup, &flags, &["protect", &prefix]);
+            let rows = traced.rows();
+            let names: Vec<_> = rows.iter().map(|row| row["event"]["name"].as_str()).collect();
+            let expected: Vec<_> = protects.iter().map(|name| Some(*name)).collect();
+            assert_eq!(names, expected, "{flags:?} {traced:?}");
+            for (row, key) in rows.iter().zip(["mmap", "mprotect"]) {
+                assert_eq!(lossy(&path(row)), dir.path("protected"), "{row}");
+                assert_eq!(row[key]["vma"].is_object(), !columns.is_empty(), "{row}");
+            }
+        }
+    });
+}
+
 #[test]
 fn common_filters_come_first() {
     let setup = Setup { backend: backends()[0], buffer: "ring" };
