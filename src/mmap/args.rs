@@ -70,7 +70,13 @@ pub struct Args {
     pub max_size: Option<u64>,
 
     /// Only with all of these protections: rwx, or names such as READ,EXEC
-    #[arg(long, value_name = "PROT", value_parser = prot, help_heading = "Filters")]
+    #[arg(
+        long,
+        value_name = "PROT",
+        value_parser = prot,
+        allow_hyphen_values = true, // --x
+        help_heading = "Filters"
+    )]
     pub prot: Option<u64>,
 
     /// Only with all of these flags: names such as SHARED,FIXED (SHARED_VALIDATE is SHARED too)
@@ -148,6 +154,14 @@ mod tests {
             assert!(parse(flags).is_err(), "{flags}");
         }
         assert!(parse("--file --path /usr").is_ok());
+    }
+
+    #[test]
+    fn protections_may_begin_with_a_hyphen() {
+        for (flags, bits) in [("--prot --x", 4), ("--prot -w-", 2), ("--prot=r-x", 5)] {
+            assert_eq!(parse(flags).unwrap().prot, Some(bits), "{flags}");
+        }
+        assert!(parse("--prot --json").is_err());
     }
 
     #[test]
