@@ -1,6 +1,7 @@
 //! Memory mappings: from a record of `mmap.bpf.c` to its parts.
 
 pub mod args;
+pub mod filters;
 pub mod flags;
 pub mod hooks;
 pub mod json;
@@ -178,6 +179,16 @@ pub struct Frames<'a> {
 }
 
 impl<'a> Frames<'a> {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.bytes.len() / 8
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
     /// Each, innermost first.
     pub fn iter(&self) -> impl Iterator<Item = u64> + use<'a> {
         let chunks = self.bytes.chunks_exact(8);

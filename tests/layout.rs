@@ -8,6 +8,7 @@ use std::mem::offset_of;
 use libbpf_rs::btf::types::{MemberAttr, Struct};
 use libbpf_rs::{Btf, HasSize as _};
 
+use snoop_tools::mmap::stacks::FRAMES;
 use snoop_tools::skel::{
     bootstrap, connect_config, connect_counters, connect_event, exec_cold, exec_event, exec_kind,
     mmap_config, mmap_event, mmap_extra, mmap_file_key, mmap_file_sum, mmap_process_key,
@@ -140,9 +141,18 @@ fn mmap() {
     let (size, offsets) = members!(mmap_extra: inode vma_start vma_end vma_flags duration_ns dev
         generation kernel_frames user_frames pad);
     check(&btf, "mmap_extra", size, offsets);
-    let (size, offsets) = members!(mmap_config: min_len max_len prot flags kinds backing filters
-        modes prefix_len prefix pad);
+    let (size, offsets) = members!(mmap_config: min_len max_len prot flags flags_mask kinds
+        backing filters modes prefix_len prefix pad);
     check(&btf, "mmap_config", size, offsets);
+    let scratch = btf.type_by_name::<Struct<'_>>("mmap_scratch").unwrap();
+    let offset = |wanted: &str| {
+        let found = scratch.iter().find(|member| member.name.unwrap() == wanted);
+        match found.unwrap().attr {
+            MemberAttr::Normal { offset } => offset as usize / 8,
+            MemberAttr::BitField { .. } => panic!("a bit field"),
+        }
+    };
+    assert_eq!(offset("user_stack") - offset("kernel_stack"), 8 * FRAMES);
     let (size, offsets) = members!(mmap_process_key: start_ns pid epoch);
     check(&btf, "mmap_process_key", size, offsets);
     let (size, offsets) = members!(mmap_process_sum: sum comm);

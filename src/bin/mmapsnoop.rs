@@ -75,6 +75,7 @@ impl Tool for Mmapsnoop {
             wx: self.args.wx,
             vma: self.args.vma,
             latency: self.args.latency,
+            file: self.args.path.is_some(),
             filtered: self.args.wx
                 || self.args.path.is_some()
                 || self.filters() != mmap_filter::MMAP_ANY_CALL
@@ -149,13 +150,14 @@ impl Mmapsnoop {
 
     /// What is done besides showing each call.
     fn modes(&self) -> mmap_mode {
-        let Args { wx, path, latency, stacks, folded, summary, .. } = &self.args;
+        let Args { wx, vma, path, latency, stacks, folded, summary, .. } = &self.args;
         mmap_mode(any_of(&[
             (*wx, mmap_mode::MMAP_MODE_WX.0),
             (path.is_some(), mmap_mode::MMAP_MODE_PATH.0),
             (*latency, mmap_mode::MMAP_MODE_LATENCY.0),
             (*stacks || *folded, mmap_mode::MMAP_MODE_STACKS.0),
             (summary.is_some(), mmap_mode::MMAP_MODE_SUMMARY.0),
+            (path.is_some() && !wx && !vma, mmap_mode::MMAP_MODE_FILE_ONLY.0),
         ]))
     }
 
@@ -170,11 +172,13 @@ impl Mmapsnoop {
             kinds |= (mmap_kind::MMAP_UNMAP.0..=mmap_kind::MMAP_ADVISE.0)
                 .fold(0, |all, kind| all | 1 << kind);
         }
+        let flags = args.flags.unwrap_or_default();
         let mut config = mmap_config {
             min_len: args.min_size.unwrap_or(0),
             max_len: args.max_size.unwrap_or(u64::MAX),
             prot: args.prot.unwrap_or(0),
-            flags: args.flags.unwrap_or(0),
+            flags: flags.bits,
+            flags_mask: flags.mask,
             kinds,
             backing: match (args.anon, args.file) {
                 (true, _) => mmap_backing::MMAP_ONLY_ANON,

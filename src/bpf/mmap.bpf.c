@@ -37,6 +37,9 @@ static __always_inline void mmap_find(const struct mmap_call *call, struct mmap_
 {
 	__u64 at = call->kind == MMAP_PROTECT ? call->addr : (__u64)call->ret;
 
+	/* Of mmap() the descriptor says which file it is. */
+	if ((mmap_config.modes & MMAP_MODE_FILE_ONLY) && call->kind != MMAP_PROTECT)
+		return;
 	if (!mmap_failed(call) && call->len)
 		bpf_find_vma(bpf_get_current_task_btf(), at, mmap_copy_vma, found, 0);
 }
@@ -98,8 +101,16 @@ static __always_inline bool mmap_take_regs(struct mmap_call *call, const struct 
 	__u64 arg[6];
 
 	arg[1] = PT_REGS_PARM2_SYSCALL(regs);
-	if (call->kind != MMAP_BREAK && !mmap_len_passes(arg[1]))
-		return false;
+	if (mmap_config.filters & MMAP_BY_LEN) {
+		__u64 len = arg[1];
+
+		/* Or one load from an address that varies comes out, which the verifier refuses. */
+		barrier_var(len);
+		if (call->kind == MMAP_REMAP)
+			len = PT_REGS_PARM3_SYSCALL(regs);
+		if (!mmap_len_passes(call->kind, len))
+			return false;
+	}
 	arg[0] = PT_REGS_PARM1_SYSCALL(regs);
 	arg[2] = PT_REGS_PARM3_SYSCALL(regs);
 	arg[3] = PT_REGS_PARM4_SYSCALL(regs);

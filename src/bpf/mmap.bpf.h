@@ -110,10 +110,28 @@ static __always_inline bool mmap_failed(const struct mmap_call *call)
 
 #include "mmap_summary.bpf.h"
 
-static __always_inline bool mmap_len_passes(__u64 len)
+/* The length that is shown, of mremap() the new one. brk() has none, so none is the right one. */
+static __always_inline bool mmap_len_passes(enum mmap_kind kind, __u64 len)
 {
-	return !(mmap_config.filters & MMAP_BY_LEN) ||
-	       (len >= mmap_config.min_len && len <= mmap_config.max_len);
+	return kind != MMAP_BREAK && len >= mmap_config.min_len && len <= mmap_config.max_len;
+}
+
+/* What other calls have in the same places is neither protections nor flags. */
+static __always_inline bool mmap_args_pass(const struct mmap_call *call)
+{
+	bool maps = call->kind == MMAP_MAP;
+	__u64 prot = maps || call->kind == MMAP_PROTECT ? call->prot : 0;
+	__u64 flags = maps ? call->flags : 0;
+
+	if ((prot & mmap_config.prot) != mmap_config.prot)
+		return false;
+	if ((flags & mmap_config.flags_mask) != mmap_config.flags)
+		return false;
+	if (mmap_config.backing == MMAP_ONLY_ANON && !(flags & MAP_ANONYMOUS))
+		return false;
+	if (mmap_config.backing == MMAP_ONLY_FILE && (!maps || (flags & MAP_ANONYMOUS)))
+		return false;
+	return true;
 }
 
 /* The cheap filters: by the arguments and the result alone. */
@@ -121,22 +139,12 @@ static __always_inline bool mmap_passes(const struct mmap_call *call)
 {
 	if (!mmap_config.filters)
 		return true;
-	if (!mmap_len_passes(call->len))
+	if ((mmap_config.filters & MMAP_BY_LEN) &&
+	    !mmap_len_passes(call->kind, call->kind == MMAP_REMAP ? call->offset : call->len))
 		return false;
 	if ((mmap_config.filters & MMAP_BY_FAILURE) && !mmap_failed(call))
 		return false;
-	if (!(mmap_config.filters & MMAP_BY_ARGS))
-		return true;
-	if ((call->prot & mmap_config.prot) != mmap_config.prot)
-		return false;
-	if ((call->flags & mmap_config.flags) != mmap_config.flags)
-		return false;
-	if (mmap_config.backing == MMAP_ONLY_ANON && !(call->flags & MAP_ANONYMOUS))
-		return false;
-	if (mmap_config.backing == MMAP_ONLY_FILE &&
-	    (call->kind != MMAP_MAP || (call->flags & MAP_ANONYMOUS)))
-		return false;
-	return true;
+	return !(mmap_config.filters & MMAP_BY_ARGS) || mmap_args_pass(call);
 }
 
 /* "memfd:": the name of a file that memfd_create() made. */
@@ -359,7 +367,7 @@ static __noinline int mmap_send_long(void *ctx, const struct mmap_facts *facts)
 	}
 	if ((mmap_config.modes & MMAP_MODE_PATH) && !mmap_has_prefix(&scratch->path))
 		return 0;
-	if (found->known) {
+	if (found->known && !(mmap_config.modes & MMAP_MODE_FILE_ONLY)) {
 		notes |= MMAP_VMA;
 		extra->vma_start = found->start;
 		extra->vma_end = found->end;

@@ -89,6 +89,7 @@ enum mmap_mode {
 	MMAP_MODE_LATENCY = 1 << 2, /* an entry program notes the time */
 	MMAP_MODE_STACKS = 1 << 3, /* send the caller's stacks */
 	MMAP_MODE_SUMMARY = 1 << 4, /* count in maps, send nothing */
+	MMAP_MODE_FILE_ONLY = 1 << 5, /* mappings are looked up for their files alone */
 };
 
 #define MMAP_PREFIX_MAX 256
@@ -102,7 +103,8 @@ struct mmap_config {
 	__u64 min_len; /* bytes */
 	__u64 max_len;
 	__u64 prot; /* all of these */
-	__u64 flags; /* all of these */
+	__u64 flags; /* these, */
+	__u64 flags_mask; /* of these */
 	__u32 kinds; /* which calls are shown: bit 1 << enum mmap_kind */
 	enum mmap_backing backing;
 	enum mmap_filter filters;
@@ -111,7 +113,7 @@ struct mmap_config {
 	__u8 prefix[MMAP_PREFIX_MAX];
 	__u8 pad[4];
 };
-_Static_assert(sizeof(struct mmap_config) == 312, "struct mmap_config has no hidden padding");
+_Static_assert(sizeof(struct mmap_config) == 320, "struct mmap_config has no hidden padding");
 
 /*
  * --summary: what the programs count. Keys have an epoch, 0 or 1, which user space

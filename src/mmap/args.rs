@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use clap::Parser;
 
-use super::flags::{parse_map, parse_prot};
-use crate::cli::{CommonArgs, bytes, seconds};
+use super::filters::{self, flags, length, prefix, prot};
+use crate::cli::{CommonArgs, seconds};
 use crate::manual::{CAPABILITIES, EXIT_STATUS, GROUP, Manual};
 
 /// Show every mmap(), with its result and its file
@@ -32,7 +32,7 @@ pub struct Args {
     #[arg(long)]
     pub vma: bool,
 
-    /// Show a column with the duration in microseconds
+    /// Show a column with the latency, from entry to exit, in microseconds
     #[arg(short, long)]
     pub latency: bool,
 
@@ -41,10 +41,13 @@ pub struct Args {
     pub stacks: bool,
 
     /// Show no calls, but at the end each stack and how often it was seen, for flame graphs
-    #[arg(long, conflicts_with = "json")]
+    #[arg(
+        long,
+        conflicts_with_all = ["json", "time", "timestamp", "bytes", "vma", "latency"]
+    )]
     pub folded: bool,
 
-    /// Show no calls, but every so many seconds what there were: by process, file and length
+    /// Show no calls, but every SECONDS how many there were, by process, file and length
     #[arg(
         short,
         long,
@@ -58,24 +61,30 @@ pub struct Args {
     #[arg(short = 'x', long, help_heading = "Filters")]
     pub failed: bool,
 
-    /// Only of at least this length
-    #[arg(long, value_name = "BYTES", value_parser = bytes, help_heading = "Filters")]
+    /// Only of at least this length; K, M, G and T are understood
+    #[arg(long, value_name = "BYTES", value_parser = length, help_heading = "Filters")]
     pub min_size: Option<u64>,
 
     /// Only of at most this length
-    #[arg(long, value_name = "BYTES", value_parser = bytes, help_heading = "Filters")]
+    #[arg(long, value_name = "BYTES", value_parser = length, help_heading = "Filters")]
     pub max_size: Option<u64>,
 
     /// Only with all of these protections: rwx, or names such as READ,EXEC
-    #[arg(long, value_name = "PROT", value_parser = parse_prot, help_heading = "Filters")]
+    #[arg(
+        long,
+        value_name = "PROT",
+        value_parser = prot,
+        allow_hyphen_values = true, // --x
+        help_heading = "Filters"
+    )]
     pub prot: Option<u64>,
 
-    /// Only with all of these flags: names such as SHARED,FIXED
-    #[arg(long, value_name = "FLAGS", value_parser = parse_map, help_heading = "Filters")]
-    pub flags: Option<u64>,
+    /// Only with all of these flags: names such as SHARED,FIXED (SHARED_VALIDATE is SHARED too)
+    #[arg(long, value_name = "FLAGS", value_parser = flags, help_heading = "Filters")]
+    pub flags: Option<filters::Flags>,
 
     /// Only anonymous mappings
-    #[arg(long, conflicts_with = "file", help_heading = "Filters")]
+    #[arg(long, conflicts_with_all = ["file", "path"], help_heading = "Filters")]
     pub anon: bool,
 
     /// Only mappings of files
@@ -126,9 +135,39 @@ machine takes about a tenth longer, with tp_btf about a quarter. -v says which b
 Memory: about 9 MiB.",
 };
 
-fn prefix(text: &str) -> Result<String, String> {
-    match text.len() {
-        1..256 => Ok(text.to_owned()),
-        _ => Err("the beginning of a path has 1 to 255 bytes".to_owned()),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(flags: &str) -> Result<Args, String> {
+        let words = std::iter::once("mmapsnoop").chain(flags.split_whitespace());
+        Args::try_parse_from(words).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_has_no_effect_is_refused() {
+        for flags in ["-T", "-t", "-b", "-l", "--vma", "--json"] {
+            assert!(parse(&format!("--folded {flags}")).is_err(), "{flags}");
+        }
+        assert!(parse("--folded --stacks --wx --all").is_ok());
+        for flags in ["--anon --path /usr", "--anon --file", "--path usr"] {
+            assert!(parse(flags).is_err(), "{flags}");
+        }
+        assert!(parse("--file --path /usr").is_ok());
+    }
+
+    #[test]
+    fn protections_may_begin_with_a_hyphen() {
+        for (flags, bits) in [("--prot --x", 4), ("--prot -w-", 2), ("--prot=r-x", 5)] {
+            assert_eq!(parse(flags).unwrap().prot, Some(bits), "{flags}");
+        }
+        assert!(parse("--prot --json").is_err());
+    }
+
+    #[test]
+    fn lengths_have_no_limit() {
+        let args = parse("--min-size 0 --max-size 2G --buffer-size 8M").unwrap();
+        assert_eq!((args.min_size, args.max_size), (Some(0), Some(2 << 30)));
+        assert!(parse("--buffer-size 2G").is_err(), "that of a buffer has one");
     }
 }

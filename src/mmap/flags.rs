@@ -13,8 +13,8 @@ pub const MAP_TYPE: u64 = 0x0f;
 /// See mmap(2).
 pub const MAP_HUGETLB: u64 = libc::MAP_HUGETLB as u64;
 /// With `MAP_HUGETLB`, the binary logarithm of the page size is here.
-const HUGE_SHIFT: u32 = 26;
-const HUGE_MASK: u64 = 0x3f << HUGE_SHIFT;
+pub(super) const HUGE_SHIFT: u32 = 26;
+pub(super) const HUGE_MASK: u64 = 0x3f << HUGE_SHIFT;
 /// Of the two most frequent kinds of calls: of a file,
 pub const PRIVATE: u64 = libc::MAP_PRIVATE as u64;
 /// and of none.
@@ -34,7 +34,7 @@ pub const VM_MAYSHARE: u64 = 0x80;
 pub const VM_PROT: u64 = VM_READ | VM_WRITE | VM_EXEC;
 
 /// Besides reading, writing and executing.
-const PROT: Names = &[
+pub(super) const PROT: Names = &[
     (0x8, "SEM"),
     #[cfg(target_arch = "aarch64")]
     (0x10, "BTI"),
@@ -46,13 +46,13 @@ const PROT: Names = &[
     (libc::PROT_GROWSUP as u64, "GROWSUP"),
 ];
 
-const RWX: Names = &[
+pub(super) const RWX: Names = &[
     (libc::PROT_READ as u64, "READ"),
     (libc::PROT_WRITE as u64, "WRITE"),
     (libc::PROT_EXEC as u64, "EXEC"),
 ];
 
-const MAP: Names = &[
+pub(super) const MAP: Names = &[
     (MAP_ANONYMOUS, "ANONYMOUS"),
     (libc::MAP_FIXED as u64, "FIXED"),
     (libc::MAP_FIXED_NOREPLACE as u64, "FIXED_NOREPLACE"),
@@ -266,43 +266,6 @@ pub fn push_size(out: &mut Vec<u8>, bytes: u64) {
     size(bytes).push(out);
 }
 
-/// Bits of a name on the command line: `PRIVATE`, `map_private` or a number.
-fn named(text: &str, prefix: &str, names: Names) -> Option<u64> {
-    let upper = text.to_ascii_uppercase();
-    let name = upper.strip_prefix(prefix).unwrap_or(&upper);
-    if let Some(digits) = name.strip_prefix("0X") {
-        return u64::from_str_radix(digits, 16).ok();
-    }
-    names.iter().find(|(_, known)| *known == name).map(|(bit, _)| *bit)
-}
-
-/// `--prot`: letters as in `rx`, or names joined by commas. The error is one line.
-pub fn parse_prot(text: &str) -> Result<u64, String> {
-    let letter = |c| "rwx".find(c).map(|at| 1 << at);
-    if let Some(bits) = text.chars().map(letter).try_fold(0, |all, bit| Some(all | bit?)) {
-        if bits != 0 {
-            return Ok(bits);
-        }
-    }
-    let bit = |name| named(name, "PROT_", RWX).or_else(|| named(name, "PROT_", PROT));
-    let bits = text.split([',', '|']).map(bit).try_fold(0, |all, bit| Some(all | bit?));
-    bits.ok_or_else(|| "a protection is letters of rwx, or names such as READ,EXEC".to_owned())
-}
-
-/// `--flags`: names joined by commas. The error is one line.
-pub fn parse_map(text: &str) -> Result<u64, String> {
-    const OTHERS: Names = &[
-        (1, "SHARED"),
-        (2, "PRIVATE"),
-        (3, "SHARED_VALIDATE"),
-        (8, "DROPPABLE"),
-        (MAP_ANONYMOUS, "ANON"), // the same by its older name
-    ];
-    let bit = |name| named(name, "MAP_", OTHERS).or_else(|| named(name, "MAP_", MAP));
-    let bits = text.split([',', '|']).map(bit).try_fold(0, |all, bit| Some(all | bit?));
-    bits.ok_or_else(|| "flags are names such as SHARED,FIXED or a number such as 0x10".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -382,22 +345,6 @@ mod tests {
             (u64::MAX, "15.9E"),
         ] {
             assert_eq!(shown(|out| push_size(out, bytes)), text);
-        }
-    }
-
-    #[test]
-    fn names_on_the_command_line() {
-        assert_eq!(parse_prot("rx"), Ok(5));
-        assert_eq!(parse_prot("READ,exec"), Ok(5));
-        assert_eq!(parse_prot("PROT_GROWSDOWN"), Ok(0x0100_0000));
-        assert_eq!(parse_prot("0x10"), Ok(0x10));
-        for wrong in ["", "q", "rwq", "READ,,EXEC", "READ EXEC", "0x", "MAP_FIXED"] {
-            assert!(parse_prot(wrong).is_err(), "{wrong}");
-        }
-        assert_eq!(parse_map("MAP_SHARED|FIXED"), Ok(0x11));
-        assert_eq!(parse_map("anonymous"), Ok(0x20));
-        for wrong in ["", "x", "PROT_READ", "-1"] {
-            assert!(parse_map(wrong).is_err(), "{wrong}");
         }
     }
 

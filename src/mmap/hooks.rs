@@ -26,6 +26,8 @@ pub struct Wanted {
     pub vma: bool,
     /// The duration
     pub latency: bool,
+    /// The file, where a call does not say it: that of the mapping
+    pub file: bool,
     /// Not every call: so a run that the kernel skipped need not have been one to show
     pub filtered: bool,
 }
@@ -35,7 +37,8 @@ pub fn backends(wanted: Wanted) -> Vec<Backend> {
     // --wx can do without the mapping, if need be, and then shows more than it must.
     let vmas: &[bool] = match wanted {
         Wanted { vma: true, .. } => &[true],
-        Wanted { wx: true, .. } => &[true, false],
+        // Without them, --path leaves mprotect() out.
+        Wanted { wx: true, .. } | Wanted { all: true, file: true, .. } => &[true, false],
         _ => &[false],
     };
     let ways = [fexit as fn(Wanted, bool) -> Backend, tracepoint, tp_btf];
@@ -55,16 +58,22 @@ fn pick(vma: bool, plain: &'static str, with_vma: &'static str) -> &'static str 
     if vma { with_vma } else { plain }
 }
 
-fn fexit(wanted: Wanted, vma: bool) -> Backend {
+/// Programs that say themselves what they concern look for a mapping only to show it.
+fn shows(wanted: Wanted, vma: bool) -> bool {
+    vma && (wanted.vma || wanted.wx)
+}
+
+fn fexit(wanted: Wanted, found: bool) -> Backend {
+    let vma = shows(wanted, found);
     let mut programs = vec![pick(vma, "fexit_mmap", "fexit_mmap_vma")];
     let mut optional = vec![
         pick(vma, "fexit32_mmap", "fexit32_mmap_vma"),
         pick(vma, "fexit32_old_mmap", "fexit32_old_mmap_vma"),
     ];
     if wanted.all || wanted.wx {
-        programs.push(pick(vma, "fexit_mprotect", "fexit_mprotect_vma"));
-        programs.push(pick(vma, "fexit_pkey", "fexit_pkey_vma"));
-        optional.push(pick(vma, "fexit32_mprotect", "fexit32_mprotect_vma"));
+        programs.push(pick(found, "fexit_mprotect", "fexit_mprotect_vma"));
+        programs.push(pick(found, "fexit_pkey", "fexit_pkey_vma"));
+        optional.push(pick(found, "fexit32_mprotect", "fexit32_mprotect_vma"));
     }
     if wanted.all {
         programs.extend(["fexit_munmap", "fexit_brk", "fexit_madvise"]);
@@ -84,11 +93,12 @@ fn fexit(wanted: Wanted, vma: bool) -> Backend {
     }
 }
 
-fn tracepoint(wanted: Wanted, vma: bool) -> Backend {
+fn tracepoint(wanted: Wanted, found: bool) -> Backend {
+    let vma = shows(wanted, found);
     let mut programs = vec![pick(vma, "tp_mmap", "tp_mmap_vma")];
     if wanted.all || wanted.wx {
-        programs.push(pick(vma, "tp_mprotect", "tp_mprotect_vma"));
-        programs.push(pick(vma, "tp_pkey", "tp_pkey_vma"));
+        programs.push(pick(found, "tp_mprotect", "tp_mprotect_vma"));
+        programs.push(pick(found, "tp_pkey", "tp_pkey_vma"));
     }
     if wanted.all {
         programs.extend(["tp_munmap", "tp_brk", "tp_madvise"]);

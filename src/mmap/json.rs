@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::flags::{self, Part};
 use super::{Call, FileId, Vma};
 use crate::digits::{self, push_number};
-use crate::json::{Bytes, Container, Process, push_list, push_object, push_string};
+use crate::json::{Bytes, Container, Process, is_false, push_list, push_object, push_string};
 use crate::skel::{mmap_kind, mmap_note, task_id};
 
 /// What a row shows besides the record itself.
@@ -27,8 +27,14 @@ pub struct Context<'a> {
 pub struct StacksJson {
     /// In the kernel
     pub kernel: Vec<String>,
+    /// Outer ones of these may be missing
+    #[serde(skip_serializing_if = "is_false")]
+    pub kernel_cut: bool,
     /// In the program
     pub user: Vec<String>,
+    /// Outer ones of these may be missing
+    #[serde(skip_serializing_if = "is_false")]
+    pub user_cut: bool,
 }
 
 /// Appends `,"KEY":`. The comma before the first member becomes the bracket of its object:

@@ -51,7 +51,10 @@ pub fn text(summary: &Summary, time: &str, exact: bool) -> Vec<u8> {
     let mut out = Vec::new();
     let total = &summary.total;
     let calls = count(total.calls, "call");
-    let mapped = size(total.bytes, exact);
+    let mut mapped = size(total.bytes, exact);
+    if exact {
+        mapped.push_str(" bytes");
+    }
     let mut head = format!("{time}  {calls}, {} failed, {mapped} mapped", total.failed);
     head.push('\n');
     out.extend_from_slice(head.as_bytes());
@@ -94,10 +97,16 @@ pub fn text(summary: &Summary, time: &str, exact: bool) -> Vec<u8> {
     }
     let mut histogram = String::new();
     let _ = writeln!(histogram, "\n{:>10} .. {:<10} {:>9}", "LENGTH", "", "CALLS");
-    summary.sizes.draw(&mut histogram, |bytes| size(bytes, false));
+    summary.sizes.draw(&mut histogram, bound);
     out.extend_from_slice(histogram.as_bytes());
     out.push(b'\n');
     out
+}
+
+/// A bound of the histogram's.
+fn bound(bytes: u64) -> String {
+    // Where the last bucket ends is one more than there are numbers for.
+    if bytes == u64::MAX { "16E".to_owned() } else { size(bytes, false) }
 }
 
 fn file_name(file: &FileSum) -> String {
@@ -163,7 +172,10 @@ pub fn json<'a>(summary: &'a Summary, timestamp: &'a str) -> SummaryJson<'a> {
         sum: row.sum,
     };
     let file = |row: &'a FileSum| FileJson {
-        path: Bytes { keys: ("path", "path_base64"), value: Some(&row.path) },
+        path: Bytes {
+            keys: ("path", "path_base64"),
+            value: Some(&*row.path).filter(|path| !path.is_empty()),
+        },
         path_cut: row.cut,
         deleted: row.deleted,
         device: row.id.device.to_string(),
@@ -206,6 +218,33 @@ mod tests {
     fn a_quiet_interval_is_one_line() {
         let quiet = text(&Summary::default(), "12:00:00", false);
         assert_eq!(String::from_utf8(quiet).unwrap(), "12:00:00  0 calls, 0 failed, 0 mapped\n");
+    }
+
+    #[test]
+    fn sizes_have_their_units() {
+        let mut summary = example(1);
+        summary.sizes.add(u64::MAX);
+        let head = |exact| {
+            let text = String::from_utf8(text(&summary, "12:00:00", exact)).unwrap();
+            assert!(text.contains("        8E .. 16E "), "{text}");
+            text.lines().next().unwrap().to_owned()
+        };
+        assert_eq!(head(true), "12:00:00  10 calls, 1 failed, 4096 bytes mapped");
+        assert_eq!(head(false), "12:00:00  10 calls, 1 failed, 4K mapped");
+    }
+
+    #[test]
+    fn what_has_no_path_says_none() {
+        let mut summary = example(1);
+        summary.files.push(FileSum {
+            sum: Sum::default(),
+            id: FileId { device: Device(8), inode: 7 },
+            path: Vec::new(),
+            cut: false,
+            deleted: false,
+        });
+        let row = serde_json::to_value(json(&summary, "now")).unwrap();
+        assert_eq!(row["summary"]["files"][0].get("path"), None, "{row}");
     }
 
     #[test]

@@ -68,7 +68,7 @@ impl Table {
         add(true, Column::left("FLAGS", 23));
         add(true, Column::right("FD", 3));
         add(true, Column::right("OFFSET", 8));
-        add(options.latency, Column::right("US", 7));
+        add(options.latency, Column::right("LAT(us)", 7));
         add(options.vma, Column::left("VMA", 34));
         add(true, Column::left("PATH/RESULT", 0));
         Self { columns, options }
@@ -331,6 +331,12 @@ mod tests {
         assert!(shown.ends_with("  3     4096 /tmp/a\\040b\n"), "{shown}");
         let exact = fields(Options { bytes: true, ..plain }, &record(event));
         assert_eq!(exact[3], "8192");
+    }
+
+    #[test]
+    fn the_heading_of_a_duration_says_its_unit() {
+        let table = Table::new(Options { latency: true, ..Options::default() });
+        assert!(table.columns.iter().any(|column| column.title == "LAT(us)"));
     }
 
     #[test]

@@ -42,7 +42,7 @@ fn other_calls() {
 }
 
 /// Whether `row` is the one of this call, with all its values.
-fn is_row_of(row: &Value, truth: &Truth) -> bool {
+pub(super) fn is_row_of(row: &Value, truth: &Truth) -> bool {
     let [a, b, c, d, e, _] = truth.args;
     let is = |value: &Value, number: u64| value.as_str().is_some() && hex(value) == number;
     let failed = match truth.errno() {

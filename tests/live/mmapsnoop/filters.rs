@@ -1,5 +1,6 @@
 //! Filters: what they let through.
 
+use super::calls::is_row_of;
 use super::*;
 
 /// The calls of which there are rows must be those that `wanted` says.
@@ -30,6 +31,10 @@ fn by_arguments_and_result() {
         (&["--flags", "MAP_FIXED,ANON"], |t| t.args[3] & 0x30 == 0x30),
         (&["--file"], |t| t.args[3] & 0x20 == 0),
         (&["--anon"], |t| t.args[3] & 0x20 != 0),
+        (&["--flags", "SHARED"], |t| t.args[3] & 0xf == 1),
+        (&["--flags", "PRIVATE", "--max-size", "0"], |t| t.args[3] & 0xf == 2 && t.args[1] == 0),
+        (&["--flags", "HUGE_2MB"], |t| t.args[3] & 0xfc04_0000 == 0x5404_0000),
+        (&["--prot", "R--|SEM"], |t| t.args[2] & 9 == 9),
     ];
     for (flags, wanted) in cases {
         if in_vm() && flags.len() < 3 && flags[0] != "--failed" {
@@ -39,6 +44,49 @@ fn by_arguments_and_result() {
     }
 }
 
+/// Flags that go with `--all`, and which calls of `mapper others` they let through.
+fn check_all(setup: Setup, flags: &[&str], wanted: impl Fn(&Truth) -> bool) {
+    let traced = trace(setup, &[&["--all"], flags].concat(), &["others"]);
+    assert!(!traced.truth.iter().all(&wanted), "{flags:?}");
+    // The C library does things of its own before and after.
+    for truth in &traced.truth {
+        let found = traced.rows().into_iter().any(|row| is_row_of(row, truth));
+        assert_eq!(found, wanted(truth), "{flags:?} {truth:x?} {traced:?}");
+    }
+}
+
+#[test]
+fn other_calls_by_what_they_have() {
+    let setup = Setup { backend: backends()[0], buffer: "ring" };
+    let protects = |t: &Truth| t.name == "mmap" || t.name.ends_with("mprotect");
+    // Advice and the flags of mremap() are the same numbers as some of these.
+    check_all(setup, &["--prot", "w"], |t| protects(t) && t.args[2] & 2 != 0);
+    check_all(setup, &["--flags", "PRIVATE"], |t| t.name == "mmap");
+    if in_vm() {
+        return;
+    }
+    check_all(setup, &["--prot", "x"], |t| protects(t) && t.args[2] & 4 != 0);
+    check_all(setup, &["--flags", "SHARED"], |_| false);
+    check_all(setup, &["--anon"], |t| t.name == "mmap");
+}
+
+#[test]
+fn other_calls_by_length() {
+    // The length that is shown: of mremap() the new one. brk() has none.
+    let length = |t: &Truth| match t.name.as_str() {
+        "brk" => None,
+        "mremap" => Some(t.args[2]),
+        _ => Some(t.args[1]),
+    };
+    each_backend(|setup| {
+        let flags = ["--min-size", "8K", "--max-size", "32K"];
+        check_all(setup, &flags, |t| length(t).is_some_and(|len| (8192..=32768).contains(&len)));
+    });
+    let setup = Setup { backend: backends()[0], buffer: "ring" };
+    check_all(setup, &["--max-size", "4K"], |t| length(t).is_some_and(|len| len <= 4096));
+    check_all(setup, &["--min-size", "1T"], |_| false);
+}
+
 #[test]
 fn by_path() {
     let setup = Setup { backend: backends()[0], buffer: "ring" };
@@ -46,8 +94,37 @@ fn by_path() {
     let prefix = dir.path("");
     check(setup, &["--path", &prefix], &["files", &prefix], |t| t.path.starts_with(&prefix));
     check(setup, &["--path", "memfd:"], &["files", &prefix], |t| t.path == "memfd:jit");
+    check(setup, &["--flags", "PRIVATE"], &["files", &prefix], |t| t.args[3] & 0xf == 2);
+    check(setup, &["--flags", "SHARED"], &["files", &prefix], |t| t.args[3] & 0xd == 1);
+    check(setup, &["--flags", "3"], &["files", &prefix], |t| t.args[3] & 0xf == 3);
     let traced = trace(setup, &["--path", &format!("{prefix}x")], &["files", &prefix]);
     assert_eq!(traced.rows().len(), 0, "{traced:?}");
+}
+
+/// Which columns there are makes no difference to what is shown.
+#[test]
+fn other_calls_by_path() {
+    let dir = TempDir::new();
+    let prefix = dir.path("");
+    let protects =
+        if finds_vmas() { &["memory.map", "memory.protect"][..] } else { &["memory.map"] };
+    each_backend(|setup| {
+        for columns in [&[][..], &["--vma"]] {
+            if !columns.is_empty() && !finds_vmas() {
+                continue;
+            }
+            let flags = [&["--all", "--path", &prefix], columns].concat();
+            let traced = trace(setup, &flags, &["protect", &prefix]);
+            let rows = traced.rows();
+            let names: Vec<_> = rows.iter().map(|row| row["event"]["name"].as_str()).collect();
+            let expected: Vec<_> = protects.iter().map(|name| Some(*name)).collect();
+            assert_eq!(names, expected, "{flags:?} {traced:?}");
+            for (row, key) in rows.iter().zip(["mmap", "mprotect"]) {
+                assert_eq!(lossy(&path(row)), dir.path("protected"), "{row}");
+                assert_eq!(row[key]["vma"].is_object(), !columns.is_empty(), "{row}");
+            }
+        }
+    });
 }
 
 #[test]

@@ -4,35 +4,73 @@ use nix::sys::stat::Mode;
 
 use super::*;
 
-/// Runs `mapper stack`, which stays until `test` is done: names are looked up in it.
-fn with_stack(setup: Setup, flags: &[&str], test: impl FnOnce(&mut Running)) {
+/// The functions of the row of `mapper MODE`, or of the same without symbols.
+#[derive(Debug)]
+struct Stack {
+    row: Value,
+    user: Vec<String>,
+    kernel: Vec<String>,
+}
+
+/// Runs `PROGRAM MODE`, which stays until its row is there: names are looked up in it.
+fn stack(setup: Setup, program: &str, mode: &str) -> Stack {
     let dir = TempDir::new();
     let fifo = dir.path("fifo");
     nix::unistd::mkfifo(fifo.as_str(), Mode::S_IRWXU).unwrap();
-    let (common, mapper) = (setup.flags(), fixture("mapper"));
-    let command = ["--min-size", "123456", "--", &mapper, "stack", &fifo];
-    let mut running = MMAPSNOOP.start(&[&common[..], flags, &command].concat());
-    test(&mut running);
+    let (common, program) = (setup.flags(), fixture(program));
+    let flags = ["--json", "--stacks", "--min-size", "123456", "--max-size", "123456"];
+    let command = ["--", &program, mode, &fifo];
+    let mut running = MMAPSNOOP.start(&[&common[..], &flags, &command].concat());
+    let row = running.wait_for("call", |row| row["event"]["name"] == "memory.map");
     fs::write(fifo, "").unwrap();
     assert_eq!(running.finish().2, 0);
+    let names = |key| {
+        let names = row["stack"][key].as_array().unwrap().iter();
+        names.map(|name| name.as_str().unwrap().to_owned()).collect()
+    };
+    Stack { user: names("user"), kernel: names("kernel"), row }
 }
 
 #[test]
 fn functions_have_their_names() {
     each_backend(|setup| {
-        with_stack(setup, &["--json", "--stacks"], |running| {
-            let row: Value = serde_json::from_str(&running.line()).unwrap();
-            assert_eq!(row["mmap"]["length_bytes"], 123_456, "{row}");
-            let names = |key| row["stack"][key].as_array().unwrap().iter();
-            let user: Vec<_> = names("user").filter_map(Value::as_str).collect();
-            let expected = ["inner_function", "outer_function", "mode_stack"];
-            assert_eq!(user.get(..3), Some(&expected[..]), "{row}");
-            let kernel: Vec<_> = names("kernel").filter_map(Value::as_str).collect();
-            // At the exit of a system call some kernels say nothing of their own stack.
-            let told = kernel.iter().any(|name| name.contains("syscall") || name.contains("mmap"));
-            assert!(told || (kernel.is_empty() && setup.backend != "fexit"), "{row}");
-        });
+        let stack = stack(setup, "mapper", "stack");
+        assert_eq!(stack.row["mmap"]["length_bytes"], 123_456, "{stack:?}");
+        let expected = ["inner_function", "outer_function", "mode_stack"];
+        assert_eq!(stack.user[..3], expected, "{stack:?}");
+        assert_eq!(stack.row["stack"].get("user_cut"), None, "{stack:?}");
+        // At the exit of a system call some kernels say nothing of their own stack.
+        let kernel = &stack.kernel;
+        let told = kernel.iter().any(|name| name.contains("syscall") || name.contains("mmap"));
+        assert!(told || (kernel.is_empty() && setup.backend != "fexit"), "{stack:?}");
     });
+}
+
+#[test]
+fn a_caller_has_its_name_though_nothing_is_behind_the_call() {
+    let setup = Setup { backend: backends()[0], buffer: "ring" };
+    let stack = stack(setup, "mapper", "noreturn");
+    let callers = ["function_without_return", "function_that_ends_with_a_call", "mode_noreturn"];
+    assert_eq!(stack.user[1..4], callers, "{stack:?}");
+}
+
+#[test]
+fn a_stack_that_is_deeper_than_what_the_kernel_gives() {
+    let setup = Setup { backend: backends()[0], buffer: "ring" };
+    let stack = stack(setup, "mapper", "recursion");
+    assert_eq!(stack.row["stack"]["user_cut"], true, "{stack:?}");
+    assert_eq!(stack.row["stack"].get("kernel_cut"), None, "{stack:?}");
+    assert!(stack.user[1..].iter().all(|name| name == "recursive_function"), "{stack:?}");
+}
+
+#[test]
+fn code_without_names_is_a_place_in_its_file() {
+    let setup = Setup { backend: backends()[0], buffer: "ring" };
+    let stack = stack(setup, "stripped", "stack");
+    // The innermost three have frames; what is behind them may be anything.
+    let is_place = |name: &String| name.starts_with("stripped+0x");
+    assert!(stack.user[..3].iter().all(is_place), "{stack:?}");
+    assert!(!stack.user.contains(&"0x0".to_owned()), "{stack:?}");
 }
 
 #[test]
