@@ -335,7 +335,7 @@ mod tests {
     fn older_ones_are_parents_with_their_commands() {
         let mut history = History { began_ns: 100 * TICK, ..History::default() };
         // As /proc lists them: in no order that would matter.
-        history.older(&elder(8, 7, 40, b"sleep\05\0"));
+        history.older(&elder(8, 7, 40, b"sleep\x005\0"));
         history.older(&elder(7, 1, 30, b"sh\0-c\0work\0"));
         history.older(&elder(1, 0, 0, b"init\0"));
         history.draw_older(&Older::These(vec![8, 7]));
