@@ -8,11 +8,24 @@ use std::ffi::{CString, OsString};
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStringExt;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::sys::signal::{SigHandler, Signal, kill, signal};
 use nix::unistd::{ForkResult, Pid, execvp, fork, getpgrp, pipe, tcgetpgrp};
+
+use crate::escape::{Quote, push_shell_word};
+
+/// The child that waits for its release: its id, or 0. There is one at the most, as there is
+/// one command line.
+static WAITING: AtomicU32 = AtomicU32::new(0);
+
+/// The command that waits until tracing has begun, if there is one: its id in our own PID
+/// namespace.
+pub fn waiting() -> Option<u32> {
+    Some(WAITING.load(Ordering::Relaxed)).filter(|&pid| pid != 0)
+}
 
 /// A command that was started with the tool.
 pub struct Command {
@@ -35,13 +48,19 @@ impl Command {
             .context("an argument with a NUL byte")?;
         let program = argv.first().context("an empty command")?.clone();
         // Put together now: after fork() only simple things are safe.
-        let complaint = format!("{tool}: cannot run {}: ", program.to_string_lossy());
+        let mut complaint = format!("{tool}: cannot run ");
+        push_shell_word(&mut complaint, program.to_bytes(), true, Quote::WhereNeeded);
+        complaint.push_str(": ");
         let (wait, go) = pipe().context("pipe")?;
+        // Whoever started us may have ignored SIGCHLD, which is inherited: the kernel would then
+        // throw the child's status away.
+        // SAFETY: the default action runs no code of ours.
+        let inherited = unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }.context("signal")?;
         // SAFETY: there is no other thread that could hold a lock.
         match unsafe { fork() }.context("fork")? {
             ForkResult::Child => {
                 drop(go);
-                run_child(wait, &program, &argv, &complaint)
+                run_child(wait, &program, &argv, &complaint, inherited)
             }
             ForkResult::Parent { child } => {
                 drop(wait);
@@ -52,7 +71,9 @@ impl Command {
                 Errno::result(fd).context("pidfd_open")?;
                 // SAFETY: a new descriptor that nobody else has.
                 let pidfd = unsafe { OwnedFd::from_raw_fd(fd) };
-                Ok(Self { pid: child, pidfd, go: Some(go.into()), status: None })
+                let command = Self { pid: child, pidfd, go: Some(go.into()), status: None };
+                WAITING.store(command.pid(), Ordering::Relaxed);
+                Ok(command)
             }
         }
     }
@@ -70,6 +91,7 @@ impl Command {
                 unsafe { signal(tty_signal, SigHandler::SigIgn) }.context("signal")?;
             }
         }
+        WAITING.store(0, Ordering::Relaxed);
         if let Some(mut go) = self.go.take() {
             go.write_all(b"!").context("start the command")?;
         }
@@ -117,13 +139,22 @@ fn close_on_exec(fd: &OwnedFd) {
     let _ = fcntl(fd, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)); // a fresh descriptor: cannot fail
 }
 
-fn run_child(wait: OwnedFd, program: &CString, argv: &[CString], complaint: &str) -> ! {
+/// `on_sigchld`: what the command is to find for SIGCHLD, as we did.
+fn run_child(
+    wait: OwnedFd,
+    program: &CString,
+    argv: &[CString],
+    complaint: &str,
+    on_sigchld: SigHandler,
+) -> ! {
     let mut byte = [0];
     let go = std::fs::File::from(wait).read(&mut byte).is_ok_and(|n| n == 1);
     if go {
         // Rust ignores SIGPIPE; the command starts as if from a shell.
         // SAFETY: the default action runs no code of ours.
         let _ = unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) };
+        // SAFETY: ignoring, or the default action: an exec leaves no handlers.
+        let _ = unsafe { signal(Signal::SIGCHLD, on_sigchld) };
         let Err(errno) = execvp(program, argv);
         let _ = std::io::stderr().write_all(format!("{complaint}{}\n", errno.desc()).as_bytes());
         let status = if errno == Errno::ENOENT { 127 } else { 126 };

@@ -22,9 +22,34 @@ pub fn name(number: i32) -> Cow<'static, str> {
     known.map_or_else(|| format!("E{number}").into(), Cow::Borrowed)
 }
 
+/// Words of the standard library without the numbers it puts behind errors, which their words
+/// say already: ` (os error 2)`.
+pub fn without_numbers(words: &str) -> String {
+    let mut parts = words.split(" (os error ");
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match part.split_once(')') {
+            Some((number, rest)) if number.bytes().all(|b| b.is_ascii_digit()) => text += rest,
+            _ => text = text + " (os error " + part,
+        }
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_need_no_numbers() {
+        let error = std::io::Error::from_raw_os_error(1);
+        let words = format!("attach: {error}: no; {error}");
+        let expected = "attach: Operation not permitted: no; Operation not permitted";
+        assert_eq!(without_numbers(&words), expected);
+        for same in ["", "a", "a (os error x) b", "a (os error 1"] {
+            assert_eq!(without_numbers(same), same);
+        }
+    }
 
     #[test]
     fn errors_have_names() {

@@ -7,6 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::attach::Refusal;
+use crate::errno::without_numbers;
 use crate::{kernel, tracefs};
 
 /// What of this machine decides whether tracing works. Read when something failed.
@@ -61,7 +62,7 @@ impl Machine {
 pub fn explain(refusals: &[Refusal], forced: bool) -> String {
     let words: Vec<_> = refusals
         .iter()
-        .map(|refusal| format!("{}: {:#}", refusal.backend, refusal.error))
+        .map(|refusal| without_numbers(&format!("{}: {:#}", refusal.backend, refusal.error)))
         .collect();
     explain_on(&Machine::read(), &words, forced)
 }

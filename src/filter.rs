@@ -5,7 +5,7 @@ use std::fs;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow};
 use libbpf_rs::{MapCore, MapFlags, Object, OpenObject};
 
 use crate::cli::CommonArgs;
@@ -35,11 +35,18 @@ pub struct Filters {
 }
 
 impl Filters {
+    /// What is wrong with the number of values, in one line: to be refused before anything
+    /// begins.
+    pub fn check(args: &CommonArgs) -> Result<(), String> {
+        if args.cgroup.len() > MAX_CGROUPS {
+            return Err(format!("more than {MAX_CGROUPS} cgroups: give one that holds them"));
+        }
+        Ok(())
+    }
+
     /// From the command line. `command`: the process that will run `-- COMMAND`.
     pub fn new(args: &CommonArgs, command: Option<u32>) -> Result<Self> {
-        if args.cgroup.len() > MAX_CGROUPS {
-            bail!("more than {MAX_CGROUPS} cgroups: give one that holds them");
-        }
+        Self::check(args).map_err(|message| anyhow!(message))?;
         Ok(Self {
             pids: args.pid.clone(),
             ppids: args.ppid.clone(),

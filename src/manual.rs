@@ -93,7 +93,9 @@ impl Manual {
             }
         }
         if !self.rows.is_empty() {
-            let _ = write!(text, "\n{}\n", wrapped(self.rows));
+            for paragraph in self.rows.split("\n\n") {
+                let _ = write!(text, "\n{}\n", wrapped(paragraph));
+            }
         }
         let _ = write!(text, "\n{}", wrapped(&format!("Exit status: {}", self.exit_status)));
         text
@@ -160,12 +162,12 @@ mod tests {
         let manual = Manual {
             description: "",
             examples: &[("x", "short"), ("x --long", "long"), ("x | y", "")],
-            rows: "A row.",
+            rows: "A row.\n\nAnother\nrow.",
             exit_status: "0 good.",
             privileges: &[],
             overhead: "",
         };
-        let expected = "Examples:\n  x         short\n  x --long  long\n  x | y\n\nA row.\n\n\
+        let expected = "Examples:\n  x         short\n  x --long  long\n  x | y\n\nA row.\n\nAnother row.\n\n\
                         Exit status: 0 good.";
         assert_eq!(manual.after_help(), expected);
     }

@@ -2,11 +2,14 @@
 
 pub mod args;
 pub mod config;
+pub mod elders;
 pub mod held;
 pub mod history;
 pub mod json;
 pub mod lives;
+pub mod past;
 pub mod perfetto;
+pub mod pictures;
 pub mod plot;
 pub mod status;
 pub mod table;
@@ -121,13 +124,10 @@ impl process_exit_event {
         })
     }
 
-    /// How long the process, or the thread, has lived, in nanoseconds.
+    /// How long the process, or the thread, has lived, in nanoseconds; a COMMAND since it was
+    /// let go.
     pub fn duration_ns(&self) -> u64 {
-        let start = match self.process.kind {
-            process_kind::PROCESS_THREAD_EXIT => self.thread_start_ns,
-            _ => self.process.id.start_ns,
-        };
-        self.process.id.time_ns.saturating_sub(start)
+        self.process.id.time_ns.saturating_sub(self.begin_ns)
     }
 }
 

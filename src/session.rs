@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::attach::Attached;
 use crate::cgroup::CgroupPaths;
 use crate::cli::CommonArgs;
+use crate::errno::without_numbers;
 use crate::json::{EventName, SCHEMA};
 use crate::out::{Flow, Output, count};
 use crate::time::{WallClock, boot_now_ns};
@@ -25,6 +26,8 @@ pub struct Session {
     pub cgroups: CgroupPaths,
     /// When tracing began, `CLOCK_BOOTTIME` in nanoseconds
     pub started_ns: u64,
+    /// What there was, for the totals of a run that shows no events
+    pub instead_of_events: Option<String>,
     name: &'static str,
     max_events: u64,
     shown: u64,
@@ -108,6 +111,7 @@ impl Session {
             clock: WallClock::default(),
             cgroups: CgroupPaths::new(),
             started_ns: boot_now_ns(),
+            instead_of_events: None,
             name,
             max_events: max_events.unwrap_or(u64::MAX),
             shown: 0,
@@ -122,7 +126,7 @@ impl Session {
         }
         let refused = attached.refused.iter().map(|refusal| RefusedRecord {
             name: refusal.backend,
-            reason: format!("{:#}", refusal.error),
+            reason: without_numbers(&format!("{:#}", refusal.error)),
         });
         self.start_record(&BackendRecord {
             backend: attached.backend,
@@ -215,7 +219,9 @@ impl Session {
         }
         self.out.flush()?;
         if !self.out.json && self.out.flow() == Flow::Open {
-            self.say(&format!("{}, {} lost", count(self.shown, "event"), self.lost));
+            let what = self.instead_of_events.take();
+            let what = what.unwrap_or_else(|| count(self.shown, "event"));
+            self.say(&format!("{what}, {} lost", self.lost));
         }
         Ok(())
     }

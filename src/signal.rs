@@ -29,11 +29,29 @@ pub fn parse(text: &str) -> Result<u32, String> {
     let short = upper.strip_prefix("SIG").unwrap_or(&upper);
     let number = match short.parse::<u32>() {
         Ok(number) => Some(number),
-        Err(_) => (1..=LAST).find(|&number| name(number).strip_prefix("SIG") == Some(short)),
+        Err(_) => by_name(short),
     };
-    number
-        .filter(|number| (1..=LAST).contains(number))
-        .ok_or_else(|| "no such signal; use a name as KILL, RTMIN+1, or a number".to_owned())
+    number.filter(|number| (1..=LAST).contains(number)).ok_or_else(|| {
+        "no such signal: give a name such as KILL or RTMIN+1, or a number".to_owned()
+    })
+}
+
+/// Of a name without `SIG`, in capital letters: also the second ones that kill(1) knows.
+fn by_name(short: &str) -> Option<u32> {
+    if let Some(below) = short.strip_prefix("RTMAX") {
+        let below = match below {
+            "" => 0,
+            below => below.strip_prefix('-')?.parse().ok()?,
+        };
+        return LAST.checked_sub(below).filter(|&number| number >= SIGRTMIN);
+    }
+    let first = match short {
+        "IOT" => "ABRT",
+        "POLL" => "IO",
+        "CLD" => "CHLD",
+        other => other,
+    };
+    (1..=LAST).find(|&number| name(number).strip_prefix("SIG") == Some(first))
 }
 
 #[cfg(test)]
@@ -53,7 +71,26 @@ mod tests {
             ("SIGKILL".into(), "SIGRTMIN".into(), "SIGRTMIN+30".into())
         );
         assert_eq!(parse("term"), Ok(15));
-        for wrong in ["", "SIG", "0", "65", "-1", "NOPE", "RTMIN+31", "99999999999"] {
+        for (other, number) in
+            [("IOT", 6), ("SIGPOLL", 29), ("cld", 17), ("RTMAX", 64), ("SIGRTMAX-30", 34)]
+        {
+            assert_eq!(parse(other), Ok(number), "{other}");
+        }
+        for wrong in [
+            "",
+            "SIG",
+            "0",
+            "65",
+            "-1",
+            "NOPE",
+            "RTMIN+31",
+            "99999999999",
+            "RTMAX-31",
+            "RTMAX-",
+            "RTMAX1",
+            "RTMAX+1",
+            "RTMAX-99",
+        ] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
     }

@@ -23,8 +23,8 @@ skeleton!(tcpconnect, "tcpconnect");
 skeleton!(mmap, "mmap");
 
 pub use bootstrap::types::{
-    process_config, process_counters, process_event, process_exit_event, process_flag,
-    process_killer, process_kind, process_reaped_event, process_usage,
+    process_command, process_config, process_counters, process_event, process_exit_event,
+    process_flag, process_killer, process_kind, process_reaped_event, process_usage,
 };
 pub use execve::types::{
     exec_cold, exec_event, exec_flag, exec_kind, snoop_config, snoop_counters, snoop_filter,
@@ -65,6 +65,8 @@ unsafe impl plain::Plain for process_exit_event {}
 unsafe impl plain::Plain for process_reaped_event {}
 // SAFETY: as for task_id.
 unsafe impl plain::Plain for process_counters {}
+// SAFETY: as for task_id.
+unsafe impl plain::Plain for process_command {}
 
 // SAFETY: as for task_id.
 unsafe impl plain::Plain for mmap_event {}

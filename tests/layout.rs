@@ -12,9 +12,9 @@ use snoop_tools::mmap::stacks::FRAMES;
 use snoop_tools::skel::{
     bootstrap, connect_config, connect_counters, connect_event, exec_cold, exec_event, exec_kind,
     mmap_config, mmap_event, mmap_extra, mmap_file_key, mmap_file_sum, mmap_process_key,
-    mmap_process_sum, mmap_totals, network_key, process_config, process_counters, process_event,
-    process_exit_event, process_killer, process_kind, process_reaped_event, process_usage,
-    snoop_config, snoop_counters, task_id,
+    mmap_process_sum, mmap_totals, network_key, process_command, process_config, process_counters,
+    process_event, process_exit_event, process_killer, process_kind, process_reaped_event,
+    process_usage, snoop_config, snoop_counters, task_id,
 };
 
 /// The BTF of a compiled object.
@@ -94,7 +94,7 @@ fn bootstrap() {
     check(&btf, "process_usage", size, offsets);
     let (size, offsets) = members!(process_killer: address pid uid code signal comm);
     check(&btf, "process_killer", size, offsets);
-    let (size, offsets) = members!(process_exit_event: process usage killer thread_start_ns status
+    let (size, offsets) = members!(process_exit_event: process usage killer begin_ns status
         threads);
     check(&btf, "process_exit_event", size, offsets);
     let (size, offsets) = members!(process_reaped_event: process usage);
@@ -102,6 +102,8 @@ fn bootstrap() {
     let (size, offsets) = members!(process_config: min_duration_ns signals codes execs forks
         threads kernel_threads reaped pad);
     check(&btf, "process_config", size, offsets);
+    let (size, offsets) = members!(process_command: released_ns pid pad);
+    check(&btf, "process_command", size, offsets);
     let (size, offsets) = members!(process_counters: context_lost);
     check(&btf, "process_counters", size, offsets);
     // What it has of common.h and execve.h is decoded with execve's types.

@@ -8,15 +8,15 @@ use regex::bytes::Regex;
 
 use snoop_tools::attach::Backend;
 use snoop_tools::cli::CommonArgs;
-use snoop_tools::escape::{Quote, push_cell, push_shell_word};
+use snoop_tools::escape::{Quote, push_shell_word};
 use snoop_tools::exec::args::{Args, DEFAULT_MAX_ARGS};
 use snoop_tools::exec::json::{self, Context};
-use snoop_tools::exec::search::{Fate, Searches};
-use snoop_tools::exec::text::{cut_note, namespace_note};
+use snoop_tools::exec::search::{Fate, Searched, Searches, Step};
+use snoop_tools::exec::text::{Beside, notes};
 use snoop_tools::exec::{Exec, interpreter, late};
-use snoop_tools::out::{Column, FAILURE, NOTE, count};
+use snoop_tools::filter::Filters;
+use snoop_tools::out::{Column, FAILURE, NOTE};
 use snoop_tools::session::Session;
-use snoop_tools::skel::exec_flag;
 use snoop_tools::skel::execve::ExecveSkelBuilder;
 use snoop_tools::time::Seconds;
 use snoop_tools::tool::{self, Loaded, Open, Tool};
@@ -38,6 +38,7 @@ impl Tool for Execsnoop {
     type Builder = ExecveSkelBuilder;
 
     fn new(args: Args) -> Result<Self, String> {
+        Filters::check(&args.common)?;
         let text_default = if args.common.json { usize::MAX } else { DEFAULT_MAX_ARGS };
         Ok(Self {
             columns: columns(&args),
@@ -100,14 +101,14 @@ impl Tool for Execsnoop {
         }
         let missing = interpreter::missing(&exec);
         if !self.args.fails || self.args.all {
-            return self.show(&exec, missing.as_deref(), &[], session);
+            return self.show(&exec, missing.as_deref(), &Searched::default(), session);
         }
         let verdict = self.searches.see(record, &exec, missing.is_none());
         self.show_in_vain(&verdict.in_vain, session)?;
         match verdict.event {
             Fate::Held => Ok(()),
-            Fate::Show => self.show(&exec, missing.as_deref(), &[], session),
-            Fate::Found(misses) => self.show(&exec, None, &files(&misses), session),
+            Fate::Show => self.show(&exec, missing.as_deref(), &Searched::default(), session),
+            Fate::Found(steps) => self.show(&exec, None, &Searched::before(&steps), session),
         }
     }
 
@@ -116,17 +117,11 @@ impl Tool for Execsnoop {
     }
 
     fn tick(&mut self, last: bool, _: &Loaded<Self>, session: &mut Session) -> Result<()> {
-        for misses in self.searches.given_up(last) {
-            self.show_in_vain(&misses, session)?;
+        for steps in self.searches.given_up(last) {
+            self.show_in_vain(&steps, session)?;
         }
         Ok(())
     }
-}
-
-/// The files that misses name.
-fn files(misses: &[Vec<u8>]) -> Vec<Vec<u8>> {
-    let misses = misses.iter().filter_map(|record| Exec::decode(record));
-    misses.map(|miss| miss.filename().into_owned()).collect()
 }
 
 fn columns(args: &Args) -> Vec<Column> {
@@ -163,10 +158,10 @@ impl Execsnoop {
     }
 
     /// A search that found nothing is one row too: its last miss.
-    fn show_in_vain(&self, misses: &[Vec<u8>], session: &mut Session) -> Result<()> {
-        let Some((last, before)) = misses.split_last() else { return Ok(()) };
+    fn show_in_vain(&self, steps: &[Step], session: &mut Session) -> Result<()> {
+        let Some((last, searched)) = Searched::in_vain(steps) else { return Ok(()) };
         let exec = Exec::decode(last).context("a record that ends too early")?;
-        self.show(&exec, None, &files(before), session)
+        self.show(&exec, None, &searched, session)
     }
 
     /// One row.
@@ -174,7 +169,7 @@ impl Execsnoop {
         &self,
         exec: &Exec<'_>,
         missing_interpreter: Option<&[u8]>,
-        searched: &[Vec<u8>],
+        searched: &Searched,
         session: &mut Session,
     ) -> Result<()> {
         if session.is_full() {
@@ -185,7 +180,7 @@ impl Execsnoop {
             let context = Context {
                 timestamp: &timestamp,
                 cgroup: session.cgroups.path(&exec.event.id),
-                searched,
+                searched: &searched.files,
                 missing_interpreter,
                 max_args: self.max_args,
             };
@@ -237,7 +232,7 @@ impl Execsnoop {
         &self,
         exec: &Exec<'_>,
         missing_interpreter: Option<&[u8]>,
-        searched: &[Vec<u8>],
+        searched: &Searched,
     ) -> (String, String) {
         let quote = if self.args.quote { Quote::Always } else { Quote::WhereNeeded };
         let mut line = String::new();
@@ -247,83 +242,18 @@ impl Execsnoop {
             }
             push_shell_word(&mut line, arg, index == 0, quote);
         }
-        let notes = self.notes(exec, missing_interpreter, searched);
+        let beside = Beside {
+            missing_interpreter,
+            searched,
+            max_args: self.max_args,
+            has_exe_column: self.args.exe,
+        };
+        let notes = notes(exec, &beside);
         if notes.is_empty() {
             return (line, String::new());
         }
         let space = if line.is_empty() { "" } else { "  " };
         (line, format!("{space}# {}", notes.join(", ")))
-    }
-
-    fn notes(
-        &self,
-        exec: &Exec<'_>,
-        missing_interpreter: Option<&[u8]>,
-        searched: &[Vec<u8>],
-    ) -> Vec<String> {
-        let mut notes = Vec::new();
-        let mut note = |name: &str, value: &[u8]| {
-            let mut text = format!("{name}=");
-            push_cell(&mut text, value);
-            notes.push(text);
-        };
-        let failed = exec.errno().is_some();
-        let fatal = exec.is(exec_flag::EXEC_FATAL);
-        let first_arg = exec.args().next().unwrap_or_default();
-        if exec.is(exec_flag::EXEC_PATH_NO_MOUNT) || fatal || (!failed && exec.is_disguised()) {
-            if !self.args.exe {
-                note("exe", exec.path);
-            }
-        } else if failed
-            && !exec.is(exec_flag::EXEC_FILENAME_FAULT)
-            && *exec.filename() != *first_arg
-        {
-            note("file", &exec.filename());
-        }
-        if let Some(interpreter) = missing_interpreter {
-            note("missing interpreter", interpreter);
-        }
-        let mut say = |text: String| notes.push(text);
-        if exec.is(exec_flag::EXEC_FILENAME_CUT) {
-            say("end of the file name cut".to_owned());
-        }
-        if exec.is(exec_flag::EXEC_PATH_CUT) {
-            say("beginning of its path cut".to_owned());
-        }
-        if exec.is(exec_flag::EXEC_PATH_DELETED) {
-            say("deleted".to_owned());
-        }
-        if fatal {
-            say("failed past the point of no return: dies of SIGSEGV".to_owned());
-        } else {
-            if exec.is(exec_flag::EXEC_FILENAME_FAULT) {
-                say("file name unreadable".to_owned());
-            }
-            if exec.args_unreadable() {
-                say("arguments unreadable".to_owned());
-            }
-            if exec.is(exec_flag::EXEC_ARGS_LATE) {
-                say("arguments read after the call".to_owned());
-            }
-        }
-        let at_least = exec.is(exec_flag::EXEC_ARGC_MORE);
-        cut_note(exec.cut(self.max_args), at_least).into_iter().for_each(&mut say);
-        if let Some(thread) = exec.foreign_thread() {
-            say(format!("by thread {thread}"));
-        }
-        if exec.is(exec_flag::EXEC_KERNEL) {
-            say("started by the kernel".to_owned());
-        }
-        namespace_note(&exec.event.id).into_iter().for_each(&mut say);
-        if !searched.is_empty() {
-            let places = searched.len() as u64;
-            say(if failed {
-                format!("nowhere on PATH: {}", count(places + 1, "place"))
-            } else {
-                format!("after {} on PATH", count(places, "place"))
-            });
-        }
-        notes
     }
 }
 
@@ -342,7 +272,8 @@ mod tests {
     }
 
     fn command_line(flags: &[&str], record: &[u8]) -> String {
-        let (line, notes) = tool(flags).command_line(&Exec::decode(record).unwrap(), None, &[]);
+        let exec = Exec::decode(record).unwrap();
+        let (line, notes) = tool(flags).command_line(&exec, None, &Searched::default());
         line + &notes
     }
 
@@ -365,10 +296,23 @@ mod tests {
 
         let missing = failure(0, libc::ENOENT, "/bin/x y", &[b"x"]);
         assert_eq!(command_line(&["-x"], &missing), r"x  # file=/bin/x\040y");
-        let searched = [b"/a/x".to_vec()];
-        let exec = Exec::decode(&missing).unwrap();
-        let (line, notes) = tool(&["-x"]).command_line(&exec, None, &searched);
-        assert_eq!(line + &notes, r"x  # file=/bin/x\040y, nowhere on PATH: 2 places");
+    }
+
+    #[test]
+    fn searches_are_told_as_what_they_were() {
+        let missing = failure(0, libc::ENOENT, "/b/x", &[b"x"]);
+        let found = record("/b/x", &[b"x"]);
+        for (record, along_path, expected) in [
+            (&missing, true, "x  # file=/b/x, nowhere on PATH: 2 places"),
+            (&missing, false, "x  # file=/b/x, not found in 2 places"),
+            (&found, true, "x  # after 1 place on PATH"),
+            (&found, false, "x  # after 1 other place"),
+        ] {
+            let searched = Searched { files: vec![b"/a/x".to_vec()], along_path };
+            let exec = Exec::decode(record).unwrap();
+            let (line, notes) = tool(&["-x"]).command_line(&exec, None, &searched);
+            assert_eq!(line + &notes, expected);
+        }
     }
 
     proptest! {
@@ -381,8 +325,9 @@ mod tests {
         ) {
             let record = any_record(&fixed, &rest, lengths.map(|n| n / 8));
             let Some(exec) = Exec::decode(&record) else { return Ok(()) };
+            let searched = Searched { files: vec![rest], along_path: false };
             let (line, notes) =
-                tool(&["-x"]).command_line(&exec, interpreter.as_deref(), &[rest]);
+                tool(&["-x"]).command_line(&exec, interpreter.as_deref(), &searched);
             let line = line + &notes;
             prop_assert!(line.chars().all(|c| !c.is_control()), "{line:?}");
         }

@@ -1,34 +1,40 @@
 //! Shows the lives of processes, with their ends as wait() tells them.
 
-use std::fs::File;
-use std::io::{BufWriter, Write as _};
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use libbpf_rs::{MapCore as _, MapFlags};
 
 use snoop_tools::attach::Backend;
 use snoop_tools::cli::CommonArgs;
-use snoop_tools::escape::{Quote, push_cell, push_shell_word};
-use snoop_tools::exec::text::{cut_note, namespace_note};
+use snoop_tools::command;
+use snoop_tools::escape::push_cell;
+use snoop_tools::exec::search::Searched;
+use snoop_tools::exec::text::{Beside, cut_note, namespace_note};
 use snoop_tools::exec::{self, Exec};
+use snoop_tools::filter::Filters;
 use snoop_tools::kernel::tracepoints_are_preemptible;
 use snoop_tools::out::count;
+use snoop_tools::process::Record;
 use snoop_tools::process::args::{Args, DEFAULT_MAX_ARGS};
 use snoop_tools::process::config::config;
+use snoop_tools::process::elders::{self, AskedFor};
 use snoop_tools::process::held::{Ended, Held, Row};
 use snoop_tools::process::history::History;
 use snoop_tools::process::json::{self, Context};
 use snoop_tools::process::lives::Lives;
+use snoop_tools::process::pictures::Pictures;
 use snoop_tools::process::status::Status;
 use snoop_tools::process::table::{Cells, Table};
 use snoop_tools::process::text::{command_line, notes};
 use snoop_tools::process::usage::Usage;
-use snoop_tools::process::{Record, perfetto, plot, tree};
 use snoop_tools::session::{Session, say};
 use snoop_tools::skel::bootstrap::BootstrapSkelBuilder;
-use snoop_tools::skel::{process_config, process_event, process_exit_event, process_flag, task_id};
+use snoop_tools::skel::{
+    process_command, process_config, process_event, process_exit_event, process_flag, task_id,
+};
+use snoop_tools::time::boot_now_ns;
 use snoop_tools::tool::{self, Loaded, Open, Tool};
 
 fn main() -> ExitCode {
@@ -47,9 +53,7 @@ struct Procsnoop {
     lives: Lives,
     held: Held,
     history: Option<History>,
-    plot: Option<File>,
-    perfetto: Option<File>,
-    title: String,
+    pictures: Pictures,
 }
 
 impl Tool for Procsnoop {
@@ -60,12 +64,9 @@ impl Tool for Procsnoop {
     const COMPLETES: bool = true;
 
     fn new(args: Args) -> Result<Self, String> {
-        let create = |path: &Option<PathBuf>| {
-            let Some(path) = path else { return Ok(None) };
-            let failed = |error| format!("cannot create {}: {error}", path.display());
-            File::create(path).map(Some).map_err(failed)
-        };
-        let drawn = args.tree_view || args.plot.is_some() || args.perfetto.is_some();
+        let pictures = Pictures::new(&args)?;
+        let drawn = pictures.is_any();
+        Filters::check(&args.common)?;
         let text_default = if args.common.json { usize::MAX } else { DEFAULT_MAX_ARGS };
         let config = config(&args, drawn);
         Ok(Self {
@@ -75,9 +76,7 @@ impl Tool for Procsnoop {
             lives: Lives::default(),
             held: Held::new(config.reaped != 0),
             history: drawn.then(History::default),
-            plot: create(&args.plot)?,
-            perfetto: create(&args.perfetto)?,
-            title: title(&args.common),
+            pictures,
             args,
         })
     }
@@ -144,16 +143,18 @@ impl Tool for Procsnoop {
         open.maps.perf_records.set_max_entries(6).context("size perf_records")
     }
 
-    fn start(&mut self, _: &Loaded<Self>, session: &mut Session) -> Result<()> {
-        if let Some(history) = &mut self.history {
-            history.began_ns = session.started_ns;
-        }
+    fn start(&mut self, object: &Loaded<Self>, session: &mut Session) -> Result<()> {
         // A command of ours and what it starts are seen from the beginning.
         if self.args.common.command.is_empty() || !self.args.common.tree.is_empty() {
-            self.lives.add_from_proc();
+            self.add_older_ones();
         }
         if !self.args.quiet {
             session.out.heading(self.table.columns());
+        }
+        session.out.flush()?; // it may have to wait for its reader, the command need not
+        let released_ns = let_go(object)?;
+        if let Some(history) = &mut self.history {
+            history.began_ns = released_ns.unwrap_or(session.started_ns);
         }
         Ok(())
     }
@@ -204,16 +205,29 @@ impl Tool for Procsnoop {
     fn tick(&mut self, last: bool, object: &Loaded<Self>, session: &mut Session) -> Result<()> {
         self.show_ready(last, session)?;
         if last {
-            self.draw(session)?;
+            let drawn = self.draw(session);
             let lost = context_lost(object)?;
             if lost > 0 {
                 let records = count(lost, "record");
                 let what = "command lines and final accounts may be missing";
                 say(Self::NAME, &format!("{records} about what is shown found no room: {what}"));
             }
+            return drawn;
         }
         Ok(())
     }
+}
+
+/// Tells the programs that the command is let go now: what it did before is not its own. `None`:
+/// there is none.
+fn let_go(object: &Loaded<Procsnoop>) -> Result<Option<u64>> {
+    let Some(pid) = command::waiting() else { return Ok(None) };
+    let command = process_command { released_ns: boot_now_ns(), pid, pad: 0 };
+    // SAFETY: plain integers without padding.
+    let bytes = unsafe { plain::as_bytes(&command) };
+    let map = &object.maps.data_command;
+    map.update(&0u32.to_ne_bytes(), bytes, MapFlags::ANY).context("set .data.command")?;
+    Ok(Some(command.released_ns))
 }
 
 /// What was lost that nobody asked to see.
@@ -222,19 +236,22 @@ fn context_lost(object: &Loaded<Procsnoop>) -> Result<u64> {
     Ok(data.process_counters.context_lost)
 }
 
-/// What was traced, for pictures.
-fn title(args: &CommonArgs) -> String {
-    let mut title = String::new();
-    for (index, word) in args.command.iter().enumerate() {
-        if index > 0 {
-            title.push(' ');
-        }
-        push_shell_word(&mut title, word.as_encoded_bytes(), index == 0, Quote::WhereNeeded);
-    }
-    if title.is_empty() { "procsnoop".to_owned() } else { title }
-}
-
 impl Procsnoop {
+    /// What is known of processes that are older than the tool.
+    fn add_older_ones(&mut self) {
+        let mut asked_for = AskedFor::new(&self.args);
+        for elder in elders::all() {
+            if let Some(history) = &mut self.history {
+                history.older(&elder);
+                asked_for.see(&elder);
+            }
+            self.lives.older(elder);
+        }
+        if let Some(history) = &mut self.history {
+            history.draw_older(&asked_for.drawn());
+        }
+    }
+
     /// All rows that need wait for nothing any more.
     fn show_ready(&mut self, all: bool, session: &mut Session) -> Result<()> {
         while !session.is_full() {
@@ -274,19 +291,16 @@ impl Procsnoop {
             let mut args = None;
             return session.out.object(&exec::json::row(exec, &context, &mut args, &filename));
         }
-        let mut notes = Vec::new();
-        if exec.is_disguised() {
-            let mut path = "exe=".to_owned();
-            push_cell(&mut path, exec.path);
-            notes.push(path);
-        }
-        notes.extend(cut_note(exec.cut(self.max_args), false));
-        notes.extend(exec.foreign_thread().map(|thread| format!("by thread {thread}")));
-        notes.extend(namespace_note(id));
+        let beside = Beside {
+            missing_interpreter: None,
+            searched: &Searched::default(),
+            max_args: self.max_args,
+            has_exe_column: false,
+        };
         self.table.row(
             Cells {
                 command: command_line(exec.args(), self.max_args),
-                notes,
+                notes: exec::text::notes(exec, &beside),
                 ..Cells::new(id, "EXEC")
             },
             session,
@@ -377,30 +391,18 @@ impl Procsnoop {
 
     /// What comes at the end.
     fn draw(&mut self, session: &mut Session) -> Result<()> {
-        let Some(history) = &self.history else { return Ok(()) };
-        if self.args.tree_view {
-            let mut text = String::new();
-            tree::draw(&mut text, history);
-            session.out.raw(&text)?;
-        }
-        let written = |path: &Option<PathBuf>, result: std::io::Result<()>| {
-            let path = path.as_deref().unwrap_or_else(|| "".as_ref());
-            result.with_context(|| format!("cannot write {}", path.display()))
-        };
-        if let Some(file) = self.plot.take() {
-            let mut out = BufWriter::new(file);
-            let done = plot::write(&mut out, history, &self.title).and_then(|()| out.flush());
-            written(&self.args.plot, done)?;
-        }
-        if let Some(file) = self.perfetto.take() {
-            let mut out = BufWriter::new(file);
-            let done = perfetto::write(&mut out, history, &self.title).and_then(|()| out.flush());
-            written(&self.args.perfetto, done)?;
+        let Some(history) = &mut self.history else { return Ok(()) };
+        history.until_ns = boot_now_ns();
+        if self.args.quiet {
+            let processes = match history.processes().len() {
+                1 => "1 process".to_owned(),
+                number => format!("{number} processes"),
+            };
+            session.instead_of_events = Some(processes);
         }
         if history.forgotten > 0 {
-            let more = count(history.forgotten, "process");
-            say(Self::NAME, &format!("{more} more than can be drawn"));
+            say(Self::NAME, &format!("not all can be drawn: {} more", history.forgotten));
         }
-        Ok(())
+        self.pictures.draw(history, session)
     }
 }

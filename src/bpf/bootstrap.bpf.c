@@ -19,6 +19,8 @@
 
 const volatile struct process_config process_config SEC(".rodata.process");
 struct process_counters process_counters SEC(".data.process");
+/* In a section of its own: it is written as a whole while the others count. */
+struct process_command process_command SEC(".data.command");
 
 static __always_inline void exec_lost(void);
 #define EXEC_LOST() exec_lost()
@@ -211,6 +213,20 @@ static __always_inline bool exit_asked_for(__s32 status, __u64 duration_ns)
 	}
 }
 
+/*
+ * Since when a process has lived, for people: its birth, but of COMMAND the moment in which it
+ * was let go, since before that it only waited for us. The kernel's birth stays its identity.
+ */
+static __always_inline __u64 process_began(struct task_struct *leader, __u64 start_ns)
+{
+	__u32 command = process_command.pid;
+
+	if (command && start_ns < process_command.released_ns &&
+	    task_pid_for_filter(leader) == command)
+		return process_command.released_ns;
+	return start_ns;
+}
+
 static __always_inline bool end_is_told(const struct process_key *key)
 {
 	__u8 *state = bpf_map_lookup_elem(&ended, key);
@@ -222,8 +238,13 @@ static __always_inline bool end_is_told(const struct process_key *key)
 static __always_inline void thread_exit(void *ctx, struct task_struct *task,
 					enum process_flag flags)
 {
-	struct process_exit_event *event = event_reserve(SLOT_EXIT, sizeof(*event));
+	__s32 status = BPF_CORE_READ(task, exit_code) & 0xffff;
+	__u64 begin_ns = process_began(task, BPF_CORE_READ(task, start_boottime));
+	struct process_exit_event *event;
 
+	if (!exit_asked_for(status, bpf_ktime_get_boot_ns() - begin_ns))
+		return;
+	event = event_reserve(SLOT_EXIT, sizeof(*event));
 	if (!event) {
 		event_lost();
 		return;
@@ -231,8 +252,8 @@ static __always_inline void thread_exit(void *ctx, struct task_struct *task,
 	process_fill(&event->process, task, PROCESS_THREAD_EXIT, flags | PROCESS_SHOWN);
 	__builtin_memset(&event->usage, 0, sizeof(event->usage));
 	__builtin_memset(&event->killer, 0, sizeof(event->killer));
-	event->thread_start_ns = BPF_CORE_READ(task, start_boottime);
-	event->status = BPF_CORE_READ(task, exit_code) & 0xffff;
+	event->begin_ns = begin_ns;
+	event->status = status;
 	event->threads = BPF_CORE_READ(task, signal, nr_threads);
 	event_submit(ctx, event, sizeof(*event), event->process.id.time_ns);
 }
@@ -243,9 +264,10 @@ static __always_inline void process_end(void *ctx, __u32 slot, struct task_struc
 {
 	struct process_exit_event *event;
 	__s32 status = process_status(leader);
+	__u64 begin_ns = process_began(leader, key->start_ns);
 	__u64 now = bpf_ktime_get_boot_ns();
 
-	if (exit_asked_for(status, now - key->start_ns))
+	if (exit_asked_for(status, now - begin_ns))
 		flags |= PROCESS_SHOWN;
 	if (BPF_CORE_READ(task, signal, oom_mm))
 		flags |= PROCESS_OOM;
@@ -256,7 +278,7 @@ static __always_inline void process_end(void *ctx, __u32 slot, struct task_struc
 	}
 	process_fill(&event->process, leader, PROCESS_EXIT, flags);
 	event->process.id.tid = BPF_CORE_READ(task, pid);
-	event->thread_start_ns = BPF_CORE_READ(task, start_boottime);
+	event->begin_ns = begin_ns;
 	event->status = status;
 	event->threads = BPF_CORE_READ(task, signal, nr_threads);
 	usage_fill(&event->usage, task);

@@ -67,7 +67,7 @@ struct process_exit_event {
 	struct process_event process; /* the name is the first thread's, or the ending thread's */
 	struct process_usage usage; /* up to now; not for threads */
 	struct process_killer killer; /* with PROCESS_KILLER; not for threads */
-	__u64 thread_start_ns; /* CLOCK_BOOTTIME of the birth of the thread that leaves */
+	__u64 begin_ns; /* CLOCK_BOOTTIME since which it has lived: see process_began() */
 	__s32 status; /* as wait() has it */
 	__u32 threads; /* that the process still has, this one included */
 };
@@ -95,6 +95,15 @@ struct process_config {
 	__u32 pad;
 };
 _Static_assert(sizeof(struct process_config) == 72, "struct process_config has no hidden padding");
+
+/* COMMAND, which waits until tracing has begun: set just before it is let go. */
+struct process_command {
+	__u64 released_ns; /* CLOCK_BOOTTIME */
+	__u32 pid; /* in the tracer's PID namespace; 0: there is none, or it waits yet */
+	__u32 pad;
+};
+_Static_assert(sizeof(struct process_command) == 16,
+	       "struct process_command has no hidden padding");
 
 /* Counted by the programs. */
 struct process_counters {

@@ -35,10 +35,11 @@ pub struct Args {
     pub quote: bool,
 
     /// Show this many arguments [default: 60; with --json all]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = max_args)]
     pub max_args: Option<usize>,
 
-    /// Only programs whose name matches this regular expression
+    /// Only rows with a PCOMM that matches this regular expression: the name of the program, or
+    /// of what failed to execute another one
     #[arg(short, long, value_name = "REGEX", value_parser = regex, help_heading = "Filters")]
     pub name: Option<Regex>,
 
@@ -69,7 +70,22 @@ be said. With --json each line is an object, whose keys are OpenTelemetry's name
         ("execsnoop -- make", "what a build runs, nothing else"),
         ("execsnoop --json | jq -r '.process.command_args // empty | @sh'", ""),
     ],
-    rows: "",
+    rows: "\
+PCOMM is the name of the program; where RET is an error instead of 0, of the one that called. ARGS is \
+what it got as arguments, for a script after its interpreter.
+
+Behind # stands what else is to be said: \
+exe=PATH of the program, where the command line says another name; file=PATH that was asked for in vain; \
+missing interpreter=PATH of a script or of a dynamic program; deleted, beginning of its path cut, end of \
+the file name cut; after N places on PATH, nowhere on PATH, not found in N places: where it was looked \
+for before; by thread, if not the first one called; started by the kernel; pid in its namespace; \
+cut: what is not shown of the arguments; unreadable or read after the call: see the documentation; \
+failed past the point of no return: it dies of that. -- lost N events -- on stderr stands where events \
+found no room.
+
+Keys of --json: event.name is process.exec or process.exec_failed; process.command_args, .args_count, \
+.command_args_cut, .executable.path; exec.filename, .interpreter, .missing_interpreter, .searched; \
+error.type; of each event: timestamp, process.pid, process.parent_pid, process.comm, process.user.id.",
     exit_status: EXIT_STATUS,
     privileges: &[
         CAPABILITIES,
@@ -85,6 +101,11 @@ calls pay nothing. With -x it is the same where fexit loads; with the backend tr
 call of the machine takes about a tenth longer, with raw_tp about a quarter. -v says which backend \
 was taken. Memory: about 9 MiB, and 4 MiB in the kernel (--buffer-size).",
 };
+
+/// `--max-args`
+pub fn max_args(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| "a whole number is needed, from 0 up".to_owned())
+}
 
 /// How many arguments a row has, unless told otherwise.
 pub const DEFAULT_MAX_ARGS: usize = 60;

@@ -1,5 +1,6 @@
 //! A search along PATH: execvp() tries one folder after another, and each miss is a failed
-//! exec. A run of misses for one name is one row together with its success, or by itself.
+//! exec. A run of misses for one name is one row together with its success, or by itself. A place
+//! that answers "permission denied" has a row of its own, at once; execvp() goes on behind it, too.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -14,17 +15,66 @@ const PATIENCE: Duration = Duration::from_millis(200);
 /// Misses kept at the most, over all processes.
 const MOST: usize = 4096;
 
-/// Misses of one thread for one name, in order: their records.
+/// One place of a search.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Its record
+    pub record: Vec<u8>,
+    /// It answered something else than that there is nothing: it has its row already
+    pub is_shown: bool,
+}
+
+/// The other places of the search that a row stands for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Searched {
+    /// What was looked for there
+    pub files: Vec<Vec<u8>>,
+    /// It went along PATH
+    pub along_path: bool,
+}
+
+impl Searched {
+    /// Before it was found.
+    pub fn before(steps: &[Step]) -> Self {
+        Self { files: files(steps), along_path: is_along_path(steps) }
+    }
+
+    /// Of a search that led nowhere: the record of its last miss, which is the row, and the
+    /// others. `None`: all steps have been shown.
+    pub fn in_vain(steps: &[Step]) -> Option<(&[u8], Self)> {
+        let misses: Vec<_> = steps.iter().filter(|step| !step.is_shown).collect();
+        let (last, before) = misses.split_last()?;
+        // Where one place has something to say, it is not true that there is nothing on PATH.
+        let along_path = misses.len() == steps.len() && is_along_path(steps);
+        Some((&last.record, Self { files: files(before.iter().copied()), along_path }))
+    }
+}
+
+/// The files that these steps name.
+fn files<'a>(steps: impl IntoIterator<Item = &'a Step>) -> Vec<Vec<u8>> {
+    let execs = steps.into_iter().filter_map(|step| Exec::decode(&step.record));
+    execs.map(|exec| exec.filename().into_owned()).collect()
+}
+
+/// Whether these steps are what execvp() does: it puts folders before a name that has none. A
+/// program that looks into folders of its own choice mostly gives the whole path as its first
+/// argument, too.
+fn is_along_path(steps: &[Step]) -> bool {
+    let mut execs = steps.iter().filter_map(|step| Exec::decode(&step.record));
+    execs.all(|exec| exec.args().next() == Some(basename(&exec.filename())))
+}
+
+/// Steps of one thread for one name, in order.
 struct Search {
-    misses: Vec<Vec<u8>>,
+    steps: Vec<Step>,
     last: Instant,
 }
 
 impl Search {
-    /// Whether `exec` is a further step: the same name and, for another miss, the same
+    /// Whether `exec` is a further step: the same name and, for another failure, the same
     /// arguments (a script that is found runs with others).
     fn continues_with(&self, exec: &Exec<'_>) -> bool {
-        let first = self.misses.first().and_then(|record| Exec::decode(record));
+        let first = self.steps.first().and_then(|step| Exec::decode(&step.record));
         first.is_some_and(|first| {
             basename(first.filename) == basename(exec.filename)
                 && (exec.errno().is_none() || first.args == exec.args)
@@ -42,8 +92,8 @@ pub struct Searches {
 /// What to do after [`Searches::see`].
 #[derive(Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// Misses that led nowhere: show them first, in one row
-    pub in_vain: Vec<Vec<u8>>,
+    /// A search that led nowhere: show it first, in one row
+    pub in_vain: Vec<Step>,
     /// And the event itself
     pub event: Fate,
 }
@@ -55,31 +105,39 @@ pub enum Fate {
     Held,
     /// Show it
     Show,
-    /// Show it: the search with these misses was for it
-    Found(Vec<Vec<u8>>),
+    /// Show it: the search with these steps was for it
+    Found(Vec<Step>),
 }
 
 impl Searches {
-    /// Looks at the next event. `is_miss`: the file is not there.
-    pub fn see(&mut self, record: &[u8], exec: &Exec<'_>, is_miss: bool) -> Verdict {
+    /// Looks at the next event. `is_missing`: it is not an interpreter that is missing.
+    pub fn see(&mut self, record: &[u8], exec: &Exec<'_>, is_missing: bool) -> Verdict {
         let thread = exec.event.caller_tid;
-        let is_miss = is_miss && exec.errno() == Some(Errno::ENOENT);
+        // After these, execvp() tries the next place.
+        let is_shown = exec.errno() == Some(Errno::EACCES);
+        let is_miss = match exec.errno() {
+            Some(Errno::ENOENT) => is_missing,
+            Some(Errno::ENOTDIR) => true,
+            _ => false,
+        };
+        let is_step = is_shown || is_miss;
         let continues = self.by_thread.get(&thread).is_some_and(|s| s.continues_with(exec));
 
         let mut ended = Vec::new();
-        if !(is_miss && continues) {
+        if !(is_step && continues) {
             if let Some(search) = self.by_thread.remove(&thread) {
-                self.held -= search.misses.len();
-                ended = search.misses;
+                self.held -= search.steps.len();
+                ended = search.steps;
             }
         }
-        if is_miss && self.held < MOST {
-            let new = || Search { misses: Vec::new(), last: Instant::now() };
+        if is_step && self.held < MOST {
+            let new = || Search { steps: Vec::new(), last: Instant::now() };
             let search = self.by_thread.entry(thread).or_insert_with(new);
             search.last = Instant::now();
-            search.misses.push(record.to_vec());
+            search.steps.push(Step { record: record.to_vec(), is_shown });
             self.held += 1;
-            return Verdict { in_vain: ended, event: Fate::Held };
+            let event = if is_shown { Fate::Show } else { Fate::Held };
+            return Verdict { in_vain: ended, event };
         }
         if continues && exec.errno().is_none() {
             return Verdict { in_vain: Vec::new(), event: Fate::Found(ended) };
@@ -88,19 +146,19 @@ impl Searches {
     }
 
     /// Searches that have waited long enough, the oldest first; `all`: every one.
-    pub fn given_up(&mut self, all: bool) -> Vec<Vec<Vec<u8>>> {
+    pub fn given_up(&mut self, all: bool) -> Vec<Vec<Step>> {
         let now = Instant::now();
         let mut searches = Vec::new();
         self.by_thread.retain(|_, search| {
             let keep = !all && now.duration_since(search.last) < PATIENCE;
             if !keep {
-                searches.push(std::mem::take(&mut search.misses));
+                searches.push(std::mem::take(&mut search.steps));
             }
             keep
         });
         self.held -= searches.iter().map(Vec::len).sum::<usize>();
-        let time = |record: &Vec<u8>| Exec::decode(record).map(|exec| exec.event.id.time_ns);
-        searches.sort_by_key(|misses| misses.last().and_then(time));
+        let time = |step: &Step| Exec::decode(&step.record).map(|exec| exec.event.id.time_ns);
+        searches.sort_by_key(|steps| steps.last().and_then(time));
         searches
     }
 
@@ -132,8 +190,12 @@ mod tests {
         record
     }
 
-    fn show(in_vain: Vec<Vec<u8>>) -> Verdict {
-        Verdict { in_vain, event: Fate::Show }
+    fn steps(records: &[Vec<u8>]) -> Vec<Step> {
+        records.iter().map(|record| Step { record: record.clone(), is_shown: false }).collect()
+    }
+
+    fn show(in_vain: &[Vec<u8>]) -> Verdict {
+        Verdict { in_vain: steps(in_vain), event: Fate::Show }
     }
 
     const HELD: Verdict = Verdict { in_vain: Vec::new(), event: Fate::Held };
@@ -141,16 +203,36 @@ mod tests {
     #[test]
     fn misses_before_a_success_are_folded() {
         let mut searches = Searches::default();
-        let misses = [miss(7, "/a/make"), miss(7, "/b/make")];
+        // /b is no folder.
+        let misses = [miss(7, "/a/make"), failure(7, libc::ENOTDIR, "/b/make", &[b"make"])];
         assert_eq!(see(&mut searches, &misses[0]), HELD);
         assert_eq!(see(&mut searches, &miss(8, "/a/make")), HELD);
         assert_eq!(see(&mut searches, &misses[1]), HELD);
         let verdict = see(&mut searches, &success(7, "/c/make"));
-        assert_eq!(verdict.event, Fate::Found(misses.to_vec()));
+        assert_eq!(verdict.event, Fate::Found(steps(&misses)));
         // The other thread's search goes on.
         assert_eq!(searches.given_up(false).len(), 0);
-        assert_eq!(searches.given_up(true), [[miss(8, "/a/make")]]);
+        assert_eq!(searches.given_up(true), [steps(&[miss(8, "/a/make")])]);
         assert_eq!(searches.next_tick(), None);
+    }
+
+    #[test]
+    fn a_place_that_denies_is_a_step_with_a_row_of_its_own() {
+        let mut searches = Searches::default();
+        let denied = failure(7, libc::EACCES, "/b/make", &[b"make"]);
+        let places = [miss(7, "/a/make"), denied.clone(), miss(7, "/c/make")];
+        let mut run = steps(&places);
+        run[1].is_shown = true;
+        for end in [Some(success(7, "/d/make")), None] {
+            assert_eq!(see(&mut searches, &places[0]), HELD);
+            assert_eq!(see(&mut searches, &denied), show(&[]), "at once, and the search goes on");
+            assert_eq!(see(&mut searches, &places[2]), HELD);
+            match end {
+                Some(end) => assert_eq!(see(&mut searches, &end).event, Fate::Found(run.clone())),
+                None => assert_eq!(searches.given_up(true), [run.clone()]),
+            }
+        }
+        assert_eq!(searches.held, 0);
     }
 
     #[test]
@@ -158,17 +240,40 @@ mod tests {
         let mut searches = Searches::default();
         assert_eq!(see(&mut searches, &miss(7, "/a/make")), HELD);
         let verdict = see(&mut searches, &success(7, "/bin/true"));
-        assert_eq!(verdict, show(vec![miss(7, "/a/make")]));
+        assert_eq!(verdict, show(&[miss(7, "/a/make")]));
 
         assert_eq!(see(&mut searches, &miss(7, "/a/make")), HELD);
-        let other = failure(7, libc::EACCES, "/b/make", &[b"make"]);
-        assert_eq!(see(&mut searches, &other), show(vec![miss(7, "/a/make")]));
+        let other = failure(7, libc::E2BIG, "/b/make", &[b"make"]);
+        assert_eq!(see(&mut searches, &other), show(&[miss(7, "/a/make")]));
 
         assert_eq!(see(&mut searches, &miss(7, "/a/make")), HELD);
         let next = failure(7, libc::ENOENT, "/a/gcc", &[b"gcc"]);
         let verdict = see(&mut searches, &next);
-        assert_eq!(verdict, Verdict { in_vain: vec![miss(7, "/a/make")], event: Fate::Held });
-        assert_eq!(searches.given_up(true), [[next]]);
+        let in_vain = steps(&[miss(7, "/a/make")]);
+        assert_eq!(verdict, Verdict { in_vain, event: Fate::Held });
+        assert_eq!(searches.given_up(true), [steps(&[next])]);
+    }
+
+    #[test]
+    fn what_execvp_does_is_a_search_along_path() {
+        let path = steps(&[miss(7, "/a/make"), miss(7, "/b/make")]);
+        let files = [b"/a/make".to_vec(), b"/b/make".to_vec()];
+        let all = Searched { files: files.to_vec(), along_path: true };
+        assert_eq!(Searched::before(&path), all);
+        let but_the_last = Searched { files: files[..1].to_vec(), along_path: true };
+        assert_eq!(Searched::in_vain(&path), Some((&path[1].record[..], but_the_last)));
+
+        let own = |path: &str| failure(7, libc::ENOENT, path, &[path.as_bytes()]);
+        assert!(!Searched::before(&steps(&[own("/a/b"), own("/c/b")])).along_path);
+
+        // Something is there, only it may not be executed.
+        let mut denied = path.clone();
+        denied[1].is_shown = true;
+        assert!(Searched::before(&denied).along_path);
+        let nothing_else = Searched::default();
+        assert_eq!(Searched::in_vain(&denied), Some((&path[0].record[..], nothing_else)));
+        denied[0].is_shown = true;
+        assert_eq!(Searched::in_vain(&denied), None);
     }
 
     #[test]
@@ -177,7 +282,7 @@ mod tests {
         for thread in 0..MOST as u32 {
             assert_eq!(see(&mut searches, &miss(thread, "/a/x")), HELD);
         }
-        assert_eq!(see(&mut searches, &miss(u32::MAX, "/a/x")), show(Vec::new()));
+        assert_eq!(see(&mut searches, &miss(u32::MAX, "/a/x")), show(&[]));
         assert_eq!(searches.given_up(true).len(), MOST);
         assert_eq!(see(&mut searches, &miss(1, "/a/x")), HELD);
     }

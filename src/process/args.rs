@@ -1,10 +1,12 @@
 //! procsnoop's flags and manual.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Parser;
 
 use crate::cli::CommonArgs;
+use crate::exec::args::max_args;
 use crate::manual::{CAPABILITIES, EXIT_STATUS, GROUP, Manual};
 use crate::signal;
 
@@ -12,9 +14,15 @@ use crate::signal;
 #[derive(Parser, Debug)]
 #[command(name = "procsnoop", version, after_help = MANUAL.after_help())]
 pub struct Args {
-    /// Only ends of processes that lived at least this long
-    #[arg(short = 'd', long = "min-duration", value_name = "MS", help_heading = "Filters")]
-    pub min_duration: Option<u64>,
+    /// Only ends of processes that lived at least this long; fractions are allowed
+    #[arg(
+        short = 'd',
+        long = "min-duration",
+        value_name = "MS",
+        value_parser = milliseconds,
+        help_heading = "Filters"
+    )]
+    pub min_duration: Option<Duration>,
 
     /// Only ends of processes that failed: an exit code other than 0, or a signal
     #[arg(short = 'x', long, help_heading = "Filters")]
@@ -25,14 +33,14 @@ pub struct Args {
     pub signal: Vec<u64>,
 
     /// Only ends with this exit code (repeatable)
-    #[arg(long, value_name = "CODE", help_heading = "Filters")]
+    #[arg(long, value_name = "CODE", value_parser = exit_code, help_heading = "Filters")]
     pub exit_code: Vec<u8>,
 
-    /// Show births too
+    /// Show births too; all of them, also where only certain ends are asked for
     #[arg(long)]
     pub fork: bool,
 
-    /// Show the ends of single threads too
+    /// Show the ends of single threads too; -d, -x, --signal and --exit-code hold for each
     #[arg(long)]
     pub threads: bool,
 
@@ -49,11 +57,11 @@ pub struct Args {
     pub print_uid: bool,
 
     /// Show this many arguments [default: 60; with --json all that were kept]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = max_args)]
     pub max_args: Option<usize>,
 
     /// Show no rows, for use with what comes at the end
-    #[arg(short, long)]
+    #[arg(short, long, conflicts_with = "max_events")]
     pub quiet: bool,
 
     /// At the end, print the processes as a tree
@@ -92,7 +100,24 @@ OpenTelemetry's names.",
         ("procsnoop -q --plot make.svg -- make", "the same as a picture"),
         ("procsnoop --json | jq 'select(.process.memory.max_rss_bytes > 1e9)'", ""),
     ],
-    rows: "",
+    rows: "\
+EVENT is EXEC, EXIT, with --fork FORK, with --threads THREAD. DURATION counts from the birth (of \
+COMMAND: from when it was let go), SINCE-EXEC from the last execution; these, USER and SYSTEM (CPU \
+time) are seconds. STATUS is an exit code or a signal, +core where memory was dumped. With --usage: RSS \
+is the most memory at once, MAJFLT page faults with I/O, VCSW and ICSW how often it gave up the CPU and \
+how often it was taken away, READ and WRITE block I/O.
+
+Behind # stands what else is to be said: \
+SIGNAL from whom or at which address; no exec: the command is that of the process that forked it; \
+exe=PATH where the command line says another name, with deleted or beginning of its path cut; by thread; \
+started by the kernel; pid in its namespace; cut: what is not shown of the arguments; not waited for \
+yet: what it used may lack the last few milliseconds. A command in [brackets] is only a name. \
+-- lost N events -- on stderr stands where events found no room.
+
+Keys of --json, of process.exit: process.exit.code, .signal, .core_dumped, .sender.type; \
+process.duration_ns, .duration_since_exec_ns, .command_args, .executable.path, .cpu.user_ns, \
+.cpu.system_ns, .memory.max_rss_bytes, .paging.major_faults, .context_switches, .disk; of each event: \
+timestamp, event.name, process.pid, process.parent_pid, process.comm, process.user.id.",
     exit_status: EXIT_STATUS,
     privileges: &[CAPABILITIES, GROUP],
     overhead: "\
@@ -104,10 +129,38 @@ Memory: about 9 MiB.",
 /// How many arguments a row has, unless told otherwise.
 pub const DEFAULT_MAX_ARGS: usize = 60;
 
+/// `-d`: as `--duration` takes seconds.
+fn milliseconds(text: &str) -> Result<Duration, String> {
+    // No process is thirty years old, and all of these are nanoseconds that fit into 64 bits.
+    let ms = text.parse::<f64>().ok().filter(|ms| (0.0..=1e12).contains(ms));
+    ms.map(|ms| Duration::from_secs_f64(ms / 1000.0))
+        .ok_or_else(|| "milliseconds are a number from 0 to 1e12, such as 0.5".to_owned())
+}
+
+fn exit_code(text: &str) -> Result<u8, String> {
+    text.parse().map_err(|_| "an exit code is a number from 0 to 255".to_owned())
+}
+
 /// `--signal`: as bits.
 fn signals(text: &str) -> Result<u64, String> {
     if text.eq_ignore_ascii_case("any") {
         return Ok(u64::MAX);
     }
     Ok(1 << (signal::parse(text)? - 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_fractions() {
+        assert_eq!(milliseconds("1.5"), Ok(Duration::from_micros(1500)));
+        assert_eq!(milliseconds("0"), Ok(Duration::ZERO));
+        assert_eq!(milliseconds("1000"), Ok(Duration::from_secs(1)));
+        assert!(milliseconds("1e12").unwrap().as_nanos() < u128::from(u64::MAX));
+        for wrong in ["", "-1", "-0.1", "nan", "inf", "1e13", "soon"] {
+            assert!(milliseconds(wrong).unwrap_err().contains("0.5"), "{wrong}");
+        }
+    }
 }

@@ -7,7 +7,7 @@ use crate::skel::process_config;
 /// picture of all lives at the end.
 pub fn config(args: &Args, drawn: bool) -> process_config {
     let mut config = process_config {
-        min_duration_ns: args.min_duration.unwrap_or(0).saturating_mul(1_000_000),
+        min_duration_ns: args.min_duration.map_or(0, |least| least.as_nanos() as u64),
         kernel_threads: args.kernel_threads.into(),
         reaped: (drawn || args.usage || args.common.json).into(),
         ..process_config::default()
@@ -79,6 +79,7 @@ mod tests {
             assert!(!hidden.iter().any(|&status| shows(&config, status)), "{flags:?}");
         }
         assert_eq!(config(&["-d", "5"]).min_duration_ns, 5_000_000);
+        assert_eq!(config(&["-d", "0.25"]).min_duration_ns, 250_000);
         assert_eq!(config(&[]).reaped, 0, "costs nothing where nobody sees it");
         assert_eq!(config(&["--json"]).reaped, 1);
         let quiet = config(&["-q", "--fork", "--threads"]);

@@ -2,78 +2,33 @@
 
 use std::collections::HashMap;
 
+use super::elders::{Birth, Elder, NS_PER_TICK};
+use super::past::line;
+pub use super::past::{End, Past};
 use super::status::Status;
 use super::{Identity, Record};
-use crate::escape::{Quote, push_shell_word};
-use crate::exec::Exec;
+use crate::exec::{Args, Exec};
 use crate::skel::{process_event, process_exit_event};
 
 /// Processes remembered at the most; about 100 MiB.
 const MOST: usize = 400_000;
 
-/// Characters of a command line that are kept.
-const MOST_CHARS: usize = 200;
-
-/// One process, as far as it was seen. Times are `CLOCK_BOOTTIME` in nanoseconds.
-#[derive(Clone, Debug, Default)]
-pub struct Past {
-    /// Its id
-    pub pid: u32,
-    /// Index of its parent, if that was seen too
-    pub parent: Option<usize>,
-    /// Its name
-    pub comm: Vec<u8>,
-    /// Beginning of its last command line, safe to show; empty: it executed nothing
-    pub command: String,
-    /// Birth
-    pub start_ns: u64,
-    /// Its last execution
-    pub exec_ns: Option<u64>,
-    /// When and how it ended
-    pub end: Option<End>,
+/// A process that is older than the tool, and of which nothing has been seen yet.
+#[derive(Debug)]
+struct Unseen {
+    ppid: u32,
+    born_ticks: u64,
+    comm: Vec<u8>,
+    command: String,
 }
 
-/// The end of a process.
-#[derive(Clone, Copy, Debug)]
-pub struct End {
-    /// When
-    pub time_ns: u64,
-    /// How
-    pub status: Status,
-    /// CPU time that it has used, nanoseconds
-    pub cpu_ns: u64,
-}
-
-impl Past {
-    /// What to call it: its command line, or its name.
-    pub fn label(&self) -> String {
-        if !self.command.is_empty() {
-            return self.command.clone();
-        }
-        let mut name = String::new();
-        crate::escape::push_cell(&mut name, &self.comm);
-        name
-    }
-
-    /// The same without the folders of the program.
-    pub fn short_label(&self) -> String {
-        let label = self.label();
-        let end = label.find(' ').unwrap_or(label.len());
-        let folders = label.get(..end).and_then(|word| word.rfind('/'));
-        match folders {
-            // Quoted words stay as they are.
-            Some(at) if label.starts_with(['/', '.']) => label.get(at + 1..).map(str::to_owned),
-            _ => None,
-        }
-        .unwrap_or(label)
-    }
-
-    /// Share of one CPU that it used while it lived.
-    pub fn cpu_share(&self) -> Option<f64> {
-        let end = self.end?;
-        let lived = end.time_ns.saturating_sub(self.start_ns);
-        (lived > 0).then(|| end.cpu_ns as f64 / lived as f64)
-    }
+/// Which processes are drawn that are older than the tool.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Older {
+    /// Those of which something is seen, and their ancestors
+    Ancestors,
+    /// These, whether they do something or not
+    These(Vec<u32>),
 }
 
 /// The processes of a run.
@@ -81,15 +36,43 @@ impl Past {
 pub struct History {
     /// What was before that moment is not drawn
     pub began_ns: u64,
+    /// Until then those lived that have not ended
+    pub until_ns: u64,
     all: Vec<Past>,
     living: HashMap<u32, usize>,
     /// Index by identity of those whose final account may still come
     ended: HashMap<Identity, usize>,
+    /// By id, older ones that become part of the history when they, or descendants of theirs,
+    /// do something; none that have not been there at the beginning
+    unseen: HashMap<u32, Unseen>,
     /// How many more there were than are remembered
     pub forgotten: u64,
 }
 
 impl History {
+    /// Adds a process that is older than the tool. What becomes of it, [`History::draw_older`]
+    /// says when all have been added.
+    pub fn older(&mut self, elder: &Elder) {
+        let unseen = Unseen {
+            ppid: elder.ppid,
+            born_ticks: elder.born_ticks,
+            comm: elder.comm.clone(),
+            command: line(Args::new(&elder.cmdline)),
+        };
+        self.unseen.insert(elder.pid, unseen);
+    }
+
+    /// Which of the older ones are drawn.
+    pub fn draw_older(&mut self, which: &Older) {
+        let mut drawn = match which {
+            Older::Ancestors => return,
+            Older::These(pids) => pids.clone(),
+        };
+        drawn.sort_unstable();
+        self.unseen.retain(|pid, _| drawn.binary_search(pid).is_ok());
+        drawn.into_iter().for_each(|pid| self.adopt(pid));
+    }
+
     /// Takes in one record. `exec`: the same, if it is an execution.
     pub fn see(&mut self, record: &Record, exec: Option<&Exec<'_>>) {
         match record {
@@ -118,7 +101,8 @@ impl History {
         &self.all
     }
 
-    /// Children of each process, and at last those without a parent.
+    /// Children of each process, and at last those without a parent, in the order of their
+    /// births.
     pub fn children(&self) -> (Vec<Vec<usize>>, Vec<usize>) {
         let mut children = vec![Vec::new(); self.all.len()];
         let mut roots = Vec::new();
@@ -128,6 +112,10 @@ impl History {
                 None => roots.push(index),
             }
         }
+        // Older ones may have been seen later.
+        let birth = |&index: &usize| self.all.get(index).map(|past| past.start_ns);
+        children.iter_mut().for_each(|siblings| siblings.sort_by_key(birth));
+        roots.sort_by_key(birth);
         (children, roots)
     }
 
@@ -139,35 +127,83 @@ impl History {
 
     /// First and last moment of the picture.
     pub fn span(&self) -> Option<(u64, u64)> {
-        let seen = |past: &Past| past.exec_ns.unwrap_or(past.start_ns);
+        let seen = |past: &Past| past.exec_ns.unwrap_or(past.start_ns).max(self.until_ns);
         let spans = self.all.iter().map(|past| self.drawn(past, seen(past)));
         let (starts, ends): (Vec<u64>, Vec<u64>) = spans.unzip();
         Some((starts.into_iter().min()?, ends.into_iter().max()?))
     }
 
-    fn find(&self, identity: Identity) -> Option<usize> {
+    fn find(&mut self, identity: Identity) -> Option<usize> {
         let index = *self.living.get(&identity.pid)?;
-        self.all.get(index).filter(|past| past.start_ns == identity.start_ns).map(|_| index)
+        let past = self.all.get_mut(index).filter(|past| past.is(identity))?;
+        (past.start_ns, past.is_rough) = (identity.start_ns, false);
+        Some(index)
     }
 
-    fn add(&mut self, identity: Identity, parent: Option<Identity>, comm: &[u8]) -> Option<usize> {
+    /// The same, also if it is an older one that was not seen so far.
+    fn find_or_adopt(&mut self, identity: Identity) -> Option<usize> {
         if let Some(index) = self.find(identity) {
             return Some(index);
         }
+        let unseen = self.unseen.get(&identity.pid)?;
+        if !Birth::Ticks(unseen.born_ticks).is(identity.start_ns) {
+            return None;
+        }
+        self.adopt(identity.pid);
+        self.find(identity)
+    }
+
+    /// Adds an older process, and before it its ancestors.
+    fn adopt(&mut self, pid: u32) {
+        let mut line = Vec::new();
+        let mut above = pid;
+        while let Some(unseen) = self.unseen.remove(&above) {
+            line.push((above, unseen));
+            above = line.last().map_or(0, |(_, unseen)| unseen.ppid);
+        }
+        // The uppermost one's parent may be there already, unless its id is another one's by now.
+        let born = line.last().map_or(0, |(_, unseen)| unseen.born_ticks);
+        let is_older = |index: &usize| {
+            self.all.get(*index).is_some_and(|past| past.start_ns / NS_PER_TICK <= born)
+        };
+        let mut parent = self.living.get(&above).copied().filter(is_older);
+        for (pid, unseen) in line.into_iter().rev() {
+            let past = Past {
+                pid,
+                parent,
+                comm: unseen.comm,
+                command: unseen.command,
+                start_ns: unseen.born_ticks.saturating_mul(NS_PER_TICK),
+                is_rough: true,
+                ..Past::default()
+            };
+            parent = self.push(past);
+        }
+    }
+
+    fn push(&mut self, past: Past) -> Option<usize> {
         if self.all.len() >= MOST {
             self.forgotten += 1;
             return None;
         }
         let index = self.all.len();
-        self.all.push(Past {
+        self.living.insert(past.pid, index);
+        self.all.push(past);
+        Some(index)
+    }
+
+    fn add(&mut self, identity: Identity, parent: Option<Identity>, comm: &[u8]) -> Option<usize> {
+        if let Some(index) = self.find_or_adopt(identity) {
+            return Some(index);
+        }
+        let parent = parent.and_then(|parent| self.find_or_adopt(parent));
+        self.push(Past {
             pid: identity.pid,
-            parent: parent.and_then(|parent| self.find(parent)),
+            parent,
             comm: comm.to_vec(),
             start_ns: identity.start_ns,
             ..Past::default()
-        });
-        self.living.insert(identity.pid, index);
-        Some(index)
+        })
     }
 
     fn fork(&mut self, event: &process_event) {
@@ -182,7 +218,7 @@ impl History {
         let Some(past) = index.and_then(|index| self.all.get_mut(index)) else { return };
         past.comm = id.comm().to_vec();
         past.exec_ns = Some(id.time_ns);
-        past.command = command(exec);
+        past.command = line(exec.args());
     }
 
     fn exit(&mut self, event: &process_exit_event) {
@@ -194,6 +230,7 @@ impl History {
         past.comm = id.comm().to_vec();
         past.end = Some(End {
             time_ns: id.time_ns,
+            lived_ns: event.duration_ns(),
             status: Status::from_wait(event.status),
             cpu_ns: super::usage::Usage::new(&event.usage).cpu_ns(),
         });
@@ -201,24 +238,6 @@ impl History {
             self.ended.insert(identity, index);
         }
     }
-}
-
-fn command(exec: &Exec<'_>) -> String {
-    let mut line = String::new();
-    for (index, arg) in exec.args().enumerate() {
-        if index > 0 {
-            line.push(' ');
-        }
-        // No more of a long one than could be shown.
-        let arg = arg.get(..MOST_CHARS).unwrap_or(arg);
-        push_shell_word(&mut line, arg, index == 0, Quote::WhereNeeded);
-        if line.chars().count() > MOST_CHARS {
-            line = line.chars().take(MOST_CHARS).collect();
-            line.push('…');
-            break;
-        }
-    }
-    line
 }
 
 #[cfg(test)]
@@ -236,6 +255,7 @@ pub(crate) mod testing {
             event.process.id.pid = pid;
             event.process.id.ppid = ppid;
             event.process.id.start_ns = start_ns;
+            event.begin_ns = start_ns;
             event.process.parent_start_ns = start_of(ppid);
             event.process.id.time_ns = end_ns;
             event.process.id.comm[..2].copy_from_slice(b"sh");
@@ -280,25 +300,94 @@ mod tests {
     }
 
     #[test]
-    fn labels_without_folders() {
-        for (command, short) in [
-            ("/usr/bin/cc -c /a/b.c", "cc -c /a/b.c"),
-            ("./x", "x"),
-            ("make all", "make all"),
-            ("'/a b/c' d", "'/a b/c' d"),
-            ("/", ""),
-        ] {
-            let past = Past { command: command.to_owned(), ..Past::default() };
-            assert_eq!(past.short_label(), short, "{command}");
-        }
-        assert_eq!(Past { comm: b"a b".to_vec(), ..Past::default() }.short_label(), r"a\040b");
-    }
-
-    #[test]
     fn what_was_before_is_not_drawn() {
         let mut history = testing::history(&[(1, 0, 100, 900, 0, 50)]);
         history.began_ns = 500;
         assert_eq!(history.span(), Some((500, 900)));
+    }
+
+    fn elder(pid: u32, ppid: u32, born_ticks: u64, cmdline: &[u8]) -> Elder {
+        let cmdline = cmdline.to_vec();
+        Elder { pid, ppid, born_ticks, comm: b"sh".to_vec(), cmdline, ..Elder::default() }
+    }
+
+    fn event(pid: u32, start_ns: u64, parent: (u32, u64)) -> process_event {
+        let mut event = process_event { parent_start_ns: parent.1, ..Default::default() };
+        (event.id.pid, event.id.ppid, event.id.start_ns) = (pid, parent.0, start_ns);
+        event.id.comm[..2].copy_from_slice(b"sh");
+        event
+    }
+
+    fn end(pid: u32, start_ns: u64, parent: (u32, u64)) -> Record {
+        let mut end =
+            process_exit_event { process: event(pid, start_ns, parent), ..Default::default() };
+        end.process.id.time_ns = start_ns + 9;
+        Record::Exit(end)
+    }
+
+    fn family(history: &History) -> Vec<(String, Option<usize>)> {
+        history.processes().iter().map(|past| (past.label(), past.parent)).collect()
+    }
+
+    const TICK: u64 = NS_PER_TICK;
+
+    #[test]
+    fn older_ones_are_parents_with_their_commands() {
+        let mut history = History { began_ns: 100 * TICK, ..History::default() };
+        // As /proc lists them: in no order that would matter.
+        history.older(&elder(8, 7, 40, b"sleep\x005\0"));
+        history.older(&elder(7, 1, 30, b"sh\0-c\0work\0"));
+        history.older(&elder(1, 0, 0, b"init\0"));
+        history.draw_older(&Older::These(vec![8, 7]));
+        let sh = (7, 30 * TICK + 5);
+        history.see(&Record::Fork(event(9, 200 * TICK, sh)), None);
+        // Another one has got the id of an older one, whose end was lost.
+        history.see(&Record::Fork(event(8, 300 * TICK, sh)), None);
+        let label = |text: &str, parent| (text.to_owned(), parent);
+        let expected = [
+            label("sh -c work", None),
+            label("sleep 5", Some(0)),
+            label("sh", Some(0)),
+            label("sh", Some(0)),
+        ];
+        assert_eq!(family(&history), expected);
+        history.see(&end(7, sh.1, (1, 0)), None);
+        let root = &history.processes()[0];
+        assert_eq!((root.start_ns, root.end.is_some()), (sh.1, true), "the same one, exactly");
+        assert_eq!(history.processes().len(), 4);
+    }
+
+    #[test]
+    fn ancestors_of_what_is_seen() {
+        let mut history = History { began_ns: 100 * TICK, ..History::default() };
+        history.older(&elder(1, 0, 0, b"init\0"));
+        history.older(&elder(7, 1, 30, b"sh\0"));
+        history.older(&elder(8, 1, 40, b"idle\0"));
+        history.draw_older(&Older::Ancestors);
+        assert!(family(&history).is_empty());
+        history.see(&end(20, 200 * TICK, (0, 0)), None);
+        history.see(&Record::Fork(event(9, 300 * TICK, (7, 30 * TICK))), None);
+        // Not its child: the id was another one's.
+        history.see(&Record::Fork(event(10, 400 * TICK, (8, 45 * TICK))), None);
+        let label = |text: &str, parent| (text.to_owned(), parent);
+        let expected = [
+            label("sh", None),
+            label("init", None),
+            label("sh", Some(1)),
+            label("sh", Some(2)),
+            label("sh", None),
+        ];
+        assert_eq!(family(&history), expected);
+        assert_eq!(history.children().1, [1, 0, 4], "the oldest first");
+    }
+
+    #[test]
+    fn what_lives_is_drawn_to_the_end() {
+        let mut history =
+            History { began_ns: 100 * TICK, until_ns: 150 * TICK, ..History::default() };
+        history.older(&elder(7, 1, 30, b"sleep\0"));
+        history.draw_older(&Older::These(vec![7]));
+        assert_eq!(history.span(), Some((100 * TICK, 150 * TICK)));
     }
 
     #[test]

@@ -6,10 +6,10 @@
 
 use std::cell::Cell;
 use std::collections::HashMap;
-use std::fs;
 use std::rc::Rc;
 
 use super::Identity;
+use super::elders::{Birth, Elder, NS_PER_TICK, in_initial_pid_namespace, start_ticks};
 use crate::exec::{Args, Cut, Exec};
 use crate::skel::{exec_flag, process_event, process_flag};
 use crate::time::boot_now_ns;
@@ -23,9 +23,6 @@ const MOST_BYTES: usize = 64 << 20;
 
 /// Processes remembered at the most: as many as there can be ids by default on large machines.
 const MOST_LIVES: usize = 128 * 1024;
-
-/// `USER_HZ`: /proc counts in hundredths of a second.
-const NS_PER_TICK: u64 = 10_000_000;
 
 /// Bytes that all commands hold together.
 type Bytes = Rc<Cell<usize>>;
@@ -71,12 +68,20 @@ impl Command {
         command
     }
 
-    /// From /proc, where a program may have changed what it shows.
-    fn from_cmdline(mut cmdline: Vec<u8>, held: &Bytes) -> Option<Self> {
-        let total = u32::try_from(cmdline.len()).ok().filter(|&total| total > 0)?;
-        let count = Args::new(&cmdline).count() as u32;
-        cmdline.truncate(MOST_ARGS);
-        Some(Self::holding(cmdline, count, total, Vec::new(), held))
+    /// From /proc, where a program may have changed what it shows. `None`: it says nothing.
+    fn from_proc(elder: Elder, held: &Bytes) -> Option<Self> {
+        let Elder { cmdline: mut args, mut path, path_flags, .. } = elder;
+        let total = u32::try_from(args.len()).ok().filter(|&total| total > 0)?;
+        let count = Args::new(&args).count() as u32;
+        let room = MOST_BYTES.saturating_sub(held.get());
+        args.truncate(MOST_ARGS.min(room));
+        if path.len() > room - args.len() {
+            path.clear();
+        }
+        args.shrink_to_fit();
+        let mut command = Self::holding(args, count, total, path, held);
+        command.path_flags = path_flags;
+        Some(command)
     }
 
     /// The arguments that were kept.
@@ -120,22 +125,6 @@ pub struct Life {
     exec_id: Option<u64>,
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Birth {
-    Exact(u64),
-    /// From /proc, in its own unit
-    Ticks(u64),
-}
-
-impl Birth {
-    fn is(self, start_ns: u64) -> bool {
-        match self {
-            Self::Exact(ns) => ns == start_ns,
-            Self::Ticks(ticks) => ticks == start_ns / NS_PER_TICK,
-        }
-    }
-}
-
 /// All processes that live, as far as they were seen.
 #[derive(Debug, Default)]
 pub struct Lives {
@@ -144,29 +133,20 @@ pub struct Lives {
 }
 
 impl Lives {
-    /// Adds the processes that there are already.
-    pub fn add_from_proc(&mut self) {
-        // Ids of another PID namespace would be mistaken for those of events.
-        if !in_initial_pid_namespace() {
+    /// Adds a process that there is already.
+    pub fn older(&mut self, elder: Elder) {
+        if self.by_pid.len() >= MOST_LIVES {
             return;
         }
-        let pids = fs::read_dir("/proc").into_iter().flatten().flatten();
-        for pid in pids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok()) {
-            let Some(ticks) = start_ticks(pid) else { continue };
-            let cmdline = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            // The same process still: an id may be used again between two looks.
-            if start_ticks(pid) != Some(ticks) || self.by_pid.len() >= MOST_LIVES {
-                continue;
-            }
-            let life = Life {
-                birth: Birth::Ticks(ticks),
-                command: Command::from_cmdline(cmdline, &self.held).map(Rc::new),
-                exec_ns: None,
-                known_ns: boot_now_ns(),
-                exec_id: None,
-            };
-            self.put(pid, life);
-        }
+        let pid = elder.pid;
+        let life = Life {
+            birth: Birth::Ticks(elder.born_ticks),
+            exec_ns: None,
+            known_ns: boot_now_ns(),
+            exec_id: None,
+            command: Command::from_proc(elder, &self.held).map(Rc::new),
+        };
+        self.put(pid, life);
     }
 
     /// A birth: the child runs its parent's command, until it executes another one.
@@ -250,21 +230,6 @@ impl Lives {
             }
         }
     }
-}
-
-fn in_initial_pid_namespace() -> bool {
-    use std::os::unix::fs::MetadataExt;
-    let ns = fs::metadata("/proc/self/ns/pid");
-    ns.is_ok_and(|ns| ns.ino() == u64::from(crate::filter::INITIAL_PIDNS))
-}
-
-/// When a process was born: proc_pid_stat(5), field 22, counted from the name that ends with the
-/// last ")".
-fn start_ticks(pid: u32) -> Option<u64> {
-    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
-    let end = stat.iter().rposition(|&b| b == b')')?;
-    let fields = std::str::from_utf8(stat.get(end + 1..)?).ok()?;
-    fields.split_whitespace().nth(22 - 3)?.parse().ok()
 }
 
 #[cfg(test)]
@@ -356,18 +321,29 @@ mod tests {
 
     #[test]
     fn command_lines_of_proc() {
-        let of = |bytes: &[u8]| Command::from_cmdline(bytes.to_vec(), &Bytes::default());
+        let of = |bytes: &[u8]| {
+            let elder = Elder { cmdline: bytes.to_vec(), ..Elder::default() };
+            Command::from_proc(elder, &Bytes::default())
+        };
         assert!(of(b"").is_none(), "a kernel thread or a zombie");
         for (cmdline, count) in [(&b"a\0b\0"[..], 2), (b"title: no NUL", 1), (b"a\0\0", 2)] {
             let command = of(cmdline).unwrap();
             assert_eq!((command.count, command.cut(9)), (count, None), "{cmdline:?}");
         }
+    }
+
+    #[test]
+    fn memory_of_older_ones_is_bounded_too() {
         let mut lives = Lives::default();
-        lives.add_from_proc();
-        if in_initial_pid_namespace() {
-            let me = &lives.by_pid[&std::process::id()];
-            let own = std::env::args().next().unwrap();
-            assert_eq!(me.command.as_ref().unwrap().args().next(), Some(own.as_bytes()));
+        for pid in 1..=3000 {
+            let cmdline = vec![b'x'; 100_000];
+            let path = b"/bin/x".to_vec();
+            lives.older(Elder { pid, born_ticks: 7, cmdline, path, ..Elder::default() });
         }
+        assert!(lives.held.get() <= MOST_BYTES, "{}", lives.held.get());
+        let of = |pid| Identity { pid, start_ns: 7 * NS_PER_TICK + 1 };
+        let command = |pid| lives.get(of(pid)).unwrap().command.clone().unwrap();
+        assert_eq!(command(1).path, b"/bin/x");
+        assert_eq!(command(3000).cut(9), Some(Cut { args: 1, bytes: Some(100_000) }));
     }
 }

@@ -7,7 +7,7 @@
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use super::history::{History, Past};
+use super::history::{End, History, Past};
 use super::status::Status;
 
 const LANE: f64 = 17.0;
@@ -135,7 +135,7 @@ pub fn write(out: &mut dyn Write, history: &History, title: &str) -> io::Result<
          viewBox=\"0 0 {width:.0} {height:.0}\"><style>{STYLE}</style>\
          <rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>"
     )?;
-    legend(out, all, title, span)?;
+    legend(out, history, title, span)?;
     grid(out, span, width, height)?;
     writeln!(out, "<g class=\"l\">")?;
     for (past, lane) in all.iter().zip(&lanes.of) {
@@ -147,17 +147,32 @@ pub fn write(out: &mut dyn Write, history: &History, title: &str) -> io::Result<
     writeln!(out, "</g></svg>")
 }
 
-fn legend(out: &mut dyn Write, all: &[Past], title: &str, span: f64) -> io::Result<()> {
-    let count = |class| all.iter().filter(|past| outcome(past) == class).count();
-    let cpu: u64 = all.iter().filter_map(|past| past.end).map(|end| end.cpu_ns).sum();
-    let mut heading = format!("{title}: {} processes", all.len());
-    let _ = write!(
-        heading,
-        ", {:.3} s, {:.3} s of CPU time, {:.2} CPUs busy on average",
-        span / 1e9,
-        cpu as f64 / 1e9,
-        cpu as f64 / span
+/// Shorter runs say nothing of how busy the machine was: a little of what a COMMAND uses is from
+/// the moment before it was let go.
+const BUSY_NS: f64 = 1e8;
+
+fn heading(history: &History, title: &str, span: f64) -> String {
+    let all = history.processes();
+    // Of those that are older, part of it was before the picture.
+    let is_within = |end: &End| end.time_ns.saturating_sub(end.lived_ns) >= history.began_ns;
+    let ends = all.iter().filter_map(|past| past.end).filter(is_within);
+    let cpu: u64 = ends.map(|end| end.cpu_ns).sum();
+    let processes = if all.len() == 1 { "process" } else { "processes" };
+    let (seconds, cpu_seconds) = (span / 1e9, cpu as f64 / 1e9);
+    let mut heading = format!(
+        "{title}: {} {processes}, {seconds:.3} s, {cpu_seconds:.3} s of CPU time",
+        all.len()
     );
+    if span >= BUSY_NS {
+        let _ = write!(heading, ", {:.2} CPUs busy on average", cpu as f64 / span);
+    }
+    heading
+}
+
+fn legend(out: &mut dyn Write, history: &History, title: &str, span: f64) -> io::Result<()> {
+    let all = history.processes();
+    let count = |class| all.iter().filter(|past| outcome(past) == class).count();
+    let heading = heading(history, title, span);
     writeln!(out, "<text x=\"{MARGIN}\" y=\"16\" font-size=\"13\">{}</text>", xml(&heading))?;
     let mut left = MARGIN;
     for (class, words) in [
@@ -214,8 +229,12 @@ fn bar(out: &mut dyn Write, past: &Past, left: f64, width: f64, top: f64) -> io:
     let label = past.label();
     let mut tip = format!("{label}\npid {}", past.pid);
     if let Some(end) = past.end {
-        let lived = end.time_ns.saturating_sub(past.start_ns) as f64 / 1e9;
-        let _ = write!(tip, ", {lived:.6} s, CPU {:.6} s, {}", end.cpu_ns as f64 / 1e9, end.status);
+        let (lived, cpu) = (end.lived_ns as f64 / 1e9, end.cpu_ns as f64 / 1e9);
+        let _ = write!(tip, ", {lived:.6} s, CPU {cpu:.6} s, ");
+        let _ = match end.status {
+            Status::Code(code) => write!(tip, "exit code {code}"),
+            signal => write!(tip, "{signal}"),
+        };
     }
     write!(
         out,
@@ -294,6 +313,20 @@ mod tests {
         }
         let lanes = Lanes::new(&history, 900);
         assert_eq!((lanes.of, lanes.count), (vec![0, 1, 1], 2), "siblings share a lane");
+    }
+
+    #[test]
+    fn headings() {
+        let one = history(&[(1, 0, 5, 900, 0, 1000)]);
+        assert_eq!(heading(&one, "true", 9e5), "true: 1 process, 0.001 s, 0.000 s of CPU time");
+        let s = 1_000_000_000;
+        let mut two = history(&[(1, 0, s, 9 * s, 0, 4 * s), (2, 1, 7 * s, 8 * s, 0, s)]);
+        let all = "x: 2 processes, 8.000 s, 5.000 s of CPU time, 0.62 CPUs busy on average";
+        assert_eq!(heading(&two, "x", 8e9), all);
+        two.began_ns = 5 * s; // the first one is older
+        let new = "x: 2 processes, 4.000 s, 1.000 s of CPU time, 0.25 CPUs busy on average";
+        assert_eq!(heading(&two, "x", 4e9), new);
+        assert!(drawn(&two).contains("1.000000 s, CPU 1.000000 s, exit code 0</title>"));
     }
 
     #[test]

@@ -83,7 +83,12 @@ impl Table {
         }
         let time = session.clock.local_time(id.time_ns);
         let since = id.time_ns.saturating_sub(session.started_ns);
-        let mut line = session.out.line(&self.columns);
+        // A row without a command line ends with its last cell, not with the space behind it.
+        let columns = match self.columns.split_last() {
+            Some((_, others)) if tail.is_empty() => others,
+            _ => &self.columns,
+        };
+        let mut line = session.out.line(columns);
         line.text(&time);
         if self.since_start {
             line.value(Seconds(since));
@@ -136,7 +141,7 @@ fn columns(args: &Args) -> Vec<Column> {
         Column::left("PPID", 7),
         Column::right("DURATION", 9),
         Column::right("SINCE-EXEC", 10),
-        Column::left("STATUS", 8),
+        Column::left("STATUS", 12),
     ]);
     if args.usage {
         columns.extend([
@@ -147,7 +152,7 @@ fn columns(args: &Args) -> Vec<Column> {
             Column::right("VCSW", 6),
             Column::right("ICSW", 6),
             Column::right("READ(KiB)", 9),
-            Column::right("WRITTEN", 8),
+            Column::right("WRITE(KiB)", 10),
         ]);
     }
     columns.push(Column::left("ARGS", 0));

@@ -50,7 +50,7 @@ fn row(out: &mut String, past: &Past, prefix: &str) {
     match past.end {
         None => line(out, "-", "-", "running", &process),
         Some(end) => {
-            let duration = Seconds(end.time_ns.saturating_sub(past.start_ns)).to_string();
+            let duration = Seconds(end.lived_ns).to_string();
             let cpu = Seconds(end.cpu_ns).to_string();
             line(out, &duration, &cpu, &end.status.to_string(), &process);
         }

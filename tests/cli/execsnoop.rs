@@ -37,6 +37,8 @@ fn wrong_values_are_refused_with_status_2() {
         (&["--name", "("], "unclosed group"),
         (&["--line", "[z-a]"], "invalid character class range"),
         (&["--max-args", "-1"], ""),
+        (&["--max-args", "1.5"], "a whole number is needed"),
+        (&["--max-args", "99999999999999999999999"], "a whole number is needed"),
         (&["--all"], "--fails"),
         (&["--backend", "kprobe"], "tp_btf, raw_tp"),
         (&["-x", "--backend", "kprobe"], "fexit, tracepoint, raw_tp"),
@@ -44,6 +46,17 @@ fn wrong_values_are_refused_with_status_2() {
         (&["stray"], "stray"),
     ];
     refuses("execsnoop", wrong);
+}
+
+#[test]
+fn help_explains_the_rows() {
+    let help = text(&execsnoop(&["--help"]).stdout);
+    let help: Vec<_> = help.split_whitespace().collect();
+    let help = help.join(" "); // whatever its lines are
+    for word in ["PCOMM is", "file=PATH", "-- lost N events --", ".command_args", "nowhere on PATH"]
+    {
+        assert!(help.contains(word), "{word}: {help}");
+    }
 }
 
 #[test]

@@ -19,10 +19,14 @@ fn help_and_version() {
 fn wrong_values_are_refused_with_status_2() {
     let wrong: &[(&[&str], &str)] = &[
         (&["-d", "-1"], ""),
-        (&["-d", "soon"], "invalid digit"),
+        (&["-d", "soon"], "milliseconds are a number"),
+        (&["-d", "nan"], "milliseconds are a number"),
+        (&["--max-args", "1.5"], "a whole number is needed"),
+        (&["-q", "--max-events", "3"], "--max-events"),
+        (&["--tree-view", "--plot", "same.svg", "--perfetto", "same.svg"], "want the same file"),
         (&["--signal", "NOPE"], "no such signal"),
         (&["--signal", "65"], "no such signal"),
-        (&["--exit-code", "256"], "256 is not in 0..=255"),
+        (&["--exit-code", "256"], "a number from 0 to 255"),
         (&["--tree-view", "--json"], "--json"),
         (&["--plot", "/no/such/folder/x.svg"], "cannot create /no/such/folder/x.svg"),
         (&["--perfetto", "/"], "cannot create /"),
@@ -32,6 +36,22 @@ fn wrong_values_are_refused_with_status_2() {
         (&["stray"], "stray"),
     ];
     refuses("procsnoop", wrong);
+    assert!(!Path::new("same.svg").exists());
+    // Where there are cgroups to be named.
+    if Path::new("/sys/fs/cgroup/cgroup.controllers").exists() {
+        let cgroups = ["--cgroup", "/"].repeat(65);
+        refuses("procsnoop", &[(&cgroups, "more than 64 cgroups")]);
+    }
+}
+
+#[test]
+fn help_explains_the_rows() {
+    let help = text(&procsnoop(&["--help"]).stdout);
+    let help: Vec<_> = help.split_whitespace().collect();
+    let help = help.join(" "); // whatever its lines are
+    for word in ["SINCE-EXEC", "VCSW", "+core", "no exec", "-- lost N events --", ".duration_ns"] {
+        assert!(help.contains(word), "{word}: {help}");
+    }
 }
 
 #[test]

@@ -74,15 +74,34 @@ fn its_status_is_ours() {
 }
 
 #[test]
+fn its_status_is_ours_also_where_nobody_waits_for_children() {
+    use std::os::unix::process::CommandExt as _;
+    for (script, status) in [("exit 0", 0), ("exit 3", 3), ("kill -KILL $$", 137)] {
+        let mut tool = EXECSNOOP.command(&["--", "/bin/sh", "-c", script]);
+        let ignore = || {
+            // SAFETY: ignoring runs no code of ours.
+            unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
+            Ok(())
+        };
+        // SAFETY: it does nothing but a system call.
+        unsafe { tool.pre_exec(ignore) };
+        assert_eq!(tool.output().unwrap().status.code(), Some(status), "{script}");
+    }
+}
+
+#[test]
 fn a_command_that_cannot_run() {
     let dir = TempDir::new();
     let plain = dir.path("plain");
     fs::write(&plain, "").unwrap();
-    for (command, status) in [("/no/such/program", 127), ("no-such-program", 127), (&plain, 126)] {
+    for (command, status) in
+        [("/no/such/program", 127), ("no-such-program", 127), ("", 127), (&plain, 126)]
+    {
         let output = Command::new(execsnoop()).args(["--", command]).output().unwrap();
         assert_eq!(output.status.code(), Some(status));
         let stderr = lossy(&output.stderr);
-        assert!(stderr.contains(&format!("execsnoop: cannot run {command}: ")), "{stderr}");
+        let shown = if command.is_empty() { "''" } else { command };
+        assert!(stderr.contains(&format!("execsnoop: cannot run {shown}: ")), "{stderr}");
     }
 }
 

@@ -190,6 +190,37 @@ fn a_search_in_vain_is_one_row() {
 }
 
 #[test]
+fn places_that_deny_or_are_no_folders() {
+    let dir = TempDir::new();
+    let file = dir.path("file");
+    fs::write(&file, "").unwrap(); // nobody may execute it
+    let folder = dir.0.to_str().unwrap();
+    let env = ["/usr/bin/env", "/bin/env"].into_iter().find(|f| std::path::Path::new(f).exists());
+    let search = |setup, path: &str, name: &str| {
+        let path = format!("PATH={path}");
+        trace(setup, &["-x"], &[env.unwrap(), &path, &fixture("execer"), "search", name])
+    };
+    each_failure_setup(|setup| {
+        let folders = fixtures().to_str().unwrap();
+        let found = search(setup, &format!("/no/a:{file}:/no/b:{folders}"), "argv");
+        assert_eq!(failures(found.is_complete()).len(), 0, "{found:?}");
+        let in_file = format!("{file}/argv");
+        let searched = &found.only("argv")["exec"]["searched"];
+        assert_eq!(*searched, json!(["/no/a/argv", in_file, "/no/b/argv"]));
+
+        let denied = search(setup, &format!("/no/a:{folder}:/no/b:/no/c"), "file");
+        let rows = failures(denied.is_complete());
+        assert_eq!(rows.len(), 2, "{denied:?}");
+        assert_eq!(
+            (&rows[0]["error"]["type"], &rows[0]["exec"]["filename"]),
+            (&json!("EACCES"), &json!(file))
+        );
+        assert_eq!(rows[1]["exec"]["filename"], "/no/c/file");
+        assert_eq!(rows[1]["exec"]["searched"], json!(["/no/a/file", "/no/b/file"]));
+    });
+}
+
+#[test]
 fn a_missing_interpreter_is_told_from_a_missing_file() {
     let dir = TempDir::new();
     let script = dir.program("script", b"#!/no/such/interpreter -e\n");

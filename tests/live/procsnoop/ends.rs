@@ -101,6 +101,21 @@ fn ends_of_threads() {
 }
 
 #[test]
+fn only_certain_ends_of_threads() {
+    each_backend(|setup| {
+        // Threads leave with 0, first threads with 0, 1, 2.
+        let failed = lives(setup, &["--threads", "-x"], &["storm", "3", "8", "0"]);
+        let exit = |row: &Value| match row["event"]["name"].as_str() {
+            Some("thread.exit") => row["thread"]["exit"]["code"].clone(),
+            _ => row["process"]["exit"]["code"].clone(),
+        };
+        assert!(failed.is_complete().events.iter().all(|row| exit(row) != 0), "{failed:?}");
+        let an_hour = lives(setup, &["--threads", "-d", "3.6e6"], &["storm", "3", "8", "0"]);
+        assert_eq!(an_hour.is_complete().events.len(), 0, "{an_hour:?}");
+    });
+}
+
+#[test]
 fn past_the_point_of_no_return() {
     let dir = TempDir::new();
     // A segment above all user addresses: seen only when the old image is gone.
@@ -181,6 +196,8 @@ fn older_than_the_tool() {
         assert_eq!(process["command_args"][2], "an argument");
         assert!(process["duration_ns"].as_u64().unwrap() >= 300_000_000, "{process}");
         assert_eq!(process["duration_since_exec_ns"], Value::Null, "nobody saw it");
+        let program = fs::canonicalize(fixture("lives")).unwrap();
+        assert_eq!(process["executable"]["path"], program.to_str().unwrap());
         let sender = &process["exit"]["sender"];
         assert_eq!(sender["pid"], u64::from(std::process::id()), "{sender}");
     });

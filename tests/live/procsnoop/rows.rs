@@ -39,6 +39,27 @@ fn by_duration() {
 }
 
 #[test]
+fn a_command_begins_when_it_is_let_go() {
+    each_backend(|setup| {
+        let trace = lives(setup, &[], &["forks", "3"]);
+        let own = trace.check_ends();
+        let time = |row: &Value| -> jiff::Timestamp {
+            row["timestamp"].as_str().unwrap().parse().unwrap()
+        };
+        let lived = |row: &Value| {
+            let ns = row["process"]["duration_ns"].as_i64().unwrap();
+            jiff::SignedDuration::from_nanos(ns)
+        };
+        // The clocks are compared anew for each batch of events, as well as a busy machine lets us.
+        let began = time(own) - lived(own) + jiff::SignedDuration::from_millis(20);
+        assert!(began >= time(&trace.start), "before all was ready: {own} {}", trace.start);
+        // What it starts begins at its birth.
+        let children: Vec<_> = trace.truth.iter().map(|truth| trace.end_of(truth)).collect();
+        assert!(children.iter().all(|child| lived(child) < lived(own)), "{trace:?}");
+    });
+}
+
+#[test]
 fn ends_have_the_command_line() {
     each_backend(|setup| {
         let lives_path = fixture("lives");
@@ -115,7 +136,7 @@ fn as_text() {
     each_backend(|setup| {
         let script = "sh -c 'kill -KILL $$'; exit 5";
         let mut tool = PROCSNOOP.command(&setup.flags());
-        let output = tool.args(["-U", "--", "sh", "-c", script]).output().unwrap();
+        let output = tool.args(["-U", "--fork", "--", "sh", "-c", script]).output().unwrap();
         let text = lossy(&output.stdout);
         assert_eq!(output.status.code(), Some(5));
         let rows: Vec<Vec<_>> =
@@ -123,11 +144,25 @@ fn as_text() {
         let heading = ["TIME", "EVENT", "UID", "COMM", "PID", "PPID", "DURATION", "SINCE-EXEC"];
         assert_eq!(rows[0][..8], heading);
         assert_eq!(rows[0][8..], ["STATUS", "ARGS"]);
+        assert!(!text.lines().any(|line| line.ends_with(' ')), "{text}");
         let events: Vec<_> = rows[1..].iter().map(|row| (row[1], row[8])).collect();
-        let expected = [("EXEC", "-"), ("EXEC", "-"), ("EXIT", "SIGKILL"), ("EXIT", "5")];
+        let dash = |event| (event, "-");
+        let [exec, fork] = [dash("EXEC"), dash("FORK")];
+        let expected = [exec, fork, exec, ("EXIT", "SIGKILL"), ("EXIT", "5")];
         assert_eq!(events, expected, "{text}");
         assert!(text.contains("sh -c 'kill -KILL $$'  # SIGKILL from itself\n"), "{text}");
     });
+}
+
+#[test]
+fn text_says_what_is_with_the_file() {
+    let dir = TempDir::new();
+    let command = [&fixture("execer"), "deleted", &dir.path("copy"), &fixture("argv")];
+    let mut tool = PROCSNOOP.command(&["--fork", "--usage", "--"]);
+    let text = lossy(&tool.args(command).output().unwrap().stdout);
+    let is_told = |line: &str| line.contains("exe=") && line.ends_with(", deleted");
+    assert!(text.lines().any(is_told), "{text}");
+    assert!(!text.lines().any(|line| line.ends_with(' ')), "{text}");
 }
 
 #[test]
