@@ -97,6 +97,7 @@ pub trait Tool: Sized {
 /// Runs a tool from its command line to its exit status.
 pub fn main<T: Tool>() -> ExitCode {
     let tool = T::new(cli::parse(std::env::args_os()))
+        .and_then(|tool| Filters::check(tool.common()).map(|()| tool))
         .unwrap_or_else(|message| usage_error::<T>(&message));
     match run(tool) {
         Ok(status) => ExitCode::from(status),
@@ -180,8 +181,9 @@ fn run<T: Tool>(mut tool: T) -> Result<u8> {
     if ended != Ended::Full {
         drain_rest(&mut tool, &mut session, &mut attached.channel)?;
     }
-    tool.tick(true, &attached.skeleton, &mut session)?;
-    session.account(&attached)?;
+    let ticked = tool.tick(true, &attached.skeleton, &mut session);
+    session.account(&attached)?; // whatever could not be drawn or summed up
+    ticked?;
     drop(attached);
     match command {
         None => Ok(0),

@@ -14,7 +14,6 @@ use snoop_tools::exec::json::{self, Context};
 use snoop_tools::exec::search::{Fate, Searched, Searches, Step};
 use snoop_tools::exec::text::{Beside, notes};
 use snoop_tools::exec::{Exec, interpreter, late};
-use snoop_tools::filter::Filters;
 use snoop_tools::out::{Column, FAILURE, NOTE};
 use snoop_tools::session::Session;
 use snoop_tools::skel::execve::ExecveSkelBuilder;
@@ -38,7 +37,6 @@ impl Tool for Execsnoop {
     type Builder = ExecveSkelBuilder;
 
     fn new(args: Args) -> Result<Self, String> {
-        Filters::check(&args.common)?;
         let text_default = if args.common.json { usize::MAX } else { DEFAULT_MAX_ARGS };
         Ok(Self {
             columns: columns(&args),

@@ -13,7 +13,6 @@ use snoop_tools::escape::push_cell;
 use snoop_tools::exec::search::Searched;
 use snoop_tools::exec::text::{Beside, cut_note, namespace_note};
 use snoop_tools::exec::{self, Exec};
-use snoop_tools::filter::Filters;
 use snoop_tools::kernel::tracepoints_are_preemptible;
 use snoop_tools::out::count;
 use snoop_tools::process::Record;
@@ -66,7 +65,6 @@ impl Tool for Procsnoop {
     fn new(args: Args) -> Result<Self, String> {
         let pictures = Pictures::new(&args)?;
         let drawn = pictures.is_any();
-        Filters::check(&args.common)?;
         let text_default = if args.common.json { usize::MAX } else { DEFAULT_MAX_ARGS };
         let config = config(&args, drawn);
         Ok(Self {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Parser;
 
-use crate::cli::CommonArgs;
+use crate::cli::{CommonArgs, milliseconds};
 use crate::exec::args::max_args;
 use crate::manual::{CAPABILITIES, EXIT_STATUS, GROUP, Manual};
 use crate::signal;
@@ -128,14 +128,6 @@ Memory: about 9 MiB.",
 
 /// How many arguments a row has, unless told otherwise.
 pub const DEFAULT_MAX_ARGS: usize = 60;
-
-/// `-d`: as `--duration` takes seconds.
-fn milliseconds(text: &str) -> Result<Duration, String> {
-    // No process is thirty years old, and all of these are nanoseconds that fit into 64 bits.
-    let ms = text.parse::<f64>().ok().filter(|ms| (0.0..=1e12).contains(ms));
-    ms.map(|ms| Duration::from_secs_f64(ms / 1000.0))
-        .ok_or_else(|| "milliseconds are a number from 0 to 1e12, such as 0.5".to_owned())
-}
 
 fn exit_code(text: &str) -> Result<u8, String> {
     text.parse().map_err(|_| "an exit code is a number from 0 to 255".to_owned())

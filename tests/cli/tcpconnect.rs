@@ -28,7 +28,7 @@ fn wrong_values_are_refused_with_status_2() {
         (&["--netns", "0"], "no such network namespace"),
         (&["--netns", "."], "no such network namespace"),
         (&["--netns", "/proc/self/ns/mnt"], "no such network namespace"),
-        (&["--min-latency", "0"], "milliseconds are a number from"),
+        (&["--min-latency", "-1"], "milliseconds are a number from"),
         (&["--min-latency", "1e300"], "milliseconds are a number from"),
         (&["--min-latency", "18446744073709.553"], "milliseconds are a number from"),
         (&["--summary", "-1"], "seconds are a number from"),
