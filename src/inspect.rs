@@ -170,14 +170,14 @@ impl Subject<'_> {
             }
         }
         let glob = self.args.types.as_ref()?;
-        let mut shown = self.types().filter(|&id| self.args.json || self.has_line(id));
-        if shown.next().is_some() {
-            return None;
+        if self.object.btf.is_none() {
+            return Some("it has no BTF, so there are no types".to_owned());
         }
-        Some(match self.object.btf {
-            Some(_) => format!("no type in BTF is like {glob}"),
-            None => "it has no BTF, so there are no types".to_owned(),
-        })
+        if self.types().next().is_none() {
+            return Some(format!("no type in BTF is like {glob}"));
+        }
+        let nothing = !self.args.json && !self.types().any(|id| self.has_line(id));
+        nothing.then(|| format!("{glob} has no members or values to show; --json shows the rest"))
     }
 
     /// Types that are asked for.

@@ -297,6 +297,7 @@ fn a_closed_pipe_is_a_quiet_end() {
 fn what_the_object_does_not_have_is_refused() {
     for (data, flags, words) in [
         (kinds().to_vec(), &["--types=no_such*"][..], "no type in BTF is like no_such*"),
+        (kinds().to_vec(), &["--types=_Bool"], "_Bool has no members or values to show"),
         (kinds().to_vec(), &["-d", "-p", "nope"], "no function is like nope: there are "),
         (kinds().to_vec(), &["--json", "-d", "-p", "nope"], "no function is like nope"),
         (compile("legacy", "bpfel", &["-g0"]), &["--types"], "it has no BTF"),
