@@ -303,10 +303,8 @@ mod tests {
 
     fn target(text: &str) -> String {
         let shown = |part: &Option<String>| part.clone().unwrap_or_else(|| "-".to_owned());
-        let (line, filled) = text
-            .split_once('#')
-            .map_or((text, None), |(number, line)| (line, Some(number.parse().unwrap())));
-        let targets = targets(line, filled);
+        let (filled, line) = text.split_once('#').unwrap_or(("", text));
+        let targets = targets(line, &filled.parse().into_iter().collect());
         let targets = targets.iter().map(|t| shown(&t.variable) + ":" + &shown(&t.member));
         targets.collect::<Vec<_>>().join(" ")
     }
