@@ -138,10 +138,14 @@ fn read_type(cursor: &mut Cursor<'_>, btf: &Btf) -> Result<Type> {
             let mut values = Vec::new();
             for _ in 0..count {
                 let [name, value] = cursor.words().context("it is cut")?;
-                let value = if flag { (value as i32).into() } else { value.into() };
-                values.push((btf.name(name)?.unwrap_or_default(), value));
+                values.push((btf.name(name)?.unwrap_or_default(), value as i32));
             }
-            Kind::Enum { bytes: size, signed: flag, values }
+            // Clang 14 sets no flag. The lowest number is the highest bit, a flag itself.
+            let signed = flag || values.iter().any(|&(_, v)| v < 0 && v != i32::MIN);
+            let widen =
+                |value: i32| if signed { i64::from(value) } else { i64::from(value as u32) };
+            let values = values.into_iter().map(|(name, value)| (name, widen(value))).collect();
+            Kind::Enum { bytes: size, signed, values }
         }
         7 => Kind::Forward { union: flag },
         8 => Kind::Typedef(ty),

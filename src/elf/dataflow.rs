@@ -84,12 +84,23 @@ pub struct Write {
     pub width: u64,
     /// The numbers that it can be, cut to the width; `None`: anything
     pub constants: Option<Vec<u64>>,
+    /// More than zeros are written just here; otherwise the event is cleared, or this is one
+    /// of several places that a pointer may lead to
+    pub sure: bool,
     /// It is copied from the value of this map, from this offset
     pub copied: Option<(usize, i64)>,
     /// What else is known of it
     pub hint: Option<Hint>,
     /// The instruction, or one of them: function and slot
     pub by: (usize, usize),
+}
+
+/// The argument, counted from 1, that points to what a helper fills.
+pub(super) fn filled_argument(number: i32) -> Option<u8> {
+    match helpers::helper(number) {
+        helpers::Helper::Fill { to, .. } => Some(to),
+        _ => None,
+    }
 }
 
 /// All that the programs of an object send.

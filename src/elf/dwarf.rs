@@ -44,6 +44,8 @@ pub struct Variable {
     pub name: String,
     /// Its type
     pub ty: TypeId,
+    /// It is a function's parameter
+    pub parameter: bool,
     /// The inlined function that it is in
     pub inlined_from: Option<String>,
 }
@@ -111,7 +113,7 @@ struct Function {
     name: Option<String>,
     /// It has code of its own
     emitted: bool,
-    variables: Vec<(String, TypeId)>,
+    variables: Vec<Variable>,
     /// The entry that tells the rest
     origin: Option<Offset>,
     /// The entries of functions that were inlined into it
@@ -335,9 +337,11 @@ impl<'a> Reader<'a> {
             dw::DW_TAG_variable | dw::DW_TAG_formal_parameter => {
                 // What refers to an origin is told there.
                 let Some(name) = name else { return Ok(None) };
+                let parameter = tag == dw::DW_TAG_formal_parameter;
+                let variable = Variable { name, ty, parameter, inlined_from: None };
                 match self.enclosing(open) {
-                    Some(function) => function.variables.push((name, ty)),
-                    None => self.globals.push(Variable { name, ty, inlined_from: None }),
+                    Some(function) => function.variables.push(variable),
+                    None => self.globals.push(variable),
                 }
             }
             _ => part(tag, Attributes { name, ..found }, open),
@@ -397,13 +401,13 @@ impl<'a> Reader<'a> {
                 parts.into_iter().flatten().chain(inlined.map(|part| (part, true)))
             {
                 let inlined_from = part.name.clone().filter(|_| is_inlined);
-                for (name, ty) in &part.variables {
+                for variable in &part.variables {
                     if left == 0 {
                         break;
                     }
                     left -= 1;
                     let inlined_from = inlined_from.clone();
-                    known.push(Variable { name: name.clone(), ty: *ty, inlined_from });
+                    known.push(Variable { inlined_from, ..variable.clone() });
                 }
             }
         }

@@ -8,6 +8,7 @@
 mod annotation;
 mod choose;
 mod layout;
+mod lines;
 mod select;
 mod source;
 mod user;
@@ -22,6 +23,7 @@ use object::Endianness;
 pub use select::{Alternative, EventDecoder, When};
 pub use user::UserSchemas;
 
+use self::lines::Lines;
 use super::dataflow::{Emission, Sink, emissions};
 use super::dwarf::Dwarf;
 use super::map::Map;
@@ -214,11 +216,12 @@ impl<'a> Sources<'a> {
     /// The type of an event, from the most trusted source that knows it.
     fn find(&self, map: Option<&Map>, sent: &Emission) -> Found<'a> {
         let mut doubts = Vec::new();
-        choose::by_header(self.user, sent)
+        let lines = Lines::new(self.object, sent);
+        choose::by_header(self.user, sent, &lines, &mut doubts)
             .or_else(|| annotation::find(self.object, map, sent))
             .or_else(|| source::by_dataflow(self.object, sent))
-            .or_else(|| choose::by_variables(self.object, self.dwarf, sent, &mut doubts))
-            .or_else(|| choose::by_btf(self.object, sent, &mut doubts))
+            .or_else(|| choose::by_variables(self.object, self.dwarf, sent, &lines, &mut doubts))
+            .or_else(|| choose::by_btf(self.object, sent, &lines, &mut doubts))
             // Inference of a struct from stores and source lines has its place here.
             .or_else(|| scalar(sent).filter(|_| doubts.is_empty()))
             .unwrap_or_else(|| {
@@ -303,7 +306,7 @@ fn grouped<'a>(
         }
     }
     let sent: Vec<_> = groups.iter().map(|(_, sent)| &sent[..]).collect();
-    let whens = select::tell_apart(&sent);
+    let whens = select::tell_apart(&sent, object.endian);
     groups
         .into_iter()
         .zip(whens)

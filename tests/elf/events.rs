@@ -141,6 +141,19 @@ fn kinds_are_told_apart() {
     let (ty, shown) = text(&by_size, &exit).unwrap();
     assert_eq!((&*ty, &*shown), ("struct header", "kind=CLOSE(2) pid=8"));
 
+    // The constant that tells is in a wider one.
+    for (target, endian) in [("bpfel", Endianness::Little), ("bpfeb", Endianness::Big)] {
+        let merged = decoder(&compile("lookalikes", target, &[]), "merged");
+        let word = |number: u32| match endian {
+            Endianness::Little => number.to_le_bytes(),
+            Endianness::Big => number.to_be_bytes(),
+        };
+        for (kind, expected) in [(1, "struct opened"), (2, "struct closed")] {
+            let record = [word(kind), word(5), word(0), word(0)].concat();
+            assert_eq!(text(&merged, &record).unwrap().0, expected, "{target}");
+        }
+    }
+
     // Shown as bytes.
     assert!(decoder(&data, "tied").pick(&[0; 8]).unwrap().decoder.is_none());
 }

@@ -3,6 +3,7 @@
 use snoop_tools::elf::dwarf::Dwarf;
 use snoop_tools::elf::object::Object;
 use snoop_tools::elf::schema::{UserSchemas, schemas};
+use snoop_tools::elf::types::Kind;
 
 use crate::compile::{compile, compile_own, scratch, strip};
 
@@ -124,6 +125,63 @@ fn long_ways() {
     );
 }
 
+#[test]
+fn lookalikes() {
+    let data = compile("lookalikes", "bpfel", &[]);
+    check(
+        &data,
+        &[
+            "context_bytes: bytes by unknown from sends_bytes",
+            "context_heap: bytes by unknown from sends_heap",
+            "context_numbers: bytes by unknown from sends_numbers",
+            "context_registers: bytes by unknown from sends_registers",
+            "filled: struct ended by dwarf from fills",
+            "initialised: struct ended by dwarf from initialises",
+            "merged: struct closed by dwarf from does_not_merge",
+            "merged: struct opened by dwarf from merges",
+            "numbers: bytes by unknown from sends_pair",
+            "text: bytes by unknown from sends_text",
+            "totals: struct total by dwarf from sums_up",
+            "unnamed: bytes by unknown from sends_unnamed",
+            "walked: struct hops_event by dwarf from walks",
+        ],
+    );
+    // Values of maps are no events for their size: only where the source says so.
+    let stripped = found(&strip(&data), &UserSchemas::default()).unwrap();
+    let known: Vec<_> = stripped.iter().filter(|line| !line.contains(": bytes by ")).collect();
+    assert_eq!(known, ["totals: struct total by btf from sums_up"]);
+    assert_eq!(stripped.len(), 12);
+}
+
+#[test]
+fn enums_below_zero() {
+    // Clang 14 does not mark them in BTF.
+    let object = Object::parse(&compile("lookalikes", "bpfel", &[])).unwrap();
+    let types = object.btf.unwrap().types;
+    let ty = types.by_c_name("enum outcome").unwrap();
+    let Kind::Enum { signed: true, values, .. } = types.kind(ty) else { panic!("no signed enum") };
+    assert_eq!(values[0], ("OUTCOME_FAILED".to_owned(), -3));
+}
+
+#[test]
+fn reasons_name_the_variable_that_is_sent() {
+    let data = compile("lookalikes", "bpfel", &[]);
+    let object = Object::parse(&data).unwrap();
+    let dwarf = Dwarf::parse(&data).unwrap();
+    let user = UserSchemas::default();
+    let schemas = schemas(&object, dwarf.as_ref(), &user).unwrap();
+    let reason = |map: &str| {
+        let schema = schemas.iter().find(|schema| schema.map == map).unwrap();
+        schema.provenance.to_string()
+    };
+    assert_eq!(reason("totals"), "debug information: the variable e of sums_up");
+    assert_eq!(reason("numbers"), "not known: the variable pair of sends_pair is an array");
+    assert_eq!(
+        reason("unnamed"),
+        "not known: struct file_key fits, but no line of the source sends or fills it"
+    );
+}
+
 /// Map, type and source of each schema.
 fn short(data: &[u8]) -> Vec<String> {
     let shown = found(data, &UserSchemas::default()).unwrap();
@@ -185,6 +243,15 @@ fn the_users_word() {
     let user = UserSchemas::new(&wanted, &[&object]).unwrap();
     let shown = found(&stripped, &user).unwrap();
     assert!(shown.contains(&"perf: struct opened by user from to_perf".to_owned()), "{shown:?}");
+
+    // It has structs of the kernel's, too, one of which is as large.
+    let data = compile("records", "bpfel", &[]);
+    std::fs::write(&object, &data).unwrap();
+    let user = UserSchemas::new(&[], &[&object]).unwrap();
+    assert_eq!(
+        found(&strip(&data), &user).unwrap(),
+        ["rb: struct event by user from handle_exec,handle_exit"]
+    );
 
     let user = |text: &str| UserSchemas::new(&[text.to_owned()], none);
     assert!(format!("{:#}", user("events").unwrap_err()).contains("MAP=STRUCT"));

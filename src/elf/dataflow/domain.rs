@@ -192,6 +192,9 @@ pub(super) struct Cell {
     /// Bytes
     pub width: i64,
     pub value: Value,
+    /// More than zeros were written just here, not to one of several places: through a
+    /// pointer that a loop moves on, it is never known how far
+    pub sure: bool,
     pub hint: Option<Hint>,
     /// The instruction that wrote it, or one of them: function and slot
     pub by: (usize, usize),
@@ -288,14 +291,18 @@ impl State {
             if certain {
                 self.clear(base, offset, cell.width);
             }
+            // Room in a ring buffer or, if there is none, in a map: one place in each.
+            let within = pointer.atoms().iter().filter_map(|&atom| place(atom));
+            let alone = within.filter(|&(other, _)| other == base).count() == 1;
+            let cell = Cell { sure: cell.sure && alone, ..cell.clone() };
             if self.memory.len() >= MAX_CELLS {
                 continue;
             }
             let memory = Rc::make_mut(&mut self.memory);
             match memory.get_mut(&(base, offset)) {
-                Some(known) => _ = known.join(cell),
+                Some(known) => _ = known.join(&cell),
                 None => {
-                    let mut cell = cell.clone();
+                    let mut cell = cell;
                     cell.value.more |= !certain;
                     memory.insert((base, offset), cell);
                 }
@@ -350,17 +357,23 @@ impl State {
 }
 
 impl Cell {
+    pub(super) fn new(width: i64, value: Value, hint: Option<Hint>, by: (usize, usize)) -> Self {
+        let sure = value.constant() != Some(0);
+        Self { width, value, sure, hint, by }
+    }
+
     pub(super) fn join(&mut self, other: &Self) -> bool {
-        let before = (self.width, self.hint);
+        let before = (self.width, self.hint, self.sure);
+        self.sure |= other.sure;
         if self.width != other.width {
             let changed = self.value.join(&Value { atoms: Vec::new(), more: true, full: true });
             self.width = self.width.max(other.width);
-            return changed || before.0 != self.width;
+            return changed || (before.0, before.2) != (self.width, self.sure);
         }
         if self.hint != other.hint {
             self.hint = None;
         }
-        self.value.join(&other.value) || before.1 != self.hint
+        self.value.join(&other.value) || (before.1, before.2) != (self.hint, self.sure)
     }
 }
 
@@ -378,7 +391,29 @@ mod tests {
     use super::*;
 
     fn cell(width: i64, number: i64) -> Cell {
-        Cell { width, value: Atom::Const(number).into(), hint: None, by: (0, 0) }
+        Cell::new(width, Atom::Const(number).into(), None, (0, 0))
+    }
+
+    #[test]
+    fn pointers_that_move_are_not_sure_of_their_places() {
+        let frame = Value::from(Atom::Stack { frame: 0, offset: 0 });
+        let mut moving = Value::from(Atom::Stack { frame: 0, offset: -16 });
+        moving.insert(Atom::Stack { frame: 0, offset: -8 });
+        let mut either = Value::from(Atom::Record { site: 0, offset: 0 });
+        either.insert(Atom::MapValue { map: 0, offset: 0 });
+        let mut state = State::new();
+        state.write(&frame, -16, &cell(8, 0));
+        state.write(&frame, -8, &cell(4, 1));
+        state.write(&moving, 0, &cell(4, 7));
+        state.write(&moving, 4, &cell(4, 7));
+        state.write(&either, 0, &cell(4, 7));
+        let sure = |base, start| -> Vec<_> {
+            let known = state.region(base, start, 16);
+            known.into_iter().filter(|(_, cell)| cell.sure).map(|(at, _)| at).collect()
+        };
+        assert_eq!(sure(Base::Stack(0), -16), [8]);
+        assert_eq!(sure(Base::Record(0), 0), [0]);
+        assert_eq!(sure(Base::MapValue(0), 0), [0]);
     }
 
     #[test]

@@ -3,18 +3,25 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::LazyLock;
 
-use super::layout::{contains, names};
-use super::source::{assigned, is_raw, line, lines, mentions};
+use super::layout::contains;
+use super::lines::Lines;
+use super::source::is_raw;
 use super::user::UserSchemas;
-use super::{Found, Provenance, only_size};
+use super::{Found, Provenance, only_size, scalar, unknown};
 use crate::elf::btf::Btf;
+use crate::elf::code::Reference;
 use crate::elf::dataflow::Emission;
 use crate::elf::dwarf::{Dwarf, Variable};
 use crate::elf::object::Object;
 use crate::elf::types::{Kind, TypeId, Types};
 
 /// The only struct of the user's header that fits.
-pub(super) fn by_header<'a>(user: &'a UserSchemas, sent: &Emission) -> Option<Found<'a>> {
+pub(super) fn by_header<'a>(
+    user: &'a UserSchemas,
+    sent: &Emission,
+    lines: &Lines<'_>,
+    doubts: &mut Vec<String>,
+) -> Option<Found<'a>> {
     let size = only_size(sent)?;
     let mut fitting = Vec::new();
     for (types, name) in user.headers() {
@@ -23,15 +30,25 @@ pub(super) fn by_header<'a>(user: &'a UserSchemas, sent: &Emission) -> Option<Fo
                 && types.name(id).is_some()
                 && types.size(id) == Some(size)
                 && contains(types, id, &sent.writes)
+                && lines.for_struct(types, id).is_some()
         });
         fitting.extend(of_size.map(|id| (types, id, name)));
+    }
+    // An object with debug information has the kernel's, too.
+    if fitting.len() > 1 {
+        fitting.retain(|&(types, ty, _)| !is_kernels(types, ty));
     }
     match fitting[..] {
         [(types, ty, name)] => {
             let how = Provenance::User(format!("the only struct of {name} that fits"));
             Some(Found { types, ty: Some(ty), how, tail: false })
         }
-        _ => None,
+        [] => None,
+        [(_, _, file), ..] => {
+            let names: Vec<_> = fitting.iter().map(|&(types, ty, _)| types.c_name(ty)).collect();
+            doubts.push(format!("several structs of {file} fit: {}", names.join(", ")));
+            None
+        }
     }
 }
 
@@ -40,6 +57,7 @@ pub(super) fn by_variables<'a>(
     object: &Object,
     dwarf: Option<&'a Dwarf>,
     sent: &Emission,
+    lines: &Lines<'_>,
     doubts: &mut Vec<String>,
 ) -> Option<Found<'a>> {
     let dwarf = dwarf?;
@@ -48,11 +66,28 @@ pub(super) fn by_variables<'a>(
     let least = sent.sizes.as_ref().and_then(|sizes| sizes.first().copied());
     let mut candidates: Vec<Candidate<'_>> = Vec::new();
     let mut fitting: HashMap<TypeId, bool> = HashMap::new();
+    let pointee =
+        |variable: &Variable| types.resolve(types.pointee(variable.ty).unwrap_or(variable.ty));
+    // What the kernel hands to the program: every line that sends to a perf buffer names it.
+    let program = object.programs.get(sent.program);
+    let program = program.and_then(|program| object.functions.get(program.function));
+    let own = program.and_then(|function| dwarf.functions.get(&function.name));
+    let contexts: HashSet<TypeId> = own
+        .into_iter()
+        .flatten()
+        .filter(|variable| variable.parameter && variable.inlined_from.is_none())
+        .map(pointee)
+        .collect();
     for &function in &sent.functions {
         let Some(function) = object.functions.get(function) else { continue };
         for variable in dwarf.functions.get(&function.name).into_iter().flatten() {
-            let ty = types.resolve(types.pointee(variable.ty).unwrap_or(variable.ty));
-            let Some(size) = types.size(ty).filter(|_| types.composite(ty).is_some()) else {
+            let ty = pointee(variable);
+            if variable.parameter && contexts.contains(&ty) {
+                continue;
+            }
+            // An array or a number may be what is sent, too.
+            let is_struct = types.composite(ty).is_some();
+            let Some(size) = types.size(ty).filter(|&size| is_struct || only == Some(size)) else {
                 continue;
             };
             if size == 0 || least.is_some_and(|least| size > least) {
@@ -71,14 +106,13 @@ pub(super) fn by_variables<'a>(
     let whole = |candidate: &Candidate<'_>| only == Some(candidate.size);
     if candidates.iter().any(whole) {
         candidates.retain(whole);
-        return decide(object, types, sent, &candidates, false, doubts);
+        return decide(types, sent, lines, &candidates, false, doubts);
     }
-    // The fixed part of something longer: only if the source names it where it is sent or
-    // filled.
-    decide(object, types, sent, &candidates, true, doubts)
+    // The fixed part of something longer.
+    candidates.retain(|candidate| lines.for_struct(types, candidate.ty).is_some());
+    decide(types, sent, lines, &candidates, true, doubts)
 }
 
-#[derive(Clone)]
 struct Candidate<'a> {
     ty: TypeId,
     size: u64,
@@ -86,65 +120,40 @@ struct Candidate<'a> {
     function: &'a str,
 }
 
-/// How often lines of the source name a variable.
-struct Votes {
-    sending: Vec<String>,
-    writing: Vec<String>,
-}
-
-impl Votes {
-    fn new(object: &Object, sent: &Emission) -> Self {
-        let (sending, writing) = lines(object, sent);
-        Self { sending, writing }
-    }
-
-    /// A line that sends counts more than any that only writes; one that sends `sizeof` it,
-    /// more still.
-    fn of(&self, name: &str) -> usize {
-        let count = |lines: &[String]| lines.iter().filter(|line| mentions(line, name)).count();
-        let sizes = [format!("sizeof({name})"), format!("sizeof(*{name})")];
-        let sized = self.sending.iter().filter(|l| sizes.iter().any(|size| l.contains(size)));
-        sized.count() * 1_000_000 + count(&self.sending) * 1000 + count(&self.writing)
-    }
-}
-
-/// The type that all agree on, or of several the one that the source names most. A `part` of
-/// an event has to be named.
+/// The variable that lines of the source name where they send or fill the event, or if none
+/// are known, the only one. A `part` of an event has to be named.
 fn decide<'a>(
-    object: &Object,
     types: &'a Types,
     sent: &Emission,
+    lines: &Lines<'_>,
     candidates: &[Candidate<'_>],
     part: bool,
     doubts: &mut Vec<String>,
 ) -> Option<Found<'a>> {
-    let mut votes = None;
-    let mut counts: HashMap<&str, usize> = HashMap::new();
-    let (first, rest) = candidates.split_first()?;
-    let agree = !part && rest.iter().all(|candidate| candidate.ty == first.ty);
-    let mut by_type: BTreeMap<(String, u64), (usize, Candidate<'_>)> = BTreeMap::new();
+    let mut votes: HashMap<&str, usize> = HashMap::new();
+    let mut by_type: BTreeMap<(String, u64), (usize, &Candidate<'_>)> = BTreeMap::new();
     for candidate in candidates {
         let name = candidate.variable.name.as_str();
-        let count = match agree {
-            true => 1,
-            false => *counts
-                .entry(name)
-                .or_insert_with(|| votes.get_or_insert_with(|| Votes::new(object, sent)).of(name)),
-        };
-        if part && count == 0 {
-            continue;
-        }
+        let count = *votes.entry(name).or_insert_with(|| lines.votes(name));
         let key = (types.c_name(candidate.ty), candidate.size);
         match by_type.get_mut(&key) {
             Some(known) if known.0 >= count => {}
-            _ => _ = by_type.insert(key, (count, candidate.clone())),
+            _ => _ = by_type.insert(key, (count, candidate)),
         }
     }
     let most = by_type.values().map(|(count, _)| *count).max()?;
     let mut best: Vec<_> = by_type.iter().filter(|(_, (count, _))| *count == most).collect();
-    if best.len() > 1 {
-        let names: Vec<_> = best.iter().map(|((name, _), _)| name.as_str()).collect();
-        doubts.push(format!("several structs fit: {}", names.join(", ")));
+    if best.len() > 1 || (most == 0 && (part || !lines.is_empty())) {
+        let structs = best.iter().filter(|(_, (_, c))| types.composite(c.ty).is_some());
+        let names: Vec<_> = structs.map(|((name, _), _)| name.as_str()).collect();
+        match names[..] {
+            _ if part && most == 0 => {}
+            [] => {}
+            [name] if most == 0 => {
+                doubts.push(format!("{name} fits, but no line of the source sends or fills it"));
+            }
+            _ => doubts.push(format!("several structs fit: {}", names.join(", "))),
+        }
         return None;
     }
     let (_, (_, candidate)) = best.pop()?;
@@ -153,20 +162,27 @@ fn decide<'a>(
         Some(from) => format!("the variable {name} of {from}, part of {}", candidate.function),
         None => format!("the variable {name} of {}", candidate.function),
     };
-    Some(Found { types, ty: Some(candidate.ty), how: Provenance::Dwarf(how), tail: part })
+    match types.resolved(candidate.ty) {
+        Kind::Struct(_) | Kind::Union(_) => {
+            Some(Found { types, ty: Some(candidate.ty), how: Provenance::Dwarf(how), tail: part })
+        }
+        Kind::Array { .. } => Some(unknown(format!("{how} is an array"))),
+        _ => scalar(sent),
+    }
 }
 
 /// The only struct of BTF that fits and is not the kernel's. Equal size alone says nothing:
-/// something must be known of what is written.
+/// something must be known of what is written, and lines of the source must speak for it.
 pub(super) fn by_btf<'a>(
     object: &'a Object,
     sent: &Emission,
+    lines: &Lines<'_>,
     doubts: &mut Vec<String>,
 ) -> Option<Found<'a>> {
     let types = &object.btf.as_ref()?.types;
     let size = only_size(sent)?;
-    let says_something = sent.writes.iter().filter(|w| w.constants.as_deref() != Some(&[0]));
-    let written: BTreeSet<u64> = says_something.map(|write| write.offset).collect();
+    let sure = sent.writes.iter().filter(|write| write.sure);
+    let written: BTreeSet<u64> = sure.map(|write| write.offset).collect();
     if written.len() < 2 {
         return None;
     }
@@ -176,7 +192,7 @@ pub(super) fn by_btf<'a>(
         .flat_map(|function| function.core.values())
         .map(|access| types.resolve(access.ty))
         .collect();
-    let not_events = not_events(object, types);
+    let (not_events, kept) = (not_events(object, types), kept(object, types));
     let mut fitting: Vec<_> = types
         .iter()
         .map(|(id, _)| id)
@@ -188,10 +204,12 @@ pub(super) fn by_btf<'a>(
                 && !not_events.contains(id)
                 && !is_raw(types, *id)
                 && contains(types, *id, &sent.writes)
-                && agrees(object, types, *id, sent)
+                && lines.for_struct(types, *id).is_some_and(|lines| lines > 0)
+                // What is sent from a map, or copied from one, is known by that.
+                && (!kept.contains(id) || lines.make(types, *id))
         })
         .collect();
-    fitting.retain(|&id| !types.name(id).is_some_and(|name| KERNEL_STRUCTS.contains(name)));
+    fitting.retain(|&id| !is_kernels(types, id));
     match fitting[..] {
         [ty] => {
             let how = Provenance::Btf("the only struct that fits what is written".to_owned());
@@ -220,17 +238,24 @@ fn not_events(object: &Object, types: &Types) -> HashSet<TypeId> {
     keys.chain(definitions).map(|ty| types.resolve(ty)).collect()
 }
 
-/// Whether the source assigns to members of the names that the struct has there. Of several
-/// writes by one line one has to be the member's: compilers store neighbours together.
-fn agrees(object: &Object, types: &Types, ty: TypeId, sent: &Emission) -> bool {
-    let mut lines: BTreeMap<String, bool> = BTreeMap::new();
-    for write in sent.writes.iter().take(512) {
-        let Some(line) = line(object, write.by) else { continue };
-        let Some(member) = assigned(&line) else { continue };
-        let here = names(types, ty, write).contains(&member);
-        *lines.entry(line).or_default() |= here;
-    }
-    lines.into_values().all(|found| found)
+/// What programs keep in maps other than those of events. A map that they do not use is there
+/// for the sake of its types.
+fn kept(object: &Object, types: &Types) -> HashSet<TypeId> {
+    let references = object.functions.iter().flat_map(|function| function.references.values());
+    let used: BTreeSet<_> = references
+        .filter_map(|reference| match reference {
+            Reference::Map(map) => Some(*map),
+            _ => None,
+        })
+        .collect();
+    let used = used.into_iter().filter_map(|map| object.maps.get(map));
+    let maps = used.flat_map(|map| [Some(map), map.inner.as_deref()]).flatten();
+    let values = maps.filter(|map| !map.is_of_events()).filter_map(|map| map.value);
+    values.map(|ty| types.resolve(ty)).collect()
+}
+
+fn is_kernels(types: &Types, ty: TypeId) -> bool {
+    types.name(ty).is_some_and(|name| KERNEL_STRUCTS.contains(name))
 }
 
 /// The names of the running kernel's structs, if it tells them.

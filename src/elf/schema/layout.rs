@@ -1,5 +1,7 @@
 //! Does a struct have a member wherever a program writes?
 
+use std::collections::HashSet;
+
 use crate::elf::dataflow::Write;
 use crate::elf::types::{Kind, TypeId, Types};
 
@@ -7,8 +9,8 @@ use crate::elf::types::{Kind, TypeId, Types};
 const MAX_LEAVES: usize = 8192;
 const MAX_DEPTH: usize = 24;
 
-/// Whether what is written into an event can be written into this type. What is written
-/// behind its end is a tail's.
+/// Whether what is surely written into an event can be written into this type. What is
+/// written behind its end is a tail's.
 pub(super) fn contains(types: &Types, ty: TypeId, writes: &[Write]) -> bool {
     let Some(size) = types.size(ty) else { return false };
     let mut layout = Layout { types, leaves: Vec::new() };
@@ -16,10 +18,9 @@ pub(super) fn contains(types: &Types, ty: TypeId, writes: &[Write]) -> bool {
     if layout.leaves.len() >= MAX_LEAVES {
         return true;
     }
-    writes.iter().filter(|write| write.offset < size).all(|write| {
-        // Structs are cleared in words, wherever members begin.
-        clears(write) || layout.allows(write, writes)
-    })
+    // Structs are cleared in words, wherever members begin.
+    let mut sure = writes.iter().filter(|write| write.sure && write.offset < size);
+    sure.all(|write| layout.allows(write, writes))
 }
 
 /// The names of the members that a place is in, of all levels.
@@ -42,11 +43,42 @@ pub(super) fn names<'t>(types: &'t Types, ty: TypeId, write: &Write) -> Vec<&'t 
             };
             if start < end && (first < start.saturating_add(bytes) || bytes == 0) {
                 names.extend(member.name.as_deref());
-                left.push((member.ty, start, depth + 1));
+                let (element, size) = element(types, member.ty);
+                let index = first.saturating_sub(start).checked_div(size).unwrap_or(0);
+                left.push((element, start.saturating_add(index * size), depth + 1));
             }
         }
     }
     names
+}
+
+/// What an array is made of, behind all dimensions, and its size; of anything else itself.
+fn element(types: &Types, mut ty: TypeId) -> (TypeId, u64) {
+    for _ in 0..MAX_DEPTH {
+        match types.resolved(ty) {
+            Kind::Array { element, .. } => ty = *element,
+            _ => break,
+        }
+    }
+    (ty, types.size(ty).unwrap_or(0))
+}
+
+/// The names of a struct and of all that are in it.
+pub(super) fn inner_structs(types: &Types, ty: TypeId) -> HashSet<&str> {
+    let mut inner = HashSet::new();
+    let mut left = vec![(ty, 0)];
+    let mut steps = MAX_LEAVES;
+    while let Some((ty, depth)) = left.pop() {
+        let ty = types.resolve(element(types, ty).0);
+        let Some(body) = types.composite(ty).filter(|_| depth < MAX_DEPTH) else { continue };
+        inner.extend(types.name(ty));
+        steps = steps.saturating_sub(1 + body.members.len());
+        if steps == 0 {
+            break;
+        }
+        left.extend(body.members.iter().map(|member| (member.ty, depth + 1)));
+    }
+    inner
 }
 
 struct Layout<'a> {
@@ -106,10 +138,6 @@ fn in_pieces(start: u64, end: u64, write: &Write, writes: &[Write]) -> bool {
         && (0..(end - start) / width).all(|index| {
             let offset = start + index * width;
             let at = writes.partition_point(|w| (w.offset, w.width) < (offset, width));
-            writes.get(at).is_some_and(|w| (w.offset, w.width) == (offset, width) && !clears(w))
+            writes.get(at).is_some_and(|w| (w.offset, w.width) == (offset, width) && w.sure)
         })
-}
-
-fn clears(write: &Write) -> bool {
-    write.constants.as_deref() == Some(&[0])
 }

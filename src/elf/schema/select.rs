@@ -60,12 +60,12 @@ impl When {
 }
 
 /// For each kind of record, given all that is sent of it, what it must be like.
-pub(super) fn tell_apart(kinds: &[&[&Emission]]) -> Vec<When> {
+pub(super) fn tell_apart(kinds: &[&[&Emission]], endian: Endianness) -> Vec<When> {
     let mut whens: Vec<When> = kinds.iter().map(|sent| sizes(sent)).collect();
     if kinds.len() < 2 {
         return vec![When::default(); kinds.len()];
     }
-    if let Some(numbers) = numbers(kinds) {
+    if let Some(numbers) = numbers(kinds, endian) {
         for (when, number) in whens.iter_mut().zip(numbers) {
             when.number = Some(number);
         }
@@ -85,7 +85,7 @@ fn sizes(sent: &[&Emission]) -> When {
 }
 
 /// The first place where each kind has constants that no other kind has there.
-fn numbers(kinds: &[&[&Emission]]) -> Option<Vec<Number>> {
+fn numbers(kinds: &[&[&Emission]], endian: Endianness) -> Option<Vec<Number>> {
     let (first, _) = kinds.split_first()?;
     let all = kinds.iter().copied().flatten();
     let mut places: Vec<(u64, u64)> = all
@@ -104,7 +104,7 @@ fn numbers(kinds: &[&[&Emission]]) -> Option<Vec<Number>> {
         for sent in kinds {
             let mut values = BTreeSet::new();
             for emission in *sent {
-                values.extend(constants(&emission.writes, offset, width)?);
+                values.extend(constants(&emission.writes, offset, width, endian)?);
             }
             if values.is_empty() || !values.iter().all(|&value| taken.insert(value)) {
                 return None;
@@ -115,17 +115,30 @@ fn numbers(kinds: &[&[&Emission]]) -> Option<Vec<Number>> {
     })
 }
 
-/// What is written to a place: also as part of something that is cleared.
-fn constants(writes: &[Write], offset: u64, width: u64) -> Option<Vec<u64>> {
+/// What is written to a place: also as part of something wider, since compilers store
+/// neighbours together.
+fn constants(
+    writes: &[Write],
+    offset: u64,
+    width: u64,
+    endian: Endianness,
+) -> Option<BTreeSet<u64>> {
     let end = offset + width;
     // Of two that overlap it cannot be told which is last.
     let mut touching =
         writes.iter().filter(|w| w.offset < end && w.offset.saturating_add(w.width) > offset);
     let (write, None) = (touching.next()?, touching.next()) else { return None };
-    let constants = write.constants.clone()?;
-    let exact = (write.offset, write.width) == (offset, width);
-    let covers = write.offset <= offset && write.offset.saturating_add(write.width) >= end;
-    (exact || (covers && constants == [0])).then_some(constants)
+    let constants = write.constants.as_ref()?;
+    let before = offset.checked_sub(write.offset)?;
+    let after = write.offset.saturating_add(write.width).checked_sub(end)?;
+    let lower = match endian {
+        Endianness::Little => before,
+        Endianness::Big => after,
+    };
+    let shift = u32::try_from(lower.saturating_mul(8)).ok()?;
+    let mask = if width >= 8 { u64::MAX } else { (1 << (width * 8)) - 1 };
+    // Of a wider write than a number is, only zeros are known.
+    Some(constants.iter().map(|c| c.checked_shr(shift).unwrap_or(0) & mask).collect())
 }
 
 /// One kind of record, ready for decoding.

@@ -1,4 +1,4 @@
-//! What the instructions and the source lines behind them say.
+//! What the instructions say: of which type that is what they send.
 
 use super::layout::contains;
 use super::{Found, Provenance, only_size};
@@ -130,95 +130,5 @@ pub(super) fn is_raw(types: &Types, ty: TypeId) -> bool {
             _ => false,
         },
         None => true,
-    }
-}
-
-/// The source lines that an event is made by, as far as the compiler kept them: of the
-/// instructions that send it or make room for it, and of those that write into it.
-pub(super) fn lines(object: &Object, sent: &Emission) -> (Vec<String>, Vec<String>) {
-    let mut writing: Vec<_> = sent.writes.iter().map(|write| write.by).collect();
-    writing.sort_unstable();
-    writing.dedup();
-    let sending = sent.places.iter().filter_map(|&by| line(object, by)).collect();
-    (sending, writing.iter().take(512).filter_map(|&by| line(object, by)).collect())
-}
-
-/// The source line of an instruction, as far as the compiler kept it.
-pub(super) fn line(object: &Object, (function, slot): (usize, usize)) -> Option<String> {
-    let lines = &object.functions.get(function)?.lines;
-    let after = lines.partition_point(|&(start, _)| start <= slot);
-    let (_, line) = lines.get(after.checked_sub(1)?)?;
-    let text = object.btf.as_ref()?.string(line.text);
-    Some(text.chars().take(1024).collect())
-}
-
-/// The member that a line assigns to: `pid` of `e->id.pid = x;`.
-pub(super) fn assigned(line: &str) -> Option<&str> {
-    let at = line.find('=')?;
-    let is = |c: char| line.get(at + 1..).is_some_and(|rest| rest.starts_with(c));
-    let left = line.get(..at)?;
-    if is('=') || left.ends_with(['=', '!', '<', '>']) {
-        return None;
-    }
-    let left = left.trim_end_matches(['+', '-', '*', '/', '%', '&', '|', '^']).trim_end();
-    let left = match left.strip_suffix(']') {
-        Some(array) => array.get(..array.rfind('[')?)?.trim_end(),
-        None => left,
-    };
-    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let start = left.rfind(|c| !is_word(c))? + 1;
-    let (before, name) = left.split_at_checked(start)?;
-    let member = before.ends_with('.') || before.ends_with("->");
-    (member && !name.is_empty()).then_some(name)
-}
-
-/// Whether a line of C uses this name as a variable.
-pub(super) fn mentions(line: &str, name: &str) -> bool {
-    let code = line.split("//").next().unwrap_or_default();
-    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    code.match_indices(name).any(|(at, _)| {
-        let before = code.get(..at).unwrap_or_default();
-        let after = code.get(at + name.len()..).unwrap_or_default();
-        // A member of the same name is another thing.
-        !name.is_empty()
-            && !before.ends_with(is_word)
-            && !before.trim_end().ends_with(['.', '"'])
-            && !before.trim_end().ends_with("->")
-            && !after.starts_with(is_word)
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn assigned_members() {
-        for (line, member) in [
-            ("\te->pid = 1;", Some("pid")),
-            ("e->id.pid = x->y;", Some("pid")),
-            ("event.flags |= F;", Some("flags")),
-            ("e->args[i] = a;", Some("args")),
-            ("pid = e->pid;", None),
-            ("*record = *event;", None),
-            ("if (e->pid == x)", None),
-            ("if (e->pid <= x)", None),
-            ("f(e->pid);", None),
-            ("=", None),
-            ("] = 1", None),
-        ] {
-            assert_eq!(assigned(line), member, "{line}");
-        }
-    }
-
-    #[test]
-    fn names_in_lines() {
-        for line in ["e->pid = 1;", "f(&e, sizeof(e));", "*e = x;", "struct event e = {};"] {
-            assert!(mentions(line, "e"), "{line}");
-        }
-        for line in ["x->e = 1;", "x.e = 1;", "else", "the = 1;", "x = 1; // e", "", "\"e\""] {
-            assert!(!mentions(line, "e"), "{line}");
-        }
-        assert!(!mentions("e", ""));
     }
 }

@@ -195,7 +195,8 @@ pub(super) fn writes(state: &State, data: &Value, sizes: Option<&BTreeSet<u64>>)
             _ => None,
         };
         let copied = cell.value.loaded();
-        Write { offset, width, constants, copied, hint: cell.hint.or(clock), by: cell.by }
+        let hint = cell.hint.or(clock).filter(|_| cell.sure);
+        Write { offset, width, constants, sure: cell.sure, copied, hint, by: cell.by }
     };
     all.into_iter().map(write).collect()
 }

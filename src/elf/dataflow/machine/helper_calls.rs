@@ -38,7 +38,7 @@ impl Machine<'_> {
                 state.forget(Base::Record(site));
                 let pointer = state.register(4).clone();
                 let value = Atom::Dynptr(site).into();
-                let cell = Cell { width: 8, value, hint: None, by: (here.function, here.slot) };
+                let cell = Cell::new(8, value, None, (here.function, here.slot));
                 state.write(&pointer, 0, &cell);
             }
             Helper::DynptrData => {
@@ -76,12 +76,8 @@ impl Machine<'_> {
                 let sizes = state.register(size).constants();
                 let width = sizes.and_then(|sizes| sizes.into_iter().max()).unwrap_or(1);
                 let hint = text.then_some(Hint::Text);
-                let cell = Cell {
-                    width: width.clamp(1, MAX_RECORD),
-                    value: Value::unknown(),
-                    hint,
-                    by: (here.function, here.slot),
-                };
+                let (width, by) = (width.clamp(1, MAX_RECORD), (here.function, here.slot));
+                let cell = Cell::new(width, Value::unknown(), hint, by);
                 state.write(&pointer, 0, &cell);
             }
             Helper::CallBack { function, context, own, map } => {

@@ -41,7 +41,7 @@ pub(super) fn load(state: &State, insn: Insn) -> Value {
 pub(super) fn store(state: &mut State, insn: Insn, here: Here, value: &Value) {
     let pointer = state.register(insn.dst).clone();
     let by = (here.function, here.slot);
-    let cell = Cell { width: width(insn), value: value.clone(), hint: None, by };
+    let cell = Cell::new(width(insn), value.clone(), None, by);
     state.write(&pointer, insn.off.into(), &cell);
 }
 

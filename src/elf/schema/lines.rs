@@ -1,0 +1,386 @@
+//! What the lines of the source say, as far as the compiler kept them in `.BTF.ext`: which
+//! variable and which member they write to, and which struct they make. They are read
+//! loosely; of what cannot be read nothing is said.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::layout::{inner_structs, names};
+use crate::elf::dataflow::{Emission, Write, filled_argument};
+use crate::elf::insn::Insn;
+use crate::elf::object::Object;
+use crate::elf::types::{TypeId, Types};
+
+/// Writes whose lines are looked at.
+const MAX_WRITES: usize = 512;
+/// Of a line: characters, and assignments or calls.
+const MAX_LINE: usize = 1024;
+const MAX_PLACES: usize = 32;
+
+/// The lines that an event is made by.
+pub(super) struct Lines<'e> {
+    /// What is sent, in the words of those of the instructions that send it or make room
+    sending: Vec<String>,
+    /// Those of the instructions that write into it
+    writing: Vec<Writing<'e>>,
+    /// For each line that makes structs, their names
+    made: BTreeSet<Vec<String>>,
+}
+
+/// A line that writes into an event.
+struct Writing<'e> {
+    targets: Vec<Target>,
+    /// Those whose place is known
+    writes: Vec<&'e Write>,
+}
+
+/// What a line writes to: `e` and `pid` of `e->id.pid = x;`.
+#[derive(Debug, PartialEq, Eq)]
+struct Target {
+    variable: Option<String>,
+    member: Option<String>,
+}
+
+impl<'e> Lines<'e> {
+    pub(super) fn new(object: &Object, sent: &'e Emission) -> Self {
+        // For each the arguments that helpers fill.
+        let mut by_line: BTreeMap<String, (BTreeSet<u8>, Vec<&Write>)> = BTreeMap::new();
+        for write in sent.writes.iter().take(MAX_WRITES) {
+            let Some(text) = line(object, write.by) else { continue };
+            let (function, slot) = write.by;
+            let insn = object.functions.get(function).and_then(|f| f.insns.get(slot));
+            let helper = insn.filter(|insn| (insn.opcode, insn.src) == (Insn::CALL, 0));
+            let (filled, writes) = by_line.entry(text).or_default();
+            filled.extend(helper.and_then(|insn| filled_argument(insn.imm)));
+            writes.extend(Some(write).filter(|w| w.sure || w.constants.as_deref() == Some(&[0])));
+        }
+        let sending: Vec<_> = sent.places.iter().filter_map(|&by| line(object, by)).collect();
+        let all = sending.iter().chain(by_line.keys());
+        let made = all.map(|line| made_structs(line)).filter(|made| !made.is_empty()).collect();
+        let sending = sending.iter().map(|line| sent_by(line).to_owned()).collect();
+        let writing = by_line
+            .into_iter()
+            .map(|(line, (filled, writes))| Writing { targets: targets(&line, &filled), writes });
+        Self { sending, writing: writing.collect(), made }
+    }
+
+    /// The compiler kept none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.sending.is_empty() && self.writing.is_empty()
+    }
+
+    /// How often a variable is named as what is sent or filled. A line that sends counts more
+    /// than any that only writes; one that sends `sizeof` it, more still.
+    pub(super) fn votes(&self, variable: &str) -> usize {
+        let sizes = [format!("sizeof({variable})"), format!("sizeof(*{variable})")];
+        let sized = self.sending.iter().filter(|line| sizes.iter().any(|size| line.contains(size)));
+        let sending = self.sending.iter().filter(|line| mentions(line, variable));
+        let named = |target: &Target| target.variable.as_deref() == Some(variable);
+        let writing = self.writing.iter().filter(|line| line.targets.iter().any(named));
+        sized.count() * 1_000_000 + sending.count() * 1000 + writing.count()
+    }
+
+    /// Some line makes a struct of this type, and says so.
+    pub(super) fn make(&self, types: &Types, ty: TypeId) -> bool {
+        let name = types.name(ty);
+        self.made.iter().flatten().any(|made| name == Some(made))
+    }
+
+    /// How many lines speak for a struct: they make one, or write to a member of a name that
+    /// it has there. `None`: some line speaks against it. Of several writes by one line one
+    /// has to be each member's: compilers store neighbours together.
+    pub(super) fn for_struct(&self, types: &Types, ty: TypeId) -> Option<usize> {
+        let size = types.size(ty)?;
+        let mut found = usize::from(self.make(types, ty));
+        // It may be made for a part.
+        let inner = inner_structs(types, ty);
+        if !self.made.iter().all(|made| made.iter().any(|name| inner.contains(name.as_str()))) {
+            return None;
+        }
+        for line in &self.writing {
+            let members: Vec<_> =
+                line.targets.iter().filter_map(|to| to.member.as_deref()).collect();
+            let within = line.writes.iter().filter(|write| write.offset < size);
+            let here: Vec<_> = within.map(|write| names(types, ty, write)).collect();
+            if members.is_empty() || here.is_empty() {
+                continue;
+            }
+            if !members.iter().all(|member| here.iter().any(|names| names.contains(member))) {
+                return None;
+            }
+            found += 1;
+        }
+        Some(found)
+    }
+}
+
+/// The source line of an instruction.
+fn line(object: &Object, (function, slot): (usize, usize)) -> Option<String> {
+    let lines = &object.functions.get(function)?.lines;
+    let after = lines.partition_point(|&(start, _)| start <= slot);
+    let (_, line) = lines.get(after.checked_sub(1)?)?;
+    let text = object.btf.as_ref()?.string(line.text);
+    let code = text.split("//").next().unwrap_or_default();
+    Some(code.chars().take(MAX_LINE).collect()).filter(|code: &String| !code.trim().is_empty())
+}
+
+/// The part of a line that says what is sent: not the context, and not the map.
+fn sent_by(line: &str) -> &str {
+    const SENDERS: [(&str, usize); 5] = [
+        ("perf_event_output(", 2),
+        ("skb_output(", 2),
+        ("xdp_output(", 2),
+        ("ringbuf_output(", 1),
+        ("seq_write(", 1),
+    ];
+    for (call, others) in SENDERS {
+        let Some(at) = line.find(call) else { continue };
+        let arguments = line.get(at + call.len()..).unwrap_or_default();
+        return from_argument(arguments, others).unwrap_or_default();
+    }
+    line
+}
+
+/// What follows so many arguments; calls often go on in the next line.
+fn from_argument(arguments: &str, skip: usize) -> Option<&str> {
+    let (mut depth, mut left) = (0_usize, skip);
+    if left == 0 {
+        return Some(arguments);
+    }
+    for (at, c) in arguments.char_indices() {
+        match c {
+            '(' | '[' | '{' => depth += 1,
+            ')' | ']' | '}' => depth = depth.checked_sub(1)?,
+            ',' if depth == 0 => left -= 1,
+            _ => continue,
+        }
+        if left == 0 {
+            return arguments.get(at + 1..);
+        }
+    }
+    None
+}
+
+/// All that a line writes to: what it assigns to, what its calls copy to, and the arguments
+/// that are `filled`.
+fn targets(line: &str, filled: &BTreeSet<u8>) -> Vec<Target> {
+    let mut targets = Vec::new();
+    for (at, _) in line.match_indices('=').take(MAX_PLACES) {
+        let left = line.get(..at).unwrap_or_default();
+        let is_equal = line.get(at + 1..).is_some_and(|rest| rest.starts_with('='));
+        if is_equal || left.ends_with(['=', '!', '<', '>']) {
+            continue;
+        }
+        targets
+            .extend(path_before(left.trim_end_matches(['+', '-', '*', '/', '%', '&', '|', '^'])));
+    }
+    for (at, _) in line.match_indices('(').take(MAX_PLACES) {
+        let name = line.get(..at).unwrap_or_default();
+        let name = name.rsplit(|c| !is_word(c)).next().unwrap_or_default();
+        let arguments = line.get(at + 1..).unwrap_or_default();
+        let argument = |number: u8| {
+            path_after(from_argument(arguments, usize::from(number.saturating_sub(1)))?)
+        };
+        if name.ends_with("memcpy") || name.ends_with("memset") {
+            targets.extend(argument(1));
+        } else if name.starts_with("bpf_") || name.starts_with("BPF_") {
+            targets.extend(filled.iter().filter_map(|&number| argument(number)));
+        }
+    }
+    targets
+}
+
+/// The variable and the member that a text ends with.
+fn path_before(text: &str) -> Option<Target> {
+    let new = |variable: Option<&str>, member: Option<&str>| Target {
+        variable: variable.map(str::to_owned),
+        member: member.map(str::to_owned),
+    };
+    let (mut rest, mut member) = (text.trim_end(), None);
+    loop {
+        while rest.ends_with(']') {
+            rest = rest.get(..opening(rest)?)?.trim_end();
+        }
+        let name = rest.rsplit(|c| !is_word(c)).next().unwrap_or_default();
+        let before = rest.strip_suffix(name)?.trim_end();
+        if name.is_empty() {
+            return member.map(|member: &str| new(None, Some(member)));
+        }
+        match before.strip_suffix("->").or_else(|| before.strip_suffix('.')) {
+            Some(owner) => {
+                member = member.or(Some(name));
+                rest = owner.trim_end();
+            }
+            None => return Some(new(Some(name), member)),
+        }
+    }
+}
+
+/// The variable and the member that a text begins with, behind operators and casts.
+fn path_after(text: &str) -> Option<Target> {
+    let mut text = text.trim_start();
+    while let Some(rest) = text.strip_prefix(['&', '*']).or_else(|| {
+        let (cast, rest) = text.strip_prefix('(')?.split_once(')')?;
+        (!cast.contains('(')).then_some(rest)
+    }) {
+        text = rest.trim_start();
+    }
+    let mut depth = 0_usize;
+    let end = text.char_indices().find(|&(at, c)| {
+        match c {
+            '[' => depth += 1,
+            ']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        let rest = text.get(at..).unwrap_or_default();
+        let arrow = rest.starts_with("->")
+            || (c == '>' && text.get(..at).is_some_and(|t| t.ends_with('-')));
+        depth == 0 && !is_word(c) && !arrow && !matches!(c, '.' | ']')
+    });
+    path_before(end.map_or(text, |(at, _)| text.get(..at).unwrap_or_default()))
+}
+
+/// Where the bracket that a text ends with was opened.
+fn opening(text: &str) -> Option<usize> {
+    let mut depth = 0_usize;
+    text.char_indices().rev().find_map(|(at, c)| {
+        match c {
+            ']' => depth += 1,
+            '[' => depth -= 1,
+            _ => {}
+        }
+        (depth == 0).then_some(at)
+    })
+}
+
+/// The structs that a line makes, or takes the size of: `struct event e = {}`,
+/// `struct event *e = …`, `(struct event){ … }`, `sizeof(struct event)`.
+fn made_structs(line: &str) -> Vec<String> {
+    let mut made = Vec::new();
+    for (at, keyword) in line.match_indices("struct ").take(MAX_PLACES) {
+        let before = line.get(..at).unwrap_or_default().trim_end();
+        let rest = line.get(at + keyword.len()..).unwrap_or_default().trim_start();
+        let name = rest.split(|c| !is_word(c)).next().unwrap_or_default();
+        let after = rest.strip_prefix(name).unwrap_or_default().trim_start();
+        let variable = after.trim_start_matches(|c: char| c == '*' || c.is_whitespace());
+        let value = variable.trim_start_matches(is_word).trim_start();
+        let declared =
+            value.len() < variable.len() && value.starts_with('=') && !value.starts_with("==");
+        let literal = before.ends_with('(')
+            && after.strip_prefix(')').is_some_and(|rest| rest.trim_start().starts_with('{'));
+        let sized = before.ends_with("sizeof(") && after.starts_with(')');
+        if !name.is_empty() && (declared || literal || sized) {
+            made.push(name.to_owned());
+        }
+    }
+    made
+}
+
+fn is_word(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_'
+}
+
+/// Whether a line of C uses this name as a variable, as a whole.
+fn mentions(line: &str, name: &str) -> bool {
+    line.match_indices(name).any(|(at, _)| {
+        let before = line.get(..at).unwrap_or_default();
+        let after = line.get(at + name.len()..).unwrap_or_default();
+        let of = before.trim_end();
+        let rest = after.trim_start();
+        // A member of the same name is another thing, and so is a member of it.
+        !name.is_empty()
+            && !before.ends_with(is_word)
+            && !of.ends_with(['.', '"'])
+            && !of.ends_with("->")
+            && !after.starts_with(is_word)
+            && !rest.starts_with('.')
+            && !rest.starts_with("->")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(text: &str) -> String {
+        let shown = |part: &Option<String>| part.clone().unwrap_or_else(|| "-".to_owned());
+        let (filled, line) = text.split_once('#').unwrap_or(("", text));
+        let targets = targets(line, &filled.parse().into_iter().collect());
+        let targets = targets.iter().map(|t| shown(&t.variable) + ":" + &shown(&t.member));
+        targets.collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn what_lines_write_to() {
+        for (line, expected) in [
+            ("\te->pid = 1;", "e:pid"),
+            ("e->id.pid = x->y;", "e:pid"),
+            ("event.flags |= F;", "event:flags"),
+            ("e->args[i] = a;", "e:args"),
+            ("e->args[x[i]].at = a;", "e:at"),
+            ("(*e).pid = 1;", "-:pid"),
+            (".pid = 1, .uid = 2,", "-:pid -:uid"),
+            ("pid = e->pid;", "pid:-"),
+            ("*record = *event;", "record:-"),
+            ("struct event e = {", "e:-"),
+            ("vals[1] = 4242;", "vals:-"),
+            ("if (e->pid == x)", ""),
+            ("if (e->pid <= x)", ""),
+            ("f(e->pid);", ""),
+            ("1#f(e->pid);", ""),
+            ("1#bpf_probe_read(&e->id.pid, sizeof(e->id.pid), &t->pid);", "e:pid"),
+            ("1#if (bpf_probe_read((void *)e->path + n, 4, p) < 0)", "e:path"),
+            ("2#bpf_d_path(&file->f_path, e.path, sizeof(e.path));", "e:path"),
+            ("1#e->len = bpf_read(&e->buf[n & 7], g(a->x, b));", "e:len e:buf"),
+            ("3#bpf_skb_load_bytes(skb,", ""),
+            ("__builtin_memcpy(e.addr, x.addr, 16);", "e:addr"),
+            ("memset(&e, 0, sizeof(e));", "e:-"),
+            ("=", ""),
+            ("] = 1", ""),
+            ("[] = ä", ""),
+            ("1#bpf_(((((", ""),
+            ("9#bpf_f(ä", ""),
+            ("1#bpf_f(ä", ""),
+        ] {
+            assert_eq!(target(line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn structs_that_lines_make() {
+        for (line, expected) in [
+            ("struct event e = {};", &["event"][..]),
+            (
+                "const struct event *e = bpf_ringbuf_reserve(&rb, sizeof(struct event), 0);",
+                &["event", "event"],
+            ),
+            ("*e = (struct event){ .pid = 1 };", &["event"]),
+            ("int f(struct event *e)", &[]),
+            ("if (((struct event *)e)->pid == 1)", &[]),
+            ("struct ", &[]),
+        ] {
+            assert_eq!(made_structs(line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn names_in_lines() {
+        for line in ["f(&e, sizeof(e));", "*e = x;", "struct event e = {};", "f(e , 1)"] {
+            assert!(mentions(line, "e"), "{line}");
+        }
+        for line in ["x->e = 1;", "x.e = 1;", "else", "the = 1;", "e->pid = 1", "e .x", "\"e\"", ""]
+        {
+            assert!(!mentions(line, "e"), "{line}");
+        }
+        assert!(!mentions("e", ""));
+    }
+
+    #[test]
+    fn what_is_sent_is_neither_the_context_nor_the_map() {
+        let sent = |line| sent_by(line).trim();
+        assert_eq!(sent("bpf_perf_event_output(ctx, &m[f(a, b)], F, e, n);"), "F, e, n);");
+        assert_eq!(sent("bpf_perf_event_output(ctx, &map, F,"), "F,");
+        assert_eq!(sent("bpf_perf_event_output(ctx,"), "");
+        assert_eq!(sent("bpf_seq_write(seq, &e, sizeof(e));"), "&e, sizeof(e));");
+        assert_eq!(sent("SUBMIT(e);"), "SUBMIT(e);");
+    }
+}
