@@ -169,9 +169,10 @@ impl Subject<'_> {
                 return Some(format!("no function is like {glob}: there are {names}"));
             }
         }
-        let glob = self.args.types.as_ref()?;
+        // Who asks for all types gets those that there are.
+        let glob = self.args.types.as_ref().filter(|glob| !glob.is_everything())?;
         if self.object.btf.is_none() {
-            return Some("it has no BTF, so there are no types".to_owned());
+            return Some(NO_TYPES.to_owned());
         }
         if self.types().next().is_none() {
             return Some(format!("no type in BTF is like {glob}"));
@@ -191,6 +192,9 @@ impl Subject<'_> {
     }
 }
 
+/// What is said where types are asked for and there are none.
+const NO_TYPES: &str = "it has no BTF, so there are no types";
+
 /// What the loader changes in an instruction, in words.
 fn core_words(object: &Object, function: &Function, slot: usize) -> Option<String> {
     let info = function.core.get(&slot)?;
@@ -208,6 +212,7 @@ pub fn main(args: &Args) -> Result<u8> {
     let in_file = || format!("cannot inspect {}", words::safe(&args.file.to_string_lossy()));
     let data = file::read(&args.file).with_context(in_file)?;
     let mut out = Output::new(args.json);
+    let mut is_untyped = false;
     let outcome = with_subject(args, &data, |subject| {
         if let Some(wrong) = subject.wrong_name() {
             return Ok(Err(wrong));
@@ -217,6 +222,8 @@ pub fn main(args: &Args) -> Result<u8> {
         } else {
             text::write(subject, &mut out)?;
         }
+        // All of none is no error, but no output would be hard to understand.
+        is_untyped = args.types.is_some() && subject.object.btf.is_none();
         Ok(Ok(subject.damage.clone()))
     });
     let damage = match outcome.with_context(in_file)? {
@@ -227,6 +234,9 @@ pub fn main(args: &Args) -> Result<u8> {
         }
     };
     out.flush()?;
+    if is_untyped && !args.json && damage.is_empty() {
+        say("bpfrun", NO_TYPES);
+    }
     for damage in &damage {
         say("bpfrun", &words::safe(damage));
     }

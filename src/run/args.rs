@@ -201,6 +201,11 @@ impl std::fmt::Display for Glob {
 }
 
 impl Glob {
+    /// Whether it is no restriction.
+    pub fn is_everything(&self) -> bool {
+        self.0 == "*"
+    }
+
     /// Whether all of `name` is like the pattern. Takes time in proportion to both lengths.
     pub fn matches(&self, name: &str) -> bool {
         let (pattern, name) = (self.0.as_bytes(), name.as_bytes());

@@ -300,7 +300,7 @@ fn what_the_object_does_not_have_is_refused() {
         (kinds().to_vec(), &["--types=_Bool"], "_Bool has no members or values to show"),
         (kinds().to_vec(), &["-d", "-p", "nope"], "no function is like nope: there are "),
         (kinds().to_vec(), &["--json", "-d", "-p", "nope"], "no function is like nope"),
-        (compile("legacy", "bpfel", &["-g0"]), &["--types"], "it has no BTF"),
+        (compile("legacy", "bpfel", &["-g0"]), &["--types=x"], "it has no BTF"),
     ] {
         let file = File::new(&data);
         let output = inspect(&file.0, flags);
@@ -309,6 +309,12 @@ fn what_the_object_does_not_have_is_refused() {
         assert!(stderr.starts_with(&format!("error: {words}")), "{words}: {stderr}");
         assert_eq!((output.stdout.len(), stderr.lines().count()), (0, 1), "{stderr}");
     }
+    // All types of none.
+    let file = File::new(&compile("legacy", "bpfel", &["-g0"]));
+    let output = inspect(&file.0, &["--types"]);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(stderr, "bpfrun: it has no BTF, so there are no types\n");
+    assert_eq!(output.status.code(), Some(0));
     // No map that a type could be of.
     let file = File::new(&compile("legacy", "bpfel", &["-g0"]));
     let output = inspect(&file.0, &["--type", "rb=x"]);

@@ -129,42 +129,53 @@ struct in6_addr { union { u8 u6_addr8[16]; __be16 u6_addr16[8]; __be32 u6_addr32
 /// Compiles a header. The inner error is the compiler's.
 fn compile(path: &Path, prelude: &str) -> Result<Result<Vec<u8>, String>> {
     let clang = std::env::var_os("CLANG").unwrap_or_else(|| "clang".into());
-    let path = path.canonicalize()?;
     let mut command = Command::new(&clang);
     command.args(["-target", "bpf", "-g", "-O0", "-c", "-x", "c", "-fms-extensions", "-w"]);
     // Nothing uses the structs.
     command.arg("-fno-eliminate-unused-debug-types");
-    if let Some(folder) = path.parent() {
-        command.arg("-I").arg(folder);
-    }
     // Where distributions put asm/types.h, which clang does not look for when it compiles for BPF.
     let arch = std::env::consts::ARCH;
     command.arg("-idirafter").arg(format!("/usr/include/{arch}-linux-gnu"));
-    command.args(["-o", "-", "-"]);
+    // The header is the main file, so that errors tell its own lines.
+    command.args(["-include", "/dev/stdin", "-o", "-"]);
+    // A name that begins with - is no flag.
+    command.arg(if path.is_absolute() { path.to_owned() } else { Path::new(".").join(path) });
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command
-        .spawn()
-        .with_context(|| format!("run {} to compile it", Path::new(&clang).display()))?;
-    let file = path.to_str().filter(|path| !path.contains(['"', '\n', '\\']));
-    let file = file.context("its path cannot be named in C")?;
-    let source = format!("{prelude}\n#include \"{file}\"\n");
+    let mut child = match command.spawn() {
+        Ok(child) => child,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let clang = Path::new(&clang).display();
+            bail!("{clang}, which is needed for C headers, is not installed");
+        }
+        Err(error) => {
+            return Err(error).with_context(|| format!("run {}", Path::new(&clang).display()));
+        }
+    };
     if let Some(mut stdin) = child.stdin.take() {
         use std::io::Write as _;
         // If it does not want it all, it says why.
-        _ = stdin.write_all(source.as_bytes());
+        _ = stdin.write_all(prelude.as_bytes());
     }
     let output = child.wait_with_output()?;
     if output.status.success() {
         return Ok(Ok(output.stdout));
     }
     let words = String::from_utf8_lossy(&output.stderr);
-    let first = words.lines().find(|line| line.contains("error")).unwrap_or("clang failed");
-    let mut shown = String::new();
-    crate::escape::push_shell_word(
-        &mut shown,
-        first.as_bytes(),
-        false,
-        crate::escape::Quote::WhereNeeded,
-    );
-    Ok(Err(format!("clang: {first}", first = shown.trim_matches('\''))))
+    let first = words.lines().find(|line| line.contains("error")).unwrap_or("it failed");
+    Ok(Err(format!("clang: {first}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_header_is_told_with_its_own_line() {
+        let name = format!("snoop-{}-wrong.h", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::write(&path, "struct right { u32 a; };\nstruct x {").unwrap();
+        let error = read_types(&path).unwrap_err().to_string();
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(error, format!("clang: {}:2:11: error: expected '}}'", path.display()));
+    }
 }
