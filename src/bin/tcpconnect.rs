@@ -253,12 +253,12 @@ impl Tcpconnect {
             };
             session.out.object(&json::row(connect, &context))?;
         } else {
-            self.text_row(connect, session);
+            self.text_row(connect, host, session);
         }
         session.shown()
     }
 
-    fn text_row(&self, connect: &Connect, session: &mut Session) {
+    fn text_row(&self, connect: &Connect, host: Option<&str>, session: &mut Session) {
         let (args, id, event) = (&self.args, &connect.id, &connect.event);
         let time = if args.time { session.clock.local_time(id.time_ns) } else { String::new() };
         let mut line = session.out.line(&self.columns);
@@ -282,7 +282,7 @@ impl Tcpconnect {
             Some(local) => line.value(local.address).value(local.port),
             None => line.text("-").text("-"),
         };
-        report::peer_cells(&mut line, peer, self.names.host(connect), &self.names);
+        report::peer_cells(&mut line, peer, host, &self.names);
         match connect.has_failed() {
             true => line.styled(&connect.result(), FAILURE),
             false => line.text(&connect.result()),

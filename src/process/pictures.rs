@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result};
 use super::args::Args;
 use super::history::History;
 use super::{perfetto, plot, tree};
+use crate::errno::without_numbers;
 use crate::escape::{Quote, push_shell_word};
 use crate::session::Session;
 
@@ -93,7 +94,7 @@ impl Target {
             out.flush()
         });
         written
-            .map_err(|error| anyhow::anyhow!(reason(&error)))
+            .map_err(|error| anyhow::anyhow!(without_numbers(&error.to_string())))
             .with_context(|| format!("cannot write {}", shown(&self.path)))
     }
 
@@ -125,7 +126,9 @@ impl<'a> Draft<'a> {
             }
             Err(error) => (Err(error), false),
         };
-        let failed = |error| format!("cannot create {}: {}", shown(path), reason(&error));
+        let failed = |error: io::Error| {
+            format!("cannot create {}: {}", shown(path), without_numbers(&error.to_string()))
+        };
         Ok(Self { path, file: file.map_err(failed)?, is_new })
     }
 
@@ -155,14 +158,6 @@ fn shown(path: &Path) -> String {
     let mut text = String::new();
     push_shell_word(&mut text, path.as_os_str().as_encoded_bytes(), false, Quote::WhereNeeded);
     text
-}
-
-/// An error in words, without its number.
-fn reason(error: &io::Error) -> String {
-    match error.raw_os_error() {
-        Some(number) => nix::errno::Errno::from_raw(number).desc().to_owned(),
-        None => error.to_string(),
-    }
 }
 
 #[cfg(test)]
