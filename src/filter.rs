@@ -9,6 +9,7 @@ use anyhow::{Context, Result, anyhow};
 use libbpf_rs::{MapCore, MapFlags, Object, OpenObject};
 
 use crate::cli::CommonArgs;
+use crate::proc::Stat;
 use crate::skel::{snoop_config, snoop_filter};
 
 /// `PROC_PID_INIT_INO`: the inode of the initial PID namespace.
@@ -157,10 +158,7 @@ fn insert_all(keys: &[u32], insert: impl Fn(&[u8], &[u8]) -> Result<()>) -> Resu
 fn processes() -> impl Iterator<Item = (u32, u32)> {
     fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|entry| {
         let pid = entry.file_name().to_str()?.parse().ok()?;
-        let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
-        // "PID (name) state ppid": the name may hold anything, also ") R 1".
-        let ppid = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()?;
-        Some((pid, ppid))
+        Some((pid, Stat::read(pid)?.ppid()?))
     })
 }
 

@@ -1,16 +1,59 @@
-//! What `/proc` says of a process that an event names.
+//! What `/proc` says of a process.
 
 use std::fs;
+use std::ops::Range;
+
+/// `USER_HZ`, 100 on all architectures of today: /proc counts in hundredths of a second.
+pub const NS_PER_TICK: u64 = 10_000_000;
+
+/// proc_pid_stat(5): "PID (NAME) STATE PPID ...".
+pub struct Stat {
+    text: Vec<u8>,
+    /// Where the name is, which may hold anything, also ") R 1" and what is no UTF-8
+    name: Range<usize>,
+}
+
+impl Stat {
+    /// `None`: there is no such process any more.
+    pub fn read(pid: u32) -> Option<Self> {
+        let text = fs::read(format!("/proc/{pid}/stat")).ok()?;
+        let begin = text.iter().position(|&b| b == b'(')? + 1;
+        let end = text.iter().rposition(|&b| b == b')')?;
+        Some(Self { text, name: begin..end })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &[u8] {
+        self.text.get(self.name.clone()).unwrap_or_default()
+    }
+
+    /// A field behind the name, as the manual page counts: from 3, the state.
+    pub fn field(&self, number: usize) -> Option<&str> {
+        let fields = std::str::from_utf8(self.text.get(self.name.end + 1..)?).ok()?;
+        fields.split_whitespace().nth(number.checked_sub(3)?)
+    }
+
+    /// A field that is a number.
+    pub fn number<N: std::str::FromStr>(&self, number: usize) -> Option<N> {
+        self.field(number)?.parse().ok()
+    }
+
+    /// Its parent.
+    pub fn ppid(&self) -> Option<u32> {
+        self.number(4)
+    }
+
+    /// Its birth, in units of [`NS_PER_TICK`].
+    pub fn start_ticks(&self) -> Option<u64> {
+        self.number(22)
+    }
+}
 
 /// Whether `pid` is still the process that was born at `start_ns` (`CLOCK_BOOTTIME`), not
 /// another one that has got its number since.
 pub fn is_process(pid: u32, start_ns: u64) -> bool {
-    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
-    // proc_pid_stat(5): field 22, counted from the name that ends with the last ")".
-    let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let ticks = rest.split_whitespace().nth(22 - 3).and_then(|ticks| ticks.parse::<u64>().ok());
-    // USER_HZ is 100 on all architectures of today.
-    ticks == Some(start_ns / 10_000_000)
+    let born = Stat::read(pid).and_then(|stat| stat.start_ticks());
+    born == Some(start_ns / NS_PER_TICK)
 }
 
 /// Its path in the cgroup v2 hierarchy. Seen from another cgroup namespace it may begin with
@@ -24,7 +67,25 @@ pub fn cgroup(pid: u32, start_ns: u64) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::ffi::OsStrExt as _;
+
     use super::*;
+
+    #[test]
+    fn names_that_are_no_text() {
+        let program = std::env::temp_dir().join(format!("snoop-proc-{}", std::process::id()));
+        fs::create_dir(&program).unwrap();
+        let name = b"a) \xff ( b";
+        let file = program.join(std::ffi::OsStr::from_bytes(name));
+        fs::copy("/bin/sleep", &file).unwrap();
+        let mut child = std::process::Command::new(&file).arg("300").spawn().unwrap();
+        let stat = Stat::read(child.id()).unwrap();
+        assert_eq!((stat.name(), stat.ppid()), (&name[..], Some(std::process::id())));
+        assert!(is_process(child.id(), stat.start_ticks().unwrap() * NS_PER_TICK));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        fs::remove_dir_all(program).unwrap();
+    }
 
     #[test]
     fn a_process_is_known_by_its_birth() {

@@ -6,12 +6,11 @@
 //! process still has the same memory. Only a process that has written to them since, for
 //! the first time, could make them differ; rows say that they were read late.
 
-use std::fs;
-
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::Pid;
 
 use super::Exec;
+use crate::proc::Stat;
 use crate::skel::{exec_event, exec_flag};
 
 /// `MAX_ARG_STRLEN`: the kernel takes no longer string.
@@ -58,9 +57,7 @@ struct Process {
 impl Process {
     /// Address of its own arguments, which differs from image to image (ASLR).
     fn arg_start(&self) -> Option<u64> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).ok()?;
-        // proc_pid_stat(5): field 48, counted from the name that ends with the last ")".
-        stat.rsplit_once(')')?.1.split_whitespace().nth(48 - 3)?.parse().ok()
+        Stat::read(self.pid)?.number(48)
     }
 
     /// Reads up to the end of `buffer` or of the page in which `address` lies.

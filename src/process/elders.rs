@@ -7,10 +7,8 @@ use std::os::unix::fs::MetadataExt as _;
 
 use super::args::Args;
 use super::history::Older;
+use crate::proc::{NS_PER_TICK, Stat};
 use crate::skel::exec_flag;
-
-/// `USER_HZ`: /proc counts in hundredths of a second.
-pub const NS_PER_TICK: u64 = 10_000_000;
 
 /// When a process was born.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,23 +87,18 @@ impl Elder {
         (start_ticks(pid) == Some(elder.born_ticks)).then_some(elder)
     }
 
-    /// proc_pid_stat(5): "PID (NAME) STATE PPID ...".
     fn from_stat(pid: u32) -> Option<Self> {
-        let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
-        let begin = stat.iter().position(|&b| b == b'(')? + 1;
-        let end = stat.iter().rposition(|&b| b == b')')?;
-        let fields = std::str::from_utf8(stat.get(end + 1..)?).ok()?;
-        let field = |number: usize| fields.split_whitespace().nth(number - 3);
+        let stat = Stat::read(pid)?;
         // Its first thread may have left while others go on.
-        if matches!(field(3)?, "Z" | "X") && field(20)?.parse::<u32>().ok()? <= 1 {
+        if matches!(stat.field(3)?, "Z" | "X") && stat.number::<u32>(20)? <= 1 {
             return None;
         }
         Some(Self {
             pid,
-            is_kernel: field(9)?.parse::<u32>().ok()? & PF_KTHREAD != 0,
-            ppid: field(4)?.parse().ok()?,
-            born_ticks: field(22)?.parse().ok()?,
-            comm: stat.get(begin..end)?.to_vec(),
+            is_kernel: stat.number::<u32>(9)? & PF_KTHREAD != 0,
+            ppid: stat.ppid()?,
+            born_ticks: stat.start_ticks()?,
+            comm: stat.name().to_vec(),
             ..Self::default()
         })
     }

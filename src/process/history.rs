@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
-use super::elders::{Birth, Elder, NS_PER_TICK};
+use super::elders::{Birth, Elder};
 use super::past::line;
 pub use super::past::{End, Past};
 use super::status::Status;
 use super::{Identity, Record};
 use crate::exec::{Args, Exec};
+use crate::proc::NS_PER_TICK;
 use crate::skel::{process_event, process_exit_event};
 
 /// Processes remembered at the most; about 100 MiB.

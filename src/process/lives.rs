@@ -9,8 +9,9 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::Identity;
-use super::elders::{Birth, Elder, NS_PER_TICK, in_initial_pid_namespace, start_ticks};
+use super::elders::{Birth, Elder, in_initial_pid_namespace, start_ticks};
 use crate::exec::{Args, Cut, Exec};
+use crate::proc::NS_PER_TICK;
 use crate::skel::{exec_flag, process_event, process_flag};
 use crate::time::boot_now_ns;
 

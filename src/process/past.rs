@@ -1,10 +1,11 @@
 //! One process in the history of a run, and what to call it.
 
 use super::Identity;
-use super::elders::{Birth, NS_PER_TICK};
+use super::elders::Birth;
 use super::status::Status;
 use crate::escape::{Quote, push_shell_word};
 use crate::exec::Args;
+use crate::proc::NS_PER_TICK;
 
 /// Characters of a command line that are kept.
 const MOST_CHARS: usize = 200;
