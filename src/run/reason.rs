@@ -208,13 +208,17 @@ fn of_verifier(log: &str) -> Option<Reason> {
     })
 }
 
-/// `…: -ENOENT` or `…: -2` at the end of a line of libbpf's.
+/// `…: -ENOENT` or `…: -2` at the end of a line of libbpf's; older ones put it into words.
 fn errno_of(line: &str) -> Option<Errno> {
-    let word = line.trim_end().rsplit(['-', ' ']).next()?.trim_end_matches(')');
+    let line = line.trim_end();
+    let word = line.rsplit(['-', ' ']).next()?.trim_end_matches(')');
     if let Ok(number) = word.parse::<i32>() {
         return Some(Errno::from_raw(number));
     }
-    (1..134).map(Errno::from_raw).find(|errno| format!("{errno:?}") == word)
+    let words = line.rsplit(": ").next()?;
+    (1..134)
+        .map(Errno::from_raw)
+        .find(|errno| format!("{errno:?}") == word || errno.desc() == words)
 }
 
 /// The number of a system call's error, behind whatever it was put into.
@@ -352,6 +356,8 @@ libbpf: failed to load object 'bad'
         assert_eq!(errno_of("failed: -ENOENT"), Some(Errno::ENOENT));
         assert_eq!(errno_of("failed: -2"), Some(Errno::ENOENT));
         assert_eq!(errno_of("failed to create: Invalid argument(-22)"), Some(Errno::EINVAL));
+        assert_eq!(errno_of("failed: No such file or directory"), Some(Errno::ENOENT));
+        assert_eq!(errno_of("load failed: Operation not permitted\n"), Some(Errno::EPERM));
         assert_eq!(errno_of("no error here"), None);
     }
 

@@ -22,6 +22,8 @@ for source in src/bin/*.rs; do
     "$program" --version
 done
 [[ ! -e $work/installed/bin/xtask ]] || die 'xtask is no program to install'
+live=$("$cargo" test --quiet --locked --no-run --test live --message-format=json |
+    jq -r 'select(.target.name == "live" and .executable != null).executable')
 
 # Debian 12 has libbpf 1.1. Unpacked aside: the system stays as it is.
 if command -v apt-get >/dev/null; then
@@ -56,4 +58,6 @@ if ((EUID == 0)); then
         tail -n 1 "$work/out" | grep '"trace.end".*"lost":0' || die "$program: no trace"
         [[ $program == tcpconnect || $(wc -l <"$work/out") -gt 2 ]] || die "$program: shows nothing"
     done
+    # An older libbpf says things in other words.
+    SNOOP_BIN_DIR=$work/linked unshare --mount scripts/with-tracefs.sh "$live" bpfrun::load
 fi
