@@ -176,6 +176,9 @@ static __always_inline bool mmap_has_prefix(const struct path_buf *path)
 {
 	if (!path || PATH_CAP - path->start < mmap_config.prefix_len)
 		return false;
+	/* How it begins is not known, but for the slash. */
+	if ((path->flags & PATH_CUT) && mmap_config.prefix_len > 1)
+		return false;
 	for (__u32 i = 0; i < MMAP_PREFIX_MAX; i++) {
 		__u32 at = path->start + i;
 
