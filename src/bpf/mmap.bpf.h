@@ -27,6 +27,9 @@
 #define VM_EXEC 0x4
 #define VM_SHARED 0x8
 #define MAX_ERRNO 4095
+#define S_IFMT 0170000
+#define S_IFCHR 0020000
+#define DEV_ZERO (1 << 20 | 5) /* MKDEV() */
 
 const volatile struct mmap_config mmap_config = {};
 
@@ -162,9 +165,19 @@ static __always_inline bool mmap_is_memfd(const struct path_buf *path)
 	       path->bytes[start + 4] == 'd' && path->bytes[start + 5] == ':';
 }
 
+/* /dev/zero has no contents of its own: what is written to one mapping of it is in no other. */
+static __always_inline bool mmap_is_zero(struct inode *inode)
+{
+	return BPF_CORE_READ(inode, i_rdev) == DEV_ZERO &&
+	       (BPF_CORE_READ(inode, i_mode) & S_IFMT) == S_IFCHR;
+}
+
 static __always_inline bool mmap_has_prefix(const struct path_buf *path)
 {
 	if (!path || PATH_CAP - path->start < mmap_config.prefix_len)
+		return false;
+	/* How it begins is not known, but for the slash. */
+	if ((path->flags & PATH_CUT) && mmap_config.prefix_len > 1)
 		return false;
 	for (__u32 i = 0; i < MMAP_PREFIX_MAX; i++) {
 		__u32 at = path->start + i;
@@ -337,7 +350,7 @@ static __noinline int mmap_send_long(void *ctx, const struct mmap_facts *facts)
 	struct mmap_scratch *scratch;
 	struct mmap_extra *extra;
 	struct mmap_event *event;
-	struct inode *inode;
+	struct inode *inode = NULL;
 
 	scratch = bpf_map_lookup_elem(&mmap_scratch, &slot);
 	if (!scratch)
@@ -378,7 +391,8 @@ static __noinline int mmap_send_long(void *ctx, const struct mmap_facts *facts)
 			notes |= MMAP_VMA_WRITTEN;
 	}
 	if (mmap_config.modes & MMAP_MODE_WX) {
-		wx = mmap_wx(call, found, file, mmap_is_memfd(&scratch->path));
+		wx = mmap_wx(call, found, file && !mmap_is_zero(inode),
+			     mmap_is_memfd(&scratch->path));
 		if (!wx)
 			return 0;
 		notes |= wx;

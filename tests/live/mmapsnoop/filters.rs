@@ -101,6 +101,20 @@ fn by_path() {
     assert_eq!(traced.rows().len(), 0, "{traced:?}");
 }
 
+#[test]
+fn what_is_left_of_a_path_is_not_its_beginning() {
+    each_backend(|setup| {
+        let dir = TempDir::new();
+        let traced = trace(setup, &["--path", "/dddd"], &["deep", &dir.path(".")]);
+        assert_eq!(traced.truth.len(), 1, "{traced:?}");
+        assert!(traced.rows().is_empty(), "{traced:?}");
+        // The loader's files are found by that, too.
+        let traced = trace(setup, &["--path", "/"], &["deep", &dir.path(".")]);
+        let cut = |row: &&Value| row["file"]["path_cut"] == true;
+        assert_eq!(traced.rows().into_iter().filter(cut).count(), 1, "{traced:?}");
+    });
+}
+
 /// Which columns there are makes no difference to what is shown.
 #[test]
 fn other_calls_by_path() {
