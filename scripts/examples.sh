@@ -6,4 +6,4 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 out_dir=$(cd "$root" && "${CARGO:-cargo}" build --release --locked --message-format=json |
 	sed -n '/"build-script-executed","package_id":"[^"]*snoop-tools[@#]/s/.*"out_dir":"\([^"]*\)".*/\1/p')
 "$root/examples/build.sh" "$1" "$out_dir/include"
-echo "compiled: $1/*.bpf.o; try: sudo bpfrun $1/01-hello.bpf.o"
+echo "compiled: $1/*.bpf.o; try: sudo ${CARGO_TARGET_DIR:-target}/release/bpfrun $1/01-hello.bpf.o"
