@@ -77,7 +77,9 @@ mod tests {
         fs::create_dir(&program).unwrap();
         let name = b"a) \xff ( b";
         let file = program.join(std::ffi::OsStr::from_bytes(name));
-        fs::copy("/bin/sleep", &file).unwrap();
+        // A link, whose name the process gets: nobody can execute a copy while a process that
+        // another test starts now still has it open for writing, as we had.
+        std::os::unix::fs::symlink("/bin/sleep", &file).unwrap();
         let mut child = std::process::Command::new(&file).arg("300").spawn().unwrap();
         let stat = Stat::read(child.id()).unwrap();
         assert_eq!((stat.name(), stat.ppid()), (&name[..], Some(std::process::id())));
