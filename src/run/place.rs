@@ -1,14 +1,12 @@
 //! Attaches one program to one place.
 
 use std::fs::File;
-use std::os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, IntoRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::path::Path;
 use std::ptr::NonNull;
 
 use anyhow::{Context, Result, bail, ensure};
-use libbpf_rs::{
-    AsRawLibbpf as _, Link, MapCore as _, Object, ProgramMut, TracepointCategory, UprobeOpts,
-};
+use libbpf_rs::{AsRawLibbpf as _, Link, MapCore as _, Object, ProgramMut, UprobeOpts};
 use nix::errno::Errno;
 use nix::net::if_::if_nametoindex;
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, fstatfs};
@@ -16,6 +14,7 @@ use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, fstatfs};
 use crate::run::hook::Kind;
 use crate::run::plan::{NOT_ATTACHABLE, Program};
 use crate::run::sample::{self, Sampling};
+use crate::tracepoint;
 
 /// What keeps a program attached.
 pub enum Attachment {
@@ -41,10 +40,10 @@ pub fn attach(
         Kind::Kprobe { ret } if asked => attach_kprobe(loaded, ret, target)?,
         Kind::Ksyscall { ret } if asked => loaded.attach_ksyscall(ret, target)?,
         Kind::KprobeMulti if asked => bail!("only with a pattern in its section"),
-        Kind::Tracepoint if asked => {
+        Kind::Tracepoint => {
             let parts = target.split_once([':', '/']);
             let (category, name) = parts.context("a tracepoint is given as CATEGORY:NAME")?;
-            loaded.attach_tracepoint(TracepointCategory::Custom(category.to_owned()), name)?
+            tracepoint::attach(loaded, category, name)?
         }
         Kind::RawTracepoint if asked => loaded.attach_raw_tracepoint(target)?,
         Kind::Uprobe { ret } if asked => attach_uprobe(loaded, ret, target)?,
@@ -282,9 +281,4 @@ fn filter_socket(socket: &OwnedFd, program: &ProgramMut<'_>) -> Result<()> {
     };
     Errno::result(set).context("attach it to the socket")?;
     Ok(())
-}
-
-/// Links a program to an event of `perf_event_open()`. The link takes the descriptor.
-pub fn attach_perf(program: &ProgramMut<'_>, event: OwnedFd) -> Result<Link> {
-    Ok(program.attach_perf_event(event.into_raw_fd())?)
 }

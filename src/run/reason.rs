@@ -12,7 +12,7 @@ use nix::errno::Errno;
 
 use crate::escape::push_text;
 use crate::run::hook::Kind;
-use crate::tracefs::{events_folder, is_forbidden};
+use crate::tracepoint::{Step, TracepointError};
 
 /// Why something is not as wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -238,6 +238,9 @@ pub fn of_attach(
     target: &str,
     error: &anyhow::Error,
 ) -> Reason {
+    if let Some(error) = error.downcast_ref::<TracepointError>() {
+        return of_tracepoint(kind, error);
+    }
     let said = match lines_about(words, name).first() {
         Some(line) => (*line).to_owned(),
         None => format!("{error:#}"),
@@ -263,20 +266,6 @@ pub fn of_attach(
                 return Reason::new(format!("{function} is ambiguous or may not be probed"));
             }
         }
-        Kind::Tracepoint => {
-            let Some(events) = events_folder() else {
-                if is_forbidden() {
-                    return Reason::new("only root may read tracefs")
-                        .advice("CAP_DAC_READ_SEARCH helps; raw_tp and tp_btf do without");
-                }
-                return Reason::new("tracefs is not mounted")
-                    .advice("mount -t tracefs tracefs /sys/kernel/tracing");
-            };
-            if !events.join(target.replace(':', "/")).exists() {
-                return Reason::new(format!("this kernel has no tracepoint {target}"))
-                    .advice(format!("see {}", events.display()));
-            }
-        }
         Kind::RawTracepoint if errno == Some(Errno::ENOENT) => {
             return Reason::new(format!("this kernel has no tracepoint {target}"));
         }
@@ -299,6 +288,19 @@ pub fn of_attach(
             .unwrap_or_else(|| reason.advice("a security policy or a container may forbid it")),
         Some(Errno::EBUSY) => reason.advice("something else is attached there already"),
         _ => reason,
+    }
+}
+
+fn of_tracepoint(kind: Kind, error: &TracepointError) -> Reason {
+    if let (Step::OpenEvent, Errno::EPERM | Errno::EACCES) = (error.step, error.errno) {
+        if let Some(missing) = permit::to_attach(kind) {
+            return missing;
+        }
+    }
+    let reason = Reason::new(error.to_string());
+    match error.advice() {
+        Some(advice) => reason.advice(advice),
+        None => reason,
     }
 }
 
