@@ -7,6 +7,7 @@ mod load;
 mod maps;
 mod places;
 mod printk;
+mod tracefs;
 
 use serde_json::Value;
 
