@@ -77,6 +77,15 @@ pub fn refused_map<'a>(words: &str, names: impl Iterator<Item = &'a str>) -> Opt
     names.filter_map(|name| Some((last(name)?, name))).max().map(|(_, name)| name)
 }
 
+/// The declaration that libbpf could not resolve: its name, and what libbpf said.
+pub fn refused_extern(words: &str) -> Option<(&str, &str)> {
+    let mut lines = words.lines().filter_map(|line| line.strip_prefix("libbpf: "));
+    let line = lines.rfind(|line| line.starts_with("extern "))?;
+    // `extern (func ksym) 'NAME': …`; older ones write `extern NAME (strong): …` too.
+    let name = line.split('\'').nth(1).or(line.split(' ').nth(1))?;
+    Some((name, line))
+}
+
 /// Why libbpf could not open or load an object, apart from a single program or map.
 pub fn of_object(words: &str) -> Option<String> {
     let line = words
@@ -351,6 +360,19 @@ libbpf: failed to load object 'bad'
         let reason = of_load(words, "p", Kind::Lsm, Some("file_open"));
         assert!(reason.to_string().contains("lockdown"), "{reason}");
         assert_eq!(of_load("", "p", entry(), None).what, "the kernel gave no reason");
+    }
+
+    #[test]
+    fn declarations_are_found_in_words_of_all_libbpfs() {
+        for line in [
+            "extern (func ksym) 'f': not found in kernel or module BTFs",
+            "extern 'f' (strong): not resolved",
+            "extern f (strong): not resolved",
+        ] {
+            let words = format!("libbpf: {line}\nlibbpf: failed to load object 'x'\n");
+            assert_eq!(refused_extern(&words), Some(("f", line)));
+        }
+        assert_eq!(refused_extern(REFUSED), None);
     }
 
     #[test]

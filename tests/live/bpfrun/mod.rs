@@ -2,6 +2,7 @@
 
 mod accounting;
 mod examples;
+mod externs;
 mod hostile;
 mod load;
 mod maps;
