@@ -1,5 +1,6 @@
 //! Attaches one program to one place.
 
+use std::ffi::CString;
 use std::fs::File;
 use std::os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::path::Path;
@@ -45,7 +46,7 @@ pub fn attach(
             let (category, name) = parts.context("a tracepoint is given as CATEGORY:NAME")?;
             tracepoint::attach(loaded, category, name)?
         }
-        Kind::RawTracepoint if asked => loaded.attach_raw_tracepoint(target)?,
+        Kind::RawTracepoint if asked => attach_raw_tracepoint(loaded, target)?,
         Kind::Uprobe { ret } if asked => attach_uprobe(loaded, ret, target)?,
         Kind::UprobeMulti { ret, session } if asked => {
             let (file, pattern) = file_and(target, "FILE:PATTERN")?;
@@ -92,7 +93,7 @@ pub fn attach(
         Kind::Other | Kind::Unknown | Kind::StructOps => {
             bail!(NOT_ATTACHABLE)
         }
-        _ => loaded.attach()?,
+        _ => attach_by_section(loaded)?,
     };
     Ok((Attachment::Link(link), in_words(program, target)))
 }
@@ -131,15 +132,30 @@ fn from_raw(link: *mut libbpf_sys::bpf_link) -> Result<Link> {
     Ok(unsafe { Link::from_ptr(link) })
 }
 
+/// Where the section says. By libbpf's own function, as those below: libbpf-rs's errors do not tell
+/// their numbers.
+fn attach_by_section(program: &ProgramMut<'_>) -> Result<Link> {
+    // SAFETY: the program lives.
+    from_raw(unsafe { libbpf_sys::bpf_program__attach(program.as_libbpf_object().as_ptr()) })
+}
+
+fn attach_raw_tracepoint(program: &ProgramMut<'_>, name: &str) -> Result<Link> {
+    let name = CString::new(name)?;
+    let program = program.as_libbpf_object().as_ptr();
+    // SAFETY: the program lives, and libbpf reads the name until it returns.
+    from_raw(unsafe { libbpf_sys::bpf_program__attach_raw_tracepoint(program, name.as_ptr()) })
+}
+
 /// `FUNCTION` or `FUNCTION+OFFSET`
 fn attach_kprobe(program: &ProgramMut<'_>, ret: bool, target: &str) -> Result<Link> {
-    let Some((function, offset)) = target.split_once('+') else {
-        return Ok(program.attach_kprobe(ret, target)?);
+    let (function, offset) = match target.split_once('+') {
+        Some((function, offset)) => (function, number(offset)?),
+        None => (target, 0),
     };
-    let function = std::ffi::CString::new(function)?;
+    let function = CString::new(function)?;
     let options = libbpf_sys::bpf_kprobe_opts {
         sz: size_of::<libbpf_sys::bpf_kprobe_opts>() as _,
-        offset: number(offset)?,
+        offset,
         retprobe: ret,
         ..Default::default()
     };

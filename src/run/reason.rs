@@ -254,7 +254,7 @@ pub fn of_attach(
         Some(line) => (*line).to_owned(),
         None => format!("{error:#}"),
     };
-    let errno = errno_of(&said).or_else(|| errno_in(error));
+    let errno = errno_in(error).or_else(|| errno_of(&said));
     match kind {
         Kind::Kprobe { .. } | Kind::KprobeMulti | Kind::Ksyscall { .. } => {
             let what = "this kernel has no kprobes";
