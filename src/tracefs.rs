@@ -142,7 +142,7 @@ fn our_mount() -> Result<Arc<OwnedFd>, Errno> {
 }
 
 /// A mount of a file system that is not in the tree of any process (Linux 5.2).
-fn mount(kind: &CStr) -> Result<OwnedFd, Errno> {
+pub(crate) fn mount(kind: &CStr) -> Result<OwnedFd, Errno> {
     const CLOEXEC: u32 = 1; // FSOPEN_CLOEXEC, and FSMOUNT_CLOEXEC too
     // SAFETY: the name ends in a NUL.
     let context = unsafe { libc::syscall(libc::SYS_fsopen, kind.as_ptr(), CLOEXEC) };
