@@ -6,7 +6,7 @@ mod kind;
 mod memory;
 mod object;
 mod progress;
-mod verifier;
+pub(crate) mod verifier;
 
 use std::fmt;
 use std::mem::MaybeUninit;
@@ -244,10 +244,21 @@ fn load<B: SkelBuilder<'static> + Default>(
     match loaded {
         Ok(loaded) => Ok(Some(loaded)),
         Err(_) => {
+            // libbpf does not always say so when it lacked some.
+            if !can_open(maps.len() + plan.len()) {
+                return Err(Refused::Object { errno: Errno::EMFILE });
+            }
             memory.learn(errno, program.as_deref(), &kinds, &maps, jobs, &words)?;
             Ok(None)
         }
     }
+}
+
+/// Whether this process may have so many more descriptors.
+fn can_open(files: usize) -> bool {
+    let more = std::iter::repeat_with(|| nix::unistd::dup(std::io::stderr()));
+    let held: Result<Vec<_>, _> = more.take(files).collect();
+    !matches!(held, Err(Errno::EMFILE | Errno::ENFILE))
 }
 
 /// libbpf guesses at a memory limit whenever root is refused something.

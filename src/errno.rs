@@ -22,6 +22,16 @@ pub fn name(number: i32) -> Cow<'static, str> {
     known.map_or_else(|| format!("E{number}").into(), Cow::Borrowed)
 }
 
+/// The number of the system call's error that an error tells of, behind whatever it was put into.
+/// libbpf-rs keeps those of its own errors to itself.
+pub fn of(error: &anyhow::Error) -> Option<Errno> {
+    error.chain().find_map(|cause| {
+        let number = cause.downcast_ref::<std::io::Error>();
+        let number = number.and_then(std::io::Error::raw_os_error);
+        cause.downcast_ref::<Errno>().copied().or(number.map(Errno::from_raw))
+    })
+}
+
 /// Words of the standard library without the numbers it puts behind errors, which their words
 /// say already: ` (os error 2)`.
 pub fn without_numbers(words: &str) -> String {

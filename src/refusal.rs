@@ -86,12 +86,7 @@ impl Refused {
             | Self::Object { errno } => Some(*errno),
             Self::Tracepoint(error) => Some(error.errno),
             Self::Target { .. } => None,
-            Self::Other(error) => {
-                error.chain().find_map(|cause| match cause.downcast_ref::<std::io::Error>() {
-                    Some(io) => io.raw_os_error().map(Errno::from_raw),
-                    None => cause.downcast_ref::<Errno>().copied(),
-                })
-            }
+            Self::Other(error) => errno::of(error),
         }
     }
 

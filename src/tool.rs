@@ -20,7 +20,8 @@ use crate::backend::Backend;
 use crate::channel::{BUSY_TICK, Channel, IDLE_TICK, Transport};
 use crate::cli::{self, CommonArgs};
 use crate::command::Command;
-use crate::explain::explain;
+use crate::errno;
+use crate::explain::{self, explain};
 use crate::filter::Filters;
 use crate::out::Flow;
 use crate::session::{Session, say};
@@ -103,10 +104,16 @@ pub fn main<T: Tool>() -> ExitCode {
     match run(tool) {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
-            say(T::NAME, &format!("{error:#}"));
+            say(T::NAME, &in_words(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// One line. What this process may not have more of is said as that, whatever needed it.
+pub fn in_words(error: &anyhow::Error) -> String {
+    let shortage = errno::of(error).and_then(explain::shortage);
+    shortage.unwrap_or_else(|| errno::without_numbers(&format!("{error:#}")))
 }
 
 fn usage_error<T: Tool>(message: &str) -> ! {
@@ -387,6 +394,10 @@ impl StopSignal {
         let survives_hangup = is_ignored(Signal::SIGHUP)?;
         ctrlc::set_handler(move || {
             let _ = handle.write(1); // full only after 2^64 signals
+        })
+        .map_err(|error| match error {
+            ctrlc::Error::System(error) => anyhow::Error::from(error),
+            other => other.into(),
         })
         .context("handle signals")?;
         if survives_hangup {

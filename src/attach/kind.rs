@@ -53,6 +53,12 @@ pub(super) fn tracepoint(section: &str) -> Option<(&str, &str)> {
     if matches!(kind, "tp" | "tracepoint") { target.split_once('/') } else { None }
 }
 
+/// Programs that look at packets.
+pub(super) fn socket_filter() -> Kind {
+    let program = libbpf_sys::BPF_PROG_TYPE_SOCKET_FILTER;
+    Kind { program, attach: 0, name: "socket_filter".to_owned(), target: None }
+}
+
 impl Kind {
     /// Whether what holds for the kind `other` holds for this one. Iterators are refused by
     /// what they go over.
@@ -149,5 +155,34 @@ impl Kind {
         // SAFETY: a string that ends.
         let id = unsafe { libbpf_sys::libbpf_find_vmlinux_btf_id(name.as_ptr(), self.attach) };
         Some(u32::try_from(id).ok().filter(|&id| id > 0).ok_or(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_kernel_lacks() {
+        // The types of an object of ours stand for a kernel's.
+        let object = concat!(env!("OUT_DIR"), "/tcpconnect.bpf.o");
+        let types = Btf::from_path(object).unwrap();
+        let kind = |attach, target: &str| Kind {
+            program: BPF_PROG_TYPE_TRACING,
+            attach,
+            name: String::new(),
+            target: Some(target.to_owned()),
+        };
+        assert_eq!(kind(BPF_TRACE_FEXIT, "fexit_connect").missing(&types), None);
+        for (attach, what) in [
+            (BPF_TRACE_FEXIT, "function"),
+            (BPF_TRACE_RAW_TP, "tracepoint"),
+            (BPF_TRACE_ITER, "iterator"),
+        ] {
+            let missing = kind(attach, "no_such").missing(&types);
+            assert_eq!(missing, Some((what, "no_such".to_owned())));
+        }
+        let other = Kind { program: 1, ..kind(0, "no_such") };
+        assert_eq!(other.missing(&types), None, "found out when it is attached");
     }
 }

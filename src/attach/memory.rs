@@ -98,9 +98,13 @@ impl Memory {
         let found = kinds.iter().find(|(name, _)| Some(*name) == program);
         let Some((name, kind)) = found else {
             let map = if is_shortage(errno) { None } else { refused_map(maps) };
-            return match map {
-                Some((name, refused)) => self.refuse_users(&name, refused, jobs),
-                None => Err(Refused::Object { errno }),
+            return match (map, kind::socket_filter().try_out()) {
+                (Some((name, refused)), _) => self.refuse_users(&name, refused, jobs),
+                // libbpf finds out by these what the kernel can do.
+                (None, Err(errno)) => {
+                    Err(Refused::Kind { kind: kind::socket_filter().name(), errno })
+                }
+                (None, Ok(())) => Err(Refused::Object { errno }),
             };
         };
         if is_shortage(errno) {

@@ -3,7 +3,7 @@
 use std::os::fd::{FromRawFd as _, OwnedFd};
 
 use anyhow::{Context, Result, anyhow};
-use libbpf_rs::{MapType, OpenMapMut, OpenObject};
+use libbpf_rs::{MapType, OpenMapImpl, OpenMapMut, OpenObject};
 use nix::errno::Errno;
 
 use super::Setup;
@@ -87,7 +87,7 @@ pub(super) fn maps(object: &OpenObject) -> Vec<MapPlan> {
         entries: map.max_entries(),
         flags: map.map_flags(),
     };
-    object.maps().filter(|map| map.autocreate()).map(plan).collect()
+    object.maps().filter(OpenMapImpl::autocreate).map(plan).collect()
 }
 
 impl MapPlan {

@@ -58,6 +58,7 @@ pub(super) fn end() -> Option<String> {
 }
 
 /// libbpf calls it for each message.
+#[allow(clippy::needless_pass_by_value)] // libbpf-rs wants it so
 fn see(_: PrintLevel, text: String) {
     let mut watched = watched();
     watched.words.push_str(&text);

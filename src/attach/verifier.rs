@@ -7,7 +7,8 @@ pub(super) fn last_words(libbpf: &str) -> Option<String> {
     (!said.ends_with("-- BEGIN PROG LOAD LOG --")).then(|| said.to_owned())
 }
 
-fn is_statistics(line: &str) -> bool {
+/// Whether the line only counts what was done.
+pub(crate) fn is_statistics(line: &str) -> bool {
     const BEGINNINGS: [&str; 6] = [
         "processed ",
         "verification time ",

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use snoop_tools::bpfrun::{Args, Task};
 use snoop_tools::cli::parse;
 use snoop_tools::session::say;
+use snoop_tools::tool::in_words;
 use snoop_tools::{inspect, run};
 
 fn main() -> ExitCode {
@@ -16,7 +17,7 @@ fn main() -> ExitCode {
     match ended {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
-            say("bpfrun", &format!("{error:#}"));
+            say("bpfrun", &in_words(&error));
             ExitCode::FAILURE
         }
     }

@@ -88,9 +88,9 @@ impl Tool for Procsnoop {
         // threads, and a filter might have refused it. For the end of a process all programs
         // must have been skipped, so the last one tells how many those can be.
         let is_filtered = self.args.common.filters();
+        let adds = |[program, other]: [&'static str; 2], what| Job::adds(program, what).or(other);
         let backend = |name, exits: [&'static str; 3], others: [[&'static str; 2]; 4]| {
-            let [born, exec, signal, reaped] =
-                others.map(|[program, other]| move |what| Job::adds(program, what).or(other));
+            let [born, exec, signal, reaped] = others;
             let stand_ins = if tracepoints_are_preemptible() { 2 } else { 0 };
             let births = match self.config.forks {
                 0 => "command lines of processes that execute nothing",
@@ -101,25 +101,34 @@ impl Tool for Procsnoop {
                 _ => "executions, and the command lines at ends",
             };
             let mut jobs = vec![
-                born(births).broad_if(is_filtered),
-                exec(execs).with_map("exec_scratch").broad_if(is_filtered),
+                adds(born, births).broad_if(is_filtered),
+                adds(exec, execs).with_map("exec_scratch").broad_if(is_filtered),
             ];
             jobs.extend(exits.into_iter().take(1 + stand_ins).map(|exit| Job::main(exit).broad()));
-            jobs.push(signal("who sent the signal that ended a process").with_map("killers"));
+            let killer = "who sent the signal that ended a process";
+            jobs.push(adds(signal, killer).with_map("killers"));
             if self.config.reaped != 0 {
-                jobs.push(reaped("what a process used on its way out"));
+                jobs.push(adds(reaped, "what a process used on its way out"));
             }
             Backend::new(name, jobs)
         };
-        let btf = ["born_btf", "exec_btf", "signal_btf", "reaped_btf"];
-        let raw = ["born_raw", "exec_raw", "signal_raw", "reaped_raw"];
-        let pairs = |first: [&'static str; 4], second: [&'static str; 4]| {
-            std::array::from_fn(|at| [first[at], second[at]])
+        let either = |first, second, others: [[&'static str; 2]; 4]| {
+            [
+                backend("tp_btf", first, others),
+                backend("raw_tp", second, others.map(|[program, other]| [other, program])),
+            ]
         };
-        vec![
-            backend("tp_btf", EXITS_BTF, pairs(btf, raw)),
-            backend("raw_tp", EXITS_RAW, pairs(raw, btf)),
-        ]
+        either(
+            EXITS_BTF,
+            EXITS_RAW,
+            [
+                ["born_btf", "born_raw"],
+                ["exec_btf", "exec_raw"],
+                ["signal_btf", "signal_raw"],
+                ["reaped_btf", "reaped_raw"],
+            ],
+        )
+        .into()
     }
 
     fn uncounted(&self) -> Vec<&'static str> {

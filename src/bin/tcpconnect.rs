@@ -147,6 +147,9 @@ impl Tool for Tcpconnect {
         for ports in self.args.port.iter().flatten() {
             ports.set_bits(&mut rodata.connect_ports);
         }
+        if !tracepoints_are_preemptible() {
+            leave_out(&mut open.maps.refused)?; // nobody stands in at a begin
+        }
         size_or_leave_out(&mut open.maps.filter_networks, self.args.cidr.len())?;
         size_or_leave_out(&mut open.maps.filter_netns, self.args.netns.len())
     }

@@ -10,6 +10,8 @@ use std::path::Path;
 
 use nix::errno::Errno;
 
+use crate::attach::verifier;
+use crate::errno;
 use crate::escape::push_text;
 use crate::run::hook::Kind;
 use crate::tracepoint::{Step, TracepointError};
@@ -180,18 +182,8 @@ fn verifier_log<'a>(words: &'a str, name: &str) -> Option<&'a str> {
 
 /// The sentence with which the verifier refused, and the source line it was at.
 fn of_verifier(log: &str) -> Option<Reason> {
-    let is_noise = |line: &str| {
-        let line = line.trim();
-        line.is_empty()
-            || line.starts_with("processed ")
-            || line.starts_with("verification time ")
-            || line.starts_with("stack depth ")
-            || line.starts_with("max_states_per_insn ")
-            || line.starts_with("mark_precise: ")
-            || line.starts_with("insns processed")
-    };
     let lines: Vec<_> = log.lines().collect();
-    let at = lines.iter().rposition(|line| !is_noise(line))?;
+    let at = lines.iter().rposition(|line| !verifier::is_statistics(line.trim()))?;
     let said = lines.get(at)?.trim();
     let source = lines.get(..at)?.iter().rev().find_map(|line| line.strip_prefix("; "));
     let what = match source {
@@ -230,15 +222,6 @@ fn errno_of(line: &str) -> Option<Errno> {
         .find(|errno| format!("{errno:?}") == word || errno.desc() == words)
 }
 
-/// The number of a system call's error, behind whatever it was put into.
-fn errno_in(error: &anyhow::Error) -> Option<Errno> {
-    error.chain().find_map(|cause| {
-        let number = cause.downcast_ref::<std::io::Error>();
-        let number = number.and_then(std::io::Error::raw_os_error);
-        cause.downcast_ref::<Errno>().copied().or(number.map(Errno::from_raw))
-    })
-}
-
 /// Why a loaded program could not be attached. `error`: what the call returned.
 pub fn of_attach(
     words: &str,
@@ -254,7 +237,7 @@ pub fn of_attach(
         Some(line) => (*line).to_owned(),
         None => format!("{error:#}"),
     };
-    let errno = errno_in(error).or_else(|| errno_of(&said));
+    let errno = errno::of(error).or_else(|| errno_of(&said));
     match kind {
         Kind::Kprobe { .. } | Kind::KprobeMulti | Kind::Ksyscall { .. } => {
             let what = "this kernel has no kprobes";
@@ -388,10 +371,10 @@ libbpf: failed to load object 'bad'
     #[test]
     fn error_numbers_are_found_behind_words() {
         let nix = anyhow::Error::from(Errno::EPERM).context("open a packet socket");
-        assert_eq!(errno_in(&nix), Some(Errno::EPERM));
+        assert_eq!(errno::of(&nix), Some(Errno::EPERM));
         let io = anyhow::Error::from(std::io::Error::from_raw_os_error(2)).context("open /nope");
-        assert_eq!(errno_in(&io), Some(Errno::ENOENT));
-        assert_eq!(errno_in(&anyhow::anyhow!("no number")), None);
+        assert_eq!(errno::of(&io), Some(Errno::ENOENT));
+        assert_eq!(errno::of(&anyhow::anyhow!("no number")), None);
         // People need no number beside the words.
         let reason = Reason::new(format!("{io:#}"));
         assert_eq!(reason.what, "open /nope: No such file or directory");

@@ -15,6 +15,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(unreachable_pub)] // a program, not a library
 
+mod conditions;
 mod elf;
 mod every;
 mod harness;
