@@ -261,9 +261,10 @@ fn can_open(files: usize) -> bool {
     !matches!(held, Err(Errno::EMFILE | Errno::ENFILE))
 }
 
-/// libbpf guesses at a memory limit whenever root is refused something.
+/// libbpf guesses at a memory limit whenever root is refused something, and wonders at the keys of
+/// maps that are left out.
 pub(crate) fn is_misleading(line: &str) -> bool {
-    line.contains("ulimit -l")
+    line.contains("ulimit -l") || line.contains("Retrying without BTF")
 }
 
 /// Opens the buffer and attaches the programs of `plan`. `None`: another plan is needed, since one

@@ -95,21 +95,20 @@ impl Memory {
         jobs: &[Job],
         words: &str,
     ) -> Result<(), Refused> {
-        let found = kinds.iter().find(|(name, _)| Some(*name) == program);
-        let Some((name, kind)) = found else {
-            let map = if is_shortage(errno) { None } else { refused_map(maps) };
-            return match (map, kind::socket_filter().try_out()) {
-                (Some((name, refused)), _) => self.refuse_users(&name, refused, jobs),
-                // libbpf finds out by these what the kernel can do.
-                (None, Err(errno)) => {
-                    Err(Refused::Kind { kind: kind::socket_filter().name(), errno })
-                }
-                (None, Ok(())) => Err(Refused::Object { errno }),
-            };
-        };
         if is_shortage(errno) {
             return Err(Refused::Object { errno });
         }
+        // Programs fail for want of a map, too: libbpf goes on without those of global variables if it
+        // finds that the kernel knows none, which a refusal looks like.
+        if let Some((name, refused)) = refused_map(maps) {
+            return self.refuse_users(&name, refused, jobs);
+        }
+        let probe = kind::socket_filter();
+        if let Err(errno) = probe.try_out() {
+            return Err(Refused::Kind { kind: probe.name(), errno });
+        }
+        let found = kinds.iter().find(|(name, _)| Some(*name) == program);
+        let (name, kind) = found.ok_or(Refused::Object { errno })?;
         if let Ok(kernel) = Btf::from_vmlinux() {
             let before = self.programs.len();
             for (name, kind) in kinds {

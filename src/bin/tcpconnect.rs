@@ -85,15 +85,21 @@ impl Tool for Tcpconnect {
         let needed = if tracepoints_are_preemptible() { 5 } else { 2 };
         // Most changes of state are others than those that matter, and most calls succeed.
         let main = |program| Job::main(program).broad();
-        let backend = |name, states: [&'static str; 5], calls: Vec<Job>| {
-            let states = states.into_iter().take(needed).map(main);
+        let backend = |name, states: [Job; 5], calls: Vec<Job>| {
+            let states = states.into_iter().take(needed);
             Backend::new(name, states.chain(calls).chain([earlier(), look()]))
+        };
+        let (btf, raw) = (|| STATES_BTF.map(main), || STATES_RAW.map(main));
+        // Calls that fail come from the same place whichever program sees the changes.
+        let either = || {
+            let mut raw = STATES_RAW.into_iter();
+            btf().map(|job| raw.next().map_or(job.clone(), |program| job.or(program)))
         };
         let calls = |program| main(program).with_map("untold");
         let more = |program, what| Job::adds(program, what).broad().if_there();
         let fexit = backend(
             "fexit",
-            STATES_BTF,
+            either(),
             vec![
                 calls("fexit_connect"),
                 more("fexit_fastopen", "attempts by TCP Fast Open that fail before a SYN"),
@@ -101,18 +107,19 @@ impl Tool for Tcpconnect {
                 more("fexit_security", "attempts that a security module refuses"),
             ],
         );
-        let plain = [backend("tp_btf", STATES_BTF, vec![]), backend("raw_tp", STATES_RAW, vec![])];
+        let plain = [backend("tp_btf", btf(), vec![]), backend("raw_tp", raw(), vec![])];
         let mut backends = vec![fexit];
-        if !self.sees_errors() {
-            backends.extend(plain);
-            return backends;
-        }
-        backends.push(
-            backend("tracepoint", STATES_BTF, vec![calls("tp_connect")])
-                .without("calls of 32-bit programs that fail before a SYN"),
-        );
-        backends.push(backend("raw_tp", STATES_RAW, vec![calls("raw_sys_exit")]));
-        backends.extend(plain.map(|backend| backend.without("attempts that fail before a SYN")));
+        let what = if self.sees_errors() {
+            backends.push(
+                backend("tracepoint", either(), vec![calls("tp_connect")])
+                    .without("calls of 32-bit programs that fail before a SYN"),
+            );
+            backends.push(backend("raw_tp", raw(), vec![calls("raw_sys_exit")]));
+            "attempts that fail before a SYN"
+        } else {
+            "attempts that fail before a SYN (--sync-errors shows them)"
+        };
+        backends.extend(plain.map(|backend| backend.without(what)));
         backends
     }
 
