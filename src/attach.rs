@@ -13,7 +13,7 @@ use std::mem::MaybeUninit;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
-use libbpf_rs::{Link, MapCore, MapFlags, Object, OpenObject, ProgramImpl, ProgramMut};
+use libbpf_rs::{Iter, Link, MapCore, MapFlags, Object, OpenObject, ProgramImpl, ProgramMut};
 use nix::errno::Errno;
 
 use crate::backend::{Backend, Job};
@@ -164,7 +164,10 @@ fn attach_backend<B: SkelBuilder<'static> + Default>(
         let follows = following.len();
         let jobs = [following, backend.jobs.clone()].concat();
         let plan = memory.plan(&jobs, object)?;
-        let Some(loaded) = load::<B>(open, &jobs, &plan, setup, hooks, memory)? else { continue };
+        let unused = unused_maps(&jobs, &plan, all);
+        let Some(loaded) = load::<B>(open, &jobs, &plan, &unused, setup, hooks, memory)? else {
+            continue;
+        };
         let Some((channel, links)) = attach(&loaded, &jobs, &plan, setup, hooks, memory)? else {
             continue;
         };
@@ -209,18 +212,25 @@ fn has(object: &OpenObject, program: &str) -> bool {
     object.progs().any(|other| other.name() == program)
 }
 
+/// Maps that are only for jobs which nobody does: for want of a program, or in this backend.
+fn unused_maps(jobs: &[Job], plan: &[&str], backends: &[Backend]) -> Vec<&'static str> {
+    let is_done = |job: &&Job| job.programs.iter().any(|name| plan.contains(name));
+    let used: Vec<_> = jobs.iter().filter(is_done).flat_map(|job| &job.maps).collect();
+    let all = backends.iter().flat_map(|backend| &backend.jobs).flat_map(|job| &job.maps);
+    all.filter(|map| !used.contains(map)).copied().collect()
+}
+
 /// Loads the programs of `plan`; `None` if one of them was refused, which `memory` knows now.
 fn load<B: SkelBuilder<'static> + Default>(
     mut open: B::Output,
     jobs: &[Job],
     plan: &[&str],
+    unused: &[&str],
     setup: &Setup<'_>,
     hooks: &Hooks<'_, B>,
     memory: &mut Memory,
 ) -> Result<Option<Loaded<B>>, Refused> {
-    let idle = jobs.iter().filter(|job| !job.programs.iter().any(|name| plan.contains(name)));
-    let unused: Vec<_> = idle.flat_map(|job| job.maps.clone()).collect();
-    object::prepare(open.open_object_mut(), setup, plan, &unused)
+    object::prepare(open.open_object_mut(), setup, plan, unused)
         .and_then(|()| (hooks.configure)(&mut open))
         .map_err(Refused::other)?;
     let maps = object::maps(open.open_object());
@@ -291,10 +301,15 @@ fn attach<B: SkelBuilder<'static> + Default>(
     for name in plan {
         let Some(job) = jobs.iter().find(|job| job.programs.contains(name)) else { continue };
         match attach_program(object, name) {
-            // An iterator that can be attached: the tool does that when it needs it.
-            Ok(_) if job.by_tool => {}
-            Ok(link) => links.extend(link),
-            Err(error) => {
+            Ok(link) if !job.by_tool => links.extend(link),
+            // The tool does that again when it needs it.
+            Ok(None) => {}
+            Ok(Some(link)) if Iter::new(&link).is_ok() => {}
+            refused => {
+                let error = match refused {
+                    Err(error) => error,
+                    Ok(_) => Refused::Attach { name: (*name).to_owned(), errno: Errno::last() },
+                };
                 memory.refuse(name, error);
                 if job.not_shown.is_none() || memory.choice(job).is_some() {
                     return Ok(None);

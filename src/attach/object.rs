@@ -77,7 +77,7 @@ pub(super) struct MapPlan {
     flags: u32,
 }
 
-/// All maps that will be created.
+/// All maps that will be created, those of variables first: nothing goes without them.
 pub(super) fn maps(object: &OpenObject) -> Vec<MapPlan> {
     let plan = |map: libbpf_rs::OpenMap<'_>| MapPlan {
         name: map.name().to_string_lossy().into_owned(),
@@ -87,7 +87,9 @@ pub(super) fn maps(object: &OpenObject) -> Vec<MapPlan> {
         entries: map.max_entries(),
         flags: map.map_flags(),
     };
-    object.maps().filter(OpenMapImpl::autocreate).map(plan).collect()
+    let mut maps: Vec<_> = object.maps().filter(OpenMapImpl::autocreate).map(plan).collect();
+    maps.sort_by_key(|map| !map.name.contains('.'));
+    maps
 }
 
 impl MapPlan {

@@ -5,6 +5,7 @@ use anyhow::{Context, Result};
 use libbpf_rs::MapType;
 
 use super::summary::ENTRIES;
+use crate::attach::leave_out;
 use crate::backend::{Backend, Job};
 use crate::skel::mmap::OpenMmapMaps;
 
@@ -171,8 +172,13 @@ pub fn size_maps(
     if summary {
         maps.mmap_processes.set_max_entries(ENTRIES).context("size mmap_processes")?;
         maps.mmap_files.set_max_entries(ENTRIES).context("size mmap_files")?;
+    } else {
+        leave_out(&mut maps.mmap_processes)?;
+        leave_out(&mut maps.mmap_files)?;
     }
-    if latency {
+    if !latency {
+        leave_out(&mut maps.mmap_entered)?;
+    } else if maps.mmap_entered.map_type() == MapType::LruHash {
         maps.mmap_entered.set_max_entries(ENTERED).context("size mmap_entered")?;
     }
     // A perf record is put together in the slot of its program.
