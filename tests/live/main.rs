@@ -25,4 +25,5 @@ mod dns;
 mod execsnoop;
 mod mmapsnoop;
 mod procsnoop;
+mod refusals;
 mod tcpconnect;

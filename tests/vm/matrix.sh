@@ -41,7 +41,11 @@ out_dir=$(jq -r 'select(.reason == "build-script-executed" and
 examples/build.sh "$payload/objects" "$out_dir/include" \
     examples/*.bpf.c tests/fixtures/bpf/*.bpf.c
 
+mkdir "$payload/docs"
+cp docs/refusals.md "$payload/docs"
+
 ((!full)) || touch "$payload/full"
+[[ -z ${SNOOP_BLESS:-} ]] || touch "$payload/bless"
 cat >"$payload/run" <<'END'
 #!/bin/sh
 # What must work: everything but sys_exit + bpf_task_pt_regs() before 5.15.
@@ -61,11 +65,20 @@ if ! [ -e /payload/full ] && [ $# = 0 ]; then
     export SNOOP_SHARE=$share
     for module in $elsewhere; do set -- "$@" --skip "$module"; done
 fi
+# About the tools, not about kernels: one is enough, if it is not asked for.
+case "$(uname -r) $*" in
+6.12.* | *refusals::*) ;;
+*) set -- "$@" --skip refusals:: ;;
+esac
+if [ -e /payload/bless ]; then
+    export SNOOP_BLESS=1
+    set -- "$@" --nocapture
+fi
 export SNOOP_BACKENDS="$backends" SNOOP_BIN_DIR=/payload/bin SNOOP_FIXTURES=/payload/fixtures
-export SNOOP_OBJECTS=/payload/objects
+export SNOOP_OBJECTS=/payload/objects SNOOP_DOCS=/payload/docs
 # The machine is slow, and its own.
 export SNOOP_SCALE=20 SNOOP_VM=1 RUST_BACKTRACE=0
-exec /payload/live --test-threads=1 "$@"
+exec /payload/live --test-threads=1 --include-ignored "$@"
 END
 chmod +x "$payload/run"
 

@@ -8,7 +8,7 @@ mod filters;
 mod network;
 mod outcomes;
 mod output;
-mod sockets;
+pub mod sockets;
 
 use std::net::SocketAddr;
 use std::sync::OnceLock;
