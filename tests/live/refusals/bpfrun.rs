@@ -13,7 +13,8 @@ const BPFRUN: Tool = Tool("bpfrun");
 
 /// Runs an object with a program of each kind around an execution.
 pub fn run() -> Ran {
-    let flags = ["run", "--json", "--maps", &object("kinds"), "--", &fixture("argv")];
+    let flags =
+        ["run", "--json", "--maps", "--all-variants", &object("kinds"), "--", &fixture("argv")];
     Ran::of_command(&mut BPFRUN.command(&flags))
 }
 

@@ -28,6 +28,13 @@ pub struct Verdict {
     pub wrong: Vec<String>,
 }
 
+impl Verdict {
+    /// It does nothing any more, and rightly: with other flags it could not do more.
+    pub fn is_end(&self) -> bool {
+        self.wrong.is_empty() && self.cell.starts_with("stops")
+    }
+}
+
 /// For each tool the ways to its main event, by their programs: it may stop if none is left.
 fn ways(tool: Tool) -> &'static [&'static str] {
     match tool.0 {
@@ -50,12 +57,14 @@ fn main_maps(tool: Tool) -> &'static [&'static str] {
     }
 }
 
+/// The programs that know which processes are the command's.
+const TREE: [&str; 2] = ["tree_fork", "tree_exit"];
+
 /// Whether nothing is left by which a tool could do what it is for.
 fn may_stop(object: &Object, mode: &Mode, what: &What) -> bool {
     if let What::Map(number) = *what {
         let is_of_type =
             |name: &str| object.maps.iter().any(|map| map.name == name && map.kind == number);
-        // Without the tree's map, it would show what is not the command's.
         let follows = !mode.command.is_empty() && is_of_type("filter_tree");
         let summary = mode.flags.contains(&"--summary") && is_of_type("mmap_processes");
         return number == BPF_MAP_TYPE_ARRAY
@@ -68,10 +77,10 @@ fn may_stop(object: &Object, mode: &Mode, what: &What) -> bool {
         let program = object.programs.iter().find(|program| program.name == **name);
         program.is_none_or(|program| is_refused(object, program, what))
     };
-    let tree_fork = ["tree_fork"]
-        .iter()
-        .any(|name| object.programs.iter().any(|program| program.name == *name) && is_gone(name));
-    ways(mode.tool).iter().all(is_gone) || (!mode.command.is_empty() && tree_fork)
+    // Without these, it would show what is not the command's.
+    let mut tree = object.programs.iter().filter(|program| TREE.contains(&program.name.as_str()));
+    let tree_is_gone = tree.any(|program| is_refused(object, program, what));
+    ways(mode.tool).iter().all(is_gone) || (!mode.command.is_empty() && tree_is_gone)
 }
 
 /// Whether a text names the kernel's refusal.

@@ -61,15 +61,16 @@ impl Matrix {
         (ran, self.policy.take_asked())
     }
 
-    /// Runs a tool once for each refusal that touches it.
+    /// Runs a tool once for each refusal that touches it. Returns those that stop it rightly.
     fn over(
         &mut self,
         (column, tool, flags): (usize, &str, &str),
         is_used: impl Fn(&What) -> bool,
         run: impl Fn() -> Ran,
         judge: impl Fn(&What, &Ran) -> Verdict,
-    ) {
+    ) -> BTreeSet<What> {
         let used: Vec<_> = self.rows.keys().filter(|what| is_used(what)).cloned().collect();
+        let mut ends = BTreeSet::new();
         for what in used {
             self.policy.set(tool, Some(&what));
             let ran = run();
@@ -80,17 +81,30 @@ impl Matrix {
             let verdict = judge(&what, &ran);
             let place = format!("{} refused to {tool} {flags}", what.name());
             eprintln!("{place}: {}", verdict.cell);
-            let wrong = verdict.wrong.iter().map(|wrong| format!("{place}: {wrong}"));
-            self.wrong.extend(wrong);
             if !verdict.wrong.is_empty() {
-                self.wrong.push(format!("    stderr: {}", ran.stderr.trim_end()));
+                let wrong = verdict.wrong.join("; ");
+                let wrong = format!("WRONG {place}: {wrong}\n    {}", ran.stderr.trim_end());
+                eprintln!("{wrong}");
+                self.wrong.push(wrong);
+            }
+            if verdict.is_end() {
+                ends.insert(what.clone());
             }
             let Some(cells) = self.rows.get_mut(&what) else { continue };
             cells[column].0.push((flags.to_owned(), verdict.cell));
         }
+        ends
     }
 
-    fn over_mode(&mut self, column: usize, object: &Object, mode: &Mode) {
+    /// Without those refusals that are its end anyway. To these the plain mode, which is the first
+    /// one, adds.
+    fn over_mode(
+        &mut self,
+        column: usize,
+        object: &Object,
+        mode: &Mode,
+        ends: &mut BTreeSet<What>,
+    ) {
         let tool = mode.tool.0;
         let (ran, asked) = self.freely(tool, || Ran::of(mode));
         let baseline = Baseline::of(mode, &ran);
@@ -98,13 +112,18 @@ impl Matrix {
             true => mode.flags.join(" "),
             false => "-- COMMAND".to_owned(),
         };
+        let flags = flags.trim_end_matches(" 3600");
+        let is_plain = flags.is_empty();
         eprintln!("{tool} {flags}: {:?}", baseline.checked.shown);
-        self.over(
-            (column, tool, &flags),
-            |what| objects::is_used(object, what, &asked),
+        let more = self.over(
+            (column, tool, flags),
+            |what| !ends.contains(what) && objects::is_used(object, what, &asked, !is_plain),
             || Ran::of(mode),
             |what, ran| baseline.judge(object, mode, what, ran),
         );
+        if is_plain {
+            *ends = more;
+        }
     }
 
     fn over_bpfrun(&mut self, column: usize, object: &Object) {
@@ -113,7 +132,7 @@ impl Matrix {
         assert_eq!(free.wrong, [""; 0], "{ran:?}");
         self.over(
             (column, "bpfrun", ""),
-            |what| objects::is_used(object, what, &asked),
+            |what| objects::is_used(object, what, &asked, false),
             bpfrun::run,
             |what, ran| bpfrun::judge(object, Some(what), ran),
         );
@@ -132,8 +151,9 @@ fn what_is_refused_costs_only_what_it_was_for() {
             matrix.over_bpfrun(column, object);
             continue;
         }
+        let mut ends = BTreeSet::new();
         for mode in modes::of(Tool(tool)) {
-            matrix.over_mode(column, object, &mode);
+            matrix.over_mode(column, object, &mode, &mut ends);
         }
     }
     let Matrix { rows, mut wrong, runs, .. } = matrix;

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::run::Trace;
 use crate::harness::*;
 use crate::netns::loopback;
-use crate::tcpconnect::sockets;
+use crate::tcpconnect::{errors, sockets};
 
 /// One way to run a tool.
 pub struct Mode {
@@ -75,6 +75,9 @@ pub fn words(what: &'static str) -> &'static [&'static str] {
         "attempts from before" => &["before", "earlier", "older"],
         "pending attempts" => &["pending", "without an answer", "at the end"],
         "errors without a SYN" => &["error", "syn"],
+        "errors of fast open" => &["fast", "error", "syn"],
+        "errors by security modules" => &["security", "error", "syn"],
+        "calls of 32-bit programs" => &["32"],
         "the mapping" => &["mapping", "vma"],
         "latency" => &["latency", "duration"],
         "stacks" => &["stack"],
@@ -131,6 +134,8 @@ fn execs() -> Work {
         run("argv", &["one", "two words"]);
         let failing = Command::new(fixture("execer")).args(["exec", "/no/such/file", "x"]).status();
         assert_eq!(failing.unwrap().code(), Some(1));
+        let failing = Command::new(fixture("tiny32")).arg("/no/such/file32").status();
+        assert_eq!(failing.unwrap().code(), Some(1));
         (Value::Null, Box::new(()))
     })
 }
@@ -141,12 +146,13 @@ fn check_exec(trace: &Trace, _: &Value) -> Checked {
         |row: &&Value| row["event"]["name"] == "process.exec" && row["process"]["comm"] == "argv";
     let args = json!([fixture("argv"), "one", "two words"]);
     checked.main("argv", &trace.rows(is_argv), |row| row["process"]["command_args"] == args);
-    let failures = trace.rows(|row| {
-        let exec = (&row["event"]["name"], &row["exec"]["filename"]);
-        exec == (&json!("process.exec_failed"), &json!("/no/such/file"))
-    });
-    let is_right = |row: &&Value| row["error"]["type"] == "ENOENT";
-    checked.extra("failed executions", failures.len() == 1 && failures.iter().all(is_right));
+    for (what, file) in
+        [("failed executions", "/no/such/file"), ("calls of 32-bit programs", "/no/such/file32")]
+    {
+        let failures = trace.rows(|row| row["exec"]["filename"] == file);
+        let is_right = |row: &&Value| row["error"]["type"] == "ENOENT";
+        checked.extra(what, failures.len() == 1 && failures.iter().all(is_right));
+    }
     checked
 }
 
@@ -157,14 +163,24 @@ fn connects() -> Work {
     Box::new(move || {
         let (listener, answers) = sockets::listener(loopback(2));
         let (closed, refuses) = sockets::closed_port(loopback(3));
-        let nowhere = SocketAddr::new(Ipv4Addr::new(192, 0, 2, 1).into(), 9);
+        let unreachable = |port| SocketAddr::new(Ipv4Addr::new(192, 0, 2, 1).into(), port);
+        let (nowhere, by_fast_open, forbidden) = (unreachable(9), unreachable(10), unreachable(11));
         let pending = sockets::tcp(silent.ip());
         assert_eq!(sockets::begin(&pending, silent), libc::EINPROGRESS);
         assert_eq!(sockets::connect(&sockets::tcp(answers.ip()), answers), 0);
         assert_eq!(sockets::connect(&sockets::tcp(answers.ip()), refuses), libc::ECONNREFUSED);
         assert_eq!(sockets::connect(&sockets::tcp(answers.ip()), nowhere), libc::ENETUNREACH);
+        let socket = sockets::tcp(nowhere.ip());
+        let sent = socket.send_to_with_flags(b"x", &by_fast_open.into(), libc::MSG_FASTOPEN);
+        assert_eq!(sockets::errno(sent.map(drop)), libc::ENETUNREACH);
+        let forbidden = std::thread::spawn(move || {
+            errors::restrict_this_thread();
+            sockets::connect(&sockets::tcp(forbidden.ip()), forbidden)
+        });
+        assert_eq!(forbidden.join().unwrap(), libc::EACCES);
+        run("dial32", &[]);
         drop(earlier);
-        let ports = [silent, answers, refuses, nowhere].map(|address| address.port());
+        let ports = [silent, answers, refuses].map(|address| address.port());
         (json!(ports), Box::new((hole, listener, closed, pending)))
     })
 }
@@ -182,11 +198,16 @@ fn check_connects(trace: &Trace, ports: &Value) -> Checked {
     let pending = |row: &&Value| row["connect"]["outcome"] == "pending" && !earlier(&row);
     checked.extra("attempts from before", silent.iter().filter(earlier).count() == 1);
     checked.extra("pending attempts", silent.iter().filter(|row| pending(row)).count() == 1);
-    let unreachable = to(3);
-    checked.extra(
-        "errors without a SYN",
-        unreachable.len() == 1 && is(unreachable[0], "failed", "ENETUNREACH"),
-    );
+    for (what, port, errno, calls) in [
+        ("errors without a SYN", 9, "ENETUNREACH", 1),
+        ("errors of fast open", 10, "ENETUNREACH", 1),
+        ("errors by security modules", 11, "EACCES", 1),
+        ("calls of 32-bit programs", 80, "ENETUNREACH", 2),
+    ] {
+        let rows = trace.rows(|row| row["network"]["peer"]["port"] == port);
+        let is_right = |row: &&Value| is(row, "failed", errno);
+        checked.extra(what, rows.len() == calls && rows.iter().all(is_right));
+    }
     checked
 }
 
@@ -196,8 +217,8 @@ fn maps() -> Work {
         let truth = dir.path("truth");
         let mut mapper = Command::new(fixture("mapper"));
         assert!(mapper.arg("others").env("MAPPER_OUT", &truth).status().unwrap().success());
-        let files = [&fixture("mapper"), "loop", "10"];
-        assert!(Command::new(files[0]).args(&files[1..]).status().unwrap().success());
+        run("mapper", &["loop", "10"]);
+        run("map32", &[]);
         let truth = std::fs::read_to_string(truth).unwrap();
         // NAME ARG*6 RESULT PATH
         let call = truth.lines().find(|line| line.starts_with("mmap ")).unwrap();
@@ -222,9 +243,11 @@ fn check_maps(trace: &Trace, call: &Value) -> Checked {
     if failed < 10 {
         checked.wrong.push(format!("{failed} of 10 mmaps that fail"));
     }
+    let by_32_bit = trace.rows(|row| row["mmap"]["compat"] == true);
+    checked.extra("calls of 32-bit programs", by_32_bit.len() >= 2);
     let has = |pointer| ours.iter().any(|row| row.pointer(pointer).is_some());
-    checked.extra("the mapping", has("/vma"));
-    checked.extra("latency", has("/mmap/duration_ns") || has("/event/duration_ns"));
+    checked.extra("the mapping", has("/mmap/vma"));
+    checked.extra("latency", has("/mmap/duration_ns"));
     checked.extra("stacks", has("/stack/user/0") && has("/stack/kernel/0"));
     for (name, calls) in [
         ("memory.unmap", 2),

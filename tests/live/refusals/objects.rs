@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use libbpf_sys::{
     BPF_ITER_CREATE, BPF_LINK_CREATE, BPF_MAP_CREATE, BPF_MAP_TYPE_ARRAY, BPF_PROG_LOAD,
-    BPF_PROG_TYPE_RAW_TRACEPOINT, BPF_PROG_TYPE_TRACING, BPF_RAW_TRACEPOINT_OPEN,
+    BPF_PROG_TYPE_RAW_TRACEPOINT, BPF_PROG_TYPE_SOCKET_FILTER, BPF_PROG_TYPE_TRACING,
+    BPF_RAW_TRACEPOINT_OPEN,
 };
 use snoop_tools::elf::code::Reference;
 use snoop_tools::elf::insn::Insn;
@@ -26,6 +27,8 @@ const NAME_BYTES: usize = 15;
 pub fn refusals(object: &Object) -> BTreeSet<What> {
     let mut all: BTreeSet<_> = COMMANDS.map(What::Command).into();
     all.insert(What::PerfEvent);
+    // By such programs libbpf finds out what the kernel has.
+    all.insert(What::Program(Named(BPF_PROG_TYPE_SOCKET_FILTER, "socket_filter")));
     // Variables are in one.
     all.insert(What::Map(BPF_MAP_TYPE_ARRAY));
     all.extend(object.maps.iter().map(|map| What::Map(map.kind)));
@@ -134,17 +137,25 @@ pub fn refused_names(object: &Object, what: &What) -> Vec<String> {
     maps.chain(variables.filter(|_| *number == BPF_MAP_TYPE_ARRAY)).collect()
 }
 
-/// Whether a tool that asked for all that is touched if `what` is refused.
-pub fn is_used(object: &Object, what: &What, all: &[Asked]) -> bool {
+/// Whether a program has this name in the kernel.
+fn is_named(program: &Program, name: &str) -> bool {
+    program.name.get(..NAME_BYTES).unwrap_or(&program.name) == name
+}
+
+/// Whether a tool that asked for all that is touched if `what` is refused. With `own`, programs
+/// do not count by which libbpf finds out what the kernel has.
+pub fn is_used(object: &Object, what: &What, all: &[Asked], own: bool) -> bool {
+    let counts = |name: &str| !own || object.programs.iter().any(|p| is_named(p, name));
     let calls = |name: &str, helper: u32| {
-        let named =
-            |program: &&Program| program.name.get(..NAME_BYTES).unwrap_or(&program.name) == name;
+        let named = |program: &&Program| is_named(program, name);
         object.programs.iter().filter(named).any(|p| helpers(object, p).contains(&helper))
     };
     all.iter().any(|asked| {
         let is_load = asked.command == BPF_PROG_LOAD;
         match what {
-            What::Program(Named(number, _)) => is_load && asked.number == *number,
+            What::Program(Named(number, _)) => {
+                is_load && asked.number == *number && counts(&asked.name)
+            }
             What::AttachType(number, Named(attach, _)) => {
                 is_load && (asked.number, asked.attach_type) == (*number, *attach)
             }

@@ -3,7 +3,7 @@
 
 mod accounting;
 mod cases;
-mod errors;
+pub mod errors;
 mod filters;
 mod network;
 mod outcomes;
