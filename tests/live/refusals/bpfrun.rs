@@ -40,16 +40,15 @@ pub fn judge(object: &Object, what: Option<&What>, ran: &Ran) -> Verdict {
             return Verdict { cell: "stops: nothing could be attached".to_owned(), wrong };
         }
     };
+    let mut missing = Vec::new();
     for program in trace.start["programs"].as_array().unwrap() {
         let name = program["name"].as_str().unwrap();
-        wrong.extend(judge_program(name, program, is_refused(name)));
-        if program["state"] == "attached" && !has_run(name, &trace.events) {
-            wrong.push(format!("{name} has not run"));
+        let has_run = has_run(name, &trace.events);
+        if !has_run {
+            missing.push(name);
         }
+        wrong.extend(judge_program(name, program, is_refused(name), has_run, &ran.stderr));
     }
-    let states = trace.start["programs"].as_array().unwrap().iter();
-    let missing = states.filter(|program| program["state"] != "attached");
-    let missing: Vec<_> = missing.map(|program| program["name"].as_str().unwrap()).collect();
     let cell = match &missing[..] {
         [] => "nothing lost".to_owned(),
         missing => format!("refused: {}", missing.join(", ")),
@@ -57,19 +56,40 @@ pub fn judge(object: &Object, what: Option<&What>, ran: &Ran) -> Verdict {
     Verdict { cell, wrong }
 }
 
-/// Its state is as it must be, and if it was refused, the kernel's reason is there.
-fn judge_program(name: &str, program: &Value, is_refused: bool) -> Option<String> {
+/// It runs unless it was refused, and then the kernel's reason is there.
+fn judge_program(
+    name: &str,
+    program: &Value,
+    is_refused: bool,
+    has_run: bool,
+    stderr: &str,
+) -> Option<String> {
     let attached = program["state"] == "attached";
     let reason = program["reason"].as_str().unwrap_or_default();
-    match (attached, is_refused) {
-        // libbpf may know another way.
-        (true, _) => None,
-        (false, true) if names_eperm(reason) => None,
-        (false, true) => Some(format!("{name} is refused without EPERM: {reason}")),
-        (false, false) => {
+    match (attached, has_run) {
+        // If it was refused, libbpf knows another way.
+        (true, true) => None,
+        (true, false) if is_refused && is_said(&format!("bpfrun: {name}: "), stderr) => None,
+        (true, false) => Some(format!("{name} has not run")),
+        (false, true) => Some(format!("{name} is not attached, and has run")),
+        (false, false) if !is_refused => {
             Some(format!("{name} is {}, and was not refused: {reason}", program["state"]))
         }
+        (false, false) if names_eperm(reason) || names_map(reason, stderr) => None,
+        (false, false) => Some(format!("{name} is refused without EPERM: {reason}")),
     }
+}
+
+/// Whether a line that begins so names the kernel's refusal.
+fn is_said(prefix: &str, stderr: &str) -> bool {
+    stderr.lines().any(|line| line.starts_with(prefix) && names_eperm(line))
+}
+
+/// Whether a reason names a map that was refused.
+fn names_map(reason: &str, stderr: &str) -> bool {
+    let lines = stderr.lines().filter(|line| names_eperm(line));
+    let maps = lines.filter_map(|line| line.strip_prefix("bpfrun: map ")?.split(':').next());
+    maps.into_iter().any(|map| reason.contains(map))
 }
 
 /// Each counts its runs in a variable, the iterator sends an event.

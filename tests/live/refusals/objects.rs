@@ -108,6 +108,8 @@ pub fn is_refused(object: &Object, program: &Program, what: &What) -> bool {
     let hook = &program.hook;
     let is_traced = hook.program_type == Some(BPF_PROG_TYPE_TRACING);
     match what {
+        // Without one libbpf believes that the kernel has no variables, and makes no maps of them.
+        What::Program(Named(BPF_PROG_TYPE_SOCKET_FILTER, _)) => true,
         What::Program(Named(number, _)) => hook.program_type == Some(*number),
         What::AttachType(number, Named(attach, _)) => {
             hook.program_type == Some(*number) && hook.attach_type == Some(*attach)
@@ -133,7 +135,7 @@ pub fn refused_names(object: &Object, what: &What) -> Vec<String> {
     let programs = programs.map(|program| program.name.clone());
     let What::Map(number) = what else { return programs.collect() };
     let maps = object.maps.iter().filter(|map| map.kind == *number).map(|map| map.name.clone());
-    let variables = [".rodata", ".data", ".bss"].map(str::to_owned).into_iter();
+    let variables = [".rodata", ".data", ".bss", "variables"].map(str::to_owned).into_iter();
     maps.chain(variables.filter(|_| *number == BPF_MAP_TYPE_ARRAY)).collect()
 }
 
