@@ -1,38 +1,30 @@
-//! Backends: the ways into the kernel that a tool knows, best first. Which one works is
-//! found out by loading and attaching it for real, never by version numbers: BTF may
-//! be there and fentry refused, a kprobe may load and not attach.
+//! From the backends that a tool declares to one at work. Which one works is found out by loading
+//! and attaching it for real, never by version numbers: BTF may be there and fentry refused,
+//! a kprobe may load and not attach. A program that is refused is left out, and the rest goes on.
 
+mod kind;
+mod memory;
+mod object;
+mod progress;
+mod verifier;
+
+use std::fmt;
 use std::mem::MaybeUninit;
-use std::sync::{Mutex, PoisonError};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
-use libbpf_rs::{
-    Link, MapCore, MapFlags, Object, OpenMapMut, OpenObject, PrintLevel, ProgramImpl, set_print,
-};
+use libbpf_rs::{Link, MapCore, MapFlags, Object, OpenObject, ProgramImpl, ProgramMut};
+use nix::errno::Errno;
 
+use crate::backend::{Backend, Job};
 use crate::channel::{Channel, Transport};
-use crate::filter::{Filters, TREE_PROGRAMS};
-use crate::skel::{snoop_config, snoop_counters};
-use crate::trampoline;
+use crate::filter::Filters;
+use crate::refusal::Refused;
+use crate::skel::snoop_counters;
+use crate::tracepoint;
 
-/// One way into the kernel.
-#[derive(Clone, Debug, Default)]
-pub struct Backend {
-    /// For `--backend`, `-v` and the JSON start record
-    pub name: &'static str,
-    /// Programs that must load and attach
-    pub programs: Vec<&'static str>,
-    /// Programs that add something where the kernel has their hook; each may be missing
-    pub optional: Vec<&'static str>,
-    /// Programs that must load, and that the tool itself attaches when it needs them, such as
-    /// iterators
-    pub iterators: Vec<&'static str>,
-    /// Those of the programs that also run for much that is no event
-    pub broad: Vec<&'static str>,
-    /// Said with `-v` when an optional program had to be left out
-    pub without_optional: &'static str,
-}
+use memory::Memory;
+pub use object::leave_out;
 
 /// What is set before loading, the same for each backend that is tried.
 pub struct Setup<'a> {
@@ -51,8 +43,23 @@ pub struct Setup<'a> {
 pub struct Refusal {
     /// The backend
     pub backend: &'static str,
-    /// What failed, with its cause
-    pub error: anyhow::Error,
+    /// What was refused
+    pub refused: Refused,
+}
+
+/// Something that is not shown, because what would show it was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotShown {
+    /// What
+    pub what: &'static str,
+    /// Why
+    pub reason: String,
+}
+
+impl fmt::Display for NotShown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "not shown: {}: {}", self.what, self.reason)
+    }
 }
 
 /// A backend at work. Dropping it detaches and unloads everything.
@@ -61,13 +68,15 @@ pub struct Attached<S> {
     pub backend: &'static str,
     /// The better ones that were refused
     pub refused: Vec<Refusal>,
+    /// What it does not show, though it was asked for
+    pub not_shown: Vec<NotShown>,
     /// The reading end of its buffer
     pub channel: Channel,
     /// The loaded object
     pub skeleton: S,
     broad: Vec<&'static str>,
-    /// See [`crate::tool::Tool::uncounted`]
-    pub(crate) uncounted: Vec<&'static str>,
+    /// Programs whose skipped runs are no events
+    uncounted: Vec<&'static str>,
     links: Vec<Link>,
 }
 
@@ -76,71 +85,48 @@ pub struct Attached<S> {
 pub struct Skipped {
     /// By programs that run for nothing but events: so many were lost
     pub events: u64,
-    /// By programs that run for much else too ([`Backend::broad`]): any may have been one
+    /// By programs that run for much else too ([`Job::is_broad`]): any may have been one
     pub perhaps_events: u64,
-}
-
-/// What libbpf said since the last [`take_libbpf_words`].
-static LIBBPF_WORDS: Mutex<Vec<String>> = Mutex::new(Vec::new());
-
-fn keep_libbpf_words(_: PrintLevel, text: String) {
-    LIBBPF_WORDS.lock().unwrap_or_else(PoisonError::into_inner).push(text);
-}
-
-fn take_libbpf_words() -> String {
-    std::mem::take(&mut *LIBBPF_WORDS.lock().unwrap_or_else(PoisonError::into_inner)).concat()
 }
 
 /// The loaded object of a skeleton.
 type Loaded<B> = <<B as SkelBuilder<'static>>::Output as OpenSkel<'static>>::Output;
 
-/// The first of `backends` that loads and attaches. Before loading, `configure` sets the
-/// tool's own constants; before attaching, `fill` its maps. The error tells what each of
-/// them met.
+/// What a tool sets before its programs are loaded, and what it fills in before they are attached.
+pub struct Hooks<'a, B: SkelBuilder<'static>> {
+    /// Its own constants and maps
+    pub configure: &'a dyn Fn(&mut B::Output) -> Result<()>,
+    /// The contents of its maps
+    pub fill: &'a dyn Fn(&Loaded<B>) -> Result<()>,
+    /// Prints a line with `-v`
+    pub say: &'a dyn Fn(&str),
+}
+
+/// The first of `backends` that loads and attaches.
+///
+/// # Errors
+///
+/// What each of them met; or a mistake in their declaration.
 pub fn attach_first<B: SkelBuilder<'static> + Default>(
     backends: &[Backend],
     setup: &Setup<'_>,
-    configure: &dyn Fn(&mut B::Output) -> Result<()>,
-    fill: &dyn Fn(&Loaded<B>) -> Result<()>,
-    say: &dyn Fn(&str),
+    hooks: &Hooks<'_, B>,
 ) -> Result<Attached<Loaded<B>>, Vec<Refusal>> {
-    set_print(Some((PrintLevel::Info, keep_libbpf_words)));
+    progress::listen();
+    let mut memory = Memory::default();
     let mut refused = Vec::new();
     for backend in backends {
-        let mut optional = backend.optional.clone();
-        loop {
-            let programs: Vec<_> = backend.programs.iter().chain(&optional).copied().collect();
-            match attach::<B>(&programs, &backend.iterators, setup, configure, fill) {
-                Ok((skeleton, channel, links)) => {
-                    let missing = |name: &&&str| !optional.contains(name);
-                    for name in backend.optional.iter().filter(missing) {
-                        let lack = backend.without_optional;
-                        say(&format!("backend {}: without {name}: {lack}", backend.name));
-                    }
-                    return Ok(Attached {
-                        backend: backend.name,
-                        refused,
-                        channel,
-                        skeleton,
-                        broad: backend.broad.clone(),
-                        uncounted: Vec::new(),
-                        links,
-                    });
-                }
-                Err(error) => {
-                    let words = take_libbpf_words();
-                    if setup.verbose {
-                        words.lines().filter(|line| !is_misleading(line)).for_each(say);
-                    }
-                    let error = with_libbpf_reason(error, &words);
-                    say(&format!("backend {}: refused: {error:#}", backend.name));
-                    // Once more without the optional programs that are to blame.
-                    let before = optional.len();
-                    optional.retain(|name| !words.contains(&format!("'{name}'")));
-                    if optional.len() < before {
-                        continue;
-                    }
-                    refused.push(Refusal { backend: backend.name, error });
+        match attach_backend::<B>(backend, backends, setup, hooks, &mut memory) {
+            Ok(mut attached) => {
+                explain_lacks(&mut attached.not_shown, backend, &refused);
+                attached.refused = refused;
+                return Ok(attached);
+            }
+            Err(error) => {
+                (hooks.say)(&format!("backend {}: {error}", backend.name));
+                let is_final = error.is_final();
+                refused.push(Refusal { backend: backend.name, refused: error });
+                if is_final {
                     break;
                 }
             }
@@ -149,113 +135,197 @@ pub fn attach_first<B: SkelBuilder<'static> + Default>(
     Err(refused)
 }
 
+/// What a backend cannot show at all is not shown for what the better ones met.
+fn explain_lacks(not_shown: &mut [NotShown], backend: &Backend, better: &[Refusal]) {
+    let mut reasons: Vec<_> = better.iter().map(|refusal| refusal.refused.to_string()).collect();
+    reasons.dedup();
+    if reasons.is_empty() {
+        reasons.push(format!("the backend {} does not see them", backend.name));
+    }
+    for lack in not_shown.iter_mut().filter(|lack| lack.reason.is_empty()) {
+        lack.reason = reasons.join("; ");
+    }
+}
+
+/// Tries one backend until it works without what is refused of it.
+fn attach_backend<B: SkelBuilder<'static> + Default>(
+    backend: &Backend,
+    all: &[Backend],
+    setup: &Setup<'_>,
+    hooks: &Hooks<'_, B>,
+    memory: &mut Memory,
+) -> Result<Attached<Loaded<B>>, Refused> {
+    loop {
+        let open = open::<B>()?;
+        let object = open.open_object();
+        check_names(object, all).map_err(Refused::other)?;
+        let mut following = setup.filters.jobs();
+        following.retain(|job| job.programs.iter().all(|name| has(object, name)));
+        let follows = following.len();
+        let jobs = [following, backend.jobs.clone()].concat();
+        let plan = memory.plan(&jobs, object)?;
+        let Some(loaded) = load::<B>(open, &jobs, &plan, setup, hooks, memory)? else { continue };
+        let Some((channel, links)) = attach(&loaded, &jobs, &plan, setup, hooks, memory)? else {
+            continue;
+        };
+        let not_shown = memory.not_shown(&jobs, backend);
+        report(loaded.object(), &jobs, memory, hooks.say);
+        let broad = jobs.iter().filter(|job| job.is_broad);
+        // They follow a tree, or are run by the tool: what the kernel skips of them is no event.
+        let uncounted = jobs
+            .iter()
+            .enumerate()
+            .filter(|(at, job)| *at < follows || job.by_tool)
+            .map(|(_, job)| job);
+        return Ok(Attached {
+            backend: backend.name,
+            refused: Vec::new(),
+            not_shown,
+            channel,
+            skeleton: loaded,
+            broad: broad.flat_map(|job| job.programs.clone()).collect(),
+            uncounted: uncounted.flat_map(|job| job.programs.clone()).collect(),
+            links,
+        });
+    }
+}
+
+fn open<B: SkelBuilder<'static> + Default>() -> Result<B::Output, Refused> {
+    // A few bytes that stay until the end; the object itself is freed with the skeleton.
+    let storage: &'static mut MaybeUninit<OpenObject> = Box::leak(Box::new(MaybeUninit::uninit()));
+    B::default().open(storage).map_err(|_| Refused::Object { errno: Errno::last() })
+}
+
+/// A name that the object does not have is a mistake of ours, and no reason for another backend.
+fn check_names(object: &OpenObject, backends: &[Backend]) -> Result<()> {
+    let jobs = backends.iter().flat_map(|backend| &backend.jobs);
+    for name in jobs.flat_map(|job| &job.programs) {
+        ensure!(has(object, name), "no program {name} in the object: please report this");
+    }
+    Ok(())
+}
+
+fn has(object: &OpenObject, program: &str) -> bool {
+    object.progs().any(|other| other.name() == program)
+}
+
+/// Loads the programs of `plan`; `None` if one of them was refused, which `memory` knows now.
+fn load<B: SkelBuilder<'static> + Default>(
+    mut open: B::Output,
+    jobs: &[Job],
+    plan: &[&str],
+    setup: &Setup<'_>,
+    hooks: &Hooks<'_, B>,
+    memory: &mut Memory,
+) -> Result<Option<Loaded<B>>, Refused> {
+    let idle = jobs.iter().filter(|job| !job.programs.iter().any(|name| plan.contains(name)));
+    let unused: Vec<_> = idle.flat_map(|job| job.maps.clone()).collect();
+    object::prepare(open.open_object_mut(), setup, plan, &unused)
+        .and_then(|()| (hooks.configure)(&mut open))
+        .map_err(Refused::other)?;
+    let maps = object::maps(open.open_object());
+    let kinds: Vec<_> =
+        plan.iter().filter_map(|name| Some((*name, kind::of(open.open_object(), name)?))).collect();
+    // Before it loads a program libbpf looks up each type that it uses in the kernel, and creates the
+    // maps: a lot of time if trampolines are then refused altogether, which is common.
+    if let Some((_, kind)) = kinds.iter().find(|(_, kind)| kind.is_trampoline()) {
+        if memory.try_kind(kind) {
+            return Ok(None);
+        }
+    }
+    progress::begin(open.open_object());
+    let loaded = open.load();
+    let errno = Errno::last();
+    let program = progress::end();
+    let words = progress::take_words();
+    if setup.verbose {
+        words.lines().filter(|line| !is_misleading(line)).for_each(hooks.say);
+    }
+    match loaded {
+        Ok(loaded) => Ok(Some(loaded)),
+        Err(_) => {
+            memory.learn(errno, program.as_deref(), &kinds, &maps, jobs, &words)?;
+            Ok(None)
+        }
+    }
+}
+
 /// libbpf guesses at a memory limit whenever root is refused something.
 pub(crate) fn is_misleading(line: &str) -> bool {
     line.contains("ulimit -l")
 }
 
-/// Adds the line in which libbpf named the program or map that failed.
-fn with_libbpf_reason(error: anyhow::Error, words: &str) -> anyhow::Error {
-    let reason = words
-        .lines()
-        .filter_map(|line| line.strip_prefix("libbpf: "))
-        .find(|line| line.contains("failed to") && !line.contains("BPF program load failed"))
-        .or_else(|| words.lines().find_map(|line| line.strip_prefix("libbpf: ")));
-    match reason {
-        Some(reason) => error.context(reason.trim().to_owned()),
-        None => error,
-    }
-}
-
+/// Opens the buffer and attaches the programs of `plan`. `None`: another plan is needed, since one
+/// could not be attached.
+#[allow(clippy::type_complexity)]
 fn attach<B: SkelBuilder<'static> + Default>(
-    programs: &[&str],
-    iterators: &[&str],
+    loaded: &Loaded<B>,
+    jobs: &[Job],
+    plan: &[&str],
     setup: &Setup<'_>,
-    configure: &dyn Fn(&mut B::Output) -> Result<()>,
-    fill: &dyn Fn(&Loaded<B>) -> Result<()>,
-) -> Result<(Loaded<B>, Channel, Vec<Link>)> {
-    let tree: &[&str] = if setup.filters.follows_tree() { &TREE_PROGRAMS } else { &[] };
-    let wanted = |name: &str| [programs, iterators, tree].iter().any(|all| all.contains(&name));
-
-    // A few bytes that stay until the end; the object itself is freed with the skeleton.
-    let storage: &'static mut MaybeUninit<OpenObject> = Box::leak(Box::new(MaybeUninit::uninit()));
-    let mut open = B::default().open(storage).context("open the BPF object")?;
-    let object = open.open_object();
-    if let Some(function) = programs.iter().find_map(|name| trampoline::function_of(object, name)) {
-        trampoline::try_on(&function).with_context(|| format!("a program on {function}()"))?;
-    }
-    prepare(open.open_object_mut(), setup, &wanted)?;
-    configure(&mut open)?;
-    let skeleton = open.load().context("load")?;
-
-    fill(&skeleton)?;
-    let object = skeleton.object();
-    setup.filters.fill_maps(object)?;
+    hooks: &Hooks<'_, B>,
+    memory: &mut Memory,
+) -> Result<Option<(Channel, Vec<Link>)>, Refused> {
+    (hooks.fill)(loaded).map_err(Refused::other)?;
+    let object = loaded.object();
+    setup.filters.fill_maps(object).map_err(Refused::other)?;
     // Before anything happens: a perf buffer takes nothing until it is open.
-    let events = object.maps().find(|map| map.name() == "events").context("no map 'events'")?;
-    let channel = Channel::open(setup.transport, &events, setup.buffer_bytes)?;
-    // Forks first: what the tree's processes do must not be missed.
+    let events = object.maps().find(|map| map.name() == "events");
+    let events = events.context("no map 'events'").map_err(Refused::other)?;
+    let channel = Channel::open(setup.transport, &events, setup.buffer_bytes)
+        .map_err(|errno| Refused::Buffer { kind: setup.transport.name(), errno })?;
     let mut links = Vec::new();
-    for name in tree.iter().chain(programs) {
-        let program = object.progs_mut().find(|program| program.name() == *name);
-        if program.is_none() && tree.contains(name) {
-            continue; // the tool's own programs do that
-        }
-        let program = program.with_context(|| format!("no program {name}"))?;
-        let link = program.attach().with_context(|| format!("attach {name}"))?;
-        links.push(link);
-    }
-    setup.filters.add_descendants(object)?;
-    Ok((skeleton, channel, links))
-}
-
-/// Sets what all tools have in common in an opened object.
-fn prepare(
-    object: &mut OpenObject,
-    setup: &Setup<'_>,
-    wanted: &dyn Fn(&str) -> bool,
-) -> Result<()> {
-    for mut program in object.progs_mut() {
-        let load = program.name().to_str().is_some_and(wanted);
-        program.set_autoload(load);
-    }
-    setup.filters.size_maps(object)?;
-    for mut map in object.maps_mut() {
-        match map.name().to_str() {
-            Some("events") => setup.transport.prepare(&mut map, setup.buffer_bytes)?,
-            Some("perf_records") if setup.transport != Transport::Perf => leave_out(&mut map)?,
-            Some(".rodata.common") => {
-                let bytes = map.initial_value_mut().context("no .rodata.common")?;
-                let config: &mut snoop_config = plain::from_mut_bytes(bytes)
-                    .map_err(|_| anyhow!("struct snoop_config has another size"))?;
-                setup.filters.configure(config);
-                config.perf = u32::from(setup.transport == Transport::Perf);
-                config.wakeup_bytes = wakeup_bytes(setup.buffer_bytes);
+    // In the order of the jobs: forks first, since what a tree's processes do must not be missed.
+    for name in plan {
+        let Some(job) = jobs.iter().find(|job| job.programs.contains(name)) else { continue };
+        match attach_program(object, name) {
+            // An iterator that can be attached: the tool does that when it needs it.
+            Ok(_) if job.by_tool => {}
+            Ok(link) => links.extend(link),
+            Err(error) => {
+                memory.refuse(name, error);
+                if job.not_shown.is_none() || memory.choice(job).is_some() {
+                    return Ok(None);
+                }
             }
-            _ => {}
         }
     }
-    Ok(())
+    setup.filters.add_descendants(object).map_err(Refused::other)?;
+    Ok(Some((channel, links)))
 }
 
-/// Does not create a map, if libbpf can: before 1.4 (some distributions' own) a map that was
-/// not created has no descriptor, and skeletons want one for each.
-fn leave_out(map: &mut OpenMapMut<'_>) -> Result<()> {
-    // SAFETY: it returns a constant.
-    let major = unsafe { libbpf_sys::libbpf_major_version() };
-    // SAFETY: it returns a constant.
-    let minor = unsafe { libbpf_sys::libbpf_minor_version() };
-    if (major, minor) >= (1, 4) {
-        map.set_autocreate(false)?;
+/// `None`: it is not attached to anything, but run by the tool.
+fn attach_program(object: &Object, name: &str) -> Result<Option<Link>, Refused> {
+    let program = object.progs_mut().find(|program| program.name() == name);
+    let program = program.with_context(|| format!("no program {name}")).map_err(Refused::other)?;
+    let section = program.section().to_string_lossy().into_owned();
+    if !section.contains('/') {
+        return Ok(None);
     }
-    Ok(())
+    if let Some((category, tracepoint)) = kind::tracepoint(&section) {
+        return tracepoint::attach(&program, category, tracepoint)
+            .map(Some)
+            .map_err(Refused::Tracepoint);
+    }
+    let attach = |program: &ProgramMut<'_>| program.attach();
+    attach(&program)
+        .map(Some)
+        .map_err(|_| Refused::Attach { name: name.to_owned(), errno: Errno::last() })
 }
 
-/// Unread bytes at which the reader is woken before its next look: 64 KiB, or less where
-/// the whole buffer is small.
-fn wakeup_bytes(buffer_bytes: Option<u64>) -> u32 {
-    let quarter = buffer_bytes.map_or(u64::MAX, |bytes| bytes / 4);
-    quarter.min(64 * 1024) as u32
+/// Says what became of each program.
+fn report(object: &Object, jobs: &[Job], memory: &Memory, say: &dyn Fn(&str)) {
+    for program in object.progs() {
+        let name = program.name().to_string_lossy();
+        let job = jobs.iter().find(|job| job.programs.contains(&&*name));
+        let state = match (memory.refused(&name), job) {
+            (Some(refused), _) => format!("left out: {refused}"),
+            (None, Some(job)) if program.autoload() && job.by_tool => "loaded".to_owned(),
+            (None, Some(_)) if program.autoload() => "loaded and attached".to_owned(),
+            _ => "not needed".to_owned(),
+        };
+        say(&format!("program {name}: {state}"));
+    }
 }
 
 /// How often the kernel skipped this program because another instance of it was still running
@@ -282,6 +352,11 @@ impl<S: Skel<'static>> Attached<S> {
         self.skeleton.object()
     }
 
+    /// Programs whose skipped runs are no events either: see [`crate::tool::Tool::uncounted`].
+    pub(crate) fn do_not_count(&mut self, programs: Vec<&'static str>) {
+        self.uncounted.extend(programs);
+    }
+
     /// Detaches all programs: from here on nothing new happens.
     pub fn detach(&mut self) {
         self.links.clear();
@@ -306,9 +381,8 @@ impl<S: Skel<'static>> Attached<S> {
     pub fn skipped(&self) -> Skipped {
         let mut skipped = Skipped::default();
         for program in self.object().progs() {
-            let follows_tree = program.name().to_str().is_some_and(|n| TREE_PROGRAMS.contains(&n));
             let uncounted = self.uncounted.iter().any(|name| program.name() == *name);
-            if !program.autoload() || follows_tree || uncounted {
+            if !program.autoload() || uncounted {
                 continue;
             }
             let misses = recursion_misses(&program);

@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::DirEntryExt as _;
+use std::os::unix::fs::{DirEntryExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
@@ -55,6 +55,14 @@ fn mount_point() -> Option<PathBuf> {
         let (_, point, kind) = (fields.next()?, fields.next()?, fields.next()?);
         (kind == b"cgroup2").then(|| PathBuf::from(std::ffi::OsStr::from_bytes(point)))
     })
+}
+
+/// The id of the cgroup that a process is in.
+pub fn id_of(pid: u32) -> Option<u64> {
+    let text = fs::read(format!("/proc/{pid}/cgroup")).ok()?;
+    let path = text.split(|&b| b == b'\n').find_map(|line| line.strip_prefix(b"0::/"))?;
+    let folder = mount_point()?.join(std::ffi::OsStr::from_bytes(path));
+    Some(fs::metadata(folder).ok()?.ino())
 }
 
 /// Ids remembered at the most; on a machine with more cgroups than that in a short time

@@ -15,6 +15,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::ValueEnum;
 use libbpf_rs::{MapCore, MapType, OpenMapMut};
+use nix::errno::Errno;
 
 use perf::Perf;
 use ring::Ring;
@@ -99,7 +100,15 @@ pub enum Channel {
 
 impl Channel {
     /// Opens the loaded `events` map for reading. `bytes`: `--buffer-size`.
-    pub fn open(transport: Transport, events: &impl MapCore, bytes: Option<u64>) -> Result<Self> {
+    ///
+    /// # Errors
+    ///
+    /// The errno of what cannot be opened or mapped.
+    pub fn open(
+        transport: Transport,
+        events: &impl MapCore,
+        bytes: Option<u64>,
+    ) -> Result<Self, Errno> {
         Ok(match transport {
             Transport::Ring => Self::Ring(Ring::open(events)?),
             Transport::Perf => Self::Perf(Perf::open(events, bytes)?),

@@ -86,9 +86,15 @@ pub struct CommonArgs {
 
 /// A command line, checked; ends the process where something is wrong.
 pub fn parse<A: Parser>(words: impl IntoIterator<Item = OsString>) -> A {
-    let parsed = negative_numbers_are_values(A::command())
-        .try_get_matches_from(words)
-        .and_then(|matches| A::from_arg_matches(&matches));
+    let words: Vec<_> = words.into_iter().collect();
+    let command = negative_numbers_are_values(A::command());
+    let parsed = command.clone().try_get_matches_from(&words).and_then(|matches| {
+        if has_empty_command(command, words) {
+            let words = "no command after --\n";
+            return Err(clap::Error::raw(ErrorKind::MissingRequiredArgument, words));
+        }
+        A::from_arg_matches(&matches)
+    });
     parsed.unwrap_or_else(|mut error| {
         if error.kind() == ErrorKind::UnknownArgument {
             // "To pass it as a value, use `--`": it would be run as a command.
@@ -96,6 +102,23 @@ pub fn parse<A: Parser>(words: impl IntoIterator<Item = OsString>) -> A {
         }
         error.exit()
     })
+}
+
+/// Whether a good command line ends in a `--` that stands for nothing, such as that of a script
+/// whose variable is not set: who writes that does not want to trace the whole machine.
+fn has_empty_command(command: clap::Command, mut words: Vec<OsString>) -> bool {
+    if words.last().is_none_or(|word| word != "--") {
+        return false;
+    }
+    // It may be the value of a flag, or an argument of COMMAND: that is known by what another
+    // word behind it would be.
+    words.push("x".into());
+    let Ok(matches) = command.try_get_matches_from(words) else { return false };
+    let mut matches = &matches;
+    while let Some((_, of_task)) = matches.subcommand() {
+        matches = of_task;
+    }
+    matches.try_get_raw("command").is_ok_and(|words| words.is_some_and(|words| words.len() == 1))
 }
 
 /// Such as a process id of -1: no unknown flag, but a wrong value, and told as one.
@@ -257,6 +280,27 @@ impl Cgroup {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_command_is_not_empty() {
+        #[derive(Parser, Debug)]
+        struct Tool {
+            #[arg(long, allow_hyphen_values = true)]
+            line: Option<String>,
+            #[command(flatten)]
+            common: CommonArgs,
+        }
+        let is_empty = |line: &str| {
+            let words = line.split(' ').map(OsString::from).collect();
+            has_empty_command(<Tool as clap::CommandFactory>::command(), words)
+        };
+        for line in ["tool --", "tool --json --", "tool --line -- --", "tool --line=-- --"] {
+            assert!(is_empty(line), "{line}");
+        }
+        for line in ["tool", "tool -- sh --", "tool -- --", "tool --line --", "tool --line=--"] {
+            assert!(!is_empty(line), "{line}");
+        }
+    }
 
     #[test]
     fn values_are_checked() {

@@ -1,9 +1,11 @@
 //! Attempts to connect by TCP: what is in a record of `tcpconnect.bpf.c`.
 
 pub mod args;
+mod earlier;
 pub mod filter;
 pub mod json;
 pub mod names;
+pub mod pending;
 pub mod report;
 pub mod summary;
 
@@ -116,6 +118,11 @@ impl Connect {
     /// From its begin to its end, in nanoseconds; `None` if no SYN was sent.
     pub fn duration_ns(&self) -> Option<u64> {
         (!self.is(connect_flag::CONNECT_NO_SYN)).then_some(self.event.duration_ns)
+    }
+
+    /// How many SYNs were sent again; `None` where the socket could not be asked.
+    pub fn retransmits(&self) -> Option<u32> {
+        (!self.is(connect_flag::CONNECT_UNSEEN)).then_some(self.event.retransmits)
     }
 
     /// The round trip that the handshake took, as TCP measured it, in nanoseconds.

@@ -3,26 +3,21 @@
 use std::collections::HashSet;
 use std::fs;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::MetadataExt;
 
 use anyhow::{Context, Result, anyhow};
 use libbpf_rs::{MapCore, MapFlags, Object, OpenObject};
 
+use crate::backend::Job;
 use crate::cli::CommonArgs;
-use crate::proc::Stat;
+use crate::pidns;
+use crate::proc::{Stat, pids};
 use crate::skel::{snoop_config, snoop_filter};
-
-/// `PROC_PID_INIT_INO`: the inode of the initial PID namespace.
-pub(crate) const INITIAL_PIDNS: u32 = 0xEFFF_FFFC;
 
 /// `MAX_CGROUP_FILTERS` of common.h.
 const MAX_CGROUPS: usize = 64;
 
 /// Processes of all trees that can live at once; 5 MiB of kernel memory.
 const TREE_PROCESSES: usize = 64 * 1024;
-
-/// Programs that follow forks and exits for `--tree` and `-- COMMAND`.
-pub const TREE_PROGRAMS: [&str; 2] = ["tree_fork", "tree_exit"];
 
 /// What to trace, besides what each tool filters by itself.
 #[derive(Debug, Default)]
@@ -58,13 +53,38 @@ impl Filters {
         })
     }
 
-    /// Whether [`TREE_PROGRAMS`] are needed.
-    pub fn follows_tree(&self) -> bool {
-        !self.tree.is_empty()
+    /// Programs that follow forks and exits for `--tree` and `-- COMMAND`. A tool that shows ends has
+    /// none on exits: it forgets by itself.
+    pub fn jobs(&self) -> Vec<Job> {
+        if self.tree.is_empty() {
+            return Vec::new();
+        }
+        vec![
+            Job::adds("tree_fork", "what descendants do").or("tree_fork_btf"),
+            Job::adds("tree_exit", "whether a process has taken over a descendant's id")
+                .or("tree_exit_btf"),
+        ]
+    }
+
+    /// Whether this is a map for a filter that is off.
+    pub fn is_unused(&self, map: &str) -> bool {
+        match map {
+            "filter_pids" => self.pids.is_empty(),
+            "filter_ppids" => self.ppids.is_empty(),
+            "filter_uids" => self.uids.is_empty(),
+            "filter_comms" => self.comms.is_empty(),
+            "filter_cgroups" => self.cgroups.is_empty(),
+            "filter_tree" => self.tree.is_empty(),
+            _ => false,
+        }
     }
 
     /// Writes which filters are on into the programs' configuration.
-    pub fn configure(&self, config: &mut snoop_config) {
+    ///
+    /// # Errors
+    ///
+    /// There are filters by process id, and nothing tells whose ids those are.
+    pub fn configure(&self, config: &mut snoop_config) -> Result<()> {
         let on = |values: usize, filter: snoop_filter| if values > 0 { filter.0 } else { 0 };
         config.filters = snoop_filter(
             on(self.pids.len(), snoop_filter::FILTER_BY_PID)
@@ -77,10 +97,15 @@ impl Filters {
         config.cgroups = self.cgroups.len() as u32;
         config.self_pid = std::process::id();
         config.only_pid = if let [pid] = self.pids[..] { pid } else { 0 };
-        config.pidns_inum = match fs::metadata("/proc/self/ns/pid") {
-            Ok(ns) if ns.ino() != u64::from(INITIAL_PIDNS) => ns.ino() as u32,
-            _ => 0,
+        let is_by_id = [&self.pids, &self.ppids, &self.tree].iter().any(|ids| !ids.is_empty());
+        config.pidns_inum = match pidns::inode() {
+            Ok(inode) => inode.unwrap_or(0) as u32,
+            Err(_) if !is_by_id => 0,
+            Err(errno) => return Err(errno).context(
+                "cannot tell whose process ids these are: /proc shows none, and cannot be mounted",
+            ),
         };
+        Ok(())
     }
 
     /// Makes room in the filter maps before they are created.
@@ -92,7 +117,7 @@ impl Filters {
                 Some("filter_uids") => self.uids.len(),
                 Some("filter_comms") => self.comms.len(),
                 Some("filter_cgroups") => self.cgroups.len(),
-                Some("filter_tree") if self.follows_tree() => TREE_PROCESSES,
+                Some("filter_tree") if !self.tree.is_empty() => TREE_PROCESSES,
                 _ => continue,
             };
             map.set_max_entries(values.max(1) as u32)?;
@@ -156,10 +181,7 @@ fn insert_all(keys: &[u32], insert: impl Fn(&[u8], &[u8]) -> Result<()>) -> Resu
 
 /// All processes and their parents, from /proc.
 fn processes() -> impl Iterator<Item = (u32, u32)> {
-    fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|entry| {
-        let pid = entry.file_name().to_str()?.parse().ok()?;
-        Some((pid, Stat::read(pid)?.ppid()?))
-    })
+    pids().filter_map(|pid| Some((pid, Stat::read(pid)?.ppid()?)))
 }
 
 #[cfg(test)]
@@ -177,7 +199,7 @@ mod tests {
     fn only_given_filters_are_on() {
         let mut config = snoop_config::default();
         let filters = Filters { uids: vec![0], tree: vec![1], ..Filters::default() };
-        filters.configure(&mut config);
+        filters.configure(&mut config).unwrap();
         let expected = snoop_filter::FILTER_BY_UID.0 | snoop_filter::FILTER_BY_TREE.0;
         assert_eq!(config.filters.0, expected);
         assert_eq!(config.self_pid, std::process::id());
@@ -187,7 +209,7 @@ mod tests {
     fn one_process_is_a_constant() {
         let only = |pids: &[u32]| {
             let mut config = snoop_config::default();
-            Filters { pids: pids.to_vec(), ..Filters::default() }.configure(&mut config);
+            Filters { pids: pids.to_vec(), ..Filters::default() }.configure(&mut config).unwrap();
             config.only_pid
         };
         assert_eq!([only(&[]), only(&[7]), only(&[7, 8])], [0, 7, 0]);

@@ -1,8 +1,9 @@
 //! What is known of the running kernel without trying.
 
-/// Its version: major and minor number; zeros if it does not say.
+/// Its version: major and minor number.
 pub fn release() -> (u32, u32) {
-    parse_release(&std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default())
+    let uname = nix::sys::utsname::uname();
+    uname.map_or((0, 0), |uname| parse_release(&uname.release().to_string_lossy()))
 }
 
 /// Whether a task may be preempted inside a program on a tracepoint (7.0), so that the kernel

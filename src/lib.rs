@@ -2,6 +2,7 @@
 //! [`tool::Tool`] and hands itself to [`tool::main`].
 
 pub mod attach;
+pub mod backend;
 pub mod bpfrun;
 pub mod cgroup;
 pub mod channel;
@@ -22,8 +23,11 @@ pub mod kernel;
 pub mod manual;
 pub mod mmap;
 pub mod out;
+pub mod perf_event;
+pub mod pidns;
 pub mod proc;
 pub mod process;
+pub mod refusal;
 pub mod run;
 pub mod services;
 pub mod session;
@@ -33,4 +37,4 @@ pub mod summary;
 pub mod time;
 pub mod tool;
 pub mod tracefs;
-pub mod trampoline;
+pub mod tracepoint;

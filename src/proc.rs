@@ -49,6 +49,12 @@ impl Stat {
     }
 }
 
+/// The ids of all processes; none where /proc is not mounted.
+pub fn pids() -> impl Iterator<Item = u32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
 /// Whether `pid` is still the process that was born at `start_ns` (`CLOCK_BOOTTIME`), not
 /// another one that has got its number since.
 pub fn is_process(pid: u32, start_ns: u64) -> bool {

@@ -5,6 +5,7 @@ pub mod args;
 pub mod attach;
 mod check;
 pub mod contents;
+pub mod externs;
 pub mod formats;
 pub mod hook;
 pub mod iterate;
@@ -43,6 +44,7 @@ use crate::tool::{StopSignal, command_status, free_unused_memory};
 
 pub use args::Args;
 use contents::Contents;
+use externs::Externs;
 use formats::Formats;
 use hook::Kind;
 use load::Loaded;
@@ -114,7 +116,8 @@ fn run(
     let Prepared { image, object, patches, schemas } = prepared;
     let name = args.file.file_stem().context("a file without a name")?.to_string_lossy();
     let name = name.trim_end_matches(".bpf");
-    let mut loaded = load::load(name, image, args, &|open| apply(open, &patches))?;
+    let externs = Externs::new(image, object);
+    let mut loaded = load::load(name, externs, args, &|open| apply(open, &patches))?;
     loaded.events.retain(|event| args.shows(&event.name));
     // Before anything happens: a perf buffer takes nothing until it is open.
     let sources = Sources::open(&loaded.object, &loaded.events)?;

@@ -11,7 +11,6 @@ use serde::Serialize;
 use crate::attach::Attached;
 use crate::cgroup::CgroupPaths;
 use crate::cli::CommonArgs;
-use crate::errno::without_numbers;
 use crate::json::{EventName, SCHEMA};
 use crate::out::{Flow, Output, count};
 use crate::time::{WallClock, boot_now_ns};
@@ -55,12 +54,21 @@ struct BackendRecord {
     /// Better ones that the kernel refused
     #[serde(skip_serializing_if = "Vec::is_empty")]
     backends_refused: Vec<RefusedRecord>,
+    /// What was asked for, and cannot be shown
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    not_shown: Vec<NotShownRecord>,
     buffer: &'static str,
 }
 
 #[derive(Serialize)]
 struct RefusedRecord {
     name: &'static str,
+    reason: String,
+}
+
+#[derive(Serialize)]
+struct NotShownRecord {
+    what: &'static str,
     reason: String,
 }
 
@@ -126,11 +134,15 @@ impl Session {
         }
         let refused = attached.refused.iter().map(|refusal| RefusedRecord {
             name: refusal.backend,
-            reason: without_numbers(&format!("{:#}", refusal.error)),
+            reason: refusal.refused.to_string(),
         });
+        let not_shown = attached.not_shown.iter();
         self.start_record(&BackendRecord {
             backend: attached.backend,
             backends_refused: refused.collect(),
+            not_shown: not_shown
+                .map(|lack| NotShownRecord { what: lack.what, reason: lack.reason.clone() })
+                .collect(),
             buffer: attached.channel.transport().name(),
         })
     }

@@ -31,8 +31,8 @@ pub use execve::types::{
     task_id,
 };
 pub use tcpconnect::types::{
-    connect_address, connect_config, connect_counters, connect_event, connect_flag,
-    connect_outcome, network_key,
+    connect_address, connect_attempt, connect_config, connect_counters, connect_event,
+    connect_flag, connect_look, connect_outcome, network_key,
 };
 
 pub use mmap::types::{
@@ -53,6 +53,12 @@ unsafe impl plain::Plain for snoop_config {}
 unsafe impl plain::Plain for snoop_counters {}
 // SAFETY: as for task_id.
 unsafe impl plain::Plain for connect_event {}
+// SAFETY: as for task_id.
+unsafe impl plain::Plain for connect_attempt {}
+// SAFETY: as for task_id.
+unsafe impl plain::Plain for connect_look {}
+// SAFETY: as for task_id.
+unsafe impl plain::Plain for tcpconnect::types::task_id {}
 // SAFETY: as for task_id.
 unsafe impl plain::Plain for connect_counters {}
 // SAFETY: as for task_id.
@@ -100,21 +106,29 @@ impl task_id {
     }
 }
 
-impl From<bootstrap::types::task_id> for task_id {
-    fn from(id: bootstrap::types::task_id) -> Self {
-        let bootstrap::types::task_id {
-            time_ns,
-            lost,
-            start_ns,
-            cgroup,
-            pid,
-            tid,
-            ppid,
-            uid,
-            euid,
-            vpid,
-            comm,
-        } = id;
-        Self { time_ns, lost, start_ns, cgroup, pid, tid, ppid, uid, euid, vpid, comm }
-    }
+/// Each skeleton has its own copy of the type.
+macro_rules! task_id_of {
+    ($skeleton:ident) => {
+        impl From<$skeleton::types::task_id> for task_id {
+            fn from(id: $skeleton::types::task_id) -> Self {
+                let $skeleton::types::task_id {
+                    time_ns,
+                    lost,
+                    start_ns,
+                    cgroup,
+                    pid,
+                    tid,
+                    ppid,
+                    uid,
+                    euid,
+                    vpid,
+                    comm,
+                } = id;
+                Self { time_ns, lost, start_ns, cgroup, pid, tid, ppid, uid, euid, vpid, comm }
+            }
+        }
+    };
 }
+
+task_id_of!(bootstrap);
+task_id_of!(tcpconnect);

@@ -15,7 +15,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::signal::{SigHandler, Signal, signal};
 
-use crate::attach::{Attached, Backend, Setup, attach_first};
+use crate::attach::{Attached, Hooks, Setup, attach_first};
+use crate::backend::Backend;
 use crate::channel::{BUSY_TICK, Channel, IDLE_TICK, Transport};
 use crate::cli::{self, CommonArgs};
 use crate::command::Command;
@@ -152,15 +153,17 @@ fn run<T: Tool>(mut tool: T) -> Result<u8> {
             say(T::NAME, message);
         }
     };
-    let mut attached = attach_first::<T::Builder>(
-        &backends,
-        &setup,
-        &|open| tool.configure(open),
-        &|object| tool.fill(object),
-        &verbosely,
-    )
-    .map_err(|refusals| anyhow!(explain(&refusals, common.backend.is_some())))?;
-    attached.uncounted = tool.uncounted();
+    let hooks = Hooks {
+        configure: &|open| tool.configure(open),
+        fill: &|object| tool.fill(object),
+        say: &verbosely,
+    };
+    let mut attached = attach_first::<T::Builder>(&backends, &setup, &hooks)
+        .map_err(|refusals| anyhow!(explain(&refusals, common.backend.is_some())))?;
+    attached.do_not_count(tool.uncounted());
+    for lack in &attached.not_shown {
+        say(T::NAME, &lack.to_string());
+    }
     verbosely(&format!("backend {}, {} buffer", attached.backend, transport.name()));
     free_unused_memory();
 

@@ -1,12 +1,19 @@
-//! tracefs: where it is mounted, or a mount of our own where it is not.
+//! tracefs: where it is mounted, or a mount of our own where it is not. Files are opened relative
+//! to its root, which need not have a path.
 
 use std::ffi::CStr;
-use std::io::ErrorKind;
-use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::fmt;
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context, Result};
+use nix::dir::Dir;
 use nix::errno::Errno;
+use nix::fcntl::{OFlag, open, openat};
+use nix::sys::stat::{Mode, mkdirat};
+use nix::unistd::{UnlinkatFlags, unlinkat};
 
 /// Where it is mounted by custom: by itself, or below debugfs.
 const PLACES: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
@@ -14,46 +21,131 @@ const PLACES: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
 /// `FSCONFIG_CMD_CREATE` of `linux/mount.h`
 const CONFIG_CREATE: u32 = 6;
 
+/// A folder to start from: it need not be readable.
+const FOLDER: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
+
+/// The mount that nobody else sees: made once, and gone with the process, however that ends.
+static OUR_MOUNT: Mutex<Option<Arc<OwnedFd>>> = Mutex::new(None);
+
 /// The folder of all tracepoints, if tracefs is mounted.
 pub fn events_folder() -> Option<PathBuf> {
     PLACES.iter().map(|place| Path::new(place).join("events")).find(|events| events.is_dir())
 }
 
-/// Whether tracefs, or what it is mounted in, is kept from us.
-pub fn is_forbidden() -> bool {
-    let denied = |error: std::io::Error| error.kind() == ErrorKind::PermissionDenied;
-    PLACES.iter().any(|place| Path::new(place).join("events").metadata().is_err_and(denied))
+/// Why tracefs is not to be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TracefsError {
+    /// It is there, or what it is mounted in, and may not be entered; otherwise it is not mounted,
+    /// and mounting it failed
+    pub is_mounted: bool,
+    /// Of the call that failed
+    pub errno: Errno,
 }
 
-/// tracefs, for as long as this lives.
+impl fmt::Display for TracefsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.is_mounted {
+            true => f.write_str("only root may read tracefs; CAP_DAC_OVERRIDE helps"),
+            false => write!(f, "tracefs is not mounted, and cannot be: {}", self.errno.desc()),
+        }
+    }
+}
+
+impl std::error::Error for TracefsError {}
+
+/// tracefs. Paths are relative to its root.
 pub struct Tracefs {
-    /// Its root
-    pub root: PathBuf,
-    /// Where it was not mounted: a mount that nobody else sees
-    _mount: Option<OwnedFd>,
+    root: Arc<OwnedFd>,
 }
 
 impl Tracefs {
     /// Where it is mounted, else mounted for us alone.
-    pub fn open() -> Result<Self> {
-        let mounted = PLACES.iter().map(Path::new).find(|place| place.join("events").is_dir());
-        if let Some(root) = mounted {
-            return Ok(Self { root: root.to_owned(), _mount: None });
+    pub fn open() -> Result<Self, TracefsError> {
+        let mut forbidden = None;
+        for place in PLACES {
+            match enter(open(place, FOLDER, Mode::empty())) {
+                Ok(root) => return Ok(Self { root: Arc::new(root) }),
+                Err(errno @ (Errno::EACCES | Errno::EPERM)) => forbidden = Some(errno),
+                Err(_) => {}
+            }
         }
-        let lack = match is_forbidden() {
-            true => "only root may read tracefs; CAP_DAC_OVERRIDE helps",
-            false => "tracefs is not mounted, and cannot be",
-        };
-        let mount = mount(c"tracefs").context(lack)?;
-        let root = PathBuf::from(format!("/proc/self/fd/{}", mount.as_raw_fd()));
-        Ok(Self { root, _mount: Some(mount) })
+        our_mount().map(|root| Self { root }).map_err(|errno| TracefsError {
+            is_mounted: forbidden.is_some(),
+            errno: forbidden.unwrap_or(errno),
+        })
+    }
+
+    /// Opens a file. It is closed when a program is executed.
+    pub fn open_file(&self, path: &str, flags: OFlag) -> Result<File, Errno> {
+        let flags = flags | OFlag::O_CLOEXEC;
+        Ok(File::from(openat(self.root.as_fd(), path, flags, Mode::empty())?))
+    }
+
+    /// What is in a file.
+    pub fn read(&self, path: &str) -> Result<String, Errno> {
+        let mut text = String::new();
+        let mut file = self.open_file(path, OFlag::O_RDONLY)?;
+        file.read_to_string(&mut text).map_err(|error| number(&error))?;
+        Ok(text)
+    }
+
+    /// Writes to a file, which is to be there.
+    pub fn write(&self, path: &str, text: &str) -> Result<(), Errno> {
+        let mut file = self.open_file(path, OFlag::O_WRONLY | OFlag::O_TRUNC)?;
+        file.write_all(text.as_bytes()).map_err(|error| number(&error))
+    }
+
+    /// Whether there is such a folder.
+    pub fn has_folder(&self, path: &str) -> bool {
+        openat(self.root.as_fd(), path, FOLDER, Mode::empty()).is_ok()
+    }
+
+    /// What is in a folder.
+    pub fn names(&self, path: &str) -> Result<Vec<String>, Errno> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let folder = Dir::openat(self.root.as_fd(), path, flags, Mode::empty())?;
+        let names = folder.into_iter().map_while(Result::ok);
+        Ok(names.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect())
+    }
+
+    /// Makes a folder.
+    pub fn make_folder(&self, path: &str) -> Result<(), Errno> {
+        mkdirat(self.root.as_fd(), path, Mode::from_bits_truncate(0o777))
+    }
+
+    /// Removes a folder.
+    pub fn remove_folder(&self, path: &str) -> Result<(), Errno> {
+        unlinkat(self.root.as_fd(), path, UnlinkatFlags::RemoveDir)
     }
 }
 
+fn number(error: &std::io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::EBADMSG, Errno::from_raw)
+}
+
+/// The root, if tracepoints are below it: where tracefs is not mounted, its place is an empty
+/// folder.
+fn enter(root: Result<OwnedFd, Errno>) -> Result<OwnedFd, Errno> {
+    let root = root?;
+    openat(&root, "events", FOLDER, Mode::empty())?;
+    Ok(root)
+}
+
+fn our_mount() -> Result<Arc<OwnedFd>, Errno> {
+    let mut ours = OUR_MOUNT.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(root) = &*ours {
+        return Ok(Arc::clone(root));
+    }
+    let root = Arc::new(enter(mount(c"tracefs"))?);
+    *ours = Some(Arc::clone(&root));
+    Ok(root)
+}
+
 /// A mount of a file system that is not in the tree of any process (Linux 5.2).
-fn mount(kind: &CStr) -> Result<OwnedFd> {
+pub(crate) fn mount(kind: &CStr) -> Result<OwnedFd, Errno> {
+    const CLOEXEC: u32 = 1; // FSOPEN_CLOEXEC, and FSMOUNT_CLOEXEC too
     // SAFETY: the name ends in a NUL.
-    let context = unsafe { libc::syscall(libc::SYS_fsopen, kind.as_ptr(), 1) };
+    let context = unsafe { libc::syscall(libc::SYS_fsopen, kind.as_ptr(), CLOEXEC) };
     let context = owned(context)?;
     let fd = context.as_raw_fd();
     let null = std::ptr::null::<u8>();
@@ -61,11 +153,40 @@ fn mount(kind: &CStr) -> Result<OwnedFd> {
     let made = unsafe { libc::syscall(libc::SYS_fsconfig, fd, CONFIG_CREATE, null, null, 0) };
     Errno::result(made)?;
     // SAFETY: no memory arguments.
-    owned(unsafe { libc::syscall(libc::SYS_fsmount, fd, 1, 0) })
+    owned(unsafe { libc::syscall(libc::SYS_fsmount, fd, CLOEXEC, 0) })
 }
 
-fn owned(fd: libc::c_long) -> Result<OwnedFd> {
-    let fd = Errno::result(i32::try_from(fd)?)?;
+fn owned(fd: libc::c_long) -> Result<OwnedFd, Errno> {
+    let fd = i32::try_from(Errno::result(fd)?).map_err(|_| Errno::EBADF)?;
     // SAFETY: a new descriptor that nobody else has.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_mount_is_made_once_and_seen_by_nobody() {
+        let Ok(first) = our_mount() else { return }; // not as root
+        let second = our_mount().unwrap();
+        assert_eq!(first.as_raw_fd(), second.as_raw_fd());
+        let tracefs = Tracefs { root: first };
+        assert!(tracefs.has_folder("events/sched"));
+        assert!(tracefs.names("events").unwrap().iter().any(|name| name == "sched"));
+        // Threads of this test's process have the same mounts, and see no more of them than
+        // there were.
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let places = mounts.lines().filter(|line| line.contains(" - tracefs "));
+        let places: Vec<_> = places.filter_map(|line| line.split(' ').nth(4)).collect();
+        assert!(places.iter().all(|place| PLACES.contains(place)), "{places:?}");
+    }
+
+    #[test]
+    fn files_that_are_not_there() {
+        let Ok(tracefs) = Tracefs::open() else { return }; // not as root
+        assert_eq!(tracefs.read("events/no_such"), Err(Errno::ENOENT));
+        assert!(!tracefs.has_folder("events/no_such"));
+        assert!(tracefs.names("events/no_such").is_err());
+    }
 }

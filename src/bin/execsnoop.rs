@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use regex::bytes::Regex;
 
-use snoop_tools::attach::Backend;
+use snoop_tools::backend::{Backend, Job};
 use snoop_tools::cli::CommonArgs;
 use snoop_tools::escape::{Quote, push_shell_word};
 use snoop_tools::exec::args::{Args, DEFAULT_MAX_ARGS};
@@ -23,6 +23,9 @@ use snoop_tools::tool::{self, Loaded, Open, Tool};
 fn main() -> ExitCode {
     tool::main::<Execsnoop>()
 }
+
+/// What only some ways of seeing failures see.
+const FAILURES_32: &str = "failed executions by 32-bit programs";
 
 struct Execsnoop {
     args: Args,
@@ -51,30 +54,32 @@ impl Tool for Execsnoop {
     }
 
     fn backends(&self) -> Vec<Backend> {
-        let backend = |name, programs: &[&'static str], optional: &[&'static str]| Backend {
-            name,
-            programs: programs.to_vec(),
-            optional: optional.to_vec(),
-            broad: vec!["raw_sys_exit"],
-            without_optional: "failed executions by 32-bit programs are not seen",
-            ..Backend::default()
-        };
+        let done_btf = || Job::main("exec_done_btf");
+        let done_raw = || Job::main("exec_done_raw");
+        let plain = [Backend::new("tp_btf", [done_btf()]), Backend::new("raw_tp", [done_raw()])];
         if !self.args.fails {
-            return vec![
-                backend("tp_btf", &["exec_done_btf"], &[]),
-                backend("raw_tp", &["exec_done_raw"], &[]),
-            ];
+            return plain.into();
         }
         // Successes come from the same place each time; only failures tax others.
-        vec![
-            backend(
+        let done = || done_btf().or("exec_done_raw");
+        let compat = |program| Job::adds(program, FAILURES_32).if_there();
+        let mut backends = vec![
+            Backend::new(
                 "fexit",
-                &["exec_done_btf", "fexit_execve", "fexit_execveat"],
-                &["fexit_compat_execve", "fexit_compat_execveat"],
+                [
+                    done(),
+                    Job::main("fexit_execve"),
+                    Job::main("fexit_execveat"),
+                    compat("fexit_compat_execve"),
+                    compat("fexit_compat_execveat"),
+                ],
             ),
-            backend("tracepoint", &["exec_done_btf", "tp_execve", "tp_execveat"], &[]),
-            backend("raw_tp", &["exec_done_raw", "raw_sys_exit"], &[]),
-        ]
+            Backend::new("tracepoint", [done(), Job::main("tp_execve"), Job::main("tp_execveat")])
+                .without(FAILURES_32),
+            Backend::new("raw_tp", [done_raw(), Job::main("raw_sys_exit").broad()]),
+        ];
+        backends.extend(plain.map(|backend| backend.without("failed executions")));
+        backends
     }
 
     fn configure(&self, open: &mut Open<Self>) -> Result<()> {

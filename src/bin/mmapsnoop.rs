@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use snoop_tools::attach::Backend;
+use snoop_tools::backend::Backend;
 use snoop_tools::cli::CommonArgs;
 use snoop_tools::mmap::args::Args;
 use snoop_tools::mmap::json::{Context, Lines};

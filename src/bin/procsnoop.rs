@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use libbpf_rs::{MapCore as _, MapFlags};
 
-use snoop_tools::attach::Backend;
+use snoop_tools::backend::{Backend, Job};
 use snoop_tools::cli::CommonArgs;
 use snoop_tools::command;
 use snoop_tools::escape::push_cell;
@@ -88,23 +88,37 @@ impl Tool for Procsnoop {
         // threads, and a filter might have refused it. For the end of a process all programs
         // must have been skipped, so the last one tells how many those can be.
         let is_filtered = self.args.common.filters();
-        let backend = |name, exits: [&'static str; 3], others: [&'static str; 4]| {
-            let [born, exec, signal, reaped] = others;
+        let backend = |name, exits: [&'static str; 3], others: [[&'static str; 2]; 4]| {
+            let [born, exec, signal, reaped] =
+                others.map(|[program, other]| move |what| Job::adds(program, what).or(other));
             let stand_ins = if tracepoints_are_preemptible() { 2 } else { 0 };
-            let exits: Vec<_> = exits.into_iter().take(1 + stand_ins).collect();
-            let mut programs = [&[born, exec], &exits[..], &[signal]].concat();
+            let births = match self.config.forks {
+                0 => "command lines of processes that execute nothing",
+                _ => "births",
+            };
+            let execs = match self.config.execs {
+                0 => "command lines",
+                _ => "executions, and the command lines at ends",
+            };
+            let mut jobs = vec![
+                born(births).broad_if(is_filtered),
+                exec(execs).with_map("exec_scratch").broad_if(is_filtered),
+            ];
+            jobs.extend(exits.into_iter().take(1 + stand_ins).map(|exit| Job::main(exit).broad()));
+            jobs.push(signal("who sent the signal that ended a process").with_map("killers"));
             if self.config.reaped != 0 {
-                programs.push(reaped);
+                jobs.push(reaped("what a process used on its way out"));
             }
-            let mut broad = exits;
-            if is_filtered {
-                broad.extend([born, exec]);
-            }
-            Backend { name, programs, broad, ..Backend::default() }
+            Backend::new(name, jobs)
+        };
+        let btf = ["born_btf", "exec_btf", "signal_btf", "reaped_btf"];
+        let raw = ["born_raw", "exec_raw", "signal_raw", "reaped_raw"];
+        let pairs = |first: [&'static str; 4], second: [&'static str; 4]| {
+            std::array::from_fn(|at| [first[at], second[at]])
         };
         vec![
-            backend("tp_btf", EXITS_BTF, ["born_btf", "exec_btf", "signal_btf", "reaped_btf"]),
-            backend("raw_tp", EXITS_RAW, ["born_raw", "exec_raw", "signal_raw", "reaped_raw"]),
+            backend("tp_btf", EXITS_BTF, pairs(btf, raw)),
+            backend("raw_tp", EXITS_RAW, pairs(raw, btf)),
         ]
     }
 

@@ -1,27 +1,27 @@
 //! Shows every attempt to connect by TCP, with its outcome and latency.
 
-use std::io::Read as _;
-use std::os::fd::AsFd as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use libbpf_rs::{Iter, Link, MapCore as _, MapFlags};
+use libbpf_rs::{MapCore as _, MapFlags, OpenMapMut};
 
-use snoop_tools::attach::Backend;
+use snoop_tools::attach::leave_out;
+use snoop_tools::backend::{Backend, Job};
 use snoop_tools::cli::CommonArgs;
 use snoop_tools::connect::Connect;
 use snoop_tools::connect::args::Args;
 use snoop_tools::connect::filter::network_entry;
 use snoop_tools::connect::json::{self, Context};
 use snoop_tools::connect::names::Names;
+use snoop_tools::connect::pending;
 use snoop_tools::connect::report;
 use snoop_tools::connect::summary::{Counts, Summary};
 use snoop_tools::kernel::tracepoints_are_preemptible;
 use snoop_tools::out::{Column, FAILURE, count};
 use snoop_tools::session::{Session, say};
+use snoop_tools::skel::connect_outcome;
 use snoop_tools::skel::tcpconnect::TcpconnectSkelBuilder;
-use snoop_tools::skel::{connect_event, connect_outcome};
 use snoop_tools::summary::Interval;
 use snoop_tools::time::{Millis, Seconds};
 use snoop_tools::tool::{self, Loaded, Open, Tool};
@@ -35,6 +35,21 @@ const STATES_BTF: [&str; 5] =
     ["state_btf", "state_btf_2", "state_btf_3", "state_btf_4", "state_btf_5"];
 const STATES_RAW: [&str; 5] =
     ["state_raw", "state_raw_2", "state_raw_3", "state_raw_4", "state_raw_5"];
+
+/// What was begun before tracing.
+fn earlier() -> Job {
+    Job::adds("earlier", "attempts that were begun before tracing")
+        .or("adopt")
+        .or("adopt_syscall")
+        .by_tool()
+}
+
+/// What the sockets of attempts without an answer say.
+fn look() -> Job {
+    Job::adds("look", "where attempts without an answer come from, and their repeated SYNs")
+        .or("look_syscall")
+        .by_tool()
+}
 
 struct Tcpconnect {
     args: Args,
@@ -66,33 +81,39 @@ impl Tool for Tcpconnect {
     }
 
     fn backends(&self) -> Vec<Backend> {
-        let backend = |name, programs: &[&'static str], optional: &[&'static str]| Backend {
-            name,
-            programs: programs.to_vec(),
-            optional: optional.to_vec(),
-            iterators: vec!["earlier", "pending"],
-            // Most changes of state are others than those that matter, and most calls succeed.
-            broad: [programs, optional].concat(),
-            without_optional: "errors before a SYN may be missing where it would look",
-        };
-        let with_calls = |programs: &[&'static str], of_calls| [programs, &[of_calls]].concat();
         // An interrupt keeps one program from what it brings; preempted tasks, one each.
         let needed = if tracepoints_are_preemptible() { 5 } else { 2 };
-        let first = |states: [&'static str; 5]| states.into_iter().take(needed).collect::<Vec<_>>();
-        let (btf, raw) = (&first(STATES_BTF), &first(STATES_RAW));
+        // Most changes of state are others than those that matter, and most calls succeed.
+        let main = |program| Job::main(program).broad();
+        let backend = |name, states: [&'static str; 5], calls: Vec<Job>| {
+            let states = states.into_iter().take(needed).map(main);
+            Backend::new(name, states.chain(calls).chain([earlier(), look()]))
+        };
+        let calls = |program| main(program).with_map("untold");
+        let more = |program, what| Job::adds(program, what).broad().if_there();
         let fexit = backend(
             "fexit",
-            &with_calls(btf, "fexit_connect"),
-            &["fexit_fastopen", "fexit_mptcp", "fexit_security"],
+            STATES_BTF,
+            vec![
+                calls("fexit_connect"),
+                more("fexit_fastopen", "attempts by TCP Fast Open that fail before a SYN"),
+                more("fexit_mptcp", "attempts by MPTCP that fail before a SYN"),
+                more("fexit_security", "attempts that a security module refuses"),
+            ],
         );
-        if self.sees_errors() {
-            return vec![
-                fexit,
-                backend("tracepoint", &with_calls(btf, "tp_connect"), &[]),
-                backend("raw_tp", &with_calls(raw, "raw_sys_exit"), &[]),
-            ];
+        let plain = [backend("tp_btf", STATES_BTF, vec![]), backend("raw_tp", STATES_RAW, vec![])];
+        let mut backends = vec![fexit];
+        if !self.sees_errors() {
+            backends.extend(plain);
+            return backends;
         }
-        vec![fexit, backend("tp_btf", btf, &[]), backend("raw_tp", raw, &[])]
+        backends.push(
+            backend("tracepoint", STATES_BTF, vec![calls("tp_connect")])
+                .without("calls of 32-bit programs that fail before a SYN"),
+        );
+        backends.push(backend("raw_tp", STATES_RAW, vec![calls("raw_sys_exit")]));
+        backends.extend(plain.map(|backend| backend.without("attempts that fail before a SYN")));
+        backends
     }
 
     fn uncounted(&self) -> Vec<&'static str> {
@@ -126,13 +147,8 @@ impl Tool for Tcpconnect {
         for ports in self.args.port.iter().flatten() {
             ports.set_bits(&mut rodata.connect_ports);
         }
-        let size = |values: usize| values.max(1) as u32;
-        open.maps.filter_networks.set_max_entries(size(self.args.cidr.len()))?;
-        open.maps.filter_netns.set_max_entries(size(self.args.netns.len()))?;
-        if !sees_errors {
-            open.maps.untold.set_max_entries(1)?;
-        }
-        Ok(())
+        size_or_leave_out(&mut open.maps.filter_networks, self.args.cidr.len())?;
+        size_or_leave_out(&mut open.maps.filter_netns, self.args.netns.len())
     }
 
     fn fill(&self, object: &Loaded<Self>) -> Result<()> {
@@ -150,8 +166,7 @@ impl Tool for Tcpconnect {
     }
 
     fn start(&mut self, object: &Loaded<Self>, session: &mut Session) -> Result<()> {
-        let link = object.progs.earlier.attach().context("look for attempts before")?;
-        read_iterator(&link).context("look for attempts before")?;
+        pending::begin(object, &self.args.common).context("look for attempts begun before")?;
         self.names = Names::open(self.args.dns, self.args.services)?;
         self.interval = self.args.summary.map(Interval::new);
         if self.shows_rows() {
@@ -292,7 +307,10 @@ impl Tcpconnect {
             millis(&mut line, connect.rtt_ns());
         }
         if args.print_retries {
-            line.value(event.retransmits);
+            match connect.retransmits() {
+                Some(retransmits) => line.value(retransmits),
+                None => line.text("-"),
+            };
         }
         if args.print_netns {
             line.value(event.netns);
@@ -302,18 +320,21 @@ impl Tcpconnect {
         }
     }
 
-    /// Attempts without an answer: only their sockets know more than the record of their begin.
+    /// Attempts without an answer.
     fn flush_pending(&mut self, object: &Loaded<Self>, session: &mut Session) -> Result<()> {
-        let attempts = object.maps.attempts.as_fd();
-        let link = object.progs.pending.attach_iter(attempts).context("look for attempts")?;
-        let records = read_iterator(&link).context("read the attempts that are pending")?;
-        let attempts = records.chunks_exact(size_of::<connect_event>()).map(Connect::decode);
-        let mut attempts = attempts.collect::<Result<Vec<_>>>()?;
-        attempts.sort_by_key(Connect::began_ns);
-        for attempt in &attempts {
+        let mut pending = pending::read(object).context("read the attempts that are pending")?;
+        pending.retain(|attempt| self.is_shown(attempt));
+        for attempt in &pending {
             self.see(attempt, session)?;
         }
         Ok(())
+    }
+
+    /// As the programs decide for those that end.
+    fn is_shown(&self, attempt: &Connect) -> bool {
+        let least = self.args.min_latency.unwrap_or_default().as_nanos();
+        self.outcomes() & 1 << attempt.event.outcome.0 != 0
+            && u128::from(attempt.event.duration_ns) >= least
     }
 
     fn explain_losses(&mut self, object: &Loaded<Self>) {
@@ -332,11 +353,12 @@ impl Tcpconnect {
     }
 }
 
-/// All that a BPF iterator has to say.
-fn read_iterator(link: &Link) -> Result<Vec<u8>> {
-    let mut records = Vec::new();
-    Iter::new(link)?.read_to_end(&mut records)?;
-    Ok(records)
+/// A map for so many values of a filter.
+fn size_or_leave_out(map: &mut OpenMapMut<'_>, values: usize) -> Result<()> {
+    match values {
+        0 => leave_out(map),
+        _ => map.set_max_entries(values as u32).context("size a filter"),
+    }
 }
 
 /// A cell with milliseconds, to the microsecond.

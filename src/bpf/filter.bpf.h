@@ -111,12 +111,9 @@ static __always_inline bool filter_allows_current(void)
 	return !(snoop_config.filters & FILTER_BY_PID) || filter_has_pid(pid);
 }
 
-/* --tree and -- COMMAND: a child belongs to its parent's tree. Loaded only for them. */
-SEC("raw_tp/sched_process_fork")
-int tree_fork(struct bpf_raw_tracepoint_args *ctx)
+/* A child belongs to its parent's tree. */
+static __always_inline int tree_grow(struct task_struct *parent, struct task_struct *child)
 {
-	struct task_struct *parent = (void *)ctx->args[0];
-	struct task_struct *child = (void *)ctx->args[1];
 	__u32 parent_pid = task_pid_for_filter(parent);
 	__u32 child_pid = task_pid_for_filter(child);
 	__u8 yes = 1;
@@ -126,6 +123,19 @@ int tree_fork(struct bpf_raw_tracepoint_args *ctx)
 	if (bpf_map_update_elem(&filter_tree, &child_pid, &yes, BPF_ANY))
 		__sync_fetch_and_add(&snoop_counters.tree_full, 1);
 	return 0;
+}
+
+/* --tree and -- COMMAND; loaded only for them, one or the other. */
+SEC("raw_tp/sched_process_fork")
+int tree_fork(struct bpf_raw_tracepoint_args *ctx)
+{
+	return tree_grow((void *)ctx->args[0], (void *)ctx->args[1]);
+}
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(tree_fork_btf, struct task_struct *parent, struct task_struct *child)
+{
+	return tree_grow(parent, child);
 }
 
 /* The process has ended: its id may be another one's soon. */
@@ -142,15 +152,23 @@ static __always_inline void tree_forget(struct task_struct *task)
  * that shows ends of processes forgets by itself, behind its own last look at the tree.
  */
 #ifndef TREE_FORGOTTEN_BY_TOOL
+static __always_inline int tree_shrink(struct task_struct *task)
+{
+	if (!BPF_CORE_READ(task, signal, live.counter))
+		tree_forget(task);
+	return 0;
+}
+
 SEC("raw_tp/sched_process_exit")
 int tree_exit(struct bpf_raw_tracepoint_args *ctx)
 {
-	struct task_struct *task = (void *)ctx->args[0];
+	return tree_shrink((void *)ctx->args[0]);
+}
 
-	if (BPF_CORE_READ(task, signal, live.counter))
-		return 0;
-	tree_forget(task);
-	return 0;
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(tree_exit_btf, struct task_struct *task)
+{
+	return tree_shrink(task);
 }
 #endif
 

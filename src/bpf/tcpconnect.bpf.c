@@ -233,35 +233,50 @@ STATE_PROGRAMS(_5, true)
 
 /* ---- attempts that are pending when tracing ends ---- */
 
-static __always_inline bool is_connecting(struct sock *sk, const struct connect_peer *peer)
+/* The answer to the last question; user space asks one at a time. */
+struct connect_look connect_look SEC(".data.look");
+
+static __always_inline bool is_connecting(struct sock *sk, __u16 port)
 {
 	__u8 state = BPF_CORE_READ(sk, __sk_common.skc_state);
 
 	return (state == TCP_SYN_SENT || state == TCP_SYN_RECV) &&
-	       bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport)) == peer->port;
+	       bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport)) == port;
 }
 
-SEC("iter/bpf_map_elem")
-int pending(struct bpf_iter__bpf_map_elem *ctx)
+/* `sk`, an address in `attempts`, may have been freed meanwhile: reads do not fault. */
+static __always_inline int look_at(struct sock *sk, __u16 family, __u16 port)
 {
-	struct connect_attempt *attempt = ctx->value;
-	struct connect_event event = {};
-	__u64 *key = ctx->key;
-	struct sock *sk;
+	struct tcp_sock *tp = (void *)sk;
 
-	if (!key || !attempt || !attempt->pending)
-		return 0;
-	sk = (void *)*key;
-	attempt_to_event(&event, sk, (void *)sk, false, attempt, bpf_ktime_get_boot_ns());
-	event.outcome = CONNECT_PENDING;
-	if (!is_connecting(sk, &attempt->peer)) {
+	__builtin_memset(&connect_look, 0, sizeof(connect_look));
+	if (!is_connecting(sk, port)) {
 		/* It ended after detaching, or its end was skipped: how, nobody knows. */
 		event_lost();
 		return 0;
 	}
-	if (outcome_shown(&event))
-		bpf_seq_write(ctx->meta->seq, &event, sizeof(event));
+	connect_look.connecting = 1;
+	socket_local(sk, false, family, &connect_look.local);
+	connect_look.local_port =
+		bpf_ntohs(BPF_CORE_READ(tp, inet_conn.icsk_inet.inet_sport));
+	connect_look.retransmits = BPF_CORE_READ(tp, total_retrans);
 	return 0;
+}
+
+/*
+ * Attached to nothing: user space runs it, for each attempt. Two kinds of program can be run so;
+ * either may be refused.
+ */
+SEC("raw_tp")
+int look(struct bpf_raw_tracepoint_args *ctx)
+{
+	return look_at((void *)ctx->args[0], ctx->args[1], ctx->args[2]);
+}
+
+SEC("syscall")
+int look_syscall(__u64 *ctx)
+{
+	return look_at((void *)ctx[0], ctx[1], ctx[2]);
 }
 
 /* ---- attempts that were pending when tracing began ---- */
@@ -279,37 +294,31 @@ static __always_inline __u64 connecting_for_ns(struct sock *sk)
 	return age_ms < 1000 * 3600 ? age_ms * 1000000ULL : 0;
 }
 
-/* Each open file of each process: connecting sockets among them begin an attempt here. */
-SEC("iter/task_file")
-int earlier(struct bpf_iter__task_file *ctx)
+/* The socket behind `file` if it is connecting, and asked for. */
+static __always_inline struct sock *earlier_socket(struct file *file,
+						   struct connect_attempt *attempt)
 {
-	struct task_struct *task = ctx->task;
-	struct file *file = ctx->file;
-	struct connect_attempt attempt = {};
-	struct connect_attempt *place;
-	struct socket *socket;
-	struct sock *sk;
-	__u64 key;
+	struct socket *socket = file_socket(file);
+	struct sock *sk = socket ? BPF_CORE_READ(socket, sk) : NULL;
 
-	/* That filter can only be asked about the current task. */
-	if (!task || !file || (snoop_config.filters & FILTER_BY_CGROUP))
-		return 0;
-	socket = file_socket(file);
-	sk = socket ? BPF_CORE_READ(socket, sk) : NULL;
 	if (!sk || BPF_CORE_READ(sk, __sk_common.skc_state) != TCP_SYN_SENT ||
 	    BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP)
-		return 0;
-	socket_peer(sk, false, &attempt.peer);
-	if (!peer_allowed(&attempt.peer) || !filter_allows(task))
-		return 0;
-	task_id_fill(&attempt.id, task, bpf_ktime_get_boot_ns() - connecting_for_ns(sk));
-	attempt.id.cgroup = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
-	attempt.txhash = BPF_CORE_READ(sk, sk_txhash);
-	attempt.flags = CONNECT_EARLIER;
-	attempt.untold = socket_inode(socket);
-	attempt.pending = 1;
-	key = (__u64)sk;
-	if (bpf_map_update_elem(&attempts, &key, &attempt, BPF_NOEXIST))
+		return NULL;
+	socket_peer(sk, false, &attempt->peer);
+	attempt->txhash = BPF_CORE_READ(sk, sk_txhash);
+	attempt->flags = CONNECT_EARLIER;
+	attempt->untold = socket_inode(socket);
+	attempt->pending = 1;
+	return peer_allowed(&attempt->peer) ? sk : NULL;
+}
+
+/* From now on its end is waited for. */
+static __always_inline int earlier_begin(struct sock *sk, const struct connect_attempt *attempt)
+{
+	struct connect_attempt *place;
+	__u64 key = (__u64)sk;
+
+	if (bpf_map_update_elem(&attempts, &key, attempt, BPF_NOEXIST))
 		return 0;
 	__sync_fetch_and_add(&attempts_count, 1);
 	/* If it ended meanwhile, nobody would find that out. */
@@ -319,6 +328,59 @@ int earlier(struct bpf_iter__task_file *ctx)
 			place->pending = 0;
 	}
 	return 0;
+}
+
+/* Each open file of each process: connecting sockets among them begin an attempt here. */
+SEC("iter/task_file")
+int earlier(struct bpf_iter__task_file *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct connect_attempt attempt = {};
+	struct file *file = ctx->file;
+	struct sock *sk;
+
+	/* That filter can only be asked about the current task. */
+	if (!task || !file || (snoop_config.filters & FILTER_BY_CGROUP))
+		return 0;
+	sk = earlier_socket(file, &attempt);
+	if (!sk || !filter_allows(task))
+		return 0;
+	task_id_fill(&attempt.id, task, bpf_ktime_get_boot_ns() - connecting_for_ns(sk));
+	attempt.id.cgroup = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
+	return earlier_begin(sk, &attempt);
+}
+
+/* The owner of the socket that is shown to adopt(), as far as /proc knows it. */
+struct task_id adopted_by SEC(".data.adopt");
+
+/*
+ * Where that iterator may not be loaded, user space looks for such sockets in /proc, borrows each by
+ * pidfd_getfd(), and has it looked at here: `fd` is the tool's own descriptor.
+ */
+static __always_inline int adopt_fd(__s32 fd)
+{
+	struct connect_attempt attempt = {};
+	struct file *file = current_file(fd);
+	struct sock *sk = file ? earlier_socket(file, &attempt) : NULL;
+
+	if (!sk)
+		return 0;
+	attempt.id = adopted_by;
+	attempt.id.lost = snoop_counters.lost;
+	attempt.id.time_ns = bpf_ktime_get_boot_ns() - connecting_for_ns(sk);
+	return earlier_begin(sk, &attempt);
+}
+
+SEC("raw_tp")
+int adopt(struct bpf_raw_tracepoint_args *ctx)
+{
+	return adopt_fd(ctx->args[0]);
+}
+
+SEC("syscall")
+int adopt_syscall(__u64 *ctx)
+{
+	return adopt_fd(ctx[0]);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

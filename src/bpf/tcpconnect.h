@@ -18,6 +18,7 @@ enum connect_flag {
 	CONNECT_MPTCP = 1 << 1, /* a subflow of Multipath TCP */
 	CONNECT_KERNEL = 1 << 2, /* by a thread of the kernel, such as an NFS client */
 	CONNECT_EARLIER = 1 << 3, /* begun before tracing: its age is known to 4 ms at best */
+	CONNECT_UNSEEN = 1 << 4, /* pending, and its socket could not be asked: `local`, `retransmits` */
 };
 
 /* One end of a connection. */
@@ -43,6 +44,14 @@ struct connect_event {
 	__u16 pad;
 };
 _Static_assert(sizeof(struct connect_event) == 144, "struct connect_event has no hidden padding");
+
+/* What the socket of a pending attempt says of itself when user space asks. */
+struct connect_look {
+	struct connect_address local; /* all zero: not chosen yet */
+	__u32 retransmits;
+	__u16 local_port;
+	__u16 connecting; /* 1: it has no answer yet */
+};
 
 /* Set before loading; what is off is removed by the verifier. */
 struct connect_config {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use libbpf_rs::{MapCore, PerfBuffer, PerfBufferBuilder};
+use nix::errno::Errno;
 
 use crate::time::boot_now_ns;
 
@@ -44,18 +45,18 @@ pub struct Perf {
 }
 
 impl Perf {
-    pub(super) fn open(map: &impl MapCore, bytes: Option<u64>) -> Result<Self> {
+    pub(super) fn open(map: &impl MapCore, bytes: Option<u64>) -> Result<Self, Errno> {
         let batch = Rc::new(RefCell::new(Batch::default()));
         let sink = Rc::clone(&batch);
         let pages = super::ring::round_size(bytes.unwrap_or(DEFAULT_BYTES)) / 4096;
         let buffer = PerfBufferBuilder::new(map)
-            .pages(usize::try_from(pages)?)
+            .pages(usize::try_from(pages).map_err(|_| Errno::EOVERFLOW)?)
             .sample_cb(move |_cpu, record: &[u8]| sink.borrow_mut().push(record))
             // What found no room is counted by the programs (event_lost()), which are
             // told so by the kernel; counting the kernel's notice would count it twice.
             .lost_cb(|_cpu, _count| {})
             .build()
-            .context("open the perf buffer")?;
+            .map_err(|_| Errno::last())?;
         Ok(Self { buffer, batch })
     }
 

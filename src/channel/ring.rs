@@ -13,8 +13,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use libbpf_rs::MapCore;
+use nix::errno::Errno;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
 const BUSY: u32 = libbpf_sys::BPF_RINGBUF_BUSY_BIT;
@@ -44,12 +45,11 @@ struct Mapping {
 }
 
 impl Mapping {
-    fn new(fd: BorrowedFd<'_>, prot: ProtFlags, len: usize, offset: usize) -> Result<Self> {
-        let size = NonZeroUsize::new(len).context("empty mapping")?;
-        let offset = libc::off_t::try_from(offset)?;
+    fn new(fd: BorrowedFd<'_>, prot: ProtFlags, len: usize, offset: usize) -> Result<Self, Errno> {
+        let size = NonZeroUsize::new(len).ok_or(Errno::EINVAL)?;
+        let offset = libc::off_t::try_from(offset).map_err(|_| Errno::EOVERFLOW)?;
         // SAFETY: a fresh mapping, at an address of the kernel's choice.
-        let start = unsafe { mmap(None, size, prot, MapFlags::MAP_SHARED, fd, offset) }
-            .context("map the ring buffer into memory")?;
+        let start = unsafe { mmap(None, size, prot, MapFlags::MAP_SHARED, fd, offset) }?;
         Ok(Self { start, len })
     }
 }
@@ -75,12 +75,13 @@ pub struct Ring {
 }
 
 impl Ring {
-    pub(super) fn open(map: &impl MapCore) -> Result<Self> {
-        Self::over(map.as_fd().try_clone_to_owned()?, map.max_entries())
+    pub(super) fn open(map: &impl MapCore) -> Result<Self, Errno> {
+        let fd = map.as_fd().try_clone_to_owned().map_err(|_| Errno::last())?;
+        Self::over(fd, map.max_entries())
     }
 
     /// Opens the map behind a descriptor, of that many bytes.
-    pub(crate) fn over(fd: OwnedFd, bytes: u32) -> Result<Self> {
+    pub(crate) fn over(fd: OwnedFd, bytes: u32) -> Result<Self, Errno> {
         let page = page_size() as usize;
         let size = bytes as usize;
         let consumer_prot = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;

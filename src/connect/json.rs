@@ -70,7 +70,8 @@ struct Details {
     outcome: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     duration_ns: Option<u64>,
-    retransmits: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retransmits: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rtt_ns: Option<u64>,
     /// This machine refused it: no SYN was sent
@@ -105,7 +106,7 @@ pub fn row<'a>(connect: &'a Connect, context: &Context<'a>) -> ConnectJson<'a> {
         connect: Details {
             outcome: connect.outcome(),
             duration_ns: connect.duration_ns(),
-            retransmits: connect.event.retransmits,
+            retransmits: connect.retransmits(),
             rtt_ns: connect.rtt_ns(),
             no_syn: connect.is(connect_flag::CONNECT_NO_SYN),
             mptcp: connect.is(connect_flag::CONNECT_MPTCP),

@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 use libbpf_rs::MapType;
 
 use super::summary::ENTRIES;
-use crate::attach::Backend;
+use crate::backend::{Backend, Job};
 use crate::skel::mmap::OpenMmapMaps;
 
 /// Threads inside mmap() at once, for `--latency`.
@@ -32,90 +32,130 @@ pub struct Wanted {
     pub filtered: bool,
 }
 
+/// What only some of the ways see.
+const CALLS_32: &str = "calls of 32-bit programs";
+
 /// The ways into the kernel, best first.
 pub fn backends(wanted: Wanted) -> Vec<Backend> {
-    // --wx can do without the mapping, if need be, and then shows more than it must.
-    let vmas: &[bool] = match wanted {
-        Wanted { vma: true, .. } => &[true],
-        // Without them, --path leaves mprotect() out.
-        Wanted { wx: true, .. } | Wanted { all: true, file: true, .. } => &[true, false],
-        _ => &[false],
-    };
-    let ways = [fexit as fn(Wanted, bool) -> Backend, tracepoint, tp_btf];
-    let backend = move |way: fn(Wanted, bool) -> Backend, vma| {
-        let mut backend = way(wanted, vma);
-        if wanted.filtered {
-            backend.broad = [&backend.programs[..], &backend.optional[..]].concat();
+    let ways = [fexit(wanted), tracepoint(wanted).without(CALLS_32), tp_btf(wanted)];
+    ways.map(|mut backend| {
+        for job in &mut backend.jobs {
+            job.is_broad |= wanted.filtered;
         }
         backend
-    };
-    let each = |way| vmas.iter().map(move |&vma| backend(way, vma));
-    ways.into_iter().flat_map(each).collect()
+    })
+    .into()
 }
 
-/// One of two programs: the second one looks up the mapping too.
-fn pick(vma: bool, plain: &'static str, with_vma: &'static str) -> &'static str {
-    if vma { with_vma } else { plain }
+impl Wanted {
+    /// Does what a program that looks up the mapping does: if need be, one that does not.
+    fn with_vma(self, job: Job, plain: &'static str) -> Job {
+        if self.vma {
+            return job.or_without(plain, "the mapping that a call made");
+        }
+        // --wx shows more than it must then, and --path leaves mprotect() out.
+        if self.wx { job.or(plain) } else { job.or_without(plain, "mprotect() by the file's path") }
+    }
+
+    /// A call that says itself what it concerns: its mapping is looked up only to be shown.
+    fn call(self, job: fn(&'static str) -> Job, plain: &'static str, vma: &'static str) -> Job {
+        if self.vma || self.wx { self.with_vma(job(vma), plain) } else { job(plain) }
+    }
+
+    /// A call that concerns a mapping of a file that only the mapping tells.
+    fn protection(
+        self,
+        job: fn(&'static str) -> Job,
+        plain: &'static str,
+        vma: &'static str,
+    ) -> Job {
+        let is_asked = self.vma || self.wx || (self.all && self.file);
+        if is_asked { self.with_vma(job(vma), plain) } else { job(plain) }
+    }
 }
 
-/// Programs that say themselves what they concern look for a mapping only to show it.
-fn shows(wanted: Wanted, vma: bool) -> bool {
-    vma && (wanted.vma || wanted.wx)
+/// Calls of 32-bit programs.
+fn compat(program: &'static str) -> Job {
+    Job::adds(program, CALLS_32).if_there()
 }
 
-fn fexit(wanted: Wanted, found: bool) -> Backend {
-    let vma = shows(wanted, found);
-    let mut programs = vec![pick(vma, "fexit_mmap", "fexit_mmap_vma")];
-    let mut optional = vec![
-        pick(vma, "fexit32_mmap", "fexit32_mmap_vma"),
-        pick(vma, "fexit32_old_mmap", "fexit32_old_mmap_vma"),
+/// Needed for the duration.
+fn enter(program: &'static str) -> Job {
+    Job::adds(program, "latency").with_map("mmap_entered")
+}
+
+fn mprotect(program: &'static str) -> Job {
+    Job::adds(program, "mprotect()")
+}
+
+fn pkey(program: &'static str) -> Job {
+    Job::adds(program, "pkey_mprotect()").if_there()
+}
+
+fn munmap(program: &'static str) -> Job {
+    Job::adds(program, "munmap()")
+}
+
+fn brk(program: &'static str) -> Job {
+    Job::adds(program, "brk()")
+}
+
+fn madvise(program: &'static str) -> Job {
+    Job::adds(program, "madvise()")
+}
+
+fn mremap(program: &'static str) -> Job {
+    Job::adds(program, "mremap()")
+}
+
+fn fexit(wanted: Wanted) -> Backend {
+    let mut jobs = vec![
+        wanted.call(Job::main, "fexit_mmap", "fexit_mmap_vma"),
+        wanted.call(compat, "fexit32_mmap", "fexit32_mmap_vma"),
+        wanted.call(compat, "fexit32_old_mmap", "fexit32_old_mmap_vma"),
     ];
     if wanted.all || wanted.wx {
-        programs.push(pick(found, "fexit_mprotect", "fexit_mprotect_vma"));
-        programs.push(pick(found, "fexit_pkey", "fexit_pkey_vma"));
-        optional.push(pick(found, "fexit32_mprotect", "fexit32_mprotect_vma"));
+        jobs.push(wanted.protection(mprotect, "fexit_mprotect", "fexit_mprotect_vma"));
+        jobs.push(wanted.protection(pkey, "fexit_pkey", "fexit_pkey_vma"));
+        jobs.push(wanted.protection(compat, "fexit32_mprotect", "fexit32_mprotect_vma"));
     }
     if wanted.all {
-        programs.extend(["fexit_munmap", "fexit_brk", "fexit_madvise"]);
-        programs.push(pick(vma, "fexit_mremap", "fexit_mremap_vma"));
-        optional.extend(["fexit32_munmap", "fexit32_brk", "fexit32_madvise", "fexit32_mremap"]);
+        jobs.extend([munmap("fexit_munmap"), brk("fexit_brk"), madvise("fexit_madvise")]);
+        jobs.push(wanted.call(mremap, "fexit_mremap", "fexit_mremap_vma"));
+        let others = ["fexit32_munmap", "fexit32_brk", "fexit32_madvise", "fexit32_mremap"];
+        jobs.extend(others.map(compat));
     }
     if wanted.latency {
-        programs.push("fentry_mmap");
-        optional.extend(["fentry32_mmap", "fentry32_old_mmap"]);
+        jobs.push(enter("fentry_mmap"));
+        jobs.extend(
+            ["fentry32_mmap", "fentry32_old_mmap"].map(|program| enter(program).if_there()),
+        );
     }
-    Backend {
-        name: "fexit",
-        programs,
-        optional,
-        without_optional: "such calls of 32-bit programs are not seen",
-        ..Backend::default()
-    }
+    Backend::new("fexit", jobs)
 }
 
-fn tracepoint(wanted: Wanted, found: bool) -> Backend {
-    let vma = shows(wanted, found);
-    let mut programs = vec![pick(vma, "tp_mmap", "tp_mmap_vma")];
+fn tracepoint(wanted: Wanted) -> Backend {
+    let mut jobs = vec![wanted.call(Job::main, "tp_mmap", "tp_mmap_vma")];
     if wanted.all || wanted.wx {
-        programs.push(pick(found, "tp_mprotect", "tp_mprotect_vma"));
-        programs.push(pick(found, "tp_pkey", "tp_pkey_vma"));
+        jobs.push(wanted.protection(mprotect, "tp_mprotect", "tp_mprotect_vma"));
+        jobs.push(wanted.protection(pkey, "tp_pkey", "tp_pkey_vma"));
     }
     if wanted.all {
-        programs.extend(["tp_munmap", "tp_brk", "tp_madvise"]);
-        programs.push(pick(vma, "tp_mremap", "tp_mremap_vma"));
+        jobs.extend([munmap("tp_munmap"), brk("tp_brk"), madvise("tp_madvise")]);
+        jobs.push(wanted.call(mremap, "tp_mremap", "tp_mremap_vma"));
     }
     if wanted.latency {
-        programs.push("tp_enter_mmap");
+        jobs.push(enter("tp_enter_mmap"));
     }
-    Backend { name: "tracepoint", programs, ..Backend::default() }
+    Backend::new("tracepoint", jobs)
 }
 
-fn tp_btf(wanted: Wanted, vma: bool) -> Backend {
-    let mut programs = vec![pick(vma, "btf_sys_exit", "btf_sys_exit_vma")];
+fn tp_btf(wanted: Wanted) -> Backend {
+    let mut jobs = vec![wanted.protection(Job::main, "btf_sys_exit", "btf_sys_exit_vma").broad()];
     if wanted.latency {
-        programs.push("btf_sys_enter");
+        jobs.push(enter("btf_sys_enter").broad());
     }
-    Backend { name: "tp_btf", broad: programs.clone(), programs, ..Backend::default() }
+    Backend::new("tp_btf", jobs)
 }
 
 /// Gives the maps that these flags need their room. `buffer`: `--buffer-size` was given.

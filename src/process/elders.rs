@@ -7,7 +7,8 @@ use std::os::unix::fs::MetadataExt as _;
 
 use super::args::Args;
 use super::history::Older;
-use crate::proc::{NS_PER_TICK, Stat};
+use crate::pidns;
+use crate::proc::{NS_PER_TICK, Stat, pids};
 use crate::skel::exec_flag;
 
 /// When a process was born.
@@ -71,9 +72,7 @@ const PF_KTHREAD: u32 = 0x0020_0000;
 /// All of them but ourselves, one by one. None where /proc shows the ids of another PID
 /// namespace than events do: they would be mistaken for those.
 pub fn all() -> impl Iterator<Item = Elder> {
-    let folder = if in_initial_pid_namespace() { fs::read_dir("/proc").ok() } else { None };
-    let entries = folder.into_iter().flatten().flatten();
-    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let pids = pidns::is_initial().then(pids).into_iter().flatten();
     pids.filter(|&pid| pid != std::process::id()).filter_map(Elder::read)
 }
 
@@ -178,12 +177,6 @@ impl<'a> AskedFor<'a> {
         }
         false
     }
-}
-
-/// Whether ids in /proc are those of events.
-pub fn in_initial_pid_namespace() -> bool {
-    let ns = fs::metadata("/proc/self/ns/pid");
-    ns.is_ok_and(|ns| ns.ino() == u64::from(crate::filter::INITIAL_PIDNS))
 }
 
 /// When the process was born that has this id now, in units of [`NS_PER_TICK`].

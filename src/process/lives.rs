@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::Identity;
-use super::elders::{Birth, Elder, in_initial_pid_namespace, start_ticks};
+use super::elders::{Birth, Elder, start_ticks};
 use crate::exec::{Args, Cut, Exec};
 use crate::proc::NS_PER_TICK;
 use crate::skel::{exec_flag, process_event, process_flag};
@@ -216,7 +216,7 @@ impl Lives {
 
     /// Those whose end was lost on the way.
     fn forget_the_dead(&mut self) {
-        if !in_initial_pid_namespace() {
+        if !crate::pidns::is_initial() {
             return;
         }
         let pids: Vec<u32> = self.by_pid.keys().copied().collect();

@@ -7,6 +7,7 @@ use libbpf_rs::{MapType, Object, ObjectBuilder, OpenObject, ProgramAttachType};
 use crate::attach::is_misleading;
 use crate::explain;
 use crate::run::args::Args;
+use crate::run::externs::Externs;
 use crate::run::hook::Kind;
 use crate::run::maps::{self, EventMap};
 use crate::run::plan::{Program, State};
@@ -29,13 +30,18 @@ pub struct Loaded {
 /// What to set in the opened object before loading, each time that it is opened.
 pub type Configure<'a> = dyn Fn(&mut OpenObject) -> Result<()> + 'a;
 
-/// Loads the object in `image`, a whole ELF file. `name`: what people call it.
-pub fn load(name: &str, image: &[u8], args: &Args, configure: &Configure<'_>) -> Result<Loaded> {
+/// Loads an object. `name`: what people call it.
+pub fn load(
+    name: &str,
+    mut externs: Externs<'_>,
+    args: &Args,
+    configure: &Configure<'_>,
+) -> Result<Loaded> {
     words::collect();
     let mut programs: Option<Vec<Program>> = None;
     let mut refused_maps: Vec<(String, Reason)> = Vec::new();
     loop {
-        let mut object = open(name, image, args)?;
+        let mut object = open(name, externs.image(), args)?;
         let programs = programs.get_or_insert_with(|| plan(&object, args));
         let without: Vec<_> = refused_maps.iter().map(|(name, _)| name.clone()).collect();
         let (events, templates) =
@@ -56,6 +62,12 @@ pub fn load(name: &str, image: &[u8], args: &Args, configure: &Configure<'_>) ->
         };
         let said = words::take();
         show_words(args, &said);
+        if externs.leave_out(&said, programs)? {
+            if let Some(lack) = externs.lack(programs) {
+                bail!("cannot load {name}: {lack}");
+            }
+            continue;
+        }
         let wanted = || programs.iter().filter(|program| program.is_wanted());
         let program = reason::refused_program(&said, wanted().map(|p| p.name.as_str()));
         if let Some(name) = program.map(str::to_owned) {

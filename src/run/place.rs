@@ -1,14 +1,13 @@
 //! Attaches one program to one place.
 
+use std::ffi::CString;
 use std::fs::File;
-use std::os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, IntoRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::path::Path;
 use std::ptr::NonNull;
 
 use anyhow::{Context, Result, bail, ensure};
-use libbpf_rs::{
-    AsRawLibbpf as _, Link, MapCore as _, Object, ProgramMut, TracepointCategory, UprobeOpts,
-};
+use libbpf_rs::{AsRawLibbpf as _, Link, MapCore as _, Object, ProgramMut, UprobeOpts};
 use nix::errno::Errno;
 use nix::net::if_::if_nametoindex;
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, fstatfs};
@@ -16,6 +15,7 @@ use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, fstatfs};
 use crate::run::hook::Kind;
 use crate::run::plan::{NOT_ATTACHABLE, Program};
 use crate::run::sample::{self, Sampling};
+use crate::tracepoint;
 
 /// What keeps a program attached.
 pub enum Attachment {
@@ -41,12 +41,12 @@ pub fn attach(
         Kind::Kprobe { ret } if asked => attach_kprobe(loaded, ret, target)?,
         Kind::Ksyscall { ret } if asked => loaded.attach_ksyscall(ret, target)?,
         Kind::KprobeMulti if asked => bail!("only with a pattern in its section"),
-        Kind::Tracepoint if asked => {
+        Kind::Tracepoint => {
             let parts = target.split_once([':', '/']);
             let (category, name) = parts.context("a tracepoint is given as CATEGORY:NAME")?;
-            loaded.attach_tracepoint(TracepointCategory::Custom(category.to_owned()), name)?
+            tracepoint::attach(loaded, category, name)?
         }
-        Kind::RawTracepoint if asked => loaded.attach_raw_tracepoint(target)?,
+        Kind::RawTracepoint if asked => attach_raw_tracepoint(loaded, target)?,
         Kind::Uprobe { ret } if asked => attach_uprobe(loaded, ret, target)?,
         Kind::UprobeMulti { ret, session } if asked => {
             let (file, pattern) = file_and(target, "FILE:PATTERN")?;
@@ -93,7 +93,7 @@ pub fn attach(
         Kind::Other | Kind::Unknown | Kind::StructOps => {
             bail!(NOT_ATTACHABLE)
         }
-        _ => loaded.attach()?,
+        _ => attach_by_section(loaded)?,
     };
     Ok((Attachment::Link(link), in_words(program, target)))
 }
@@ -132,15 +132,30 @@ fn from_raw(link: *mut libbpf_sys::bpf_link) -> Result<Link> {
     Ok(unsafe { Link::from_ptr(link) })
 }
 
+/// Where the section says. By libbpf's own function, as those below: libbpf-rs's errors do not tell
+/// their numbers.
+fn attach_by_section(program: &ProgramMut<'_>) -> Result<Link> {
+    // SAFETY: the program lives.
+    from_raw(unsafe { libbpf_sys::bpf_program__attach(program.as_libbpf_object().as_ptr()) })
+}
+
+fn attach_raw_tracepoint(program: &ProgramMut<'_>, name: &str) -> Result<Link> {
+    let name = CString::new(name)?;
+    let program = program.as_libbpf_object().as_ptr();
+    // SAFETY: the program lives, and libbpf reads the name until it returns.
+    from_raw(unsafe { libbpf_sys::bpf_program__attach_raw_tracepoint(program, name.as_ptr()) })
+}
+
 /// `FUNCTION` or `FUNCTION+OFFSET`
 fn attach_kprobe(program: &ProgramMut<'_>, ret: bool, target: &str) -> Result<Link> {
-    let Some((function, offset)) = target.split_once('+') else {
-        return Ok(program.attach_kprobe(ret, target)?);
+    let (function, offset) = match target.split_once('+') {
+        Some((function, offset)) => (function, number(offset)?),
+        None => (target, 0),
     };
-    let function = std::ffi::CString::new(function)?;
+    let function = CString::new(function)?;
     let options = libbpf_sys::bpf_kprobe_opts {
         sz: size_of::<libbpf_sys::bpf_kprobe_opts>() as _,
-        offset: number(offset)?,
+        offset,
         retprobe: ret,
         ..Default::default()
     };
@@ -282,9 +297,4 @@ fn filter_socket(socket: &OwnedFd, program: &ProgramMut<'_>) -> Result<()> {
     };
     Errno::result(set).context("attach it to the socket")?;
     Ok(())
-}
-
-/// Links a program to an event of `perf_event_open()`. The link takes the descriptor.
-pub fn attach_perf(program: &ProgramMut<'_>, event: OwnedFd) -> Result<Link> {
-    Ok(program.attach_perf_event(event.into_raw_fd())?)
 }

@@ -1,18 +1,21 @@
 //! What programs say with `bpf_printk()`: read from a tracefs instance of our own, so that other
 //! readers of the kernel's trace lose nothing and their settings stay.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{ErrorKind, Read as _};
 use std::os::fd::{AsFd as _, BorrowedFd};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use anyhow::{Context, Result, ensure};
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use regex::bytes::Regex;
 
 use crate::time::boot_now_ns;
 use crate::tracefs::Tracefs;
+
+/// The folder of all instances.
+const INSTANCES: &str = "instances";
 
 /// Names of our instances begin like this.
 const PREFIX: &str = "bpfrun-";
@@ -46,46 +49,53 @@ pub enum Said {
 
 /// An instance that gets all messages, and is removed at the end.
 pub struct Printk {
-    folder: PathBuf,
+    tracefs: Tracefs,
+    /// The instance's, in tracefs
+    folder: String,
     pipe: Option<File>,
     /// What of the last line has been read
     rest: Vec<u8>,
-    _tracefs: Tracefs,
 }
 
 impl Printk {
     /// Makes the instance. One that a killed process left behind is removed.
     pub fn open() -> Result<Self> {
         let tracefs = Tracefs::open()?;
-        let event = tracefs.root.join("events/bpf_trace/bpf_trace_printk");
-        ensure!(event.is_dir(), "this kernel's bpf_printk() has no tracepoint (Linux 5.9)");
-        let instances = tracefs.root.join("instances");
-        remove_left_behind(&instances);
+        let has_event = tracefs.has_folder("events/bpf_trace/bpf_trace_printk");
+        ensure!(has_event, "this kernel's bpf_printk() has no tracepoint (Linux 5.9)");
+        remove_left_behind(&tracefs);
         let mut tries = 0;
         loop {
-            let folder = instances.join(format!("{PREFIX}{}-{tries}", std::process::id()));
+            let folder = format!("{INSTANCES}/{PREFIX}{}-{tries}", std::process::id());
             tries += 1;
-            let made = fs::create_dir(&folder);
-            if tries < 10 && matches!(&made, Err(e) if e.kind() == ErrorKind::AlreadyExists) {
+            let made = tracefs.make_folder(&folder);
+            if tries < 10 && made == Err(Errno::EEXIST) {
                 continue; // of a process with our number in another container
             }
             made.context("make a tracefs instance")?;
             // While nothing of it is open, another bpfrun may take it for left behind.
-            match open_pipe(&folder) {
+            match open_pipe(&tracefs, &folder) {
                 Ok(pipe) => {
                     // Removed from here on, also if it cannot be set up.
-                    let printk =
-                        Self { folder, pipe: Some(pipe), rest: Vec::new(), _tracefs: tracefs };
-                    set_up(&printk.folder).context("set up a tracefs instance")?;
+                    let printk = Self { tracefs, folder, pipe: Some(pipe), rest: Vec::new() };
+                    printk.set_up().context("set up a tracefs instance")?;
                     return Ok(printk);
                 }
-                Err(_) if tries < 10 && !folder.exists() => {}
+                Err(_) if tries < 10 && !tracefs.has_folder(&folder) => {}
                 Err(error) => {
-                    let _ = fs::remove_dir(&folder);
+                    let _ = tracefs.remove_folder(&folder);
                     return Err(error).context("open a tracefs instance");
                 }
             }
         }
+    }
+
+    fn set_up(&self) -> Result<(), Errno> {
+        let set = |file: &str, value| self.tracefs.write(&format!("{}/{file}", self.folder), value);
+        set("trace_clock", "boot")?;
+        // Newer kernels wake a reader only when the buffer is half full.
+        let _ = set("buffer_percent", "0");
+        set("events/bpf_trace/bpf_trace_printk/enable", "1")
     }
 
     /// Becomes readable when there are messages.
@@ -119,31 +129,22 @@ impl Printk {
 impl Drop for Printk {
     fn drop(&mut self) {
         self.pipe = None; // an instance that is read cannot be removed
-        let _ = fs::remove_dir(&self.folder);
+        let _ = self.tracefs.remove_folder(&self.folder);
     }
 }
 
 /// Removes the instances of processes that were killed. The kernel refuses to remove those that
 /// are being read.
-fn remove_left_behind(instances: &Path) {
-    let Ok(entries) = fs::read_dir(instances) else { return };
-    for entry in entries.flatten() {
-        if entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes()) {
-            let _ = fs::remove_dir(entry.path());
+fn remove_left_behind(tracefs: &Tracefs) {
+    for name in tracefs.names(INSTANCES).unwrap_or_default() {
+        if name.starts_with(PREFIX) {
+            let _ = tracefs.remove_folder(&format!("{INSTANCES}/{name}"));
         }
     }
 }
 
-fn open_pipe(folder: &Path) -> std::io::Result<File> {
-    let path = folder.join("trace_pipe");
-    OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)
-}
-
-fn set_up(folder: &Path) -> std::io::Result<()> {
-    fs::write(folder.join("trace_clock"), "boot")?;
-    // Newer kernels wake a reader only when the buffer is half full.
-    let _ = fs::write(folder.join("buffer_percent"), "0");
-    fs::write(folder.join("events/bpf_trace/bpf_trace_printk/enable"), "1")
+fn open_pipe(tracefs: &Tracefs, folder: &str) -> Result<File, Errno> {
+    tracefs.open_file(&format!("{folder}/trace_pipe"), OFlag::O_RDONLY | OFlag::O_NONBLOCK)
 }
 
 /// Takes the whole lines out of `rest`.

@@ -12,7 +12,7 @@ use nix::errno::Errno;
 
 use crate::escape::push_text;
 use crate::run::hook::Kind;
-use crate::tracefs::{events_folder, is_forbidden};
+use crate::tracepoint::{Step, TracepointError};
 
 /// Why something is not as wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,6 +75,15 @@ pub fn refused_program<'a>(words: &str, names: impl Iterator<Item = &'a str>) ->
 pub fn refused_map<'a>(words: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let last = |name: &str| words.rfind(&format!("map '{name}': "));
     names.filter_map(|name| Some((last(name)?, name))).max().map(|(_, name)| name)
+}
+
+/// The declaration that libbpf could not resolve: its name, and what libbpf said.
+pub fn refused_extern(words: &str) -> Option<(&str, &str)> {
+    let mut lines = words.lines().filter_map(|line| line.strip_prefix("libbpf: "));
+    let line = lines.rfind(|line| line.starts_with("extern "))?;
+    // `extern (func ksym) 'NAME': …`; older ones write `extern NAME (strong): …` too.
+    let name = line.split('\'').nth(1).or(line.split(' ').nth(1))?;
+    Some((name, line))
 }
 
 /// Why libbpf could not open or load an object, apart from a single program or map.
@@ -238,11 +247,14 @@ pub fn of_attach(
     target: &str,
     error: &anyhow::Error,
 ) -> Reason {
+    if let Some(error) = error.downcast_ref::<TracepointError>() {
+        return of_tracepoint(kind, error);
+    }
     let said = match lines_about(words, name).first() {
         Some(line) => (*line).to_owned(),
         None => format!("{error:#}"),
     };
-    let errno = errno_of(&said).or_else(|| errno_in(error));
+    let errno = errno_in(error).or_else(|| errno_of(&said));
     match kind {
         Kind::Kprobe { .. } | Kind::KprobeMulti | Kind::Ksyscall { .. } => {
             let what = "this kernel has no kprobes";
@@ -261,20 +273,6 @@ pub fn of_attach(
             }
             if errno == Some(Errno::EADDRNOTAVAIL) {
                 return Reason::new(format!("{function} is ambiguous or may not be probed"));
-            }
-        }
-        Kind::Tracepoint => {
-            let Some(events) = events_folder() else {
-                if is_forbidden() {
-                    return Reason::new("only root may read tracefs")
-                        .advice("CAP_DAC_READ_SEARCH helps; raw_tp and tp_btf do without");
-                }
-                return Reason::new("tracefs is not mounted")
-                    .advice("mount -t tracefs tracefs /sys/kernel/tracing");
-            };
-            if !events.join(target.replace(':', "/")).exists() {
-                return Reason::new(format!("this kernel has no tracepoint {target}"))
-                    .advice(format!("see {}", events.display()));
             }
         }
         Kind::RawTracepoint if errno == Some(Errno::ENOENT) => {
@@ -299,6 +297,19 @@ pub fn of_attach(
             .unwrap_or_else(|| reason.advice("a security policy or a container may forbid it")),
         Some(Errno::EBUSY) => reason.advice("something else is attached there already"),
         _ => reason,
+    }
+}
+
+fn of_tracepoint(kind: Kind, error: &TracepointError) -> Reason {
+    if let (Step::OpenEvent, Errno::EPERM | Errno::EACCES) = (error.step, error.errno) {
+        if let Some(missing) = permit::to_attach(kind) {
+            return missing;
+        }
+    }
+    let reason = Reason::new(error.to_string());
+    match error.advice() {
+        Some(advice) => reason.advice(advice),
+        None => reason,
     }
 }
 
@@ -349,6 +360,19 @@ libbpf: failed to load object 'bad'
         let reason = of_load(words, "p", Kind::Lsm, Some("file_open"));
         assert!(reason.to_string().contains("lockdown"), "{reason}");
         assert_eq!(of_load("", "p", entry(), None).what, "the kernel gave no reason");
+    }
+
+    #[test]
+    fn declarations_are_found_in_words_of_all_libbpfs() {
+        for line in [
+            "extern (func ksym) 'f': not found in kernel or module BTFs",
+            "extern 'f' (strong): not resolved",
+            "extern f (strong): not resolved",
+        ] {
+            let words = format!("libbpf: {line}\nlibbpf: failed to load object 'x'\n");
+            assert_eq!(refused_extern(&words), Some(("f", line)));
+        }
+        assert_eq!(refused_extern(REFUSED), None);
     }
 
     #[test]

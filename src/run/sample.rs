@@ -2,13 +2,13 @@
 
 use std::fmt;
 use std::fs;
-use std::os::fd::{FromRawFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use anyhow::{Context, Result, bail};
 use libbpf_rs::{Link, ProgramMut};
 use nix::errno::Errno;
 
-use crate::run::place::attach_perf;
+use crate::perf_event;
 
 /// Events by the names that perf gives them: type and number of `linux/perf_event.h`.
 const EVENTS: &[(&str, u32, u64)] = &[
@@ -83,7 +83,7 @@ pub fn attach(program: &ProgramMut<'_>, sampling: &Sampling) -> Result<Vec<Link>
     let online = online.context("which CPUs are online")?;
     let mut links = Vec::new();
     for cpu in cpus(&online) {
-        links.push(attach_perf(program, open(sampling, cpu)?)?);
+        links.push(perf_event::attach(program, open(sampling, cpu)?)?);
     }
     Ok(links)
 }
@@ -102,12 +102,7 @@ fn cpus(list: &str) -> Vec<i32> {
 
 fn open(sampling: &Sampling, cpu: i32) -> Result<OwnedFd> {
     let &(name, kind, config) = sampling.event;
-    let mut attr = libbpf_sys::perf_event_attr {
-        type_: kind,
-        size: size_of::<libbpf_sys::perf_event_attr>() as u32,
-        config,
-        ..Default::default()
-    };
+    let mut attr = perf_event::attributes(kind, config);
     match sampling.every {
         Every::Frequency(times) => {
             attr.set_freq(1);
@@ -115,25 +110,13 @@ fn open(sampling: &Sampling, cpu: i32) -> Result<OwnedFd> {
         }
         Every::Period(period) => attr.__bindgen_anon_1.sample_period = period,
     }
-    // SAFETY: the kernel reads `attr`, whose size is in it.
-    let fd = unsafe {
-        libc::syscall(
-            libc::SYS_perf_event_open,
-            &raw const attr,
-            -1,
-            cpu,
-            -1,
-            libbpf_sys::PERF_FLAG_FD_CLOEXEC,
-        )
-    };
-    let fd = Errno::result(i32::try_from(fd)?);
+    let event = perf_event::open(&attr, cpu);
     // Virtual machines seldom have those of the processor.
-    if let (Err(Errno::ENOENT | Errno::EOPNOTSUPP), libbpf_sys::PERF_TYPE_HARDWARE) = (fd, kind) {
+    if let (Err(Errno::ENOENT | Errno::EOPNOTSUPP), libbpf_sys::PERF_TYPE_HARDWARE) = (&event, kind)
+    {
         bail!("this machine has no counter for {name}: use cpu-clock");
     }
-    let fd = fd.with_context(|| format!("count {name} on CPU {cpu}"))?;
-    // SAFETY: a new descriptor that nobody else has.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    event.with_context(|| format!("count {name} on CPU {cpu}"))
 }
 
 #[cfg(test)]

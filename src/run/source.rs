@@ -190,7 +190,7 @@ impl Sources {
 
 fn inner_ring(id: u32) -> Result<Ring> {
     let map = MapHandle::from_map_id(id)?;
-    Ring::over(map.as_fd().try_clone_to_owned()?, map.max_entries())
+    Ok(Ring::over(map.as_fd().try_clone_to_owned()?, map.max_entries())?)
 }
 
 /// Puts ring buffers into the empty places of an array of maps: what its loader would do.

@@ -49,3 +49,24 @@ fn refuses(tool: &str, wrong: &[(&[&str], &str)]) {
         assert_eq!(text(&output.stdout), "", "{args:?}");
     }
 }
+
+#[test]
+fn an_empty_command_is_refused() {
+    // `tool -- $UNSET` in a script: not a trace of the whole machine.
+    for tool in ["execsnoop", "tcpconnect", "mmapsnoop", "procsnoop"] {
+        for args in [&["--"][..], &["--json", "--"]] {
+            let output = run(tool, args);
+            assert_eq!(output.status.code(), Some(2), "{tool} {args:?}");
+            assert_eq!(text(&output.stderr), "error: no command after --\n", "{tool} {args:?}");
+            assert_eq!(text(&output.stdout), "");
+        }
+    }
+    for args in [&["run", "x.o", "--"][..], &["x.o", "map", "--"]] {
+        let output = run("bpfrun", args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert_eq!(text(&output.stderr), "error: no command after --\n", "{args:?}");
+    }
+    // Which has no COMMAND.
+    let output = run("bpfrun", &["inspect", "/no/such/file", "--"]);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+}

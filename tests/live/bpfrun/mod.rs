@@ -2,11 +2,13 @@
 
 mod accounting;
 mod examples;
+mod externs;
 mod hostile;
 mod load;
 mod maps;
 mod places;
 mod printk;
+mod tracefs;
 
 use serde_json::Value;
 

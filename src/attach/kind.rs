@@ -1,0 +1,153 @@
+//! What the kernel knows a program as. A policy may refuse a whole kind, with BTF and all
+//! capabilities too, so that not even a program that does nothing is let in.
+
+use std::ffi::CString;
+use std::os::fd::{FromRawFd, OwnedFd};
+
+use libbpf_rs::btf::Btf;
+use libbpf_rs::btf::types::{Func, Typedef};
+use libbpf_rs::{AsRawLibbpf as _, OpenObject, ProgramType};
+use libbpf_sys::{
+    BPF_F_SLEEPABLE, BPF_PROG_TYPE_SYSCALL, BPF_PROG_TYPE_TRACING, BPF_TRACE_FENTRY,
+    BPF_TRACE_FEXIT, BPF_TRACE_ITER, BPF_TRACE_RAW_TP, bpf_insn, bpf_prog_load_opts,
+};
+use nix::errno::Errno;
+
+/// A kind of programs, and what this one is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Kind {
+    /// `BPF_PROG_TYPE_`
+    program: u32,
+    /// `BPF_TRACE_`; 0 where the type of program says it all
+    attach: u32,
+    /// As in the section's name: `fexit`
+    name: String,
+    /// The kernel's function, tracepoint or iterator
+    target: Option<String>,
+}
+
+/// The kind of the program `name`.
+pub(super) fn of(object: &OpenObject, name: &str) -> Option<Kind> {
+    let program = object.progs().find(|program| program.name() == name)?;
+    let section = program.section().to_str()?;
+    let (kind, target) = match section.split_once('/') {
+        Some((kind, target)) => (kind, Some(target.to_owned())),
+        None => (section, None),
+    };
+    // SAFETY: the program lives as long as its object.
+    let attach = unsafe {
+        libbpf_sys::bpf_program__expected_attach_type(program.as_libbpf_object().as_ptr())
+    };
+    let is_tracing = program.prog_type() == ProgramType::Tracing;
+    Some(Kind {
+        program: program.prog_type() as u32,
+        attach: if is_tracing { attach } else { 0 },
+        name: kind.to_owned(),
+        target,
+    })
+}
+
+/// The category and the name in a section such as `tp/syscalls/sys_exit_mmap`.
+pub(super) fn tracepoint(section: &str) -> Option<(&str, &str)> {
+    let (kind, target) = section.split_once('/')?;
+    if matches!(kind, "tp" | "tracepoint") { target.split_once('/') } else { None }
+}
+
+impl Kind {
+    /// Whether what holds for the kind `other` holds for this one. Iterators are refused by
+    /// what they go over.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        self.program == other.program
+            && self.attach == other.attach
+            && (self.attach != BPF_TRACE_ITER || self.target == other.target)
+    }
+
+    /// Whether it is put on the entry or the exit of a function.
+    pub(super) fn is_trampoline(&self) -> bool {
+        self.program == BPF_PROG_TYPE_TRACING
+            && matches!(self.attach, BPF_TRACE_FENTRY | BPF_TRACE_FEXIT)
+    }
+
+    /// In words.
+    pub(super) fn name(&self) -> String {
+        match (&self.target, self.attach) {
+            (Some(target), BPF_TRACE_ITER) => format!("{}/{target}", self.name),
+            _ => self.name.clone(),
+        }
+    }
+
+    /// What the kernel does not have, and its name; `None` if it is there, or cannot be looked up.
+    pub(super) fn missing(&self, kernel: &Btf<'_>) -> Option<(&'static str, String)> {
+        let target = self.target.as_deref()?;
+        if self.program != BPF_PROG_TYPE_TRACING {
+            return None;
+        }
+        let (what, is_there) = match self.attach {
+            BPF_TRACE_RAW_TP => {
+                let name = format!("btf_trace_{target}");
+                ("tracepoint", kernel.type_by_name::<Typedef<'_>>(name.as_str()).is_some())
+            }
+            BPF_TRACE_ITER => {
+                let name = format!("bpf_iter_{target}");
+                ("iterator", kernel.type_by_name::<Func<'_>>(name.as_str()).is_some())
+            }
+            _ => ("function", kernel.type_by_name::<Func<'_>>(target).is_some()),
+        };
+        (!is_there).then(|| (what, target.to_owned()))
+    }
+
+    /// Loads a program of this kind that does nothing.
+    ///
+    /// # Errors
+    ///
+    /// As of `bpf(BPF_PROG_LOAD)`. That the kernel lacks the target is none: see
+    /// [`Kind::missing`].
+    pub(super) fn try_out(&self) -> Result<(), Errno> {
+        let attach_btf_id = match self.btf_id() {
+            None => 0,
+            Some(Ok(id)) => id,
+            Some(Err(())) => return Ok(()),
+        };
+        let instruction = |code: u32| bpf_insn { code: code as u8, ..bpf_insn::default() };
+        let instructions = [
+            instruction(libbpf_sys::BPF_ALU64 | libbpf_sys::BPF_MOV), // r0 = 0
+            instruction(libbpf_sys::BPF_JMP | libbpf_sys::BPF_EXIT),
+        ];
+        let is_syscall = self.program == BPF_PROG_TYPE_SYSCALL;
+        let mut options = bpf_prog_load_opts {
+            sz: size_of::<bpf_prog_load_opts>() as libbpf_sys::size_t,
+            expected_attach_type: self.attach,
+            prog_flags: if is_syscall { BPF_F_SLEEPABLE } else { 0 },
+            attach_btf_id,
+            ..bpf_prog_load_opts::default()
+        };
+        // SAFETY: all pointers are valid, and the program has no name.
+        let fd = unsafe {
+            libbpf_sys::bpf_prog_load(
+                self.program,
+                std::ptr::null(),
+                c"GPL".as_ptr(),
+                instructions.as_ptr(),
+                instructions.len() as libbpf_sys::size_t,
+                &raw mut options,
+            )
+        };
+        if fd < 0 {
+            return Err(Errno::from_raw(-fd));
+        }
+        // SAFETY: nobody else has it.
+        drop(unsafe { OwnedFd::from_raw_fd(fd) });
+        Ok(())
+    }
+
+    /// The number of the target in the kernel's BTF; an error if it has none.
+    fn btf_id(&self) -> Option<Result<u32, ()>> {
+        if self.program != BPF_PROG_TYPE_TRACING {
+            return None;
+        }
+        let name = CString::new(self.target.as_deref()?).ok()?;
+        // SAFETY: a string that ends.
+        let id = unsafe { libbpf_sys::libbpf_find_vmlinux_btf_id(name.as_ptr(), self.attach) };
+        Some(u32::try_from(id).ok().filter(|&id| id > 0).ok_or(()))
+    }
+}

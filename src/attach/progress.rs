@@ -1,0 +1,119 @@
+//! How far libbpf came with an object that it could not load: it loads all or nothing, takes
+//! everything down again, and returns a number. So it is watched: whenever it has something to
+//! say, one look at the object tells which programs are in the kernel already. The first one that
+//! is not is the one that was refused.
+
+use std::ptr::{NonNull, null_mut};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use libbpf_rs::{AsRawLibbpf as _, OpenObject, PrintLevel, set_print};
+use libbpf_sys::{bpf_object, bpf_program};
+
+/// What was seen so far.
+struct Watched {
+    /// The object, while it is being loaded
+    object: Option<Pointer>,
+    /// How many programs were there when most of them were
+    loaded: usize,
+    /// The first one that was not, then
+    program: Option<String>,
+    /// What libbpf said
+    words: String,
+}
+
+static WATCHED: Mutex<Watched> =
+    Mutex::new(Watched { object: None, loaded: 0, program: None, words: String::new() });
+
+struct Pointer(NonNull<bpf_object>);
+
+// SAFETY: only used by the thread that loads the object, in which libbpf speaks.
+unsafe impl Send for Pointer {}
+
+fn watched() -> MutexGuard<'static, Watched> {
+    WATCHED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// From now on libbpf's words are kept, and nothing of them is printed.
+pub(super) fn listen() {
+    set_print(Some((PrintLevel::Info, see)));
+}
+
+/// What libbpf said since the last time.
+pub(super) fn take_words() -> String {
+    std::mem::take(&mut watched().words)
+}
+
+/// From now on, until [`end`], this object is being loaded.
+pub(super) fn begin(object: &OpenObject) {
+    let mut watched = watched();
+    watched.object = Some(Pointer(object.as_libbpf_object()));
+    (watched.loaded, watched.program) = (0, None);
+}
+
+/// The program that libbpf was at; `None` if it did not come as far as to programs.
+pub(super) fn end() -> Option<String> {
+    let mut watched = watched();
+    watched.object = None;
+    watched.program.take()
+}
+
+/// libbpf calls it for each message.
+fn see(_: PrintLevel, text: String) {
+    let mut watched = watched();
+    watched.words.push_str(&text);
+    let Some(Pointer(object)) = watched.object else { return };
+    if !has_maps(object) {
+        return; // not created yet, or taken down again
+    }
+    let wanted: Vec<_> = programs(object).filter(|&program| is_wanted(program)).collect();
+    let loaded = wanted.iter().take_while(|&&program| is_loaded(program)).count();
+    if loaded >= watched.loaded {
+        watched.loaded = loaded;
+        watched.program = wanted.get(loaded).map(|&program| name(program));
+    }
+}
+
+/// Whether all maps have been created.
+fn has_maps(object: NonNull<bpf_object>) -> bool {
+    let mut map = null_mut();
+    loop {
+        // SAFETY: the object lives while it is being loaded; a null pointer asks for the first.
+        map = unsafe { libbpf_sys::bpf_object__next_map(object.as_ptr(), map) };
+        if map.is_null() {
+            return true;
+        }
+        // SAFETY: a map of this object.
+        let is_created = unsafe { libbpf_sys::bpf_map__fd(map) } >= 0;
+        // SAFETY: likewise.
+        let is_wanted = unsafe { libbpf_sys::bpf_map__autocreate(map) };
+        if is_wanted && !is_created {
+            return false;
+        }
+    }
+}
+
+fn programs(object: NonNull<bpf_object>) -> impl Iterator<Item = *mut bpf_program> {
+    let next = move |program| {
+        // SAFETY: as for maps.
+        let next = unsafe { libbpf_sys::bpf_object__next_program(object.as_ptr(), program) };
+        (!next.is_null()).then_some(next)
+    };
+    std::iter::successors(next(null_mut()), move |&program| next(program))
+}
+
+fn is_wanted(program: *mut bpf_program) -> bool {
+    // SAFETY: a program of the object that is being loaded.
+    unsafe { libbpf_sys::bpf_program__autoload(program) }
+}
+
+fn is_loaded(program: *mut bpf_program) -> bool {
+    // SAFETY: likewise.
+    unsafe { libbpf_sys::bpf_program__fd(program) >= 0 }
+}
+
+fn name(program: *mut bpf_program) -> String {
+    // SAFETY: likewise.
+    let name = unsafe { libbpf_sys::bpf_program__name(program) };
+    // SAFETY: a string that lives as long as the program.
+    unsafe { std::ffi::CStr::from_ptr(name) }.to_string_lossy().into_owned()
+}

@@ -1,0 +1,38 @@
+//! The verifier's words: a log of what it looked at, and at its end what it has against it.
+
+/// The sentence with which it refused a program, on one line; `None` if it was not asked.
+pub(super) fn last_words(libbpf: &str) -> Option<String> {
+    let log = libbpf.get(..libbpf.rfind("-- END PROG LOAD LOG --")?)?;
+    let said = log.lines().rev().map(str::trim).find(|line| !is_statistics(line))?;
+    (!said.ends_with("-- BEGIN PROG LOAD LOG --")).then(|| said.to_owned())
+}
+
+fn is_statistics(line: &str) -> bool {
+    const BEGINNINGS: [&str; 6] = [
+        "processed ",
+        "verification time ",
+        "stack depth ",
+        "max_states_per_insn ",
+        "mark_precise: ",
+        "insns processed",
+    ];
+    line.is_empty() || BEGINNINGS.iter().any(|beginning| line.starts_with(beginning))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_sentence_counts() {
+        let log = "libbpf: prog 'p': BPF program load failed: -EINVAL\n\
+                   libbpf: prog 'p': -- BEGIN PROG LOAD LOG --\n0: (85) call unknown#175\n\
+                   invalid func unknown#175\nprocessed 1 insns (limit 1000000)\n\
+                   -- END PROG LOAD LOG --\nlibbpf: failed to load object 'x'\n";
+        assert_eq!(last_words(log).as_deref(), Some("invalid func unknown#175"));
+        let policy = "libbpf: prog 'p': -- BEGIN PROG LOAD LOG --\nprocessed 0 insns (limit 1)\n\
+                      -- END PROG LOAD LOG --\n";
+        assert_eq!(last_words(policy), None);
+        assert_eq!(last_words("libbpf: prog 'p': BPF program load failed: -EPERM\n"), None);
+    }
+}
