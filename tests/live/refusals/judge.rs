@@ -29,9 +29,16 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// It does nothing any more, and rightly: with other flags it could not do more.
-    pub fn is_end(&self) -> bool {
-        self.wrong.is_empty() && self.cell.starts_with("stops")
+    /// Whether the tool need not be tried with other flags too: it does nothing any more, and
+    /// rightly; or a single program is missing, or the ring buffer, and that would be the same.
+    pub fn settles(&self, what: &What, mode: &Mode) -> bool {
+        let adds_only = matches!(mode.tool.0, "mmapsnoop" | "procsnoop");
+        let is_same = match what {
+            What::Target { .. } => adds_only,
+            What::Map(number) => adds_only && *number == BPF_MAP_TYPE_RINGBUF,
+            _ => false,
+        };
+        self.wrong.is_empty() && (self.cell.starts_with("stops") || is_same)
     }
 }
 
@@ -155,8 +162,7 @@ impl Baseline {
         let not_shown = entries(&trace.start["not_shown"], "what");
         judge_not_shown(mode.tool, &not_shown, &ran.stderr, wrong);
         for gone in self.checked.shown.difference(&checked.shown) {
-            let is_about = |text: &str| words(gone).iter().any(|word| text.contains(word));
-            if !not_shown.iter().any(|(what, _)| is_about(&what.to_lowercase())) {
+            if !not_shown.iter().any(|(what, _)| is_about(what, gone)) {
                 wrong.push(format!("silently without {gone}"));
             }
         }
@@ -204,6 +210,16 @@ fn entries(list: &Value, key: &str) -> Vec<(String, String)> {
     let list = list.as_array().map_or(&[][..], Vec::as_slice);
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     list.iter().map(|entry| (text(&entry[key]), text(&entry["reason"]))).collect()
+}
+
+/// Whether a message that `what` is not shown covers that `gone` is not.
+fn is_about(what: &str, gone: &'static str) -> bool {
+    let text = what.to_lowercase();
+    let is_less = text.contains("32") && !words(gone).contains(&"32");
+    // What is not shown of anybody is not shown of 32-bit programs either.
+    let is_more = words(gone).contains(&"32")
+        && ["failed executions", "errors before a syn"].contains(&text.as_str());
+    is_more || (!is_less && words(gone).iter().any(|word| text.contains(word)))
 }
 
 /// Each has its line on stderr, and a reason that is the kernel's.

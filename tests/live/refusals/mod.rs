@@ -61,16 +61,16 @@ impl Matrix {
         (ran, self.policy.take_asked())
     }
 
-    /// Runs a tool once for each refusal that touches it. Returns those that stop it rightly.
+    /// Runs a tool once for each refusal that touches it.
     fn over(
         &mut self,
         (column, tool, flags): (usize, &str, &str),
         is_used: impl Fn(&What) -> bool,
         run: impl Fn() -> Ran,
         judge: impl Fn(&What, &Ran) -> Verdict,
-    ) -> BTreeSet<What> {
+    ) -> Vec<(What, Verdict)> {
         let used: Vec<_> = self.rows.keys().filter(|what| is_used(what)).cloned().collect();
-        let mut ends = BTreeSet::new();
+        let mut verdicts = Vec::new();
         for what in used {
             self.policy.set(tool, Some(&what));
             let ran = run();
@@ -87,23 +87,20 @@ impl Matrix {
                 eprintln!("{wrong}");
                 self.wrong.push(wrong);
             }
-            if verdict.is_end() {
-                ends.insert(what.clone());
-            }
-            let Some(cells) = self.rows.get_mut(&what) else { continue };
-            cells[column].0.push((flags.to_owned(), verdict.cell));
+            let cells = self.rows.get_mut(&what).unwrap();
+            cells[column].0.push((flags.to_owned(), verdict.cell.clone()));
+            verdicts.push((what, verdict));
         }
-        ends
+        verdicts
     }
 
-    /// Without those refusals that are its end anyway. To these the plain mode, which is the first
-    /// one, adds.
+    /// Without those refusals that the plain mode, which is the first one, has settled.
     fn over_mode(
         &mut self,
         column: usize,
         object: &Object,
         mode: &Mode,
-        ends: &mut BTreeSet<What>,
+        settled: &mut BTreeSet<What>,
     ) {
         let tool = mode.tool.0;
         let (ran, asked) = self.freely(tool, || Ran::of(mode));
@@ -115,14 +112,15 @@ impl Matrix {
         let flags = flags.trim_end_matches(" 3600");
         let is_plain = flags.is_empty();
         eprintln!("{tool} {flags}: {:?}", baseline.checked.shown);
-        let more = self.over(
+        let verdicts = self.over(
             (column, tool, flags),
-            |what| !ends.contains(what) && objects::is_used(object, what, &asked, !is_plain),
+            |what| !settled.contains(what) && objects::is_used(object, what, &asked, !is_plain),
             || Ran::of(mode),
             |what, ran| baseline.judge(object, mode, what, ran),
         );
         if is_plain {
-            *ends = more;
+            let settles = |(what, verdict): &(What, Verdict)| verdict.settles(what, mode);
+            *settled = verdicts.into_iter().filter(settles).map(|(what, _)| what).collect();
         }
     }
 
@@ -151,9 +149,9 @@ fn what_is_refused_costs_only_what_it_was_for() {
             matrix.over_bpfrun(column, object);
             continue;
         }
-        let mut ends = BTreeSet::new();
+        let mut settled = BTreeSet::new();
         for mode in modes::of(Tool(tool)) {
-            matrix.over_mode(column, object, &mode, &mut ends);
+            matrix.over_mode(column, object, &mode, &mut settled);
         }
     }
     let Matrix { rows, mut wrong, runs, .. } = matrix;

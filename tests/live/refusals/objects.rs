@@ -8,6 +8,7 @@ use libbpf_sys::{
     BPF_RAW_TRACEPOINT_OPEN,
 };
 use snoop_tools::elf::code::Reference;
+use snoop_tools::elf::hook::map_type_name;
 use snoop_tools::elf::insn::Insn;
 use snoop_tools::elf::object::{Object, Program};
 
@@ -136,6 +137,8 @@ pub fn refused_names(object: &Object, what: &What) -> Vec<String> {
     let What::Map(number) = what else { return programs.collect() };
     let maps = object.maps.iter().filter(|map| map.kind == *number).map(|map| map.name.clone());
     let variables = [".rodata", ".data", ".bss", "variables"].map(str::to_owned).into_iter();
+    let by_type = map_type_name(*number).map(|name| format!("of type {name}"));
+    let maps = maps.chain(by_type);
     maps.chain(variables.filter(|_| *number == BPF_MAP_TYPE_ARRAY)).collect()
 }
 
