@@ -26,4 +26,5 @@ mod dns;
 mod execsnoop;
 mod mmapsnoop;
 mod procsnoop;
+mod refusals;
 mod tcpconnect;

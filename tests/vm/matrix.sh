@@ -6,6 +6,7 @@
 # kernels share the work: a test goes one way on a kernel, and another one on the next. The
 # oldest and the newest run all tests but those that are about the tools more than about
 # kernels; the ones in between have half of all tests each. Tests that are named go all ways.
+# SNOOP_BLESS=1 writes what the tests of refusals find to docs/refusals.md.
 
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -41,7 +42,11 @@ out_dir=$(jq -r 'select(.reason == "build-script-executed" and
 examples/build.sh "$payload/objects" "$out_dir/include" \
     examples/*.bpf.c tests/fixtures/bpf/*.bpf.c
 
+mkdir "$payload/docs"
+cp docs/refusals.md "$payload/docs"
+
 ((!full)) || touch "$payload/full"
+[[ -z ${SNOOP_BLESS:-} ]] || touch "$payload/bless"
 cat >"$payload/run" <<'END'
 #!/bin/sh
 # What must work: everything but sys_exit + bpf_task_pt_regs() before 5.15.
@@ -61,15 +66,30 @@ if ! [ -e /payload/full ] && [ $# = 0 ]; then
     export SNOOP_SHARE=$share
     for module in $elsewhere; do set -- "$@" --skip "$module"; done
 fi
+# About the tools, not about kernels: one is enough, if it is not asked for.
+case "$(uname -r) $*" in
+6.12.* | *refusals::*) ;;
+*) set -- "$@" --skip refusals:: ;;
+esac
+if [ -e /payload/bless ]; then
+    export SNOOP_BLESS=1
+    set -- "$@" --nocapture
+fi
 export SNOOP_BACKENDS="$backends" SNOOP_BIN_DIR=/payload/bin SNOOP_FIXTURES=/payload/fixtures
-export SNOOP_OBJECTS=/payload/objects
+export SNOOP_OBJECTS=/payload/objects SNOOP_DOCS=/payload/docs
 # The machine is slow, and its own.
 export SNOOP_SCALE=20 SNOOP_VM=1 RUST_BACKTRACE=0
-exec /payload/live --test-threads=1 "$@"
+exec /payload/live --test-threads=1 --include-ignored "$@"
 END
 chmod +x "$payload/run"
 
 # Programs as security modules are not on in all of these kernels unless one says so.
-"$here/run.sh" --timeout $((full ? 3600 : 1500)) \
+status=0
+"$here/run.sh" --timeout $((full ? 3600 : 2400)) \
     --append 'lsm=landlock,lockdown,yama,apparmor,bpf' \
-    ${options[@]+"${options[@]}"} "$payload" "$@"
+    ${options[@]+"${options[@]}"} "$payload" "$@" | tee "$payload/output" || status=$?
+# What was found to be so is what the document says from now on, if that is wanted.
+if [[ ${SNOOP_BLESS:-} ]] && grep -q '^--- docs/refusals.md' "$payload/output"; then
+    sed -n '/^--- docs\/refusals.md/,/^--- end/{//!p}' "$payload/output" >docs/refusals.md
+fi
+exit "$status"

@@ -215,7 +215,7 @@ fn may_restrict() -> bool {
 }
 
 /// No TCP connections from here on.
-fn restrict_this_thread() {
+pub fn restrict_this_thread() {
     const CONNECT_TCP: u64 = 1 << 1;
     let handled: [u64; 2] = [0, CONNECT_TCP]; // of files, of the network
     // SAFETY: the structure is as long as we say.

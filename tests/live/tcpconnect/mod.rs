@@ -3,12 +3,12 @@
 
 mod accounting;
 mod cases;
-mod errors;
+pub mod errors;
 mod filters;
 mod network;
 mod outcomes;
 mod output;
-mod sockets;
+pub mod sockets;
 
 use std::net::SocketAddr;
 use std::sync::OnceLock;

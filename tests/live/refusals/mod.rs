@@ -1,0 +1,169 @@
+//! What a kernel refuses costs only what it was for. A BPF program that is a security module
+//! refuses one thing after another to the tools, and each has to show the rest, and to say what
+//! it does not.
+//!
+//! It needs a machine of its own with `lsm=…,bpf`: `tests/vm/matrix.sh --kernel 6.12 -- refusals::`
+//! The table that comes out is `docs/refusals.md`; with `SNOOP_BLESS=1` the new one is written.
+
+mod bpfrun;
+mod judge;
+mod modes;
+mod objects;
+mod policy;
+mod run;
+mod table;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+use snoop_tools::elf::object::Object;
+
+use crate::harness::*;
+use judge::{Baseline, Verdict};
+use modes::Mode;
+use policy::{Asked, Policy, What};
+use run::Ran;
+use table::{Cell, TOOLS};
+
+/// The object of a tool as cargo compiled it, and that which bpfrun runs.
+fn object_of(tool: &str) -> Object {
+    let own: &[u8] = match tool {
+        "execsnoop" => include_bytes!(concat!(env!("OUT_DIR"), "/execve.bpf.o")),
+        "tcpconnect" => include_bytes!(concat!(env!("OUT_DIR"), "/tcpconnect.bpf.o")),
+        "mmapsnoop" => include_bytes!(concat!(env!("OUT_DIR"), "/mmap.bpf.o")),
+        "procsnoop" => include_bytes!(concat!(env!("OUT_DIR"), "/bootstrap.bpf.o")),
+        "bpfrun" => &std::fs::read(object("kinds")).unwrap(),
+        other => panic!("{other}"),
+    };
+    Object::parse(own).unwrap()
+}
+
+/// All that is found.
+struct Matrix {
+    policy: Policy,
+    rows: BTreeMap<What, [Cell; 5]>,
+    wrong: Vec<String>,
+    runs: u32,
+}
+
+impl Matrix {
+    fn new(objects: &[Object]) -> Self {
+        let all: BTreeSet<_> = objects.iter().flat_map(objects::refusals).collect();
+        let rows = all.into_iter().map(|what| (what, Default::default())).collect();
+        Self { policy: Policy::load(), rows, wrong: Vec::new(), runs: 0 }
+    }
+
+    /// Runs a tool while nothing is refused. Returns what it asked for too.
+    fn freely(&mut self, tool: &str, run: impl FnOnce() -> Ran) -> (Ran, Vec<Asked>) {
+        self.policy.set(tool, None);
+        self.policy.take_asked();
+        let ran = run();
+        (ran, self.policy.take_asked())
+    }
+
+    /// Runs a tool once for each refusal that touches it.
+    fn over(
+        &mut self,
+        (column, tool, flags): (usize, &str, &str),
+        is_used: impl Fn(&What) -> bool,
+        run: impl Fn() -> Ran,
+        judge: impl Fn(&What, &Ran) -> Verdict,
+    ) -> Vec<(What, Verdict)> {
+        let used: Vec<_> = self.rows.keys().filter(|what| is_used(what)).cloned().collect();
+        let mut verdicts = Vec::new();
+        for what in used {
+            self.policy.set(tool, Some(&what));
+            let ran = run();
+            self.runs += 1;
+            if self.policy.refused() == 0 {
+                continue;
+            }
+            let verdict = judge(&what, &ran);
+            let place = format!("{} refused to {tool} {flags}", what.name());
+            eprintln!("{place}: {}", verdict.cell);
+            if !verdict.wrong.is_empty() {
+                let wrong = verdict.wrong.join("; ");
+                let wrong = format!("WRONG {place}: {wrong}\n    {}", ran.stderr.trim_end());
+                eprintln!("{wrong}");
+                self.wrong.push(wrong);
+            }
+            let cells = self.rows.get_mut(&what).unwrap();
+            cells[column].0.push((flags.to_owned(), verdict.cell.clone()));
+            verdicts.push((what, verdict));
+        }
+        verdicts
+    }
+
+    /// Without those refusals that the plain mode, which is the first one, has settled.
+    fn over_mode(
+        &mut self,
+        column: usize,
+        object: &Object,
+        mode: &Mode,
+        settled: &mut BTreeSet<What>,
+    ) {
+        let tool = mode.tool.0;
+        let (ran, asked) = self.freely(tool, || Ran::of(mode));
+        let baseline = Baseline::of(mode, &ran);
+        let flags = match mode.command.is_empty() {
+            true => mode.flags.join(" "),
+            false => "-- COMMAND".to_owned(),
+        };
+        let flags = flags.trim_end_matches(" 3600");
+        let is_plain = flags.is_empty();
+        eprintln!("{tool} {flags}: {:?}", baseline.checked.shown);
+        let verdicts = self.over(
+            (column, tool, flags),
+            |what| !settled.contains(what) && objects::is_used(object, what, &asked, !is_plain),
+            || Ran::of(mode),
+            |what, ran| baseline.judge(object, mode, what, ran),
+        );
+        if is_plain {
+            let settles = |(what, verdict): &(What, Verdict)| verdict.settles(what, mode);
+            *settled = verdicts.into_iter().filter(settles).map(|(what, _)| what).collect();
+        }
+    }
+
+    fn over_bpfrun(&mut self, column: usize, object: &Object) {
+        let (ran, asked) = self.freely("bpfrun", bpfrun::run);
+        let free = bpfrun::judge(object, None, &ran);
+        assert_eq!(free.wrong, [""; 0], "{ran:?}");
+        self.over(
+            (column, "bpfrun", ""),
+            |what| objects::is_used(object, what, &asked, false),
+            bpfrun::run,
+            |what, ran| bpfrun::judge(object, Some(what), ran),
+        );
+    }
+}
+
+#[test]
+#[ignore = "refuses BPF to the machine's tools: tests/vm/matrix.sh --kernel 6.12 -- refusals::"]
+fn what_is_refused_costs_only_what_it_was_for() {
+    assert!(in_vm(), "in a virtual machine only");
+    let began = Instant::now();
+    let objects = TOOLS.map(object_of);
+    let mut matrix = Matrix::new(&objects);
+    for (column, (tool, object)) in TOOLS.into_iter().zip(&objects).enumerate() {
+        if tool == "bpfrun" {
+            matrix.over_bpfrun(column, object);
+            continue;
+        }
+        let mut settled = BTreeSet::new();
+        for mode in modes::of(Tool(tool)) {
+            matrix.over_mode(column, object, &mode, &mut settled);
+        }
+    }
+    let Matrix { rows, mut wrong, runs, .. } = matrix;
+    eprintln!("{runs} runs in {:?}", began.elapsed());
+    let is_touched = |cells: &[Cell; 5]| cells.iter().any(|cell| !cell.0.is_empty());
+    let rows: Vec<_> = rows
+        .into_iter()
+        .filter(|(_, cells)| is_touched(cells))
+        .map(|(what, cells)| (what.name(), cells))
+        .collect();
+    let table = table::markdown(&rows);
+    eprintln!("{table}");
+    wrong.extend(table::compare(&table));
+    assert!(wrong.is_empty(), "{} are wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
