@@ -217,8 +217,8 @@ fn is_about(what: &str, gone: &'static str) -> bool {
     let text = what.to_lowercase();
     let is_less = text.contains("32") && !words(gone).contains(&"32");
     // What is not shown of anybody is not shown of 32-bit programs either.
-    let is_more = words(gone).contains(&"32")
-        && ["failed executions", "errors before a syn"].contains(&text.as_str());
+    let all_of = ["failed executions", "attempts that fail before a syn"];
+    let is_more = words(gone).contains(&"32") && all_of.iter().any(|all| text.starts_with(all));
     is_more || (!is_less && words(gone).iter().any(|word| text.contains(word)))
 }
 
