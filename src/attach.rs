@@ -2,10 +2,11 @@
 //! and attaching it for real, never by version numbers: BTF may be there and fentry refused,
 //! a kprobe may load and not attach. A program that is refused is left out, and the rest goes on.
 
-mod kind;
+pub(crate) mod kind;
 mod memory;
 mod object;
 mod progress;
+pub(crate) mod variables;
 pub(crate) mod verifier;
 
 use std::fmt;

@@ -15,7 +15,7 @@ use nix::errno::Errno;
 
 /// A kind of programs, and what this one is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Kind {
+pub(crate) struct Kind {
     /// `BPF_PROG_TYPE_`
     program: u32,
     /// `BPF_TRACE_`; 0 where the type of program says it all
@@ -27,7 +27,7 @@ pub(super) struct Kind {
 }
 
 /// The kind of the program `name`.
-pub(super) fn of(object: &OpenObject, name: &str) -> Option<Kind> {
+pub(crate) fn of(object: &OpenObject, name: &str) -> Option<Kind> {
     let program = object.progs().find(|program| program.name() == name)?;
     let section = program.section().to_str()?;
     let (kind, target) = match section.split_once('/') {
@@ -48,34 +48,34 @@ pub(super) fn of(object: &OpenObject, name: &str) -> Option<Kind> {
 }
 
 /// The category and the name in a section such as `tp/syscalls/sys_exit_mmap`.
-pub(super) fn tracepoint(section: &str) -> Option<(&str, &str)> {
+pub(crate) fn tracepoint(section: &str) -> Option<(&str, &str)> {
     let (kind, target) = section.split_once('/')?;
     if matches!(kind, "tp" | "tracepoint") { target.split_once('/') } else { None }
 }
 
-/// Programs that look at packets.
-pub(super) fn socket_filter() -> Kind {
-    let program = libbpf_sys::BPF_PROG_TYPE_SOCKET_FILTER;
-    Kind { program, attach: 0, name: "socket_filter".to_owned(), target: None }
-}
-
 impl Kind {
+    /// Programs that look at packets.
+    pub(super) fn socket_filter() -> Self {
+        let program = libbpf_sys::BPF_PROG_TYPE_SOCKET_FILTER;
+        Self { program, attach: 0, name: "socket_filter".to_owned(), target: None }
+    }
+
     /// Whether what holds for the kind `other` holds for this one. Iterators are refused by
     /// what they go over.
-    pub(super) fn is_like(&self, other: &Self) -> bool {
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
         self.program == other.program
             && self.attach == other.attach
             && (self.attach != BPF_TRACE_ITER || self.target == other.target)
     }
 
     /// Whether it is put on the entry or the exit of a function.
-    pub(super) fn is_trampoline(&self) -> bool {
+    pub(crate) fn is_trampoline(&self) -> bool {
         self.program == BPF_PROG_TYPE_TRACING
             && matches!(self.attach, BPF_TRACE_FENTRY | BPF_TRACE_FEXIT)
     }
 
     /// In words.
-    pub(super) fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         match (&self.target, self.attach) {
             (Some(target), BPF_TRACE_ITER) => format!("{}/{target}", self.name),
             _ => self.name.clone(),
@@ -83,7 +83,7 @@ impl Kind {
     }
 
     /// What the kernel does not have, and its name; `None` if it is there, or cannot be looked up.
-    pub(super) fn missing(&self, kernel: &Btf<'_>) -> Option<(&'static str, String)> {
+    pub(crate) fn missing(&self, kernel: &Btf<'_>) -> Option<(&'static str, String)> {
         let target = self.target.as_deref()?;
         if self.program != BPF_PROG_TYPE_TRACING {
             return None;
@@ -108,7 +108,7 @@ impl Kind {
     ///
     /// As of `bpf(BPF_PROG_LOAD)`. That the kernel lacks the target is none: see
     /// [`Kind::missing`].
-    pub(super) fn try_out(&self) -> Result<(), Errno> {
+    pub(crate) fn try_out(&self) -> Result<(), Errno> {
         let attach_btf_id = match self.btf_id() {
             None => 0,
             Some(Ok(id)) => id,

@@ -6,7 +6,7 @@ use nix::errno::Errno;
 
 use super::kind::{self, Kind};
 use super::object::MapPlan;
-use super::{NotShown, verifier};
+use super::{NotShown, variables, verifier};
 use crate::backend::{Backend, Job};
 use crate::refusal::Refused;
 
@@ -98,14 +98,11 @@ impl Memory {
         if is_shortage(errno) {
             return Err(Refused::Object { errno });
         }
-        // Programs fail for want of a map, too: libbpf goes on without those of global variables if it
-        // finds that the kernel knows none, which a refusal looks like.
         if let Some((name, refused)) = refused_map(maps) {
             return self.refuse_users(&name, refused, jobs);
         }
-        let probe = kind::socket_filter();
-        if let Err(errno) = probe.try_out() {
-            return Err(Refused::Kind { kind: probe.name(), errno });
+        if let Some(refused) = variables::refused() {
+            return Err(refused);
         }
         let found = kinds.iter().find(|(name, _)| Some(*name) == program);
         let (name, kind) = found.ok_or(Refused::Object { errno })?;

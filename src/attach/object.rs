@@ -71,10 +71,10 @@ fn wakeup_bytes(buffer_bytes: Option<u64>) -> u32 {
 pub(super) struct MapPlan {
     pub(super) name: String,
     pub(super) kind: MapType,
-    key_bytes: u32,
-    value_bytes: u32,
-    entries: u32,
-    flags: u32,
+    pub(super) key_bytes: u32,
+    pub(super) value_bytes: u32,
+    pub(super) entries: u32,
+    pub(super) flags: u32,
 }
 
 /// All maps that will be created, those of variables first: nothing goes without them.

@@ -4,7 +4,7 @@
 use anyhow::{Context, Result, anyhow, bail};
 use libbpf_rs::{MapType, Object, ObjectBuilder, OpenObject, ProgramAttachType};
 
-use crate::attach::is_misleading;
+use crate::attach::{is_misleading, kind, variables};
 use crate::explain;
 use crate::run::args::Args;
 use crate::run::externs::Externs;
@@ -49,6 +49,7 @@ pub fn load(
         configure(&mut object)?;
         prepare_programs(&mut object, programs)?;
         let names: Vec<_> = map_names(&object);
+        let kinds = kinds(&object, programs);
 
         let loaded = object.load();
         drop(templates);
@@ -71,7 +72,7 @@ pub fn load(
         let wanted = || programs.iter().filter(|program| program.is_wanted());
         let program = reason::refused_program(&said, wanted().map(|p| p.name.as_str()));
         if let Some(name) = program.map(str::to_owned) {
-            refuse(programs, &said, &name);
+            refuse(programs, &kinds, &said, &name);
             continue;
         }
         let left =
@@ -89,18 +90,36 @@ pub fn load(
     }
 }
 
-/// Notes why a program was refused; and for others what holds for them as well, so that they
-/// need not be tried one by one.
-fn refuse(programs: &mut [Program], said: &str, name: &str) {
+/// What the kernel knows the programs as that are to be loaded.
+fn kinds(object: &OpenObject, programs: &[Program]) -> Vec<(String, kind::Kind)> {
+    let wanted = programs.iter().filter(|program| program.is_wanted());
+    wanted
+        .filter_map(|program| Some((program.name.clone(), kind::of(object, &program.name)?)))
+        .collect()
+}
+
+/// Notes why a program was refused; and for others of its kind as well, if the kernel does not let in
+/// even one that does nothing.
+fn refuse(programs: &mut [Program], kinds: &[(String, kind::Kind)], said: &str, name: &str) {
     let Some(refused) = programs.iter_mut().find(|program| program.name == name) else { return };
-    let reason = reason::of_load(said, name, refused.hook.kind, refused.target());
-    refused.state = State::Refused(reason.clone());
-    let alike = |program: &&mut Program| program.is_wanted() && program.hook.kind.is_trampoline();
-    if reason::is_of_kind(&reason) {
-        for program in programs.iter_mut().filter(alike) {
-            program.state = State::Refused(reason.clone());
+    let mut reason = reason::of_load(said, name, refused.hook.kind, refused.target());
+    let kind = kinds.iter().find(|(other, _)| other == name).map(|(_, kind)| kind);
+    let is_refused = |kind: &&kind::Kind| reason::is_forbidden(&reason) && kind.try_out().is_err();
+    if let Some(kind) = kind.filter(is_refused) {
+        reason = reason::of_kind(&kind.name());
+        let alike = kinds.iter().filter(|(_, other)| other.is_like(kind));
+        for (name, _) in alike {
+            let same = programs.iter_mut().find(|program| program.name == *name);
+            if let Some(program) = same {
+                program.state = State::Refused(reason.clone());
+            }
         }
+        return;
     }
+    if let Some(refused) = variables::refused() {
+        reason = Reason::new(refused.to_string());
+    }
+    refused.state = State::Refused(reason);
 }
 
 fn show_words(args: &Args, words: &str) {

@@ -104,12 +104,19 @@ pub fn of_map(words: &str, name: &str) -> Reason {
     Reason::new(line.unwrap_or("could not be created"))
 }
 
-/// What the kernel has against all programs that go through a trampoline, not against one.
+/// What the kernel says of programs that it does not look at.
 const FORBIDDEN: &str = "EPERM, and the verifier was not even asked";
 
-/// Whether the reason holds for all programs of a kind.
-pub fn is_of_kind(reason: &Reason) -> bool {
+/// Whether something but the verifier refused a program: that may hold for all of its kind.
+pub fn is_forbidden(reason: &Reason) -> bool {
     reason.what == FORBIDDEN
+}
+
+/// Why no program of a kind can be loaded.
+pub fn of_kind(kind: &str) -> Reason {
+    Reason::new(format!("the kernel loads no {kind} programs (EPERM)")).advice(
+        "lockdown or a security policy forbids them here: use a tracepoint, or another kernel",
+    )
 }
 
 /// Why a program could not be loaded.
@@ -150,11 +157,9 @@ pub fn of_load(words: &str, name: &str, kind: Kind, target: Option<&str>) -> Rea
         }
     }
     match errno {
-        Some(Errno::EPERM) if kind.is_trampoline() => {
-            return Reason::new(FORBIDDEN).advice(
-                "lockdown or a security policy forbids such programs here: use a tracepoint, or \
-                 another kernel",
-            );
+        Some(Errno::EPERM) => {
+            return Reason::new(FORBIDDEN)
+                .advice("a security policy may forbid something that the program uses");
         }
         Some(Errno::EINVAL) if target.is_some() && kind == Kind::Lsm => {
             return Reason::new("EINVAL").advice("needs CONFIG_BPF_LSM");
@@ -341,7 +346,8 @@ libbpf: failed to load object 'bad'
         assert_eq!(reason.what, "this kernel has no function nope");
         let words = "libbpf: prog 'p': BPF program load failed: -EPERM\n";
         let reason = of_load(words, "p", Kind::Lsm, Some("file_open"));
-        assert!(reason.to_string().contains("lockdown"), "{reason}");
+        assert!(is_forbidden(&reason), "{reason}");
+        assert_eq!(reason.to_string().matches("policy").count(), 1, "{reason}");
         assert_eq!(of_load("", "p", entry(), None).what, "the kernel gave no reason");
     }
 

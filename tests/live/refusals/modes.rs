@@ -105,7 +105,7 @@ pub fn of(tool: Tool) -> Vec<Mode> {
             vec![mode(&[], execs, check_exec), command, mode(&["-x"], execs, check_exec)]
         }
         "tcpconnect" => vec![
-            mode(&[], connects, check_connects),
+            mode(&[], connects, check_errors),
             mode(&["--sync-errors"], connects, check_errors),
         ],
         "mmapsnoop" => {

@@ -134,7 +134,14 @@ pub fn is_refused(object: &Object, program: &Program, what: &What) -> bool {
 pub fn refused_names(object: &Object, what: &What) -> Vec<String> {
     let programs = object.programs.iter().filter(|program| is_refused(object, program, what));
     let programs = programs.map(|program| program.name.clone());
-    let What::Map(number) = what else { return programs.collect() };
+    let What::Map(number) = what else {
+        // libbpf may need the type that our programs are not of.
+        let kind = match what {
+            What::Program(Named(_, kind)) => Some(kind.to_string()),
+            _ => None,
+        };
+        return programs.chain(kind).collect();
+    };
     let maps = object.maps.iter().filter(|map| map.kind == *number).map(|map| map.name.clone());
     let variables = [".rodata", ".data", ".bss", "variables"].map(str::to_owned).into_iter();
     let by_type = map_type_name(*number).map(|name| format!("of type {name}"));
