@@ -36,8 +36,9 @@ const STATES_BTF: [&str; 5] =
 const STATES_RAW: [&str; 5] =
     ["state_raw", "state_raw_2", "state_raw_3", "state_raw_4", "state_raw_5"];
 
-/// What only the backend fexit sees.
-const FAST_OPEN: &str = "attempts by TCP Fast Open that fail before a SYN";
+/// What only the backend fexit sees, since it is no call of connect().
+const OTHER_CALLS: &str =
+    "attempts by TCP Fast Open, io_uring or the kernel that fail before a SYN";
 
 /// What was begun before tracing.
 fn earlier() -> Job {
@@ -105,7 +106,7 @@ impl Tool for Tcpconnect {
             either(),
             vec![
                 calls("fexit_connect"),
-                more("fexit_fastopen", FAST_OPEN),
+                more("fexit_fastopen", "attempts by TCP Fast Open that fail before a SYN"),
                 more("fexit_mptcp", "attempts by MPTCP that fail before a SYN"),
                 more("fexit_security", "attempts that a security module refuses"),
             ],
@@ -116,10 +117,10 @@ impl Tool for Tcpconnect {
             backends.push(
                 backend("tracepoint", either(), vec![calls("tp_connect")])
                     .without("calls of 32-bit programs that fail before a SYN")
-                    .without(FAST_OPEN),
+                    .without(OTHER_CALLS),
             );
             let raw_tp = backend("raw_tp", raw(), vec![calls("raw_sys_exit")]);
-            backends.push(raw_tp.without(FAST_OPEN));
+            backends.push(raw_tp.without(OTHER_CALLS));
             "attempts that fail before a SYN"
         } else {
             "attempts that fail before a SYN (--sync-errors shows them)"
