@@ -23,6 +23,11 @@ impl Memory {
         self.programs.iter().find(|(name, _)| name == program).map(|(_, refused)| refused)
     }
 
+    /// How many there are.
+    pub(super) fn refusals(&self) -> usize {
+        self.programs.len() + self.kinds.len()
+    }
+
     /// The best program for this job that was not refused.
     pub(super) fn choice(&self, job: &Job) -> Option<&'static str> {
         job.programs.iter().copied().find(|program| self.refused(program).is_none())
@@ -126,17 +131,19 @@ impl Memory {
         Ok(())
     }
 
-    /// A map was refused: so are the programs of the job that it is for. The error: it is for the main
-    /// event.
+    /// A map was refused: so are the programs of the jobs that it is for. The error: it is for the
+    /// main event.
     fn refuse_users(&mut self, map: &str, refused: Refused, jobs: &[Job]) -> Result<(), Refused> {
-        let Some(job) = jobs.iter().find(|job| job.maps.contains(&map)) else {
+        let users = jobs.iter().filter(|job| job.maps.contains(&map));
+        let programs: Vec<_> = users
+            .flat_map(|job| &job.programs)
+            .copied()
+            .filter(|program| self.refused(program).is_none())
+            .collect();
+        if programs.is_empty() {
             return Err(refused);
-        };
-        for program in &job.programs {
-            if self.refused(program).is_none() {
-                self.refuse(program, refused.clone());
-            }
         }
+        programs.into_iter().for_each(|program| self.refuse(program, refused.clone()));
         Ok(())
     }
 
