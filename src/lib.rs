@@ -23,6 +23,7 @@ pub mod kernel;
 pub mod manual;
 pub mod mmap;
 pub mod out;
+pub mod pages;
 pub mod perf_event;
 pub mod pidns;
 pub mod proc;
