@@ -44,11 +44,6 @@ pub enum EventMapKind {
     },
 }
 
-/// Whether a map carries events: a ring or perf buffer, or a map of them.
-pub fn takes_events(map: &Map) -> bool {
-    map.is_of_events() || map.inner.as_ref().is_some_and(|inner| inner.is_of_events())
-}
-
 /// Refuses each `MAP=STRUCT` of `--type` if there is no map that it could be about. Of others the
 /// reader of schemas says which there are.
 pub fn can_have_types<'a>(
@@ -56,7 +51,7 @@ pub fn can_have_types<'a>(
     mut wanted: impl Iterator<Item = &'a str>,
 ) -> Result<(), String> {
     let is_iterator = |name: &str| object.programs.iter().any(|program| program.name == name);
-    if object.maps.iter().any(takes_events) {
+    if object.maps.iter().any(Map::takes_events) {
         return Ok(());
     }
     match wanted.find(|wanted| !is_iterator(wanted.split('=').next().unwrap_or(wanted))) {

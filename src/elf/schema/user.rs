@@ -60,10 +60,9 @@ impl UserSchemas {
     ) -> Result<Vec<Named<'a>>> {
         let mut named = Vec::new();
         for (map, name) in &self.wanted {
-            let is_map =
-                object.maps.iter().any(|known| super::takes_events(known) && known.name == *map);
+            let is_map = object.maps.iter().any(|known| known.takes_events() && known.name == *map);
             if !is_map && !object.programs.iter().any(|program| program.name == *map) {
-                let maps = object.maps.iter().filter(|map| super::takes_events(map));
+                let maps = object.maps.iter().filter(|map| map.takes_events());
                 let maps: Vec<_> = maps.map(|map| map.name.as_str()).collect();
                 bail!(
                     "--type {map}={name}: no such map takes events; there are: {}",
