@@ -17,6 +17,7 @@ pub mod escape;
 pub mod exec;
 pub mod explain;
 pub mod filter;
+pub mod glob;
 pub mod inspect;
 pub mod json;
 pub mod kernel;

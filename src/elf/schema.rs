@@ -21,7 +21,7 @@ use anyhow::Result;
 use object::Endianness;
 
 pub use select::{Alternative, EventDecoder, When};
-pub use user::UserSchemas;
+pub use user::{UserSchemas, can_have_types};
 
 use self::lines::Lines;
 use super::dataflow::{Emission, Sink, emissions};

@@ -4,8 +4,8 @@ use anyhow::{Result, bail};
 use object::Endianness;
 
 use crate::elf::object::Object;
+use crate::elf::schema::can_have_types;
 use crate::run::args::Args;
-use crate::run::maps::can_have_types;
 use crate::run::set::{self, Patch};
 use crate::run::shown;
 

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::elf::dwarf::Dwarf;
 use crate::elf::file;
+use crate::elf::map::Map;
 use crate::elf::object::Object;
 use crate::elf::types::{TypeId, Types};
 
@@ -85,6 +86,22 @@ impl UserSchemas {
             })?);
         }
         Ok(named)
+    }
+}
+
+/// Refuses each `MAP=STRUCT` of `--type` if there is no map that it could be about. Of others the
+/// reader of schemas says which there are.
+pub fn can_have_types<'a>(
+    object: &Object,
+    mut wanted: impl Iterator<Item = &'a str>,
+) -> Result<(), String> {
+    let is_iterator = |name: &str| object.programs.iter().any(|program| program.name == name);
+    if object.maps.iter().any(Map::takes_events) {
+        return Ok(());
+    }
+    match wanted.find(|wanted| !is_iterator(wanted.split('=').next().unwrap_or(wanted))) {
+        Some(wanted) => Err(format!("--type {wanted}: none of its maps takes events")),
+        None => Ok(()),
     }
 }
 
