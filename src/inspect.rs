@@ -14,13 +14,12 @@ use anyhow::{Context as _, Result};
 use crate::elf::code::Function;
 use crate::elf::dwarf::Dwarf;
 use crate::elf::object::Object;
-use crate::elf::schema::{EventSchema, UserSchemas, schemas};
+use crate::elf::schema::{EventSchema, UserSchemas, can_have_types, schemas};
 use crate::elf::types::{Kind, TypeId};
 use crate::elf::{co_re, file};
+use crate::glob::Glob;
 use crate::manual::Manual;
 use crate::out::Output;
-use crate::run::args::Glob;
-use crate::run::maps::can_have_types;
 use crate::session::say;
 
 /// Flags of `bpfrun inspect`

@@ -4,9 +4,7 @@
 
 use std::fmt::Write as _;
 
-use clap::{Command, CommandFactory};
-
-use crate::{bpfrun, connect, exec, mmap, process};
+use clap::Command;
 
 /// What is to be said of a tool. Texts are paragraphs, separated by an empty line; one that is
 /// indented by four spaces is shown as it is. `{tool}` stands for the tool's name.
@@ -54,22 +52,6 @@ pub struct Page {
     pub command: Command,
     /// The rest
     pub manual: &'static Manual,
-}
-
-/// The pages of all programs in `src/bin`, by name. Subcommands come after their program; their
-/// commands are named `program-subcommand`.
-pub fn pages() -> Vec<Page> {
-    fn page<A: CommandFactory>(manual: &'static Manual) -> Page {
-        Page { command: A::command(), manual }
-    }
-    let mut pages = vec![
-        page::<exec::args::Args>(&exec::args::MANUAL),
-        page::<mmap::args::Args>(&mmap::args::MANUAL),
-        page::<process::args::Args>(&process::args::MANUAL),
-        page::<connect::args::Args>(&connect::args::MANUAL),
-    ];
-    pages.extend(bpfrun::pages());
-    pages
 }
 
 /// Columns of `--help` below the flags.
@@ -123,39 +105,6 @@ fn wrapped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_program_has_a_page() {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/bin");
-        let mut programs: Vec<_> = std::fs::read_dir(folder)
-            .unwrap()
-            .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
-            .collect();
-        programs.sort();
-        let names = pages().into_iter().map(|page| page.command.get_name().to_owned());
-        let names: Vec<_> = names.filter(|name| !name.contains('-')).collect();
-        let mut sorted = names.clone();
-        sorted.sort();
-        assert_eq!(sorted, programs, "src/manual.rs has a page for each file of src/bin");
-    }
-
-    #[test]
-    fn definitions_are_sound() {
-        for page in pages() {
-            let name = page.command.get_name().to_owned();
-            page.command.debug_assert();
-            let manual = page.manual;
-            let texts = [manual.description, manual.exit_status, manual.overhead];
-            for text in texts.iter().chain(manual.privileges) {
-                assert!(!text.trim().is_empty(), "{name}");
-            }
-            assert!(!manual.privileges.is_empty(), "{name}");
-            let program = name.split('-').next().unwrap();
-            for (line, _) in manual.examples {
-                assert!(line.contains(program), "{name}: {line}");
-            }
-        }
-    }
 
     #[test]
     fn help_has_examples_in_columns() {

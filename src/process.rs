@@ -19,6 +19,7 @@ pub mod usage;
 
 use anyhow::Result;
 
+use crate::proc::NS_PER_TICK;
 use crate::skel::{
     decode, process_event, process_exit_event, process_flag, process_killer, process_kind,
     process_reaped_event,
@@ -31,6 +32,25 @@ pub struct Identity {
     pub pid: u32,
     /// Its birth, `CLOCK_BOOTTIME` in nanoseconds
     pub start_ns: u64,
+}
+
+/// When a process was born, as well as that is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Birth {
+    /// `CLOCK_BOOTTIME` in nanoseconds
+    Exact(u64),
+    /// From /proc, in its own unit
+    Ticks(u64),
+}
+
+impl Birth {
+    /// Whether it may be the birth at `start_ns`.
+    pub fn is(self, start_ns: u64) -> bool {
+        match self {
+            Self::Exact(ns) => ns == start_ns,
+            Self::Ticks(ticks) => ticks == start_ns / NS_PER_TICK,
+        }
+    }
 }
 
 /// One record.
@@ -169,6 +189,12 @@ mod tests {
         assert_eq!(of(&[known, kernel, oom], code(0x80)), "Some(OutOfMemory)");
         assert_eq!(of(&[known, kernel, oom], code(2)), "Some(Fault(16))");
         assert_eq!(of(&[known, kernel], code(-2)), "Some(Kernel)");
+    }
+
+    #[test]
+    fn births_in_two_units() {
+        assert!(Birth::Exact(5).is(5) && !Birth::Exact(5).is(6));
+        assert!(Birth::Ticks(5).is(59_999_999) && !Birth::Ticks(5).is(60_000_000));
     }
 
     proptest! {

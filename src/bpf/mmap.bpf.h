@@ -8,9 +8,9 @@
  * and a call without a file is put together right in the ring buffer.
  */
 
-#include "mmap.h"
 #include "filter.bpf.h"
-#include "path.bpf.h"
+#include "mmap_call.bpf.h"
+#include "mmap_summary.bpf.h"
 
 /* libbpf before 1.2 has no sixth argument. */
 #if !defined(PT_REGS_PARM6_SYSCALL) && defined(__TARGET_ARCH_x86)
@@ -26,70 +26,11 @@
 #define VM_WRITE 0x2
 #define VM_EXEC 0x4
 #define VM_SHARED 0x8
-#define MAX_ERRNO 4095
 #define S_IFMT 0170000
 #define S_IFCHR 0020000
 #define DEV_ZERO (1 << 20 | 5) /* MKDEV() */
 
 const volatile struct mmap_config mmap_config = {};
-
-/* A call that has returned. */
-struct mmap_call {
-	__u64 addr;
-	__u64 len;
-	__s64 ret;
-	__u64 prot;
-	__u64 flags;
-	__u64 offset;
-	__u64 entered; /* when it was entered, 0 if that is not known */
-	__s32 fd;
-	enum mmap_kind kind;
-	__u32 slot; /* of the program that has seen it */
-	bool compat;
-};
-
-/* What find_vma() found: copied, since the mapping may go when its lock is released. */
-struct mmap_found {
-	__u64 start;
-	__u64 end;
-	__u64 flags;
-	struct file *file;
-	__u64 anon_vma;
-	bool known;
-};
-
-/* A call with all that is known of it: for the functions that are called, not inlined. */
-struct mmap_facts {
-	struct mmap_call call;
-	struct mmap_found found;
-	struct file *file;
-};
-
-/* Where a record with strings or stacks is put together. */
-struct mmap_scratch {
-	struct mmap_event event; /* here also to bring the types into BTF */
-	struct mmap_extra extra;
-	__u64 kernel_stack[MMAP_FRAMES];
-	__u64 user_stack[MMAP_FRAMES];
-	struct path_buf path;
-	struct mmap_process_sum process_sum;
-	struct mmap_file_sum file_sum;
-};
-
-/*
- * One slot for each program, since a task inside one of them may be preempted by another task
- * that comes into another one. Most have that of their kind.
- */
-#define MMAP_SLOT_OLD_MMAP 0
-#define MMAP_SLOT_PKEY (MMAP_ADVISE + 1)
-#define MMAP_SLOT_32(kind) (MMAP_SLOT_PKEY + (kind))
-#define MMAP_SLOTS (MMAP_SLOT_32(MMAP_ADVISE) + 1)
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, MMAP_SLOTS);
-	__type(key, __u32);
-	__type(value, struct mmap_scratch);
-} mmap_scratch SEC(".maps");
 
 /* --latency: when threads entered mmap(). LRU: a thread that dies inside leaves its entry. */
 struct {
@@ -103,15 +44,6 @@ static __always_inline bool mmap_shows(enum mmap_kind kind)
 {
 	return mmap_config.kinds & (1 << kind);
 }
-
-static __always_inline bool mmap_failed(const struct mmap_call *call)
-{
-	if (call->kind == MMAP_BREAK) /* brk(0) only asks */
-		return call->addr && (__u64)call->ret != call->addr;
-	return call->ret < 0 && call->ret >= -MAX_ERRNO;
-}
-
-#include "mmap_summary.bpf.h"
 
 /* The length that is shown, of mremap() the new one. brk() has none, so none is the right one. */
 static __always_inline bool mmap_len_passes(enum mmap_kind kind, __u64 len)

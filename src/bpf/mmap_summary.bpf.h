@@ -5,8 +5,10 @@
 /*
  * --summary: calls and bytes by process, by file and by size, counted here, so that a call
  * costs its program less than a record. What finds no room in a map is counted as "other".
- * Included by mmap.bpf.h.
  */
+
+#include "mmap_call.bpf.h"
+#include "task.bpf.h"
 
 __u32 mmap_epoch SEC(".data.epoch");
 

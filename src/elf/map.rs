@@ -222,4 +222,9 @@ impl Map {
             libbpf_sys::BPF_MAP_TYPE_RINGBUF | libbpf_sys::BPF_MAP_TYPE_PERF_EVENT_ARRAY
         )
     }
+
+    /// Whether it takes events: a ring or perf buffer, or a map of them.
+    pub fn takes_events(&self) -> bool {
+        self.is_of_events() || self.inner.as_ref().is_some_and(|inner| inner.is_of_events())
+    }
 }

@@ -21,7 +21,7 @@ use anyhow::Result;
 use object::Endianness;
 
 pub use select::{Alternative, EventDecoder, When};
-pub use user::UserSchemas;
+pub use user::{UserSchemas, can_have_types};
 
 use self::lines::Lines;
 use super::dataflow::{Emission, Sink, emissions};
@@ -130,7 +130,7 @@ pub fn schemas<'a>(
     let sources = Sources { object, dwarf, user };
     let emissions = emissions(object);
     let mut schemas = Vec::new();
-    for (index, map) in object.maps.iter().enumerate().filter(|(_, map)| takes_events(map)) {
+    for (index, map) in object.maps.iter().enumerate().filter(|(_, map)| map.takes_events()) {
         let sent: Vec<_> = emissions.iter().filter(|sent| sent.maps.contains(&index)).collect();
         let chosen = named.iter().find(|named| named.map == map.name);
         if let Some(chosen) = chosen {
@@ -189,11 +189,6 @@ fn share_with_inner(object: &Object, schemas: &mut Vec<EventSchema<'_>>) {
             }
         }
     }
-}
-
-/// A ring or perf buffer, or a map of them.
-fn takes_events(map: &Map) -> bool {
-    map.is_of_events() || map.inner.as_ref().is_some_and(|inner| inner.is_of_events())
 }
 
 /// What was found out about one event.

@@ -6,29 +6,9 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::MetadataExt as _;
 
 use super::args::Args;
-use super::history::Older;
 use crate::pidns;
-use crate::proc::{NS_PER_TICK, Stat, pids};
+use crate::proc::{Stat, pids};
 use crate::skel::exec_flag;
-
-/// When a process was born.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Birth {
-    /// `CLOCK_BOOTTIME` in nanoseconds
-    Exact(u64),
-    /// From /proc, in its own unit
-    Ticks(u64),
-}
-
-impl Birth {
-    /// Whether it may be the birth at `start_ns`.
-    pub fn is(self, start_ns: u64) -> bool {
-        match self {
-            Self::Exact(ns) => ns == start_ns,
-            Self::Ticks(ticks) => ticks == start_ns / NS_PER_TICK,
-        }
-    }
-}
 
 /// A process that was there before the tool looked.
 #[derive(Clone, Debug)]
@@ -37,7 +17,7 @@ pub struct Elder {
     pub pid: u32,
     /// Its parent's
     pub ppid: u32,
-    /// Its birth, in units of [`NS_PER_TICK`]
+    /// Its birth, in units of [`crate::proc::NS_PER_TICK`]
     pub born_ticks: u64,
     /// Its name
     pub comm: Vec<u8>,
@@ -121,6 +101,15 @@ impl Elder {
     }
 }
 
+/// Which processes are drawn that are older than the tool.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Older {
+    /// Those of which something is seen, and their ancestors
+    Ancestors,
+    /// These, whether they do something or not
+    These(Vec<u32>),
+}
+
 /// Which older processes a picture is to show: the flags' filters, as far as /proc answers them.
 #[derive(Debug)]
 pub struct AskedFor<'a> {
@@ -179,7 +168,7 @@ impl<'a> AskedFor<'a> {
     }
 }
 
-/// When the process was born that has this id now, in units of [`NS_PER_TICK`].
+/// When the process was born that has this id now, in units of [`crate::proc::NS_PER_TICK`].
 pub fn start_ticks(pid: u32) -> Option<u64> {
     Elder::from_stat(pid).map(|elder| elder.born_ticks)
 }
@@ -229,12 +218,6 @@ mod tests {
         assert_eq!(drawn(&["--ppid", "1", "--comm", "sh"]), Some(vec![2]));
         assert_eq!(drawn(&["--comm", "bas"]), Some(vec![]));
         assert_eq!(drawn(&["--uid", "0"]), Some(vec![]), "told when they end");
-    }
-
-    #[test]
-    fn births_in_two_units() {
-        assert!(Birth::Exact(5).is(5) && !Birth::Exact(5).is(6));
-        assert!(Birth::Ticks(5).is(59_999_999) && !Birth::Ticks(5).is(60_000_000));
     }
 
     #[test]

@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use super::elders::{Birth, Elder};
+use super::elders::{Elder, Older};
 use super::past::line;
 pub use super::past::{End, Past};
 use super::status::Status;
-use super::{Identity, Record};
+use super::{Birth, Identity, Record};
 use crate::exec::{Args, Exec};
 use crate::proc::NS_PER_TICK;
 use crate::skel::{process_event, process_exit_event};
@@ -21,15 +21,6 @@ struct Unseen {
     born_ticks: u64,
     comm: Vec<u8>,
     command: String,
-}
-
-/// Which processes are drawn that are older than the tool.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Older {
-    /// Those of which something is seen, and their ancestors
-    Ancestors,
-    /// These, whether they do something or not
-    These(Vec<u32>),
 }
 
 /// The processes of a run.

@@ -8,8 +8,8 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::Identity;
-use super::elders::{Birth, Elder, start_ticks};
+use super::elders::{Elder, start_ticks};
+use super::{Birth, Identity};
 use crate::exec::{Args, Cut, Exec};
 use crate::proc::NS_PER_TICK;
 use crate::skel::{exec_flag, process_event, process_flag};

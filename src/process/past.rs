@@ -1,8 +1,7 @@
 //! One process in the history of a run, and what to call it.
 
-use super::Identity;
-use super::elders::Birth;
 use super::status::Status;
+use super::{Birth, Identity};
 use crate::escape::{Quote, push_shell_word};
 use crate::exec::Args;
 use crate::proc::NS_PER_TICK;

@@ -4,8 +4,8 @@ use anyhow::{Result, bail};
 use object::Endianness;
 
 use crate::elf::object::Object;
+use crate::elf::schema::can_have_types;
 use crate::run::args::Args;
-use crate::run::maps::{can_have_types, takes_events};
 use crate::run::set::{self, Patch};
 use crate::run::shown;
 
@@ -33,7 +33,7 @@ pub(super) fn names(args: &Args, object: &Object) -> Result<Vec<Patch>, String> 
     };
     let maps = || object.maps.iter().map(|map| map.name.as_str());
     let programs = || object.programs.iter().map(|program| program.name.as_str());
-    let takers = || object.maps.iter().filter(|map| takes_events(map)).map(|map| &*map.name);
+    let takers = || object.maps.iter().filter(|map| map.takes_events()).map(|map| &*map.name);
     for name in args.events.iter().chain(&args.maps_to_show) {
         if takers().any(|map| map == name) {
             continue;

@@ -7,9 +7,6 @@ use std::ptr::NonNull;
 use anyhow::{Context, Result};
 use libbpf_rs::{AsRawLibbpf, MapHandle, MapType, OpenMap, OpenMapMut, OpenObject};
 
-use crate::elf::map::Map;
-use crate::elf::object::Object;
-
 /// Entries of a map of which the object says nothing: its loader would have chosen.
 const ENTRIES: u32 = 10_240;
 
@@ -42,27 +39,6 @@ pub enum EventMapKind {
         /// Of each
         bytes: u32,
     },
-}
-
-/// Whether a map carries events: a ring or perf buffer, or a map of them.
-pub fn takes_events(map: &Map) -> bool {
-    map.is_of_events() || map.inner.as_ref().is_some_and(|inner| inner.is_of_events())
-}
-
-/// Refuses each `MAP=STRUCT` of `--type` if there is no map that it could be about. Of others the
-/// reader of schemas says which there are.
-pub fn can_have_types<'a>(
-    object: &Object,
-    mut wanted: impl Iterator<Item = &'a str>,
-) -> Result<(), String> {
-    let is_iterator = |name: &str| object.programs.iter().any(|program| program.name == name);
-    if object.maps.iter().any(takes_events) {
-        return Ok(());
-    }
-    match wanted.find(|wanted| !is_iterator(wanted.split('=').next().unwrap_or(wanted))) {
-        Some(wanted) => Err(format!("--type {wanted}: none of its maps takes events")),
-        None => Ok(()),
-    }
 }
 
 /// Sets right all maps of an opened object, and returns those that carry events. Leaves out

@@ -1,25 +1,22 @@
 //! Rows: what is shown of each event, message and line of an iterator.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use anyhow::Result;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::elf::schema::{Alternative, EventDecoder};
+use crate::elf::schema::Alternative;
 use crate::elf::value::Decoder;
 use crate::escape::push_text;
 use crate::json::{Bytes, EventName};
 use crate::out::{Column, count};
 use crate::run::printk::Message;
-use crate::run::schemas::Sizes;
+use crate::run::schemas::{Schemas, Sizes};
 use crate::session::Session;
 
 /// Bytes of an event without a schema that are shown.
 const HEX_BYTES: usize = 4096;
-
-/// How events are to be read: by map, and by program what iterators write.
-pub type Schemas = HashMap<String, EventDecoder>;
 
 /// Makes rows.
 pub struct Rows {

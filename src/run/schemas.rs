@@ -10,8 +10,10 @@ use crate::elf::object::Object;
 use crate::elf::schema::{self, EventDecoder, UserSchemas};
 use crate::elf::value::Clocks;
 use crate::run::args::Args;
-use crate::run::row::Schemas;
 use crate::session::say;
+
+/// How events are to be read: by map, and by program what iterators write.
+pub type Schemas = HashMap<String, EventDecoder>;
 
 /// For all event maps and iterators of an object in `image`. An error is the user's.
 pub fn schemas(args: &Args, image: &[u8], object: &Object) -> Result<Schemas> {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use clap::Parser;
 use clap_complete::Shell;
-use snoop_tools::manual;
+use snoop_tools::pages::pages;
 
 /// Make what is packaged beside the programs
 #[derive(Parser)]
@@ -46,16 +46,13 @@ fn main() -> Result<()> {
 
 /// All programs; pages of subcommands are named `program-subcommand`.
 fn programs() -> impl Iterator<Item = clap::Command> {
-    manual::pages()
-        .into_iter()
-        .map(|page| page.command)
-        .filter(|command| !command.get_name().contains('-'))
+    pages().into_iter().map(|page| page.command).filter(|command| !command.get_name().contains('-'))
 }
 
 fn share(out: &Path) -> Result<()> {
-    let pages = folder(out, "man/man8")?;
-    for page in manual::pages() {
-        let path = pages.join(format!("{}.8", page.command.get_name()));
+    let manual = folder(out, "man/man8")?;
+    for page in pages() {
+        let path = manual.join(format!("{}.8", page.command.get_name()));
         fs::write(&path, man::page(&page)?).with_context(|| path.display().to_string())?;
     }
     let bash = folder(out, "bash-completion/completions")?;

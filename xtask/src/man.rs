@@ -110,7 +110,7 @@ fn capitalised(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use snoop_tools::manual::pages;
+    use snoop_tools::pages::pages;
 
     use super::*;
 

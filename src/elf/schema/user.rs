@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::elf::dwarf::Dwarf;
 use crate::elf::file;
+use crate::elf::map::Map;
 use crate::elf::object::Object;
 use crate::elf::types::{TypeId, Types};
 
@@ -60,10 +61,9 @@ impl UserSchemas {
     ) -> Result<Vec<Named<'a>>> {
         let mut named = Vec::new();
         for (map, name) in &self.wanted {
-            let is_map =
-                object.maps.iter().any(|known| super::takes_events(known) && known.name == *map);
+            let is_map = object.maps.iter().any(|known| known.takes_events() && known.name == *map);
             if !is_map && !object.programs.iter().any(|program| program.name == *map) {
-                let maps = object.maps.iter().filter(|map| super::takes_events(map));
+                let maps = object.maps.iter().filter(|map| map.takes_events());
                 let maps: Vec<_> = maps.map(|map| map.name.as_str()).collect();
                 bail!(
                     "--type {map}={name}: no such map takes events; there are: {}",
@@ -86,6 +86,22 @@ impl UserSchemas {
             })?);
         }
         Ok(named)
+    }
+}
+
+/// Refuses each `MAP=STRUCT` of `--type` if there is no map that it could be about. Of others the
+/// reader of schemas says which there are.
+pub fn can_have_types<'a>(
+    object: &Object,
+    mut wanted: impl Iterator<Item = &'a str>,
+) -> Result<(), String> {
+    let is_iterator = |name: &str| object.programs.iter().any(|program| program.name == name);
+    if object.maps.iter().any(Map::takes_events) {
+        return Ok(());
+    }
+    match wanted.find(|wanted| !is_iterator(wanted.split('=').next().unwrap_or(wanted))) {
+        Some(wanted) => Err(format!("--type {wanted}: none of its maps takes events")),
+        None => Ok(()),
     }
 }
 

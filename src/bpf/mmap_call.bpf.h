@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef SNOOP_MMAP_CALL_BPF_H
+#define SNOOP_MMAP_CALL_BPF_H
+
+/* A call and what is known of it, for records (mmap.bpf.h) and sums (mmap_summary.bpf.h). */
+
+#include "mmap.h"
+#include "path.bpf.h"
+
+#define MAX_ERRNO 4095
+
+/* A call that has returned. */
+struct mmap_call {
+	__u64 addr;
+	__u64 len;
+	__s64 ret;
+	__u64 prot;
+	__u64 flags;
+	__u64 offset;
+	__u64 entered; /* when it was entered, 0 if that is not known */
+	__s32 fd;
+	enum mmap_kind kind;
+	__u32 slot; /* of the program that has seen it */
+	bool compat;
+};
+
+/* What find_vma() found: copied, since the mapping may go when its lock is released. */
+struct mmap_found {
+	__u64 start;
+	__u64 end;
+	__u64 flags;
+	struct file *file;
+	__u64 anon_vma;
+	bool known;
+};
+
+/* A call with all that is known of it: for the functions that are called, not inlined. */
+struct mmap_facts {
+	struct mmap_call call;
+	struct mmap_found found;
+	struct file *file;
+};
+
+/* Where a record with strings or stacks is put together. */
+struct mmap_scratch {
+	struct mmap_event event; /* here also to bring the types into BTF */
+	struct mmap_extra extra;
+	__u64 kernel_stack[MMAP_FRAMES];
+	__u64 user_stack[MMAP_FRAMES];
+	struct path_buf path;
+	struct mmap_process_sum process_sum;
+	struct mmap_file_sum file_sum;
+};
+
+/*
+ * One slot for each program, since a task inside one of them may be preempted by another task
+ * that comes into another one. Most have that of their kind.
+ */
+#define MMAP_SLOT_OLD_MMAP 0
+#define MMAP_SLOT_PKEY (MMAP_ADVISE + 1)
+#define MMAP_SLOT_32(kind) (MMAP_SLOT_PKEY + (kind))
+#define MMAP_SLOTS (MMAP_SLOT_32(MMAP_ADVISE) + 1)
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, MMAP_SLOTS);
+	__type(key, __u32);
+	__type(value, struct mmap_scratch);
+} mmap_scratch SEC(".maps");
+
+static __always_inline bool mmap_failed(const struct mmap_call *call)
+{
+	if (call->kind == MMAP_BREAK) /* brk(0) only asks */
+		return call->addr && (__u64)call->ret != call->addr;
+	return call->ret < 0 && call->ret >= -MAX_ERRNO;
+}
+
+#endif /* SNOOP_MMAP_CALL_BPF_H */
