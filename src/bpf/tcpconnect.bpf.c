@@ -257,8 +257,7 @@ static __always_inline int look_at(struct sock *sk, __u16 family, __u16 port)
 	}
 	connect_look.connecting = 1;
 	socket_local(sk, false, family, &connect_look.local);
-	connect_look.local_port =
-		bpf_ntohs(BPF_CORE_READ(tp, inet_conn.icsk_inet.inet_sport));
+	connect_look.local_port = bpf_ntohs(BPF_CORE_READ(tp, inet_conn.icsk_inet.inet_sport));
 	connect_look.retransmits = BPF_CORE_READ(tp, total_retrans);
 	return 0;
 }
@@ -354,8 +353,8 @@ int earlier(struct bpf_iter__task_file *ctx)
 struct task_id adopted_by SEC(".data.adopt");
 
 /*
- * Where that iterator may not be loaded, user space looks for such sockets in /proc, borrows each by
- * pidfd_getfd(), and has it looked at here: `fd` is the tool's own descriptor.
+ * Where that iterator may not be loaded, user space looks for such sockets in /proc, borrows each
+ * by pidfd_getfd(), and has it looked at here: `fd` is the tool's own descriptor.
  */
 static __always_inline int adopt_fd(__s32 fd)
 {

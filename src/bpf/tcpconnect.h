@@ -18,7 +18,8 @@ enum connect_flag {
 	CONNECT_MPTCP = 1 << 1, /* a subflow of Multipath TCP */
 	CONNECT_KERNEL = 1 << 2, /* by a thread of the kernel, such as an NFS client */
 	CONNECT_EARLIER = 1 << 3, /* begun before tracing: its age is known to 4 ms at best */
-	CONNECT_UNSEEN = 1 << 4, /* pending, and its socket could not be asked: `local`, `retransmits` */
+	CONNECT_UNSEEN =
+		1 << 4, /* pending, and its socket could not be asked: `local`, `retransmits` */
 };
 
 /* One end of a connection. */
