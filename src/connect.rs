@@ -1,7 +1,7 @@
 //! Attempts to connect by TCP: what is in a record of `tcpconnect.bpf.c`.
 
 pub mod args;
-mod earlier;
+pub mod earlier;
 pub mod filter;
 pub mod json;
 pub mod names;

@@ -14,9 +14,9 @@ use snoop_tools::connect::args::Args;
 use snoop_tools::connect::filter::network_entry;
 use snoop_tools::connect::json::{self, Context};
 use snoop_tools::connect::names::Names;
-use snoop_tools::connect::pending;
 use snoop_tools::connect::report;
 use snoop_tools::connect::summary::{Counts, Summary};
+use snoop_tools::connect::{earlier, pending};
 use snoop_tools::kernel::tracepoints_are_preemptible;
 use snoop_tools::out::{Column, FAILURE, count};
 use snoop_tools::session::{Session, say};
@@ -182,7 +182,7 @@ impl Tool for Tcpconnect {
     }
 
     fn start(&mut self, object: &Loaded<Self>, session: &mut Session) -> Result<()> {
-        pending::begin(object, &self.args.common).context("look for attempts begun before")?;
+        earlier::begin(object, &self.args.common).context("look for attempts begun before")?;
         self.names = Names::open(self.args.dns, self.args.services)?;
         self.interval = self.args.summary.map(Interval::new);
         if self.shows_rows() {

@@ -1,16 +1,17 @@
-//! Connecting sockets that are older than the tool, found in `/proc`: where the kernel loads no
-//! iterator over open files.
+//! Attempts that were begun before tracing: found by an iterator over open files or, where the
+//! kernel loads none, in `/proc`.
 
 use std::collections::HashSet;
 use std::fs;
+use std::io::Read as _;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
 
 use anyhow::{Context, Result};
-use libbpf_rs::{MapCore as _, MapFlags, ProgramMut};
+use libbpf_rs::{Iter, MapCore as _, MapFlags, ProgramMut};
 use nix::errno::Errno;
 
-use super::pending::run;
+use super::pending::{loaded, run};
 use crate::cli::CommonArgs;
 use crate::pidns;
 use crate::proc::{NS_PER_TICK, Stat, pids};
@@ -21,16 +22,30 @@ use crate::skel::tcpconnect::types::task_id;
 /// `TCP_SYN_SENT` in `/proc/net/tcp`
 const SYN_SENT: &str = "02";
 
-/// Hands each of them to `program`.
+/// Begins attempts for the sockets that are connecting already.
+///
+/// # Errors
+///
+/// The way that the kernel allows failed nevertheless.
+pub fn begin(object: &TcpconnectSkel<'_>, args: &CommonArgs) -> Result<()> {
+    let programs = &object.progs;
+    if programs.earlier.autoload() {
+        let link = programs.earlier.attach()?;
+        Iter::new(&link)?.read_to_end(&mut Vec::new())?;
+        return Ok(());
+    }
+    match loaded([&programs.adopt, &programs.adopt_syscall]) {
+        Some(program) => adopt(program, object, args),
+        None => Ok(()), // it was said that they are not shown
+    }
+}
+
+/// Hands each connecting socket of `/proc` to `program`.
 ///
 /// # Errors
 ///
 /// The program cannot be run.
-pub(super) fn adopt(
-    program: &ProgramMut<'_>,
-    object: &TcpconnectSkel<'_>,
-    args: &CommonArgs,
-) -> Result<()> {
+fn adopt(program: &ProgramMut<'_>, object: &TcpconnectSkel<'_>, args: &CommonArgs) -> Result<()> {
     if !pidns::is_initial() {
         let why = "this PID namespace does not know the ids of processes outside of it";
         say("tcpconnect", &format!("not shown: attempts that were begun before tracing: {why}"));

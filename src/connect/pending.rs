@@ -1,37 +1,15 @@
-//! Attempts that were begun before tracing, and those that have no answer when it ends. The map of
-//! attempts is read from here; only what a socket says of itself is asked of a program, which is run
-//! for each of them and attached to nothing.
-
-use std::io::Read as _;
+//! Attempts that have no answer when tracing ends. The map of attempts is read from here; only what a
+//! socket says of itself is asked of a program, which is run for each of them and attached to nothing.
 
 use anyhow::{Context, Result};
-use libbpf_rs::{Iter, MapCore as _, MapFlags, ProgramInput, ProgramMut};
+use libbpf_rs::{MapCore as _, MapFlags, ProgramInput, ProgramMut};
 
-use super::{Connect, earlier};
-use crate::cli::CommonArgs;
+use super::Connect;
 use crate::skel::tcpconnect::TcpconnectSkel;
 use crate::skel::{
     connect_attempt, connect_event, connect_flag, connect_look, connect_outcome, decode, task_id,
 };
 use crate::time::boot_now_ns;
-
-/// Begins attempts for the sockets that are connecting already.
-///
-/// # Errors
-///
-/// The way that the kernel allows failed nevertheless.
-pub fn begin(object: &TcpconnectSkel<'_>, args: &CommonArgs) -> Result<()> {
-    let programs = &object.progs;
-    if programs.earlier.autoload() {
-        let link = programs.earlier.attach()?;
-        Iter::new(&link)?.read_to_end(&mut Vec::new())?;
-        return Ok(());
-    }
-    match loaded([&programs.adopt, &programs.adopt_syscall]) {
-        Some(program) => earlier::adopt(program, object, args),
-        None => Ok(()), // it was said that they are not shown
-    }
-}
 
 /// Attempts without an answer, in the order in which they began. To be called when nothing is attached
 /// any more.
@@ -67,7 +45,9 @@ pub fn read(object: &TcpconnectSkel<'_>) -> Result<Vec<Connect>> {
 }
 
 /// The one of these that the kernel took.
-fn loaded<'a, 'obj>(programs: [&'a ProgramMut<'obj>; 2]) -> Option<&'a ProgramMut<'obj>> {
+pub(super) fn loaded<'a, 'obj>(
+    programs: [&'a ProgramMut<'obj>; 2],
+) -> Option<&'a ProgramMut<'obj>> {
     programs.into_iter().find(|program| program.autoload())
 }
 
