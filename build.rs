@@ -25,8 +25,6 @@ fn main() -> Result<()> {
         let name = program_name(&source)?;
         let mut builder = SkeletonBuilder::new();
         builder.source(&source).clang_args(&args).obj(out_dir.join(format!("{name}.bpf.o")));
-        // Not as a list of numbers, which takes the compiler seconds to read.
-        builder.reference_obj(true);
         if let Some(clang) = env::var_os("CLANG") {
             builder.clang(clang);
         }
