@@ -428,3 +428,22 @@ impl<S: Skel<'static>> Attached<S> {
         skipped
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use libbpf_rs::ObjectBuilder;
+
+    use super::*;
+
+    #[test]
+    fn a_name_of_our_own_that_is_wrong_is_no_refusal() {
+        let mut builder = ObjectBuilder::default();
+        let object = builder.open_file(concat!(env!("OUT_DIR"), "/execve.bpf.o")).unwrap();
+        let backend = |program| Backend::new("x", [Job::main("exec_done_btf").or(program)]);
+        assert!(check_names(&object, &[backend("exec_done_raw")]).is_ok());
+        let wrong = [backend("exec_done_raw"), backend("exec_dome")];
+        let error = check_names(&object, &wrong).unwrap_err();
+        assert!(error.to_string().contains("no program exec_dome"), "{error}");
+        assert!(Refused::other(error).is_final(), "no other backend is tried");
+    }
+}
