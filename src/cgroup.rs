@@ -57,11 +57,10 @@ fn mount_point() -> Option<PathBuf> {
     })
 }
 
-/// The id of the cgroup that a process is in.
-pub fn id_of(pid: u32) -> Option<u64> {
-    let text = fs::read(format!("/proc/{pid}/cgroup")).ok()?;
-    let path = text.split(|&b| b == b'\n').find_map(|line| line.strip_prefix(b"0::/"))?;
-    let folder = mount_point()?.join(std::ffi::OsStr::from_bytes(path));
+/// The id of the cgroup that the process is in that was born at `start_ns`.
+pub fn id_of(pid: u32, start_ns: u64) -> Option<u64> {
+    let path = proc::cgroup(pid, start_ns)?;
+    let folder = mount_point()?.join(std::ffi::OsStr::from_bytes(path.strip_prefix(b"/")?));
     Some(fs::metadata(folder).ok()?.ino())
 }
 

@@ -6,7 +6,7 @@
 
 use std::ffi::{CString, OsString};
 use std::io::{Read, Write};
-use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -15,6 +15,7 @@ use nix::errno::Errno;
 use nix::sys::signal::{SigHandler, Signal, kill, signal};
 use nix::unistd::{ForkResult, Pid, execvp, fork, getpgrp, pipe, tcgetpgrp};
 
+use crate::descriptor::owned;
 use crate::escape::{Quote, push_shell_word};
 
 /// The child that waits for its release: its id, or 0. There is one at the most, as there is
@@ -67,10 +68,7 @@ impl Command {
                 close_on_exec(&go);
                 // SAFETY: pidfd_open() has no memory arguments.
                 let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, child.as_raw(), 0) };
-                let fd = RawFd::try_from(fd)?;
-                Errno::result(fd).context("pidfd_open")?;
-                // SAFETY: a new descriptor that nobody else has.
-                let pidfd = unsafe { OwnedFd::from_raw_fd(fd) };
+                let pidfd = owned(fd).context("pidfd_open")?;
                 let command = Self { pid: child, pidfd, go: Some(go.into()), status: None };
                 WAITING.store(command.pid(), Ordering::Relaxed);
                 Ok(command)

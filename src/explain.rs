@@ -54,8 +54,8 @@ pub(crate) fn capabilities() -> u64 {
     line.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or(u64::MAX)
 }
 
-/// Whether we are in another user namespace than the initial one, which alone maps all ids to
-/// themselves and is nobody's child.
+/// Whether we are in another user namespace than the initial one, whose capabilities alone count for
+/// BPF.
 fn in_user_namespace() -> bool {
     use std::os::unix::fs::MetadataExt as _;
     /// `PROC_USER_INIT_INO`

@@ -9,6 +9,7 @@ pub mod channel;
 pub mod cli;
 pub mod command;
 pub mod connect;
+mod descriptor;
 pub mod digits;
 pub mod dns;
 pub mod elf;

@@ -93,10 +93,13 @@ impl Refused {
     /// Whether no other backend can do better: this machine is short of something, or it has nothing
     /// to do with programs.
     pub fn is_final(&self) -> bool {
-        let is_shortage =
-            matches!(self.errno(), Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM));
-        is_shortage || matches!(self, Self::Other(_))
+        self.errno().is_some_and(is_shortage) || matches!(self, Self::Other(_))
     }
+}
+
+/// Whether something was scarce, as it would be for any program or map.
+pub(crate) fn is_shortage(errno: Errno) -> bool {
+    matches!(errno, Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM)
 }
 
 /// `EPERM`, which people search for

@@ -5,8 +5,7 @@ use std::ffi::CStr;
 use std::fmt;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
-use std::os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use nix::dir::Dir;
@@ -14,6 +13,8 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat};
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
+
+use crate::descriptor::owned;
 
 /// Where it is mounted by custom: by itself, or below debugfs.
 const PLACES: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
@@ -26,11 +27,6 @@ const FOLDER: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_CLO
 
 /// The mount that nobody else sees: made once, and gone with the process, however that ends.
 static OUR_MOUNT: Mutex<Option<Arc<OwnedFd>>> = Mutex::new(None);
-
-/// The folder of all tracepoints, if tracefs is mounted.
-pub fn events_folder() -> Option<PathBuf> {
-    PLACES.iter().map(|place| Path::new(place).join("events")).find(|events| events.is_dir())
-}
 
 /// Why tracefs is not to be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,12 +150,6 @@ pub(crate) fn mount(kind: &CStr) -> Result<OwnedFd, Errno> {
     Errno::result(made)?;
     // SAFETY: no memory arguments.
     owned(unsafe { libc::syscall(libc::SYS_fsmount, fd, CLOEXEC, 0) })
-}
-
-fn owned(fd: libc::c_long) -> Result<OwnedFd, Errno> {
-    let fd = i32::try_from(Errno::result(fd)?).map_err(|_| Errno::EBADF)?;
-    // SAFETY: a new descriptor that nobody else has.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use super::kind::{self, Kind};
 use super::object::MapPlan;
 use super::{NotShown, variables, verifier};
 use crate::backend::{Backend, Job};
-use crate::refusal::Refused;
+use crate::refusal::{Refused, is_shortage};
 
 /// What was refused.
 #[derive(Default)]
@@ -125,8 +125,7 @@ impl Memory {
         let verifier = verifier::last_words(words).unwrap_or_default();
         // What the verifier has looked at is no question of kind.
         if !verifier.is_empty() || !self.try_kind(kind) {
-            let name = (*name).to_owned();
-            self.refuse(&name.clone(), Refused::Program { name, errno, verifier });
+            self.refuse(name, Refused::Program { name: (*name).to_owned(), errno, verifier });
         }
         Ok(())
     }
@@ -175,11 +174,6 @@ impl Memory {
         all.extend(backend.lacks.iter().map(|what| NotShown { what, reason: String::new() }));
         all
     }
-}
-
-/// What is scarce is so for any program or map.
-fn is_shortage(errno: Errno) -> bool {
-    matches!(errno, Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM)
 }
 
 /// The first map that cannot be created, tried one by one. All of those before it are held, since

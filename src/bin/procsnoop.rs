@@ -112,23 +112,14 @@ impl Tool for Procsnoop {
             }
             Backend::new(name, jobs)
         };
-        let either = |first, second, others: [[&'static str; 2]; 4]| {
-            [
-                backend("tp_btf", first, others),
-                backend("raw_tp", second, others.map(|[program, other]| [other, program])),
-            ]
-        };
-        either(
-            EXITS_BTF,
-            EXITS_RAW,
-            [
-                ["born_btf", "born_raw"],
-                ["exec_btf", "exec_raw"],
-                ["signal_btf", "signal_raw"],
-                ["reaped_btf", "reaped_raw"],
-            ],
-        )
-        .into()
+        let others = [
+            ["born_btf", "born_raw"],
+            ["exec_btf", "exec_raw"],
+            ["signal_btf", "signal_raw"],
+            ["reaped_btf", "reaped_raw"],
+        ];
+        let swapped = others.map(|[program, other]| [other, program]);
+        vec![backend("tp_btf", EXITS_BTF, others), backend("raw_tp", EXITS_RAW, swapped)]
     }
 
     fn uncounted(&self) -> Vec<&'static str> {

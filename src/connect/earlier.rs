@@ -4,15 +4,15 @@
 use std::collections::HashSet;
 use std::fs;
 use std::io::Read as _;
-use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
 
 use anyhow::{Context, Result};
 use libbpf_rs::{Iter, MapCore as _, MapFlags, ProgramMut};
-use nix::errno::Errno;
 
 use super::pending::{loaded, run};
 use crate::cli::CommonArgs;
+use crate::descriptor::owned;
 use crate::pidns;
 use crate::proc::{NS_PER_TICK, Stat, pids};
 use crate::session::say;
@@ -103,9 +103,10 @@ fn owner(pid: u32) -> Option<task_id> {
     let mut uids = field("Uid:")?.split_whitespace().map_while(|uid| uid.parse().ok());
     let mut comm = [0; 16];
     comm.iter_mut().zip(stat.name().iter().take(15)).for_each(|(to, from)| *to = *from);
+    let start_ns = stat.start_ticks()?.saturating_mul(NS_PER_TICK);
     Some(task_id {
-        start_ns: stat.start_ticks()?.saturating_mul(NS_PER_TICK),
-        cgroup: crate::cgroup::id_of(pid).unwrap_or(0),
+        start_ns,
+        cgroup: crate::cgroup::id_of(pid, start_ns).unwrap_or(0),
         pid,
         tid: pid,
         ppid: stat.ppid()?,
@@ -146,18 +147,12 @@ fn borrow(pid: u32, connecting: &HashSet<u64>) -> impl Iterator<Item = OwnedFd> 
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
         .collect();
     // SAFETY: pidfd_open() has no memory arguments.
-    let process = owned(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) });
+    let process = owned(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) }).ok();
     numbers.into_iter().filter_map(move |number| {
         let process = process.as_ref()?.as_raw_fd();
         // SAFETY: neither has pidfd_getfd().
-        owned(unsafe { libc::syscall(libc::SYS_pidfd_getfd, process, number, 0) })
+        owned(unsafe { libc::syscall(libc::SYS_pidfd_getfd, process, number, 0) }).ok()
     })
-}
-
-fn owned(fd: libc::c_long) -> Option<OwnedFd> {
-    let fd = Errno::result(fd).ok().and_then(|fd| i32::try_from(fd).ok())?;
-    // SAFETY: a new descriptor that nobody else has.
-    Some(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 #[cfg(test)]
