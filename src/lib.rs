@@ -1,31 +1,32 @@
 //! What the tools of `snoop-tools` share. Each tool is a file in `src/bin`; it implements
 //! [`tool::Tool`] and hands itself to [`tool::main`].
 
-pub mod attach;
-pub mod backend;
 pub mod bpfrun;
-pub mod channel;
-pub mod cli;
-pub mod command;
 pub mod connect;
 pub mod elf;
+pub mod engine;
 pub mod exec;
-pub mod explain;
-pub mod filter;
 pub mod glob;
 pub mod host;
 pub mod inspect;
-pub mod manual;
 pub mod mmap;
 pub mod output;
 pub mod pages;
 pub mod process;
-pub mod refusal;
 pub mod run;
-pub mod session;
 pub mod skel;
-pub mod tool;
 
+pub use engine::attach;
+pub use engine::backend;
+pub use engine::channel;
+pub use engine::cli;
+pub use engine::command;
+pub use engine::explain;
+pub use engine::filter;
+pub use engine::manual;
+pub use engine::refusal;
+pub use engine::session;
+pub use engine::tool;
 pub use host::cgroup;
 pub(crate) use host::descriptor;
 pub use host::dns;
