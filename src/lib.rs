@@ -2,19 +2,16 @@
 //! [`tool::Tool`] and hands itself to [`tool::main`].
 
 pub mod bpfrun;
-pub mod connect;
 pub mod elf;
 pub mod engine;
-pub mod exec;
 pub mod glob;
 pub mod host;
 pub mod inspect;
-pub mod mmap;
 pub mod output;
 pub mod pages;
-pub mod process;
 pub mod run;
 pub mod skel;
+pub mod tools;
 
 pub use engine::attach;
 pub use engine::backend;
@@ -45,3 +42,7 @@ pub use output::histogram as summary;
 pub use output::json;
 pub use output::table as out;
 pub use output::time;
+pub use tools::execsnoop as exec;
+pub use tools::mmapsnoop as mmap;
+pub use tools::procsnoop as process;
+pub use tools::tcpconnect as connect;
