@@ -4,15 +4,15 @@
 pub mod bpfrun;
 pub mod elf;
 pub mod engine;
-pub mod glob;
 pub mod host;
-pub mod inspect;
 pub mod output;
 pub mod pages;
-pub mod run;
 pub mod skel;
 pub mod tools;
 
+pub use bpfrun::glob;
+pub use bpfrun::inspect;
+pub use bpfrun::run;
 pub use engine::attach;
 pub use engine::backend;
 pub use engine::channel;
