@@ -6,21 +6,21 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use snoop_tools::backend::Backend;
-use snoop_tools::cli::CommonArgs;
-use snoop_tools::mmap::args::Args;
-use snoop_tools::mmap::json::{Context, Lines};
-use snoop_tools::mmap::stacks::{self, Folded, Symbols};
-use snoop_tools::mmap::summary::Reader;
-use snoop_tools::mmap::text::{self, Options, Table};
-use snoop_tools::mmap::wx::Reasons;
-use snoop_tools::mmap::{Call, hooks, summary_rows};
-use snoop_tools::session::Session;
+use snoop_tools::engine::backend::Backend;
+use snoop_tools::engine::cli::CommonArgs;
+use snoop_tools::engine::session::Session;
+use snoop_tools::engine::tool::{self, Loaded, Open, Tool};
+use snoop_tools::output::histogram::Interval;
+use snoop_tools::output::time::boot_now_ns;
 use snoop_tools::skel::mmap::MmapSkelBuilder;
 use snoop_tools::skel::{mmap_backing, mmap_config, mmap_filter, mmap_kind, mmap_mode};
-use snoop_tools::summary::Interval;
-use snoop_tools::time::boot_now_ns;
-use snoop_tools::tool::{self, Loaded, Open, Tool};
+use snoop_tools::tools::mmapsnoop::args::Args;
+use snoop_tools::tools::mmapsnoop::json::{Context, Lines};
+use snoop_tools::tools::mmapsnoop::stacks::{self, Folded, Symbols};
+use snoop_tools::tools::mmapsnoop::summary::Reader;
+use snoop_tools::tools::mmapsnoop::text::{self, Options, Table};
+use snoop_tools::tools::mmapsnoop::wx::Reasons;
+use snoop_tools::tools::mmapsnoop::{Call, hooks, summary_rows};
 
 fn main() -> ExitCode {
     tool::main::<Mmapsnoop>()

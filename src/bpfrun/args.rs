@@ -1,9 +1,9 @@
-//! bpfrun's command line and manual: see [`crate::inspect`] and [`crate::run`] for its two halves.
+//! bpfrun's command line and manual: see [`crate::bpfrun::inspect`] and [`crate::bpfrun::run`] for its two halves.
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
-use crate::manual::{Manual, Page};
-use crate::{inspect, run};
+use crate::engine::manual::{Manual, Page};
+use crate::{bpfrun::inspect, bpfrun::run};
 
 /// Inspect any compiled BPF object, or load it, attach it and show its events
 #[derive(Parser, Debug)]

@@ -11,16 +11,16 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
+use crate::bpfrun::glob::Glob;
 use crate::elf::code::Function;
 use crate::elf::dwarf::Dwarf;
 use crate::elf::object::Object;
 use crate::elf::schema::{EventSchema, UserSchemas, can_have_types, schemas};
 use crate::elf::types::{Kind, TypeId};
 use crate::elf::{co_re, file};
-use crate::glob::Glob;
-use crate::manual::Manual;
-use crate::out::Output;
-use crate::session::say;
+use crate::engine::manual::Manual;
+use crate::engine::session::say;
+use crate::output::table::Output;
 
 /// Flags of `bpfrun inspect`
 #[derive(clap::Args, Clone, Debug)]

@@ -33,14 +33,14 @@ use libbpf_rs::OpenObject;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::attach::recursion_misses;
-use crate::command::Command;
 use crate::elf::file;
 use crate::elf::object::Object;
-use crate::escape::push_text;
-use crate::explain;
-use crate::session::{Session, say};
-use crate::tool::{StopSignal, command_status, free_unused_memory};
+use crate::engine::attach::recursion_misses;
+use crate::engine::command::Command;
+use crate::engine::explain;
+use crate::engine::session::{Session, say};
+use crate::engine::tool::{StopSignal, command_status, free_unused_memory};
+use crate::output::escape::push_text;
 
 pub use args::Args;
 use contents::Contents;

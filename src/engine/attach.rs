@@ -17,12 +17,12 @@ use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
 use libbpf_rs::{Iter, Link, MapCore, MapFlags, Object, OpenObject, ProgramImpl, ProgramMut};
 use nix::errno::Errno;
 
-use crate::backend::{Backend, Job};
-use crate::channel::{Channel, Transport};
-use crate::filter::Filters;
-use crate::refusal::Refused;
+use crate::engine::backend::{Backend, Job};
+use crate::engine::channel::{Channel, Transport};
+use crate::engine::filter::Filters;
+use crate::engine::refusal::Refused;
+use crate::host::tracepoint;
 use crate::skel::snoop_counters;
-use crate::tracepoint;
 
 use memory::Memory;
 pub use object::leave_out;
@@ -385,7 +385,7 @@ impl<S: Skel<'static>> Attached<S> {
         self.skeleton.object()
     }
 
-    /// Programs whose skipped runs are no events either: see [`crate::tool::Tool::uncounted`].
+    /// Programs whose skipped runs are no events either: see [`crate::engine::tool::Tool::uncounted`].
     pub(crate) fn do_not_count(&mut self, programs: Vec<&'static str>) {
         self.uncounted.extend(programs);
     }

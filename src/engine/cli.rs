@@ -9,8 +9,8 @@ use std::time::Duration;
 use clap::error::{ContextKind, ErrorKind};
 use clap::{Args, Parser};
 
-use crate::cgroup::Cgroup;
-use crate::channel::BufferChoice;
+use crate::engine::channel::BufferChoice;
+use crate::host::cgroup::Cgroup;
 
 /// Common flags, to be flattened into each tool's own. Where bcc's tool of the same name has
 /// another meaning for a short flag, the tool takes it away here with `mut_arg`.

@@ -15,8 +15,8 @@ use nix::errno::Errno;
 use nix::sys::signal::{SigHandler, Signal, kill, signal};
 use nix::unistd::{ForkResult, Pid, execvp, fork, getpgrp, pipe, tcgetpgrp};
 
-use crate::descriptor::owned;
-use crate::escape::{Quote, push_shell_word};
+use crate::host::descriptor::owned;
+use crate::output::escape::{Quote, push_shell_word};
 
 /// The child that waits for its release: its id, or 0. There is one at the most, as there is
 /// one command line.

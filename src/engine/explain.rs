@@ -11,9 +11,9 @@ use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::statfs::{SYSFS_MAGIC, statfs};
 
-use crate::attach::Refusal;
-use crate::kernel;
-use crate::refusal::Refused;
+use crate::engine::attach::Refusal;
+use crate::engine::refusal::Refused;
+use crate::host::kernel;
 
 /// What of this machine decides whether tracing works. Read when something failed.
 #[derive(Clone, Debug)]
@@ -251,7 +251,7 @@ fn words(refusals: &[Refusal]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tracepoint::{Step, TracepointError};
+    use crate::host::tracepoint::{Step, TracepointError};
 
     fn machine() -> Machine {
         Machine {

@@ -7,10 +7,10 @@ use std::os::fd::AsRawFd;
 use anyhow::{Context, Result, anyhow};
 use libbpf_rs::{MapCore, MapFlags, Object, OpenObject};
 
-use crate::backend::Job;
-use crate::cli::CommonArgs;
-use crate::pidns;
-use crate::proc::{Stat, pids};
+use crate::engine::backend::Job;
+use crate::engine::cli::CommonArgs;
+use crate::host::pidns;
+use crate::host::proc::{Stat, pids};
 use crate::skel::{snoop_config, snoop_filter};
 
 /// `MAX_CGROUP_FILTERS` of common.h.

@@ -24,7 +24,7 @@ pub struct Manual {
     pub overhead: &'static str,
 }
 
-/// The exit status of a tool that goes through [`crate::tool::main`].
+/// The exit status of a tool that goes through [`crate::engine::tool::main`].
 pub const EXIT_STATUS: &str = "\
 0 ended by a signal, --duration, --max-events or a closed pipe; 1 it could not do its work; \
 2 wrong usage; with COMMAND, the command's own.";

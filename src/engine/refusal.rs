@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use nix::errno::Errno;
 
-use crate::errno;
-use crate::tracepoint::TracepointError;
+use crate::host::errno;
+use crate::host::tracepoint::TracepointError;
 
 /// One thing that the kernel refused.
 #[derive(Clone, Debug)]

@@ -8,12 +8,12 @@ use anyhow::{Context, Result};
 use libbpf_rs::skel::Skel;
 use serde::Serialize;
 
-use crate::attach::Attached;
-use crate::cgroup::CgroupPaths;
-use crate::cli::CommonArgs;
-use crate::json::{EventName, SCHEMA};
-use crate::out::{Flow, Output, count};
-use crate::time::{WallClock, boot_now_ns};
+use crate::engine::attach::Attached;
+use crate::engine::cli::CommonArgs;
+use crate::host::cgroup::CgroupPaths;
+use crate::output::json::{EventName, SCHEMA};
+use crate::output::table::{Flow, Output, count};
+use crate::output::time::{WallClock, boot_now_ns};
 
 /// What a tool needs while it runs.
 pub struct Session {

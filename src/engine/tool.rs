@@ -15,16 +15,16 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::signal::{SigHandler, Signal, signal};
 
-use crate::attach::{Attached, Hooks, Setup, attach_first};
-use crate::backend::Backend;
-use crate::channel::{BUSY_TICK, Channel, IDLE_TICK, Transport};
-use crate::cli::{self, CommonArgs};
-use crate::command::Command;
-use crate::errno;
-use crate::explain::{self, explain};
-use crate::filter::Filters;
-use crate::out::Flow;
-use crate::session::{Session, say};
+use crate::engine::attach::{Attached, Hooks, Setup, attach_first};
+use crate::engine::backend::Backend;
+use crate::engine::channel::{BUSY_TICK, Channel, IDLE_TICK, Transport};
+use crate::engine::cli::{self, CommonArgs};
+use crate::engine::command::Command;
+use crate::engine::explain::{self, explain};
+use crate::engine::filter::Filters;
+use crate::engine::session::{Session, say};
+use crate::host::errno;
+use crate::output::table::Flow;
 use crate::skel::task_id;
 
 /// The opened object of a tool, before loading.

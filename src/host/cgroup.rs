@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
 
-use crate::proc;
+use crate::host::proc;
 use crate::skel::task_id;
 
 /// A cgroup named on the command line.

@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use nix::fcntl::AtFlags;
 use nix::sys::stat::fstatat;
 
-use crate::tracefs::mount;
+use crate::host::tracefs::mount;
 
 /// `PROC_PID_INIT_INO`: the inode of the initial PID namespace.
 const INITIAL: u64 = 0xEFFF_FFFC;

@@ -6,8 +6,8 @@ use std::fmt;
 use libbpf_rs::{Link, ProgramMut};
 use nix::errno::Errno;
 
-use crate::perf_event;
-use crate::tracefs::{Tracefs, TracefsError};
+use crate::host::perf_event;
+use crate::host::tracefs::{Tracefs, TracefsError};
 
 /// Why a program could not be attached to a tracepoint: which call failed, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use crate::cgroup::container_id;
+use crate::host::cgroup::container_id;
 use crate::skel::task_id;
 
 /// The `schema` of the start record: rises when a key changes its meaning.

@@ -14,8 +14,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr;
 
-use crate::digits::{Short, push_number};
-use crate::escape::{is_plain_cell, push_cell};
+use crate::output::digits::{Short, push_number};
+use crate::output::escape::{is_plain_cell, push_cell};
 
 /// Written when this much has been collected, also within a batch.
 const FLUSH_BYTES: usize = 64 * 1024;

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use nix::time::{ClockId, clock_gettime};
 
-use crate::digits::nine_digits;
+use crate::output::digits::nine_digits;
 
 const NS_PER_S: i128 = 1_000_000_000;
 

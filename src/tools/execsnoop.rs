@@ -75,9 +75,9 @@ impl<'a> Exec<'a> {
         (self.event.kind == exec_kind::EXEC_FAILED).then(|| Errno::from_raw(-self.event.ret))
     }
 
-    /// Name of a failure's errno: see [`crate::errno::name`].
+    /// Name of a failure's errno: see [`crate::host::errno::name`].
     pub fn errno_name(&self) -> Option<Cow<'static, str>> {
-        self.errno().map(|_| crate::errno::name(-self.event.ret))
+        self.errno().map(|_| crate::host::errno::name(-self.event.ret))
     }
 
     /// The arguments, whole ones first, then what there is of a cut one.

@@ -15,7 +15,7 @@ pub mod wx;
 
 use std::borrow::Cow;
 
-use crate::channel::page_size;
+use crate::engine::channel::page_size;
 use crate::skel::{decode, mmap_event, mmap_extra, mmap_kind, mmap_note, task_id};
 
 /// The kernel's last error number; results from there up to -1 are errors.
@@ -84,9 +84,9 @@ impl<'a> Call<'a> {
         failed.then_some(-ret as i32)
     }
 
-    /// Name of a failure's error: see [`crate::errno::name`].
+    /// Name of a failure's error: see [`crate::host::errno::name`].
     pub fn errno_name(&self) -> Option<Cow<'static, str>> {
-        self.errno().map(crate::errno::name)
+        self.errno().map(crate::host::errno::name)
     }
 
     /// Whether brk() left the break where it was. Asking where it is, with 0, is no refusal.

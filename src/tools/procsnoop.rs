@@ -19,7 +19,7 @@ pub mod usage;
 
 use anyhow::Result;
 
-use crate::proc::NS_PER_TICK;
+use crate::host::proc::NS_PER_TICK;
 use crate::skel::{
     decode, process_event, process_exit_event, process_flag, process_killer, process_kind,
     process_reaped_event,
@@ -56,7 +56,7 @@ impl Birth {
 /// One record.
 #[derive(Clone, Copy, Debug)]
 pub enum Record {
-    /// An execution: [`crate::exec::Exec`] takes it apart
+    /// An execution: [`crate::tools::execsnoop::Exec`] takes it apart
     Exec,
     /// A birth
     Fork(process_event),

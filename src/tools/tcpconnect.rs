@@ -14,7 +14,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use anyhow::Result;
 
-use crate::errno;
+use crate::host::errno;
 use crate::skel::{connect_address, connect_event, connect_flag, connect_outcome, decode, task_id};
 
 /// One attempt.

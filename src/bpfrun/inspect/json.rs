@@ -12,7 +12,7 @@ use crate::elf::map::Map;
 use crate::elf::object;
 use crate::elf::schema::EventSchema;
 use crate::elf::types::{Kind, Member, TypeId, Types};
-use crate::json::SCHEMA;
+use crate::output::json::SCHEMA;
 
 use super::listing::{self, Row};
 use super::{Subject, events, words};

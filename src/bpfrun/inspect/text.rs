@@ -11,7 +11,7 @@ use crate::elf::map::Map;
 use crate::elf::object::Program;
 use crate::elf::schema::EventSchema;
 use crate::elf::types::Kind;
-use crate::out::{Column, NOTE, Output, count};
+use crate::output::table::{Column, NOTE, Output, count};
 
 use super::listing::{self, Row};
 use super::words::{self, safe};

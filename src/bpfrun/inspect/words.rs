@@ -9,7 +9,7 @@ use crate::elf::names;
 use crate::elf::object::Object;
 use crate::elf::types::TypeId;
 use crate::elf::value::{Decoder, Options};
-use crate::escape::push_text;
+use crate::output::escape::push_text;
 
 /// A line of a source, an instruction, a note.
 const MAX_CHARS: usize = 400;

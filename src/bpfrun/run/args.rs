@@ -4,9 +4,9 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::cli::{number, seconds};
-use crate::glob::Glob;
-use crate::manual::Manual;
+use crate::bpfrun::glob::Glob;
+use crate::engine::cli::{number, seconds};
+use crate::engine::manual::Manual;
 
 /// Flags of `bpfrun run`
 #[derive(clap::Args, Clone, Debug)]

@@ -4,13 +4,13 @@ use std::collections::HashMap;
 
 use libbpf_rs::{Link, MapCore as _, MapType, Object};
 
-use crate::run::args::Args;
-use crate::run::hook::Kind;
-use crate::run::load::Loaded;
-use crate::run::place::{self, Attachment};
-use crate::run::plan::{NOT_ATTACHABLE, Program, State};
-use crate::run::reason::{self, Reason};
-use crate::run::words;
+use crate::bpfrun::run::args::Args;
+use crate::bpfrun::run::hook::Kind;
+use crate::bpfrun::run::load::Loaded;
+use crate::bpfrun::run::place::{self, Attachment};
+use crate::bpfrun::run::plan::{NOT_ATTACHABLE, Program, State};
+use crate::bpfrun::run::reason::{self, Reason};
+use crate::bpfrun::run::words;
 
 /// All that is attached. Dropping it detaches.
 #[derive(Default)]

@@ -3,11 +3,11 @@
 use anyhow::{Result, bail};
 use object::Endianness;
 
+use crate::bpfrun::run::args::Args;
+use crate::bpfrun::run::set::{self, Patch};
+use crate::bpfrun::run::shown;
 use crate::elf::object::Object;
 use crate::elf::schema::can_have_types;
-use crate::run::args::Args;
-use crate::run::set::{self, Patch};
-use crate::run::shown;
 
 /// What no loader of today takes.
 pub(super) fn loadable(object: &Object) -> Result<()> {

@@ -6,16 +6,16 @@ use anyhow::Result;
 use libbpf_rs::{MapCore as _, MapFlags, MapHandle, MapType};
 use serde_json::{Map, Value, json};
 
+use crate::bpfrun::run::row::hex;
 use crate::elf::global::Global;
 use crate::elf::object::Object;
 use crate::elf::types::{TypeId, Types};
 use crate::elf::value::{Decoder, Options};
-use crate::escape::push_text;
-use crate::out::count;
-use crate::run::row::hex;
-use crate::session::Session;
-use crate::summary::Interval;
-use crate::time::boot_now_ns;
+use crate::engine::session::Session;
+use crate::output::escape::push_text;
+use crate::output::histogram::Interval;
+use crate::output::table::count;
+use crate::output::time::boot_now_ns;
 
 /// Elements of one map that are shown.
 const MANY: usize = 100_000;

@@ -12,12 +12,12 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use anyhow::Result;
 
+use crate::bpfrun::run::plan::{Program, State};
+use crate::bpfrun::run::reason::{self, Reason};
 use crate::elf::code::Reference;
 use crate::elf::global::Extern;
 use crate::elf::object::Object;
 use crate::elf::types::TypeId;
-use crate::run::plan::{Program, State};
-use crate::run::reason::{self, Reason};
 
 use kernel::Kernel;
 

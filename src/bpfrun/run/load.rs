@@ -4,16 +4,16 @@
 use anyhow::{Context, Result, anyhow, bail};
 use libbpf_rs::{MapType, Object, ObjectBuilder, OpenObject, ProgramAttachType};
 
-use crate::attach::{is_misleading, kind, variables};
-use crate::explain;
-use crate::run::args::Args;
-use crate::run::externs::Externs;
-use crate::run::hook::Kind;
-use crate::run::maps::{self, EventMap};
-use crate::run::plan::{Program, State};
-use crate::run::reason::{self, Reason};
-use crate::run::words;
-use crate::session::say;
+use crate::bpfrun::run::args::Args;
+use crate::bpfrun::run::externs::Externs;
+use crate::bpfrun::run::hook::Kind;
+use crate::bpfrun::run::maps::{self, EventMap};
+use crate::bpfrun::run::plan::{Program, State};
+use crate::bpfrun::run::reason::{self, Reason};
+use crate::bpfrun::run::words;
+use crate::engine::attach::{is_misleading, kind, variables};
+use crate::engine::explain;
+use crate::engine::session::say;
 
 /// A loaded object.
 pub struct Loaded {

@@ -11,8 +11,8 @@ use anyhow::{Context, Result};
 use libbpf_rs::MapCore;
 use nix::errno::Errno;
 
-use crate::channel::ring::page_size;
-use crate::time::boot_now_ns;
+use crate::engine::channel::ring::page_size;
+use crate::output::time::boot_now_ns;
 
 /// Bytes for each CPU.
 const BYTES: u64 = 1024 * 1024;

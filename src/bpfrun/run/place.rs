@@ -12,10 +12,10 @@ use nix::errno::Errno;
 use nix::net::if_::if_nametoindex;
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, fstatfs};
 
-use crate::run::hook::Kind;
-use crate::run::plan::{NOT_ATTACHABLE, Program};
-use crate::run::sample::{self, Sampling};
-use crate::tracepoint;
+use crate::bpfrun::run::hook::Kind;
+use crate::bpfrun::run::plan::{NOT_ATTACHABLE, Program};
+use crate::bpfrun::run::sample::{self, Sampling};
+use crate::host::tracepoint;
 
 /// What keeps a program attached.
 pub enum Attachment {

@@ -1,9 +1,9 @@
 //! What is to become of each program of an object, and what did: the table.
 
-use crate::out::{Column, Line};
-use crate::run::args::Args;
-use crate::run::hook::{Hook, Kind};
-use crate::run::reason::Reason;
+use crate::bpfrun::run::args::Args;
+use crate::bpfrun::run::hook::{Hook, Kind};
+use crate::bpfrun::run::reason::Reason;
+use crate::output::table::{Column, Line};
 
 /// Why a program is not loaded that nobody wants.
 const LEFT_OUT: &str = "not among those of --prog";

@@ -11,8 +11,8 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use regex::bytes::Regex;
 
-use crate::time::boot_now_ns;
-use crate::tracefs::Tracefs;
+use crate::host::tracefs::Tracefs;
+use crate::output::time::boot_now_ns;
 
 /// The folder of all instances.
 const INSTANCES: &str = "instances";

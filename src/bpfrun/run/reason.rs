@@ -10,11 +10,11 @@ use std::path::Path;
 
 use nix::errno::Errno;
 
-use crate::attach::verifier;
-use crate::errno;
-use crate::escape::push_text;
-use crate::run::hook::Kind;
-use crate::tracepoint::{Step, TracepointError};
+use crate::bpfrun::run::hook::Kind;
+use crate::engine::attach::verifier;
+use crate::host::errno;
+use crate::host::tracepoint::{Step, TracepointError};
+use crate::output::escape::push_text;
 
 /// Why something is not as wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]

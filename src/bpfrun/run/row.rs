@@ -6,14 +6,14 @@ use anyhow::Result;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use crate::bpfrun::run::printk::Message;
+use crate::bpfrun::run::schemas::{Schemas, Sizes};
 use crate::elf::schema::Alternative;
 use crate::elf::value::Decoder;
-use crate::escape::push_text;
-use crate::json::{Bytes, EventName};
-use crate::out::{Column, count};
-use crate::run::printk::Message;
-use crate::run::schemas::{Schemas, Sizes};
-use crate::session::Session;
+use crate::engine::session::Session;
+use crate::output::escape::push_text;
+use crate::output::json::{Bytes, EventName};
+use crate::output::table::{Column, count};
 
 /// Bytes of an event without a schema that are shown.
 const HEX_BYTES: usize = 4096;
@@ -213,7 +213,7 @@ impl Rows {
         let decoder = kind.and_then(|kind| kind.decoder.as_ref());
         if session.out.json {
             session.out.object(&Record {
-                timestamp: session.clock.rfc3339(crate::time::boot_now_ns()),
+                timestamp: session.clock.rfc3339(crate::output::time::boot_now_ns()),
                 event: EventName { name: "bpf.iterator" },
                 bpf: Bpf { map: None, program: Some(program), cpu: None },
                 content: Data {

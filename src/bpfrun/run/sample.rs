@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use libbpf_rs::{Link, ProgramMut};
 use nix::errno::Errno;
 
-use crate::perf_event;
+use crate::host::perf_event;
 
 /// Events by the names that perf gives them: type and number of `linux/perf_event.h`.
 const EVENTS: &[(&str, u32, u64)] = &[

@@ -4,13 +4,13 @@ use std::collections::{BTreeSet, HashMap};
 
 use anyhow::Result;
 
+use crate::bpfrun::run::args::Args;
 use crate::elf::dataflow::{Sink, emissions};
 use crate::elf::dwarf::Dwarf;
 use crate::elf::object::Object;
 use crate::elf::schema::{self, EventDecoder, UserSchemas};
 use crate::elf::value::Clocks;
-use crate::run::args::Args;
-use crate::session::say;
+use crate::engine::session::say;
 
 /// How events are to be read: by map, and by program what iterators write.
 pub type Schemas = HashMap<String, EventDecoder>;

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use libbpf_rs::{MapCore, MapFlags, MapHandle, MapType, Object};
 
-use crate::channel::ring::Ring;
-use crate::run::maps::{EventMap, EventMapKind};
-use crate::run::perf::{Content, Perf};
-use crate::time::boot_now_ns;
+use crate::bpfrun::run::maps::{EventMap, EventMapKind};
+use crate::bpfrun::run::perf::{Content, Perf};
+use crate::engine::channel::ring::Ring;
+use crate::output::time::boot_now_ns;
 
 /// How often maps of maps are looked through for new ring buffers.
 const RESCAN: Duration = Duration::from_secs(1);

@@ -9,20 +9,20 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde_json::json;
 
-use crate::channel::{BUSY_TICK, IDLE_TICK};
-use crate::command::Command;
-use crate::out::{Flow, count};
-use crate::run::attach::Attachments;
-use crate::run::contents::Contents;
-use crate::run::formats::Formats;
-use crate::run::iterate;
-use crate::run::printk::{Printk, Said};
-use crate::run::reason::Reason;
-use crate::run::row::{Origin, Rows};
-use crate::run::source::{Event, Received, Sources};
-use crate::session::{Session, say};
-use crate::time::boot_now_ns;
-use crate::tool::StopSignal;
+use crate::bpfrun::run::attach::Attachments;
+use crate::bpfrun::run::contents::Contents;
+use crate::bpfrun::run::formats::Formats;
+use crate::bpfrun::run::iterate;
+use crate::bpfrun::run::printk::{Printk, Said};
+use crate::bpfrun::run::reason::Reason;
+use crate::bpfrun::run::row::{Origin, Rows};
+use crate::bpfrun::run::source::{Event, Received, Sources};
+use crate::engine::channel::{BUSY_TICK, IDLE_TICK};
+use crate::engine::command::Command;
+use crate::engine::session::{Session, say};
+use crate::engine::tool::StopSignal;
+use crate::output::table::{Flow, count};
+use crate::output::time::boot_now_ns;
 
 /// A line of an iterator is cut here.
 const LINE: usize = 1024 * 1024;

@@ -7,8 +7,8 @@ use nix::errno::Errno;
 use super::kind::{self, Kind};
 use super::object::MapPlan;
 use super::{NotShown, variables, verifier};
-use crate::backend::{Backend, Job};
-use crate::refusal::{Refused, is_shortage};
+use crate::engine::backend::{Backend, Job};
+use crate::engine::refusal::{Refused, is_shortage};
 
 /// What was refused.
 #[derive(Default)]

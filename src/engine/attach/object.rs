@@ -7,7 +7,7 @@ use libbpf_rs::{MapType, OpenMapImpl, OpenMapMut, OpenObject};
 use nix::errno::Errno;
 
 use super::Setup;
-use crate::channel::Transport;
+use crate::engine::channel::Transport;
 use crate::skel::snoop_config;
 
 /// Sets what all tools have in common. `plan`: the programs to load; `unused`: maps for others.

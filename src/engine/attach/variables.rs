@@ -6,7 +6,7 @@ use libbpf_rs::MapType;
 
 use super::kind::Kind;
 use super::object::MapPlan;
-use crate::refusal::Refused;
+use crate::engine::refusal::Refused;
 
 /// What libbpf cannot find it out by, if that is so.
 pub(crate) fn refused() -> Option<Refused> {

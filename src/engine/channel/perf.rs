@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use libbpf_rs::{MapCore, PerfBuffer, PerfBufferBuilder};
 use nix::errno::Errno;
 
-use crate::time::boot_now_ns;
+use crate::output::time::boot_now_ns;
 
 /// Default size for each CPU.
 const DEFAULT_BYTES: u64 = 2 * 1024 * 1024;

@@ -3,8 +3,8 @@
 use clap::Parser;
 use regex::bytes::Regex;
 
-use crate::cli::{CommonArgs, regex};
-use crate::manual::{CAPABILITIES, EXIT_STATUS, GROUP, Manual};
+use crate::engine::cli::{CommonArgs, regex};
+use crate::engine::manual::{CAPABILITIES, EXIT_STATUS, GROUP, Manual};
 
 /// Show every program execution, with the arguments that really ran
 #[derive(Parser, Debug)]

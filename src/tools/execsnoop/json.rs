@@ -1,7 +1,9 @@
 //! Executions as JSON Lines: `process.exec` and `process.exec_failed`.
 
 use super::{Args, Cut, Exec};
-use crate::json::{Bytes, BytesList, Container, ErrorType, EventName, Id, Process, is_false};
+use crate::output::json::{
+    Bytes, BytesList, Container, ErrorType, EventName, Id, Process, is_false,
+};
 use crate::skel::exec_flag;
 
 /// What a row shows besides the record itself.

@@ -10,7 +10,7 @@ use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::Pid;
 
 use super::Exec;
-use crate::proc::Stat;
+use crate::host::proc::Stat;
 use crate::skel::{exec_event, exec_flag};
 
 /// `MAX_ARG_STRLEN`: the kernel takes no longer string.

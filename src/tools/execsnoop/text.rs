@@ -2,8 +2,8 @@
 
 use super::search::Searched;
 use super::{Cut, Exec};
-use crate::escape::push_cell;
-use crate::out::count;
+use crate::output::escape::push_cell;
+use crate::output::table::count;
 use crate::skel::{exec_flag, task_id};
 
 /// What a row shows besides the record itself.

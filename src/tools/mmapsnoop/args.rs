@@ -5,8 +5,8 @@ use std::time::Duration;
 use clap::Parser;
 
 use super::filters::{self, flags, length, prefix, prot};
-use crate::cli::{CommonArgs, seconds};
-use crate::manual::{CAPABILITIES, EXIT_STATUS, GROUP, Manual};
+use crate::engine::cli::{CommonArgs, seconds};
+use crate::engine::manual::{CAPABILITIES, EXIT_STATUS, GROUP, Manual};
 
 /// Show every mmap(), with its result and its file
 #[derive(Parser, Debug)]

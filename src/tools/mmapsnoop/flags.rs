@@ -1,7 +1,7 @@
 //! Names of what is passed to mmap() and its kin. Values are those of the architecture that
 //! this is built for; what has no name is shown as a number, so that nothing is hidden.
 
-use crate::digits::{Short, push_hex};
+use crate::output::digits::{Short, push_hex};
 
 /// Names of single bits, in the order in which they are shown.
 pub type Names = &'static [(u64, &'static str)];

@@ -5,8 +5,8 @@ use anyhow::{Context, Result};
 use libbpf_rs::MapType;
 
 use super::summary::ENTRIES;
-use crate::attach::leave_out;
-use crate::backend::{Backend, Job};
+use crate::engine::attach::leave_out;
+use crate::engine::backend::{Backend, Job};
 use crate::skel::mmap::OpenMmapMaps;
 
 /// Threads inside mmap() at once, for `--latency`.

@@ -5,8 +5,10 @@ use serde::Serialize;
 
 use super::flags::{self, Part};
 use super::{Call, FileId, Vma};
-use crate::digits::{self, push_number};
-use crate::json::{Bytes, Container, Process, is_false, push_list, push_object, push_string};
+use crate::output::digits::{self, push_number};
+use crate::output::json::{
+    Bytes, Container, Process, is_false, push_list, push_object, push_string,
+};
 use crate::skel::{mmap_kind, mmap_note, task_id};
 
 /// What a row shows besides the record itself.

@@ -11,8 +11,8 @@ use blazesym::symbolize::{Input, Symbolized, Symbolizer};
 
 use super::json::StacksJson;
 use super::{Call, Frames};
-use crate::escape::push_cell;
-use crate::proc::is_process;
+use crate::host::proc::is_process;
+use crate::output::escape::push_cell;
 
 /// Different stacks that `--folded` tells apart.
 const STACKS: usize = 100_000;

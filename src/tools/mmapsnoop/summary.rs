@@ -10,12 +10,12 @@ use libbpf_rs::{MapCore, MapFlags, MapImpl};
 use nix::errno::Errno;
 
 use super::{Device, FileId};
+use crate::output::histogram::Histogram;
 use crate::skel::mmap::MmapMaps;
 use crate::skel::{
     decode, mmap_file_key, mmap_file_sum, mmap_note, mmap_process_key, mmap_process_sum, mmap_sum,
     mmap_totals,
 };
-use crate::summary::Histogram;
 
 /// Processes, and files, that there is room for at once.
 pub const ENTRIES: u32 = 10_240;

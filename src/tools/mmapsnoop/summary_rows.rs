@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 
 use super::flags::push_size;
 use super::summary::{FileSum, Length, ProcessSum, Sum, Summary};
-use crate::escape::push_cell;
-use crate::json::{Bytes, EventName, is_false};
-use crate::out::{Column, Line, count};
+use crate::output::escape::push_cell;
+use crate::output::json::{Bytes, EventName, is_false};
+use crate::output::table::{Column, Line, count};
 
 /// Rows of each table; the rest is one row.
 const TOP: usize = 20;
@@ -200,7 +200,7 @@ pub fn json<'a>(summary: &'a Summary, timestamp: &'a str) -> SummaryJson<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mmap::{Device, FileId};
+    use crate::tools::mmapsnoop::{Device, FileId};
 
     fn example(processes: u32) -> Summary {
         let mut summary = Summary::default();

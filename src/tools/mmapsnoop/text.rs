@@ -4,11 +4,11 @@
 use std::io::Write as _;
 
 use super::{Call, flags};
-use crate::digits::{Short, push_hex, push_number};
-use crate::escape::{is_plain_cell, push_cell};
-use crate::out::{Column, FAILURE, Line, NOTE};
+use crate::output::digits::{Short, push_hex, push_number};
+use crate::output::escape::{is_plain_cell, push_cell};
+use crate::output::table::{Column, FAILURE, Line, NOTE};
+use crate::output::time::Seconds;
 use crate::skel::{mmap_kind, mmap_note};
-use crate::time::Seconds;
 
 /// Which columns there are, and how sizes are shown.
 #[derive(Clone, Copy, Debug, Default)]

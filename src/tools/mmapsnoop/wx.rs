@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use super::{Call, FileId, flags};
-use crate::escape::push_cell;
+use crate::output::escape::push_cell;
 use crate::skel::{mmap_kind, mmap_note};
 
 /// Files remembered that are mapped in one of the two ways.

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use clap::Parser;
 
-use crate::cli::{CommonArgs, milliseconds};
-use crate::exec::args::max_args;
-use crate::manual::{CAPABILITIES, EXIT_STATUS, GROUP, Manual};
-use crate::signal;
+use crate::engine::cli::{CommonArgs, milliseconds};
+use crate::engine::manual::{CAPABILITIES, EXIT_STATUS, GROUP, Manual};
+use crate::host::signal;
+use crate::tools::execsnoop::args::max_args;
 
 /// Show the lives of processes, with their ends as wait() tells them
 #[derive(Parser, Debug)]

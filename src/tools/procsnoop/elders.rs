@@ -6,8 +6,8 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::MetadataExt as _;
 
 use super::args::Args;
-use crate::pidns;
-use crate::proc::{Stat, pids};
+use crate::host::pidns;
+use crate::host::proc::{Stat, pids};
 use crate::skel::exec_flag;
 
 /// A process that was there before the tool looked.
@@ -17,7 +17,7 @@ pub struct Elder {
     pub pid: u32,
     /// Its parent's
     pub ppid: u32,
-    /// Its birth, in units of [`crate::proc::NS_PER_TICK`]
+    /// Its birth, in units of [`crate::host::proc::NS_PER_TICK`]
     pub born_ticks: u64,
     /// Its name
     pub comm: Vec<u8>,
@@ -168,7 +168,7 @@ impl<'a> AskedFor<'a> {
     }
 }
 
-/// When the process was born that has this id now, in units of [`crate::proc::NS_PER_TICK`].
+/// When the process was born that has this id now, in units of [`crate::host::proc::NS_PER_TICK`].
 pub fn start_ticks(pid: u32) -> Option<u64> {
     Elder::from_stat(pid).map(|elder| elder.born_ticks)
 }

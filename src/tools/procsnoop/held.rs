@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use super::Identity;
 use super::lives::Life;
 use super::usage::Usage;
+use crate::engine::tool::SETTLE;
 use crate::skel::{process_exit_event, process_reaped_event};
-use crate::tool::SETTLE;
 
 /// How long a row may wait. Not longer than the end of a tool does.
 const PATIENCE: Duration = SETTLE;

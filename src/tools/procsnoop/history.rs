@@ -7,9 +7,9 @@ use super::past::line;
 pub use super::past::{End, Past};
 use super::status::Status;
 use super::{Birth, Identity, Record};
-use crate::exec::{Args, Exec};
-use crate::proc::NS_PER_TICK;
+use crate::host::proc::NS_PER_TICK;
 use crate::skel::{process_event, process_exit_event};
+use crate::tools::execsnoop::{Args, Exec};
 
 /// Processes remembered at the most; about 100 MiB.
 const MOST: usize = 400_000;

@@ -7,10 +7,10 @@ use super::Killer;
 use super::lives::{Command, Life};
 use super::status::Status;
 use super::usage::Usage;
-use crate::exec::Args;
-use crate::exec::json::{CommandArgs, Executable};
-use crate::json::{Bytes, Container, EventName, Id, Process, is_false};
+use crate::output::json::{Bytes, Container, EventName, Id, Process, is_false};
 use crate::skel::{process_exit_event, process_flag, task_id};
+use crate::tools::execsnoop::Args;
+use crate::tools::execsnoop::json::{CommandArgs, Executable};
 
 /// What a row shows besides the record itself.
 #[derive(Clone, Copy, Debug, Default)]

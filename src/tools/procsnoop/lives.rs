@@ -10,10 +10,10 @@ use std::rc::Rc;
 
 use super::elders::{Elder, start_ticks};
 use super::{Birth, Identity};
-use crate::exec::{Args, Cut, Exec};
-use crate::proc::NS_PER_TICK;
+use crate::host::proc::NS_PER_TICK;
+use crate::output::time::boot_now_ns;
 use crate::skel::{exec_flag, process_event, process_flag};
-use crate::time::boot_now_ns;
+use crate::tools::execsnoop::{Args, Cut, Exec};
 
 /// Arguments of one command are kept up to this many bytes.
 const MOST_ARGS: usize = 32 * 1024;
@@ -216,7 +216,7 @@ impl Lives {
 
     /// Those whose end was lost on the way.
     fn forget_the_dead(&mut self) {
-        if !crate::pidns::is_initial() {
+        if !crate::host::pidns::is_initial() {
             return;
         }
         let pids: Vec<u32> = self.by_pid.keys().copied().collect();
@@ -236,8 +236,8 @@ impl Lives {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exec::testing::{edit, record};
     use crate::skel::task_id;
+    use crate::tools::execsnoop::testing::{edit, record};
 
     fn exec(lives: &mut Lives, pid: u32, start_ns: u64, time_ns: u64, args: &[&[u8]]) {
         let mut record = record("/bin/x", args);

@@ -2,9 +2,9 @@
 
 use super::status::Status;
 use super::{Birth, Identity};
-use crate::escape::{Quote, push_shell_word};
-use crate::exec::Args;
-use crate::proc::NS_PER_TICK;
+use crate::host::proc::NS_PER_TICK;
+use crate::output::escape::{Quote, push_shell_word};
+use crate::tools::execsnoop::Args;
 
 /// Characters of a command line that are kept.
 const MOST_CHARS: usize = 200;
@@ -50,7 +50,7 @@ impl Past {
             return self.command.clone();
         }
         let mut name = String::new();
-        crate::escape::push_cell(&mut name, &self.comm);
+        crate::output::escape::push_cell(&mut name, &self.comm);
         name
     }
 

@@ -10,9 +10,9 @@ use anyhow::{Context as _, Result};
 use super::args::Args;
 use super::history::History;
 use super::{perfetto, plot, tree};
-use crate::errno::without_numbers;
-use crate::escape::{Quote, push_shell_word};
-use crate::session::Session;
+use crate::engine::session::Session;
+use crate::host::errno::without_numbers;
+use crate::output::escape::{Quote, push_shell_word};
 
 /// Which pictures are asked for.
 #[derive(Debug)]

@@ -35,7 +35,7 @@ impl Status {
     pub fn signal(self) -> Option<Cow<'static, str>> {
         match self {
             Self::Code(_) => None,
-            Self::Signal { number, .. } => Some(crate::signal::name(number)),
+            Self::Signal { number, .. } => Some(crate::host::signal::name(number)),
         }
     }
 
@@ -51,7 +51,7 @@ impl fmt::Display for Status {
         match self {
             Self::Code(code) => write!(f, "{code}"),
             Self::Signal { number, core } => {
-                f.write_str(&crate::signal::name(*number))?;
+                f.write_str(&crate::host::signal::name(*number))?;
                 f.write_str(if *core { "+core" } else { "" })
             }
         }

@@ -3,10 +3,10 @@
 use super::args::Args;
 use super::status::Status;
 use super::usage::Usage;
-use crate::out::{Column, FAILURE, NOTE};
-use crate::session::Session;
+use crate::engine::session::Session;
+use crate::output::table::{Column, FAILURE, NOTE};
+use crate::output::time::Seconds;
 use crate::skel::task_id;
-use crate::time::Seconds;
 
 /// Which columns there are.
 #[derive(Clone, Debug)]

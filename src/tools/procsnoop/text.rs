@@ -3,9 +3,9 @@
 use super::Killer;
 use super::lives::Life;
 use super::status::Status;
-use crate::escape::{Quote, push_cell, push_shell_word};
-use crate::exec::Args;
+use crate::output::escape::{Quote, push_cell, push_shell_word};
 use crate::skel::{process_exit_event, process_flag};
+use crate::tools::execsnoop::Args;
 
 /// A command line, ready to be pasted into a shell.
 pub fn command_line(args: Args<'_>, max_args: usize) -> String {

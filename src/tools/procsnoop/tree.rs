@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::history::{History, Past};
-use crate::out::Column;
-use crate::time::Seconds;
+use crate::output::table::Column;
+use crate::output::time::Seconds;
 
 /// Deeper ones are drawn no further to the right.
 const MOST_LEVELS: usize = 24;

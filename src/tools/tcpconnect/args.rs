@@ -6,8 +6,8 @@ use clap::Parser;
 use ipnet::IpNet;
 
 use super::filter::{Ports, netns, network};
-use crate::cli::{CommonArgs, milliseconds, seconds};
-use crate::manual::{CAPABILITIES, EXIT_STATUS, GROUP, Manual};
+use crate::engine::cli::{CommonArgs, milliseconds, seconds};
+use crate::engine::manual::{CAPABILITIES, EXIT_STATUS, GROUP, Manual};
 
 /// Show every attempt to connect by TCP, with its outcome and latency
 #[derive(Parser, Debug)]

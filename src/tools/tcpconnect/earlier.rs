@@ -11,11 +11,11 @@ use anyhow::{Context, Result};
 use libbpf_rs::{Iter, MapCore as _, MapFlags, ProgramMut};
 
 use super::pending::{loaded, run};
-use crate::cli::CommonArgs;
-use crate::descriptor::owned;
-use crate::pidns;
-use crate::proc::{NS_PER_TICK, Stat, pids};
-use crate::session::say;
+use crate::engine::cli::CommonArgs;
+use crate::engine::session::say;
+use crate::host::descriptor::owned;
+use crate::host::pidns;
+use crate::host::proc::{NS_PER_TICK, Stat, pids};
 use crate::skel::tcpconnect::TcpconnectSkel;
 use crate::skel::tcpconnect::types::task_id;
 
@@ -106,7 +106,7 @@ fn owner(pid: u32) -> Option<task_id> {
     let start_ns = stat.start_ticks()?.saturating_mul(NS_PER_TICK);
     Some(task_id {
         start_ns,
-        cgroup: crate::cgroup::id_of(pid, start_ns).unwrap_or(0),
+        cgroup: crate::host::cgroup::id_of(pid, start_ns).unwrap_or(0),
         pid,
         tid: pid,
         ppid: stat.ppid()?,

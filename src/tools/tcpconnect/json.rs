@@ -1,7 +1,7 @@
 //! Attempts as JSON Lines: `network.connect`.
 
 use super::{Connect, Endpoint};
-use crate::json::{Container, ErrorType, EventName, Id, Process, is_false};
+use crate::output::json::{Container, ErrorType, EventName, Id, Process, is_false};
 use crate::skel::connect_flag;
 
 /// What a row shows besides the record itself.
@@ -122,8 +122,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::connect::testing::{attempt, endpoint};
     use crate::skel::connect_outcome;
+    use crate::tools::tcpconnect::testing::{attempt, endpoint};
 
     #[test]
     fn keys_follow_the_contract() {

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::{Connect, Endpoint};
-use crate::dns::PassiveDns;
-use crate::services::Services;
-use crate::time::boot_now_ns;
+use crate::host::dns::PassiveDns;
+use crate::host::services::Services;
+use crate::output::time::boot_now_ns;
 
 /// Calls of [`PassiveDns::drain`] in a row: a flood of answers must not stop the rows.
 const MAX_DRAINS: usize = 4;

@@ -5,11 +5,11 @@ use anyhow::{Context, Result};
 use libbpf_rs::{MapCore as _, MapFlags, ProgramInput, ProgramMut};
 
 use super::Connect;
+use crate::output::time::boot_now_ns;
 use crate::skel::tcpconnect::TcpconnectSkel;
 use crate::skel::{
     connect_attempt, connect_event, connect_flag, connect_look, connect_outcome, decode, task_id,
 };
-use crate::time::boot_now_ns;
 
 /// Attempts without an answer, in the order in which they began. To be called when nothing is attached
 /// any more.

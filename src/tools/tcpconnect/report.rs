@@ -10,11 +10,11 @@ use super::names::Names;
 use super::summary::{
     Caller, Counts, Destination, Named, Percentiles, Summary, Tally, micros_text,
 };
-use crate::json::{Bytes, EventName};
-use crate::out::{Column, FAILURE, Line, count};
-use crate::session::Session;
-use crate::summary::Bucket;
-use crate::time::{Millis, boot_now_ns};
+use crate::engine::session::Session;
+use crate::output::histogram::Bucket;
+use crate::output::json::{Bytes, EventName};
+use crate::output::table::{Column, FAILURE, Line, count};
+use crate::output::time::{Millis, boot_now_ns};
 
 const COUNT_COLUMNS: [Column; 7] = [
     Column::left("PID", 7),

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use hdrhistogram::Histogram as Quantiles;
 
 use super::{Connect, Endpoint};
-use crate::summary::Histogram;
+use crate::output::histogram::Histogram;
 
 /// Different destinations, or pairs of a process and a destination, that are told apart;
 /// the rest is counted together. (A scan of ports must not take all memory.)
@@ -209,8 +209,8 @@ pub fn micros_text(us: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::connect::testing::{attempt, endpoint};
     use crate::skel::connect_outcome;
+    use crate::tools::tcpconnect::testing::{attempt, endpoint};
 
     fn refused(peer: Endpoint) -> Connect {
         attempt(peer, |event| {

@@ -5,8 +5,8 @@ use std::ffi::{CStr, CString};
 use std::fs;
 use std::ptr::NonNull;
 
+use crate::bpfrun::run::externs::Want;
 use crate::elf::object::Object;
-use crate::run::externs::Want;
 
 /// The kernel's own tables, as far as they can be read.
 pub(super) struct Kernel {

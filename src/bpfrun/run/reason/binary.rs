@@ -6,8 +6,8 @@ use std::path::Path;
 
 use nix::errno::Errno;
 
-use crate::run::hook::Kind;
-use crate::run::reason::Reason;
+use crate::bpfrun::run::hook::Kind;
+use crate::bpfrun::run::reason::Reason;
 
 /// The reason, as far as the file tells it. `words`: libbpf's; `name`: the program's; `errno`:
 /// that of the failed call.

@@ -1,8 +1,10 @@
 //! Which capability was missing when the kernel said "not permitted".
 
-use crate::explain::{self, CAP_BPF, CAP_NET_ADMIN, CAP_NET_RAW, CAP_PERFMON, CAP_SYS_ADMIN};
-use crate::run::hook::Kind;
-use crate::run::reason::Reason;
+use crate::bpfrun::run::hook::Kind;
+use crate::bpfrun::run::reason::Reason;
+use crate::engine::explain::{
+    self, CAP_BPF, CAP_NET_ADMIN, CAP_NET_RAW, CAP_PERFMON, CAP_SYS_ADMIN,
+};
 
 /// Why the kernel did not let this process load a program, if a capability was missing.
 pub(super) fn to_load(kind: Kind) -> Option<Reason> {
