@@ -4,6 +4,7 @@ pub mod cgroup;
 pub(crate) mod descriptor;
 pub mod dns;
 pub mod errno;
+pub mod heap;
 pub mod kernel;
 pub mod perf_event;
 pub mod pidns;

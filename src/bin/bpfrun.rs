@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use snoop_tools::bpfrun::{Args, Task};
 use snoop_tools::engine::cli::parse;
+use snoop_tools::engine::explain::in_words;
 use snoop_tools::engine::session::say;
-use snoop_tools::engine::tool::in_words;
 use snoop_tools::{bpfrun::inspect, bpfrun::run};
 
 fn main() -> ExitCode {

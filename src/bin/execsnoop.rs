@@ -119,11 +119,12 @@ impl Tool for Execsnoop {
         self.searches.next_tick()
     }
 
-    fn tick(&mut self, last: bool, _: &Loaded<Self>, session: &mut Session) -> Result<()> {
-        for steps in self.searches.given_up(last) {
-            self.show_in_vain(&steps, session)?;
-        }
-        Ok(())
+    fn tick(&mut self, _: &Loaded<Self>, session: &mut Session) -> Result<()> {
+        self.show_given_up(false, session)
+    }
+
+    fn finish(&mut self, _: &Loaded<Self>, session: &mut Session) -> Result<()> {
+        self.show_given_up(true, session)
     }
 }
 
@@ -150,6 +151,14 @@ fn columns(args: &Args) -> Vec<Column> {
 }
 
 impl Execsnoop {
+    /// Searches that nothing can complete any more, or `all` that are left.
+    fn show_given_up(&mut self, all: bool, session: &mut Session) -> Result<()> {
+        for steps in self.searches.given_up(all) {
+            self.show_in_vain(&steps, session)?;
+        }
+        Ok(())
+    }
+
     /// The filters on free text.
     fn matches(&self, exec: &Exec<'_>) -> bool {
         let by_name = |regex: &Regex| regex.is_match(exec.event.id.comm());

@@ -214,19 +214,20 @@ impl Tool for Procsnoop {
         self.held.is_waiting()
     }
 
-    fn tick(&mut self, last: bool, object: &Loaded<Self>, session: &mut Session) -> Result<()> {
-        self.show_ready(last, session)?;
-        if last {
-            let drawn = self.draw(session);
-            let lost = context_lost(object)?;
-            if lost > 0 {
-                let records = count(lost, "record");
-                let what = "command lines and final accounts may be missing";
-                say(Self::NAME, &format!("{records} about what is shown found no room: {what}"));
-            }
-            return drawn;
+    fn tick(&mut self, _: &Loaded<Self>, session: &mut Session) -> Result<()> {
+        self.show_ready(false, session)
+    }
+
+    fn finish(&mut self, object: &Loaded<Self>, session: &mut Session) -> Result<()> {
+        self.show_ready(true, session)?;
+        let drawn = self.draw(session);
+        let lost = context_lost(object)?;
+        if lost > 0 {
+            let records = count(lost, "helper record");
+            let lack = "some rows may lack their command line or final usage";
+            say(Self::NAME, &format!("dropped {records}: {lack}"));
         }
-        Ok(())
+        drawn
     }
 }
 

@@ -9,10 +9,10 @@ use libbpf_rs::{MapCore as _, MapFlags, OpenMapMut};
 use snoop_tools::engine::attach::leave_out;
 use snoop_tools::engine::backend::{Backend, Job};
 use snoop_tools::engine::cli::CommonArgs;
+use snoop_tools::engine::interval::Interval;
 use snoop_tools::engine::session::{Session, say};
 use snoop_tools::engine::tool::{self, Loaded, Open, Tool};
 use snoop_tools::host::kernel::tracepoints_are_preemptible;
-use snoop_tools::output::histogram::Interval;
 use snoop_tools::output::table::{Column, FAILURE, count};
 use snoop_tools::output::time::{Millis, Seconds};
 use snoop_tools::skel::connect_outcome;
@@ -199,18 +199,22 @@ impl Tool for Tcpconnect {
         self.interval.as_ref().map(Interval::left)
     }
 
-    fn tick(&mut self, last: bool, object: &Loaded<Self>, session: &mut Session) -> Result<()> {
+    fn tick(&mut self, _: &Loaded<Self>, session: &mut Session) -> Result<()> {
         self.names.update()?;
-        if last {
-            self.flush_pending(object, session)?;
-            self.explain_losses(object);
+        if self.interval.as_mut().is_some_and(Interval::is_due) {
+            self.show_summary(session)?;
         }
-        let is_due = self.interval.as_mut().is_some_and(Interval::is_due);
-        if is_due || (last && self.interval.is_some() && self.summary.total.attempts > 0) {
-            let summary = std::mem::take(&mut self.summary);
-            report::summary(&summary, &self.names, session)?;
+        Ok(())
+    }
+
+    fn finish(&mut self, object: &Loaded<Self>, session: &mut Session) -> Result<()> {
+        self.names.update()?;
+        self.flush_pending(object, session)?;
+        self.explain_losses(object);
+        if self.interval.is_some() && self.summary.total.attempts > 0 {
+            self.show_summary(session)?;
         }
-        if last && self.args.count {
+        if self.args.count {
             report::counts(&self.counts, &self.names, session)?;
         }
         Ok(())
@@ -243,6 +247,12 @@ fn columns(args: &Args) -> Vec<Column> {
 }
 
 impl Tcpconnect {
+    /// Totals since the previous summary.
+    fn show_summary(&mut self, session: &mut Session) -> Result<()> {
+        let summary = std::mem::take(&mut self.summary);
+        report::summary(&summary, &self.names, session)
+    }
+
     fn sees_errors(&self) -> bool {
         self.args.sync_errors || self.args.failed
     }

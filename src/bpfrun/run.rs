@@ -39,7 +39,8 @@ use crate::engine::attach::recursion_misses;
 use crate::engine::command::Command;
 use crate::engine::explain;
 use crate::engine::session::{Session, say};
-use crate::engine::tool::{StopSignal, command_status, free_unused_memory};
+use crate::engine::stop::{StopSignal, command_status};
+use crate::host::heap::free_unused_memory;
 use crate::output::escape::push_text;
 
 pub use args::Args;

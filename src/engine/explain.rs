@@ -13,7 +13,7 @@ use nix::sys::statfs::{SYSFS_MAGIC, statfs};
 
 use crate::engine::attach::Refusal;
 use crate::engine::refusal::Refused;
-use crate::host::kernel;
+use crate::host::{errno, kernel};
 
 /// What of this machine decides whether tracing works. Read when something failed.
 #[derive(Clone, Debug)]
@@ -153,6 +153,12 @@ fn lack_of(machine: &Machine) -> Option<String> {
 /// What this machine lacks for any BPF program to be loaded, and what to do about it.
 pub(crate) fn lack() -> Option<String> {
     lack_of(&Machine::read())
+}
+
+/// One line. What this process may not have more of is said as that, whatever needed it.
+pub fn in_words(error: &anyhow::Error) -> String {
+    let shortage = errno::of(error).and_then(shortage);
+    shortage.unwrap_or_else(|| errno::without_numbers(&format!("{error:#}")))
 }
 
 /// What this process may not have more of: for errors of any call.

@@ -4,7 +4,6 @@
 use std::ops::ControlFlow;
 use std::os::fd::AsFd;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
@@ -12,18 +11,17 @@ use clap::{CommandFactory, Parser};
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::eventfd::{EfdFlags, EventFd};
-use nix::sys::signal::{SigHandler, Signal, signal};
 
 use crate::engine::attach::{Attached, Hooks, Setup, attach_first};
 use crate::engine::backend::Backend;
 use crate::engine::channel::{BUSY_TICK, Channel, IDLE_TICK, Transport};
 use crate::engine::cli::{self, CommonArgs};
 use crate::engine::command::Command;
-use crate::engine::explain::{self, explain};
+use crate::engine::explain::{explain, in_words};
 use crate::engine::filter::Filters;
 use crate::engine::session::{Session, say};
-use crate::host::errno;
+use crate::engine::stop::{StopSignal, command_status};
+use crate::host::heap::free_unused_memory;
 use crate::output::table::Flow;
 use crate::skel::task_id;
 
@@ -89,9 +87,13 @@ pub trait Tool: Sized {
         Vec::new()
     }
 
-    /// Called after each batch of records; `last` at the end, when nothing is attached
-    /// any more and all records have been read.
-    fn tick(&mut self, _last: bool, _object: &Loaded<Self>, _session: &mut Session) -> Result<()> {
+    /// Called after each batch of records.
+    fn tick(&mut self, _object: &Loaded<Self>, _session: &mut Session) -> Result<()> {
+        Ok(())
+    }
+
+    /// Called once, after the last record: no program is attached any more.
+    fn finish(&mut self, _object: &Loaded<Self>, _session: &mut Session) -> Result<()> {
         Ok(())
     }
 }
@@ -108,12 +110,6 @@ pub fn main<T: Tool>() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// One line. What this process may not have more of is said as that, whatever needed it.
-pub fn in_words(error: &anyhow::Error) -> String {
-    let shortage = errno::of(error).and_then(explain::shortage);
-    shortage.unwrap_or_else(|| errno::without_numbers(&format!("{error:#}")))
 }
 
 fn usage_error<T: Tool>(message: &str) -> ! {
@@ -191,23 +187,14 @@ fn run<T: Tool>(mut tool: T) -> Result<u8> {
     if ended != Ended::Full {
         drain_rest(&mut tool, &mut session, &mut attached.channel)?;
     }
-    let ticked = tool.tick(true, &attached.skeleton, &mut session);
+    let finished = tool.finish(&attached.skeleton, &mut session);
     session.account(&attached)?; // whatever could not be drawn or summed up
-    ticked?;
+    finished?;
     drop(attached);
     match command {
         None => Ok(0),
         Some(command) => Ok(command_status(command, ended == Ended::Signal, &mut stop)),
     }
-}
-
-/// Loading leaves megabytes of free heap behind, above all from the kernel's BTF.
-pub(crate) fn free_unused_memory() {
-    // SAFETY: gives free memory back to the system; nothing that is in use moves.
-    #[cfg(target_env = "gnu")]
-    unsafe {
-        libc::malloc_trim(0)
-    };
 }
 
 /// Why reading ended.
@@ -235,7 +222,7 @@ fn read_events<T: Tool>(
 ) -> Result<Ended> {
     loop {
         let busy = drain(tool, session, &mut attached.channel, false)?;
-        tool.tick(false, &attached.skeleton, session)?;
+        tool.tick(&attached.skeleton, session)?;
         session.out.flush()?;
         if session.is_full() {
             return Ok(Ended::Full);
@@ -331,7 +318,7 @@ fn settle<T: Tool>(
         std::thread::sleep(Duration::from_millis(if first { 10 } else { 5 }));
         first = false;
         drain(tool, session, &mut attached.channel, false)?;
-        tool.tick(false, &attached.skeleton, session)?;
+        tool.tick(&attached.skeleton, session)?;
         session.out.flush()?;
     }
     Ok(())
@@ -345,70 +332,4 @@ fn drain_rest<T: Tool>(tool: &mut T, session: &mut Session, channel: &mut Channe
         drain(tool, session, channel, true)?;
     }
     Ok(())
-}
-
-/// The command's status is ours. It may finish undisturbed, untraced, but a signal to us is
-/// passed on, before (`signalled`) or meanwhile.
-pub(crate) fn command_status(mut command: Command, signalled: bool, stop: &mut StopSignal) -> u8 {
-    while !signalled && !stop.is_requested() {
-        if let Some(status) = command.try_status() {
-            return status;
-        }
-        let mut fds =
-            [command.poll_fd(), stop.eventfd.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
-        let _ = poll(&mut fds, PollTimeout::NONE); // interrupted: just as well
-    }
-    command.terminate();
-    let until = Instant::now() + Duration::from_millis(500);
-    while Instant::now() < until {
-        if let Some(status) = command.try_status() {
-            return status;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    128 + 15 // it does not listen to SIGTERM: left behind
-}
-
-/// Whether we were started so, as by nohup(1).
-fn is_ignored(which: Signal) -> Result<bool> {
-    // SAFETY: ignoring runs no code of ours,
-    let before = unsafe { signal(which, SigHandler::SigIgn) }.context("signal")?;
-    // SAFETY: and this is what was there before.
-    unsafe { signal(which, before) }.context("signal")?;
-    Ok(matches!(before, SigHandler::SigIgn))
-}
-
-/// SIGINT, SIGTERM and SIGHUP: a descriptor that wakes the main loop. A SIGHUP that was ignored
-/// when we were started stays so.
-pub(crate) struct StopSignal {
-    /// Readable after a signal
-    pub(crate) eventfd: Arc<EventFd>,
-    requested: bool,
-}
-
-impl StopSignal {
-    pub(crate) fn install() -> Result<Self> {
-        let flags = EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC;
-        let eventfd = Arc::new(EventFd::from_flags(flags).context("eventfd")?);
-        let handle = Arc::clone(&eventfd);
-        let survives_hangup = is_ignored(Signal::SIGHUP)?;
-        ctrlc::set_handler(move || {
-            let _ = handle.write(1); // full only after 2^64 signals
-        })
-        .map_err(|error| match error {
-            ctrlc::Error::System(error) => anyhow::Error::from(error),
-            other => other.into(),
-        })
-        .context("handle signals")?;
-        if survives_hangup {
-            // SAFETY: ignoring runs no code of ours.
-            unsafe { signal(Signal::SIGHUP, SigHandler::SigIgn) }.context("signal")?;
-        }
-        Ok(Self { eventfd, requested: false })
-    }
-
-    pub(crate) fn is_requested(&mut self) -> bool {
-        self.requested |= self.eventfd.read().is_ok();
-        self.requested
-    }
 }

@@ -1,40 +1,6 @@
-//! What `--summary` has in common in all tools: its interval, and histograms, drawn with a
-//! line of text for each power of two.
+//! Histograms, drawn with a line of text for each power of two.
 
 use std::fmt::Write as _;
-use std::time::{Duration, Instant};
-
-/// When the next summary is due.
-#[derive(Clone, Copy, Debug)]
-pub struct Interval {
-    period: Duration,
-    next: Instant,
-}
-
-impl Interval {
-    /// Begins now.
-    pub fn new(period: Duration) -> Self {
-        Self { period, next: Instant::now() + period }
-    }
-
-    /// Whether a summary is due; if so, the next one is a period later.
-    pub fn is_due(&mut self) -> bool {
-        let now = Instant::now();
-        if now < self.next {
-            return false;
-        }
-        // After a long stop one summary makes up for all that were missed.
-        let period = self.period.as_nanos().max(1);
-        let into_period = now.duration_since(self.next).as_nanos() % period;
-        self.next = now + self.period - Duration::from_nanos(into_period as u64);
-        true
-    }
-
-    /// How long until then.
-    pub fn left(&self) -> Duration {
-        self.next.saturating_duration_since(Instant::now())
-    }
-}
 
 /// Buckets of a histogram: one for 0 and one for each power of two of a `u64`.
 pub const BUCKETS: usize = 65;
@@ -153,29 +119,5 @@ mod tests {
             "      8 us .. 16 us              1 |▏".to_owned(),
         ];
         assert_eq!(lines, expected);
-    }
-
-    #[test]
-    fn a_long_stop_costs_nothing() {
-        // A day of nanoseconds, one after the other, would take for ever.
-        let Some(next) = Instant::now().checked_sub(Duration::from_secs(60)) else { return };
-        let mut interval = Interval { period: Duration::from_nanos(1), next };
-        assert!(interval.is_due());
-        let period = Duration::from_secs(25);
-        let mut interval = Interval { period, next };
-        assert!(interval.is_due());
-        // 60 seconds late: the second of the ones that were missed was 10 seconds ago.
-        let left = interval.left().as_secs_f64();
-        assert!((10.0..=15.0).contains(&left), "{left}");
-    }
-
-    #[test]
-    fn intervals_follow_each_other() {
-        let mut interval = Interval::new(Duration::from_millis(20));
-        assert!(!interval.is_due());
-        assert!(interval.left() <= Duration::from_millis(20));
-        std::thread::sleep(Duration::from_millis(50));
-        assert!(interval.is_due());
-        assert!(!interval.is_due(), "one for all that were missed");
     }
 }

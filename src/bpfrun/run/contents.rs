@@ -11,9 +11,9 @@ use crate::elf::global::Global;
 use crate::elf::object::Object;
 use crate::elf::types::{TypeId, Types};
 use crate::elf::value::{Decoder, Options};
+use crate::engine::interval::Interval;
 use crate::engine::session::Session;
 use crate::output::escape::push_text;
-use crate::output::histogram::Interval;
 use crate::output::table::count;
 use crate::output::time::boot_now_ns;
 

@@ -20,7 +20,7 @@ use crate::bpfrun::run::source::{Event, Received, Sources};
 use crate::engine::channel::{BUSY_TICK, IDLE_TICK};
 use crate::engine::command::Command;
 use crate::engine::session::{Session, say};
-use crate::engine::tool::StopSignal;
+use crate::engine::stop::StopSignal;
 use crate::output::table::{Flow, count};
 use crate::output::time::boot_now_ns;
 
