@@ -46,11 +46,14 @@ impl Skeletons {
     ) -> Result<()> {
         let file = format!("concat!(env!(\"OUT_DIR\"), \"/{object}.skel.rs\")");
         writeln!(self.text, "{ALLOWED}\npub mod {object} {{\n    include!({file});\n")?;
-        for name in own {
-            if let Some(names) = btf.type_by_name::<Enum<'_>>(name) {
-                self.note_origin(object, name, names.size());
+        let own_name = |ty: &BtfType<'_>| own.get(ty.name()?.to_str()?);
+        for found in btf.type_by_kind::<Enum<'_>>() {
+            if let Some(name) = own_name(&found) {
+                self.note_origin(object, name, found.size());
             }
-            let Some(found) = btf.type_by_name::<Struct<'_>>(name) else { continue };
+        }
+        for found in btf.type_by_kind::<Struct<'_>>() {
+            let Some(name) = own_name(&found) else { continue };
             let Some(bytes) = struct_bytes(btf, &found)? else { continue };
             self.note_origin(object, name, bytes);
             writeln!(self.text, "    plain!({name}, {bytes});")?;

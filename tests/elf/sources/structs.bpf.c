@@ -50,7 +50,7 @@ struct late *late;
 struct room {
 	unsigned char bytes[ROOM];
 };
-struct room *room;
+struct room room; /* the name is a variable's too */
 
 struct kernels {
 	int padded;
