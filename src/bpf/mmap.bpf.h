@@ -8,9 +8,11 @@
  * and a call without a file is put together right in the ring buffer.
  */
 
+#include "mmap_call.bpf.h" /* first: it says how many slots there are */
 #include "filter.bpf.h"
-#include "mmap_call.bpf.h"
 #include "mmap_summary.bpf.h"
+
+EVENT(mmap_event);
 
 /* libbpf before 1.2 has no sixth argument. */
 #if !defined(PT_REGS_PARM6_SYSCALL) && defined(__TARGET_ARCH_x86)

@@ -50,7 +50,6 @@ struct mmap_event {
 	__u16 path_len;
 	__u8 pad[2];
 };
-_Static_assert(sizeof(struct mmap_event) == 136, "struct mmap_event has no hidden padding");
 
 struct mmap_extra {
 	__u64 inode;
@@ -64,7 +63,6 @@ struct mmap_extra {
 	__u16 user_frames;
 	__u8 pad[4];
 };
-_Static_assert(sizeof(struct mmap_extra) == 56, "struct mmap_extra has no hidden padding");
 
 /* Which calls: values of mmap_config.backing. */
 enum mmap_backing {
@@ -113,7 +111,6 @@ struct mmap_config {
 	__u8 prefix[MMAP_PREFIX_MAX];
 	__u8 pad[4];
 };
-_Static_assert(sizeof(struct mmap_config) == 320, "struct mmap_config has no hidden padding");
 
 /*
  * --summary: what the programs count. Keys have an epoch, 0 or 1, which user space
@@ -150,7 +147,6 @@ struct mmap_file_sum {
 	__u32 path_len;
 	__u8 path[MMAP_SUM_PATH]; /* its end */
 };
-_Static_assert(sizeof(struct mmap_file_sum) == 288, "struct mmap_file_sum: no hidden padding");
 
 /* By size: one class for 0 bytes and one for each power of two; and what found no room. */
 #define MMAP_SIZES 65

@@ -44,7 +44,6 @@ struct connect_event {
 	__u16 family; /* AF_INET also for IPv4 through an IPv6 socket */
 	__u16 pad;
 };
-_Static_assert(sizeof(struct connect_event) == 144, "struct connect_event has no hidden padding");
 
 /* What the socket of a pending attempt says of itself when user space asks. */
 struct connect_look {
