@@ -6,6 +6,5 @@ pub mod elf;
 pub mod engine;
 pub mod host;
 pub mod output;
-pub mod pages;
 pub mod skel;
 pub mod tools;

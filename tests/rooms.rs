@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 type Graph = BTreeMap<String, BTreeMap<String, String>>;
 
 /// The rooms of `src`, from the ground up. Rooms of one floor do not use each other.
-const FLOORS: [&[&str]; 6] =
-    [&["skel"], &["host"], &["output"], &["engine", "elf"], &["tools", "bpfrun"], &["pages"]];
+const FLOORS: [&[&str]; 5] =
+    [&["skel"], &["host"], &["output"], &["engine", "elf"], &["tools", "bpfrun"]];
 
 #[test]
 fn no_room_uses_one_above_it() {

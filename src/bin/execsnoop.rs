@@ -8,13 +8,14 @@ use regex::bytes::Regex;
 
 use snoop_tools::engine::backend::{Backend, Job};
 use snoop_tools::engine::cli::CommonArgs;
+use snoop_tools::engine::manual::Manual;
 use snoop_tools::engine::session::Session;
 use snoop_tools::engine::tool::{self, Loaded, Open, Tool};
 use snoop_tools::output::escape::{Quote, push_shell_word};
 use snoop_tools::output::table::{Column, FAILURE, NOTE};
 use snoop_tools::output::time::Seconds;
 use snoop_tools::skel::execve::ExecveSkelBuilder;
-use snoop_tools::tools::execsnoop::args::{Args, DEFAULT_MAX_ARGS};
+use snoop_tools::tools::execsnoop::args::{self, Args, DEFAULT_MAX_ARGS};
 use snoop_tools::tools::execsnoop::json::{self, Context};
 use snoop_tools::tools::execsnoop::search::{Fate, Searched, Searches, Step};
 use snoop_tools::tools::execsnoop::text::{Beside, notes};
@@ -36,6 +37,7 @@ struct Execsnoop {
 
 impl Tool for Execsnoop {
     const NAME: &'static str = "execsnoop";
+    const MANUAL: Manual = args::MANUAL;
     type Args = Args;
     type Builder = ExecveSkelBuilder;
 

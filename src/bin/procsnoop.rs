@@ -9,6 +9,7 @@ use libbpf_rs::{MapCore as _, MapFlags};
 use snoop_tools::engine::backend::{Backend, Job};
 use snoop_tools::engine::cli::CommonArgs;
 use snoop_tools::engine::command;
+use snoop_tools::engine::manual::Manual;
 use snoop_tools::engine::session::{Session, say};
 use snoop_tools::engine::tool::{self, Loaded, Open, Tool};
 use snoop_tools::host::kernel::tracepoints_are_preemptible;
@@ -23,7 +24,7 @@ use snoop_tools::tools::execsnoop::search::Searched;
 use snoop_tools::tools::execsnoop::text::{Beside, cut_note, namespace_note};
 use snoop_tools::tools::execsnoop::{self, Exec};
 use snoop_tools::tools::procsnoop::Record;
-use snoop_tools::tools::procsnoop::args::{Args, DEFAULT_MAX_ARGS};
+use snoop_tools::tools::procsnoop::args::{self, Args, DEFAULT_MAX_ARGS};
 use snoop_tools::tools::procsnoop::config::config;
 use snoop_tools::tools::procsnoop::elders::{self, AskedFor};
 use snoop_tools::tools::procsnoop::held::{Ended, Held, Row};
@@ -57,6 +58,7 @@ struct Procsnoop {
 
 impl Tool for Procsnoop {
     const NAME: &'static str = "procsnoop";
+    const MANUAL: Manual = args::MANUAL;
     type Args = Args;
     type Builder = BootstrapSkelBuilder;
     /// The final account of a process

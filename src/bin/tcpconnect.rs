@@ -10,6 +10,7 @@ use snoop_tools::engine::attach::leave_out;
 use snoop_tools::engine::backend::{Backend, Job};
 use snoop_tools::engine::cli::CommonArgs;
 use snoop_tools::engine::interval::Interval;
+use snoop_tools::engine::manual::Manual;
 use snoop_tools::engine::session::{Session, say};
 use snoop_tools::engine::tool::{self, Loaded, Open, Tool};
 use snoop_tools::host::kernel::tracepoints_are_preemptible;
@@ -18,7 +19,7 @@ use snoop_tools::output::time::{Millis, Seconds};
 use snoop_tools::skel::connect_outcome;
 use snoop_tools::skel::tcpconnect::TcpconnectSkelBuilder;
 use snoop_tools::tools::tcpconnect::Connect;
-use snoop_tools::tools::tcpconnect::args::Args;
+use snoop_tools::tools::tcpconnect::args::{self, Args};
 use snoop_tools::tools::tcpconnect::filter::network_entry;
 use snoop_tools::tools::tcpconnect::json::{self, Context};
 use snoop_tools::tools::tcpconnect::names::Names;
@@ -66,6 +67,7 @@ struct Tcpconnect {
 
 impl Tool for Tcpconnect {
     const NAME: &'static str = "tcpconnect";
+    const MANUAL: Manual = args::MANUAL;
     type Args = Args;
     type Builder = TcpconnectSkelBuilder;
 

@@ -2,7 +2,7 @@
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
-use crate::engine::manual::{Manual, Page};
+use crate::engine::manual::{Demo, Manual, Page};
 use crate::{bpfrun::inspect, bpfrun::run};
 
 /// Inspect any compiled BPF object, or load it, attach it and show its events
@@ -34,17 +34,17 @@ pub enum Task {
 /// The pages of the program and of both its tasks.
 pub fn pages() -> Vec<Page> {
     let whole = Args::command();
-    let task = |name: &str, page: &'static str, manual| {
+    let task = |name: &str, page: &'static str, manual: Manual| {
         let command = whole.find_subcommand(name)?.clone();
         // A page has to have a name of its own; what is typed is another.
         let command = command.name(page).bin_name(format!("bpfrun {name}"));
         Some(Page { command: command.version(env!("CARGO_PKG_VERSION")), manual })
     };
     let tasks = [
-        task("inspect", "bpfrun-inspect", &inspect::MANUAL),
-        task("run", "bpfrun-run", &run::args::MANUAL),
+        task("inspect", "bpfrun-inspect", inspect::MANUAL),
+        task("run", "bpfrun-run", run::args::MANUAL),
     ];
-    let mut pages = vec![Page { command: whole.clone(), manual: &MANUAL }];
+    let mut pages = vec![Page { command: whole.clone(), manual: MANUAL }];
     pages.extend(tasks.into_iter().flatten());
     pages
 }
@@ -65,4 +65,11 @@ bpfrun-run(8).",
     exit_status: run::args::EXIT_STATUS,
     privileges: &["inspect needs none. For run see bpfrun-run(8)."],
     overhead: "What the programs of the object cost.",
+    demo: Demo {
+        event: "bpf.event",
+        command: "/bin/true",
+        object: "07-ring-buffer.bpf.o",
+        ..Demo::NONE
+    },
+    ..Manual::TRACER
 };

@@ -85,6 +85,7 @@ kernel takes. Damaged parts are named, and the rest is shown.",
 0 all was shown; 1 the file is no BPF object, or parts of it are damaged; 2 wrong usage.",
     privileges: &["None."],
     overhead: "None: nothing is loaded.",
+    ..Manual::TRACER
 };
 
 /// What is to be shown.

@@ -102,3 +102,14 @@ impl Backend {
         self
     }
 }
+
+/// The two ways to a tracepoint's arguments, for the programs that `TRACEPOINT(…, main)` of
+/// `tracer.bpf.h` defines; `others` go with both.
+pub fn on_tracepoint(programs: [&'static str; 2], others: &[Job]) -> Vec<Backend> {
+    let with = |name, main| {
+        let jobs = [Job::main(main)].into_iter().chain(others.iter().cloned());
+        Backend::new(name, jobs)
+    };
+    let [btf, raw] = programs;
+    vec![with("tp_btf", btf), with("raw_tp", raw)]
+}

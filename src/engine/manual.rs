@@ -6,6 +6,8 @@ use std::fmt::Write as _;
 
 use clap::Command;
 
+use crate::output::row::FieldDoc;
+
 /// What is to be said of a tool. Texts are paragraphs, separated by an empty line; one that is
 /// indented by four spaces is shown as it is. `{tool}` stands for the tool's name.
 #[derive(Debug)]
@@ -22,6 +24,23 @@ pub struct Manual {
     pub privileges: &'static [&'static str],
     /// What it costs the machine
     pub overhead: &'static str,
+    /// Its columns and keys of JSON, if it has a list of them
+    pub fields: Option<fn() -> Vec<FieldDoc>>,
+    /// How to see it at work
+    pub demo: Demo,
+}
+
+/// What a program shows when a command runs: for those who try it, and for the tests.
+#[derive(Clone, Copy, Debug)]
+pub struct Demo {
+    /// `event.name` in JSON
+    pub event: &'static str,
+    /// A shell command that makes such an event happen
+    pub command: &'static str,
+    /// Flags that show what the program can do
+    pub flags: &'static str,
+    /// The lesson of `examples/` that it takes as an argument; empty: none
+    pub object: &'static str,
 }
 
 /// The exit status of a tool that goes through [`crate::engine::tool::main`].
@@ -51,13 +70,30 @@ pub struct Page {
     /// Name and flags
     pub command: Command,
     /// The rest
-    pub manual: &'static Manual,
+    pub manual: Manual,
 }
 
 /// Columns of `--help` below the flags.
 const WIDTH: usize = 88;
 
+impl Demo {
+    /// A command that needs no flags and no object; or none at all.
+    pub const NONE: Self = Self { event: "", command: "", flags: "", object: "" };
+}
+
 impl Manual {
+    /// What is the same for most tracers, to be completed with `..Manual::TRACER`.
+    pub const TRACER: Self = Self {
+        description: "",
+        examples: &[],
+        rows: "",
+        exit_status: EXIT_STATUS,
+        privileges: &[CAPABILITIES, GROUP],
+        overhead: "",
+        fields: None,
+        demo: Demo::NONE,
+    };
+
     /// What `--help` shows below the flags: examples, notes on rows, exit status.
     pub fn after_help(&self) -> String {
         // The description is in one column, as long as the command leaves room for it.
@@ -109,12 +145,10 @@ mod tests {
     #[test]
     fn help_has_examples_in_columns() {
         let manual = Manual {
-            description: "",
             examples: &[("x", "short"), ("x --long", "long"), ("x | y", "")],
             rows: "A row.\n\nAnother\nrow.",
             exit_status: "0 good.",
-            privileges: &[],
-            overhead: "",
+            ..Manual::TRACER
         };
         let expected = "Examples:\n  x         short\n  x --long  long\n  x | y\n\nA row.\n\nAnother row.\n\n\
                         Exit status: 0 good.";

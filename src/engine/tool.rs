@@ -19,6 +19,8 @@ use crate::engine::cli::{self, CommonArgs};
 use crate::engine::command::Command;
 use crate::engine::explain::{explain, in_words};
 use crate::engine::filter::Filters;
+use crate::engine::generate;
+use crate::engine::manual::{Manual, Page};
 use crate::engine::session::{Session, say};
 use crate::engine::stop::{StopSignal, command_status};
 use crate::host::heap::free_unused_memory;
@@ -38,6 +40,8 @@ pub const SETTLE: Duration = Duration::from_millis(500);
 pub trait Tool: Sized {
     /// Its name, as in `NAME: message`
     const NAME: &'static str;
+    /// What its manual says
+    const MANUAL: Manual;
     /// Its flags
     type Args: Parser + CommandFactory;
     /// Its skeleton
@@ -102,7 +106,12 @@ pub trait Tool: Sized {
 
 /// Runs a tool from its command line to its exit status.
 pub fn main<T: Tool>() -> ExitCode {
-    let tool = T::new(cli::parse(std::env::args_os()))
+    let words: Vec<_> = std::env::args_os().collect();
+    let page = || vec![Page { command: T::Args::command(), manual: T::MANUAL }];
+    if let Some(status) = generate::answer(&words, page) {
+        return status;
+    }
+    let tool = T::new(cli::parse(words))
         .and_then(|tool| Filters::check(tool.common()).map(|()| tool))
         .unwrap_or_else(|message| usage_error::<T>(&message));
     match run(tool) {

@@ -139,6 +139,11 @@ pub fn push_shell_word(out: &mut String, arg: &[u8], first: bool, quote: Quote) 
     out.push('\'');
 }
 
+/// What stands before the first NUL: names of processes end with one.
+pub fn until_nul(bytes: &[u8]) -> &[u8] {
+    bytes.split(|&byte| byte == 0).next().unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -6,6 +6,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::host::cgroup::container_id;
+use crate::output::escape::until_nul;
 use crate::skel::task_id;
 
 /// The `schema` of the start record: rises when a key changes its meaning.
@@ -212,7 +213,6 @@ impl<'a> Process<'a> {
 impl task_id {
     /// The name, up to its NUL.
     pub fn comm(&self) -> &[u8] {
-        let end = self.comm.iter().position(|&b| b == 0).unwrap_or(self.comm.len());
-        self.comm.get(..end).unwrap_or_default()
+        until_nul(&self.comm)
     }
 }

@@ -12,6 +12,7 @@ use std::fmt::Display;
 use serde::Serialize;
 
 use crate::host::cgroup::container_id;
+use crate::output::escape::until_nul;
 use crate::output::json::push_string;
 use crate::output::table::{Column, FAILURE, Line, Output};
 use crate::output::time::{Millis, Seconds};
@@ -162,6 +163,17 @@ impl<F> Field<F> {
         Self { column, key, about, put: Put::Own(put) }
     }
 
+    /// A column of names, and a member under `key`.
+    pub const fn left(
+        title: &'static str,
+        width: usize,
+        key: &'static str,
+        about: &'static str,
+        put: F,
+    ) -> Self {
+        Self::new(Column::left(title, width), key, about, put)
+    }
+
     /// A member of each JSON line that has no column.
     pub const fn json(key: &'static str, about: &'static str, put: F) -> Self {
         Self::new(NO_COLUMN, key, about, put)
@@ -190,8 +202,10 @@ pub struct FieldDoc {
 pub fn docs<F: Copy>(fields: &[Field<F>]) -> Vec<FieldDoc> {
     let (columns, others): (Vec<_>, Vec<_>) =
         fields.iter().partition(|field| !field.column.title.is_empty());
+    // What each line of JSON has need not have a column.
+    let always = Field::<F>::ALWAYS.map(|field| field.in_column(NO_COLUMN));
     let mut docs: Vec<FieldDoc> = Vec::new();
-    for field in columns.into_iter().chain(&Field::<F>::ALWAYS).chain(others) {
+    for field in columns.into_iter().chain(&always).chain(others) {
         if field.key.is_empty() || docs.iter().all(|doc| doc.key != field.key) {
             let &Field { column: Column { title, .. }, key, about, .. } = field;
             docs.push(FieldDoc { title, key, about });
@@ -391,6 +405,11 @@ impl<'o> Slot<'_, 'o> {
         if let Some(name) = name {
             self.name(name);
         }
+    }
+
+    /// The name of a process as the kernel keeps it, if there is one.
+    pub fn comm(&mut self, comm: &[u8; 16]) {
+        self.optional_name(Some(until_nul(comm)).filter(|comm| !comm.is_empty()));
     }
 
     /// In a cell `0` or the name of an error, in JSON only the name.

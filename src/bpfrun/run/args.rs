@@ -132,6 +132,7 @@ pub const MANUAL: Manual = Manual {
          tracefs, which only root may read.",
     ],
     overhead: "What the programs of the object cost.",
+    ..Manual::TRACER
 };
 
 /// Below the flags of `bpfrun run`.

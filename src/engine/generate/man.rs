@@ -4,12 +4,14 @@ use std::env;
 
 use anyhow::{Context as _, Result};
 use clap_mangen::Man;
-use clap_mangen::roff::{Inline, Roff, bold, roman};
-use snoop_tools::engine::manual::Page;
+use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
+
+use crate::engine::manual::Page;
+use crate::output::row::FieldDoc;
 
 /// The page as roff source.
-pub(crate) fn page(page: &Page) -> Result<Vec<u8>> {
-    let manual = page.manual;
+pub(super) fn page(page: &Page) -> Result<Vec<u8>> {
+    let manual = &page.manual;
     let name = page.command.get_name().to_owned();
     let mut command = page.command.clone();
     // One line, as in --help, instead of all flags.
@@ -31,6 +33,11 @@ pub(crate) fn page(page: &Page) -> Result<Vec<u8>> {
         paragraphs(roff, &[manual.description, manual.rows], &name);
     })?;
     man.render_options_section(&mut out)?;
+    if let Some(fields) = manual.fields {
+        section(&mut out, "COLUMNS AND KEYS OF JSON", |roff| {
+            fields().iter().for_each(|field| describe(roff, field));
+        })?;
+    }
     section(&mut out, "EXAMPLES", |roff| {
         for (line, what) in manual.examples {
             roff.control("TP", []);
@@ -42,6 +49,14 @@ pub(crate) fn page(page: &Page) -> Result<Vec<u8>> {
     section(&mut out, "OVERHEAD", |roff| paragraphs(roff, &[manual.overhead], &name))?;
     section(&mut out, "EXIT STATUS", |roff| statuses(roff, manual.exit_status))?;
     Ok(out)
+}
+
+/// `TITLE, key`, and what it is.
+fn describe(roff: &mut Roff, field: &FieldDoc) {
+    let comma = if field.title.is_empty() || field.key.is_empty() { "" } else { ", " };
+    roff.control("TP", []);
+    roff.text([bold(field.title), roman(comma), italic(field.key)]);
+    roff.text([roman(field.about)]);
 }
 
 /// The day of `SOURCE_DATE_EPOCH`, or nothing.
@@ -110,22 +125,7 @@ fn capitalised(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use snoop_tools::pages::pages;
-
     use super::*;
-
-    #[test]
-    fn pages_have_all_sections_in_order() {
-        for page in pages() {
-            let source = String::from_utf8(super::page(&page).unwrap()).unwrap();
-            let titles = source.lines().filter_map(|line| line.strip_prefix(".SH "));
-            let titles: Vec<_> = titles.map(|title| title.trim_matches('"')).collect();
-            assert_eq!(titles[..4], ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS"]);
-            let end = &titles[titles.len() - 4..];
-            assert_eq!(end, ["EXAMPLES", "PRIVILEGES", "OVERHEAD", "EXIT STATUS"]);
-            assert!(!source.contains("{tool}") && !source.contains(r"\\"), "{source}");
-        }
-    }
 
     #[test]
     fn code_stays_in_lines() {

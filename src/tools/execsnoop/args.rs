@@ -4,7 +4,7 @@ use clap::Parser;
 use regex::bytes::Regex;
 
 use crate::engine::cli::{CommonArgs, regex};
-use crate::engine::manual::{CAPABILITIES, EXIT_STATUS, GROUP, Manual};
+use crate::engine::manual::{CAPABILITIES, Demo, EXIT_STATUS, GROUP, Manual};
 
 /// Show every program execution, with the arguments that really ran
 #[derive(Parser, Debug)]
@@ -100,6 +100,13 @@ A few microseconds for each execution, a twentieth of what the execution itself 
 calls pay nothing. With -x it is the same where fexit loads; with the backend tracepoint every system \
 call of the machine takes about a tenth longer, with raw_tp about a quarter. -v says which backend \
 was taken. Memory: about 9 MiB, and 4 MiB in the kernel (--buffer-size).",
+    demo: Demo {
+        event: "process.exec",
+        command: "/bin/true",
+        flags: "-x",
+        ..Demo::NONE
+    },
+    ..Manual::TRACER
 };
 
 /// `--max-args`

@@ -6,7 +6,7 @@ use clap::Parser;
 
 use super::filters::{self, flags, length, prefix, prot};
 use crate::engine::cli::{CommonArgs, seconds};
-use crate::engine::manual::{CAPABILITIES, EXIT_STATUS, GROUP, Manual};
+use crate::engine::manual::{CAPABILITIES, Demo, EXIT_STATUS, GROUP, Manual};
 
 /// Show every mmap(), with its result and its file
 #[derive(Parser, Debug)]
@@ -133,6 +133,8 @@ Less than half a microsecond for each call that is shown, half of that for one t
 With the backend fexit other system calls pay nothing; with tracepoint every system call of the \
 machine takes about a tenth longer, with tp_btf about a quarter. -v says which backend was taken. \
 Memory: about 9 MiB.",
+    demo: Demo { event: "memory.map", command: "/bin/true", flags: "", object: "" },
+    ..Manual::TRACER
 };
 
 #[cfg(test)]

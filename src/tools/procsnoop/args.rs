@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Parser;
 
 use crate::engine::cli::{CommonArgs, milliseconds};
-use crate::engine::manual::{CAPABILITIES, EXIT_STATUS, GROUP, Manual};
+use crate::engine::manual::{CAPABILITIES, Demo, EXIT_STATUS, GROUP, Manual};
 use crate::host::signal;
 use crate::tools::execsnoop::args::max_args;
 
@@ -124,6 +124,13 @@ timestamp, event.name, process.pid, process.parent_pid, process.comm, process.us
 About ten microseconds for the whole life of a process, from fork to the end, a tenth of what such a \
 life takes at the least. System calls pay nothing: there are hooks at fork, exec, exit and signals. \
 Memory: about 9 MiB.",
+    demo: Demo {
+        event: "process.exit",
+        command: "/bin/true",
+        flags: "--usage",
+        ..Demo::NONE
+    },
+    ..Manual::TRACER
 };
 
 /// How many arguments a row has, unless told otherwise.

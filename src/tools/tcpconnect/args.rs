@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use super::filter::{Ports, netns, network};
 use crate::engine::cli::{CommonArgs, milliseconds, seconds};
-use crate::engine::manual::{CAPABILITIES, EXIT_STATUS, GROUP, Manual};
+use crate::engine::manual::{CAPABILITIES, Demo, EXIT_STATUS, GROUP, Manual};
 
 /// Show every attempt to connect by TCP, with its outcome and latency
 #[derive(Parser, Debug)]
@@ -148,4 +148,11 @@ About a microsecond for each attempt, less than a tenth of one that is refused b
 that is sent and received pays nothing, nor do other system calls. With --sync-errors it is the same \
 where fexit loads; with the backends tracepoint and raw_tp every system call of the machine is slower. \
 -v says which backend was taken. Memory: about 9 MiB.",
+    demo: Demo {
+        event: "network.connect",
+        command: "bash -c ': </dev/tcp/127.0.0.1/1' || nc -w 1 127.0.0.1 1",
+        flags: "--print-retries",
+        ..Demo::NONE
+    },
+    ..Manual::TRACER
 };
