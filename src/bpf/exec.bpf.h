@@ -22,7 +22,7 @@ enum exec_slot {
 	SLOTS,
 };
 
-/* A tool without the programs for failures says how many slots it has, and PERF_SLOTS. */
+/* A tool without the programs for failures defines both before it includes this file. */
 #ifndef EXEC_SLOTS
 #define EXEC_SLOTS SLOTS
 #define PERF_SLOTS SLOTS

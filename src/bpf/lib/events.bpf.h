@@ -22,12 +22,15 @@ struct {
 } events SEC(".maps");
 
 /*
- * Brings a struct into the types that Rust gets: clang describes those of maps and variables
- * only. A constant beside snoop_config, which is in memory anyway: no map, no instruction.
+ * Gives Rust the type of an event: clang describes the types of maps and variables, not those
+ * that only functions use. The pointer lies beside snoop_config, so that it needs no map.
  */
 #define EVENT(name) struct name *const event_type_##name SEC(".rodata.common")
 
-/* A tool with more than one program that calls event_reserve() defines this before. */
+/*
+ * How many slots event_reserve() is called with. A tool that uses more than one defines it
+ * before it includes this file.
+ */
 #ifndef PERF_SLOTS
 #define PERF_SLOTS 1
 #endif

@@ -2,6 +2,7 @@
 //! for each CPU does not keep.
 
 use std::cell::RefCell;
+use std::mem::offset_of;
 use std::ops::ControlFlow;
 use std::os::fd::BorrowedFd;
 use std::rc::Rc;
@@ -12,6 +13,7 @@ use libbpf_rs::{MapCore, PerfBuffer, PerfBufferBuilder};
 use nix::errno::Errno;
 
 use crate::output::time::boot_now_ns;
+use crate::skel::task_id;
 
 /// Default size for each CPU.
 const DEFAULT_BYTES: u64 = 2 * 1024 * 1024;
@@ -30,7 +32,8 @@ struct Batch {
 
 impl Batch {
     fn push(&mut self, record: &[u8]) {
-        // The time is the first member of every event: struct task_id in common.h.
+        // A task_id leads every event, and the time leads that.
+        const { assert!(offset_of!(task_id, time_ns) == 0) };
         let time = record.first_chunk().map_or(0, |bytes| u64::from_ne_bytes(*bytes));
         let start = self.bytes.len();
         self.bytes.extend_from_slice(record);
