@@ -14,14 +14,14 @@ use snoop_tools::engine::manual::Manual;
 use snoop_tools::engine::session::{Session, say};
 use snoop_tools::engine::tool::{self, Loaded, Open, Tool};
 use snoop_tools::host::kernel::tracepoints_are_preemptible;
-use snoop_tools::output::table::{Column, FAILURE, count};
-use snoop_tools::output::time::{Millis, Seconds};
+use snoop_tools::output::row::View;
+use snoop_tools::output::table::count;
 use snoop_tools::skel::connect_outcome;
 use snoop_tools::skel::tcpconnect::TcpconnectSkelBuilder;
 use snoop_tools::tools::tcpconnect::Connect;
 use snoop_tools::tools::tcpconnect::args::{self, Args};
+use snoop_tools::tools::tcpconnect::fields::{self, Row};
 use snoop_tools::tools::tcpconnect::filter::network_entry;
-use snoop_tools::tools::tcpconnect::json::{self, Context};
 use snoop_tools::tools::tcpconnect::names::Names;
 use snoop_tools::tools::tcpconnect::report;
 use snoop_tools::tools::tcpconnect::summary::{Counts, Summary};
@@ -58,7 +58,7 @@ fn look() -> Job {
 
 struct Tcpconnect {
     args: Args,
-    columns: Vec<Column>,
+    view: View<fields::Put>,
     counts: Counts,
     summary: Summary,
     interval: Option<Interval>,
@@ -73,7 +73,7 @@ impl Tool for Tcpconnect {
 
     fn new(args: Args) -> Result<Self, String> {
         Ok(Self {
-            columns: columns(&args),
+            view: fields::view(&args),
             counts: Counts::default(),
             summary: Summary::default(),
             interval: None,
@@ -188,7 +188,7 @@ impl Tool for Tcpconnect {
         self.names = Names::open(self.args.dns, self.args.services)?;
         self.interval = self.args.summary.map(Interval::new);
         if self.shows_rows() {
-            session.out.heading(&self.columns);
+            session.out.heading(self.view.columns());
         }
         Ok(())
     }
@@ -221,31 +221,6 @@ impl Tool for Tcpconnect {
         }
         Ok(())
     }
-}
-
-fn columns(args: &Args) -> Vec<Column> {
-    // An IPv6 address has up to 39 characters, but mostly much less.
-    let address = if args.ipv6 { 39 } else { 15 };
-    let all = [
-        (args.time, Column::left("TIME", 8)),
-        (args.common.timestamp, Column::left("TIME(s)", 8)),
-        (args.print_uid, Column::left("UID", 6)),
-        (true, Column::left("PID", 7)),
-        (args.print_tid, Column::left("TID", 7)),
-        (true, Column::left("COMM", 16)),
-        (true, Column::left("IP", 2)),
-        (true, Column::left("SADDR", address)),
-        (true, Column::left("SPORT", 5)),
-        (true, Column::left("DADDR", if args.dns { address.max(30) } else { address })),
-        (true, Column::left("DPORT", if args.services { 12 } else { 5 })),
-        (true, Column::left("RESULT", 13)),
-        (true, Column::right("LAT(ms)", 9)),
-        (args.print_rtt, Column::right("RTT(ms)", 9)),
-        (args.print_retries, Column::right("RETRIES", 7)),
-        (args.print_netns, Column::left("NETNS", 10)),
-        (args.print_cgroup, Column::left("CGROUP", 0)),
-    ];
-    all.into_iter().filter(|(shown, _)| *shown).map(|(_, column)| column).collect()
 }
 
 impl Tcpconnect {
@@ -286,66 +261,12 @@ impl Tcpconnect {
             self.summary.add(connect, host);
         } else if self.args.count {
             self.counts.add(connect, host);
-        } else if session.out.json {
-            let timestamp = session.clock.rfc3339(connect.id.time_ns);
-            let context = Context {
-                timestamp: &timestamp,
-                cgroup: session.cgroups.path(&connect.id),
-                peer_name: host,
-                service: self.names.service(connect.peer()),
-            };
-            session.out.object(&json::row(connect, &context))?;
         } else {
-            self.text_row(connect, host, session);
+            let service = self.names.service(connect.peer());
+            let row = Row { connect, host, service };
+            session.row(&self.view, &connect.id, "network.connect", &row);
         }
         session.shown()
-    }
-
-    fn text_row(&self, connect: &Connect, host: Option<&str>, session: &mut Session) {
-        let (args, id, event) = (&self.args, &connect.id, &connect.event);
-        let time = if args.time { session.clock.local_time(id.time_ns) } else { String::new() };
-        let mut line = session.out.line(&self.columns);
-        if args.time {
-            line.text(&time);
-        }
-        if args.common.timestamp {
-            line.value(Seconds(id.time_ns.saturating_sub(session.started_ns)));
-        }
-        if args.print_uid {
-            line.value(id.uid);
-        }
-        line.value(id.pid);
-        if args.print_tid {
-            line.value(id.tid);
-        }
-        line.name(id.comm());
-        let peer = connect.peer();
-        line.text(if peer.address.is_ipv4() { "4" } else { "6" });
-        match connect.local() {
-            Some(local) => line.value(local.address).value(local.port),
-            None => line.text("-").text("-"),
-        };
-        report::peer_cells(&mut line, peer, host, &self.names);
-        match connect.has_failed() {
-            true => line.styled(&connect.result(), FAILURE),
-            false => line.text(&connect.result()),
-        };
-        millis(&mut line, connect.duration_ns());
-        if args.print_rtt {
-            millis(&mut line, connect.rtt_ns());
-        }
-        if args.print_retries {
-            match connect.retransmits() {
-                Some(retransmits) => line.value(retransmits),
-                None => line.text("-"),
-            };
-        }
-        if args.print_netns {
-            line.value(event.netns);
-        }
-        if args.print_cgroup {
-            line.name(session.cgroups.path(id).unwrap_or(b"-"));
-        }
     }
 
     /// Attempts without an answer.
@@ -387,12 +308,4 @@ fn size_or_leave_out(map: &mut OpenMapMut<'_>, values: usize) -> Result<()> {
         0 => leave_out(map),
         _ => map.set_max_entries(values as u32).context("size a filter"),
     }
-}
-
-/// A cell with milliseconds, to the microsecond.
-fn millis(line: &mut snoop_tools::output::table::Line<'_>, ns: Option<u64>) {
-    match ns {
-        Some(ns) => line.value(Millis(ns)),
-        None => line.text("-"),
-    };
 }

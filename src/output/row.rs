@@ -310,7 +310,8 @@ impl<F> Put<F> {
     }
 }
 
-/// Where a field writes its value, once.
+/// Where a field writes its value, once: of several calls the first one that applies counts, so that
+/// [`Slot::cell`] can come before the value of JSON.
 pub struct Slot<'s, 'o> {
     place: Place<'s, 'o>,
     is_filled: bool,
@@ -447,6 +448,22 @@ impl<'o> Slot<'_, 'o> {
 }
 
 #[cfg(test)]
+impl<F: Copy> View<F> {
+    /// The row as text: a line of the table, or an object.
+    pub(crate) fn line<E>(&self, json: bool, common: &Common<'_>, event: &E) -> String
+    where
+        F: Fn(&E, &mut Slot<'_, '_>),
+    {
+        let mut out = Vec::new();
+        match json {
+            true => self.object(&mut out, common, event),
+            false => self.cells(Line::new(&mut out, &self.columns), common, event),
+        }
+        String::from_utf8(out).unwrap()
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
 
@@ -483,13 +500,7 @@ mod tests {
         };
         let common =
             Common { id: &id, event: "file.seen", time: "now", since_ns: 0, cgroup: Some(b"/a") };
-        let view = View::new(FIELDS.iter().copied(), |_| true);
-        let mut out = Vec::new();
-        match json {
-            true => view.object(&mut out, &common, event),
-            false => view.cells(Line::new(&mut out, view.columns()), &common, event),
-        }
-        String::from_utf8(out).unwrap()
+        View::new(FIELDS.iter().copied(), |_| true).line(json, &common, event)
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 pub mod args;
 pub mod earlier;
+pub mod fields;
 pub mod filter;
-pub mod json;
 pub mod names;
 pub mod pending;
 pub mod report;

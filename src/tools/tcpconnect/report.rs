@@ -1,11 +1,12 @@
 //! The totals of `--count` and `--summary`, as tables or as JSON Lines.
 
+use std::net::IpAddr;
+
 use anyhow::Result;
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr;
 
 use super::Endpoint;
-use super::json::EndpointJson;
 use super::names::Names;
 use super::summary::{
     Caller, Counts, Destination, Named, Percentiles, Summary, Tally, micros_text,
@@ -98,7 +99,7 @@ fn fit<'a, const N: usize>(
 }
 
 /// The columns DADDR and DPORT, with names where they are known.
-pub fn peer_cells(line: &mut Line<'_>, peer: Endpoint, host: Option<&str>, names: &Names) {
+fn peer_cells(line: &mut Line<'_>, peer: Endpoint, host: Option<&str>, names: &Names) {
     match host {
         Some(name) => line.text(name),
         None => line.value(peer.address),
@@ -197,8 +198,20 @@ struct Network<'a> {
     peer: EndpointJson<'a>,
 }
 
+/// `address`, `port`, and what people call them.
+#[derive(Serialize)]
+struct EndpointJson<'a> {
+    address: IpAddr,
+    port: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service: Option<&'a str>,
+}
+
 fn peer_json<'a>(peer: Endpoint, host: Option<&'a str>, names: &'a Names) -> EndpointJson<'a> {
-    EndpointJson::new(peer, host, names.service(peer))
+    let Endpoint { address, port } = peer;
+    EndpointJson { address, port, name: host, service: names.service(peer) }
 }
 
 #[derive(Serialize)]
