@@ -1,26 +1,25 @@
-//! What the manual says of a tool beyond its flags. `--help`, the manual page and the
-//! completions are made from the same definitions: a tool's flags (its `args` module) and its
-//! [`Manual`], which stands beside them.
+//! The manual of a tool beyond its flags. `--help`, the manual page and the completions come from
+//! the same definitions: a tool's flags (its `args` module) and its [`Manual`] beside them.
 
 use std::fmt::Write as _;
 
 use clap::Command;
 
-/// What is to be said of a tool. Texts are paragraphs, separated by an empty line; one that is
-/// indented by four spaces is shown as it is. `{tool}` stands for the tool's name.
+/// The texts of a tool's manual. Paragraphs are separated by an empty line; one that is indented by
+/// four spaces is printed as it is. `{tool}` stands for the tool's name.
 #[derive(Debug)]
 pub struct Manual {
-    /// What it shows and what that is good for
+    /// What the tool shows, and the use of it
     pub description: &'static str,
-    /// Command lines, each with what it shows; empty where the command says it itself
+    /// Command lines, each with an explanation, or an empty one if none is needed
     pub examples: &'static [(&'static str, &'static str)],
-    /// What a reader of the rows has to know, if anything; shown by `--help` too
+    /// Notes for readers of the rows, if any; `--help` prints them too
     pub rows: &'static str,
-    /// Meaning of the exit status; shown by `--help` too
+    /// Meaning of the exit status; `--help` prints it too
     pub exit_status: &'static str,
-    /// Capabilities and system settings that it needs
+    /// Required capabilities and system settings
     pub privileges: &'static [&'static str],
-    /// What it costs the machine
+    /// The cost for the machine
     pub overhead: &'static str,
 }
 
@@ -36,7 +35,7 @@ Linux 5.11 BPF memory counts as locked memory too: ulimit -l unlimited, or CAP_S
 Without CAP_DAC_READ_SEARCH, cgroups that are gone when they are looked up have no path. Where \
 kernel.perf_event_paranoid is 3, --buffer perf needs CAP_SYS_ADMIN.";
 
-/// How others than root may be allowed to use it.
+/// How to allow a tool to users other than root.
 pub const GROUP: &str = "\
 No file of the package has capabilities: whoever may run the tool with them sees what everybody on \
 the machine does, with the arguments of their commands. To allow it to the members of a group, give \
@@ -60,7 +59,7 @@ const WIDTH: usize = 88;
 impl Manual {
     /// What `--help` shows below the flags: examples, notes on rows, exit status.
     pub fn after_help(&self) -> String {
-        // The description is in one column, as long as the command leaves room for it.
+        // Descriptions line up in one column, unless the command is too long.
         let lengths = self.examples.iter().filter(|(_, what)| !what.is_empty());
         let column = lengths.map(|(line, _)| line.len()).filter(|&len| len <= 36).max();
         let column = column.unwrap_or(0);

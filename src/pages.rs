@@ -1,4 +1,4 @@
-//! The manual pages of all programs. Apart from [`crate::manual`], which knows of no tool, so that
+//! The list of all manual pages. Kept apart from [`crate::manual`], which knows of no tool, so that
 //! every tool may use it.
 
 use clap::CommandFactory;

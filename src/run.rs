@@ -120,7 +120,7 @@ fn run(
     let externs = Externs::new(image, object);
     let mut loaded = load::load(name, externs, args, &|open| apply(open, &patches))?;
     loaded.events.retain(|event| args.shows(&event.name));
-    // Before anything happens: a perf buffer takes nothing until it is open.
+    // Before the first event: a perf buffer takes nothing until it is open.
     let sources = Sources::open(&loaded.object, &loaded.events)?;
     let printk = match says(&loaded) && !args.shows_only_maps() {
         true => Printk::open().map_err(|e| say(NAME, &format!("no bpf_printk(): {e:#}"))).ok(),

@@ -1,5 +1,5 @@
-//! What `--summary` has in common in all tools: its interval, and histograms, drawn with a
-//! line of text for each power of two.
+//! The common parts of `--summary` in all tools: the interval, and histograms with a line of text
+//! for each power of two.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ impl Interval {
         if now < self.next {
             return false;
         }
-        // After a long stop one summary makes up for all that were missed.
+        // After a long stop one summary replaces all the missed ones.
         let period = self.period.as_nanos().max(1);
         let into_period = now.duration_since(self.next).as_nanos() % period;
         self.next = now + self.period - Duration::from_nanos(into_period as u64);
@@ -42,7 +42,7 @@ pub const BUCKETS: usize = 65;
 /// Cells of the longest bar.
 const BAR: u64 = 40;
 
-/// Counts of values, by the power of two that they reach.
+/// Counts of values, by power of two.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Histogram {
     counts: [u64; BUCKETS],
@@ -71,15 +71,15 @@ impl Histogram {
         self.add_to_bucket(u64::BITS - value.leading_zeros(), 1);
     }
 
-    /// Counts values of one bucket: 0 for the value 0, else the place of the highest bit,
-    /// from 1.
+    /// Adds to the count of one bucket: 0 for the value 0, else the place of the highest bit, from
+    /// 1.
     pub fn add_to_bucket(&mut self, bucket: u32, count: u64) {
         if let Some(bucket) = self.counts.get_mut(bucket as usize) {
             *bucket += count;
         }
     }
 
-    /// All buckets from the first to the last that holds something.
+    /// All buckets from the first to the last with a value.
     pub fn buckets(&self) -> Vec<Bucket> {
         let used = |count: &u64| *count > 0;
         let Some(first) = self.counts.iter().position(used) else { return Vec::new() };
@@ -94,7 +94,7 @@ impl Histogram {
         all.map(bucket).collect()
     }
 
-    /// Appends a line for each bucket; `label` says a value with its unit.
+    /// Appends a line for each bucket; `label` formats a value with its unit.
     pub fn draw(&self, out: &mut String, label: impl Fn(u64) -> String) {
         let buckets = self.buckets();
         let most = buckets.iter().map(|bucket| bucket.count).max().unwrap_or(1);
@@ -106,7 +106,7 @@ impl Histogram {
     }
 }
 
-/// A bar in eighths of a cell: what is there is never drawn as nothing.
+/// A bar in eighths of a cell; a count above 0 is never empty.
 fn bar(count: u64, most: u64) -> String {
     const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
     let eighths = u128::from(count) * u128::from(BAR) * 8 / u128::from(most.max(1));
@@ -164,7 +164,7 @@ mod tests {
         let period = Duration::from_secs(25);
         let mut interval = Interval { period, next };
         assert!(interval.is_due());
-        // 60 seconds late: the second of the ones that were missed was 10 seconds ago.
+        // 60 seconds late: the second missed one was due 10 seconds ago.
         let left = interval.left().as_secs_f64();
         assert!((10.0..=15.0).contains(&left), "{left}");
     }

@@ -11,8 +11,8 @@ use crate::exec::{Args, Exec};
 use crate::proc::NS_PER_TICK;
 use crate::skel::{process_event, process_exit_event};
 
-/// Processes remembered at the most; about 100 MiB.
-const MOST: usize = 400_000;
+/// The most processes to remember; about 100 MiB.
+pub const MAX_PROCESSES: usize = 400_000;
 
 /// A process that is older than the tool, and of which nothing has been seen yet.
 #[derive(Debug)]
@@ -174,7 +174,7 @@ impl History {
     }
 
     fn push(&mut self, past: Past) -> Option<usize> {
-        if self.all.len() >= MOST {
+        if self.all.len() >= MAX_PROCESSES {
             self.forgotten += 1;
             return None;
         }

@@ -150,7 +150,7 @@ impl Sources {
         Ok(busy)
     }
 
-    /// Whether all that programs reserved has been read.
+    /// Whether every record that programs reserved has been read.
     pub fn are_empty(&self) -> bool {
         self.sources.iter().all(|source| match &source.reader {
             Reader::Ring(ring) => ring.is_empty(),

@@ -33,7 +33,7 @@ pub fn take() -> String {
     String::from_utf8_lossy(&words).into_owned()
 }
 
-/// libbpf calls it for each message. It must not panic.
+/// libbpf calls this for each message. It must not panic.
 unsafe extern "C" fn keep(
     level: libbpf_sys::libbpf_print_level,
     format: *const c_char,
