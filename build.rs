@@ -11,6 +11,8 @@ use anyhow::{Context, Result, bail};
 use libbpf_cargo::SkeletonBuilder;
 
 const BPF_SOURCES: &str = "src/bpf";
+/// Headers that every tracer includes.
+const BPF_LIBRARY: &str = "src/bpf/lib";
 
 fn main() -> Result<()> {
     println!("cargo::rerun-if-changed={BPF_SOURCES}");
@@ -82,6 +84,7 @@ fn clang_args(root: &Path, out_dir: &Path) -> Result<Vec<OsString>> {
         map.push(to);
         args.push(map);
     }
+    args.extend(["-iquote".into(), root.join(BPF_LIBRARY).into()]);
     // Foreign headers, whose warnings are not ours to mend.
     for dir in std::iter::once(vmlinux).chain(headers) {
         args.push("-isystem".into());

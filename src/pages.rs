@@ -1,10 +1,10 @@
-//! The list of all manual pages. Kept apart from [`crate::manual`], which knows of no tool, so that
-//! every tool may use it.
+//! The list of all manual pages. Kept apart from [`crate::engine::manual`], which knows of no tool,
+//! so that every tool may use it.
 
 use clap::CommandFactory;
 
-use crate::manual::{Manual, Page};
-use crate::{bpfrun, connect, exec, mmap, process};
+use crate::engine::manual::{Manual, Page};
+use crate::{bpfrun, tools::execsnoop, tools::mmapsnoop, tools::procsnoop, tools::tcpconnect};
 
 /// The pages of all programs in `src/bin`, by name. Subcommands come after their program; their
 /// commands are named `program-subcommand`.
@@ -13,10 +13,10 @@ pub fn pages() -> Vec<Page> {
         Page { command: A::command(), manual }
     }
     let mut pages = vec![
-        page::<exec::args::Args>(&exec::args::MANUAL),
-        page::<mmap::args::Args>(&mmap::args::MANUAL),
-        page::<process::args::Args>(&process::args::MANUAL),
-        page::<connect::args::Args>(&connect::args::MANUAL),
+        page::<execsnoop::args::Args>(&execsnoop::args::MANUAL),
+        page::<mmapsnoop::args::Args>(&mmapsnoop::args::MANUAL),
+        page::<procsnoop::args::Args>(&procsnoop::args::MANUAL),
+        page::<tcpconnect::args::Args>(&tcpconnect::args::MANUAL),
     ];
     pages.extend(bpfrun::pages());
     pages

@@ -8,7 +8,6 @@ use std::mem::offset_of;
 use libbpf_rs::btf::types::{MemberAttr, Struct};
 use libbpf_rs::{Btf, HasSize as _};
 
-use snoop_tools::mmap::stacks::FRAMES;
 use snoop_tools::skel::{
     bootstrap, connect_config, connect_counters, connect_event, exec_cold, exec_event, exec_kind,
     mmap_config, mmap_event, mmap_extra, mmap_file_key, mmap_file_sum, mmap_process_key,
@@ -16,6 +15,7 @@ use snoop_tools::skel::{
     process_event, process_exit_event, process_killer, process_kind, process_reaped_event,
     process_usage, snoop_config, snoop_counters, task_id,
 };
+use snoop_tools::tools::mmapsnoop::stacks::FRAMES;
 
 /// The BTF of a compiled object.
 fn btf(name: &str) -> Btf<'static> {

@@ -5,10 +5,10 @@ use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 
 use snoop_tools::bpfrun::{Args, Task};
-use snoop_tools::cli::parse;
-use snoop_tools::session::say;
-use snoop_tools::tool::in_words;
-use snoop_tools::{inspect, run};
+use snoop_tools::engine::cli::parse;
+use snoop_tools::engine::explain::in_words;
+use snoop_tools::engine::session::say;
+use snoop_tools::{bpfrun::inspect, bpfrun::run};
 
 fn main() -> ExitCode {
     let ended = match parse::<Args>(with_task(std::env::args_os())).task {

@@ -6,19 +6,19 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use regex::bytes::Regex;
 
-use snoop_tools::backend::{Backend, Job};
-use snoop_tools::cli::CommonArgs;
-use snoop_tools::escape::{Quote, push_shell_word};
-use snoop_tools::exec::args::{Args, DEFAULT_MAX_ARGS};
-use snoop_tools::exec::json::{self, Context};
-use snoop_tools::exec::search::{Fate, Searched, Searches, Step};
-use snoop_tools::exec::text::{Beside, notes};
-use snoop_tools::exec::{Exec, interpreter, late};
-use snoop_tools::out::{Column, FAILURE, NOTE};
-use snoop_tools::session::Session;
+use snoop_tools::engine::backend::{Backend, Job};
+use snoop_tools::engine::cli::CommonArgs;
+use snoop_tools::engine::session::Session;
+use snoop_tools::engine::tool::{self, Loaded, Open, Tool};
+use snoop_tools::output::escape::{Quote, push_shell_word};
+use snoop_tools::output::table::{Column, FAILURE, NOTE};
+use snoop_tools::output::time::Seconds;
 use snoop_tools::skel::execve::ExecveSkelBuilder;
-use snoop_tools::time::Seconds;
-use snoop_tools::tool::{self, Loaded, Open, Tool};
+use snoop_tools::tools::execsnoop::args::{Args, DEFAULT_MAX_ARGS};
+use snoop_tools::tools::execsnoop::json::{self, Context};
+use snoop_tools::tools::execsnoop::search::{Fate, Searched, Searches, Step};
+use snoop_tools::tools::execsnoop::text::{Beside, notes};
+use snoop_tools::tools::execsnoop::{Exec, interpreter, late};
 
 fn main() -> ExitCode {
     tool::main::<Execsnoop>()
@@ -119,11 +119,12 @@ impl Tool for Execsnoop {
         self.searches.next_tick()
     }
 
-    fn tick(&mut self, last: bool, _: &Loaded<Self>, session: &mut Session) -> Result<()> {
-        for steps in self.searches.given_up(last) {
-            self.show_in_vain(&steps, session)?;
-        }
-        Ok(())
+    fn tick(&mut self, _: &Loaded<Self>, session: &mut Session) -> Result<()> {
+        self.show_given_up(false, session)
+    }
+
+    fn finish(&mut self, _: &Loaded<Self>, session: &mut Session) -> Result<()> {
+        self.show_given_up(true, session)
     }
 }
 
@@ -150,6 +151,14 @@ fn columns(args: &Args) -> Vec<Column> {
 }
 
 impl Execsnoop {
+    /// Searches that nothing can complete any more, or `all` that are left.
+    fn show_given_up(&mut self, all: bool, session: &mut Session) -> Result<()> {
+        for steps in self.searches.given_up(all) {
+            self.show_in_vain(&steps, session)?;
+        }
+        Ok(())
+    }
+
     /// The filters on free text.
     fn matches(&self, exec: &Exec<'_>) -> bool {
         let by_name = |regex: &Regex| regex.is_match(exec.event.id.comm());
@@ -264,8 +273,8 @@ impl Execsnoop {
 mod tests {
     use clap::Parser as _;
     use proptest::prelude::*;
-    use snoop_tools::exec::testing::{any_record, edit, failure, record};
     use snoop_tools::skel::exec_event;
+    use snoop_tools::tools::execsnoop::testing::{any_record, edit, failure, record};
 
     use super::*;
 

@@ -6,21 +6,21 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use snoop_tools::backend::Backend;
-use snoop_tools::cli::CommonArgs;
-use snoop_tools::mmap::args::Args;
-use snoop_tools::mmap::json::{Context, Lines};
-use snoop_tools::mmap::stacks::{self, Folded, Symbols};
-use snoop_tools::mmap::summary::Reader;
-use snoop_tools::mmap::text::{self, Options, Table};
-use snoop_tools::mmap::wx::Reasons;
-use snoop_tools::mmap::{Call, hooks, summary_rows};
-use snoop_tools::session::Session;
+use snoop_tools::engine::backend::Backend;
+use snoop_tools::engine::cli::CommonArgs;
+use snoop_tools::engine::interval::Interval;
+use snoop_tools::engine::session::Session;
+use snoop_tools::engine::tool::{self, Loaded, Open, Tool};
+use snoop_tools::output::time::boot_now_ns;
 use snoop_tools::skel::mmap::MmapSkelBuilder;
 use snoop_tools::skel::{mmap_backing, mmap_config, mmap_filter, mmap_kind, mmap_mode};
-use snoop_tools::summary::Interval;
-use snoop_tools::time::boot_now_ns;
-use snoop_tools::tool::{self, Loaded, Open, Tool};
+use snoop_tools::tools::mmapsnoop::args::Args;
+use snoop_tools::tools::mmapsnoop::json::{Context, Lines};
+use snoop_tools::tools::mmapsnoop::stacks::{self, Folded, Symbols};
+use snoop_tools::tools::mmapsnoop::summary::Reader;
+use snoop_tools::tools::mmapsnoop::text::{self, Options, Table};
+use snoop_tools::tools::mmapsnoop::wx::Reasons;
+use snoop_tools::tools::mmapsnoop::{Call, hooks, summary_rows};
 
 fn main() -> ExitCode {
     tool::main::<Mmapsnoop>()
@@ -113,12 +113,29 @@ impl Tool for Mmapsnoop {
         self.summary.as_ref().map(|(interval, _)| interval.left())
     }
 
-    fn tick(&mut self, last: bool, object: &Loaded<Self>, session: &mut Session) -> Result<()> {
-        if last && self.args.folded {
+    fn tick(&mut self, object: &Loaded<Self>, session: &mut Session) -> Result<()> {
+        let is_due = self.summary.as_mut().is_some_and(|(interval, _)| interval.is_due());
+        if is_due { self.show_summary(false, object, session) } else { Ok(()) }
+    }
+
+    fn finish(&mut self, object: &Loaded<Self>, session: &mut Session) -> Result<()> {
+        if self.args.folded {
             session.out.raw(self.folded.lines())?;
         }
-        let Some((interval, reader)) = &mut self.summary else { return Ok(()) };
-        if session.is_full() || !(interval.is_due() || last) {
+        self.show_summary(true, object, session)
+    }
+}
+
+impl Mmapsnoop {
+    /// Totals since the previous summary, if summaries are asked for; `last`: nothing comes after it.
+    fn show_summary(
+        &mut self,
+        last: bool,
+        object: &Loaded<Self>,
+        session: &mut Session,
+    ) -> Result<()> {
+        let Some((_, reader)) = &mut self.summary else { return Ok(()) };
+        if session.is_full() {
             return Ok(());
         }
         let summary = reader.take(&object.maps, last)?;
@@ -133,9 +150,7 @@ impl Tool for Mmapsnoop {
         }
         session.shown()
     }
-}
 
-impl Mmapsnoop {
     /// The filters that are on, besides those that every tool has and `--path`.
     fn filters(&self) -> mmap_filter {
         let Args { failed, min_size, max_size, prot, flags, anon, file, .. } = &self.args;

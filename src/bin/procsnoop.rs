@@ -6,35 +6,35 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use libbpf_rs::{MapCore as _, MapFlags};
 
-use snoop_tools::backend::{Backend, Job};
-use snoop_tools::cli::CommonArgs;
-use snoop_tools::command;
-use snoop_tools::escape::push_cell;
-use snoop_tools::exec::search::Searched;
-use snoop_tools::exec::text::{Beside, cut_note, namespace_note};
-use snoop_tools::exec::{self, Exec};
-use snoop_tools::kernel::tracepoints_are_preemptible;
-use snoop_tools::out::count;
-use snoop_tools::process::Record;
-use snoop_tools::process::args::{Args, DEFAULT_MAX_ARGS};
-use snoop_tools::process::config::config;
-use snoop_tools::process::elders::{self, AskedFor};
-use snoop_tools::process::held::{Ended, Held, Row};
-use snoop_tools::process::history::{History, MAX_PROCESSES};
-use snoop_tools::process::json::{self, Context};
-use snoop_tools::process::lives::Lives;
-use snoop_tools::process::pictures::Pictures;
-use snoop_tools::process::status::Status;
-use snoop_tools::process::table::{Cells, Table};
-use snoop_tools::process::text::{command_line, notes};
-use snoop_tools::process::usage::Usage;
-use snoop_tools::session::{Session, say};
+use snoop_tools::engine::backend::{Backend, Job};
+use snoop_tools::engine::cli::CommonArgs;
+use snoop_tools::engine::command;
+use snoop_tools::engine::session::{Session, say};
+use snoop_tools::engine::tool::{self, Loaded, Open, Tool};
+use snoop_tools::host::kernel::tracepoints_are_preemptible;
+use snoop_tools::output::escape::push_cell;
+use snoop_tools::output::table::count;
+use snoop_tools::output::time::boot_now_ns;
 use snoop_tools::skel::bootstrap::BootstrapSkelBuilder;
 use snoop_tools::skel::{
     process_command, process_config, process_event, process_exit_event, process_flag, task_id,
 };
-use snoop_tools::time::boot_now_ns;
-use snoop_tools::tool::{self, Loaded, Open, Tool};
+use snoop_tools::tools::execsnoop::search::Searched;
+use snoop_tools::tools::execsnoop::text::{Beside, cut_note, namespace_note};
+use snoop_tools::tools::execsnoop::{self, Exec};
+use snoop_tools::tools::procsnoop::Record;
+use snoop_tools::tools::procsnoop::args::{Args, DEFAULT_MAX_ARGS};
+use snoop_tools::tools::procsnoop::config::config;
+use snoop_tools::tools::procsnoop::elders::{self, AskedFor};
+use snoop_tools::tools::procsnoop::held::{Ended, Held, Row};
+use snoop_tools::tools::procsnoop::history::{History, MAX_PROCESSES};
+use snoop_tools::tools::procsnoop::json::{self, Context};
+use snoop_tools::tools::procsnoop::lives::Lives;
+use snoop_tools::tools::procsnoop::pictures::Pictures;
+use snoop_tools::tools::procsnoop::status::Status;
+use snoop_tools::tools::procsnoop::table::{Cells, Table};
+use snoop_tools::tools::procsnoop::text::{command_line, notes};
+use snoop_tools::tools::procsnoop::usage::Usage;
 
 fn main() -> ExitCode {
     tool::main::<Procsnoop>()
@@ -214,19 +214,20 @@ impl Tool for Procsnoop {
         self.held.is_waiting()
     }
 
-    fn tick(&mut self, last: bool, object: &Loaded<Self>, session: &mut Session) -> Result<()> {
-        self.show_ready(last, session)?;
-        if last {
-            let drawn = self.draw(session);
-            let lost = context_lost(object)?;
-            if lost > 0 {
-                let records = count(lost, "helper record");
-                let what = "some rows may lack their command line or final usage";
-                say(Self::NAME, &format!("{records} dropped: {what}"));
-            }
-            return drawn;
+    fn tick(&mut self, _: &Loaded<Self>, session: &mut Session) -> Result<()> {
+        self.show_ready(false, session)
+    }
+
+    fn finish(&mut self, object: &Loaded<Self>, session: &mut Session) -> Result<()> {
+        self.show_ready(true, session)?;
+        let drawn = self.draw(session);
+        let lost = context_lost(object)?;
+        if lost > 0 {
+            let records = count(lost, "helper record");
+            let lack = "some rows may lack their command line or final usage";
+            say(Self::NAME, &format!("dropped {records}: {lack}"));
         }
-        Ok(())
+        drawn
     }
 }
 
@@ -293,15 +294,15 @@ impl Procsnoop {
         let id = &exec.event.id;
         if session.out.json {
             let timestamp = session.clock.rfc3339(id.time_ns);
-            let context = exec::json::Context {
+            let context = execsnoop::json::Context {
                 timestamp: &timestamp,
                 cgroup: session.cgroups.path(id),
                 max_args: self.max_args,
-                ..exec::json::Context::default()
+                ..execsnoop::json::Context::default()
             };
             let filename = exec.filename();
             let mut args = None;
-            return session.out.object(&exec::json::row(exec, &context, &mut args, &filename));
+            return session.out.object(&execsnoop::json::row(exec, &context, &mut args, &filename));
         }
         let beside = Beside {
             missing_interpreter: None,
@@ -312,7 +313,7 @@ impl Procsnoop {
         self.table.row(
             Cells {
                 command: command_line(exec.args(), self.max_args),
-                notes: exec::text::notes(exec, &beside),
+                notes: execsnoop::text::notes(exec, &beside),
                 ..Cells::new(id, "EXEC")
             },
             session,

@@ -6,25 +6,25 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use libbpf_rs::{MapCore as _, MapFlags, OpenMapMut};
 
-use snoop_tools::attach::leave_out;
-use snoop_tools::backend::{Backend, Job};
-use snoop_tools::cli::CommonArgs;
-use snoop_tools::connect::Connect;
-use snoop_tools::connect::args::Args;
-use snoop_tools::connect::filter::network_entry;
-use snoop_tools::connect::json::{self, Context};
-use snoop_tools::connect::names::Names;
-use snoop_tools::connect::report;
-use snoop_tools::connect::summary::{Counts, Summary};
-use snoop_tools::connect::{earlier, pending};
-use snoop_tools::kernel::tracepoints_are_preemptible;
-use snoop_tools::out::{Column, FAILURE, count};
-use snoop_tools::session::{Session, say};
+use snoop_tools::engine::attach::leave_out;
+use snoop_tools::engine::backend::{Backend, Job};
+use snoop_tools::engine::cli::CommonArgs;
+use snoop_tools::engine::interval::Interval;
+use snoop_tools::engine::session::{Session, say};
+use snoop_tools::engine::tool::{self, Loaded, Open, Tool};
+use snoop_tools::host::kernel::tracepoints_are_preemptible;
+use snoop_tools::output::table::{Column, FAILURE, count};
+use snoop_tools::output::time::{Millis, Seconds};
 use snoop_tools::skel::connect_outcome;
 use snoop_tools::skel::tcpconnect::TcpconnectSkelBuilder;
-use snoop_tools::summary::Interval;
-use snoop_tools::time::{Millis, Seconds};
-use snoop_tools::tool::{self, Loaded, Open, Tool};
+use snoop_tools::tools::tcpconnect::Connect;
+use snoop_tools::tools::tcpconnect::args::Args;
+use snoop_tools::tools::tcpconnect::filter::network_entry;
+use snoop_tools::tools::tcpconnect::json::{self, Context};
+use snoop_tools::tools::tcpconnect::names::Names;
+use snoop_tools::tools::tcpconnect::report;
+use snoop_tools::tools::tcpconnect::summary::{Counts, Summary};
+use snoop_tools::tools::tcpconnect::{earlier, pending};
 
 fn main() -> ExitCode {
     tool::main::<Tcpconnect>()
@@ -201,18 +201,22 @@ impl Tool for Tcpconnect {
         self.interval.as_ref().map(Interval::left)
     }
 
-    fn tick(&mut self, last: bool, object: &Loaded<Self>, session: &mut Session) -> Result<()> {
+    fn tick(&mut self, _: &Loaded<Self>, session: &mut Session) -> Result<()> {
         self.names.update()?;
-        if last {
-            self.flush_pending(object, session)?;
-            self.explain_losses(object);
+        if self.interval.as_mut().is_some_and(Interval::is_due) {
+            self.show_summary(session)?;
         }
-        let is_due = self.interval.as_mut().is_some_and(Interval::is_due);
-        if is_due || (last && self.interval.is_some() && self.summary.total.attempts > 0) {
-            let summary = std::mem::take(&mut self.summary);
-            report::summary(&summary, &self.names, session)?;
+        Ok(())
+    }
+
+    fn finish(&mut self, object: &Loaded<Self>, session: &mut Session) -> Result<()> {
+        self.names.update()?;
+        self.flush_pending(object, session)?;
+        self.explain_losses(object);
+        if self.interval.is_some() && self.summary.total.attempts > 0 {
+            self.show_summary(session)?;
         }
-        if last && self.args.count {
+        if self.args.count {
             report::counts(&self.counts, &self.names, session)?;
         }
         Ok(())
@@ -245,6 +249,12 @@ fn columns(args: &Args) -> Vec<Column> {
 }
 
 impl Tcpconnect {
+    /// Totals since the previous summary.
+    fn show_summary(&mut self, session: &mut Session) -> Result<()> {
+        let summary = std::mem::take(&mut self.summary);
+        report::summary(&summary, &self.names, session)
+    }
+
     fn sees_errors(&self) -> bool {
         self.args.sync_errors || self.args.failed
     }
@@ -380,7 +390,7 @@ fn size_or_leave_out(map: &mut OpenMapMut<'_>, values: usize) -> Result<()> {
 }
 
 /// A cell with milliseconds, to the microsecond.
-fn millis(line: &mut snoop_tools::out::Line<'_>, ns: Option<u64>) {
+fn millis(line: &mut snoop_tools::output::table::Line<'_>, ns: Option<u64>) {
     match ns {
         Some(ns) => line.value(Millis(ns)),
         None => line.text("-"),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::escape::{push_cell, push_text};
+use crate::output::escape::{push_cell, push_text};
 
 use super::types::{Composite, Kind, TypeId, Types};
 

@@ -11,7 +11,7 @@ mod plan;
 mod read;
 mod text;
 
-use crate::time::{WallClock, boot_now_ns};
+use crate::output::time::{WallClock, boot_now_ns};
 
 use super::types::{TypeId, Types};
 use meaning::Meaning;
@@ -57,7 +57,7 @@ impl Clocks {
     /// Measures the distances between the clocks anew.
     pub fn update(&mut self) {
         self.wall.update();
-        self.suspended_ns = boot_now_ns().saturating_sub(crate::time::monotonic_now_ns());
+        self.suspended_ns = boot_now_ns().saturating_sub(crate::output::time::monotonic_now_ns());
         // Less is the time between the two readings.
         if self.suspended_ns < 1_000_000 {
             self.suspended_ns = 0;
@@ -362,9 +362,9 @@ impl<'a> Walk<'a> {
             Meaning::Result => error_name(number.checked_neg()?),
             Meaning::Signal => {
                 let number = u32::try_from(number).ok()?;
-                (1..=crate::signal::LAST)
+                (1..=crate::host::signal::LAST)
                     .contains(&number)
-                    .then(|| crate::signal::name(number).into_owned())
+                    .then(|| crate::host::signal::name(number).into_owned())
             }
             Meaning::Uid => names::user(u32::try_from(number).ok()?),
             Meaning::Gid => names::group(u32::try_from(number).ok()?),
@@ -380,7 +380,7 @@ impl<'a> Walk<'a> {
 /// `ENOENT`, for a number that is one.
 fn error_name(number: i128) -> Option<String> {
     let number = i32::try_from(number).ok().filter(|number| (1..4096).contains(number))?;
-    let name = crate::errno::name(number);
+    let name = crate::host::errno::name(number);
     (name != format!("E{number}")).then(|| name.into_owned())
 }
 

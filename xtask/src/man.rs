@@ -5,7 +5,7 @@ use std::env;
 use anyhow::{Context as _, Result};
 use clap_mangen::Man;
 use clap_mangen::roff::{Inline, Roff, bold, roman};
-use snoop_tools::manual::Page;
+use snoop_tools::engine::manual::Page;
 
 /// The page as roff source.
 pub(crate) fn page(page: &Page) -> Result<Vec<u8>> {

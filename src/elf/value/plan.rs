@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::escape::push_cell;
+use crate::output::escape::push_cell;
 
 use super::meaning::{self, Meaning};
 use super::{Hint, Options};

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::escape::{Quote, push_shell_word};
+use crate::output::escape::{Quote, push_shell_word};
 
 use super::plan::{Field, Group, Shape};
 use super::{At, Meaning, Walk, read, split_list, until_nul};

@@ -1,0 +1,111 @@
+//! execsnoop's flags and manual.
+
+use clap::Parser;
+use regex::bytes::Regex;
+
+use crate::engine::cli::{CommonArgs, regex};
+use crate::engine::manual::{CAPABILITIES, EXIT_STATUS, GROUP, Manual};
+
+/// Show every program execution, with the arguments that really ran
+#[derive(Parser, Debug)]
+#[command(name = "execsnoop", version, after_help = MANUAL.after_help())]
+pub struct Args {
+    /// Show a column with the local time, HH:MM:SS
+    #[arg(short = 'T', long)]
+    pub time: bool,
+
+    /// Show failed executions too
+    #[arg(short = 'x', long)]
+    pub fails: bool,
+
+    /// With -x, show each miss of a search along PATH in a row of its own, not all in one
+    #[arg(long, requires = "fails")]
+    pub all: bool,
+
+    /// Show a column with the real user id
+    #[arg(short = 'U', long)]
+    pub print_uid: bool,
+
+    /// Show a column with the resolved path of the program
+    #[arg(short, long)]
+    pub exe: bool,
+
+    /// Put every argument in quotes
+    #[arg(short, long)]
+    pub quote: bool,
+
+    /// Show this many arguments [default: 60; with --json all]
+    #[arg(long, value_name = "N", value_parser = max_args)]
+    pub max_args: Option<usize>,
+
+    /// Only rows with a PCOMM that matches this regular expression: the name of the program, or
+    /// of what failed to execute another one
+    #[arg(short, long, value_name = "REGEX", value_parser = regex, help_heading = "Filters")]
+    pub name: Option<Regex>,
+
+    /// Only command lines that match: arguments joined by spaces
+    #[arg(short, long, value_name = "REGEX", value_parser = regex, help_heading = "Filters")]
+    pub line: Option<Regex>,
+
+    /// Those that every tool has
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+/// What the manual says beyond the flags.
+pub const MANUAL: Manual = Manual {
+    description: "\
+Shows every program that is executed, by whomever, with the arguments that it really got: they are \
+read from the new program's memory, after the kernel has put them there. With -x, attempts that \
+failed are shown too, with the error and, for scripts, the interpreter that is missing.
+
+A row is printed when the execution has succeeded or failed. Arguments are quoted as a shell wants \
+them, so that a row can be pasted and runs again with the same bytes; behind # stands what else is to \
+be said. With --json each line is an object, whose keys are OpenTelemetry's names.",
+    examples: &[
+        ("execsnoop", "every execution on this machine"),
+        ("execsnoop -x", "failed ones too, with their errno"),
+        ("execsnoop -T -u alice", "what alice runs, with the time"),
+        (r"execsnoop -l '\.py\b'", "command lines that mention a Python file"),
+        ("execsnoop -- make", "what a build runs, nothing else"),
+        ("execsnoop --json | jq -r '.process.command_args // empty | @sh'", ""),
+    ],
+    rows: "\
+PCOMM is the name of the program; where RET is an error instead of 0, of the one that called. ARGS is \
+what it got as arguments, for a script after its interpreter.
+
+Behind # stands what else is to be said: \
+exe=PATH of the program, where the command line says another name; file=PATH that was asked for in vain; \
+missing interpreter=PATH of a script or of a dynamic program; deleted, beginning of its path cut, end of \
+the file name cut; after N places on PATH, nowhere on PATH, not found in N places: where it was looked \
+for before; by thread, if not the first one called; started by the kernel; pid in its namespace; \
+cut: what is not shown of the arguments; unreadable or read after the call: see the documentation; \
+failed past the point of no return: it dies of that. -- lost N events -- on stderr stands where events \
+found no room.
+
+Keys of --json: event.name is process.exec or process.exec_failed; process.command_args, .args_count, \
+.command_args_cut, .executable.path; exec.filename, .interpreter, .missing_interpreter, .searched; \
+error.type; of each event: timestamp, process.pid, process.parent_pid, process.comm, process.user.id.",
+    exit_status: EXIT_STATUS,
+    privileges: &[
+        CAPABILITIES,
+        "With -x, on kernels where trampolines (fexit) do not load, failures come from a tracepoint \
+         that is looked up in tracefs, which only root may read. Without it a raw tracepoint is used, \
+         which makes every system call of the machine slower. Without CAP_SYS_PTRACE, the interpreter \
+         that a failed script lacks is not found out for other users' processes.",
+        GROUP,
+    ],
+    overhead: "\
+A few microseconds for each execution, a twentieth of what the execution itself takes; other system \
+calls pay nothing. With -x it is the same where fexit loads; with the backend tracepoint every system \
+call of the machine takes about a tenth longer, with raw_tp about a quarter. -v says which backend \
+was taken. Memory: about 9 MiB, and 4 MiB in the kernel (--buffer-size).",
+};
+
+/// `--max-args`
+pub fn max_args(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| "a whole number is needed, from 0 up".to_owned())
+}
+
+/// How many arguments a row has, unless told otherwise.
+pub const DEFAULT_MAX_ARGS: usize = 60;

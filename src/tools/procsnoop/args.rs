@@ -1,0 +1,158 @@
+//! procsnoop's flags and manual.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+
+use crate::engine::cli::{CommonArgs, milliseconds};
+use crate::engine::manual::{CAPABILITIES, EXIT_STATUS, GROUP, Manual};
+use crate::host::signal;
+use crate::tools::execsnoop::args::max_args;
+
+/// Show the lives of processes, with their ends as wait() tells them
+#[derive(Parser, Debug)]
+#[command(name = "procsnoop", version, after_help = MANUAL.after_help())]
+pub struct Args {
+    /// Only ends of processes that lived at least this long; fractions are allowed
+    #[arg(
+        short = 'd',
+        long = "min-duration",
+        value_name = "MS",
+        value_parser = milliseconds,
+        help_heading = "Filters"
+    )]
+    pub min_duration: Option<Duration>,
+
+    /// Only ends of processes that failed: an exit code other than 0, or a signal
+    #[arg(short = 'x', long, help_heading = "Filters")]
+    pub failed: bool,
+
+    /// Only ends by this signal: a name, a number, or "any" (repeatable)
+    #[arg(long, value_name = "SIGNAL", value_parser = signals, help_heading = "Filters")]
+    pub signal: Vec<u64>,
+
+    /// Only ends with this exit code (repeatable)
+    #[arg(long, value_name = "CODE", value_parser = exit_code, help_heading = "Filters")]
+    pub exit_code: Vec<u8>,
+
+    /// Show births too; all of them, also where only certain ends are asked for
+    #[arg(long)]
+    pub fork: bool,
+
+    /// Show the ends of single threads too; -d, -x, --signal and --exit-code hold for each
+    #[arg(long)]
+    pub threads: bool,
+
+    /// Show kernel threads too
+    #[arg(long)]
+    pub kernel_threads: bool,
+
+    /// Show columns with what each process has used: CPU time, memory, faults, switches, I/O
+    #[arg(long)]
+    pub usage: bool,
+
+    /// Show a column with the real user id
+    #[arg(short = 'U', long)]
+    pub print_uid: bool,
+
+    /// Show this many arguments [default: 60; with --json all that were kept]
+    #[arg(long, value_name = "N", value_parser = max_args)]
+    pub max_args: Option<usize>,
+
+    /// Show no rows, for use with what comes at the end
+    #[arg(short, long, conflicts_with = "max_events")]
+    pub quiet: bool,
+
+    /// At the end, print the processes as a tree
+    #[arg(long, conflicts_with = "json", help_heading = "At the end")]
+    pub tree_view: bool,
+
+    /// At the end, draw the processes over time, as SVG
+    #[arg(long, value_name = "FILE", help_heading = "At the end")]
+    pub plot: Option<PathBuf>,
+
+    /// At the end, write a trace that Perfetto's viewer opens (Chrome's format)
+    #[arg(long, value_name = "FILE", help_heading = "At the end")]
+    pub perfetto: Option<PathBuf>,
+
+    /// Those that every tool has
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+/// What the manual says beyond the flags.
+pub const MANUAL: Manual = Manual {
+    description: "\
+Shows what is executed and how it ends: the exit status that wait() gives to the parent, the signal \
+and who sent it, how long the process lived, and with --usage what it used. A process ends when its \
+last thread has left; threads that leave earlier do not confuse it.
+
+At the end the processes can be shown as a tree (--tree-view), drawn over time (--plot) or written \
+for Perfetto's viewer (--perfetto). With --json each line is an object, whose keys are \
+OpenTelemetry's names.",
+    examples: &[
+        ("procsnoop", "what is executed, and how it ends"),
+        ("procsnoop -x", "which commands fail, how, and after how long"),
+        ("procsnoop -d 1000 --usage", "what ran for a second or more, and what it used"),
+        ("procsnoop --signal KILL", "who killed what"),
+        ("procsnoop -q --tree-view -- make", "the processes of a build"),
+        ("procsnoop -q --plot make.svg -- make", "the same as a picture"),
+        ("procsnoop --json | jq 'select(.process.memory.max_rss_bytes > 1e9)'", ""),
+    ],
+    rows: "\
+EVENT is EXEC, EXIT, with --fork FORK, with --threads THREAD. DURATION counts from the birth (of \
+COMMAND: from when it was let go), SINCE-EXEC from the last execution; these, USER and SYSTEM (CPU \
+time) are seconds. STATUS is an exit code or a signal, +core where memory was dumped. With --usage: RSS \
+is the most memory at once, MAJFLT page faults with I/O, VCSW and ICSW how often it gave up the CPU and \
+how often it was taken away, READ and WRITE block I/O.
+
+Behind # stands what else is to be said: \
+SIGNAL from whom or at which address; no exec: the command is that of the process that forked it; \
+exe=PATH where the command line says another name, with deleted or beginning of its path cut; by thread; \
+started by the kernel; pid in its namespace; cut: what is not shown of the arguments; not waited for \
+yet: what it used may lack the last few milliseconds. A command in [brackets] is only a name. \
+-- lost N events -- on stderr stands where events found no room.
+
+Keys of --json, of process.exit: process.exit.code, .signal, .core_dumped, .sender.type; \
+process.duration_ns, .duration_since_exec_ns, .command_args, .executable.path, .cpu.user_ns, \
+.cpu.system_ns, .memory.max_rss_bytes, .paging.major_faults, .context_switches, .disk; of each event: \
+timestamp, event.name, process.pid, process.parent_pid, process.comm, process.user.id.",
+    exit_status: EXIT_STATUS,
+    privileges: &[CAPABILITIES, GROUP],
+    overhead: "\
+About ten microseconds for the whole life of a process, from fork to the end, a tenth of what such a \
+life takes at the least. System calls pay nothing: there are hooks at fork, exec, exit and signals. \
+Memory: about 9 MiB.",
+};
+
+/// How many arguments a row has, unless told otherwise.
+pub const DEFAULT_MAX_ARGS: usize = 60;
+
+fn exit_code(text: &str) -> Result<u8, String> {
+    text.parse().map_err(|_| "an exit code is a number from 0 to 255".to_owned())
+}
+
+/// `--signal`: as bits.
+fn signals(text: &str) -> Result<u64, String> {
+    if text.eq_ignore_ascii_case("any") {
+        return Ok(u64::MAX);
+    }
+    Ok(1 << (signal::parse(text)? - 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_fractions() {
+        assert_eq!(milliseconds("1.5"), Ok(Duration::from_micros(1500)));
+        assert_eq!(milliseconds("0"), Ok(Duration::ZERO));
+        assert_eq!(milliseconds("1000"), Ok(Duration::from_secs(1)));
+        assert!(milliseconds("1e12").unwrap().as_nanos() < u128::from(u64::MAX));
+        for wrong in ["", "-1", "-0.1", "nan", "inf", "1e13", "soon"] {
+            assert!(milliseconds(wrong).unwrap_err().contains("0.5"), "{wrong}");
+        }
+    }
+}
