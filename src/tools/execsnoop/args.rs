@@ -52,7 +52,7 @@ pub struct Args {
     pub common: CommonArgs,
 }
 
-/// What the manual says beyond the flags.
+/// The manual beyond the flags.
 pub const MANUAL: Manual = Manual {
     description: "\
 Shows every program that is executed, by whomever, with the arguments that it really got: they are \
@@ -107,5 +107,5 @@ pub fn max_args(text: &str) -> Result<usize, String> {
     text.parse().map_err(|_| "a whole number is needed, from 0 up".to_owned())
 }
 
-/// How many arguments a row has, unless told otherwise.
+/// The default of `--max-args`, for text.
 pub const DEFAULT_MAX_ARGS: usize = 60;

@@ -100,7 +100,7 @@ pub struct Args {
     pub common: CommonArgs,
 }
 
-/// What the manual says beyond the flags.
+/// The manual beyond the flags.
 pub const MANUAL: Manual = Manual {
     description: "\
 Shows every mmap() call, with what was asked for, the address or the error that came out, and the \

@@ -81,7 +81,7 @@ pub struct Args {
     pub common: CommonArgs,
 }
 
-/// What the manual says beyond the flags.
+/// The manual beyond the flags.
 pub const MANUAL: Manual = Manual {
     description: "\
 Shows what is executed and how it ends: the exit status that wait() gives to the parent, the signal \
@@ -126,7 +126,7 @@ life takes at the least. System calls pay nothing: there are hooks at fork, exec
 Memory: about 9 MiB.",
 };
 
-/// How many arguments a row has, unless told otherwise.
+/// The default of `--max-args`, for text.
 pub const DEFAULT_MAX_ARGS: usize = 60;
 
 fn exit_code(text: &str) -> Result<u8, String> {

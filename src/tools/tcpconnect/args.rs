@@ -113,7 +113,7 @@ pub struct Args {
     pub common: CommonArgs,
 }
 
-/// What the manual says beyond the flags.
+/// The manual beyond the flags.
 pub const MANUAL: Manual = Manual {
     description: "\
 Shows every attempt of this machine to connect by TCP, whichever way it is made: connect(), TCP Fast \

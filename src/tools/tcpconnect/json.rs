@@ -11,7 +11,7 @@ pub struct Context<'a> {
     pub timestamp: &'a str,
     /// Path of the caller's cgroup if known
     pub cgroup: Option<&'a [u8]>,
-    /// The name that was asked for, for `--dns`
+    /// The host name, for `--dns`
     pub peer_name: Option<&'a str>,
     /// Name of the port, for `--services`
     pub service: Option<&'a str>,
@@ -42,7 +42,7 @@ struct Network<'a> {
     namespace: Namespace,
 }
 
-/// `address`, `port`, and what people call them.
+/// `address`, `port`, and their names.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct EndpointJson<'a> {
     address: String,
@@ -74,7 +74,7 @@ struct Details {
     retransmits: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rtt_ns: Option<u64>,
-    /// This machine refused it: no SYN was sent
+    /// This machine refused the attempt: no SYN was sent
     #[serde(skip_serializing_if = "is_false")]
     no_syn: bool,
     #[serde(skip_serializing_if = "is_false")]
@@ -82,12 +82,12 @@ struct Details {
     /// Begun before tracing: `duration_ns` is a few milliseconds off
     #[serde(skip_serializing_if = "is_false")]
     earlier: bool,
-    /// Who called, if not the process itself: `kernel`
+    /// `kernel` if the kernel called, not the process itself
     #[serde(skip_serializing_if = "Option::is_none")]
     origin: Option<&'static str>,
 }
 
-/// How a row looks in JSON.
+/// The JSON form of a row.
 pub fn row<'a>(connect: &'a Connect, context: &Context<'a>) -> ConnectJson<'a> {
     let peer = connect.peer();
     ConnectJson {
