@@ -75,7 +75,7 @@ pub struct CommonArgs {
     #[arg(long, value_name = "NAME")]
     pub backend: Option<String>,
 
-    /// Say which backend was chosen and why no other; on an error, add libbpf's words
+    /// Print the chosen backend, and why no other; on an error, add libbpf's words
     #[arg(short, long)]
     pub verbose: bool,
 

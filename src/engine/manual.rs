@@ -25,21 +25,21 @@ pub struct Manual {
 
 /// The exit status of a tool that goes through [`crate::engine::tool::main`].
 pub const EXIT_STATUS: &str = "\
-0 ended by a signal, --duration, --max-events or a closed pipe; 1 it could not do its work; \
-2 wrong usage; with COMMAND, the command's own.";
+0 ended by a signal, --duration, --max-events or a closed pipe; 1 the tool could not do its work; 2 \
+wrong usage; with COMMAND, the status of the command.";
 
 /// What every tracer needs. `{tool}` stands for its name.
 pub const CAPABILITIES: &str = "\
-The tool asks for nothing and tries: CAP_BPF and CAP_PERFMON suffice, and so does root. Before \
-Linux 5.11 BPF memory counts as locked memory too: ulimit -l unlimited, or CAP_SYS_RESOURCE. \
-Without CAP_DAC_READ_SEARCH, cgroups that are gone when they are looked up have no path. Where \
+The tool does not check for root, it tries: CAP_BPF and CAP_PERFMON are enough, and so is root. \
+Before Linux 5.11 BPF memory counts as locked memory: ulimit -l unlimited, or CAP_SYS_RESOURCE. \
+Without CAP_DAC_READ_SEARCH, a cgroup that is gone before its lookup has no path. Where \
 kernel.perf_event_paranoid is 3, --buffer perf needs CAP_SYS_ADMIN.";
 
 /// How to allow a tool to users other than root.
 pub const GROUP: &str = "\
-No file of the package has capabilities: whoever may run the tool with them sees what everybody on \
-the machine does, with the arguments of their commands. To allow it to the members of a group, give \
-them a copy (and renew it when the package is upgraded):
+No file of the package has capabilities: anybody who may run the tool with them sees what all users \
+of the machine do, with the arguments of their commands. To allow the tool to the members of a \
+group, give them a copy (and renew the copy when the package is upgraded):
 
     groupadd --system tracing
     install -o root -g tracing -m 750 /usr/bin/{tool} /usr/local/bin/
