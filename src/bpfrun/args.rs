@@ -16,7 +16,7 @@ use crate::{bpfrun::inspect, bpfrun::run};
     args_conflicts_with_subcommands = true
 )]
 pub struct Args {
-    /// What to do
+    /// The task
     #[command(subcommand)]
     pub task: Task,
 }
