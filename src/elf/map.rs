@@ -223,7 +223,7 @@ impl Map {
         )
     }
 
-    /// Whether it takes events: a ring or perf buffer, or a map of ring buffers.
+    /// Whether it takes events: a ring or perf buffer, or a map of such buffers.
     pub fn takes_events(&self) -> bool {
         self.is_of_events() || self.inner.as_ref().is_some_and(|inner| inner.is_of_events())
     }

@@ -95,7 +95,7 @@ impl<'a> Externs<'a> {
         wanted.is_some_and(|wanted| kernel.lacks(&wanted.name, Want::of(wanted, self.object)))
     }
 
-    /// The missing thing, in words; or libbpf's other objection to it.
+    /// The missing thing, in words; `None` if it exists, and libbpf has another objection.
     fn what(&self, wanted: &Extern, is_missing: bool) -> Option<String> {
         let name = &wanted.name;
         match Want::of(wanted, self.object) {

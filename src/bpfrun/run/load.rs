@@ -141,8 +141,8 @@ fn open(name: &str, image: &[u8], args: &Args) -> Result<OpenObject> {
     })
 }
 
-/// An object's name without dots: libbpf calls the map of `.data` `NAME.data`, so a dot in NAME
-/// would be ambiguous.
+/// An object's name with other characters than letters and digits replaced: libbpf calls the map of
+/// `.data` `NAME.data`, where a dot in NAME would be ambiguous.
 fn plain(name: &str) -> String {
     name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
 }
