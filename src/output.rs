@@ -4,5 +4,6 @@ pub mod digits;
 pub mod escape;
 pub mod histogram;
 pub mod json;
+pub mod row;
 pub mod table;
 pub mod time;

@@ -12,8 +12,10 @@ use crate::engine::attach::Attached;
 use crate::engine::cli::CommonArgs;
 use crate::host::cgroup::CgroupPaths;
 use crate::output::json::{EventName, SCHEMA};
+use crate::output::row::{Common, Slot, View};
 use crate::output::table::{Flow, Output, count};
 use crate::output::time::{WallClock, boot_now_ns};
+use crate::skel::task_id;
 
 /// What a tool needs while it runs.
 pub struct Session {
@@ -160,6 +162,27 @@ impl Session {
             kernel: uname.release().to_string_lossy().into_owned(),
             host: HostName { name: uname.nodename().to_string_lossy().into_owned() },
         })
+    }
+
+    /// Appends the row of an event of this name, which begins with `id`.
+    pub fn row<F, E>(&mut self, view: &View<F>, id: &task_id, event: &'static str, row: &E)
+    where
+        F: Copy + Fn(&E, &mut Slot<'_, '_>),
+    {
+        let json = self.out.json;
+        let time = match json {
+            true => self.clock.rfc3339(id.time_ns),
+            false if view.shows("TIME") => self.clock.local_time(id.time_ns),
+            false => String::new(),
+        };
+        let common = Common {
+            id,
+            event,
+            time: &time,
+            since_ns: id.time_ns.saturating_sub(self.started_ns),
+            cgroup: if json || view.shows("CGROUP") { self.cgroups.path(id) } else { None },
+        };
+        view.row(&mut self.out, &common, row);
     }
 
     /// Counts one row, and writes if much has been collected.

@@ -109,7 +109,7 @@ impl<'a> Line<'a> {
         if !column.right {
             self.pad(padding);
         }
-        if is_last && text.is_empty() && self.out.last() == Some(&b' ') {
+        while is_last && text.is_empty() && self.out.last() == Some(&b' ') {
             self.out.pop(); // no line ends in spaces
         }
         self.out.push(if is_last { b'\n' } else { b' ' });
@@ -187,6 +187,20 @@ impl<'a> Line<'a> {
         self.text(&scratch);
         self.scratch = scratch;
         self
+    }
+
+    /// The next cell, the last one: text that is safe already, and behind a `#` what else there is
+    /// to say.
+    pub fn noted(&mut self, text: &str, notes: &[String]) -> &mut Self {
+        if notes.is_empty() {
+            return self.text(text);
+        }
+        let space = if text.is_empty() { "" } else { "  " };
+        let notes = format!("{space}# {}", notes.join(", "));
+        match self.color {
+            true => self.text(&format!("{text}{NOTE}{notes}{NOTE:#}")),
+            false => self.text(&format!("{text}{notes}")),
+        }
     }
 
     /// The next cell: anything that can be displayed.
