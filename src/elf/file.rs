@@ -24,7 +24,7 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
         bail!("it is not a regular file");
     }
     if metadata.len() > MAX_BYTES {
-        bail!("it has {} bytes, and a BPF object has {MAX_BYTES} at the most", metadata.len());
+        bail!("it has {} bytes, and a BPF object has at most {MAX_BYTES}", metadata.len());
     }
     let mut data = Vec::new();
     // The file may grow meanwhile.

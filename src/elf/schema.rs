@@ -223,7 +223,7 @@ impl<'a> Sources<'a> {
                     doubts.push("the object has no debug information".to_owned());
                 }
                 let why = match &doubts[..] {
-                    [] => "no struct fits what is sent".to_owned(),
+                    [] => "no struct fits the record".to_owned(),
                     doubts => doubts.join("; "),
                 };
                 unknown(why)

@@ -13,13 +13,13 @@ use crate::elf::schema::can_have_types;
 pub(super) fn loadable(object: &Object) -> Result<()> {
     let native = if cfg!(target_endian = "big") { Endianness::Big } else { Endianness::Little };
     if object.endian != native {
-        bail!("it is for machines of the other byte order; bpfrun inspect shows what is in it");
+        bail!("it is for machines of the other byte order; bpfrun inspect shows its contents");
     }
     if let Some(map) = object.maps.iter().find(|map| map.legacy) {
         let name = shown(&map.name);
         bail!(
             "its map {name} is defined in SEC(\"maps\"), which libbpf does not load since 1.0; \
-             bpfrun inspect shows what is in it"
+             bpfrun inspect shows its contents"
         );
     }
     Ok(())

@@ -205,7 +205,7 @@ fn of_verifier(log: &str) -> Option<Reason> {
             reason.advice("this kernel has no such helper: use a newer one")
         }
         _ if said.contains("<invalid CO-RE relocation>") => {
-            reason.advice("this kernel's types lack what the program reads")
+            reason.advice("this kernel's types lack a member that the program reads")
         }
         _ if said.contains("Kernel function is not attachable") => {
             reason.advice("use another function")

@@ -160,7 +160,7 @@ fn encode(types: &Types, ty: TypeId, value: &str) -> Result<Vec<u8>, String> {
             let number = named.map(|(_, number)| i128::from(*number)).or_else(|| number(value));
             let number = number.ok_or_else(|| {
                 let names: Vec<_> = values.iter().map(|(name, _)| name.as_str()).collect();
-                format!("{value:?} is none of {}, and no number", names.join(", "))
+                format!("{value:?} is neither a number nor one of {}", names.join(", "))
             })?;
             Ok(in_order(number, size, false))
         }

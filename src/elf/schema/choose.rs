@@ -212,7 +212,7 @@ pub(super) fn by_btf<'a>(
     fitting.retain(|&id| !is_kernels(types, id));
     match fitting[..] {
         [ty] => {
-            let how = Provenance::Btf("the only struct that fits what is written".to_owned());
+            let how = Provenance::Btf("the only struct that fits the writes".to_owned());
             Some(Found { types, ty: Some(ty), how, tail: false })
         }
         [] => None,

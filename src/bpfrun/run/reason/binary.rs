@@ -26,7 +26,7 @@ pub(super) fn of_file(
         }
     }
     if kind == Kind::Usdt {
-        let advice = format!("readelf -n {file} shows those that there are");
+        let advice = format!("readelf -n {file} lists its probes");
         return (errno == Some(Errno::ENOENT))
             .then(|| Reason::new(format!("there is no probe {place} in {file}")).advice(advice));
     }
