@@ -83,10 +83,12 @@ impl Tool for Execsnoop {
     }
 
     fn configure(&self, open: &mut Open<Self>) -> Result<()> {
-        // One slot for each program that may run: enum exec_slot in execve.bpf.c.
-        let slots = if self.args.fails { open.maps.exec_scratch.max_entries() } else { 1 };
-        open.maps.exec_scratch.set_max_entries(slots).context("size exec_scratch")?;
-        open.maps.perf_records.set_max_entries(slots).context("size perf_records")
+        // Without failures, only the program of the first slot runs: enum exec_slot in exec.bpf.h.
+        if !self.args.fails {
+            open.maps.exec_scratch.set_max_entries(1).context("size exec_scratch")?;
+            open.maps.perf_records.set_max_entries(1).context("size perf_records")?;
+        }
+        Ok(())
     }
 
     fn start(&mut self, _: &Loaded<Self>, session: &mut Session) -> Result<()> {

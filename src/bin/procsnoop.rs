@@ -150,9 +150,7 @@ impl Tool for Procsnoop {
         (config.min_duration_ns, config.signals, config.codes) = (min_duration_ns, signals, codes);
         (config.execs, config.forks, config.threads) = (execs, forks, threads);
         (config.kernel_threads, config.reaped) = (kernel_threads, reaped);
-        // One slot for each program that sends: enum process_slot in bootstrap.bpf.c.
-        open.maps.exec_scratch.set_max_entries(1).context("size exec_scratch")?;
-        open.maps.perf_records.set_max_entries(6).context("size perf_records")
+        Ok(())
     }
 
     fn start(&mut self, object: &Loaded<Self>, session: &mut Session) -> Result<()> {

@@ -23,6 +23,18 @@ struct process_counters process_counters SEC(".data.process");
 /* In a section of its own: user space writes it while the counters change. */
 struct process_command process_command SEC(".data.command");
 
+/* Slots for perf buffers: one for each program, behind SLOT_DONE of executions. */
+enum process_slot {
+	SLOT_FORK = 1,
+	SLOT_EXIT, /* and its stand-ins */
+	SLOT_EXIT_2,
+	SLOT_EXIT_3,
+	SLOT_REAPED,
+	PROCESS_SLOTS,
+};
+#define EXEC_SLOTS (SLOT_DONE + 1)
+#define PERF_SLOTS PROCESS_SLOTS
+
 static __always_inline void exec_lost(void);
 #define EXEC_LOST() exec_lost()
 #define TREE_FORGOTTEN_BY_TOOL
@@ -30,31 +42,14 @@ static __always_inline void exec_lost(void);
 #include "killer.bpf.h"
 #include "usage.bpf.h"
 
+_Static_assert((int)SLOT_FORK == EXEC_SLOTS, "no two programs have the same slot");
+
 #define PF_FORKNOEXEC 0x00000040
 #define EEXIST 17
 
-/* To bring the types into BTF. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct process_exit_event);
-} process_exit_type SEC(".maps");
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct process_reaped_event);
-} process_reaped_type SEC(".maps");
-
-/* Slots for perf buffers: one for each program, behind SLOT_DONE of executions. */
-enum process_slot {
-	SLOT_FORK = SLOT_DONE + 1,
-	SLOT_EXIT, /* and its stand-ins */
-	SLOT_EXIT_2,
-	SLOT_EXIT_3,
-	SLOT_REAPED,
-};
+EVENT(process_event);
+EVENT(process_exit_event);
+EVENT(process_reaped_event);
 
 enum end_state {
 	END_SEEN = 1,

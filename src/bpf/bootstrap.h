@@ -32,10 +32,10 @@ struct process_event {
 	enum process_flag flags;
 	__u64 exec_id; /* inherited at birth, one more with each execution */
 };
-_Static_assert(sizeof(struct process_event) == 96, "struct process_event has no hidden padding");
 _Static_assert(__builtin_offsetof(struct process_event, kind) ==
 		       __builtin_offsetof(struct exec_event, kind),
 	       "records are told apart by their kind");
+_Static_assert((int)PROCESS_FORK > (int)EXEC_FAILED, "no kind has two meanings");
 
 /* The usage of a process itself, all threads, without its children. */
 struct process_usage {
@@ -52,7 +52,6 @@ struct process_usage {
 	__u64 read_blocks; /* of 512 bytes */
 	__u64 written_blocks;
 };
-_Static_assert(sizeof(struct process_usage) == 96, "struct process_usage has no hidden padding");
 
 /* The source of a fatal signal. */
 struct process_killer {
@@ -63,7 +62,6 @@ struct process_killer {
 	__u32 signal;
 	__u8 comm[TASK_COMM_LEN];
 };
-_Static_assert(sizeof(struct process_killer) == 40, "struct process_killer has no hidden padding");
 
 /* The end of a process, or of a thread. */
 struct process_exit_event {
@@ -74,16 +72,12 @@ struct process_exit_event {
 	__s32 status; /* as wait() reports it */
 	__u32 threads; /* of the process, including this one */
 };
-_Static_assert(sizeof(struct process_exit_event) == 248,
-	       "struct process_exit_event has no hidden padding");
 
 /* The parent has waited: the usage is final. Of `id`, only pid and birth are set. */
 struct process_reaped_event {
 	struct process_event process;
 	struct process_usage usage;
 };
-_Static_assert(sizeof(struct process_reaped_event) == 192,
-	       "struct process_reaped_event has no hidden padding");
 
 /* Set before loading. */
 struct process_config {
@@ -97,7 +91,6 @@ struct process_config {
 	__u32 reaped; /* send the final account */
 	__u32 pad;
 };
-_Static_assert(sizeof(struct process_config) == 72, "struct process_config has no hidden padding");
 
 /* COMMAND, which waits until tracing has begun: set just before its release. */
 struct process_command {
@@ -105,8 +98,6 @@ struct process_command {
 	__u32 pid; /* in the tracer's PID namespace; 0: none, or it still waits */
 	__u32 pad;
 };
-_Static_assert(sizeof(struct process_command) == 16,
-	       "struct process_command has no hidden padding");
 
 /* Counted by the programs. */
 struct process_counters {

@@ -8,7 +8,29 @@
  */
 
 #include "execve.h"
+
+/*
+ * One slot for each program, since a preempted program may be followed by another
+ * on the same CPU (never by itself: the kernel refuses recursion and counts it).
+ */
+enum exec_slot {
+	SLOT_DONE,
+	SLOT_EXECVE,
+	SLOT_EXECVEAT,
+	SLOT_COMPAT_EXECVE,
+	SLOT_COMPAT_EXECVEAT,
+	SLOTS,
+};
+
+/* A tool without the programs for failures defines its number of slots, and PERF_SLOTS. */
+#ifndef EXEC_SLOTS
+#define EXEC_SLOTS SLOTS
+#define PERF_SLOTS SLOTS
+#endif
+
 #include "filter.bpf.h"
+
+EVENT(exec_event);
 
 #define FILENAME_CAP 4096 /* PATH_MAX with its NUL */
 #define INTERP_CAP 256 /* BINPRM_BUF_SIZE */
@@ -37,27 +59,15 @@
  * so that its size is known.
  */
 struct exec_scratch {
-	struct exec_event event; /* here also to bring the types into BTF */
+	struct exec_event event;
 	struct exec_cold cold; /* scratch for one entry */
 	struct path_buf strings; /* path, then filename, interpreter, cold strings */
 	__u8 args[FAILED_ARGS_CAP + FAILED_ARG_MAX];
 };
 
-/*
- * One slot for each program, since a preempted program may be followed by another
- * on the same CPU (never by itself: the kernel refuses recursion and counts it).
- */
-enum exec_slot {
-	SLOT_DONE,
-	SLOT_EXECVE,
-	SLOT_EXECVEAT,
-	SLOT_COMPAT_EXECVE,
-	SLOT_COMPAT_EXECVEAT,
-	SLOTS,
-};
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, SLOTS);
+	__uint(max_entries, EXEC_SLOTS);
 	__type(key, __u32);
 	__type(value, struct exec_scratch);
 } exec_scratch SEC(".maps");

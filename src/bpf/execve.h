@@ -57,6 +57,5 @@ struct exec_event {
 	__u16 cold_len; /* bytes */
 	__u8 pad[4];
 };
-_Static_assert(sizeof(struct exec_event) == 128, "struct exec_event has no hidden padding");
 
 #endif /* SNOOP_EXECVE_H */

@@ -8,9 +8,11 @@
  * to remove, and a call without a file is built right in the ring buffer.
  */
 
+#include "mmap_call.bpf.h" /* first: defines the number of slots */
 #include "filter.bpf.h"
-#include "mmap_call.bpf.h"
 #include "mmap_summary.bpf.h"
+
+EVENT(mmap_event);
 
 /* libbpf before 1.2 has no sixth argument. */
 #if !defined(PT_REGS_PARM6_SYSCALL) && defined(__TARGET_ARCH_x86)

@@ -50,7 +50,6 @@ struct mmap_event {
 	__u16 path_len;
 	__u8 pad[2];
 };
-_Static_assert(sizeof(struct mmap_event) == 136, "struct mmap_event has no hidden padding");
 
 struct mmap_extra {
 	__u64 inode;
@@ -64,7 +63,6 @@ struct mmap_extra {
 	__u16 user_frames;
 	__u8 pad[4];
 };
-_Static_assert(sizeof(struct mmap_extra) == 56, "struct mmap_extra has no hidden padding");
 
 /* Which calls: values of mmap_config.backing. */
 enum mmap_backing {
@@ -114,7 +112,6 @@ struct mmap_config {
 	__u8 prefix[MMAP_PREFIX_MAX];
 	__u8 pad[4];
 };
-_Static_assert(sizeof(struct mmap_config) == 320, "struct mmap_config has no hidden padding");
 
 /*
  * --summary: the counts. Keys have an epoch, 0 or 1, which user space switches: while
@@ -151,7 +148,6 @@ struct mmap_file_sum {
 	__u32 path_len;
 	__u8 path[MMAP_SUM_PATH]; /* its end */
 };
-_Static_assert(sizeof(struct mmap_file_sum) == 288, "struct mmap_file_sum: no hidden padding");
 
 /*
  * Counts by size: one class for 0 bytes and one for each power of two; and calls that

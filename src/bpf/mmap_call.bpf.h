@@ -43,7 +43,7 @@ struct mmap_facts {
 
 /* Scratch for a record with strings or stacks. */
 struct mmap_scratch {
-	struct mmap_event event; /* here also to bring the types into BTF */
+	struct mmap_event event;
 	struct mmap_extra extra;
 	__u64 kernel_stack[MMAP_FRAMES];
 	__u64 user_stack[MMAP_FRAMES];
@@ -60,6 +60,7 @@ struct mmap_scratch {
 #define MMAP_SLOT_PKEY (MMAP_ADVISE + 1)
 #define MMAP_SLOT_32(kind) (MMAP_SLOT_PKEY + (kind))
 #define MMAP_SLOTS (MMAP_SLOT_32(MMAP_ADVISE) + 1)
+#define PERF_SLOTS MMAP_SLOTS
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, MMAP_SLOTS);

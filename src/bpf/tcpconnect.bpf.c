@@ -20,13 +20,7 @@
 
 #define EADDRNOTAVAIL 99
 
-/* Puts the event into the object's type information. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct connect_event);
-} connect_event_type SEC(".maps");
+EVENT(connect_event);
 
 struct connect_counters connect_counters;
 

@@ -43,7 +43,6 @@ struct connect_event {
 	__u16 family; /* AF_INET also for IPv4 through an IPv6 socket */
 	__u16 pad;
 };
-_Static_assert(sizeof(struct connect_event) == 144, "struct connect_event has no hidden padding");
 
 /* State of a pending attempt's socket, on request of user space. */
 struct connect_look {

@@ -53,7 +53,9 @@ pub trait Tool: Sized {
     fn backends(&self) -> Vec<Backend>;
 
     /// Sets the programs' own constants and maps before loading.
-    fn configure(&self, open: &mut Open<Self>) -> Result<()>;
+    fn configure(&self, _open: &mut Open<Self>) -> Result<()> {
+        Ok(())
+    }
 
     /// Fills the programs' own maps between loading and attaching.
     fn fill(&self, _object: &Loaded<Self>) -> Result<()> {

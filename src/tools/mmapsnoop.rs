@@ -16,7 +16,7 @@ pub mod wx;
 use std::borrow::Cow;
 
 use crate::engine::channel::page_size;
-use crate::skel::{decode, mmap_event, mmap_extra, mmap_kind, mmap_note, task_id};
+use crate::skel::{Event as _, decode, mmap_event, mmap_extra, mmap_kind, mmap_note, task_id};
 
 /// The kernel's last error number; results from there up to -1 are errors.
 const MAX_ERRNO: i64 = 4095;
@@ -43,12 +43,12 @@ impl<'a> Call<'a> {
     /// Takes a record apart. `None`: the record is shorter than its lengths say, or of an unknown
     /// kind.
     pub fn decode(record: &'a [u8]) -> Option<Self> {
-        let event: mmap_event = decode(record).ok()?;
+        let (id, event) = mmap_event::decode(record).ok()?;
         if !(mmap_kind::MMAP_MAP.0..=mmap_kind::MMAP_ADVISE.0).contains(&event.kind.0) {
             return None;
         }
         let mut call = Self {
-            id: task_id::of(record).ok()?,
+            id,
             event,
             extra: None,
             path: &[],

@@ -15,7 +15,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use anyhow::Result;
 
 use crate::host::errno;
-use crate::skel::{connect_address, connect_event, connect_flag, connect_outcome, decode, task_id};
+use crate::skel::{
+    Event as _, connect_address, connect_event, connect_flag, connect_outcome, task_id,
+};
 
 /// One attempt.
 #[derive(Clone, Debug)]
@@ -38,7 +40,8 @@ pub struct Endpoint {
 impl Connect {
     /// Decodes a record, which may have padding behind it.
     pub fn decode(record: &[u8]) -> Result<Self> {
-        Ok(Self { event: decode(record)?, id: task_id::of(record)? })
+        let (id, event) = connect_event::decode(record)?;
+        Ok(Self { event, id })
     }
 
     /// Whether `flag` is set.

@@ -5,8 +5,9 @@
 /*
  * Types that user space and every BPF program share. Rust gets these types from the
  * generated skeletons, so this file is their only definition. Rules for members:
- * fixed-width integers, __u8 arrays and structs of those, explicit padding; no bool,
- * char, bitfield, union or pointer, which the generator would change.
+ * fixed-width integers, enums, arrays and structs of those, explicit padding. A gap
+ * fails the build. A struct with a bool, bitfield, union or pointer has no bytes that
+ * Rust may read: build/skeletons.rs.
  */
 
 #define TASK_COMM_LEN 16
@@ -25,7 +26,6 @@ struct task_id {
 	__u32 vpid; /* pid as the process itself sees it (innermost PID namespace) */
 	__u8 comm[TASK_COMM_LEN]; /* NUL-terminated, arbitrary bytes */
 };
-_Static_assert(sizeof(struct task_id) == 72, "struct task_id has no hidden padding");
 
 /* Which filters are on: bits of snoop_config.filters. Unset bits cost nothing. */
 enum snoop_filter {

@@ -22,6 +22,18 @@ struct {
 } events SEC(".maps");
 
 /*
+ * Brings a struct into the types that Rust gets: clang describes only types of maps and
+ * variables. A constant beside snoop_config, which is in memory anyway, costs no map
+ * and no instruction.
+ */
+#define EVENT(name) struct name *const event_type_##name SEC(".rodata.common")
+
+/* A tool with more than one program that calls event_reserve() defines this before. */
+#ifndef PERF_SLOTS
+#define PERF_SLOTS 1
+#endif
+
+/*
  * Scratch for a record of the perf buffer: perf copies, so the record must be complete
  * first. One slot for each program that may interrupt another on one CPU. A value of a
  * per-CPU map has at most 32 KiB. Not created for the ring buffer.
@@ -32,7 +44,7 @@ struct perf_record {
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
+	__uint(max_entries, PERF_SLOTS);
 	__type(key, __u32);
 	__type(value, struct perf_record);
 } perf_records SEC(".maps");

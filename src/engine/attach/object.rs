@@ -26,8 +26,6 @@ pub(super) fn prepare(
         match map.name().to_str() {
             Some("events") => setup.transport.prepare(&mut map, setup.buffer_bytes)?,
             Some("perf_records") if setup.transport != Transport::Perf => leave_out(&mut map)?,
-            // These maps exist for their types alone.
-            Some(name) if name.ends_with("_type") => leave_out(&mut map)?,
             Some(name) if unused.contains(&name) || setup.filters.is_unused(name) => {
                 leave_out(&mut map)?;
             }

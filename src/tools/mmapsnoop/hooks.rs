@@ -182,7 +182,5 @@ pub fn size_maps(
     } else if maps.mmap_entered.map_type() == MapType::LruHash {
         maps.mmap_entered.set_max_entries(ENTERED).context("size mmap_entered")?;
     }
-    // A program builds its perf record in its own slot.
-    let slots = maps.mmap_scratch.max_entries();
-    maps.perf_records.set_max_entries(slots).context("size perf_records")
+    Ok(())
 }

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::mem::offset_of;
 
 use blazesym::Pid;
 use blazesym::normalize::{Normalizer, UserMeta};
@@ -13,12 +14,14 @@ use super::json::StacksJson;
 use super::{Call, Frames};
 use crate::host::proc::is_process;
 use crate::output::escape::push_cell;
+use crate::skel::mmap_scratch;
 
 /// The most stacks that `--folded` counts separately.
 const STACKS: usize = 100_000;
 
-/// The most frames in a record: MMAP_FRAMES in mmap.h (tests/layout.rs compares).
-pub const FRAMES: usize = 127;
+/// The most frames in a record: `MMAP_FRAMES` in mmap.h.
+pub const FRAMES: usize =
+    (offset_of!(mmap_scratch, user_stack) - offset_of!(mmap_scratch, kernel_stack)) / 8;
 
 /// Stands for missing outer frames.
 const CUT: &str = "...";
