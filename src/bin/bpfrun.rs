@@ -1,4 +1,5 @@
-//! Shows what is in a compiled BPF object, and runs it: see `inspect` and `run` of the library.
+//! Shows the contents of a compiled BPF object, and runs it: see `inspect` and `run` of the
+//! library.
 
 use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
@@ -28,8 +29,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Puts `run` before the arguments where no task is named, as in `bpfrun FILE`. A file that
-/// is called like a task can be given as `./inspect`.
+/// Puts `run` before the arguments if they name no task, as in `bpfrun FILE`. A file with the name
+/// of a task can be given as `./inspect`.
 fn with_task(mut args: Vec<OsString>) -> Vec<OsString> {
     let first = args.get(1).map(OsString::as_os_str);
     let tasks = ["inspect", "run", "help", "--help", "-h", "--version", "-V"];

@@ -25,7 +25,7 @@ fn main() -> ExitCode {
     tool::main::<Execsnoop>()
 }
 
-/// What only some ways of seeing failures see.
+/// Failures that only some backends see.
 const FAILURES_32: &str = "failed executions by 32-bit programs";
 
 struct Execsnoop {
@@ -173,7 +173,7 @@ impl Execsnoop {
         self.args.name.as_ref().is_none_or(by_name) && self.args.line.as_ref().is_none_or(by_line)
     }
 
-    /// A search that found nothing is one row too: its last miss.
+    /// A search that found nothing gives one row too: the last miss.
     fn show_in_vain(&self, steps: &[Step], session: &mut Session) -> Result<()> {
         let Some((last, searched)) = Searched::in_vain(steps) else { return Ok(()) };
         let exec = Exec::decode(last).context("a record that ends too early")?;
@@ -242,8 +242,8 @@ impl Execsnoop {
         line.text(tail);
     }
 
-    /// The command line, ready to be pasted into a shell; and what else is to be said of it,
-    /// behind a `#`, so that both together can be pasted too.
+    /// The command line, ready to be pasted into a shell, and notes behind a `#`, so that both
+    /// together can be pasted too.
     fn command_line(
         &self,
         exec: &Exec<'_>,

@@ -1,4 +1,4 @@
-//! Shows every mmap(), with its result and its file, and with `--all` what else changes
+//! Shows every mmap(), with its result and its file, and with `--all` the other calls that change
 //! mappings.
 
 use std::process::ExitCode;
@@ -32,7 +32,7 @@ struct Mmapsnoop {
     table: Table,
     lines: Lines,
     reasons: Reasons,
-    /// With `--summary`: when, and what reads it
+    /// With `--summary`: the interval, and the reader of its maps
     summary: Option<(Interval, Reader)>,
     symbols: Symbols,
     folded: Folded,
@@ -165,7 +165,7 @@ impl Mmapsnoop {
         ]))
     }
 
-    /// What is done besides showing each call.
+    /// The modes that are on, besides showing each call.
     fn modes(&self) -> mmap_mode {
         let Args { wx, vma, path, latency, stacks, folded, summary, .. } = &self.args;
         mmap_mode(any_of(&[
@@ -178,7 +178,7 @@ impl Mmapsnoop {
         ]))
     }
 
-    /// What the programs are to show.
+    /// The configuration of the programs.
     fn config(&self) -> mmap_config {
         let args = &self.args;
         let mut kinds = 1 << mmap_kind::MMAP_MAP.0;
@@ -249,7 +249,7 @@ impl Mmapsnoop {
     }
 }
 
-/// The bits that are on, together.
+/// The union of the bits that are on.
 fn any_of(bits: &[(bool, u32)]) -> u32 {
     bits.iter().filter(|(is_on, _)| *is_on).fold(0, |all, (_, bit)| all | bit)
 }

@@ -31,17 +31,17 @@ fn main() -> ExitCode {
     tool::main::<Tcpconnect>()
 }
 
-/// The programs on changes of state: the first, and its stand-ins in order.
+/// The programs on changes of state: the first one, and its stand-ins in order.
 const STATES_BTF: [&str; 5] =
     ["state_btf", "state_btf_2", "state_btf_3", "state_btf_4", "state_btf_5"];
 const STATES_RAW: [&str; 5] =
     ["state_raw", "state_raw_2", "state_raw_3", "state_raw_4", "state_raw_5"];
 
-/// What only the backend fexit sees, since it is no call of connect().
+/// Attempts that only the backend fexit sees, since they do not call connect().
 const OTHER_CALLS: &str =
     "attempts by TCP Fast Open, io_uring or the kernel that fail before a SYN";
 
-/// What was begun before tracing.
+/// Finds the attempts that began before tracing.
 fn earlier() -> Job {
     Job::adds("earlier", "attempts that were begun before tracing")
         .or("adopt")
@@ -49,7 +49,7 @@ fn earlier() -> Job {
         .by_tool()
 }
 
-/// What the sockets of attempts without an answer say.
+/// Looks at the sockets of attempts without an answer.
 fn look() -> Job {
     Job::adds("look", "where attempts without an answer come from, and their repeated SYNs")
         .or("look_syscall")
@@ -87,16 +87,16 @@ impl Tool for Tcpconnect {
     }
 
     fn backends(&self) -> Vec<Backend> {
-        // An interrupt keeps one program from what it brings; preempted tasks, one each.
+        // An interrupt makes the kernel skip one program, and each preempted task one more.
         let needed = if tracepoints_are_preemptible() { 5 } else { 2 };
-        // Most changes of state are others than those that matter, and most calls succeed.
+        // Most changes of state do not matter here, and most calls succeed.
         let main = |program| Job::main(program).broad();
         let backend = |name, states: [Job; 5], calls: Vec<Job>| {
             let states = states.into_iter().take(needed);
             Backend::new(name, states.chain(calls).chain([earlier(), look()]))
         };
         let (btf, raw) = (|| STATES_BTF.map(main), || STATES_RAW.map(main));
-        // Calls that fail come from the same place whichever program sees the changes.
+        // Failed calls come from the same program, whichever one sees the changes of state.
         let either = || {
             let mut raw = STATES_RAW.into_iter();
             btf().map(|job| raw.next().map_or(job.clone(), |program| job.or(program)))
@@ -132,8 +132,10 @@ impl Tool for Tcpconnect {
     }
 
     fn uncounted(&self) -> Vec<&'static str> {
-        // What one was kept from another has done. The last of all counts what none has, but
-        // where two suffice: an end that both should miss leaves an attempt behind (`pending`).
+        // A stand-in handles every event that the program before it missed, so misses of all but
+        // the last program are not losses. With only two programs even the last one's misses are
+        // harmless: if both miss an end, the attempt stays in the map and the `pending` iterator
+        // reports it.
         let made_good = if tracepoints_are_preemptible() { 4 } else { 2 };
         let first = |states: [&'static str; 5]| states.into_iter().take(made_good);
         first(STATES_BTF).chain(first(STATES_RAW)).collect()
@@ -163,7 +165,7 @@ impl Tool for Tcpconnect {
             ports.set_bits(&mut rodata.connect_ports);
         }
         if !tracepoints_are_preemptible() {
-            leave_out(&mut open.maps.refused)?; // nobody stands in at a begin
+            leave_out(&mut open.maps.refused)?; // begins have no stand-ins
         }
         size_or_leave_out(&mut open.maps.filter_networks, self.args.cidr.len())?;
         size_or_leave_out(&mut open.maps.filter_netns, self.args.netns.len())
@@ -269,7 +271,7 @@ impl Tcpconnect {
         session.shown()
     }
 
-    /// Attempts without an answer.
+    /// Shows the attempts without an answer.
     fn flush_pending(&mut self, object: &Loaded<Self>, session: &mut Session) -> Result<()> {
         let mut pending = pending::read(object).context("read the attempts that are pending")?;
         pending.retain(|attempt| self.is_shown(attempt));
@@ -279,7 +281,7 @@ impl Tcpconnect {
         Ok(())
     }
 
-    /// As the programs decide for those that end.
+    /// Whether an attempt is shown; the programs decide the same for attempts that end.
     fn is_shown(&self, attempt: &Connect) -> bool {
         let least = self.args.min_latency.unwrap_or_default().as_nanos();
         self.outcomes() & 1 << attempt.event.outcome.0 != 0
@@ -302,7 +304,7 @@ impl Tcpconnect {
     }
 }
 
-/// A map for so many values of a filter.
+/// Sizes a map for the values of a filter, or leaves it out.
 fn size_or_leave_out(map: &mut OpenMapMut<'_>, values: usize) -> Result<()> {
     match values {
         0 => leave_out(map),

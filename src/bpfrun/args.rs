@@ -1,4 +1,5 @@
-//! bpfrun's command line and manual: see [`crate::bpfrun::inspect`] and [`crate::bpfrun::run`] for its two halves.
+//! bpfrun's command line and manual: see [`crate::bpfrun::inspect`] and [`crate::bpfrun::run`] for its
+//! two halves.
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
@@ -15,18 +16,18 @@ use crate::{bpfrun::inspect, bpfrun::run};
     args_conflicts_with_subcommands = true
 )]
 pub struct Args {
-    /// What to do
+    /// The task
     #[command(subcommand)]
     pub task: Task,
 }
 
-/// What to do with an object.
+/// A task for an object.
 #[derive(Subcommand, Debug)]
 pub enum Task {
-    /// Show what is in an object; needs no privileges
+    /// Show the contents of an object; needs no privileges
     #[command(after_help = inspect::MANUAL.after_help())]
     Inspect(inspect::Args),
-    /// Load and attach an object, and show what it sends; `bpfrun FILE [MAP]...` does the same
+    /// Load and attach an object, and show its events; `bpfrun FILE [MAP]...` does the same
     #[command(after_help = run::args::after_help())]
     Run(Box<run::Args>),
 }
@@ -36,7 +37,7 @@ pub fn pages() -> Vec<Page> {
     let whole = Args::command();
     let task = |name: &str, page: &'static str, manual: Manual| {
         let command = whole.find_subcommand(name)?.clone();
-        // A page has to have a name of its own; what is typed is another.
+        // A page needs a name of its own, which differs from the words that people type.
         let command = command.name(page).bin_name(format!("bpfrun {name}"));
         Some(Page { command: command.version(env!("CARGO_PKG_VERSION")), manual })
     };
@@ -51,20 +52,20 @@ pub fn pages() -> Vec<Page> {
 
 const MANUAL: Manual = Manual {
     description: "\
-Takes any compiled BPF object, without its loader, its source or a header. \"bpfrun inspect\" shows what \
-is in it; \"bpfrun run\", or bpfrun with nothing but the file, loads it, attaches each of its programs on \
-its own, and shows what they send as named fields. Each of the two has a page: bpfrun-inspect(8), \
-bpfrun-run(8).",
+Takes any compiled BPF object, without its loader, its source or a header. \"bpfrun inspect\" shows \
+the contents of the object; \"bpfrun run\", or bpfrun with the file alone, loads it, attaches each \
+of its programs on its own, and shows their events as named fields. Each of the two has a page: \
+bpfrun-inspect(8), bpfrun-run(8).",
     examples: &[
         ("bpfrun hello.bpf.o", "run it: the same as bpfrun run hello.bpf.o"),
-        ("bpfrun hello.bpf.o rb", "only what it sends to the map rb"),
-        ("bpfrun inspect hello.bpf.o", "what is in it"),
-        ("bpfrun run --help", "all that running can do"),
+        ("bpfrun hello.bpf.o rb", "only the events in the map rb"),
+        ("bpfrun inspect hello.bpf.o", "show its contents"),
+        ("bpfrun run --help", "all flags of run"),
     ],
     rows: "",
     exit_status: run::args::EXIT_STATUS,
     privileges: &["inspect needs none. For run see bpfrun-run(8)."],
-    overhead: "What the programs of the object cost.",
+    overhead: "The cost of the programs in the object.",
     demo: Demo {
         event: "bpf.event",
         command: "/bin/true",

@@ -22,16 +22,16 @@ impl fmt::Display for Glob {
 }
 
 impl Glob {
-    /// Whether it is no restriction.
+    /// Whether the pattern matches everything.
     pub fn is_everything(&self) -> bool {
         self.0 == "*"
     }
 
-    /// Whether all of `name` is like the pattern. Takes time in proportion to both lengths.
+    /// Whether the pattern matches all of `name`. Takes time in proportion to both lengths.
     pub fn matches(&self, name: &str) -> bool {
         let (pattern, name) = (self.0.as_bytes(), name.as_bytes());
         let (mut p, mut n) = (0, 0);
-        // Behind the last star, and where in the name what it stands for ends.
+        // The place behind the last star, and the end of its match in the name.
         let mut star = None;
         while let Some(byte) = name.get(n) {
             match pattern.get(p) {

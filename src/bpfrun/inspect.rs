@@ -1,4 +1,4 @@
-//! `bpfrun inspect`: what is in a compiled BPF object, without privileges.
+//! `bpfrun inspect`: the contents of a compiled BPF object, without privileges.
 
 mod events;
 mod json;
@@ -28,15 +28,15 @@ pub struct Args {
     /// A compiled BPF object
     pub file: PathBuf,
 
-    /// Show the instructions, with the lines of the source that they came from
+    /// Show the instructions, with their source lines
     #[arg(short, long)]
     pub disasm: bool,
 
-    /// Of the functions with such a name only, * and ? stand for any characters (repeatable)
+    /// Only functions with such a name; * and ? stand for any characters (repeatable)
     #[arg(short, long, value_name = "GLOB", requires = "disasm")]
     pub prog: Vec<Glob>,
 
-    /// Show the types in BTF, as C: all, or those with this name
+    /// Show the types in BTF, as C: all, or the ones with this name
     #[arg(
         short,
         long,
@@ -47,12 +47,11 @@ pub struct Args {
     )]
     pub types: Option<Glob>,
 
-    /// Show what programs send, as C, and how it is known
+    /// Show the types of events, as C, and where they come from
     #[arg(short, long)]
     pub schema: bool,
 
-    /// Take what is sent to this map, or what this iterator writes, for such a struct
-    /// (repeatable)
+    /// Type of the records of this map or iterator (repeatable)
     #[arg(long = "type", value_name = "MAP=STRUCT")]
     pub wanted: Vec<String>,
 
@@ -65,37 +64,37 @@ pub struct Args {
     pub json: bool,
 }
 
-/// What the manual says beyond the flags.
+/// The manual beyond the flags.
 pub const MANUAL: Manual = Manual {
     description: "\
-Shows what is in a compiled BPF object: its programs, maps, variables and events, on demand every instruction \
-beside the source that it came from. Objects of any byte order and any age can be read, also those that no \
-kernel takes. Damaged parts are named, and the rest is shown.",
+Shows the contents of a compiled BPF object: programs, maps, variables and events, on demand every \
+instruction beside its source. It reads objects of any byte order and any age, also ones that no \
+kernel accepts. It names damaged parts, and shows the rest.",
     examples: &[
         ("bpfrun inspect hello.bpf.o", "programs, maps, variables"),
         ("bpfrun inspect hello.bpf.o --disasm", "every instruction with its source"),
-        ("bpfrun inspect hello.bpf.o -d -p 'handle_*'", "of some functions only"),
+        ("bpfrun inspect hello.bpf.o -d -p 'handle_*'", "only of some functions"),
         ("bpfrun inspect hello.bpf.o --types", "all types as C"),
         ("bpfrun inspect hello.bpf.o --types='*event*'", "some of them"),
-        ("bpfrun inspect hello.bpf.o --schema", "what its events are, as C"),
+        ("bpfrun inspect hello.bpf.o --schema", "the types of its events, as C"),
         ("bpfrun inspect hello.bpf.o --json | jq .maps", "for programs"),
     ],
     rows: "",
     exit_status: "\
-0 all was shown; 1 the file is no BPF object, or parts of it are damaged; 2 wrong usage.",
+0 everything was shown; 1 the file is not a BPF object, or parts of it are damaged; 2 wrong usage.",
     privileges: &["None."],
     overhead: "None: nothing is loaded.",
     ..Manual::TRACER
 };
 
-/// What is to be shown.
+/// The parts to show.
 struct Subject<'a> {
     path: &'a Path,
     bytes: usize,
     object: &'a Object,
-    /// What its programs send
+    /// The events of the programs
     events: Vec<EventSchema<'a>>,
-    /// What could not be read
+    /// The parts that could not be read
     damage: Vec<String>,
     args: &'a Args,
 }
@@ -120,19 +119,19 @@ fn with_subject<T>(
 }
 
 impl Subject<'_> {
-    /// Whether the instructions of a function are asked for.
+    /// Whether to show the instructions of a function.
     fn disassembles(&self, function: &Function) -> bool {
         let mut globs = self.args.prog.iter();
         self.args.disasm
             && (self.args.prog.is_empty() || globs.any(|glob| glob.matches(&function.name)))
     }
 
-    /// What C calls a type.
+    /// The C name of a type.
     fn c_name(&self, ty: Option<TypeId>) -> Option<String> {
         Some(self.object.btf.as_ref()?.types.c_name(ty?))
     }
 
-    /// Whether its zero is a word of its own, such as `false`, and not many.
+    /// Whether a zero of this type is one word, such as `false`, not many.
     fn is_simple(&self, ty: Option<TypeId>) -> bool {
         let Some((ty, btf)) = ty.zip(self.object.btf.as_ref()) else { return false };
         matches!(
@@ -141,8 +140,8 @@ impl Subject<'_> {
         )
     }
 
-    /// Whether a type is shown to people: one with a body or another name. What is only a part of
-    /// such has no line of its own.
+    /// Whether a type has a line of its own, as types with a body or another name do. Mere parts of
+    /// such types have none.
     fn has_line(&self, id: TypeId) -> bool {
         let Some(btf) = &self.object.btf else { return false };
         let has_body = matches!(
@@ -154,12 +153,12 @@ impl Subject<'_> {
                 | Kind::Function { .. }
                 | Kind::Var { .. }
         );
-        // An enum needs no name to be of use.
+        // An enum is useful without a name.
         let is_constants = matches!(btf.types.kind(id), Kind::Enum { .. });
         has_body && (is_constants || btf.types.name(id).is_some())
     }
 
-    /// A pattern on the command line that nothing is like.
+    /// A pattern on the command line without a match.
     fn wrong_name(&self) -> Option<String> {
         let functions = || self.object.functions.iter().map(|function| &*function.name);
         for glob in &self.args.prog {
@@ -169,7 +168,7 @@ impl Subject<'_> {
                 return Some(format!("no function is like {glob}: there are {names}"));
             }
         }
-        // Who asks for all types gets those that there are.
+        // A pattern for all types is never wrong.
         let glob = self.args.types.as_ref().filter(|glob| !glob.is_everything())?;
         if self.object.btf.is_none() {
             return Some(NO_TYPES.to_owned());
@@ -181,7 +180,7 @@ impl Subject<'_> {
         nothing.then(|| format!("{glob} has no members or values to show; --json shows the rest"))
     }
 
-    /// Types that are asked for.
+    /// The types to show.
     fn types(&self) -> impl Iterator<Item = TypeId> {
         let glob = self.args.types.as_ref();
         let types = self.object.btf.iter().flat_map(|btf| btf.types.iter());
@@ -192,17 +191,17 @@ impl Subject<'_> {
     }
 }
 
-/// What is said where types are asked for and there are none.
+/// The message if there are no types to show.
 const NO_TYPES: &str = "it has no BTF, so there are no types";
 
-/// What the loader changes in an instruction, in words.
+/// The loader's change to an instruction, in words.
 fn core_words(object: &Object, function: &Function, slot: usize) -> Option<String> {
     let info = function.core.get(&slot)?;
     let btf = object.btf.as_ref()?;
     Some(co_re::describe(&btf.types, info, &btf.string(info.access)))
 }
 
-/// What an object holds, as `--json` shows it.
+/// The contents of an object, as `--json` shows them.
 pub fn describe(args: &Args, data: &[u8]) -> Result<serde_json::Value> {
     with_subject(args, data, |subject| Ok(serde_json::to_value(json::Document::new(subject)?)?))
 }
@@ -222,7 +221,8 @@ pub fn main(args: &Args) -> Result<u8> {
         } else {
             text::write(subject, &mut out)?;
         }
-        // All of none is no error, but no output would be hard to understand.
+        // All types of an object without types is not an error, but no output would be hard to
+        // understand.
         is_untyped = args.types.is_some() && subject.object.btf.is_none();
         Ok(Ok(subject.damage.clone()))
     });

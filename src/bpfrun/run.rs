@@ -1,5 +1,5 @@
-//! `bpfrun run`: loads any compiled BPF object, attaches its programs each on its own, and
-//! shows what it sends.
+//! `bpfrun run`: loads any compiled BPF object, attaches each program on its own, and shows the
+//! events.
 
 pub mod args;
 pub mod attach;
@@ -67,7 +67,7 @@ const PRINTK: [i32; 2] = [6, 177];
 pub fn main(args: &Args) -> Result<u8> {
     let in_file = || format!("cannot run {}", shown(&args.file.to_string_lossy()));
     let image = file::read(&args.file).with_context(in_file)?;
-    // Our own reader goes first: it takes no damaged file for a good one.
+    // Our own reader goes first, since it notices damaged files.
     let object = Object::parse(&image).with_context(in_file)?;
     check::loadable(&object).with_context(in_file)?;
     let patches = match check::names(args, &object) {
@@ -94,14 +94,14 @@ pub fn main(args: &Args) -> Result<u8> {
     run(args, prepared, command, stop)
 }
 
-/// What people and files call things, on one line and safe for a terminal.
+/// A name from people or files, on one line and escaped for a terminal.
 fn shown(text: &str) -> String {
     let mut out = String::new();
     push_text(&mut out, text.as_bytes());
     out
 }
 
-/// What is known before anything is loaded.
+/// The facts known before anything is loaded.
 struct Prepared<'a> {
     image: &'a [u8],
     object: &'a Object,
@@ -121,7 +121,7 @@ fn run(
     let externs = Externs::new(image, object);
     let mut loaded = load::load(name, externs, args, &|open| apply(open, &patches))?;
     loaded.events.retain(|event| args.shows(&event.name));
-    // Before anything happens: a perf buffer takes nothing until it is open.
+    // Before the first event: a perf buffer takes nothing until it is open.
     let sources = Sources::open(&loaded.object, &loaded.events)?;
     let printk = match says(&loaded) && !args.shows_only_maps() {
         true => Printk::open().map_err(|e| say(NAME, &format!("no bpf_printk(): {e:#}"))).ok(),
@@ -167,7 +167,7 @@ fn run(
         Watch { session, rows, sources, printk, formats, contents, stop, command, deadline };
     let ended = match watch.iterate(&mut attachments)? {
         Some(ended) => ended,
-        // Iterators alone: they are at their end.
+        // Only iterators, which have ended.
         None if attachments.held.is_empty() && watch.command.is_none() => Ended::Done,
         None => watch.read()?,
     };
@@ -194,7 +194,7 @@ fn apply(open: &mut OpenObject, patches: &[Patch]) -> Result<()> {
     Ok(())
 }
 
-/// Whether a loaded program calls `bpf_printk()`.
+/// Whether any loaded program calls `bpf_printk()`.
 fn says(loaded: &Loaded) -> bool {
     const CALL: u8 = 0x85;
     loaded.object.progs().any(|program| {
@@ -205,9 +205,9 @@ fn says(loaded: &Loaded) -> bool {
     })
 }
 
-/// The programs that are attached, and those to which they may hand over.
+/// The attached programs, and the programs that they may call.
 fn running(programs: &[Program], object: &Object) -> HashSet<String> {
-    // What is in a map of programs from the beginning is called through it.
+    // Programs in a map of programs from the beginning may be called through it.
     let called = |name: &str| {
         object.maps.iter().flat_map(|map| &map.values).any(|(_, program)| program == name)
     };
@@ -218,8 +218,8 @@ fn running(programs: &[Program], object: &Object) -> HashSet<String> {
     programs.iter().filter(runs).map(|program| program.name.clone()).collect()
 }
 
-/// How often the kernel skipped a program because another instance of it was still running on
-/// that CPU: each time may have been an event.
+/// How often the kernel skipped a program because another instance was still running on that CPU:
+/// each may be a missing event.
 fn skipped(loaded: &Loaded) -> u64 {
     let attached = |name: &std::ffi::OsStr| {
         loaded.programs.iter().any(|program| program.is_attached() && *name == *program.name)
@@ -228,7 +228,7 @@ fn skipped(loaded: &Loaded) -> u64 {
     programs.map(|program| recursion_misses(&program)).sum()
 }
 
-/// The start record, and what the events are.
+/// Writes the start record, and reports the types of the events.
 fn start(args: &Args, loaded: &Loaded, rows: &Rows, session: &mut Session) -> Result<()> {
     #[derive(Serialize)]
     struct Start<'a> {

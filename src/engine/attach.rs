@@ -1,6 +1,6 @@
-//! From the backends that a tool declares to one at work. Which one works is found out by loading
-//! and attaching it for real, never by version numbers: BTF may be there and fentry refused,
-//! a kprobe may load and not attach. A program that is refused is left out, and the rest goes on.
+//! From the backends that a tool declares to the one that works. To find it, each is really loaded
+//! and attached; version numbers decide nothing: BTF may be present and fentry refused, a kprobe
+//! may load and not attach. A refused program is left out, and the rest goes on.
 
 pub(crate) mod kind;
 mod memory;
@@ -27,7 +27,7 @@ use crate::skel::snoop_counters;
 use memory::Memory;
 pub use object::leave_out;
 
-/// What is set before loading, the same for each backend that is tried.
+/// Settings before loading, the same for each backend.
 pub struct Setup<'a> {
     /// See [`Filters`]
     pub filters: &'a Filters,
@@ -48,7 +48,7 @@ pub struct Refusal {
     pub refused: Refused,
 }
 
-/// Something that is not shown, because what would show it was refused.
+/// Something that is not shown, because the kernel refused the program that would show it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotShown {
     /// What
@@ -67,16 +67,16 @@ impl fmt::Display for NotShown {
 pub struct Attached<S> {
     /// Which
     pub backend: &'static str,
-    /// The better ones that were refused
+    /// Better backends that were refused
     pub refused: Vec<Refusal>,
-    /// What it does not show, though it was asked for
+    /// Parts that the user asked for and that this backend does not show
     pub not_shown: Vec<NotShown>,
-    /// The reading end of its buffer
+    /// The reading end of the event buffer
     pub channel: Channel,
     /// The loaded object
     pub skeleton: S,
     broad: Vec<&'static str>,
-    /// Programs whose skipped runs are no events
+    /// Programs whose skipped runs are not losses
     uncounted: Vec<&'static str>,
     links: Vec<Link>,
 }
@@ -84,20 +84,20 @@ pub struct Attached<S> {
 /// Runs of our programs that the kernel skipped: see [`Attached::skipped`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Skipped {
-    /// By programs that run for nothing but events: so many were lost
+    /// Of programs that run only for events: each is a lost event
     pub events: u64,
-    /// By programs that run for much else too ([`Job::is_broad`]): any may have been one
+    /// Of programs that also run for other things ([`Job::is_broad`]): each may be a lost event
     pub perhaps_events: u64,
 }
 
 /// The loaded object of a skeleton.
 type Loaded<B> = <<B as SkelBuilder<'static>>::Output as OpenSkel<'static>>::Output;
 
-/// What a tool sets before its programs are loaded, and what it fills in before they are attached.
+/// A tool's own settings before loading, and contents of maps before attaching.
 pub struct Hooks<'a, B: SkelBuilder<'static>> {
-    /// Its own constants and maps
+    /// Sets constants and maps
     pub configure: &'a dyn Fn(&mut B::Output) -> Result<()>,
-    /// The contents of its maps
+    /// Fills maps
     pub fill: &'a dyn Fn(&Loaded<B>) -> Result<()>,
     /// Prints a line with `-v`
     pub say: &'a dyn Fn(&str),
@@ -107,7 +107,7 @@ pub struct Hooks<'a, B: SkelBuilder<'static>> {
 ///
 /// # Errors
 ///
-/// What each of them met; or a mistake in their declaration.
+/// The refusal of each backend; or a mistake in its declaration.
 pub fn attach_first<B: SkelBuilder<'static> + Default>(
     backends: &[Backend],
     setup: &Setup<'_>,
@@ -136,7 +136,7 @@ pub fn attach_first<B: SkelBuilder<'static> + Default>(
     Err(refused)
 }
 
-/// What a backend cannot show at all is not shown for what the better ones met.
+/// The reason for what a backend cannot show at all: the refusals of the better ones.
 fn explain_lacks(not_shown: &mut [NotShown], backend: &Backend, better: &[Refusal]) {
     let mut reasons: Vec<_> = better.iter().map(|refusal| refusal.refused.to_string()).collect();
     reasons.dedup();
@@ -148,7 +148,7 @@ fn explain_lacks(not_shown: &mut [NotShown], backend: &Backend, better: &[Refusa
     }
 }
 
-/// Tries one backend until it works without what is refused of it.
+/// Tries one backend, each time without the programs refused so far, until it works.
 fn attach_backend<B: SkelBuilder<'static> + Default>(
     backend: &Backend,
     all: &[Backend],
@@ -158,7 +158,7 @@ fn attach_backend<B: SkelBuilder<'static> + Default>(
 ) -> Result<Attached<Loaded<B>>, Refused> {
     let mut known = None;
     loop {
-        // Each round has learnt something, or there would be no end.
+        // Each round must learn something, or the loop would not end.
         if known.replace(memory.refusals()) == Some(memory.refusals()) {
             return Err(Refused::Object { errno: Errno::EINVAL });
         }
@@ -180,7 +180,7 @@ fn attach_backend<B: SkelBuilder<'static> + Default>(
         let not_shown = memory.not_shown(&jobs, backend);
         report(loaded.object(), &jobs, memory, hooks.say);
         let broad = jobs.iter().filter(|job| job.is_broad);
-        // They follow a tree, or are run by the tool: what the kernel skips of them is no event.
+        // These programs follow a tree, or the tool runs them: a skipped run is not a lost event.
         let uncounted = jobs
             .iter()
             .enumerate()
@@ -205,7 +205,7 @@ fn open<B: SkelBuilder<'static> + Default>() -> Result<B::Output, Refused> {
     B::default().open(storage).map_err(|_| Refused::Object { errno: Errno::last() })
 }
 
-/// A name that the object does not have is a mistake of ours, and no reason for another backend.
+/// A name that the object does not have is our mistake, and not a reason for another backend.
 fn check_names(object: &OpenObject, backends: &[Backend]) -> Result<()> {
     let jobs = backends.iter().flat_map(|backend| &backend.jobs);
     for name in jobs.flat_map(|job| &job.programs) {
@@ -218,7 +218,7 @@ fn has(object: &OpenObject, program: &str) -> bool {
     object.progs().any(|other| other.name() == program)
 }
 
-/// Maps that are only for jobs which nobody does: for want of a program, or in this backend.
+/// Maps for jobs that this backend does not have, or that have no program left.
 fn unused_maps(jobs: &[Job], plan: &[&str], backends: &[Backend]) -> Vec<&'static str> {
     let is_done = |job: &&Job| job.programs.iter().any(|name| plan.contains(name));
     let used: Vec<_> = jobs.iter().filter(is_done).flat_map(|job| &job.maps).collect();
@@ -226,7 +226,7 @@ fn unused_maps(jobs: &[Job], plan: &[&str], backends: &[Backend]) -> Vec<&'stati
     all.filter(|map| !used.contains(map)).copied().collect()
 }
 
-/// Loads the programs of `plan`; `None` if one of them was refused, which `memory` knows now.
+/// Loads the programs of `plan`; `None` if one was refused: `memory` then has the refusal.
 fn load<B: SkelBuilder<'static> + Default>(
     mut open: B::Output,
     jobs: &[Job],
@@ -242,8 +242,8 @@ fn load<B: SkelBuilder<'static> + Default>(
     let maps = object::maps(open.open_object());
     let kinds: Vec<_> =
         plan.iter().filter_map(|name| Some((*name, kind::of(open.open_object(), name)?))).collect();
-    // Before it loads a program libbpf looks up each type that it uses in the kernel, and creates the
-    // maps: a lot of time if trampolines are then refused altogether, which is common.
+    // Before libbpf loads a program, it looks up each type in the kernel's BTF and creates the
+    // maps. That is wasted time if the kernel refuses all trampolines, which is common: ask first.
     if let Some((_, kind)) = kinds.iter().find(|(_, kind)| kind.is_trampoline()) {
         if memory.try_kind(kind) {
             return Ok(None);
@@ -260,7 +260,7 @@ fn load<B: SkelBuilder<'static> + Default>(
     match loaded {
         Ok(loaded) => Ok(Some(loaded)),
         Err(_) => {
-            // libbpf does not always say so when it lacked some.
+            // libbpf does not always report a lack of descriptors.
             if !can_open(maps.len() + plan.len()) {
                 return Err(Refused::Object { errno: Errno::EMFILE });
             }
@@ -277,14 +277,14 @@ fn can_open(files: usize) -> bool {
     !matches!(held, Err(Errno::EMFILE | Errno::ENFILE))
 }
 
-/// libbpf guesses at a memory limit whenever root is refused something, and wonders at the keys of
-/// maps that are left out.
+/// Misleading lines of libbpf: the guess at a memory limit whenever the kernel refuses root
+/// something, and complaints about the keys of maps that are left out.
 pub(crate) fn is_misleading(line: &str) -> bool {
     line.contains("ulimit -l") || line.contains("Retrying without BTF")
 }
 
-/// Opens the buffer and attaches the programs of `plan`. `None`: another plan is needed, since one
-/// could not be attached.
+/// Opens the buffer and attaches the programs of `plan`. `None`: a program could not be attached,
+/// so another plan is needed.
 #[allow(clippy::type_complexity)]
 fn attach<B: SkelBuilder<'static> + Default>(
     loaded: &Loaded<B>,
@@ -297,18 +297,18 @@ fn attach<B: SkelBuilder<'static> + Default>(
     (hooks.fill)(loaded).map_err(Refused::other)?;
     let object = loaded.object();
     setup.filters.fill_maps(object).map_err(Refused::other)?;
-    // Before anything happens: a perf buffer takes nothing until it is open.
+    // Before the first event: a perf buffer takes nothing until it is open.
     let events = object.maps().find(|map| map.name() == "events");
     let events = events.context("no map 'events'").map_err(Refused::other)?;
     let channel = Channel::open(setup.transport, &events, setup.buffer_bytes)
         .map_err(|errno| Refused::Buffer { kind: setup.transport.name(), errno })?;
     let mut links = Vec::new();
-    // In the order of the jobs: forks first, since what a tree's processes do must not be missed.
+    // In the order of the jobs: forks first, so that no process of a tree is missed.
     for name in plan {
         let Some(job) = jobs.iter().find(|job| job.programs.contains(name)) else { continue };
         match attach_program(object, name) {
             Ok(link) if !job.by_tool => links.extend(link),
-            // The tool does that again when it needs it.
+            // The tool attaches it again when needed.
             Ok(None) => {}
             Ok(Some(link)) if Iter::new(&link).is_ok() => {}
             refused => {
@@ -327,7 +327,7 @@ fn attach<B: SkelBuilder<'static> + Default>(
     Ok(Some((channel, links)))
 }
 
-/// `None`: it is not attached to anything, but run by the tool.
+/// `None`: the tool runs this program, which is not attached to anything.
 fn attach_program(object: &Object, name: &str) -> Result<Option<Link>, Refused> {
     let program = object.progs_mut().find(|program| program.name() == name);
     let program = program.with_context(|| format!("no program {name}")).map_err(Refused::other)?;
@@ -346,7 +346,7 @@ fn attach_program(object: &Object, name: &str) -> Result<Option<Link>, Refused> 
         .map_err(|_| Refused::Attach { name: name.to_owned(), errno: Errno::last() })
 }
 
-/// Says what became of each program.
+/// Reports the state of each program.
 fn report(object: &Object, jobs: &[Job], memory: &Memory, say: &dyn Fn(&str)) {
     for program in object.progs() {
         let name = program.name().to_string_lossy();
@@ -361,8 +361,8 @@ fn report(object: &Object, jobs: &[Job], memory: &Memory, say: &dyn Fn(&str)) {
     }
 }
 
-/// How often the kernel skipped this program because another instance of it was still running
-/// on that CPU; 0 where it does not tell.
+/// How often the kernel skipped this program because another instance was still running on that
+/// CPU; 0 where the kernel does not report it.
 pub fn recursion_misses<T>(program: &ProgramImpl<'_, T>) -> u64 {
     use std::os::fd::{AsFd, AsRawFd};
     let mut info = libbpf_sys::bpf_prog_info::default();
@@ -385,17 +385,18 @@ impl<S: Skel<'static>> Attached<S> {
         self.skeleton.object()
     }
 
-    /// Programs whose skipped runs are no events either: see [`crate::engine::tool::Tool::uncounted`].
+    /// More programs whose skipped runs are not losses: see
+    /// [`crate::engine::tool::Tool::uncounted`].
     pub(crate) fn do_not_count(&mut self, programs: Vec<&'static str>) {
         self.uncounted.extend(programs);
     }
 
-    /// Detaches all programs: from here on nothing new happens.
+    /// Detaches all programs: no new events from here on.
     pub fn detach(&mut self) {
         self.links.clear();
     }
 
-    /// What the programs counted so far.
+    /// The counters of the programs.
     pub fn counters(&self) -> Result<snoop_counters> {
         let map = self.object().maps().find(|map| map.name() == ".data.common");
         let map = map.context("no .data.common")?;
@@ -409,8 +410,8 @@ impl<S: Skel<'static>> Attached<S> {
         Ok(counters)
     }
 
-    /// How often the kernel skipped one of our programs because another instance of it was
-    /// still running on that CPU. Kernels before 5.12 do not tell (and mostly do not skip).
+    /// How often the kernel skipped one of our programs because another instance was still running
+    /// on that CPU. Kernels before 5.12 do not report it (and rarely skip).
     pub fn skipped(&self) -> Skipped {
         let mut skipped = Skipped::default();
         for program in self.object().progs() {

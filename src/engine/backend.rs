@@ -1,34 +1,34 @@
-//! What a tool declares: its ways into the kernel, best first, and what each program in them is
-//! for. What the kernel refuses then costs only that.
+//! A tool's declaration of its ways into the kernel, best first, with the purpose of each program.
+//! A refused program then costs only that purpose.
 
 /// One way into the kernel.
 #[derive(Clone, Debug, Default)]
 pub struct Backend {
     /// For `--backend`, `-v` and the JSON start record
     pub name: &'static str,
-    /// What its programs do
+    /// The work of its programs
     pub jobs: Vec<Job>,
-    /// What this way cannot show at all: it is for where nothing better works
+    /// Parts that this way cannot show at all: it is for kernels where nothing better works
     pub lacks: Vec<&'static str>,
 }
 
 /// One thing to do, and the programs that can do it.
 #[derive(Clone, Debug)]
 pub struct Job {
-    /// Best first: the first one that the kernel takes is used, alone
+    /// Best first; only the first one that the kernel accepts is used
     pub programs: Vec<&'static str>,
-    /// What is not shown without any of them. `None`: the tool's main event, so the backend is of no use
-    /// then.
+    /// What is not shown if all of them are refused. `None`: the tool's main event, without which
+    /// the backend is useless.
     pub not_shown: Option<&'static str>,
-    /// What is not shown where the program of this name does it
+    /// Program names, each with what that program does not show
     pub lesser: Vec<(&'static str, &'static str)>,
-    /// Maps that are for nothing else
+    /// Maps that only this job needs
     pub maps: Vec<&'static str>,
-    /// Whether they also run for much that is no event
+    /// Whether the programs also run for much that is not an event
     pub is_broad: bool,
-    /// Whether a kernel without the hook has nothing to be shown there
+    /// Whether a kernel without the hook has no such events at all
     pub if_there: bool,
-    /// Whether the tool itself attaches or runs them when it needs them
+    /// Whether the tool itself attaches or runs the programs when needed
     pub by_tool: bool,
 }
 
@@ -46,45 +46,45 @@ impl Job {
         }
     }
 
-    /// Adds something, `what`, that is not shown without it.
+    /// Shows `what`, which is not shown without this program.
     pub fn adds(program: &'static str, what: &'static str) -> Self {
         Self { not_shown: Some(what), ..Self::main(program) }
     }
 
-    /// Another program that can do it.
+    /// Another program for this job.
     pub fn or(mut self, program: &'static str) -> Self {
         self.programs.push(program);
         self
     }
 
-    /// Another program that can do it, but for `what`.
+    /// Another program for this job, which does not show `what`.
     pub fn or_without(mut self, program: &'static str, what: &'static str) -> Self {
         self.lesser.push((program, what));
         self.or(program)
     }
 
-    /// A map that is for nothing else.
+    /// A map that only this job needs.
     pub fn with_map(mut self, map: &'static str) -> Self {
         self.maps.push(map);
         self
     }
 
-    /// A kernel without the hook has nothing to be shown there, as one that runs no 32-bit programs.
+    /// A kernel without the hook has no such events at all, such as one without 32-bit programs.
     pub fn if_there(self) -> Self {
         Self { if_there: true, ..self }
     }
 
-    /// It also runs for much that is no event.
+    /// The programs also run for much that is not an event.
     pub fn broad(self) -> Self {
         self.broad_if(true)
     }
 
-    /// It also runs for much that is no event, if `is_broad`.
+    /// If `is_broad`, the programs also run for much that is not an event.
     pub fn broad_if(self, is_broad: bool) -> Self {
         Self { is_broad, ..self }
     }
 
-    /// The tool itself attaches or runs it when it needs it.
+    /// The tool itself attaches or runs the programs when needed.
     pub fn by_tool(self) -> Self {
         Self { by_tool: true, ..self }
     }

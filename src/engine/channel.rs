@@ -1,5 +1,5 @@
-//! From the kernel's buffer to `&[u8]`: a ring buffer, or a perf buffer where the
-//! ring buffer cannot be had or `--buffer perf` forces it.
+//! From the kernel's buffer to `&[u8]`: a ring buffer, or a perf buffer where the kernel has no
+//! ring buffer or `--buffer perf` forces it.
 //!
 //! The programs wake the reader rarely (`event_wakeup_flags()` in `events.bpf.h` has the
 //! rule), so the main loop looks by itself while events keep coming: it polls with
@@ -21,8 +21,8 @@ use perf::Perf;
 use ring::Ring;
 pub(crate) use ring::page_size;
 
-/// How long to sleep while events come. Longer than `WAKEUP_INTERVAL_NS` of
-/// `events.bpf.h`: an event that was submitted without a wakeup is seen at its end.
+/// How long to sleep while events come: longer than `WAKEUP_INTERVAL_NS` of `events.bpf.h`. The
+/// reader finds an event without a wakeup after at most this time.
 pub const BUSY_TICK: Duration = Duration::from_millis(25);
 
 /// How long to sleep while nothing happens; the next event wakes the reader.
@@ -50,12 +50,12 @@ pub enum Transport {
 }
 
 impl Transport {
-    /// What `choice` means on this kernel, found out by creating a small map.
+    /// What `choice` means on this kernel; a small map tries it out.
     pub fn choose(choice: BufferChoice) -> Self {
         match choice {
             BufferChoice::Ring => Self::Ring,
             BufferChoice::Perf => Self::Perf,
-            // An error here (no privileges) will come back with its reason at loading.
+            // An error here (no privileges) comes back with its reason at loading.
             BufferChoice::Auto => match MapType::RingBuf.is_supported() {
                 Ok(false) => Self::Perf,
                 Ok(true) | Err(_) => Self::Ring,
@@ -63,7 +63,7 @@ impl Transport {
         }
     }
 
-    /// Its name in the JSON start record and on the command line.
+    /// The name in the JSON start record and on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Ring => "ring",
@@ -103,7 +103,7 @@ impl Channel {
     ///
     /// # Errors
     ///
-    /// The errno of what cannot be opened or mapped.
+    /// The errno of open or mmap.
     pub fn open(
         transport: Transport,
         events: &impl MapCore,
@@ -131,9 +131,8 @@ impl Channel {
         }
     }
 
-    /// Hands every record that is there to `each`, in the order of the events, until
-    /// it breaks. Returns whether there was any. `last`: nothing more will come, so hold
-    /// nothing back.
+    /// Hands every record in the buffer to `each`, in the order of the events, until `each` breaks.
+    /// Returns whether there was any. `last`: nothing more will come, so hold nothing back.
     pub fn drain(
         &mut self,
         last: bool,
@@ -145,7 +144,7 @@ impl Channel {
         }
     }
 
-    /// Whether all that programs reserved has been read.
+    /// Whether every record that programs reserved has been read.
     pub fn is_empty(&self) -> bool {
         match self {
             Self::Ring(ring) => ring.is_empty(),

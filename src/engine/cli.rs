@@ -75,7 +75,7 @@ pub struct CommonArgs {
     #[arg(long, value_name = "NAME")]
     pub backend: Option<String>,
 
-    /// Say which backend was chosen and why no other; on an error, add libbpf's words
+    /// Print the chosen backend, and why no other; on an error, add libbpf's words
     #[arg(short, long)]
     pub verbose: bool,
 
@@ -104,14 +104,14 @@ pub fn parse<A: Parser>(words: impl IntoIterator<Item = OsString>) -> A {
     })
 }
 
-/// Whether a good command line ends in a `--` that stands for nothing, such as that of a script
-/// whose variable is not set: who writes that does not want to trace the whole machine.
+/// Whether a valid command line ends in a `--` without a COMMAND, as in a script whose variable is
+/// not set: its author does not want to trace the whole machine.
 fn has_empty_command(command: clap::Command, mut words: Vec<OsString>) -> bool {
     if words.last().is_none_or(|word| word != "--") {
         return false;
     }
-    // It may be the value of a flag, or an argument of COMMAND: that is known by what another
-    // word behind it would be.
+    // The `--` may be the value of a flag, or an argument of COMMAND: parse one more word to find
+    // out.
     words.push("x".into());
     let Ok(matches) = command.try_get_matches_from(words) else { return false };
     let mut matches = &matches;
@@ -121,7 +121,7 @@ fn has_empty_command(command: clap::Command, mut words: Vec<OsString>) -> bool {
     matches.try_get_raw("command").is_ok_and(|words| words.is_some_and(|words| words.len() == 1))
 }
 
-/// Such as a process id of -1: no unknown flag, but a wrong value, and told as one.
+/// A process id of -1 is a wrong value, not an unknown flag, and is reported as such.
 fn negative_numbers_are_values(command: clap::Command) -> clap::Command {
     command
         .mut_args(|arg| {
@@ -148,7 +148,7 @@ fn pid(text: &str) -> Result<u32, String> {
     }
 }
 
-/// The root of a tree has to be there: nothing can become its descendant otherwise.
+/// The root of a tree must exist, since otherwise nothing can become its descendant.
 fn living_pid(text: &str) -> Result<u32, String> {
     let pid = pid(text)?;
     let proc = std::path::Path::new("/proc");
@@ -164,7 +164,7 @@ fn living_pid(text: &str) -> Result<u32, String> {
     }
 }
 
-/// The process of a thread, by its `/proc/PID/status`.
+/// The process of a thread, from its `/proc/PID/status`.
 fn thread_group(status: &str) -> Option<u32> {
     status.lines().find_map(|line| line.strip_prefix("Tgid:"))?.trim().parse().ok()
 }
@@ -196,7 +196,7 @@ fn uid_of(name: &str) -> std::io::Result<Option<u32>> {
 }
 
 /// The user of this name, from `/etc/passwd` only: other sources are shared libraries, which a
-/// static program had better not load.
+/// static program should not load.
 #[cfg(target_feature = "crt-static")]
 fn uid_of(name: &str) -> std::io::Result<Option<u32>> {
     match std::fs::read("/etc/passwd") {
@@ -233,7 +233,7 @@ pub fn number(text: &str) -> Result<u64, String> {
     number.ok_or_else(|| "a whole number from 1 up is needed".to_owned())
 }
 
-/// The longest time that can be asked for: some thirty years.
+/// The longest time that users may give: some thirty years.
 const MAX_SECONDS: f64 = 1e9;
 
 /// A duration in seconds, with fractions down to a millisecond.
@@ -244,7 +244,7 @@ pub fn seconds(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "seconds are a number from 0.001 to 1e9".to_owned())
 }
 
-/// A duration in milliseconds, with fractions; none at all too.
+/// A duration in milliseconds, with fractions; 0 too.
 pub fn milliseconds(text: &str) -> Result<Duration, String> {
     let ms = text.parse::<f64>().ok().map(|ms| ms / 1000.0);
     ms.and_then(|seconds| in_range(seconds, 0.0..=MAX_SECONDS))

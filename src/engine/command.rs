@@ -1,8 +1,8 @@
 //! `-- COMMAND [ARG...]`: a child that waits until tracing has begun.
 //!
-//! It is forked first and held before its exec, so that its process id can be put into
-//! the filters and not even its own exec is missed. It stays in our process group and
-//! so keeps the terminal. While it runs, Ctrl-C is its business, as with system(3).
+//! The child is forked first and held before its exec, so that the filters know its process id and
+//! not even its own exec is missed. It stays in our process group and so keeps the terminal. While
+//! it runs, Ctrl-C is for the child, as with system(3).
 
 use std::ffi::{CString, OsString};
 use std::io::{Read, Write};
@@ -18,8 +18,8 @@ use nix::unistd::{ForkResult, Pid, execvp, fork, getpgrp, pipe, tcgetpgrp};
 use crate::host::descriptor::owned;
 use crate::output::escape::{Quote, push_shell_word};
 
-/// The child that waits for its release: its id, or 0. There is one at the most, as there is
-/// one command line.
+/// The child that waits for its release: its id, or 0. There is at most one, as there is one
+/// command line.
 static WAITING: AtomicU32 = AtomicU32::new(0);
 
 /// The command that waits until tracing has begun, if there is one: its id in our own PID
@@ -48,7 +48,7 @@ impl Command {
             .collect::<Result<_, _>>()
             .context("an argument with a NUL byte")?;
         let program = argv.first().context("an empty command")?.clone();
-        // Put together now: after fork() only simple things are safe.
+        // Prepared before fork(), after which only simple things are safe.
         let mut complaint = format!("{tool}: cannot run ");
         push_shell_word(&mut complaint, program.to_bytes(), true, Quote::WhereNeeded);
         complaint.push_str(": ");
@@ -106,7 +106,7 @@ impl Command {
         let _ = kill(self.pid, Signal::SIGTERM); // gone already: just as well
     }
 
-    /// Its exit status as a shell would give it: 128+N for signal N. `None`: still running.
+    /// The exit status as a shell gives it: 128+N for signal N. `None`: still running.
     pub fn try_status(&mut self) -> Option<u8> {
         if self.status.is_none() {
             self.status = wait_status(self.pid, libc::WNOHANG);
@@ -127,7 +127,7 @@ fn wait_status(pid: Pid, flags: i32) -> Option<u8> {
     }
 }
 
-/// Whether the terminal sends its signals to us (and so also to the command).
+/// Whether the terminal sends signals to us (and so also to the command).
 fn in_foreground() -> bool {
     std::fs::File::open("/dev/tty").is_ok_and(|tty| tcgetpgrp(&tty) == Ok(getpgrp()))
 }
@@ -137,7 +137,7 @@ fn close_on_exec(fd: &OwnedFd) {
     let _ = fcntl(fd, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)); // a fresh descriptor: cannot fail
 }
 
-/// `on_sigchld`: what the command is to find for SIGCHLD, as we did.
+/// `on_sigchld`: the inherited action for SIGCHLD, which the command gets back.
 fn run_child(
     wait: OwnedFd,
     program: &CString,
@@ -156,7 +156,7 @@ fn run_child(
         let Err(errno) = execvp(program, argv);
         let _ = std::io::stderr().write_all(format!("{complaint}{}\n", errno.desc()).as_bytes());
         let status = if errno == Errno::ENOENT { 127 } else { 126 };
-        // SAFETY: ends the child without running what belongs to the parent.
+        // SAFETY: ends the child without running the parent's cleanup.
         unsafe { libc::_exit(status) }
     }
     // SAFETY: as above; the parent could not trace.

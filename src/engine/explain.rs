@@ -1,8 +1,8 @@
 //! From a refusal to one line that names the way out.
 //!
-//! There is no check for root beforehand: capabilities are enough, and a check would lock out
-//! those who have them. What failed is tried first and explained afterwards, from what failed: which
-//! call, for which program or map, with which errno.
+//! There is no check for root beforehand: capabilities are enough, and a check would lock out users
+//! who have them. The tool tries first, and then explains the failure from its facts: which call,
+//! for which program or map, with which errno.
 
 use std::fs;
 use std::path::Path;
@@ -15,7 +15,7 @@ use crate::engine::attach::Refusal;
 use crate::engine::refusal::Refused;
 use crate::host::{errno, kernel};
 
-/// What of this machine decides whether tracing works. Read when something failed.
+/// The facts of this machine that decide whether tracing works. Read after a failure.
 #[derive(Clone, Debug)]
 struct Machine {
     kernel: (u32, u32),
@@ -29,7 +29,7 @@ struct Machine {
     paranoid: i32,
 }
 
-/// Whether the kernel's types can be had.
+/// Whether the kernel's types are available.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Btf {
     Here,
@@ -47,14 +47,14 @@ const CAP_SYS_RESOURCE: u32 = 24;
 pub(crate) const CAP_PERFMON: u32 = 38;
 pub(crate) const CAP_BPF: u32 = 39;
 
-/// The effective capabilities of this process as a bit mask; all of them if they cannot be read.
+/// The effective capabilities of this process as a bit mask; all bits if /proc cannot be read.
 pub(crate) fn capabilities() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
     line.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or(u64::MAX)
 }
 
-/// Whether we are in another user namespace than the initial one, whose capabilities alone count for
+/// Whether we are in another user namespace than the initial one: only capabilities there count for
 /// BPF.
 fn in_user_namespace() -> bool {
     use std::os::unix::fs::MetadataExt as _;
@@ -95,7 +95,7 @@ impl Machine {
     }
 }
 
-/// One line: what is missing and what to do. `refusals`: what each backend met.
+/// One line: the lack and the remedy. `refusals`: one for each backend.
 pub fn explain(refusals: &[Refusal], forced: bool) -> String {
     explain_on(&Machine::read(), refusals, forced)
 }
@@ -150,18 +150,19 @@ fn lack_of(machine: &Machine) -> Option<String> {
     None
 }
 
-/// What this machine lacks for any BPF program to be loaded, and what to do about it.
+/// What every BPF program needs and this machine lacks, and the remedy.
 pub(crate) fn lack() -> Option<String> {
     lack_of(&Machine::read())
 }
 
-/// One line. What this process may not have more of is said as that, whatever needed it.
+/// The error in one line. A reached limit of this process is reported as such, whatever needed
+/// more.
 pub fn in_words(error: &anyhow::Error) -> String {
     let shortage = errno::of(error).and_then(shortage);
     shortage.unwrap_or_else(|| errno::without_numbers(&format!("{error:#}")))
 }
 
-/// What this process may not have more of: for errors of any call.
+/// The limit that this process has reached: for errors of any call.
 pub(crate) fn shortage(errno: Errno) -> Option<String> {
     match errno {
         Errno::EMFILE => {
@@ -239,7 +240,7 @@ fn explain_on(machine: &Machine, refusals: &[Refusal], forced: bool) -> String {
     format!("nothing can be traced: {}{hint}", words(refusals))
 }
 
-/// What each backend met; once where it is the same for all.
+/// The refusal of each backend; once if all are the same.
 fn words(refusals: &[Refusal]) -> String {
     let all: Vec<_> = refusals.iter().map(|refusal| refusal.refused.to_string()).collect();
     match all.first() {
@@ -283,7 +284,7 @@ mod tests {
         refusal(Refused::Map { name, kind, errno })
     }
 
-    /// All that can be said, with a part of it that no other line has.
+    /// All possible lines, each with a part that no other line has.
     fn cases() -> Vec<(&'static str, Machine, Vec<Refusal>)> {
         let lacks = |edit: fn(&mut Machine)| {
             let mut machine = machine();

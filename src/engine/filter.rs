@@ -19,7 +19,7 @@ const MAX_CGROUPS: usize = 64;
 /// Processes of all trees that can live at once; 5 MiB of kernel memory.
 const TREE_PROCESSES: usize = 64 * 1024;
 
-/// What to trace, besides what each tool filters by itself.
+/// The common filters: each tool may have more.
 #[derive(Debug, Default)]
 pub struct Filters {
     pids: Vec<u32>,
@@ -31,8 +31,7 @@ pub struct Filters {
 }
 
 impl Filters {
-    /// What is wrong with the number of values, in one line: to be refused before anything
-    /// begins.
+    /// Checks the number of values; the error is one line, for a refusal before anything begins.
     pub fn check(args: &CommonArgs) -> Result<(), String> {
         if args.cgroup.len() > MAX_CGROUPS {
             return Err(format!("more than {MAX_CGROUPS} cgroups: give one that holds them"));
@@ -40,7 +39,7 @@ impl Filters {
         Ok(())
     }
 
-    /// From the command line. `command`: the process that will run `-- COMMAND`.
+    /// Reads the command line. `command`: the process that will run `-- COMMAND`.
     pub fn new(args: &CommonArgs, command: Option<u32>) -> Result<Self> {
         Self::check(args).map_err(|message| anyhow!(message))?;
         Ok(Self {
@@ -53,8 +52,8 @@ impl Filters {
         })
     }
 
-    /// Programs that follow forks and exits for `--tree` and `-- COMMAND`. A tool that shows ends has
-    /// none on exits: it forgets by itself.
+    /// Programs that follow forks and exits for `--tree` and `-- COMMAND`. A tool that shows ends
+    /// has no such program on exits: its own program forgets the process.
     pub fn jobs(&self) -> Vec<Job> {
         if self.tree.is_empty() {
             return Vec::new();
@@ -83,7 +82,7 @@ impl Filters {
     ///
     /// # Errors
     ///
-    /// There are filters by process id, and nothing tells whose ids those are.
+    /// There are filters by process id, and the PID namespace of the ids is unknown.
     pub fn configure(&self, config: &mut snoop_config) -> Result<()> {
         let on = |values: usize, filter: snoop_filter| if values > 0 { filter.0 } else { 0 };
         config.filters = snoop_filter(
@@ -151,7 +150,7 @@ impl Filters {
         Ok(())
     }
 
-    /// Adds the descendants that the trees have already, once forks are being followed.
+    /// Adds the existing descendants of the trees, after forks are being followed.
     pub fn add_descendants(&self, object: &Object) -> Result<()> {
         let Some(map) = object.maps().find(|map| map.name() == "filter_tree") else {
             return Ok(());

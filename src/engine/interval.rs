@@ -24,7 +24,7 @@ impl Interval {
         if now < self.next {
             return false;
         }
-        // After a long stop one summary makes up for all that were missed.
+        // After a long stop one summary replaces all the missed ones.
         let period = self.period.as_nanos().max(1);
         let into_period = now.duration_since(self.next).as_nanos() % period;
         self.next = now + self.period - Duration::from_nanos(into_period as u64);

@@ -1,6 +1,5 @@
-//! What the manual says of a tool beyond its flags. `--help`, the manual page and the
-//! completions are made from the same definitions: a tool's flags (its `args` module) and its
-//! [`Manual`], which stands beside them.
+//! The manual of a tool beyond its flags. `--help`, the manual page and the completions come from
+//! the same definitions: a tool's flags (its `args` module) and its [`Manual`] beside them.
 
 use std::fmt::Write as _;
 
@@ -8,21 +7,21 @@ use clap::Command;
 
 use crate::output::row::FieldDoc;
 
-/// What is to be said of a tool. Texts are paragraphs, separated by an empty line; one that is
-/// indented by four spaces is shown as it is. `{tool}` stands for the tool's name.
+/// The texts of a tool's manual. Paragraphs are separated by an empty line; one that is indented by
+/// four spaces is printed as it is. `{tool}` stands for the tool's name.
 #[derive(Debug)]
 pub struct Manual {
-    /// What it shows and what that is good for
+    /// What the tool shows, and the use of it
     pub description: &'static str,
-    /// Command lines, each with what it shows; empty where the command says it itself
+    /// Command lines, each with an explanation, or an empty one if none is needed
     pub examples: &'static [(&'static str, &'static str)],
-    /// What a reader of the rows has to know, if anything; shown by `--help` too
+    /// Notes for readers of the rows, if any; `--help` prints them too
     pub rows: &'static str,
-    /// Meaning of the exit status; shown by `--help` too
+    /// Meaning of the exit status; `--help` prints it too
     pub exit_status: &'static str,
-    /// Capabilities and system settings that it needs
+    /// Required capabilities and system settings
     pub privileges: &'static [&'static str],
-    /// What it costs the machine
+    /// The cost for the machine
     pub overhead: &'static str,
     /// Its columns and keys of JSON, if it has a list of them
     pub fields: Option<fn() -> Vec<FieldDoc>>,
@@ -45,21 +44,21 @@ pub struct Demo {
 
 /// The exit status of a tool that goes through [`crate::engine::tool::main`].
 pub const EXIT_STATUS: &str = "\
-0 ended by a signal, --duration, --max-events or a closed pipe; 1 it could not do its work; \
-2 wrong usage; with COMMAND, the command's own.";
+0 ended by a signal, --duration, --max-events or a closed pipe; 1 the tool could not do its work; 2 \
+wrong usage; with COMMAND, the status of the command.";
 
 /// What every tracer needs. `{tool}` stands for its name.
 pub const CAPABILITIES: &str = "\
-The tool asks for nothing and tries: CAP_BPF and CAP_PERFMON suffice, and so does root. Before \
-Linux 5.11 BPF memory counts as locked memory too: ulimit -l unlimited, or CAP_SYS_RESOURCE. \
-Without CAP_DAC_READ_SEARCH, cgroups that are gone when they are looked up have no path. Where \
+The tool does not check for root, it tries: CAP_BPF and CAP_PERFMON are enough, and so is root. \
+Before Linux 5.11 BPF memory counts as locked memory: ulimit -l unlimited, or CAP_SYS_RESOURCE. \
+Without CAP_DAC_READ_SEARCH, a cgroup that is gone before its lookup has no path. Where \
 kernel.perf_event_paranoid is 3, --buffer perf needs CAP_SYS_ADMIN.";
 
-/// How others than root may be allowed to use it.
+/// How to allow a tool to users other than root.
 pub const GROUP: &str = "\
-No file of the package has capabilities: whoever may run the tool with them sees what everybody on \
-the machine does, with the arguments of their commands. To allow it to the members of a group, give \
-them a copy (and renew it when the package is upgraded):
+No file of the package has capabilities: anybody who may run the tool with them sees what all users \
+of the machine do, with the arguments of their commands. To allow the tool to the members of a \
+group, give them a copy (and renew the copy when the package is upgraded):
 
     groupadd --system tracing
     install -o root -g tracing -m 750 /usr/bin/{tool} /usr/local/bin/
@@ -96,7 +95,7 @@ impl Manual {
 
     /// What `--help` shows below the flags: examples, notes on rows, exit status.
     pub fn after_help(&self) -> String {
-        // The description is in one column, as long as the command leaves room for it.
+        // Descriptions line up in one column, unless the command is too long.
         let lengths = self.examples.iter().filter(|(_, what)| !what.is_empty());
         let column = lengths.map(|(line, _)| line.len()).filter(|&len| len <= 36).max();
         let column = column.unwrap_or(0);

@@ -1,5 +1,5 @@
-//! What the kernel refused, as far as it can be told by what failed: which call, for which
-//! program or map, with which errno. Nothing here is inferred from the words of a message.
+//! Refusals of the kernel, from the facts of the failure: which call, for which program or map,
+//! with which errno. Nothing here is inferred from the text of a message.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::host::tracepoint::TracepointError;
 /// One thing that the kernel refused.
 #[derive(Clone, Debug)]
 pub enum Refused {
-    /// No program of this kind may be loaded, not even one that does nothing
+    /// No program of this kind may be loaded, not even an empty one
     Kind {
         /// As in the section's name: `fexit`, `raw_tp`, `iter/tcp`
         kind: String,
@@ -25,10 +25,10 @@ pub enum Refused {
         name: String,
         /// Of `bpf(BPF_PROG_LOAD)`
         errno: Errno,
-        /// What the verifier said last; empty if it was not asked
+        /// The verifier's last words; empty if it did not run
         verifier: String,
     },
-    /// The kernel does not have what a program is for
+    /// The kernel does not have the target of a program
     Target {
         /// `tracepoint`, `function` or `iterator`
         what: &'static str,
@@ -65,12 +65,12 @@ pub enum Refused {
         /// What libbpf returned
         errno: Errno,
     },
-    /// Something of our own failed
+    /// One of our own steps failed
     Other(Arc<anyhow::Error>),
 }
 
 impl Refused {
-    /// Something of our own.
+    /// A failure of our own.
     pub fn other(error: anyhow::Error) -> Self {
         Self::Other(Arc::new(error))
     }
@@ -90,8 +90,8 @@ impl Refused {
         }
     }
 
-    /// Whether no other backend can do better: this machine is short of something, or it has nothing
-    /// to do with programs.
+    /// Whether no other backend can do better: this machine is short of something, or the failure
+    /// does not depend on programs.
     pub fn is_final(&self) -> bool {
         self.errno().is_some_and(is_shortage) || matches!(self, Self::Other(_))
     }

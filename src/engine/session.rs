@@ -27,7 +27,7 @@ pub struct Session {
     pub cgroups: CgroupPaths,
     /// When tracing began, `CLOCK_BOOTTIME` in nanoseconds
     pub started_ns: u64,
-    /// What there was, for the totals of a run that shows no events
+    /// Replaces "N events" in the final line, for runs that print no event rows ("12 processes")
     pub instead_of_events: Option<String>,
     name: &'static str,
     max_events: u64,
@@ -53,10 +53,10 @@ struct StartRecord<H> {
 #[derive(Serialize)]
 struct BackendRecord {
     backend: &'static str,
-    /// Better ones that the kernel refused
+    /// Better backends that the kernel refused
     #[serde(skip_serializing_if = "Vec::is_empty")]
     backends_refused: Vec<RefusedRecord>,
-    /// What was asked for, and cannot be shown
+    /// Parts that the user asked for and that cannot be shown
     #[serde(skip_serializing_if = "Vec::is_empty")]
     not_shown: Vec<NotShownRecord>,
     buffer: &'static str,
@@ -94,7 +94,7 @@ struct EndRecord {
     event: EventName,
     events: u64,
     lost: u64,
-    /// Places at which the kernel did not let us look: any may have been an event
+    /// Runs of our programs that the kernel skipped: each may be a missing event
     #[serde(skip_serializing_if = "is_zero")]
     unseen: u64,
 }
@@ -103,7 +103,7 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-/// One line on stderr: `TOOL: message`. Stderr that has gone is no reason to stop.
+/// One line on stderr: `TOOL: message`. A closed stderr is not a reason to stop.
 pub fn say(tool: &str, message: &str) {
     let _ = writeln!(std::io::stderr(), "{tool}: {message}");
 }
@@ -114,7 +114,7 @@ impl Session {
         Self::begin(name, args.json, args.max_events)
     }
 
-    /// A session that begins now; `json` and `max_events` as those flags.
+    /// A session that begins now, with the values of `--json` and `--max-events`.
     pub(crate) fn begin(name: &'static str, json: bool, max_events: Option<u64>) -> Self {
         Self {
             out: Output::new(json),
@@ -149,7 +149,7 @@ impl Session {
         })
     }
 
-    /// Appends the start record, with what `how` has to say.
+    /// Appends the start record, with the members of `how`.
     pub(crate) fn start_record(&mut self, how: &impl Serialize) -> Result<()> {
         let uname = nix::sys::utsname::uname().context("uname")?;
         self.out.object(&StartRecord {
@@ -196,12 +196,12 @@ impl Session {
         self.shown >= self.max_events
     }
 
-    /// Whether there is no use in showing more.
+    /// Whether showing more is useless.
     pub(crate) fn is_over(&self) -> bool {
         self.is_full() || self.out.flow() == Flow::Closed
     }
 
-    /// Notes that `total` events have been lost so far: new ones are shown at this place.
+    /// Notes that `total` events have been lost so far, and reports the new ones at this place.
     pub(crate) fn note_lost(&mut self, total: u64, at_ns: u64) -> Result<()> {
         let new = total.saturating_sub(self.lost);
         if new == 0 {
@@ -231,8 +231,8 @@ impl Session {
             return Ok(()); // quietly
         }
         if skipped.perhaps_events > 0 {
-            let calls = count(skipped.perhaps_events, "hook call");
-            self.say(&format!("{calls} could not be looked at: any may have been an event"));
+            let events = count(skipped.perhaps_events, "event");
+            self.say(&format!("up to {events} may be missing: the kernel skipped a BPF program"));
         }
         if counters.tree_full > 0 {
             let missed = count(counters.tree_full, "descendant");
@@ -241,7 +241,7 @@ impl Session {
         Ok(())
     }
 
-    /// The totals alone, as of `now`, and all that was collected is written.
+    /// Writes the totals as of `now`, and everything collected before.
     pub(crate) fn end(&mut self, now: u64, unseen: u64) -> Result<()> {
         if self.out.json {
             self.out.object(&EndRecord {

@@ -46,7 +46,7 @@ impl StopSignal {
     }
 }
 
-/// Whether we were started so, as by nohup(1).
+/// Whether this signal was ignored when we were started, as by nohup(1).
 fn is_ignored(which: Signal) -> Result<bool> {
     // SAFETY: ignoring runs no code of ours,
     let before = unsafe { signal(which, SigHandler::SigIgn) }.context("signal")?;
@@ -55,8 +55,8 @@ fn is_ignored(which: Signal) -> Result<bool> {
     Ok(matches!(before, SigHandler::SigIgn))
 }
 
-/// The command's status is ours. It may finish undisturbed, untraced, but a signal to us is
-/// passed on, before (`signalled`) or meanwhile.
+/// The command's status is ours. The command may finish untraced, but it gets the signals that we
+/// get, before (`signalled`) or meanwhile.
 pub(crate) fn command_status(mut command: Command, signalled: bool, stop: &mut StopSignal) -> u8 {
     while !signalled && !stop.is_requested() {
         if let Some(status) = command.try_status() {

@@ -1,5 +1,5 @@
-//! What every tool does: parse, attach, read, account, exit. A tool supplies its flags,
-//! its skeleton and its rows; the one main loop is here.
+//! What every tool does: parse, attach, read, account, exit. A tool supplies its flags, its
+//! skeleton and its rows; the one main loop is in this file.
 
 use std::ops::ControlFlow;
 use std::os::fd::AsFd;
@@ -33,7 +33,7 @@ pub type Open<T> = <<T as Tool>::Builder as SkelBuilder<'static>>::Output;
 /// The loaded object of a tool, with its maps.
 pub type Loaded<T> = <Open<T> as OpenSkel<'static>>::Output;
 
-/// How long the end waits at the most: see [`Tool::is_waiting`].
+/// The longest wait at the end: see [`Tool::is_waiting`].
 pub const SETTLE: Duration = Duration::from_millis(500);
 
 /// One command-line tool.
@@ -47,7 +47,7 @@ pub trait Tool: Sized {
     /// Its skeleton
     type Builder: SkelBuilder<'static> + Default;
 
-    /// From its flags. The error is a wrong combination of them, in one line.
+    /// A tool with these flags. The error is a wrong combination of flags, in one line.
     fn new(args: Self::Args) -> Result<Self, String>;
 
     /// The flags that every tool has.
@@ -72,23 +72,23 @@ pub trait Tool: Sized {
     /// Called for each record. Rows go to `session.out`, each with [`Session::shown`].
     fn event(&mut self, record: &[u8], session: &mut Session) -> Result<()>;
 
-    /// How long it may take until the next [`Tool::tick`], if there must be one.
+    /// The longest time until the next [`Tool::tick`], if the tool needs one.
     fn next_tick(&self) -> Option<Duration> {
         None
     }
 
-    /// Whether there are records that complete earlier ones and come a moment later: see
+    /// Whether some records complete earlier ones and come a moment later: see
     /// [`Tool::is_waiting`].
     const COMPLETES: bool = false;
 
-    /// Whether one of those is missing: reading then goes on for a moment before the end,
-    /// [`SETTLE`] at the most.
+    /// Whether such a record is missing: reading then goes on before the end, for at most
+    /// [`SETTLE`].
     fn is_waiting(&self) -> bool {
         false
     }
 
-    /// Programs whose records are no events, or that others stand in for: what the kernel
-    /// skipped of them is not lost.
+    /// Programs whose recursion misses must not count as losses: they send no events, or another
+    /// program takes over for them.
     fn uncounted(&self) -> Vec<&'static str> {
         Vec::new()
     }
@@ -147,7 +147,7 @@ fn choose_backends<T: Tool>(tool: &T) -> Vec<Backend> {
 fn run<T: Tool>(mut tool: T) -> Result<u8> {
     let common = tool.common().clone();
     let backends = choose_backends(&tool);
-    // First of all: the child is forked while there is one thread and little memory.
+    // First of all, so that the fork happens with one thread and little memory.
     let mut command = match common.command.as_slice() {
         [] => None,
         words => Some(Command::spawn(T::NAME, words)?),
@@ -199,7 +199,7 @@ fn run<T: Tool>(mut tool: T) -> Result<u8> {
         drain_rest(&mut tool, &mut session, &mut attached.channel)?;
     }
     let finished = tool.finish(&attached.skeleton, &mut session);
-    session.account(&attached)?; // whatever could not be drawn or summed up
+    session.account(&attached)?; // even if the last step failed
     finished?;
     drop(attached);
     match command {
@@ -290,7 +290,7 @@ fn wait(
     Ok(())
 }
 
-/// Hands what is in the buffer to the tool; whether more may come soon.
+/// Hands the contents of the buffer to the tool; returns whether more may come soon.
 fn drain<T: Tool>(
     tool: &mut T,
     session: &mut Session,
@@ -316,7 +316,7 @@ fn one_record<T: Tool>(tool: &mut T, session: &mut Session, record: &[u8]) -> Re
     tool.event(record, session)
 }
 
-/// Reads on while the tool waits for something that completes what it has.
+/// Reads on while the tool waits for records that complete earlier ones.
 fn settle<T: Tool>(
     tool: &mut T,
     session: &mut Session,
@@ -325,7 +325,8 @@ fn settle<T: Tool>(
     let started = Instant::now();
     let mut first = T::COMPLETES;
     while (first || tool.is_waiting()) && !session.is_over() && started.elapsed() < SETTLE {
-        // The first time long enough for what has just happened to be read: see channel/perf.rs.
+        // The first wait is long enough to read the events that have just happened: see
+        // channel/perf.rs.
         std::thread::sleep(Duration::from_millis(if first { 10 } else { 5 }));
         first = false;
         drain(tool, session, &mut attached.channel, false)?;
@@ -335,7 +336,7 @@ fn settle<T: Tool>(
     Ok(())
 }
 
-/// After detaching: all that is there, and what programs that were running then submit yet.
+/// After detaching: reads the rest, and the records that programs still running then submit.
 fn drain_rest<T: Tool>(tool: &mut T, session: &mut Session, channel: &mut Channel) -> Result<()> {
     drain(tool, session, channel, true)?;
     let until = Instant::now() + Duration::from_millis(100);

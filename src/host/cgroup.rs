@@ -1,5 +1,4 @@
-//! Cgroups of the v2 hierarchy: from a path to a filter, from an id to a path and to the
-//! container that it belongs to.
+//! Cgroups of the v2 hierarchy: from a path to a filter, and from an id to a path and a container.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -25,7 +24,7 @@ impl Cgroup {
     /// Finds `path`: a folder of a cgroup2 file system, or a path below its root as
     /// `/proc/PID/cgroup` shows it. The error is one line for people.
     pub fn find(path: &Path) -> Result<Self, String> {
-        // Below the root it would be the root: everything.
+        // An empty path would be the root: everything.
         if path.as_os_str().is_empty() {
             return Err("a cgroup has a name; that of all is /".to_owned());
         }
@@ -57,47 +56,47 @@ fn mount_point() -> Option<PathBuf> {
     })
 }
 
-/// The id of the cgroup that the process is in that was born at `start_ns`.
+/// The id of the cgroup of the process that was born at `start_ns`.
 pub fn id_of(pid: u32, start_ns: u64) -> Option<u64> {
     let path = proc::cgroup(pid, start_ns)?;
     let folder = mount_point()?.join(std::ffi::OsStr::from_bytes(path.strip_prefix(b"/")?));
     Some(fs::metadata(folder).ok()?.ino())
 }
 
-/// Ids remembered at the most; on a machine with more cgroups than that in a short time
-/// the memory starts again from nothing.
+/// The most ids to remember; if more come, the memory starts again from nothing.
 const REMEMBERED: usize = 1024;
 
-/// A cgroup whose path is unknown is looked up again for its next events: their processes may
-/// still be there, and tell it. But so often at the most in this time.
+/// If a lookup fails, retry on later events, whose process may still be alive to ask: at most
+/// `TRIES` times within `RETRY_NS`.
 const RETRY_NS: u64 = 50_000_000;
 const TRIES: u32 = 8;
 
-/// The hierarchy is searched for one no more often than this.
+/// The shortest time between two searches of the hierarchy.
 const SEARCH_NS: u64 = 1_000_000_000;
 
-/// Folders looked into by such a search at the most.
+/// The most folders that one search looks into.
 const SEARCHED: usize = 10_000;
 
 /// Paths of cgroups by the ids that events carry.
 ///
-/// An id is a file handle of the cgroup file system, so opening it needs no search; that takes
-/// `CAP_DAC_READ_SEARCH`. It is also the inode number of the folder, so without that capability
-/// the hierarchy is searched for it. Where only a part of the hierarchy is mounted, as in a
-/// container, the process is asked, if it still lives. Nothing finds a cgroup that is gone.
+/// An id is a file handle of the cgroup file system: with `CAP_DAC_READ_SEARCH`, opening it finds
+/// the folder directly. The id is also the inode number of the folder: without that capability, a
+/// search of the hierarchy finds it. If only a part of the hierarchy is mounted, as in a container,
+/// `/proc` names the cgroup of the process, if that is still alive. Nothing finds a cgroup that is
+/// gone.
 #[derive(Default)]
 pub struct CgroupPaths {
     mount: Option<(PathBuf, File)>,
     known: HashMap<u64, Known>,
-    /// The one that was asked for last: often it is asked for again
+    /// The last answer: the next event often asks for the same cgroup
     last: Option<(u64, Vec<u8>)>,
     searched_ns: Option<u64>,
 }
 
-/// What is known of an id.
+/// The answer for an id, or the failed tries.
 struct Known {
     path: Option<Vec<u8>>,
-    /// When the event happened for which it was looked up, the first of `tries`
+    /// Time of the event with the first of these `tries`
     tried_ns: u64,
     tries: u32,
 }
@@ -130,7 +129,7 @@ impl CgroupPaths {
         self.last.as_ref().map(|(_, path)| path.as_slice())
     }
 
-    /// The same from memory, or else found out.
+    /// The path from memory, or from a lookup.
     fn known_path(&mut self, event: &task_id) -> Option<&[u8]> {
         let id = event.cgroup;
         let recent = |known: &&Known| event.time_ns < known.tried_ns.saturating_add(RETRY_NS);
@@ -165,7 +164,7 @@ impl CgroupPaths {
         proc::cgroup(event.pid, event.start_ns)
     }
 
-    /// Remembers all cgroups that there are now.
+    /// Remembers all cgroups that exist now.
     fn search(&mut self, now_ns: u64) {
         let recent = |then: u64| now_ns < then.saturating_add(SEARCH_NS);
         let Some((point, _)) = &self.mount else { return };
@@ -211,25 +210,24 @@ fn look_up(point: &Path, mount: &File, id: u64) -> io::Result<Vec<u8>> {
         libc::syscall(libc::SYS_open_by_handle_at, mount.as_raw_fd(), &raw mut handle, flags)
     };
     let fd = i32::try_from(fd).ok().filter(|&fd| fd >= 0).ok_or_else(io::Error::last_os_error)?;
-    // SAFETY: a descriptor that was just opened and that nobody else has.
+    // SAFETY: just opened, and nobody else has this descriptor.
     let file = unsafe { File::from_raw_fd(fd) };
     let path = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
     let below = path.strip_prefix(point).map_err(io::Error::other)?;
     Ok(PathBuf::from("/").join(below).into_os_string().into_vec())
 }
 
-/// Digits of a container's id, as all of Docker, containerd, CRI-O and Podman make it.
+/// Digits of a container's id, in all of Docker, containerd, CRI-O and Podman.
 const CONTAINER_ID: usize = 64;
 
-/// The id of the container that a cgroup belongs to: of the innermost folder that is named
-/// after one, as `ID`, `docker-ID.scope`, `cri-containerd-ID.scope`, `crio-ID.scope` or
-/// `libpod-ID.scope`.
+/// The id of the container of a cgroup, from the innermost folder with such a name: as `ID`,
+/// `docker-ID.scope`, `cri-containerd-ID.scope`, `crio-ID.scope` or `libpod-ID.scope`.
 pub fn container_id(path: &[u8]) -> Option<&str> {
     path.rsplit(|&b| b == b'/').find_map(|name| {
         let name = name.strip_suffix(b".scope").unwrap_or(name);
         let (runtime, id) = name.split_at_checked(name.len().checked_sub(CONTAINER_ID)?)?;
         let is_id = id.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        // The monitor of a container is outside of it: libpod-conmon-ID.scope
+        // The monitor of a container is not in it: libpod-conmon-ID.scope
         let is_name =
             runtime.is_empty() || (runtime.ends_with(b"-") && !runtime.ends_with(b"-conmon-"));
         if is_id && is_name { std::str::from_utf8(id).ok() } else { None }
@@ -269,7 +267,7 @@ mod tests {
         for (id, known) in &paths.known {
             match look_up(&point, &file_of_mine, *id) {
                 Ok(path) => assert_eq!(known.path.as_ref(), Some(&path)),
-                // Gone meanwhile, or not allowed to us.
+                // The cgroup is gone, or we may not open it.
                 Err(error) => assert!(matches!(
                     error.raw_os_error(),
                     Some(libc::ESTALE | libc::EPERM | libc::ENOENT)

@@ -1,24 +1,22 @@
-//! Host names of addresses, learnt from the answers of DNS servers as they come in.
+//! Host names of addresses, learnt from the answers of DNS servers.
 //!
-//! Nobody is asked. A packet socket sees each answer from port 53 (UDP and TCP, IPv4 and
-//! IPv6) that this machine receives, those of a local resolver on the loopback interface
-//! too; the kernel drops all other packets before they cost anything more. What a process
-//! connects to after its question was answered can so be named as the process did.
+//! We send no queries. A packet socket sees each answer from port 53 (UDP and TCP, IPv4 and IPv6)
+//! that this machine receives, also from a local resolver on the loopback interface; the kernel
+//! drops all other packets at once. So a process's destination gets the name for which the process
+//! asked.
 //!
-//! What cannot be seen:
+//! Not visible are:
 //!
-//! - other network namespaces than that in which the socket was opened: containers with
-//!   their own network ask and are answered there (their answers are seen on their way
-//!   only where this machine itself receives them)
-//! - encrypted DNS (TLS, HTTPS, QUIC), other ports, and answers from a cache that does
-//!   not answer by DNS (nscd, a browser's own, `nss-resolve`): but what fills a cache on
-//!   this machine by plain DNS was seen
+//! - network namespaces other than that of the socket: the answers for containers with their own
+//!   network go there (and pass us only if this machine itself receives them)
+//! - encrypted DNS (TLS, HTTPS, QUIC), other ports, and caches that do not answer by DNS (nscd, a
+//!   browser's own, `nss-resolve`); but the plain DNS answers that fill such a cache are visible
 //! - answers from before the start, UDP answers in several IP fragments, and TCP
 //!   connections of which a piece was lost (see [`PassiveDns::lost`])
 //!
-//! A name is a hint, not a proof: it is what somebody on this machine asked for last and
-//! got this address, and whoever can send packets from port 53 to this machine can make
-//! up names.
+//! A name is a hint, not a proof: it is the last name that a process on this machine asked for and
+//! that had this address in the answer. Anybody who can send packets from port 53 to this machine
+//! can invent names.
 
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
@@ -40,18 +38,18 @@ use packet::Received;
 use socket::PacketSocket;
 use stream::Streams;
 
-/// The longest IPv6 packet but for jumbograms, which DNS has no use for.
+/// The longest IPv6 packet, except for jumbograms, which DNS does not use.
 const MAX_PACKET: usize = 40 + 65_535;
 
-/// Packets that one call reads at the most, so that a flood of them does not keep the
-/// caller from its other work.
+/// The most packets that one call reads, so that a flood of packets does not keep the caller from
+/// other work.
 const MAX_PACKETS: usize = 1024;
 
-/// For the same reason: no other packet is begun after that time. Ordinary answers take a
-/// microsecond each; forged ones, full of compressed names, up to some 20 ms for 64 KiB.
+/// For the same reason a call begins no packet after this time. Ordinary answers take a microsecond
+/// each; forged ones, full of compressed names, up to some 20 ms for 64 KiB.
 const MAX_TIME: Duration = Duration::from_millis(5);
 
-/// Names of addresses, as far as answers that came in told them.
+/// Names of addresses, from the answers so far.
 pub struct PassiveDns {
     socket: PacketSocket,
     learner: Learner,
@@ -63,7 +61,7 @@ impl PassiveDns {
     ///
     /// # Errors
     ///
-    /// In one line for people: without `CAP_NET_RAW`, and on a kernel without packet sockets.
+    /// Without `CAP_NET_RAW`, or on a kernel without packet sockets; one line for people.
     pub fn open() -> Result<Self> {
         let socket = PacketSocket::open()?;
         Ok(Self { socket, learner: Learner::new(), buffer: vec![0; MAX_PACKET] })
@@ -74,12 +72,12 @@ impl PassiveDns {
         self.socket.fd()
     }
 
-    /// Reads the answers that have come in, without waiting. False if there may be more
-    /// than one call reads; the descriptor stays readable then.
+    /// Reads the waiting answers, without blocking. False if there may be more than one call reads;
+    /// the descriptor then stays readable.
     ///
     /// # Errors
     ///
-    /// If the kernel refuses to give packets, for which no reason is known.
+    /// If the kernel refuses to hand over packets; no reason for that is known.
     pub fn drain(&mut self) -> Result<bool> {
         let now = Instant::now();
         for _ in 0..MAX_PACKETS {
@@ -94,30 +92,29 @@ impl PassiveDns {
         Ok(false)
     }
 
-    /// The name that was asked for when `addr` was the answer, the last one if there were
-    /// several. Only if it was good `at` that instant: for its time to live since it was
-    /// received, but for ten seconds at least and a day at most.
+    /// The last name that had `addr` in its answer, if the answer was valid `at` that instant: for
+    /// its time to live since it was received, but for at least ten seconds and at most a day.
     ///
-    /// In lower case, without the last dot, at most 255 bytes. All of it is visible ASCII:
-    /// whatever else a name may contain is written as `\DDD`, a dot within a label as `\.`
-    /// (RFC 1035, 5.1). International names are as on the wire, `xn--...`.
+    /// In lower case, without the last dot, at most 255 bytes. All of it is visible ASCII: other
+    /// characters are written as `\DDD`, a dot within a label as `\.` (RFC 1035, 5.1).
+    /// International names are as on the wire, `xn--...`.
     pub fn name(&self, addr: IpAddr, at: Instant) -> Option<&str> {
         self.learner.cache.name(addr, at)
     }
 
-    /// Packets from port 53 that have come in since the start, with those [lost](Self::lost).
+    /// Packets from port 53 since the start, including the [lost](Self::lost) ones.
     pub fn received(&mut self) -> u64 {
         self.socket.counts().passed
     }
 
-    /// Packets from port 53 that came in since the start when there was no room for them,
-    /// because `drain` was not called often enough.
+    /// Packets from port 53 since the start that found no room, because `drain` was not called
+    /// often enough.
     pub fn lost(&mut self) -> u64 {
         self.socket.counts().lost
     }
 }
 
-/// What becomes of packets.
+/// From packets to the cache.
 struct Learner {
     cache: Cache,
     streams: Streams,

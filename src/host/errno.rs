@@ -22,8 +22,8 @@ pub fn name(number: i32) -> Cow<'static, str> {
     known.map_or_else(|| format!("E{number}").into(), Cow::Borrowed)
 }
 
-/// The number of the system call's error that an error tells of, behind whatever it was put into.
-/// libbpf-rs keeps those of its own errors to itself.
+/// The errno of the system call behind an error, however deep. libbpf-rs does not reveal the errno
+/// of its own errors.
 pub fn of(error: &anyhow::Error) -> Option<Errno> {
     error.chain().find_map(|cause| {
         let number = cause.downcast_ref::<std::io::Error>();
@@ -32,8 +32,7 @@ pub fn of(error: &anyhow::Error) -> Option<Errno> {
     })
 }
 
-/// Words of the standard library without the numbers it puts behind errors, which their words
-/// say already: ` (os error 2)`.
+/// Texts of the standard library without the redundant numbers behind errors: ` (os error 2)`.
 pub fn without_numbers(words: &str) -> String {
     let mut parts = words.split(" (os error ");
     let mut text = parts.next().unwrap_or_default().to_owned();

@@ -1,6 +1,6 @@
-//! What is known of the running kernel without trying.
+//! Facts about the running kernel that need no trial.
 
-/// Its version: major and minor number.
+/// The version: major and minor number.
 pub fn release() -> (u32, u32) {
     let uname = nix::sys::utsname::uname();
     uname.map_or((0, 0), |uname| parse_release(&uname.release().to_string_lossy()))
@@ -9,8 +9,8 @@ pub fn release() -> (u32, u32) {
 /// Whether a task may be preempted inside a program on a tracepoint (7.0), so that the kernel
 /// skips the program for other tasks on that CPU.
 ///
-/// Nothing that could be tried tells; a wrong answer costs a little time, or the skipped
-/// programs that are counted anyway.
+/// No trial can find this out. A wrong answer costs a little time, or skipped programs, which are
+/// counted anyway.
 pub fn tracepoints_are_preemptible() -> bool {
     release() >= (7, 0)
 }

@@ -7,7 +7,7 @@ use libbpf_rs::{AsRawLibbpf as _, Link, ProgramMut};
 use libbpf_sys::perf_event_attr;
 use nix::errno::Errno;
 
-/// An event of this type (`PERF_TYPE_…`) and number, yet to be given its period.
+/// An event of this type (`PERF_TYPE_…`) and number, without a period yet.
 pub fn attributes(kind: u32, config: u64) -> perf_event_attr {
     let size = size_of::<perf_event_attr>() as u32;
     perf_event_attr { type_: kind, size, config, ..Default::default() }
@@ -35,7 +35,7 @@ pub fn open(attributes: &perf_event_attr, cpu: i32) -> Result<OwnedFd, Errno> {
 
 /// Runs a loaded program at each occurrence of the event, for as long as the link lives.
 ///
-/// By libbpf's own function: libbpf-rs's error does not tell its number.
+/// Calls libbpf's own function, because libbpf-rs's error has no errno.
 pub fn attach(program: &ProgramMut<'_>, event: OwnedFd) -> Result<Link, Errno> {
     if program.as_fd().as_raw_fd() < 0 {
         return Err(Errno::EBADF); // it is not loaded
@@ -44,7 +44,7 @@ pub fn attach(program: &ProgramMut<'_>, event: OwnedFd) -> Result<Link, Errno> {
     // SAFETY: program and event live until it returns.
     let link = unsafe { libbpf_sys::bpf_program__attach_perf_event(program, fd) };
     let link = NonNull::new(link).ok_or_else(Errno::last)?;
-    // From here on the event is the link's, which closes it.
+    // The link owns the event from here on, and closes it.
     let _ = event.into_raw_fd();
     // SAFETY: libbpf has just made it, and nobody else has it.
     Ok(unsafe { Link::from_ptr(link) })

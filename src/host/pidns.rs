@@ -1,4 +1,4 @@
-//! The PID namespace that we are in: process ids mean something only together with it.
+//! Our PID namespace, without which process ids mean nothing.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -12,11 +12,12 @@ use crate::host::tracefs::mount;
 /// `PROC_PID_INIT_INO`: the inode of the initial PID namespace.
 const INITIAL: u64 = 0xEFFF_FFFC;
 
-/// Its inode number; `None` for the initial one. Where /proc does not show us, a mount of our own does.
+/// The inode number of the namespace; `None` for the initial one. If /proc belongs to another
+/// namespace, we mount one of our own.
 ///
 /// # Errors
 ///
-/// /proc does not show us, and may not be mounted.
+/// /proc belongs to another namespace, and we may not mount one.
 pub fn inode() -> Result<Option<u64>, Errno> {
     let inode = match fs::metadata("/proc/self/ns/pid") {
         Ok(namespace) => namespace.ino(),

@@ -1,4 +1,4 @@
-//! What `/proc` says of a process.
+//! A process, as `/proc` describes it.
 
 use std::fs;
 use std::ops::Range;
@@ -9,12 +9,12 @@ pub const NS_PER_TICK: u64 = 10_000_000;
 /// proc_pid_stat(5): "PID (NAME) STATE PPID ...".
 pub struct Stat {
     text: Vec<u8>,
-    /// Where the name is, which may hold anything, also ") R 1" and what is no UTF-8
+    /// Place of the name, which may hold anything, also ") R 1" and invalid UTF-8
     name: Range<usize>,
 }
 
 impl Stat {
-    /// `None`: there is no such process any more.
+    /// `None`: the process is gone.
     pub fn read(pid: u32) -> Option<Self> {
         let text = fs::read(format!("/proc/{pid}/stat")).ok()?;
         let begin = text.iter().position(|&b| b == b'(')? + 1;
@@ -55,19 +55,18 @@ pub fn pids() -> impl Iterator<Item = u32> {
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
-/// Whether `pid` is still the process that was born at `start_ns` (`CLOCK_BOOTTIME`), not
-/// another one that has got its number since.
+/// Whether `pid` is still the process that was born at `start_ns` (`CLOCK_BOOTTIME`), and not a
+/// newer one with the same number.
 pub fn is_process(pid: u32, start_ns: u64) -> bool {
     let born = Stat::read(pid).and_then(|stat| stat.start_ticks());
     born == Some(start_ns / NS_PER_TICK)
 }
 
-/// Its path in the cgroup v2 hierarchy. Seen from another cgroup namespace it may begin with
-/// `/..`.
+/// The path in the cgroup v2 hierarchy. From another cgroup namespace it may begin with `/..`.
 pub fn cgroup(pid: u32, start_ns: u64) -> Option<Vec<u8>> {
     let text = fs::read(format!("/proc/{pid}/cgroup")).ok()?;
     let path = text.split(|&b| b == b'\n').find_map(|line| line.strip_prefix(b"0::"))?;
-    // Looked at last: the number may have been another process's until now.
+    // Checked last: the number may have belonged to another process until now.
     is_process(pid, start_ns).then(|| path.strip_suffix(b" (deleted)").unwrap_or(path).to_vec())
 }
 
@@ -83,8 +82,8 @@ mod tests {
         fs::create_dir(&program).unwrap();
         let name = b"a) \xff ( b";
         let file = program.join(std::ffi::OsStr::from_bytes(name));
-        // A link, whose name the process gets: nobody can execute a copy while a process that
-        // another test starts now still has it open for writing, as we had.
+        // A link, whose name the process gets. A copy could not be executed while a process started
+        // by another test still has it open for writing, as we had.
         std::os::unix::fs::symlink("/bin/sleep", &file).unwrap();
         let mut child = std::process::Command::new(&file).arg("300").spawn().unwrap();
         let stat = Stat::read(child.id()).unwrap();

@@ -13,14 +13,13 @@ pub struct Services {
 }
 
 impl Services {
-    /// Reads `/etc/services`. Where there is none, as in a small container, no port has a
-    /// name.
+    /// Reads `/etc/services`. Without that file, as in a small container, no port has a name.
     pub fn load() -> Self {
         fs::read(FILE).map_or_else(|_| Self::default(), |file| Self::parse(&file))
     }
 
-    /// Lines of `NAME PORT/PROTOCOL ALIAS... # COMMENT`. A line that is not one is passed
-    /// over, as by getservbyport(3); of several for a port, the first counts there and here.
+    /// Lines of `NAME PORT/PROTOCOL ALIAS... # COMMENT`. Other lines are skipped, as by
+    /// getservbyport(3). Of several lines for a port the first counts, there and here.
     fn parse(file: &[u8]) -> Self {
         let mut tcp = HashMap::new();
         for line in file.split(|&byte| byte == b'\n') {
@@ -42,9 +41,9 @@ fn parse_line(line: &[u8]) -> Option<(u16, &str)> {
     let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
     let name = std::str::from_utf8(words.next()?).ok()?;
     let (port, protocol) = std::str::from_utf8(words.next()?).ok()?.split_once('/')?;
-    // The name is shown as it is, so it must be fit for that.
+    // The name is printed unescaped, so it must be printable.
     let is_fit = protocol == "tcp" && name.bytes().all(|byte| byte.is_ascii_graphic());
-    // parse() takes a sign too.
+    // parse() would accept a sign.
     let is_number = port.bytes().all(|byte| byte.is_ascii_digit());
     (is_fit && is_number).then(|| port.parse().ok().map(|port| (port, name)))?
 }

@@ -36,7 +36,8 @@ pub fn parse(text: &str) -> Result<u32, String> {
     })
 }
 
-/// Of a name without `SIG`, in capital letters: also the second ones that kill(1) knows.
+/// The number for a name without `SIG`, in capital letters, including the aliases that kill(1)
+/// knows.
 fn by_name(short: &str) -> Option<u32> {
     if let Some(below) = short.strip_prefix("RTMAX") {
         let below = match below {

@@ -16,23 +16,23 @@ use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use crate::host::descriptor::owned;
 
-/// Where it is mounted by custom: by itself, or below debugfs.
+/// The usual mount points: its own, or below debugfs.
 const PLACES: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
 
 /// `FSCONFIG_CMD_CREATE` of `linux/mount.h`
 const CONFIG_CREATE: u32 = 6;
 
-/// A folder to start from: it need not be readable.
+/// A folder to start from; read permission is not needed.
 const FOLDER: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
 
-/// The mount that nobody else sees: made once, and gone with the process, however that ends.
+/// A mount that nobody else sees: made once, and gone with the process, however that ends.
 static OUR_MOUNT: Mutex<Option<Arc<OwnedFd>>> = Mutex::new(None);
 
-/// Why tracefs is not to be had.
+/// The reason for having no tracefs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TracefsError {
-    /// It is there, or what it is mounted in, and may not be entered; otherwise it is not mounted,
-    /// and mounting it failed
+    /// True: tracefs, or a folder above it, exists, but we may not enter it. False: it is not
+    /// mounted, and mounting it failed
     pub is_mounted: bool,
     /// Of the call that failed
     pub errno: Errno,
@@ -55,7 +55,7 @@ pub struct Tracefs {
 }
 
 impl Tracefs {
-    /// Where it is mounted, else mounted for us alone.
+    /// Opens the mounted tracefs, or else mounts one for us alone.
     pub fn open() -> Result<Self, TracefsError> {
         let mut forbidden = None;
         for place in PLACES {
@@ -71,13 +71,13 @@ impl Tracefs {
         })
     }
 
-    /// Opens a file. It is closed when a program is executed.
+    /// Opens a file, with close-on-exec.
     pub fn open_file(&self, path: &str, flags: OFlag) -> Result<File, Errno> {
         let flags = flags | OFlag::O_CLOEXEC;
         Ok(File::from(openat(self.root.as_fd(), path, flags, Mode::empty())?))
     }
 
-    /// What is in a file.
+    /// The contents of a file.
     pub fn read(&self, path: &str) -> Result<String, Errno> {
         let mut text = String::new();
         let mut file = self.open_file(path, OFlag::O_RDONLY)?;
@@ -85,7 +85,7 @@ impl Tracefs {
         Ok(text)
     }
 
-    /// Writes to a file, which is to be there.
+    /// Writes to an existing file.
     pub fn write(&self, path: &str, text: &str) -> Result<(), Errno> {
         let mut file = self.open_file(path, OFlag::O_WRONLY | OFlag::O_TRUNC)?;
         file.write_all(text.as_bytes()).map_err(|error| number(&error))
@@ -96,7 +96,7 @@ impl Tracefs {
         openat(self.root.as_fd(), path, FOLDER, Mode::empty()).is_ok()
     }
 
-    /// What is in a folder.
+    /// The names in a folder.
     pub fn names(&self, path: &str) -> Result<Vec<String>, Errno> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let folder = Dir::openat(self.root.as_fd(), path, flags, Mode::empty())?;
@@ -119,8 +119,7 @@ fn number(error: &std::io::Error) -> Errno {
     error.raw_os_error().map_or(Errno::EBADMSG, Errno::from_raw)
 }
 
-/// The root, if tracepoints are below it: where tracefs is not mounted, its place is an empty
-/// folder.
+/// The root, if it has tracepoints: an unmounted tracefs leaves an empty folder.
 fn enter(root: Result<OwnedFd, Errno>) -> Result<OwnedFd, Errno> {
     let root = root?;
     openat(&root, "events", FOLDER, Mode::empty())?;
@@ -137,7 +136,7 @@ fn our_mount() -> Result<Arc<OwnedFd>, Errno> {
     Ok(root)
 }
 
-/// A mount of a file system that is not in the tree of any process (Linux 5.2).
+/// Mounts a file system outside of every process's tree (Linux 5.2).
 pub(crate) fn mount(kind: &CStr) -> Result<OwnedFd, Errno> {
     const CLOEXEC: u32 = 1; // FSOPEN_CLOEXEC, and FSMOUNT_CLOEXEC too
     // SAFETY: the name ends in a NUL.
@@ -164,8 +163,7 @@ mod tests {
         let tracefs = Tracefs { root: first };
         assert!(tracefs.has_folder("events/sched"));
         assert!(tracefs.names("events").unwrap().iter().any(|name| name == "sched"));
-        // Threads of this test's process have the same mounts, and see no more of them than
-        // there were.
+        // All threads of this process share the mounts, and must see no more than before.
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
         let places = mounts.lines().filter(|line| line.contains(" - tracefs "));
         let places: Vec<_> = places.filter_map(|line| line.split(' ').nth(4)).collect();

@@ -1,4 +1,4 @@
-//! Classic tracepoints: attached by ourselves, since libbpf finds them only where tracefs is
+//! Classic tracepoints. We attach them ourselves, since libbpf finds them only where tracefs is
 //! mounted.
 
 use std::fmt;
@@ -23,7 +23,7 @@ pub struct TracepointError {
 /// The steps on the way to an attached program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Mounting tracefs for ourselves, because it is not mounted where it is by custom
+    /// Mounting tracefs for ourselves, because it is not mounted at the usual places
     MountTracefs,
     /// Entering tracefs
     EnterTracefs,
@@ -51,7 +51,7 @@ pub fn attach(
     })?;
     let id = id(&tracefs, category, name).map_err(failed(Step::ReadId))?;
     let attributes = perf_event::attributes(libbpf_sys::PERF_TYPE_TRACEPOINT, id);
-    // Programs run wherever the tracepoint is hit: the CPU matters only for counting.
+    // The program runs on every CPU that hits the tracepoint: this CPU matters only for counting.
     let event = perf_event::open(&attributes, 0).map_err(failed(Step::OpenEvent))?;
     perf_event::attach(program, event).map_err(failed(Step::Attach))
 }
@@ -68,11 +68,11 @@ fn id(tracefs: &Tracefs, category: &str, name: &str) -> Result<u64, Errno> {
 impl TracepointError {
     /// Whether the kernel has no such tracepoint.
     pub fn is_missing(&self) -> bool {
-        // Its folder vanishes with its module, perhaps after we have read its id.
+        // The folder vanishes with the module, perhaps after we have read the id.
         matches!(self.step, Step::ReadId | Step::OpenEvent) && self.errno == Errno::ENOENT
     }
 
-    /// What to do about it, in words for people.
+    /// The remedy, in words for people.
     pub fn advice(&self) -> Option<&'static str> {
         match (self.step, self.errno) {
             (Step::MountTracefs, Errno::ENODEV) => Some("use another kernel"),
@@ -145,7 +145,7 @@ mod tests {
         assert_eq!(forbidden.to_string(), "only root may read tracefs");
         let greedy = error(Step::Attach, Errno::EACCES);
         assert_eq!(greedy.to_string(), "the program reads more than tracepoint a/b tells");
-        // A missing tracefs is no missing tracepoint.
+        // A missing tracefs is not a missing tracepoint.
         assert!(!error(Step::MountTracefs, Errno::ENOENT).is_missing());
     }
 

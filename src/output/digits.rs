@@ -1,13 +1,13 @@
 //! Numbers as ASCII digits, for rows of which there may be millions a second.
 //!
-//! A copy of a constant number of bytes is a few instructions, one of as many as there are
-//! digits is a call. So as many as there could be are appended, and then cut.
+//! Copying a constant number of bytes takes a few instructions; copying the exact number of digits
+//! takes a call. So we append the maximum, and then cut.
 
 /// Numbers below this have at most eight digits.
 const EIGHT_DIGITS: u32 = 100_000_000;
 
 /// A few ASCII characters in a register, the first one in the lowest byte; 0 behind the last.
-/// Padding them there costs much less than moving them in memory.
+/// Padding in a register costs much less than moving bytes in memory.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Short {
     bytes: u64,
@@ -17,10 +17,10 @@ pub struct Short {
 const SPACES: u64 = u64::from_le_bytes([b' '; 8]);
 
 impl Short {
-    /// As many as there is room for.
+    /// The most characters that fit.
     pub const MAX: usize = 8;
 
-    /// Text of at most [`Self::MAX`] characters; what is behind them is left out.
+    /// The first [`Self::MAX`] characters of a text.
     pub const fn new(text: &str) -> Self {
         let (mut rest, mut short) = (text.as_bytes(), Self { bytes: 0, len: 0 });
         while let [first, behind @ ..] = rest {
@@ -59,8 +59,8 @@ impl Short {
         push_first(out, self.bytes, self.len());
     }
 
-    /// Appends them and as many spaces as are missing to `width`, or to [`Self::MAX`] if that
-    /// is less; `right`: the spaces come first.
+    /// Appends them, padded with spaces to `width`, or to [`Self::MAX`] if that is less; `right`:
+    /// the spaces come first.
     #[inline]
     pub fn push_padded(self, out: &mut Vec<u8>, width: usize, right: bool) {
         let width = width.clamp(self.len(), Self::MAX);
@@ -123,8 +123,9 @@ pub(crate) fn nine_digits(number: u32) -> [u8; 9] {
 /// `"00000000"`
 const ASCII_ZEROS: u64 = 0x3030_3030_3030_3030;
 
-/// The digits of a number below [`EIGHT_DIGITS`], the first one in the lowest byte: halved
-/// thrice, all parts of a word at once. Multiplying and shifting divides by 100 and by 10.
+/// The digits of a number below [`EIGHT_DIGITS`], the first one in the lowest byte. Splits into
+/// halves three times, all parts of the word at once; multiplying and shifting divides by 100 and
+/// by 10.
 #[inline]
 fn eight_digits(number: u32) -> u64 {
     let fours = u64::from(number / 10_000) | u64::from(number % 10_000) << 32;

@@ -1,12 +1,12 @@
 //! Bytes from the kernel, made safe for a terminal and separable in a table.
 //!
-//! Names and arguments are bytes that anybody on the machine chooses. Shown as they are
-//! they could move the cursor, rewrite the line, hide text or forge columns.
+//! Anybody on the machine can choose the bytes of names and arguments. Unescaped, they could move
+//! the cursor, rewrite the line, hide text or forge columns.
 
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 
-/// True for characters that stand for themselves: no control, no invisible or
-/// direction-changing one, no separator but the ASCII space.
+/// True for characters that stand for themselves: not control, invisible or direction-changing
+/// ones, and of separators only the ASCII space.
 fn is_plain(c: char) -> bool {
     use GeneralCategory as G;
     if c.is_ascii() {
@@ -27,8 +27,8 @@ fn is_plain(c: char) -> bool {
     )
 }
 
-/// Characters that are shown as nothing although their category is letter or mark
-/// (Unicode's `Default_Ignorable_Code_Point`, less the format characters).
+/// Characters that are invisible although their category is letter or mark (Unicode's
+/// `Default_Ignorable_Code_Point`, less the format characters).
 fn is_default_ignorable(c: char) -> bool {
     matches!(
         c,
@@ -54,8 +54,7 @@ fn push_byte(out: &mut String, byte: u8) {
     }
 }
 
-/// Appends `bytes` with every character that is not plain, or for which `special` says
-/// so, as a backslash escape.
+/// Appends `bytes`; characters that are not plain, or that are `special`, become backslash escapes.
 fn push_escaped(out: &mut String, bytes: &[u8], special: impl Fn(char) -> bool) {
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
@@ -77,11 +76,11 @@ fn push_escaped(out: &mut String, bytes: &[u8], special: impl Fn(char) -> bool) 
     }
 }
 
-/// Whether nothing of these bytes needs escaping in a cell of a table: so with most names, and
-/// found out much faster than by going through them character by character.
+/// Whether these bytes need no escaping in a cell of a table. That is so for most names, and this
+/// check is much faster than going through them by character.
 #[inline]
 pub fn is_plain_cell(bytes: &[u8]) -> bool {
-    // Without an early end, so that many are looked at together.
+    // No early exit, so that the compiler checks many bytes at once.
     let plain = |&byte: &u8| byte.is_ascii_graphic() & (byte != b'\\');
     !bytes.is_empty() && bytes.iter().fold(true, |all, byte| all & plain(byte))
 }
@@ -98,12 +97,12 @@ pub fn push_cell(out: &mut String, bytes: &[u8]) {
     push_escaped(out, bytes, |c| c == ' ');
 }
 
-/// Appends words of others, spaces and all, as part of a line.
+/// Appends foreign text, with its spaces, as part of a line.
 pub fn push_text(out: &mut String, bytes: &[u8]) {
     push_escaped(out, bytes, |_| false);
 }
 
-/// Words that a shell does not take as the name of a program.
+/// Words that a shell does not accept as the name of a program.
 const RESERVED: [&str; 22] = [
     "!", "[[", "]]", "{", "}", "case", "coproc", "do", "done", "elif", "else", "esac", "fi", "for",
     "function", "if", "in", "select", "then", "time", "until", "while",
@@ -118,8 +117,8 @@ pub enum Quote {
     Always,
 }
 
-/// Appends `arg` as one word of a command line: pasted into bash, zsh or ksh it becomes
-/// the same bytes again. `first`: it stands where the program's name does.
+/// Appends `arg` as one word of a command line: pasted into bash, zsh or ksh it becomes the same
+/// bytes again. `first`: the word is in the place of the program's name.
 pub fn push_shell_word(out: &mut String, arg: &[u8], first: bool, quote: Quote) {
     let Some(text) = std::str::from_utf8(arg).ok().filter(|text| text.chars().all(is_plain)) else {
         out.push_str("$'");
@@ -225,7 +224,7 @@ mod tests {
         }
     }
 
-    /// What bash makes of a line of words, each followed by a NUL.
+    /// The words that bash makes of a line, each followed by a NUL.
     fn through_bash(line: &str) -> Vec<u8> {
         let script = format!("LC_ALL=C.UTF-8; printf '%s\\0' {line}");
         let output =

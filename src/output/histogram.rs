@@ -8,7 +8,7 @@ pub const BUCKETS: usize = 65;
 /// Cells of the longest bar.
 const BAR: u64 = 40;
 
-/// Counts of values, by the power of two that they reach.
+/// Counts of values, by power of two.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Histogram {
     counts: [u64; BUCKETS],
@@ -37,15 +37,15 @@ impl Histogram {
         self.add_to_bucket(u64::BITS - value.leading_zeros(), 1);
     }
 
-    /// Counts values of one bucket: 0 for the value 0, else the place of the highest bit,
-    /// from 1.
+    /// Adds to the count of one bucket: 0 for the value 0, else the place of the highest bit, from
+    /// 1.
     pub fn add_to_bucket(&mut self, bucket: u32, count: u64) {
         if let Some(bucket) = self.counts.get_mut(bucket as usize) {
             *bucket += count;
         }
     }
 
-    /// All buckets from the first to the last that holds something.
+    /// All buckets from the first to the last with a value.
     pub fn buckets(&self) -> Vec<Bucket> {
         let used = |count: &u64| *count > 0;
         let Some(first) = self.counts.iter().position(used) else { return Vec::new() };
@@ -60,7 +60,7 @@ impl Histogram {
         all.map(bucket).collect()
     }
 
-    /// Appends a line for each bucket; `label` says a value with its unit.
+    /// Appends a line for each bucket; `label` formats a value with its unit.
     pub fn draw(&self, out: &mut String, label: impl Fn(u64) -> String) {
         let buckets = self.buckets();
         let most = buckets.iter().map(|bucket| bucket.count).max().unwrap_or(1);
@@ -72,7 +72,7 @@ impl Histogram {
     }
 }
 
-/// A bar in eighths of a cell: what is there is never drawn as nothing.
+/// A bar in eighths of a cell; a count above 0 is never empty.
 fn bar(count: u64, most: u64) -> String {
     const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
     let eighths = u128::from(count) * u128::from(BAR) * 8 / u128::from(most.max(1));

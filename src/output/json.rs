@@ -1,5 +1,5 @@
-//! What JSON Lines of all tools have in common. Keys are OpenTelemetry's names, nested on
-//! their dots.
+//! The common parts of the JSON Lines of all tools. Keys are OpenTelemetry's names, nested on the
+//! dots.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -19,7 +19,7 @@ pub struct ErrorType {
     pub r#type: std::borrow::Cow<'static, str>,
 }
 
-/// For members that are there only if true.
+/// For members that are present only if true.
 pub fn is_false(value: &bool) -> bool {
     !value
 }
@@ -31,8 +31,8 @@ pub struct EventName {
     pub name: &'static str,
 }
 
-/// Bytes under a key, to be flattened into an object: as a string, and where they are not
-/// UTF-8, exactly, under the second key.
+/// Bytes under a key, to be flattened into an object: as a string and, if they are not valid UTF-8,
+/// also exactly, under the second key.
 #[derive(Clone, Copy, Debug)]
 pub struct Bytes<'a> {
     /// The key, and the key with `_base64`
@@ -73,13 +73,13 @@ impl Bytes<'_> {
     }
 }
 
-/// Appends `{…}`. `members` appends each with a comma before it; the first comma becomes the
+/// Appends `{…}`. `members` appends each member with a comma before it; the first comma becomes the
 /// bracket.
 pub fn push_object(out: &mut Vec<u8>, members: impl FnOnce(&mut Vec<u8>)) {
     push_brackets(out, *b"{}", members);
 }
 
-/// Appends `[…]` with what `push` makes of each of `items`.
+/// Appends `[…]`; `push` writes each of `items`.
 pub fn push_list<T>(
     out: &mut Vec<u8>,
     items: impl Iterator<Item = T>,
@@ -106,7 +106,7 @@ fn push_brackets(out: &mut Vec<u8>, [open, close]: [u8; 2], inside: impl FnOnce(
 
 /// Appends a string in quotes, escaped.
 pub fn push_string(out: &mut Vec<u8>, text: &str) {
-    // Most need no escaping. Without an early end, so that many bytes are looked at together.
+    // Most need no escaping. No early exit, so that the compiler checks many bytes at once.
     let plain = |byte: u8| (byte >= b' ') & (byte != b'"') & (byte != b'\\');
     if text.bytes().fold(true, |all, byte| all & plain(byte)) {
         out.push(b'"');
@@ -117,7 +117,7 @@ pub fn push_string(out: &mut Vec<u8>, text: &str) {
     }
 }
 
-/// A list of byte strings under a key, likewise.
+/// A list of byte strings under a key, with exact bytes under the second key where needed.
 #[derive(Clone, Copy, Debug)]
 pub struct BytesList<'a, I> {
     /// The key, and the key with `_base64`
@@ -171,18 +171,18 @@ pub struct Container<'a> {
 }
 
 impl<'a> Container<'a> {
-    /// The one that a cgroup belongs to, if any.
+    /// The container of a cgroup, if any.
     pub fn of(cgroup: Option<&'a [u8]>) -> Option<Self> {
         cgroup.and_then(container_id).map(|id| Self { id })
     }
 }
 
-/// The members of `process` that every event has; to be flattened into it.
+/// The members of `process` that every event has, to be flattened.
 #[derive(Clone, Copy, Debug, serde::Serialize)]
 pub struct Process<'a> {
     pid: u32,
     parent_pid: u32,
-    /// Where it differs from `pid`: the id in the process's own PID namespace
+    /// The id in the process's own PID namespace, if it differs from `pid`
     #[serde(skip_serializing_if = "Option::is_none")]
     vpid: Option<u32>,
     #[serde(flatten)]
@@ -195,7 +195,7 @@ pub struct Process<'a> {
 }
 
 impl<'a> Process<'a> {
-    /// From an event's first member. `cgroup`: its path if known.
+    /// Takes an event's first member. `cgroup`: the path, if known.
     pub fn new(id: &'a task_id, cgroup: Option<&'a [u8]>) -> Self {
         let path = |value| Bytes { keys: ("cgroup", "cgroup_base64"), value: Some(value) };
         Self {

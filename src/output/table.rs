@@ -17,15 +17,15 @@ use unicode_width::UnicodeWidthStr;
 use crate::output::digits::{Short, push_number};
 use crate::output::escape::{is_plain_cell, push_cell};
 
-/// Written when this much has been collected, also within a batch.
+/// The buffer is written at this size, also within a batch.
 const FLUSH_BYTES: usize = 64 * 1024;
 
-/// A column of a table: heading and rows are both made from it.
+/// A column of a table, for the heading and for the rows.
 #[derive(Clone, Copy, Debug)]
 pub struct Column {
     /// The heading
     pub title: &'static str,
-    /// Cells at the least; longer values push the rest of their line to the right
+    /// The least width; longer values push the rest of their line to the right
     pub width: usize,
     /// Numbers to the right, names to the left
     pub right: bool,
@@ -42,8 +42,8 @@ impl Column {
         Self { title, width, right: true }
     }
 
-    /// As wide as the widest of its cells, which [`Line::name`] writes; at least as wide as it is,
-    /// at most so wide that a name as long as no honest one does not push all others away.
+    /// Widens the column to fit its widest cell ([`Line::name`]), but to no more than `WIDEST`, so
+    /// that one absurdly long name does not push the other columns off the screen.
     pub fn fit(mut self, cells: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Self {
         const WIDEST: usize = 64;
         let mut scratch = String::new();
@@ -56,9 +56,9 @@ impl Column {
     }
 }
 
-/// What failed.
+/// A failure.
 pub const FAILURE: Style = AnsiColor::Red.on_default();
-/// What is said about a row.
+/// A note about a row.
 pub const NOTE: Style = Style::new().dimmed();
 
 /// `1 event`, `2 events`: `noun` takes an s for the plural.
@@ -87,7 +87,7 @@ impl<'a> Line<'a> {
         }
         let at = self.out.len();
         self.text(text);
-        // Around the text without its padding, so that the width stays right.
+        // Style the text without its padding, so that the width stays right.
         let cell = self.out.split_off(at);
         let cell = String::from_utf8_lossy(&cell);
         let colored = cell.replacen(text, &format!("{style}{text}{style:#}"), 1);
@@ -99,7 +99,7 @@ impl<'a> Line<'a> {
     pub fn text(&mut self, text: &str) -> &mut Self {
         let Some(column) = self.columns.next() else { return self };
         let is_last = self.columns.as_slice().is_empty();
-        // Nothing follows a last column of names: its width need not be measured.
+        // Nothing follows a last column of names, so measuring it is useless.
         let padded = column.right || !is_last;
         let padding = if padded { column.width.saturating_sub(text.width()) } else { 0 };
         if column.right {
@@ -116,8 +116,8 @@ impl<'a> Line<'a> {
         self
     }
 
-    /// The next cell: what `write` appends, which is printable ASCII. Without a copy, for
-    /// rows of which millions a second are written.
+    /// The next cell: `write` appends printable ASCII. Saves a copy, for rows that come by the
+    /// million.
     #[inline]
     pub fn ascii(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> &mut Self {
         let Some(column) = self.columns.next() else { return self };
@@ -165,7 +165,7 @@ impl<'a> Line<'a> {
 
     #[inline]
     fn pad(&mut self, cells: usize) {
-        // As many as there are is a copy of constant length: see digits.rs.
+        // A copy of constant length: see digits.rs.
         const SPACES: [u8; 32] = [b' '; 32];
         let end = self.out.len() + cells;
         if cells <= SPACES.len() {
@@ -219,16 +219,16 @@ impl<'a> Line<'a> {
 pub enum Flow {
     /// All is well
     Open,
-    /// Nobody reads any more: end quietly
+    /// The reader has gone: end quietly
     Closed,
 }
 
-/// Stdout, with what is to be written next.
+/// Stdout, with the text to be written next.
 pub struct Output {
     stdout: io::Stdout,
     /// `--json`
     pub json: bool,
-    /// A person looks at it
+    /// Stdout is a terminal, and colours are wanted
     pub color: bool,
     buffer: Vec<u8>,
     flow: Flow,
@@ -266,7 +266,7 @@ impl Output {
         self.flush_if_full()
     }
 
-    /// Appends what `write` does: whole lines of JSON.
+    /// Lets `write` append whole lines of JSON.
     pub fn json_lines(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         write(&mut self.buffer);
     }
@@ -278,12 +278,12 @@ impl Output {
         Ok(())
     }
 
-    /// Writes if much has been collected; for use after each row.
+    /// Writes if the buffer is large; for use after each row.
     pub fn flush_if_full(&mut self) -> Result<()> {
         if self.buffer.len() >= FLUSH_BYTES { self.flush() } else { Ok(()) }
     }
 
-    /// Writes all that was collected.
+    /// Writes everything collected so far.
     pub fn flush(&mut self) -> Result<()> {
         let mut rest = self.buffer.as_slice();
         while !rest.is_empty() && self.flow == Flow::Open {
@@ -308,7 +308,7 @@ impl Output {
         let _ = poll(&mut fds, PollTimeout::NONE); // an error shows at the next write
     }
 
-    /// Whether anybody still reads.
+    /// Whether the reader is still there.
     pub fn flow(&self) -> Flow {
         self.flow
     }

@@ -1,5 +1,5 @@
-//! Times of events. The kernel stamps them with `CLOCK_BOOTTIME`, which goes on during
-//! suspend and which nobody can set; people want the wall clock.
+//! Times of events. The kernel stamps them with `CLOCK_BOOTTIME`, which goes on during suspend and
+//! which nobody can set; people want the wall clock.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -48,7 +48,7 @@ pub fn monotonic_now_ns() -> u64 {
 
 /// Turns event times into wall-clock times.
 ///
-/// The distance between the two clocks is taken anew for each batch of events
+/// The distance between the two clocks is measured for each batch of events
 /// ([`WallClock::update`]), so a step of the wall clock shows in the next event.
 #[derive(Clone, Debug)]
 pub struct WallClock {
@@ -61,16 +61,16 @@ pub struct WallClock {
 /// The second that was shown last: see [`WallClock::stamp`].
 #[derive(Clone, Debug)]
 struct ShownSecond {
-    /// When it began, on the boot clock; `None`: there is none
+    /// Its beginning on the boot clock; `None`: no second yet
     began_ns: Option<u64>,
-    /// With which [`WallClock::offset_ns`]
+    /// The [`WallClock::offset_ns`] of that time
     offset_ns: i128,
     text: [u8; STAMP_LEN],
 }
 
 /// `2026-01-31T12:00:00.000000001Z`
 const STAMP_LEN: usize = 30;
-/// Where its nanoseconds are.
+/// The place of the nanoseconds.
 const STAMP_NANOS: std::ops::Range<usize> = 20..29;
 
 impl Default for WallClock {
@@ -115,8 +115,8 @@ impl WallClock {
         format!("{:.9}", self.at(boot_ns))
     }
 
-    /// The same as [`WallClock::rfc3339`], for events that come by the million: within a
-    /// second only the nanoseconds are written anew.
+    /// The same as [`WallClock::rfc3339`], for events that come by the million: within a second
+    /// only the nanoseconds change.
     pub fn stamp(&mut self, boot_ns: u64) -> &str {
         let since = |began: u64| boot_ns.checked_sub(began).filter(|&ns| ns < NS_PER_S as u64);
         let is_same = self.second.offset_ns == self.offset_ns;
@@ -131,7 +131,7 @@ impl WallClock {
         std::str::from_utf8(&self.second.text).unwrap_or_default()
     }
 
-    /// Makes the second of `boot_ns` the one that was shown last.
+    /// Formats the second of `boot_ns`, for [`WallClock::stamp`].
     fn show_second(&mut self, boot_ns: u64) {
         let at = self.at(boot_ns);
         self.second.began_ns = None;

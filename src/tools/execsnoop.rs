@@ -23,29 +23,29 @@ pub struct Exec<'a> {
     /// Resolved path of the program that runs; empty for most failures. With
     /// [`exec_flag::EXEC_PATH_CUT`], its first components are missing.
     pub path: &'a [u8],
-    /// As asked for
+    /// As the caller named it
     pub filename: &'a [u8],
-    /// What runs a script; empty for other programs
+    /// The interpreter of a script; empty for other programs
     pub interpreter: &'a [u8],
-    /// Where arguments of a failed call are that could not be read: see [`late`]
+    /// Places of the arguments of a failed call that could not be read: see [`late`]
     cold: &'a [u8],
     /// Arguments with their NULs, the last one possibly cut
     pub args: &'a [u8],
 }
 
-/// What of the arguments is not shown.
+/// The arguments that are not shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Cut {
-    /// Arguments missing, a partly shown one among them; a lower bound where the
-    /// program could not count them all (a failed call with more than 128)
+    /// Missing arguments, including a partly shown one; a lower bound if the program could not
+    /// count them all (a failed call with more than 128)
     pub args: u64,
-    /// Bytes missing, with NULs, where that is known
+    /// Missing bytes, with NULs, if known
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
 }
 
 impl<'a> Exec<'a> {
-    /// Takes a record apart. `None`: it is shorter than it says.
+    /// Takes a record apart. `None`: the record is shorter than its lengths say.
     pub fn decode(record: &'a [u8]) -> Option<Self> {
         let mut event = exec_event::default();
         plain::copy_from_bytes(&mut event, record).ok()?;
@@ -70,7 +70,7 @@ impl<'a> Exec<'a> {
         self.event.flags.0 & flag.0 != 0
     }
 
-    /// A failure's errno; `None`: it was executed.
+    /// A failure's errno; `None` for an execution.
     pub fn errno(&self) -> Option<Errno> {
         (self.event.kind == exec_kind::EXEC_FAILED).then(|| Errno::from_raw(-self.event.ret))
     }
@@ -80,7 +80,7 @@ impl<'a> Exec<'a> {
         self.errno().map(|_| crate::host::errno::name(-self.event.ret))
     }
 
-    /// The arguments, whole ones first, then what there is of a cut one.
+    /// The arguments: whole ones first, then the beginning of a cut one.
     pub fn args(&self) -> Args<'a> {
         Args { rest: self.args }
     }
@@ -99,7 +99,7 @@ impl<'a> Exec<'a> {
         })
     }
 
-    /// How much of the arguments is missing when the first `shown` are shown.
+    /// The part of the arguments that is missing when the first `shown` are shown.
     pub fn cut(&self, shown: usize) -> Option<Cut> {
         let whole = memchr_count(self.args) as u64;
         let whole_shown = whole.min(shown as u64);
@@ -108,7 +108,7 @@ impl<'a> Exec<'a> {
         if args == 0 && !more {
             return None;
         }
-        // Bytes shown: those of the whole ones, and of a partly shown last one.
+        // Bytes shown: of the whole arguments, and of a partly shown last one.
         let shown_bytes =
             self.args().take(shown).map(|arg| arg.len() as u64).sum::<u64>() + whole_shown;
         let total = u64::from(self.event.args_total);
@@ -130,21 +130,21 @@ impl<'a> Exec<'a> {
         name.into()
     }
 
-    /// Whether its first argument says something else than the file that was asked for;
-    /// a script's interpreter is no such case, nor the dash of a login shell.
+    /// Whether the first argument differs from the name of the file. A script's interpreter does
+    /// not count, nor the dash of a login shell.
     pub fn is_disguised(&self) -> bool {
         let first = self.args().next().unwrap_or_default();
         let first = first.strip_prefix(b"-").unwrap_or(first);
         self.interpreter.is_empty() && basename(first) != basename(self.filename)
     }
 
-    /// The thread that called exec, if it was not the process's first one.
+    /// The thread that called exec, if it was not the first thread of the process.
     pub fn foreign_thread(&self) -> Option<u32> {
         (self.event.caller_tid != self.event.id.pid).then_some(self.event.caller_tid)
     }
 }
 
-/// What follows the last slash.
+/// The part behind the last slash.
 pub fn basename(path: &[u8]) -> &[u8] {
     path.rsplit(|&b| b == b'/').next().unwrap_or_default()
 }
@@ -160,7 +160,7 @@ pub struct Args<'a> {
 }
 
 impl<'a> Args<'a> {
-    /// Of a block that is kept elsewhere.
+    /// Arguments of a block that is kept elsewhere.
     pub fn new(block: &'a [u8]) -> Self {
         Self { rest: block }
     }
@@ -239,7 +239,7 @@ mod tests {
         for len in 0..record.len() {
             assert!(Exec::decode(&record[..len]).is_none(), "{len}");
         }
-        // Ring buffer records are longer than what is used of them.
+        // Ring buffer records are longer than their used part.
         let mut long = record.clone();
         long.resize(record.len() + 300, 0xaa);
         assert_eq!(Exec::decode(&long).unwrap().args, b"arg\0");

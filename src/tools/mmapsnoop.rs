@@ -28,10 +28,10 @@ pub struct Call<'a> {
     pub id: task_id,
     /// The fixed part
     pub event: mmap_event,
-    /// What only some calls have
+    /// Members that only some calls have
     pub extra: Option<mmap_extra>,
-    /// Resolved path of the file, or its name if it has no place in the tree; empty if there
-    /// is no file. With [`mmap_note::MMAP_PATH_CUT`], its first components are missing.
+    /// Resolved path of the file, or the name of a file outside of the tree; empty if there is no
+    /// file. With [`mmap_note::MMAP_PATH_CUT`], its first components are missing.
     pub path: &'a [u8],
     /// Return addresses, innermost first
     pub kernel_stack: Frames<'a>,
@@ -40,7 +40,8 @@ pub struct Call<'a> {
 }
 
 impl<'a> Call<'a> {
-    /// Takes a record apart. `None`: it is shorter than it says, or of no known kind.
+    /// Takes a record apart. `None`: the record is shorter than its lengths say, or of an unknown
+    /// kind.
     pub fn decode(record: &'a [u8]) -> Option<Self> {
         let (id, event) = mmap_event::decode(record).ok()?;
         if !(mmap_kind::MMAP_MAP.0..=mmap_kind::MMAP_ADVISE.0).contains(&event.kind.0) {
@@ -77,7 +78,8 @@ impl<'a> Call<'a> {
         self.event.notes.0 & note.0 != 0
     }
 
-    /// A failure's error number; `None`: it succeeded, or is a refused brk(), which has none.
+    /// A failure's error number; `None` for a success, or for a refused brk(), which has no error
+    /// number.
     pub fn errno(&self) -> Option<i32> {
         let ret = self.event.ret;
         let failed = (-MAX_ERRNO..0).contains(&ret) && self.event.kind != mmap_kind::MMAP_BREAK;
@@ -89,15 +91,16 @@ impl<'a> Call<'a> {
         self.errno().map(crate::host::errno::name)
     }
 
-    /// Whether brk() left the break where it was. Asking where it is, with 0, is no refusal.
+    /// Whether brk() left the break where it was. A question for the break, with 0, is not a
+    /// refusal.
     pub fn is_refused(&self) -> bool {
         self.event.kind == mmap_kind::MMAP_BREAK
             && self.event.addr != 0
             && self.event.addr != self.event.ret as u64
     }
 
-    /// Where the memory is: the result of the calls that have an address as their result,
-    /// else the argument. `None`: there is none, since it failed.
+    /// The address of the memory: the result, for calls that return an address, else the argument.
+    /// `None`: the call failed.
     pub fn address(&self) -> Option<u64> {
         match self.event.kind {
             mmap_kind::MMAP_MAP | mmap_kind::MMAP_REMAP => {
@@ -108,7 +111,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// The address that mmap() or mremap() was asked to use, if it was another one.
+    /// The address that the caller asked mmap() or mremap() to use, if it differs.
     pub fn hint(&self) -> Option<u64> {
         let hint = match self.event.kind {
             mmap_kind::MMAP_MAP => self.event.addr,
@@ -119,7 +122,7 @@ impl<'a> Call<'a> {
         (hint != 0 && self.address() != Some(hint)).then_some(hint)
     }
 
-    /// Bytes that it concerns: of mremap() the new length; `None` for brk().
+    /// The length: for mremap() the new one; `None` for brk().
     pub fn length(&self) -> Option<u64> {
         match self.event.kind {
             mmap_kind::MMAP_REMAP => Some(self.event.offset),
@@ -128,7 +131,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Whether it maps no file: then the descriptor means nothing.
+    /// Whether the call maps no file: then the descriptor means nothing.
     pub fn is_anonymous(&self) -> bool {
         self.event.flags & flags::MAP_ANONYMOUS != 0
     }
@@ -139,13 +142,13 @@ impl<'a> Call<'a> {
         Some(FileId { device: Device(extra.dev), inode: extra.inode })
     }
 
-    /// The resulting mapping, where it was looked up and found.
+    /// The resulting mapping, if it was looked up and found.
     pub fn vma(&self) -> Option<Vma> {
         let extra = self.extra.filter(|_| self.is(mmap_note::MMAP_VMA))?;
         Some(Vma { start: extra.vma_start, end: extra.vma_end, flags: extra.vma_flags })
     }
 
-    /// What is different about the resulting mapping from what was asked for.
+    /// Differences between the resulting mapping and the request.
     pub fn differences(&self) -> impl Iterator<Item = &'static str> + use<> {
         let vma = self.vma().filter(|_| self.event.kind != mmap_kind::MMAP_BREAK);
         let (start, len) = (self.address(), self.length());
@@ -219,7 +222,7 @@ impl std::fmt::Display for Device {
     }
 }
 
-/// What a file is, whatever it is called.
+/// The identity of a file, whatever its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FileId {
     /// Of its file system
@@ -231,7 +234,7 @@ pub struct FileId {
 /// A mapping of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Vma {
-    /// Its first address
+    /// The first address
     pub start: u64,
     /// The first address behind it
     pub end: u64,

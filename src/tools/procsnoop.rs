@@ -25,7 +25,7 @@ use crate::skel::{
     process_reaped_event,
 };
 
-/// A process, for as long as the machine runs: ids are used again, birthdays are not.
+/// A process, for as long as the machine runs: ids are reused, times of birth are not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Identity {
     /// Its id in the initial PID namespace
@@ -34,17 +34,17 @@ pub struct Identity {
     pub start_ns: u64,
 }
 
-/// When a process was born, as well as that is known.
+/// The time of birth, as exactly as it is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Birth {
     /// `CLOCK_BOOTTIME` in nanoseconds
     Exact(u64),
-    /// From /proc, in its own unit
+    /// From /proc, in ticks
     Ticks(u64),
 }
 
 impl Birth {
-    /// Whether it may be the birth at `start_ns`.
+    /// Whether this may be the birth at `start_ns`.
     pub fn is(self, start_ns: u64) -> bool {
         match self {
             Self::Exact(ns) => ns == start_ns,
@@ -62,14 +62,14 @@ pub enum Record {
     Fork(process_event),
     /// An end
     Exit(process_exit_event),
-    /// The end of a thread; others stay
+    /// The end of a thread that is not the last
     ThreadExit(process_exit_event),
     /// The final account of a process
     Reaped(process_reaped_event),
 }
 
 impl Record {
-    /// Takes a record apart. The error: it is shorter than its kind.
+    /// Takes a record apart. The error: the record is shorter than its kind requires.
     pub fn decode(record: &[u8]) -> Result<Self> {
         let event: process_event = decode(record)?;
         Ok(match event.kind {
@@ -88,7 +88,7 @@ impl process_event {
         self.flags.0 & flag.0 != 0
     }
 
-    /// Which process.
+    /// The process.
     pub fn identity(&self) -> Identity {
         Identity { pid: self.id.pid, start_ns: self.id.start_ns }
     }
@@ -99,7 +99,7 @@ impl process_event {
     }
 }
 
-/// Where a fatal signal came from.
+/// The source of a fatal signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Killer<'a> {
     /// The process itself, as with abort()
@@ -113,7 +113,7 @@ pub enum Killer<'a> {
         /// Its name
         comm: &'a [u8],
     },
-    /// What the process did: a fault, at this address
+    /// A fault of the process, at this address
     Fault(u64),
     /// The kernel, because memory ran out
     OutOfMemory,
@@ -122,7 +122,7 @@ pub enum Killer<'a> {
 }
 
 impl process_exit_event {
-    /// Where the signal came from that ended it, if it was a signal and that is known.
+    /// The source of the fatal signal, if a signal ended the process and the source is known.
     pub fn killer(&self) -> Option<Killer<'_>> {
         const SI_KERNEL: i32 = 0x80;
         let process_killer { pid, uid, code, address, .. } = self.killer;
@@ -144,8 +144,8 @@ impl process_exit_event {
         })
     }
 
-    /// How long the process, or the thread, has lived, in nanoseconds; a COMMAND since it was
-    /// let go.
+    /// The lifetime of the process, or of the thread, in nanoseconds; for COMMAND since its
+    /// release.
     pub fn duration_ns(&self) -> u64 {
         self.process.id.time_ns.saturating_sub(self.begin_ns)
     }

@@ -1,4 +1,4 @@
-//! Attempts to connect by TCP: what is in a record of `tcpconnect.bpf.c`.
+//! Attempts to connect by TCP: from a record of `tcpconnect.bpf.c` to its parts.
 
 pub mod args;
 pub mod earlier;
@@ -24,7 +24,7 @@ use crate::skel::{
 pub struct Connect {
     /// The record
     pub event: connect_event,
-    /// Who called, and when it ended
+    /// The caller, and the time of the end
     pub id: task_id,
 }
 
@@ -38,7 +38,7 @@ pub struct Endpoint {
 }
 
 impl Connect {
-    /// From the bytes of a record, which may be followed by padding.
+    /// Decodes a record, which may have padding behind it.
     pub fn decode(record: &[u8]) -> Result<Self> {
         let (id, event) = connect_event::decode(record)?;
         Ok(Self { event, id })
@@ -49,12 +49,12 @@ impl Connect {
         self.event.flags.0 & flag.0 != 0
     }
 
-    /// Where it went to.
+    /// The destination.
     pub fn peer(&self) -> Endpoint {
         Endpoint { address: self.address(&self.event.peer), port: self.event.peer_port }
     }
 
-    /// Where it came from; `None` if the kernel had not chosen that yet.
+    /// The source; `None` if the kernel had not chosen it yet.
     pub fn local(&self) -> Option<Endpoint> {
         let local =
             Endpoint { address: self.address(&self.event.local), port: self.event.local_port };
@@ -74,7 +74,7 @@ impl Connect {
         self.event.outcome == connect_outcome::CONNECT_ESTABLISHED
     }
 
-    /// Whether it is known to have failed, or was given up.
+    /// Whether the attempt failed, or was given up.
     pub fn has_failed(&self) -> bool {
         matches!(
             self.event.outcome,
@@ -82,7 +82,7 @@ impl Connect {
         )
     }
 
-    /// Whether it had no answer yet when tracing ended.
+    /// Whether there was no answer yet when tracing ended.
     pub fn is_pending(&self) -> bool {
         self.event.outcome == connect_outcome::CONNECT_PENDING
     }
@@ -92,7 +92,7 @@ impl Connect {
         self.id.time_ns.saturating_sub(self.event.duration_ns)
     }
 
-    /// Name of the error; `None` also where the kernel kept it to itself.
+    /// Name of the error; `None` also if the kernel does not reveal it.
     pub fn error(&self) -> Option<Cow<'static, str>> {
         (self.event.error != 0).then(|| errno::name(self.event.error as i32))
     }
@@ -107,8 +107,8 @@ impl Connect {
         }
     }
 
-    /// How it ended, in one word: `OK`, the error's name, `FAILED` if that is not known,
-    /// `ABORTED` by its owner, `PENDING` when tracing ended.
+    /// The outcome in one word: `OK`, the error's name, `FAILED` if the error is unknown, `ABORTED`
+    /// by the owner, `PENDING` when tracing ended.
     pub fn result(&self) -> Cow<'static, str> {
         match self.event.outcome {
             connect_outcome::CONNECT_ESTABLISHED => "OK".into(),
@@ -118,17 +118,17 @@ impl Connect {
         }
     }
 
-    /// From its begin to its end, in nanoseconds; `None` if no SYN was sent.
+    /// From beginning to end, in nanoseconds; `None` if no SYN was sent.
     pub fn duration_ns(&self) -> Option<u64> {
         (!self.is(connect_flag::CONNECT_NO_SYN)).then_some(self.event.duration_ns)
     }
 
-    /// How many SYNs were sent again; `None` where the socket could not be asked.
+    /// The number of SYNs sent again; `None` if the socket could not be read.
     pub fn retransmits(&self) -> Option<u32> {
         (!self.is(connect_flag::CONNECT_UNSEEN)).then_some(self.event.retransmits)
     }
 
-    /// The round trip that the handshake took, as TCP measured it, in nanoseconds.
+    /// The round trip of the handshake, as TCP measured it, in nanoseconds.
     pub fn rtt_ns(&self) -> Option<u64> {
         (self.event.rtt_us != 0).then(|| u64::from(self.event.rtt_us) * 1000)
     }
@@ -138,7 +138,7 @@ impl Connect {
 pub(crate) mod testing {
     use super::*;
 
-    /// A record of an attempt to `peer` that ended so.
+    /// A record of an attempt to `peer`.
     pub(crate) fn attempt(peer: Endpoint, edit: impl FnOnce(&mut connect_event)) -> Connect {
         let mut event = connect_event {
             peer_port: peer.port,

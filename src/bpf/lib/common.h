@@ -3,7 +3,7 @@
 #define SNOOP_COMMON_H
 
 /*
- * What user space and every BPF program agree on. Rust gets these types from the
+ * Types that user space and every BPF program share. Rust gets these types from the
  * generated skeletons, so this file is their only definition. Rules for members:
  * fixed-width integers, enums, arrays and structs of those, explicit padding. A gap
  * fails the build. A struct with a bool, bitfield, union or pointer has no bytes that
@@ -12,7 +12,7 @@
 
 #define TASK_COMM_LEN 16
 
-/* Who did it and when: the first member of every event. */
+/* The process and the time: the first member of every event. */
 struct task_id {
 	__u64 time_ns; /* CLOCK_BOOTTIME when it happened */
 	__u64 lost; /* events lost by all programs up to now: a rise marks a gap */
@@ -39,7 +39,7 @@ enum snoop_filter {
 
 #define MAX_CGROUP_FILTERS 64
 
-/* Set before loading and constant afterwards: the verifier drops what is off. */
+/* Set before loading and constant afterwards: the verifier removes code that is off. */
 struct snoop_config {
 	enum snoop_filter filters;
 	__u32 perf; /* 1: events go to a perf buffer, 0: to a ring buffer */

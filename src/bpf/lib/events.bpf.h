@@ -36,10 +36,9 @@ struct {
 #endif
 
 /*
- * Where a record for the perf buffer is put together: perf copies, so the record
- * must be complete first. One slot for each program that may interrupt another on
- * one CPU. A value of a per-CPU map has at most 32 KiB. Not created for the ring
- * buffer.
+ * Scratch for a record of the perf buffer: perf copies, so the record must be complete
+ * first. One slot for each program that may interrupt another on one CPU. A value of a
+ * per-CPU map has at most 32 KiB. Not created for the ring buffer.
  */
 #define PERF_RECORD_MAX (32 * 1024)
 struct perf_record {
@@ -53,10 +52,10 @@ struct {
 } perf_records SEC(".maps");
 
 /*
- * Waking the reader costs the traced program more than everything else here, so
- * it is done when the reader may be asleep for long (nobody woke it lately), and
- * when the buffer fills. In between the reader looks by itself: see channel.rs,
- * whose tick is longer than WAKEUP_INTERVAL_NS.
+ * Waking the reader costs the traced program more than everything else here. So wake it
+ * only if it may sleep for long (nobody woke it lately), or if the buffer fills. In
+ * between the reader looks by itself: see channel.rs, whose tick is longer than
+ * WAKEUP_INTERVAL_NS.
  */
 #define WAKEUP_INTERVAL_NS (20 * 1000 * 1000)
 #define WAKEUP_MIN_INTERVAL_NS (500 * 1000)
@@ -82,15 +81,15 @@ static __always_inline void *event_reserve(__u32 slot, const __u32 size)
 	return bpf_ringbuf_reserve(&events, size, 0);
 }
 
-/* An event that happened cannot be told: count it, so that the totals stay exact. */
+/* An event cannot be reported: count it, so that the totals stay exact. */
 static __always_inline void event_lost(void)
 {
 	__sync_fetch_and_add(&snoop_counters.lost, 1);
 }
 
 /*
- * Sends a reserved record. A perf buffer gets only the `used` first bytes of it. False: it
- * found no room, and is to be counted.
+ * Sends a reserved record. A perf buffer gets only the `used` first bytes of it. False:
+ * no room, so the caller must count it.
  */
 static __always_inline bool event_try_submit(void *ctx, void *record, __u32 used, __u64 now)
 {
@@ -111,8 +110,8 @@ static __always_inline void event_submit(void *ctx, void *record, __u32 used, __
 }
 
 /*
- * Sends a small event that was put together on the stack: for programs that may run inside
- * each other on one CPU, so that they cannot share a place for it.
+ * Sends a small event from the stack: for programs that may interrupt each other on one
+ * CPU, and so cannot share scratch memory.
  */
 static __always_inline void event_send(void *ctx, void *event, const __u32 size, __u64 now)
 {

@@ -3,8 +3,8 @@
 #define SNOOP_FILTER_BPF_H
 
 /*
- * The filters that every tool has, applied before any work is done for an event.
- * Kinds are joined by "and", the values of one kind by "or".
+ * The filters that every tool has, applied before any work is done for an event. "And"
+ * joins kinds, "or" joins the values of one kind.
  */
 
 #include "task.bpf.h"
@@ -15,7 +15,7 @@ struct comm_key {
 
 struct filter_map {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1); /* user space sets how many values were given */
+	__uint(max_entries, 1); /* user space sets the number of values */
 	__type(key, __u32);
 	__type(value, __u8);
 };
@@ -38,9 +38,9 @@ struct {
 } filter_cgroups SEC(".maps");
 
 /*
- * Processes of the traced trees that live now, by id in the tracer's PID namespace: no
- * more than live at once. User space gives it its size when there is a tree to follow.
- * Preallocated, because allocation inside tracing programs was unsafe before 6.1.
+ * Living processes of the traced trees, by id in the tracer's PID namespace. User space
+ * sets the size if there is a tree to follow. Preallocated, because allocation inside
+ * tracing programs was unsafe before 6.1.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -54,7 +54,7 @@ static __always_inline bool filter_has(void *map, __u32 key)
 	return bpf_map_lookup_elem(map, &key) != NULL;
 }
 
-/* A comparison with a constant is much cheaper than a look into a map. */
+/* A comparison with a constant is much cheaper than a map lookup. */
 static __always_inline bool filter_has_pid(__u32 pid)
 {
 	return snoop_config.only_pid ? pid == snoop_config.only_pid : filter_has(&filter_pids, pid);
@@ -99,7 +99,7 @@ static __always_inline bool filter_allows(struct task_struct *task)
 	return true;
 }
 
-/* The same for where millions of events a second are asked about, mostly with no filter on. */
+/* The same for millions of events a second, mostly without filters. */
 static __always_inline bool filter_allows_current(void)
 {
 	__u32 pid = bpf_get_current_pid_tgid() >> 32;
@@ -119,7 +119,7 @@ static __always_inline int tree_grow(struct task_struct *parent, struct task_str
 	__u8 yes = 1;
 
 	if (child_pid == parent_pid || !filter_has(&filter_tree, parent_pid))
-		return 0; /* a new thread, or none of ours */
+		return 0; /* a new thread, or not in a tree */
 	if (bpf_map_update_elem(&filter_tree, &child_pid, &yes, BPF_ANY))
 		__sync_fetch_and_add(&snoop_counters.tree_full, 1);
 	return 0;
@@ -138,7 +138,7 @@ int BPF_PROG(tree_fork_btf, struct task_struct *parent, struct task_struct *chil
 	return tree_grow(parent, child);
 }
 
-/* The process has ended: its id may be another one's soon. */
+/* The process has ended: its id may soon be reused. */
 static __always_inline void tree_forget(struct task_struct *task)
 {
 	__u32 pid = task_pid_for_filter(task);
@@ -147,9 +147,10 @@ static __always_inline void tree_forget(struct task_struct *task)
 }
 
 /*
- * The last thread of a process leaves: forget it. signal->live has been counted down
- * already; when two threads leave at once both may see 0, which does no harm here. A tool
- * that shows ends of processes forgets by itself, behind its own last look at the tree.
+ * The last thread of a process ends: forget the process. signal->live is already
+ * decremented; if two threads end at once both may see 0, which is harmless here. A
+ * tool that shows ends of processes calls tree_forget() itself, after its own last
+ * lookup in the tree.
  */
 #ifndef TREE_FORGOTTEN_BY_TOOL
 static __always_inline int tree_shrink(struct task_struct *task)

@@ -12,7 +12,7 @@
 #define PATH_NAME_MAX 255 /* NAME_MAX: one component */
 #define PATH_COMPONENTS 128 /* the verifier follows each: the leading part is cut beyond */
 
-/* Room behind the path for what a tool wants to follow it; one component at least. */
+/* Room behind the path for a tool's own strings; at least one component. */
 #ifndef PATH_TAIL
 #define PATH_TAIL (PATH_NAME_MAX + 1)
 #endif
@@ -29,8 +29,8 @@ struct path_buf {
 
 enum path_flag {
 	PATH_CUT = 1 << 0, /* leading components are missing */
-	PATH_DELETED = 1 << 1, /* unlinked: no name leads there any more */
-	PATH_NO_MOUNT = 1 << 2, /* memfd, pipe, ...: a name and no place in the tree */
+	PATH_DELETED = 1 << 1, /* unlinked: the file has no name any more */
+	PATH_NO_MOUNT = 1 << 2, /* memfd, pipe, ...: a name without a place in the tree */
 };
 
 /* Prepends "/name"; false when there is no room. */

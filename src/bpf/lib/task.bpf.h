@@ -14,7 +14,7 @@ static __always_inline struct upid *pid_number(struct pid *pid, __u32 level)
 	       level * bpf_core_type_size(struct upid);
 }
 
-/* The process's id in its innermost PID namespace: what getpid() tells it. */
+/* The process's id in its innermost PID namespace: its own getpid(). */
 static __always_inline __u32 task_vpid(struct task_struct *task)
 {
 	struct pid *pid = BPF_CORE_READ(task, group_leader, thread_pid);
@@ -26,8 +26,8 @@ static __always_inline __u32 task_vpid(struct task_struct *task)
 #define MAX_PID_NS_LEVEL 32
 
 /*
- * The process's id in the tracer's own PID namespace, which is what a person who
- * types --pid means. 0: not visible there.
+ * The process's id in the tracer's own PID namespace, which is the meaning of --pid. 0:
+ * not visible there.
  */
 static __always_inline __u32 task_pid_for_filter(struct task_struct *task)
 {
@@ -65,7 +65,7 @@ static __always_inline void task_id_fill(struct task_id *id, struct task_struct 
 	BPF_CORE_READ_INTO(&id->comm, task, comm);
 }
 
-/* Whether the current task can be had with its type, so that its members are plain loads. */
+/* Whether the current task has a type here, so that its members are plain loads. */
 static __always_inline bool task_is_typed(void)
 {
 	return bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf);
@@ -82,7 +82,7 @@ static __always_inline __u32 current_flags(void)
 	return BPF_CORE_READ(task, flags);
 }
 
-/* When the current process was born, CLOCK_BOOTTIME: with its id it tells which one it is. */
+/* CLOCK_BOOTTIME of the current process's birth: with the id, its identity. */
 static __always_inline __u64 current_start_ns(void)
 {
 	struct task_struct *task;

@@ -1,4 +1,4 @@
-//! What an object's programs send, as far as the object tells.
+//! The events of an object's programs, as far as the object describes them.
 
 use std::collections::HashSet;
 
@@ -10,8 +10,8 @@ const MAX_DEPTH: usize = 32;
 /// Definitions for one schema.
 const MAX_TYPES: usize = 1024;
 
-/// By what a record is told from others in the same map: `168 bytes, u8 at 167 is 0 or 1`.
-/// Empty: by nothing.
+/// The difference of a record from others in the same map: `168 bytes, u8 at 167 is 0 or 1`. Empty
+/// if there is none.
 pub(super) fn condition(when: &When) -> String {
     let join = |numbers: &mut dyn Iterator<Item = &u64>| {
         let numbers: Vec<_> = numbers.take(16).map(u64::to_string).collect();
@@ -28,8 +28,8 @@ pub(super) fn condition(when: &When) -> String {
     parts.join(", ")
 }
 
-/// The definition of a schema's type in C, and before it those of the types in it, so that
-/// a compiler takes it (given the kernel's names of integers).
+/// The definition of a schema's type in C, after the types that it contains, so that a compiler
+/// accepts it (given the kernel's names of integers).
 pub(super) fn definition(schema: &EventSchema<'_>) -> Vec<String> {
     let Some(ty) = schema.ty else { return Vec::new() };
     let mut needed = Needed { types: schema.types, seen: HashSet::new(), order: Vec::new() };
@@ -37,7 +37,7 @@ pub(super) fn definition(schema: &EventSchema<'_>) -> Vec<String> {
     needed.order.iter().map(|&id| schema.types.c_declaration(id)).collect()
 }
 
-/// Types in the order in which C wants them.
+/// Types in the order that C needs.
 struct Needed<'a> {
     types: &'a Types,
     seen: HashSet<TypeId>,
@@ -45,7 +45,7 @@ struct Needed<'a> {
 }
 
 impl Needed<'_> {
-    /// A type that is a part of another one, not only pointed to.
+    /// Visits a type that is part of another one, not only pointed to.
     fn visit(&mut self, id: TypeId, depth: usize) {
         if depth > MAX_DEPTH || self.order.len() >= MAX_TYPES {
             return;
@@ -67,7 +67,7 @@ impl Needed<'_> {
                 for member in &body.members {
                     self.visit(member.ty, depth + 1);
                 }
-                // A nameless one is written where it is used.
+                // A nameless type is written at the place of its use.
                 if named || depth == 0 {
                     self.order.push(id);
                 }

@@ -1,4 +1,4 @@
-//! What is in an object, for programs: one JSON object.
+//! The contents of an object, for programs: one JSON object.
 
 use anyhow::{Result, bail};
 use base64::Engine as _;
@@ -17,18 +17,18 @@ use crate::output::json::SCHEMA;
 use super::listing::{self, Row};
 use super::{Subject, events, words};
 
-/// Instructions at the most: the text is made before it is written. A program that the kernel
-/// takes has no more.
+/// The most instructions, because the text is built before it is written. No program that the
+/// kernel accepts has more.
 const MAX_INSNS: usize = 1_000_000;
 /// Bytes of types as C, for the same reason.
 const MAX_TYPES: usize = 64 << 20;
 
-/// Everything; absent is what the file does not have or what was not asked for. Item by item,
-/// because items take much more memory than the file or the text.
+/// The whole document, without the keys that do not apply. Written item by item, because items take
+/// much more memory than the file or the text.
 pub(super) struct Document<'a>(&'a Subject<'a>);
 
 impl<'a> Document<'a> {
-    /// Of an object, if its instructions are not too many.
+    /// The document of an object, unless it has too many instructions.
     pub(super) fn new(subject: &'a Subject<'a>) -> Result<Self> {
         let shown = subject.object.functions.iter().filter(|f| subject.disassembles(f));
         if shown.map(|function| function.insns.len()).sum::<usize>() > MAX_INSNS {
@@ -73,7 +73,7 @@ impl<F: Fn() -> I, I: Iterator<Item: Serialize>> Serialize for Each<F> {
     }
 }
 
-/// Appends the members of an object, but for those that are null.
+/// Appends the members of an object, except the ones that are null.
 fn entries<M: SerializeMap>(map: &mut M, object: Value) -> Result<(), M::Error> {
     let Value::Object(members) = present(object) else { return Ok(()) };
     members.iter().try_for_each(|(key, value)| map.serialize_entry(key, value))
@@ -97,7 +97,7 @@ fn summary(subject: &Subject<'_>) -> Value {
     })
 }
 
-/// A program, with all that functions have.
+/// A program, with the members of functions.
 struct Program<'a> {
     subject: &'a Subject<'a>,
     program: &'a object::Program,
@@ -122,7 +122,7 @@ impl Serialize for Program<'_> {
     }
 }
 
-/// A function that is no program.
+/// A function that is not a program.
 struct Called<'a> {
     subject: &'a Subject<'a>,
     function: &'a Function,
@@ -145,7 +145,7 @@ fn some(text: &str) -> Option<&str> {
     Some(text).filter(|text| !text.is_empty())
 }
 
-/// Absent beats null.
+/// Removes nulls: an absent key is better.
 fn present(mut value: Value) -> Value {
     match &mut value {
         Value::Object(members) => {
@@ -308,7 +308,7 @@ fn external(subject: &Subject<'_>, external: &Extern) -> Value {
     })
 }
 
-/// The types that are asked for.
+/// The types to show.
 struct AllTypes<'a>(&'a Subject<'a>);
 
 impl Serialize for AllTypes<'_> {

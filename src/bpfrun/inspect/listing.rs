@@ -1,4 +1,4 @@
-//! The instructions of a function, each with all that is known of it.
+//! The instructions of a function, each with its notes.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -21,13 +21,13 @@ pub(super) struct Row {
     pub(super) slot: usize,
     /// One or two
     pub(super) slots: Vec<Insn>,
-    /// The label that jumps to it have
+    /// The label, if jumps lead here
     pub(super) label: Option<String>,
-    /// Index in [`Function::lines`], where the code of another line begins
+    /// Index in [`Function::lines`], if a new source line begins here
     pub(super) line: Option<usize>,
-    /// Itself
+    /// The instruction
     pub(super) text: String,
-    /// What is to be said of it
+    /// Notes behind the instruction
     pub(super) notes: Vec<String>,
 }
 
@@ -43,10 +43,10 @@ pub(super) fn rows<'a>(
     std::iter::from_fn(move || {
         let insn = *function.insns.get(slot)?;
         let mut line = None;
-        // Of several at one place the last one counts.
+        // If several are at one place, the last one counts.
         while let Some((index, (_, info))) = lines.next_if(|(_, (at, _))| *at <= slot) {
             let place = (info.file, info.line);
-            // Line 0 is nowhere in the source.
+            // Line 0 is not a line of the source.
             line = (last != Some(place) && info.line != 0).then_some(index);
             last = Some(place);
         }
@@ -65,10 +65,10 @@ pub(super) fn rows<'a>(
     })
 }
 
-/// Places that are jumped to, numbered from 1.
+/// Targets of jumps, numbered from 1.
 fn labels(function: &Function) -> BTreeMap<usize, usize> {
     let mut places = BTreeMap::new();
-    // The second slot of a wide load is no instruction.
+    // The second slot of a wide load is not an instruction.
     let mut after_wide = false;
     let mut starts = Vec::with_capacity(function.insns.len());
     for insn in &function.insns {
@@ -87,7 +87,7 @@ fn labels(function: &Function) -> BTreeMap<usize, usize> {
     places
 }
 
-/// The slot that a jump goes to.
+/// The target slot of a jump.
 fn target(slot: usize, insn: Insn) -> Option<usize> {
     let target = i64::try_from(slot).ok()? + insn.jump()?;
     usize::try_from(target).ok()
@@ -125,7 +125,7 @@ fn describe(
     row.notes.iter_mut().for_each(|note| *note = words::short(std::mem::take(note)));
 }
 
-/// What a call without a relocation calls.
+/// The target of a call without a relocation.
 fn call(insn: Insn, notes: &mut Vec<String>) -> Option<String> {
     match insn.src {
         0 => {
@@ -141,7 +141,7 @@ fn call(insn: Insn, notes: &mut Vec<String>) -> Option<String> {
     }
 }
 
-/// What an instruction refers to, as it stands in the instruction.
+/// A reference of an instruction, in the syntax of the instruction.
 fn refer(object: &Object, reference: &Reference, notes: &mut Vec<String>) -> String {
     match reference {
         Reference::Map(index) => {
@@ -170,7 +170,7 @@ fn refer(object: &Object, reference: &Reference, notes: &mut Vec<String>) -> Str
     }
 }
 
-/// `&variable+8`, with the string that is there if it is one of `.rodata`.
+/// `&variable+8`, with a note for a string in `.rodata`.
 fn data(object: &Object, section: usize, offset: u64, notes: &mut Vec<String>) -> String {
     let name = object.sections.get(section).map_or("", |section| &section.name);
     if name.starts_with(".rodata") {
@@ -188,7 +188,7 @@ fn data(object: &Object, section: usize, offset: u64, notes: &mut Vec<String>) -
     text
 }
 
-/// A string that is one: printable, and at least two bytes.
+/// A string in quotes, if it is printable and has at least two bytes.
 fn quoted(bytes: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(bytes).ok()?;
     let is_text = |c: char| !c.is_control() || matches!(c, '\n' | '\t' | '\r');

@@ -1,4 +1,4 @@
-//! What is in an object, for people.
+//! The contents of an object, for people.
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -60,12 +60,12 @@ const EVENTS: [Column; 5] = [
     Column::left("SENT BY", 0),
 ];
 
-/// Notes begin here, where the instruction is not longer.
+/// Notes begin at this column, unless the instruction is longer.
 const NOTES_AT: usize = 44;
-/// Where a file with absurd types is given up.
+/// The most bytes of types as C: beyond, the types are absurd.
 const MAX_TYPES: usize = 256 << 20;
 
-/// Writes all that was asked for.
+/// Writes all parts to show.
 pub(super) fn write(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
     let args = subject.args;
     let asked = args.disasm || args.schema || args.types.is_some();
@@ -210,7 +210,7 @@ fn maps(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
     Ok(())
 }
 
-/// All that is known of a map beyond its numbers.
+/// The details of a map beyond its numbers.
 fn details(subject: &Subject<'_>, map: &Map) -> String {
     let mut parts = Vec::new();
     match (subject.c_name(map.key), subject.c_name(map.value)) {
@@ -255,7 +255,7 @@ fn details(subject: &Subject<'_>, map: &Map) -> String {
     parts.join(", ")
 }
 
-/// What is sent, map by map.
+/// The events, map by map.
 fn events(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
     let events = &subject.events;
     let ty = |schema: &EventSchema<'_>| schema.type_name().unwrap_or_else(|| "-".to_owned());
@@ -284,7 +284,7 @@ fn events(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
     Ok(())
 }
 
-/// What is sent, as C with comments.
+/// The types of events, as C with comments.
 fn schemas(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
     if subject.events.is_empty() {
         return out.raw("/* Its programs send nothing. */\n");
@@ -311,7 +311,7 @@ fn schemas(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
             text.insert(0, '\n');
         }
         for definition in events::definition(schema) {
-            // Of several schemas each has all that it needs.
+            // Several schemas may need the same types: write each once.
             if written.insert(definition.clone()) {
                 let _ = writeln!(text, "{definition}");
             }
@@ -348,7 +348,7 @@ fn variables(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
         if let Some(decoder) = decoder.filter(|_| !is_zero || subject.is_simple(global.ty)) {
             let mut value = String::new();
             decoder.text(bytes, &mut value);
-            // What is no struct has only this one.
+            // A value that is not a struct has only this member.
             text.push_str(value.strip_prefix("value=").unwrap_or(&value));
         } else if is_zero {
             text.push('0'); // all of a struct or an array
@@ -449,7 +449,7 @@ fn line(subject: &Subject<'_>, function: &Function, row: &Row, color: bool) -> S
     text
 }
 
-/// Types with a body or another name; what is only a part of them has no line of its own.
+/// Writes the types with a body or another name; mere parts of them have no line of their own.
 fn types(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
     let Some(btf) = &subject.object.btf else { return Ok(()) };
     let mut written = 0;

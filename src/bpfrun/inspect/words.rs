@@ -1,4 +1,4 @@
-//! Words that text and JSON have in common.
+//! Words that text and JSON share.
 
 use object::Endianness;
 
@@ -11,17 +11,17 @@ use crate::elf::types::TypeId;
 use crate::elf::value::{Decoder, Options};
 use crate::output::escape::push_text;
 
-/// A line of a source, an instruction, a note.
+/// The most characters of a source line, an instruction, a note.
 const MAX_CHARS: usize = 400;
 
-/// What a file says, made safe for a terminal.
+/// Text from a file, escaped for a terminal.
 pub(super) fn safe(text: &str) -> String {
     let mut out = String::new();
     push_text(&mut out, text.as_bytes());
     out
 }
 
-/// Names can be long, and there are many instructions: cuts what nobody reads.
+/// Names can be long, and instructions many: cuts the text.
 pub(super) fn short(mut text: String) -> String {
     if let Some((end, _)) = text.char_indices().nth(MAX_CHARS) {
         text.truncate(end);
@@ -48,7 +48,7 @@ pub(super) fn map_kind(map: &Map) -> String {
     map_type_name(map.kind).map_or_else(|| format!("type {}", map.kind), str::to_owned)
 }
 
-/// Flags by name, and what is left as a number.
+/// Flags by name, and the rest as a number.
 pub(super) fn map_flags(map: &Map) -> Vec<String> {
     let (known, rest) = names::map_flags(map.flags);
     let mut flags: Vec<_> = known.into_iter().map(str::to_owned).collect();
@@ -58,7 +58,7 @@ pub(super) fn map_flags(map: &Map) -> Vec<String> {
     flags
 }
 
-/// Where a map stays when the program that loaded it ends; `None`: nowhere.
+/// The place where a map stays after its loader ends; `None`: nowhere.
 pub(super) fn pinning(map: &Map) -> Option<String> {
     match (map.pinning, map.legacy) {
         (0, _) => None,

@@ -14,20 +14,20 @@ pub struct Args {
     /// A compiled BPF object
     pub file: PathBuf,
 
-    /// Show only what is sent to these maps: no others, no messages, no iterators
+    /// Show only events of these maps: no other maps, no messages, no iterators
     #[arg(value_name = "MAP")]
     pub maps_to_show: Vec<String>,
 
-    /// Show only what is sent to this map, as MAP does (repeatable)
+    /// Show only events of this map, as MAP does (repeatable)
     #[arg(short, long, value_name = "MAP")]
     pub events: Vec<String>,
 
-    /// Load only programs with such a name, * and ? stand for any characters (repeatable)
+    /// Load only programs with such a name; * and ? stand for any characters (repeatable)
     #[arg(short, long, value_name = "GLOB")]
     pub prog: Vec<Glob>,
 
-    /// Attach this program there; without TARGET, where its section says, and also if it
-    /// changes how the system behaves (repeatable)
+    /// Attach this program to TARGET; without TARGET, to the place that its section names, even if
+    /// the program changes how the system behaves (repeatable)
     #[arg(short, long, value_name = "PROG[=TARGET]", value_parser = attach)]
     pub attach: Vec<Attach>,
 
@@ -44,15 +44,16 @@ pub struct Args {
     #[arg(long)]
     pub all_printk: bool,
 
-    /// What is sent to this map, or written by this iterator, is this struct (repeatable)
+    /// Type of the records of this map or iterator (repeatable)
     #[arg(long = "type", value_name = "MAP=STRUCT", value_parser = assignment)]
     pub types: Vec<(String, String)>,
 
-    /// Look for structs here first: a C header, which clang compiles, or an object (repeatable)
+    /// Look for structs here first: in a C header, which clang compiles, or in an object
+    /// (repeatable)
     #[arg(long, value_name = "FILE")]
     pub type_from: Vec<PathBuf>,
 
-    /// Show the contents of the maps: at the end, or every so many seconds
+    /// Show the contents of the maps: at the end, or every SECONDS
     #[arg(
         long,
         value_name = "SECONDS",
@@ -78,13 +79,14 @@ pub struct Args {
     #[arg(short, long)]
     pub verbose: bool,
 
-    /// Run this command once everything is attached, and end with it; all processes are
-    /// traced, not only this one
+    /// Run this command once everything is attached, and end with it; it does not limit what is
+    /// traced
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
 }
 
-/// What `--attach` takes, for `--help` and the manual; the manual shows indented lines as they are.
+/// Targets of `--attach`, for `--help` and the manual; the manual prints indented lines as they
+/// are.
 macro_rules! targets {
     () => {
         "    kprobe, fentry, ...       FUNCTION, for a kprobe also FUNCTION+OFFSET
@@ -101,23 +103,23 @@ macro_rules! targets {
 
 /// Meaning of the exit status.
 pub const EXIT_STATUS: &str = "\
-0 ended by a signal, --duration, --max-events, a closed pipe, or nothing more to come; 1 it could not \
-do its work; 2 wrong usage; with COMMAND, the command's own.";
+0 ended by a signal, --duration, --max-events, a closed pipe, or nothing more to come; 1 the tool \
+could not do its work; 2 wrong usage; with COMMAND, the status of the command.";
 
-/// What the manual says beyond the flags.
+/// The manual beyond the flags.
 pub const MANUAL: Manual = Manual {
     description: concat!(
-        "Loads a compiled BPF object, attaches each of its programs on its own, and shows what they send: \
-         events of ring buffers and perf buffers with the names and values of their fields, messages of \
-         bpf_printk(), the text of iterators, the contents of maps. A table tells of each program where it \
-         was attached, or why not and what to do. Programs that change how the system behaves are attached \
-         only if --attach names them. Its targets are:
+        "Loads a compiled BPF object, attaches each of its programs on its own, and shows their \
+         output: events of ring buffers and perf buffers with the names and values of their fields, \
+         messages of bpf_printk(), the text of iterators, the contents of maps. A table names for \
+         each program the place where it is attached, or the reason and the remedy. Programs that \
+         change how the system behaves are attached only if --attach names them. Its targets are:
 
 ",
         targets!()
     ),
     examples: &[
-        ("bpfrun opensnoop.bpf.o", "attach all of it and show what it sends"),
+        ("bpfrun opensnoop.bpf.o", "attach all programs and show their events"),
         ("bpfrun bootstrap.bpf.o --set min_duration_ns=1000000", "with another value of a variable"),
         ("bpfrun uprobe.bpf.o --attach trace_add=/usr/bin/app:add", "at that function"),
         ("bpfrun --json sockfilter.bpf.o --attach socket_handler=lo --duration 10", ""),
@@ -126,12 +128,12 @@ pub const MANUAL: Manual = Manual {
     rows: "",
     exit_status: EXIT_STATUS,
     privileges: &[
-        "The tool asks for nothing and tries: root can do all. CAP_BPF and CAP_PERFMON suffice for most \
-         programs; uprobes need CAP_SYS_ADMIN too in newer kernels; those of the network and of cgroups \
-         need CAP_BPF and CAP_NET_ADMIN, socket filters CAP_NET_RAW; tracepoints and bpf_printk() need \
-         tracefs, which only root may read.",
+        "The tool does not check for root, it tries. Root can do everything. CAP_BPF and CAP_PERFMON \
+         are enough for most programs; uprobes also need CAP_SYS_ADMIN in newer kernels; programs of \
+         the network and of cgroups need CAP_BPF and CAP_NET_ADMIN, socket filters CAP_NET_RAW; \
+         tracepoints and bpf_printk() need tracefs, which only root may read.",
     ],
-    overhead: "What the programs of the object cost.",
+    overhead: "The cost of the programs in the object.",
     ..Manual::TRACER
 };
 
@@ -141,12 +143,12 @@ pub fn after_help() -> String {
 }
 
 impl Args {
-    /// Whether maps are named, so that nothing else is shown.
+    /// Whether the command line names maps, so that nothing else is shown.
     pub fn shows_only_maps(&self) -> bool {
         !(self.events.is_empty() && self.maps_to_show.is_empty())
     }
 
-    /// Whether what is sent to this map is shown.
+    /// Whether events of this map are shown.
     pub fn shows(&self, map: &str) -> bool {
         !self.shows_only_maps() || self.events.iter().chain(&self.maps_to_show).any(|m| m == map)
     }
@@ -162,7 +164,7 @@ impl Args {
 pub struct Attach {
     /// A program, or a `struct_ops` map
     pub program: String,
-    /// Where to; none: where its section says
+    /// The target; `None`: the place that the section names
     pub target: Option<String>,
 }
 

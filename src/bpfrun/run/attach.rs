@@ -1,4 +1,4 @@
-//! Attaches programs, each on its own; of the variants of one probe only the best that can be.
+//! Attaches programs, each on its own; of the variants of one probe only the best one that works.
 
 use std::collections::HashMap;
 
@@ -12,16 +12,16 @@ use crate::bpfrun::run::plan::{NOT_ATTACHABLE, Program, State};
 use crate::bpfrun::run::reason::{self, Reason};
 use crate::bpfrun::run::words;
 
-/// All that is attached. Dropping it detaches.
+/// Everything attached. Dropping it detaches.
 #[derive(Default)]
 pub struct Attachments {
-    /// What keeps programs attached
+    /// Links and descriptors that keep programs attached
     pub held: Vec<Attachment>,
-    /// Links of iterators, yet to be read, with the names of their programs
+    /// Links of unread iterators, with the names of their programs
     pub iterators: Vec<(String, Link)>,
 }
 
-/// Attaches what was loaded, and notes in `loaded.programs` what became of each.
+/// Attaches the loaded programs, and notes the state of each in `loaded.programs`.
 pub fn attach(loaded: &mut Loaded, args: &Args) -> Attachments {
     let mut attachments = Attachments::default();
     attach_struct_ops(loaded, args, &mut attachments);
@@ -29,7 +29,7 @@ pub fn attach(loaded: &mut Loaded, args: &Args) -> Attachments {
     let mut order: Vec<usize> = (0..loaded.programs.len()).collect();
     let rank = |program: &Program| program.hook.variant().map_or(0, |(_, rank)| rank);
     order.sort_by_key(|&at| loaded.programs.get(at).map(rank));
-    // By probe: the kind and the name of what is attached there.
+    // By probe: kind and name of the attached program.
     let mut taken: HashMap<String, (Kind, String)> = HashMap::new();
 
     for at in order {
@@ -90,7 +90,7 @@ fn attach_one(object: &Object, program: &Program, attachments: &mut Attachments)
     }
 }
 
-/// Where programs are attached whose sections name no place, because there is a sensible one.
+/// The sensible place for programs whose sections name none.
 fn default_target(kind: Kind) -> Option<&'static str> {
     match kind {
         Kind::PerfEvent => Some("cpu-clock@49"),

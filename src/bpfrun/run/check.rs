@@ -1,4 +1,4 @@
-//! What is refused before anything is loaded.
+//! Refusals before anything is loaded.
 
 use anyhow::{Result, bail};
 use object::Endianness;
@@ -9,23 +9,23 @@ use crate::bpfrun::run::shown;
 use crate::elf::object::Object;
 use crate::elf::schema::can_have_types;
 
-/// What no loader of today takes.
+/// Checks what no loader of today accepts.
 pub(super) fn loadable(object: &Object) -> Result<()> {
     let native = if cfg!(target_endian = "big") { Endianness::Big } else { Endianness::Little };
     if object.endian != native {
-        bail!("it is for machines of the other byte order; bpfrun inspect shows what is in it");
+        bail!("it is for machines of the other byte order; bpfrun inspect shows its contents");
     }
     if let Some(map) = object.maps.iter().find(|map| map.legacy) {
         let name = shown(&map.name);
         bail!(
             "its map {name} is defined in SEC(\"maps\"), which libbpf does not load since 1.0; \
-             bpfrun inspect shows what is in it"
+             bpfrun inspect shows its contents"
         );
     }
     Ok(())
 }
 
-/// Names on the command line that the object does not have. Returns what `--set` sets.
+/// Refuses names on the command line that the object does not have. Returns the values of `--set`.
 pub(super) fn names(args: &Args, object: &Object) -> Result<Vec<Patch>, String> {
     let list = |names: &mut dyn Iterator<Item = &str>| match names.collect::<Vec<_>>().as_slice() {
         [] => "none".to_owned(),

@@ -1,4 +1,4 @@
-//! `--maps`: what is in the maps, by their types.
+//! `--maps`: the contents of the maps, by type.
 
 use std::time::Duration;
 
@@ -17,10 +17,10 @@ use crate::output::escape::push_text;
 use crate::output::table::count;
 use crate::output::time::boot_now_ns;
 
-/// Elements of one map that are shown.
+/// The most elements of one map to show.
 const MANY: usize = 100_000;
 
-/// Reads maps again and again.
+/// Reads maps repeatedly.
 pub struct Contents {
     maps: Vec<Table>,
     interval: Option<Interval>,
@@ -34,7 +34,7 @@ struct Table {
     value: Option<Decoder>,
     /// A value for each CPU
     per_cpu: bool,
-    /// Elements are always there: those that are all zero are left out
+    /// Elements always exist: all-zero ones are left out
     array: bool,
     /// A section of global variables: a single element without a key
     globals: Option<Vec<Variable>>,
@@ -76,7 +76,7 @@ impl Contents {
             let constant = section.is_some_and(|section| {
                 section.starts_with(".rodata") || section.starts_with(".kconfig")
             });
-            // Those with which libbpf does USDT probes are not the object's own.
+            // Maps that libbpf adds for USDT probes are not the object's own.
             let internal = name.starts_with("__bpf_usdt_");
             if !readable || constant || internal {
                 continue;
@@ -96,12 +96,12 @@ impl Contents {
         Ok(Self { maps, interval: every.map(Interval::new) })
     }
 
-    /// How long until they are to be shown again.
+    /// The time until the maps are due again.
     pub fn left(&self) -> Option<Duration> {
         self.interval.as_ref().map(Interval::left)
     }
 
-    /// Shows them if it is time.
+    /// Shows the maps if they are due.
     pub fn tick(&mut self, session: &mut Session) -> Result<()> {
         if self.interval.as_mut().is_some_and(Interval::is_due) {
             self.show(session)
@@ -110,7 +110,7 @@ impl Contents {
         }
     }
 
-    /// Shows them for the last time.
+    /// Shows the maps for the last time.
     pub fn last(&mut self, session: &mut Session) -> Result<()> {
         self.show(session)
     }
@@ -129,7 +129,7 @@ impl Table {
     fn show(&self, now: u64, session: &mut Session) -> Result<()> {
         let mut lines = String::new();
         let mut elements = 0;
-        // Not all keys first: a large map would be copied.
+        // One key at a time, so that a large map is not copied.
         for key in self.map.keys().take(MANY) {
             let Some(values) = self.values(&key) else { continue }; // gone by now
             if self.array
@@ -160,7 +160,7 @@ impl Table {
         session.out.raw(lines)
     }
 
-    /// One, or one for each CPU.
+    /// The value, or one for each CPU.
     fn values(&self, key: &[u8]) -> Option<Vec<Vec<u8>>> {
         if self.per_cpu {
             self.map.lookup_percpu(key, MapFlags::ANY).ok()?
@@ -247,7 +247,7 @@ fn variables(object: &Object, types: &Types, section: &str) -> Vec<Variable> {
     variables.collect()
 }
 
-/// By its type, or in hexadecimal.
+/// Appends a value by its type, or in hexadecimal.
 fn push_value(decoder: &Option<Decoder>, data: &[u8], out: &mut String) {
     let Some(decoder) = decoder else { return out.push_str(&hex(data)) };
     let mut text = String::new();

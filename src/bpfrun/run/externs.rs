@@ -1,8 +1,8 @@
-//! What an object expects of the kernel and this kernel does not have. libbpf then refuses the
-//! whole object, also where a single program needs it: here only those programs are left out.
+//! Symbols and options that an object expects and this kernel lacks. libbpf then refuses the whole
+//! object, even if a single program needs them: here only those programs are left out.
 //!
-//! libbpf resolves what is declared once for the object, without regard to what is loaded. So in
-//! our copy of the file what is missing is made `__weak`, which libbpf takes for 0.
+//! libbpf resolves all declarations of the object, even those of programs that are not loaded. So
+//! our copy of the file makes the missing ones `__weak`, which libbpf resolves to 0.
 
 mod kernel;
 mod weaken;
@@ -21,20 +21,20 @@ use crate::elf::types::TypeId;
 
 use kernel::Kernel;
 
-/// The object's expectations, and which of them were disappointed.
+/// The object's expectations, and the ones that this kernel lacks.
 pub struct Externs<'a> {
     image: Cow<'a, [u8]>,
     object: &'a Object,
-    /// What is missing, in words, by the index in [`Object::externs`]
+    /// Missing ones, in words, by the index in [`Object::externs`]
     missing: BTreeMap<usize, String>,
-    /// What each program needs, itself or through what it calls; found out when it is needed
+    /// The needs of each program, itself or through its calls; computed on demand
     needs: Vec<(&'a str, BTreeSet<usize>)>,
     /// Names of the programs that are left out
     left_out: Vec<String>,
 }
 
 impl<'a> Externs<'a> {
-    /// Of an object and the file that it was read from.
+    /// The expectations of an object, and the file that it was read from.
     pub fn new(image: &'a [u8], object: &'a Object) -> Self {
         Self {
             image: image.into(),
@@ -45,13 +45,13 @@ impl<'a> Externs<'a> {
         }
     }
 
-    /// The file, as far as this kernel can have it.
+    /// The file, adapted to this kernel.
     pub fn image(&self) -> &[u8] {
         &self.image
     }
 
-    /// Looks in libbpf's words for what it did not find. If there is something that was not known
-    /// to be missing, the programs that need it are left out, and loading is worth another try.
+    /// Reads in libbpf's words what it did not find. If that is new, leaves out the programs that
+    /// need it, and returns true: loading is worth another try.
     pub fn leave_out(&mut self, words: &str, programs: &mut [Program]) -> Result<bool> {
         let strong = |index: &usize| {
             let is_strong = self.object.externs.get(*index).is_some_and(|wanted| !wanted.weak);
@@ -60,7 +60,7 @@ impl<'a> Externs<'a> {
         let Some((name, line)) = reason::refused_extern(words) else { return Ok(false) };
         let blamed = self.object.externs.iter().position(|wanted| wanted.name == name);
         let Some(blamed) = blamed.filter(strong) else { return Ok(false) };
-        // libbpf stops at the first one: the others are looked for here, all at once.
+        // libbpf stops at the first missing one: look for all others here at once.
         let kernel = Kernel::look_for(self.object);
         let mut missing: Vec<_> = (0..self.object.externs.len()).filter(strong).collect();
         missing.retain(|&index| index == blamed || self.lacks(&kernel, index));
@@ -76,7 +76,7 @@ impl<'a> Externs<'a> {
         Ok(true)
     }
 
-    /// If no program is left: what they lack, in one line.
+    /// The lack, in one line, if no program is left.
     pub fn lack(&self, programs: &[Program]) -> Option<String> {
         if self.left_out.is_empty() || programs.iter().any(Program::is_wanted) {
             return None;
@@ -95,7 +95,7 @@ impl<'a> Externs<'a> {
         wanted.is_some_and(|wanted| kernel.lacks(&wanted.name, Want::of(wanted, self.object)))
     }
 
-    /// What is missing, unless it is there and libbpf dislikes something else about it.
+    /// The missing thing, in words; `None` if it exists, and libbpf has another objection.
     fn what(&self, wanted: &Extern, is_missing: bool) -> Option<String> {
         let name = &wanted.name;
         match Want::of(wanted, self.object) {
@@ -149,7 +149,7 @@ impl<'a> Externs<'a> {
     }
 }
 
-/// What a function refers to, and what those that it refers to do.
+/// The references of a function, and of the functions that it calls.
 fn needs(object: &Object, function: usize) -> BTreeSet<usize> {
     let mut needs = BTreeSet::new();
     let mut seen = HashSet::new();
@@ -170,18 +170,18 @@ fn needs(object: &Object, function: usize) -> BTreeSet<usize> {
     needs
 }
 
-/// What is expected: that decides where libbpf looks for it.
+/// The kind of an expectation, which decides where libbpf looks for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Want {
     /// `extern int f(…) __ksym`
     Function,
     /// `extern const struct … v __ksym`
     Variable,
-    /// `extern const void s __ksym`: its address alone
+    /// `extern const void s __ksym`: only an address
     Symbol,
     /// `extern int CONFIG_… __kconfig`
     Option,
-    /// What libbpf itself fills in, or does not know
+    /// Filled in by libbpf itself, or unknown to it
     Other,
 }
 

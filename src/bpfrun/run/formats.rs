@@ -1,5 +1,5 @@
-//! Which messages of `bpf_printk()` are the object's own. The kernel does not say who sent one,
-//! but the formats are in the object.
+//! Recognises the object's own messages of `bpf_printk()`. The kernel does not name the sender, but
+//! the object has the formats.
 
 use regex::bytes::{Regex, RegexSet};
 
@@ -10,7 +10,7 @@ use crate::elf::object::Object;
 /// `bpf_trace_printk` and `bpf_trace_vprintk`
 const PRINTK: [i32; 2] = [6, 177];
 
-/// So many instructions before a call the format is looked for.
+/// The most instructions before a call to search for the format.
 const NEAR: usize = 64;
 
 /// The kernel cuts messages, at 512 bytes in older kernels.
@@ -20,7 +20,7 @@ const CUT: usize = 500;
 pub struct Formats(RegexSet);
 
 impl Formats {
-    /// `None` if some cannot be found: any message may be the object's.
+    /// `None` if a format cannot be found: then any message may be the object's.
     pub fn of(object: &Object) -> Option<Self> {
         let mut patterns = Vec::new();
         for function in &object.functions {
@@ -35,7 +35,7 @@ impl Formats {
         RegexSet::new(patterns).ok().map(Self)
     }
 
-    /// Whether a message can come of one of them.
+    /// Whether a message fits one of the formats.
     pub fn fit(&self, message: &[u8]) -> bool {
         message.len() >= CUT || self.0.is_match(message)
     }
@@ -48,7 +48,7 @@ fn format_before(object: &Object, function: &Function, call: usize) -> Option<Ve
         |insn: &Insn| insn.dst == 1 && insn.opcode != 0 && !STORES.contains(&insn.class());
     let mut slots = (call.saturating_sub(NEAR)..call).rev();
     let load = slots.find(|&slot| function.insns.get(slot).is_some_and(sets_r1))?;
-    // Who comes from elsewhere may bring another one.
+    // A jump from elsewhere may bring another address.
     let mut jumps = function.insns.iter().enumerate();
     let comes_between = jumps.any(|(slot, insn)| {
         let target = insn.jump().and_then(|by| usize::try_from(slot as i64 + by).ok());
@@ -66,9 +66,9 @@ fn format_before(object: &Object, function: &Function, call: usize) -> Option<Ve
     }
 }
 
-/// A regular expression for all that a format can become.
+/// A regular expression for all messages of a format.
 fn pattern(format: &[u8]) -> String {
-    // Flags, width, precision, length, and what: %p may be followed by more.
+    // Flags, width, precision, length, conversion: %p may have more behind it.
     const SPEC: &str =
         r"(?-u)%(?:%|[-+ #0]*[0-9]*(?:\.[0-9]+)?[hlzL]*(?:p(?:ks|us|[iI][46]|[KxsSB])?|[a-zA-Z]))";
     let mut out = String::from("(?s-u)^");

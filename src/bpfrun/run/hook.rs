@@ -1,12 +1,12 @@
-//! What a program's section says: how it hooks into the kernel, and where.
+//! The section of a program: the kind of hook, and its place.
 
-/// How a program hooks into the kernel. `ret`: at the function's return; `session`: at both.
+/// The kind of a hook. `ret`: at the function's return; `session`: at entry and return.
 #[allow(missing_docs)] // of these two
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// `kprobe`, `kretprobe`
     Kprobe { ret: bool },
-    /// `kprobe.multi`, `kretprobe.multi`, `kprobe.session`: all functions like a pattern
+    /// `kprobe.multi`, `kretprobe.multi`, `kprobe.session`: all functions that match a pattern
     KprobeMulti,
     /// `ksyscall`, `kretsyscall`
     Ksyscall { ret: bool },
@@ -26,13 +26,13 @@ pub enum Kind {
     Fentry,
     /// `fexit`
     Fexit,
-    /// `fsession`: at both
+    /// `fsession`: at entry and return
     Fsession,
     /// `iter`
     Iter,
     /// `perf_event`
     PerfEvent,
-    /// `socket`: filters what one socket gets, here one of our own
+    /// `socket`: filters the packets of one socket, here one of our own
     Socket,
     /// `lsm`
     Lsm,
@@ -50,22 +50,22 @@ pub enum Kind {
     Sockmap,
     /// `struct_ops`: attached through its map
     StructOps,
-    /// Others that libbpf knows
+    /// Other kinds that libbpf knows
     Other,
-    /// None that libbpf knows
+    /// Unknown to libbpf
     Unknown,
 }
 
-/// A section of a program, taken apart.
+/// The parts of a program's section name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hook {
     /// How
     pub kind: Kind,
-    /// Where: what stands behind the first `/`; not for those kinds whose name has one
+    /// The place: the part behind the first `/`, except for kinds whose name has one
     pub target: Option<String>,
 }
 
-/// Names of the kinds: those with more in them before those that they begin with.
+/// Names of the kinds; longer ones come before their own prefixes.
 const NAMES: &[(&str, Kind)] = &[
     ("kprobe.multi", Kind::KprobeMulti),
     ("kretprobe.multi", Kind::KprobeMulti),
@@ -136,7 +136,7 @@ const NAMES: &[(&str, Kind)] = &[
 ];
 
 impl Hook {
-    /// From the name of a section, without a `?` in front of it.
+    /// Parses the name of a section, without a `?` in front.
     pub fn parse(section: &str) -> Self {
         let (name, target) = match section.split_once('/') {
             Some((name, target)) => (name, Some(target)),
@@ -180,7 +180,7 @@ impl Hook {
 }
 
 impl Kind {
-    /// Whether what stands behind the first `/` is a place, and not part of the kind.
+    /// Whether the part behind the first `/` is a place, not part of the kind.
     fn has_target(self) -> bool {
         !matches!(
             self,
@@ -194,8 +194,8 @@ impl Kind {
         )
     }
 
-    /// Whether such a program changes how the system behaves, by what it returns: attached only
-    /// if asked for by name.
+    /// Whether the return value of such a program changes how the system behaves: attached only if
+    /// named.
     pub fn changes_behaviour(self) -> bool {
         matches!(
             self,
@@ -211,7 +211,7 @@ impl Kind {
         )
     }
 
-    /// What `--attach PROG=` is to be followed by, for kinds that need it, in words.
+    /// The target that `--attach PROG=` needs, in words.
     pub fn wants(self) -> &'static str {
         match self {
             Self::Kprobe { .. } | Self::Fentry | Self::Fexit | Self::Fsession => "FUNCTION",
@@ -233,8 +233,7 @@ impl Kind {
         }
     }
 
-    /// Whether the kernel checks the target when the program is loaded, so that another one has
-    /// to be set before.
+    /// Whether the kernel checks the target at loading, so that another target must be set before.
     pub fn target_is_loaded(self) -> bool {
         matches!(
             self,
@@ -242,7 +241,7 @@ impl Kind {
         )
     }
 
-    /// Whether it goes through a trampoline, which some kernels do not allow.
+    /// Whether the hook uses a trampoline, which some kernels do not allow.
     pub fn is_trampoline(self) -> bool {
         matches!(self, Self::Fentry | Self::Fexit | Self::Fsession | Self::Lsm | Self::FmodRet)
     }

@@ -6,8 +6,7 @@ use std::ops::ControlFlow;
 use anyhow::{Context, Result};
 use libbpf_rs::{Iter, Link};
 
-/// Runs the program for all that it iterates over. Hands over what it writes, piece by piece,
-/// until `each` breaks.
+/// Runs the iterator to its end. Hands over its output, piece by piece, until `each` breaks.
 pub fn read(link: &Link, each: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> Result<()> {
     let mut iterator = Iter::new(link).context("start")?;
     let mut chunk = vec![0; 64 * 1024];

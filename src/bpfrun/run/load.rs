@@ -1,5 +1,5 @@
 //! Loads an object so that one refused program does not stop the others: libbpf loads all or
-//! nothing, so what was refused is left out and all the rest is tried again.
+//! nothing, so the refused program is left out and the rest is tried again.
 
 use anyhow::{Context, Result, anyhow, bail};
 use libbpf_rs::{MapType, Object, ObjectBuilder, OpenObject, ProgramAttachType};
@@ -19,18 +19,18 @@ use crate::engine::session::say;
 pub struct Loaded {
     /// It
     pub object: Object,
-    /// Its programs, those that were refused too
+    /// The programs, including refused ones
     pub programs: Vec<Program>,
-    /// Where its events come from
+    /// The maps of the events
     pub events: Vec<EventMap>,
     /// Maps that the kernel refused, and why
     pub refused_maps: Vec<(String, Reason)>,
 }
 
-/// What to set in the opened object before loading, each time that it is opened.
+/// Settings in the opened object before loading, made each time that it is opened.
 pub type Configure<'a> = dyn Fn(&mut OpenObject) -> Result<()> + 'a;
 
-/// Loads an object. `name`: what people call it.
+/// Loads an object. `name`: for people.
 pub fn load(
     name: &str,
     mut externs: Externs<'_>,
@@ -90,7 +90,7 @@ pub fn load(
     }
 }
 
-/// What the kernel knows the programs as that are to be loaded.
+/// The kinds, in the kernel's view, of the programs to be loaded.
 fn kinds(object: &OpenObject, programs: &[Program]) -> Vec<(String, kind::Kind)> {
     let wanted = programs.iter().filter(|program| program.is_wanted());
     wanted
@@ -98,8 +98,8 @@ fn kinds(object: &OpenObject, programs: &[Program]) -> Vec<(String, kind::Kind)>
         .collect()
 }
 
-/// Notes why a program was refused; and for others of its kind as well, if the kernel does not let in
-/// even one that does nothing.
+/// Notes why a program was refused; and also for others of its kind, if the kernel refuses even an
+/// empty one.
 fn refuse(programs: &mut [Program], kinds: &[(String, kind::Kind)], said: &str, name: &str) {
     let Some(refused) = programs.iter_mut().find(|program| program.name == name) else { return };
     let mut reason = reason::of_load(said, name, refused.hook.kind, refused.target());
@@ -141,8 +141,8 @@ fn open(name: &str, image: &[u8], args: &Args) -> Result<OpenObject> {
     })
 }
 
-/// An object's name without what means something in the names that libbpf makes of it: it calls
-/// the map of `.data` `NAME.data`, and a dot in NAME stays.
+/// An object's name with other characters than letters and digits replaced: libbpf calls the map of
+/// `.data` `NAME.data`, where a dot in NAME would be ambiguous.
 fn plain(name: &str) -> String {
     name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
 }

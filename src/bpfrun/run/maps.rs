@@ -1,5 +1,5 @@
-//! Maps, set right before loading so that objects load that were made for their own loader,
-//! and what of them are event maps.
+//! Completes maps before loading, so that objects made for their own loader load; and finds the
+//! event maps.
 
 use std::os::fd::AsFd as _;
 use std::ptr::NonNull;
@@ -7,10 +7,10 @@ use std::ptr::NonNull;
 use anyhow::{Context, Result};
 use libbpf_rs::{AsRawLibbpf, MapHandle, MapType, OpenMap, OpenMapMut, OpenObject};
 
-/// Entries of a map of which the object says nothing: its loader would have chosen.
+/// Entries of a map if the object leaves the number to its loader.
 const ENTRIES: u32 = 10_240;
 
-/// Bytes of a ring buffer of which the object says nothing.
+/// Bytes of a ring buffer if the object leaves the size to its loader.
 const RING_BYTES: u32 = 4 * 1024 * 1024;
 
 /// Frames of a stack: the kernel's `PERF_MAX_STACK_DEPTH`.
@@ -41,9 +41,9 @@ pub enum EventMapKind {
     },
 }
 
-/// Sets right all maps of an opened object, and returns those that carry events. Leaves out
-/// those in `without`, and those of `struct_ops` that `--attach` did not ask for. Also returns
-/// what has to live until the object is loaded.
+/// Completes all maps of an opened object, and returns the event maps. Leaves out the maps in
+/// `without`, and `struct_ops` maps that `--attach` does not name. Also returns templates, which
+/// must live until the object is loaded.
 pub fn prepare(
     object: &mut OpenObject,
     without: &[String],
@@ -85,9 +85,8 @@ fn unpin(map: &mut OpenMapMut<'_>) {
     };
 }
 
-/// What a map of maps holds: the type and the number of entries. If libbpf's template would be
-/// refused, it is replaced by one that is put into `templates`, to be kept until the object is
-/// loaded.
+/// The type and the number of entries of the maps in a map of maps. If the kernel would refuse
+/// libbpf's template, one in `templates` replaces it, to be kept until the object is loaded.
 fn prepare_inner(
     map: &mut OpenMapMut<'_>,
     templates: &mut Vec<MapHandle>,
@@ -119,11 +118,11 @@ fn prepare_inner(
     Ok(Some((kind, entries)))
 }
 
-/// What libbpf refuses, or the kernel would refuse, although it is clear what is meant.
+/// Corrects settings that libbpf or the kernel would refuse, although their meaning is clear.
 fn fix(map: &mut OpenMapMut<'_>) -> Result<()> {
     let entries = map.max_entries();
     match map.map_type() {
-        // A typed value there is only to say what the events are.
+        // A typed value only describes the events.
         MapType::RingBuf | MapType::UserRingBuf => {
             map.set_key_size(0)?;
             map.set_value_size(0)?;
@@ -146,11 +145,11 @@ fn fix(map: &mut OpenMapMut<'_>) -> Result<()> {
                 map.set_max_entries(ENTRIES)?;
             }
         }
-        // One for each CPU, at the most.
+        // At most one for each CPU.
         MapType::Cpumap if entries == 0 => {
             map.set_max_entries(u32::try_from(libbpf_rs::num_possible_cpus()?)?)?;
         }
-        // The kernel wants none, or libbpf knows how many.
+        // The kernel wants 0 entries, or libbpf knows the number.
         MapType::CgroupStorage
         | MapType::PercpuCgroupStorage
         | MapType::SkStorage

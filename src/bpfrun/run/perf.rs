@@ -1,5 +1,5 @@
-//! The reader of any perf buffer: with the time and the CPU of each record, which the kernel
-//! stamps, in the order of the times, and with what was lost.
+//! The reader of any perf buffer: with the kernel's time and CPU of each record, in the order of
+//! the times, and with the losses.
 
 use std::cell::RefCell;
 use std::ffi::c_void;
@@ -17,16 +17,16 @@ use crate::output::time::boot_now_ns;
 /// Bytes for each CPU.
 const BYTES: u64 = 1024 * 1024;
 
-/// A record may take this long from its time stamp into the buffer, and still gets its place
-/// in the order: younger ones wait.
+/// A record may take this long from its time stamp to the buffer and still get its place in the
+/// order: younger records wait.
 const SETTLE: Duration = Duration::from_millis(5);
 
-/// What a buffer holds, in the order of time.
+/// One entry of a buffer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     /// `CLOCK_BOOTTIME` in nanoseconds
     pub time_ns: u64,
-    /// On which it was sent
+    /// The sender's CPU
     pub cpu: u32,
     /// What
     pub content: Content,
@@ -35,7 +35,7 @@ pub struct Record {
 /// What a record is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
-    /// An event, with up to 7 bytes behind it that are no part of it
+    /// An event, with up to 7 bytes of padding behind it
     Event(Vec<u8>),
     /// So many events found no room
     Lost(u64),
@@ -44,14 +44,14 @@ pub enum Content {
 /// A perf buffer opened for reading.
 pub struct Perf {
     buffer: NonNull<libbpf_sys::perf_buffer>,
-    /// Whether the kernel counts what was lost (Linux 6.0). Older ones only tell of it with the
-    /// next record that finds room.
+    /// Whether the kernel counts losses (Linux 6.0). Older kernels report them only with the next
+    /// record that finds room.
     counts: bool,
-    /// Its address is libbpf's: it must not move.
+    /// libbpf holds its address: it must not move.
     pending: Box<RefCell<Pending>>,
 }
 
-/// What has been read and not handed over, and which losses have been.
+/// Records read and not handed over yet, and the losses reported so far.
 #[derive(Default)]
 struct Pending {
     records: Vec<Record>,
@@ -91,21 +91,21 @@ impl Perf {
         unsafe { BorrowedFd::borrow_raw(fd) }
     }
 
-    /// Takes out what is there, in the order of time. `last`: nothing more will come, so
-    /// nothing is held back. Whether there was anything.
+    /// Takes out the records, in the order of time. `last`: nothing more will come, so nothing is
+    /// held back. Returns whether there was anything.
     pub fn drain(&mut self, last: bool) -> Result<(Vec<Record>, bool)> {
         let settled = if last { u64::MAX } else { boot_now_ns() - SETTLE.as_nanos() as u64 };
         // SAFETY: the buffer is open; the callback borrows what is pending only while this runs.
         let result = unsafe { libbpf_sys::perf_buffer__consume(self.buffer.as_ptr()) };
         Errno::result(result).context("read a perf buffer")?;
-        // Read after the records: it counts at least what they tell.
+        // Read after the records, so that the count includes their losses.
         let counted = if last && self.counts { self.lost() } else { None };
         let mut pending = self.pending.borrow_mut();
         let busy = !pending.records.is_empty();
         Ok((pending.take(settled, counted), busy))
     }
 
-    /// What the kernel counted, on all CPUs. `None`: that cannot be read.
+    /// The kernel's count of losses, on all CPUs. `None` if it cannot be read.
     fn lost(&self) -> Option<u64> {
         // SAFETY: the buffer is open.
         let buffers = unsafe { libbpf_sys::perf_buffer__buffer_cnt(self.buffer.as_ptr()) };
@@ -128,16 +128,16 @@ impl Perf {
 }
 
 impl Pending {
-    /// Takes out what is not younger than `settled`, in the order of time. `counted`: all that
-    /// was lost since the buffer was opened; what no record has told of is told at the end.
+    /// Takes out the records up to `settled`, in the order of time. `counted`: all losses since the
+    /// buffer was opened; losses that no record has reported come at the end.
     fn take(&mut self, settled: u64, counted: Option<u64>) -> Vec<Record> {
         self.records.sort_by_key(|record| record.time_ns);
         let ready = self.records.partition_point(|record| record.time_ns <= settled);
         let mut ready: Vec<_> = self.records.drain(..ready).collect();
-        // Only of what is handed over: what is held back comes here once more.
+        // Only for records that are handed over: the ones held back come here once more.
         for record in &mut ready {
             if let Content::Lost(count) = &mut record.content {
-                // The kernel's own record may come after its count has been told.
+                // The kernel's own record may come after its count has been reported.
                 if let Some(counted) = counted {
                     *count = (*count).min(counted.saturating_sub(self.told));
                 }
@@ -183,13 +183,13 @@ impl Drop for Perf {
     }
 }
 
-/// libbpf calls it for each record of the buffer. It must not panic.
+/// libbpf calls this for each record of the buffer. It must not panic.
 unsafe extern "C" fn on_record(
     pending: *mut c_void,
     cpu: i32,
     event: *mut libbpf_sys::perf_event_header,
 ) -> libbpf_sys::bpf_perf_event_ret {
-    // SAFETY: what `Perf::open` handed over.
+    // SAFETY: the pointer from `Perf::open`.
     let pending = unsafe { &*pending.cast::<RefCell<Pending>>() };
     // SAFETY: libbpf hands over a whole record, which begins with its header.
     let header = unsafe { *event };
@@ -203,7 +203,7 @@ unsafe extern "C" fn on_record(
     libbpf_sys::LIBBPF_PERF_EVENT_CONT
 }
 
-/// The record behind its header: its time if it has one, and what it is.
+/// Parses a record behind its header: its time, if any, and its content.
 fn parse(kind: u32, bytes: &[u8]) -> Option<(Option<u64>, Content)> {
     let number = |at: usize| {
         let bytes = bytes.get(at..)?.first_chunk()?;
@@ -250,7 +250,7 @@ mod tests {
         let told = pending.take(10, None);
         assert_eq!(told.iter().map(|record| record.time_ns).collect::<Vec<_>>(), [9, 10]);
         assert_eq!(lost(&told), 100);
-        // The kernel counted 30 more, of which no record tells.
+        // The kernel counted 30 more, which no record reports.
         assert_eq!(lost(&pending.take(u64::MAX, Some(130))), 30);
         assert_eq!(pending.take(u64::MAX, Some(130)), []);
     }
@@ -272,7 +272,7 @@ mod tests {
         sample.extend(*b"abcd");
         let parsed = parse(libbpf_sys::PERF_RECORD_SAMPLE, &sample);
         assert_eq!(parsed, Some((Some(5), Content::Event(b"abcd".to_vec()))));
-        // Shorter than it says.
+        // Shorter than its size says.
         assert_eq!(parse(libbpf_sys::PERF_RECORD_SAMPLE, &sample[..15]), None);
         let mut lost = 1u64.to_ne_bytes().to_vec();
         lost.extend(7u64.to_ne_bytes());

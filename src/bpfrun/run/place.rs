@@ -27,8 +27,8 @@ pub enum Attachment {
     Descriptor(#[allow(dead_code)] OwnedFd),
 }
 
-/// Attaches `loaded`, which is `program`, to `target`. Returns what keeps it attached, and the
-/// place in words.
+/// Attaches `loaded`, which is `program`, to `target`. Returns the attachment, and the place in
+/// words.
 pub fn attach(
     object: &Object,
     loaded: &ProgramMut<'_>,
@@ -98,7 +98,7 @@ pub fn attach(
     Ok((Attachment::Link(link), in_words(program, target)))
 }
 
-/// Where a program is attached: its section, or the kind of section and the place asked for.
+/// The place of a program: its section, or the kind of section and the requested place.
 fn in_words(program: &Program, target: &str) -> String {
     let section = program.section.trim_start_matches('?');
     match program.asked {
@@ -123,7 +123,7 @@ fn link(program: &ProgramMut<'_>, to: i32) -> Result<Attachment> {
     Ok(Attachment::Descriptor(unsafe { OwnedFd::from_raw_fd(link) }))
 }
 
-/// What a function of libbpf returned: a link, or null with `errno` set.
+/// A libbpf function's result: a link, or null with `errno` set.
 fn from_raw(link: *mut libbpf_sys::bpf_link) -> Result<Link> {
     let Some(link) = NonNull::new(link) else {
         bail!(Errno::last());
@@ -132,8 +132,8 @@ fn from_raw(link: *mut libbpf_sys::bpf_link) -> Result<Link> {
     Ok(unsafe { Link::from_ptr(link) })
 }
 
-/// Where the section says. By libbpf's own function, as those below: libbpf-rs's errors do not tell
-/// their numbers.
+/// Attaches to the place of the section. Calls libbpf's own function, as the ones below do, because
+/// libbpf-rs's errors have no errno.
 fn attach_by_section(program: &ProgramMut<'_>) -> Result<Link> {
     // SAFETY: the program lives.
     from_raw(unsafe { libbpf_sys::bpf_program__attach(program.as_libbpf_object().as_ptr()) })
@@ -198,14 +198,14 @@ fn attach_uprobe_multi(
     Ok(program.attach_uprobe_multi(-1, file, pattern, ret, session)?)
 }
 
-/// Distributions have releases of libbpf without it (1.3 was the first with): what their linker
-/// does not know cannot be called.
+/// The libbpf of a distribution may lack this function (new in 1.3), and the program would not
+/// link.
 #[cfg(not(feature = "vendored-libbpf"))]
 fn attach_uprobe_multi(_: &ProgramMut<'_>, _: &Path, _: &str, _: bool, _: bool) -> Result<Link> {
     bail!("only with a pattern in its section (this program uses the distribution's libbpf)")
 }
 
-/// A file and what stands behind the first `:` after its name.
+/// A file, and the text behind the first `:` after its name.
 fn file_and<'a>(target: &'a str, form: &str) -> Result<(&'a Path, &'a str)> {
     let (file, rest) = target.split_once(':').with_context(|| format!("give {form}"))?;
     Ok((Path::new(file), rest))
@@ -217,7 +217,7 @@ fn number(text: &str) -> Result<u64> {
         Some(digits) => u64::from_str_radix(digits, 16),
         None => text.parse(),
     };
-    number.ok().with_context(|| format!("{text} is no number"))
+    number.ok().with_context(|| format!("{text} is not a number"))
 }
 
 /// `iter/…`: over the kernel's objects, or with a target over the elements of a map.

@@ -1,32 +1,32 @@
-//! What is to become of each program of an object, and what did: the table.
+//! The plan and the state of each program of an object: the table.
 
 use crate::bpfrun::run::args::Args;
 use crate::bpfrun::run::hook::{Hook, Kind};
 use crate::bpfrun::run::reason::Reason;
 use crate::output::table::{Column, Line};
 
-/// Why a program is not loaded that nobody wants.
-const LEFT_OUT: &str = "not among those of --prog";
+/// The reason for not loading an unwanted program.
+const LEFT_OUT: &str = "--prog does not name it";
 
-/// Why nothing can be done with a program of [`Kind::Other`].
+/// The reason for not attaching a program of [`Kind::Other`].
 pub const NOT_ATTACHABLE: &str = "bpfrun cannot attach programs of this kind";
 
-/// One program, from the plan to its end.
+/// One program and its state.
 #[derive(Clone, Debug)]
 pub struct Program {
     /// Its function's name
     pub name: String,
-    /// The section that it is in, as it stands in the object
+    /// The section, as the object has it
     pub section: String,
-    /// What the section says
+    /// The parsed section
     pub hook: Hook,
-    /// Named with `--attach`: with its target, if there was one
+    /// Named by `--attach`, with a target, if it gives one
     pub asked: Option<Option<String>>,
-    /// How far it came
+    /// The state so far
     pub state: State,
 }
 
-/// How far a program came.
+/// The state of a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
     /// To be loaded
@@ -42,8 +42,8 @@ pub enum State {
 }
 
 impl Program {
-    /// What to do with the program `name` in `section`. `optional`: a `?` stood in front of the
-    /// section, so it is loaded only if asked for.
+    /// The plan for the program `name` in `section`. `optional`: the section has a `?` in front, so
+    /// the program is loaded only on request.
     pub fn plan(name: &str, section: &str, optional: bool, args: &Args) -> Self {
         let hook = Hook::parse(section);
         let asked = args.attach.iter().find(|attach| attach.program == name);
@@ -87,12 +87,12 @@ impl Program {
         None
     }
 
-    /// Why such a program is not attached unasked.
+    /// The reason for not attaching such a program unasked.
     pub fn changes_behaviour(&self) -> Reason {
         let kind = self.hook.kind;
         let wants = kind.wants();
         let target = match kind {
-            // Their section says it.
+            // The section names the target.
             Kind::Lsm | Kind::FmodRet if self.hook.target.is_some() => String::new(),
             _ if wants.is_empty() => String::new(),
             _ => format!("={wants}"),
@@ -101,7 +101,7 @@ impl Program {
             .advice(format!("attach it with --attach {}{target}", self.name))
     }
 
-    /// The target that it is to be attached to: that of `--attach`, or that of its section.
+    /// The target: from `--attach`, or from the section.
     pub fn target(&self) -> Option<&str> {
         let asked = self.asked.as_ref().and_then(Option::as_deref);
         asked.or(self.hook.target.as_deref())
@@ -116,7 +116,7 @@ impl Program {
         matches!(&self.state, State::Unwanted(reason) if reason.what == LEFT_OUT)
     }
 
-    /// Whether it is at work.
+    /// Whether the program is attached.
     pub fn is_attached(&self) -> bool {
         matches!(self.state, State::Attached(_))
     }
@@ -133,7 +133,7 @@ impl State {
         }
     }
 
-    /// Why it is not attached.
+    /// The reason for not being attached.
     pub fn reason(&self) -> Option<&Reason> {
         match self {
             Self::Unwanted(reason) | Self::Refused(reason) | Self::Idle(reason) => Some(reason),

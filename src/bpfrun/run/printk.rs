@@ -1,5 +1,5 @@
-//! What programs say with `bpf_printk()`: read from a tracefs instance of our own, so that other
-//! readers of the kernel's trace lose nothing and their settings stay.
+//! Messages of `bpf_printk()`, from a tracefs instance of our own, so that other readers of the
+//! kernel's trace lose nothing and keep their settings.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read as _};
@@ -20,7 +20,7 @@ const INSTANCES: &str = "instances";
 /// Names of our instances begin like this.
 const PREFIX: &str = "bpfrun-";
 
-/// A line longer than this is cut: the kernel's messages have 1024 bytes at the most.
+/// Longer lines are cut: the kernel's messages have at most 1024 bytes.
 const LINE: usize = 64 * 1024;
 
 /// One message.
@@ -34,11 +34,11 @@ pub struct Message {
     pub tid: u32,
     /// On which CPU
     pub cpu: u32,
-    /// What it says, without the newline at the end
+    /// The text, without the newline at the end
     pub text: Vec<u8>,
 }
 
-/// What the trace holds.
+/// One entry of the trace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Said {
     /// A message
@@ -53,12 +53,12 @@ pub struct Printk {
     /// The instance's, in tracefs
     folder: String,
     pipe: Option<File>,
-    /// What of the last line has been read
+    /// The part of the last line that has been read
     rest: Vec<u8>,
 }
 
 impl Printk {
-    /// Makes the instance. One that a killed process left behind is removed.
+    /// Makes the instance, and removes instances of killed processes.
     pub fn open() -> Result<Self> {
         let tracefs = Tracefs::open()?;
         let has_event = tracefs.has_folder("events/bpf_trace/bpf_trace_printk");
@@ -73,10 +73,10 @@ impl Printk {
                 continue; // of a process with our number in another container
             }
             made.context("make a tracefs instance")?;
-            // While nothing of it is open, another bpfrun may take it for left behind.
+            // Until a file in it is open, another bpfrun may consider it left behind.
             match open_pipe(&tracefs, &folder) {
                 Ok(pipe) => {
-                    // Removed from here on, also if it cannot be set up.
+                    // From here on the instance is removed at the end, even if the setup fails.
                     let printk = Self { tracefs, folder, pipe: Some(pipe), rest: Vec::new() };
                     printk.set_up().context("set up a tracefs instance")?;
                     return Ok(printk);
@@ -103,11 +103,11 @@ impl Printk {
         self.pipe.as_ref().map(File::as_fd)
     }
 
-    /// Hands over what was said.
+    /// Hands over the messages.
     pub fn read(&mut self, each: &mut dyn FnMut(Said)) -> Result<bool> {
         let mut busy = false;
         let mut chunk = [0; 16 * 1024];
-        // At most so often: the caller has other things to do.
+        // A limit, since the caller has other things to do.
         for _ in 0..64 {
             let Some(pipe) = &mut self.pipe else { break };
             match pipe.read(&mut chunk) {
@@ -133,8 +133,8 @@ impl Drop for Printk {
     }
 }
 
-/// Removes the instances of processes that were killed. The kernel refuses to remove those that
-/// are being read.
+/// Removes the instances of killed processes. The kernel refuses to remove an instance that
+/// somebody reads.
 fn remove_left_behind(tracefs: &Tracefs) {
     for name in tracefs.names(INSTANCES).unwrap_or_default() {
         if name.starts_with(PREFIX) {
@@ -186,8 +186,8 @@ fn take_lines(rest: &mut Vec<u8>, each: &mut dyn FnMut(Said)) {
     }
 }
 
-/// `            bash-123     [001] d..31  1234.567890: bpf_trace_printk: text`. The name has 15
-/// bytes at the most, so it cannot look like all of it; `<...>` if the kernel forgot it.
+/// `            bash-123     [001] d..31  1234.567890: bpf_trace_printk: text`. The name has at
+/// most 15 bytes, so it cannot imitate the whole form; `<...>` if the kernel forgot it.
 static LINE_FORM: LazyLock<Option<Regex>> = LazyLock::new(|| {
     let form = r"(?s-u)^ *([^\n]{1,16}?)-([0-9]+) +\[([0-9]+)\] \S+ +([0-9]+)\.([0-9]{6}): bpf_trace_printk: ?(.*)$";
     Regex::new(form).ok()
@@ -197,7 +197,7 @@ fn parse(line: &[u8]) -> Option<Said> {
     if let Some(lost) = line.strip_prefix(b"CPU:") {
         let lost = std::str::from_utf8(lost).ok()?;
         let count = lost.split("[LOST ").nth(1)?.split(' ').next()?;
-        // "[LOST EVENTS]" if it is not known how many.
+        // "[LOST EVENTS]" if the number is unknown.
         return Some(Said::Lost(count.parse().unwrap_or(1)));
     }
     let parts = LINE_FORM.as_ref()?.captures(line)?;

@@ -1,5 +1,5 @@
-//! From what libbpf, the verifier and the kernel said to the true reason, in one line, and
-//! what to do about it.
+//! From the words of libbpf, the verifier and the kernel to the true reason, in one line, and a
+//! remedy.
 
 mod binary;
 mod permit;
@@ -16,12 +16,12 @@ use crate::host::errno;
 use crate::host::tracepoint::{Step, TracepointError};
 use crate::output::escape::push_text;
 
-/// Why something is not as wanted.
+/// The reason for a refusal, with a remedy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reason {
     /// The reason
     pub what: String,
-    /// What to do
+    /// The remedy
     pub advice: Option<String>,
 }
 
@@ -47,7 +47,7 @@ impl fmt::Display for Reason {
     }
 }
 
-/// Words of others, safe for a terminal and not too long. Without the number that Rust puts behind
+/// Foreign text, escaped for a terminal, not too long, and without the number that Rust puts behind
 /// an error's words.
 fn one_line(text: &str) -> String {
     const ENOUGH: usize = 400;
@@ -104,10 +104,10 @@ pub fn of_map(words: &str, name: &str) -> Reason {
     Reason::new(line.unwrap_or("could not be created"))
 }
 
-/// What the kernel says of programs that it does not look at.
+/// The reason for a program that the verifier did not look at.
 const FORBIDDEN: &str = "EPERM, and the verifier was not even asked";
 
-/// Whether something but the verifier refused a program: that may hold for all of its kind.
+/// Whether something other than the verifier refused a program: that may hold for all of its kind.
 pub fn is_forbidden(reason: &Reason) -> bool {
     reason.what == FORBIDDEN
 }
@@ -172,7 +172,7 @@ pub fn of_load(words: &str, name: &str, kind: Kind, target: Option<&str>) -> Rea
     }
 }
 
-/// What libbpf said about one program, without its name.
+/// The lines of libbpf about one program, without its name.
 fn lines_about<'a>(words: &'a str, name: &str) -> Vec<&'a str> {
     let prefix = format!("libbpf: prog '{name}': ");
     words.lines().filter_map(|line| line.strip_prefix(&prefix)).collect()
@@ -180,19 +180,19 @@ fn lines_about<'a>(words: &'a str, name: &str) -> Vec<&'a str> {
 
 fn verifier_log<'a>(words: &'a str, name: &str) -> Option<&'a str> {
     let log = words.get(..words.rfind("-- END PROG LOAD LOG --")?)?;
-    // Of a long one only the end has been kept.
+    // Of a long log only the end is kept.
     let begin = format!("libbpf: prog '{name}': -- BEGIN PROG LOAD LOG --\n");
     Some(log.rfind(&begin).and_then(|at| log.get(at + begin.len()..)).unwrap_or(log))
 }
 
-/// The sentence with which the verifier refused, and the source line it was at.
+/// The verifier's objection, and the source line.
 fn of_verifier(log: &str) -> Option<Reason> {
     let lines: Vec<_> = log.lines().collect();
     let at = lines.iter().rposition(|line| !verifier::is_statistics(line.trim()))?;
     let said = lines.get(at)?.trim();
     let source = lines.get(..at)?.iter().rev().find_map(|line| line.strip_prefix("; "));
     let what = match source {
-        // Newer kernels put "@ file:line" behind it.
+        // Newer kernels put "@ file:line" behind the source.
         Some(source) => format!("verifier: {said} (at: {})", source.trim()),
         None => format!("verifier: {said}"),
     };
@@ -205,7 +205,7 @@ fn of_verifier(log: &str) -> Option<Reason> {
             reason.advice("this kernel has no such helper: use a newer one")
         }
         _ if said.contains("<invalid CO-RE relocation>") => {
-            reason.advice("this kernel's types lack what the program reads")
+            reason.advice("this kernel's types lack a member that the program reads")
         }
         _ if said.contains("Kernel function is not attachable") => {
             reason.advice("use another function")
@@ -227,7 +227,7 @@ fn errno_of(line: &str) -> Option<Errno> {
         .find(|errno| format!("{errno:?}") == word || errno.desc() == words)
 }
 
-/// Why a loaded program could not be attached. `error`: what the call returned.
+/// Why a loaded program could not be attached. `error`: from the failed call.
 pub fn of_attach(
     words: &str,
     name: &str,
@@ -270,7 +270,7 @@ pub fn of_attach(
             if let Some(reason) = binary::of_file(words, name, kind, target, errno) {
                 return reason;
             }
-            // libbpf's ELF reader speaks of the file, not of the program.
+            // The messages of libbpf's ELF reader name the file, not the program.
             let line = words.lines().filter_map(|line| line.strip_prefix("libbpf: "));
             if let Some(line) = line.into_iter().find(|line| line.starts_with("elf: ")) {
                 return Reason::new(line.trim_start_matches("elf: "));
@@ -280,7 +280,7 @@ pub fn of_attach(
     }
     let reason = Reason::new(said);
     match errno {
-        // Who has all that it takes, is refused by something else.
+        // With all needed capabilities, something else refused the program.
         Some(Errno::EPERM | Errno::EACCES) => permit::to_attach(kind)
             .unwrap_or_else(|| reason.advice("a security policy or a container may forbid it")),
         Some(Errno::EBUSY) => reason.advice("something else is attached there already"),
@@ -301,7 +301,7 @@ fn of_tracepoint(kind: Kind, error: &TracepointError) -> Reason {
     }
 }
 
-/// Whether the kernel's table of symbols has a function; if it cannot be read, perhaps.
+/// Whether the kernel's table of symbols has a function; true if the table cannot be read.
 fn has_symbol(function: &str) -> bool {
     let Ok(symbols) = fs::read_to_string("/proc/kallsyms") else { return true };
     symbols.lines().any(|line| line.split_whitespace().nth(2) == Some(function))

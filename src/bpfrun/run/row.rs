@@ -1,4 +1,4 @@
-//! Rows: what is shown of each event, message and line of an iterator.
+//! Rows for events, messages and lines of iterators.
 
 use std::collections::HashSet;
 
@@ -15,7 +15,7 @@ use crate::output::escape::push_text;
 use crate::output::json::{Bytes, EventName};
 use crate::output::table::{Column, count};
 
-/// Bytes of an event without a schema that are shown.
+/// The most bytes to show of an event without a schema.
 const HEX_BYTES: usize = 4096;
 
 /// Makes rows.
@@ -23,7 +23,7 @@ pub struct Rows {
     columns: Vec<Column>,
     schemas: Schemas,
     sizes: Sizes,
-    /// Iterators that were seen to write no text
+    /// Iterators that write no text, as observed
     binary: HashSet<String>,
     /// The programs that run
     running: HashSet<String>,
@@ -32,7 +32,7 @@ pub struct Rows {
     text: String,
 }
 
-/// Where an event came from, and when.
+/// The origin of an event, and its time.
 #[derive(Clone, Copy, Debug)]
 pub struct Origin<'a> {
     /// `CLOCK_BOOTTIME` in nanoseconds
@@ -45,7 +45,7 @@ pub struct Origin<'a> {
     pub program: Option<&'a str>,
 }
 
-/// What all rows of JSON begin with.
+/// The first members of all rows of JSON.
 #[derive(Serialize)]
 struct Record<'a, T> {
     timestamp: String,
@@ -71,8 +71,8 @@ struct Data {
 }
 
 impl Rows {
-    /// `sizes`: of what has no schema; `running`: the programs that run; `sources`: the names of
-    /// all that rows may come from; `has_cpu`: whether some tell on which CPU they were sent.
+    /// `sizes`: of records without a schema; `running`: the programs that run; `sources`: all names
+    /// that may be in the MAP column; `has_cpu`: whether some sources name the CPU.
     pub fn new(
         schemas: Schemas,
         sizes: Sizes,
@@ -116,7 +116,7 @@ impl Rows {
         let program = kind.and_then(|kind| sender(kind, &self.running));
         let decoder = kind.and_then(|kind| kind.decoder.as_ref());
         let data = match (decoder, origin.cpu) {
-            // Only perf buffers tell the CPU.
+            // Only perf buffers give the CPU.
             (None, Some(_)) => self.without_padding(origin.map, data),
             _ => data,
         };
@@ -199,7 +199,7 @@ impl Rows {
             })?;
             return session.shown();
         }
-        // As it is, but for what a terminal would act upon.
+        // As it is, except for characters with an effect on a terminal.
         self.text.clear();
         push_text(&mut self.text, line);
         self.text.push('\n');
@@ -207,7 +207,7 @@ impl Rows {
         session.shown()
     }
 
-    /// What an iterator wrote in one piece, by its type or as bytes.
+    /// One piece of an iterator's output, by type or as bytes.
     pub fn element(&mut self, program: &str, data: &[u8], session: &mut Session) -> Result<()> {
         let kind = self.schemas.get(program).and_then(|decoder| decoder.pick(data));
         let decoder = kind.and_then(|kind| kind.decoder.as_ref());
@@ -232,14 +232,14 @@ impl Rows {
         session.shown()
     }
 
-    /// Bytes of each piece that an iterator writes, if it writes no text: what its type says, or
-    /// what its program does. `written`: what it has written.
+    /// The size of each piece that an iterator writes, if it writes no text, from its type or its
+    /// program. `written`: its output.
     pub fn element_bytes(&mut self, program: &str, written: &[u8]) -> Option<usize> {
         let [only] = self.schemas.get(program)?.alternatives.as_slice() else { return None };
         let bytes = match &only.decoder {
             Some(decoder) => decoder.bytes(),
             None => {
-                // No text has a byte that is zero, and hardly a struct has none.
+                // Text has no zero byte, and hardly any struct has none.
                 let seen = self.binary.contains(program);
                 if !seen && !written.contains(&0) {
                     return None;
@@ -255,7 +255,7 @@ impl Rows {
         usize::try_from(bytes).ok().filter(|&bytes| bytes > 0)
     }
 
-    /// A record of a perf buffer as it was sent, if that can be told: the kernel pads it.
+    /// A record of a perf buffer without the kernel's padding, if the size is known.
     fn without_padding<'a>(&self, map: &str, data: &'a [u8]) -> &'a [u8] {
         let sizes = self.sizes.get(map).into_iter().flatten();
         let mut fitting = sizes.filter(|&&size| padded(size) == Some(data.len() as u64));
@@ -267,8 +267,7 @@ impl Rows {
         }
     }
 
-    /// The kinds of records of a map, or of what an iterator writes, but for those that only
-    /// programs send that do not run.
+    /// The kinds of records of a map or an iterator, except kinds of which no sender runs.
     pub fn kinds(&self, name: &str) -> impl Iterator<Item = &Alternative> {
         let decoder = self.schemas.get(name).into_iter();
         decoder.flat_map(|decoder| &decoder.alternatives).filter(|kind| {
@@ -276,7 +275,7 @@ impl Rows {
         })
     }
 
-    /// For `trace.start`: by map, what its events are and where that is known from.
+    /// For `trace.start`: by map, the types of events and where they come from.
     pub fn described(&self, names: &[&str]) -> Value {
         let mut maps = Map::new();
         for &name in names {
@@ -302,7 +301,7 @@ impl Rows {
         }
     }
 
-    /// A line of the table, with what has been put into `self.text`.
+    /// A line of the table, with the contents of `self.text`.
     fn line(&mut self, origin: Origin<'_>, session: &mut Session) -> Result<()> {
         let time = session.clock.local_time_us(origin.time_ns);
         let mut line = session.out.line(&self.columns);
@@ -321,7 +320,7 @@ impl Rows {
     }
 }
 
-/// The program that sends a kind of record, if there is only one that does and runs.
+/// The program that sends a kind of record, if only one such program runs.
 fn sender<'a>(kind: &'a Alternative, running: &HashSet<String>) -> Option<&'a str> {
     let mut senders = kind.senders.iter().filter(|name| running.contains(*name));
     let (only, None) = (senders.next()?, senders.next()) else { return None };
@@ -338,8 +337,8 @@ fn push_message(out: &mut String, comm: Option<&[u8]>, tid: u32, text: &[u8]) {
     push_text(out, text);
 }
 
-/// What becomes of so many bytes in a perf buffer: with their size, of four bytes, in front of
-/// them, they are a multiple of eight (`perf_prepare_sample()`).
+/// The padded size of a record in a perf buffer: with four bytes for the size in front, the whole
+/// is a multiple of eight (`perf_prepare_sample()`).
 fn padded(size: u64) -> Option<u64> {
     Some(size.checked_add(4)?.checked_next_multiple_of(8)? - 4)
 }

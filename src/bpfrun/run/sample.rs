@@ -1,4 +1,5 @@
-//! `perf_event` programs: run at every so many events of a CPU, or so many times a second.
+//! `perf_event` programs: run once per given number of events of a CPU, or a number of times a
+//! second.
 
 use std::fmt;
 use std::fs;
@@ -36,9 +37,9 @@ pub struct Sampling {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Every {
-    /// So many times a second
+    /// This many times a second
     Frequency(u64),
-    /// Each time so many have come
+    /// Once per this many events
     Period(u64),
 }
 
@@ -111,7 +112,7 @@ fn open(sampling: &Sampling, cpu: i32) -> Result<OwnedFd> {
         Every::Period(period) => attr.__bindgen_anon_1.sample_period = period,
     }
     let event = perf_event::open(&attr, cpu);
-    // Virtual machines seldom have those of the processor.
+    // Virtual machines seldom have the processor's own events.
     if let (Err(Errno::ENOENT | Errno::EOPNOTSUPP), libbpf_sys::PERF_TYPE_HARDWARE) = (&event, kind)
     {
         bail!("this machine has no counter for {name}: use cpu-clock");

@@ -1,4 +1,4 @@
-//! What the events of each map are: asked of the library's readers.
+//! The types of each map's events, from the readers in `elf`.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -12,14 +12,15 @@ use crate::elf::schema::{self, EventDecoder, UserSchemas};
 use crate::elf::value::Clocks;
 use crate::engine::session::say;
 
-/// How events are to be read: by map, and by program what iterators write.
+/// Decoders: of events by map, of iterators by program.
 pub type Schemas = HashMap<String, EventDecoder>;
 
-/// For all event maps and iterators of an object in `image`. An error is the user's.
+/// Decoders for all event maps and iterators of the object in `image`. An error is a wrong command
+/// line.
 pub fn schemas(args: &Args, image: &[u8], object: &Object) -> Result<Schemas> {
     let wanted: Vec<_> = args.types.iter().map(|(map, ty)| format!("{map}={ty}")).collect();
     let user = UserSchemas::new(&wanted, &args.type_from)?;
-    // Damaged debug information is no reason not to run.
+    // Damaged debug information is not a reason to stop.
     let dwarf = Dwarf::parse(image).unwrap_or_else(|error| {
         say("bpfrun", &format!("debug information: {error:#}"));
         None
@@ -36,11 +37,11 @@ pub fn schemas(args: &Args, image: &[u8], object: &Object) -> Result<Schemas> {
     Ok(schemas)
 }
 
-/// All sizes of what is sent to a map, or written by an iterator, in bytes; by its name. Of those
-/// of whose records some are shown as bytes, and only if all sizes are known.
+/// All sizes of the records of a map or an iterator, in bytes, by name. Only for maps with some
+/// records shown as bytes, and only if all sizes are known.
 pub type Sizes = HashMap<String, BTreeSet<u64>>;
 
-/// The sizes of what [`schemas`] does not know.
+/// The sizes of the records that [`schemas`] does not know.
 pub fn sizes(object: &Object, schemas: &Schemas) -> Sizes {
     let unknown = |name: &str| {
         let kinds = schemas.get(name).map_or(&[][..], |decoder| &decoder.alternatives);

@@ -11,13 +11,13 @@ use crate::elf::types::{Encoding, Kind, TypeId, Types};
 pub struct Patch {
     /// Name of the section, such as `.rodata`
     pub section: String,
-    /// Where, in bytes from its start
+    /// Offset in the section, in bytes
     pub offset: usize,
     /// What
     pub bytes: Vec<u8>,
 }
 
-/// What an assignment means. The error is one line.
+/// The bytes for an assignment. The error is one line.
 pub fn patch(object: &Object, path: &str, value: &str) -> Result<Patch, String> {
     let end = path.find(['.', '[']).unwrap_or(path.len());
     let (name, rest) = path.split_at(end);
@@ -62,7 +62,7 @@ fn no_variable(object: &Object, name: &str) -> String {
     }
 }
 
-/// The type of what `path`, such as `.a[2].b`, leads to in a `ty`, and its place in bytes.
+/// The type and the offset in bytes of a member of `ty`, by a `path` such as `.a[2].b`.
 fn member(types: &Types, mut ty: TypeId, path: &str) -> Result<(TypeId, u64), String> {
     let mut rest = path;
     let mut at = 0u64;
@@ -71,9 +71,9 @@ fn member(types: &Types, mut ty: TypeId, path: &str) -> Result<(TypeId, u64), St
         if let Some(behind) = rest.strip_prefix('[') {
             let (index, behind) = behind.split_once(']').ok_or("no ] behind [")?;
             let Kind::Array { element, count } = types.kind(ty) else {
-                return Err(format!("{} is no array", types.c_name(ty)));
+                return Err(format!("{} is not an array", types.c_name(ty)));
             };
-            let index: u64 = index.parse().map_err(|_| format!("{index} is no index"))?;
+            let index: u64 = index.parse().map_err(|_| format!("{index} is not an index"))?;
             if index >= *count {
                 return Err(format!("has {count} elements"));
             }
@@ -160,12 +160,12 @@ fn encode(types: &Types, ty: TypeId, value: &str) -> Result<Vec<u8>, String> {
             let number = named.map(|(_, number)| i128::from(*number)).or_else(|| number(value));
             let number = number.ok_or_else(|| {
                 let names: Vec<_> = values.iter().map(|(name, _)| name.as_str()).collect();
-                format!("{value:?} is none of {}, and no number", names.join(", "))
+                format!("{value:?} is neither a number nor one of {}", names.join(", "))
             })?;
             Ok(in_order(number, size, false))
         }
         Kind::Float { bytes } => {
-            let number: f64 = value.parse().map_err(|_| format!("{value:?} is no number"))?;
+            let number: f64 = value.parse().map_err(|_| format!("{value:?} is not a number"))?;
             match bytes {
                 4 => Ok((number as f32).to_ne_bytes().to_vec()),
                 8 => Ok(number.to_ne_bytes().to_vec()),
@@ -185,9 +185,9 @@ fn encode(types: &Types, ty: TypeId, value: &str) -> Result<Vec<u8>, String> {
     }
 }
 
-/// That a value is no integer of this type, and what would be one.
+/// The error for a value that is not an integer of this type, with valid forms.
 fn no_number(types: &Types, ty: TypeId, encoding: Encoding, value: &str) -> String {
-    // Without the qualifiers, which say nothing about values.
+    // Without the qualifiers, which do not matter for values.
     let name = types.names(ty).first().copied().unwrap_or("number");
     let wanted = match encoding {
         Encoding::Bool => "true, false, 1 or 0",

@@ -1,5 +1,5 @@
-//! Where events come from: all ring buffers and perf buffers of an object, also those in maps
-//! of maps, which may come and go.
+//! The sources of events: all ring buffers and perf buffers of an object, also those in maps of
+//! maps, which may come and go.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -14,38 +14,38 @@ use crate::bpfrun::run::perf::{Content, Perf};
 use crate::engine::channel::ring::Ring;
 use crate::output::time::boot_now_ns;
 
-/// How often maps of maps are looked through for new ring buffers.
+/// The time between two searches of maps of maps for new ring buffers.
 const RESCAN: Duration = Duration::from_secs(1);
 
-/// Ring buffers of one map of maps that are read, at the most.
+/// The most ring buffers of one map of maps to read.
 const MANY: usize = 1024;
 
-/// Memory that empty places of one map of maps are filled with, at the most.
+/// The most memory for filling the empty places of one map of maps.
 const FILL_BYTES: u64 = 64 * 1024 * 1024;
 
 /// A header of the kernel's in front of each record of a ring buffer, and its alignment.
 const RECORD_EXTRA: u64 = 16;
 
-/// What came.
+/// One arrival.
 #[derive(Debug)]
 pub struct Event<'a> {
-    /// Through which map
+    /// The map
     pub map: &'a str,
-    /// `CLOCK_BOOTTIME` in nanoseconds: when it was sent through a perf buffer, or when it was
-    /// read from a ring buffer, which has no times
+    /// `CLOCK_BOOTTIME` in nanoseconds: the time of sending through a perf buffer, or of reading
+    /// from a ring buffer, which has no times
     pub time_ns: u64,
-    /// On which CPU it was sent; ring buffers do not tell
+    /// The sender's CPU; unknown for ring buffers
     pub cpu: Option<u32>,
     /// What
     pub content: Received<'a>,
 }
 
-/// What an event is.
+/// A record or a gap.
 #[derive(Debug)]
 pub enum Received<'a> {
     /// A record
     Record(&'a [u8]),
-    /// A gap: so many were lost here
+    /// A gap: this many events were lost here
     Lost(u64),
 }
 
@@ -55,7 +55,7 @@ struct Source {
     reader: Reader,
     /// Bytes of the longest record yet
     longest: u64,
-    /// How often there was no room for another one as long
+    /// How often there was no room for another record of that size
     full: u64,
 }
 
@@ -71,7 +71,7 @@ struct Outer {
     seen: HashSet<u32>,
 }
 
-/// All of them.
+/// All sources.
 pub struct Sources {
     sources: Vec<Source>,
     outer: Vec<Outer>,
@@ -125,8 +125,8 @@ impl Sources {
         })
     }
 
-    /// Hands over all that is there until `each` breaks. `last`: nothing more will come.
-    /// Returns whether there was anything.
+    /// Hands over all waiting records until `each` breaks. `last`: nothing more will come. Returns
+    /// whether there was anything.
     pub fn drain(
         &mut self,
         last: bool,
@@ -150,7 +150,7 @@ impl Sources {
         Ok(busy)
     }
 
-    /// Whether all that programs reserved has been read.
+    /// Whether every record that programs reserved has been read.
     pub fn are_empty(&self) -> bool {
         self.sources.iter().all(|source| match &source.reader {
             Reader::Ring(ring) => ring.is_empty(),
@@ -158,8 +158,8 @@ impl Sources {
         })
     }
 
-    /// Ring buffers that had no room for another long record when they were read, and how
-    /// often: events may be lost there, which only the programs know.
+    /// Ring buffers that had no room for another long record when they were read, and how often.
+    /// Events may be lost there, but only the programs know.
     pub fn full(&self) -> impl Iterator<Item = (&str, u64)> {
         let full = self.sources.iter().filter(|source| source.full > 0);
         full.map(|source| (source.map.as_str(), source.full))
@@ -177,7 +177,7 @@ impl Sources {
                 let Some(id) = id.filter(|id| !outer.seen.contains(id)) else { continue };
                 if outer.seen.len() < MANY {
                     outer.seen.insert(id);
-                    // It may be gone by now.
+                    // The ring buffer may be gone by now.
                     found.extend(inner_ring(id).ok().map(|ring| (outer.name.clone(), ring)));
                 }
             }
@@ -193,7 +193,7 @@ fn inner_ring(id: u32) -> Result<Ring> {
     Ok(Ring::over(map.as_fd().try_clone_to_owned()?, map.max_entries())?)
 }
 
-/// Puts ring buffers into the empty places of an array of maps: what its loader would do.
+/// Puts ring buffers into the empty places of an array of maps, as its loader would.
 fn fill(map: &MapHandle, bytes: u32) -> Result<()> {
     let options = libbpf_sys::bpf_map_create_opts {
         sz: size_of::<libbpf_sys::bpf_map_create_opts>() as libbpf_sys::size_t,

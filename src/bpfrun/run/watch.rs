@@ -1,4 +1,4 @@
-//! From attached to ended: reads all that the programs send, and shows it.
+//! From attached to ended: reads and shows the events of the programs.
 
 use std::ops::ControlFlow;
 use std::os::fd::AsFd as _;
@@ -29,21 +29,21 @@ const LINE: usize = 1024 * 1024;
 
 /// What runs.
 pub struct Watch {
-    /// What is shown, and how it is counted
+    /// The output and the counts
     pub session: Session,
     /// Makes the rows
     pub rows: Rows,
-    /// Where events come from
+    /// The sources of events
     pub sources: Sources,
-    /// Where messages come from, if programs say any
+    /// The source of messages, if programs send any
     pub printk: Option<Printk>,
-    /// Which messages are shown; `None`: all
+    /// Formats of the messages to show; `None`: all
     pub formats: Option<Formats>,
     /// With `--maps`
     pub contents: Option<Contents>,
-    /// Ends it
+    /// Signals that end the run
     pub(crate) stop: StopSignal,
-    /// Its end ends it too
+    /// The command whose end ends the run
     pub command: Option<Command>,
     /// With `--duration`
     pub deadline: Option<Instant>,
@@ -89,7 +89,7 @@ impl Watch {
         Ok(None)
     }
 
-    /// Shows what an iterator wrote, and takes it out of `rest`: pieces of its type, or lines.
+    /// Shows an iterator's output, and takes it out of `rest`: pieces of its type, or lines.
     fn written(&mut self, program: &str, rest: &mut Vec<u8>, last: bool) -> Result<()> {
         if let Some(element) = self.rows.element_bytes(program, rest) {
             let whole = rest.len() / element * element;
@@ -115,7 +115,7 @@ impl Watch {
         Ok(())
     }
 
-    /// Shows what comes until something ends it.
+    /// Shows events until something ends the run.
     pub fn read(&mut self) -> Result<Ended> {
         loop {
             let busy = self.drain(false)?;
@@ -151,7 +151,7 @@ impl Watch {
         ended.then_some(Ended::Done)
     }
 
-    /// Shows what is there. Returns whether there was anything.
+    /// Shows the waiting events. Returns whether there were any.
     fn drain(&mut self, last: bool) -> Result<bool> {
         let Self { session, rows, sources, printk, formats, .. } = self;
         session.clock.update();
@@ -208,10 +208,10 @@ impl Watch {
         Ok(())
     }
 
-    /// After detaching: what was sent and not yet read, the contents of maps, the totals.
+    /// After detaching: shows the unread events, the contents of maps, the totals.
     pub fn finish(&mut self, unseen: u64) -> Result<()> {
-        // All that was sent; then for a moment what programs are about to send, and what is
-        // behind that. (Others may go on to send through a map that is pinned.)
+        // All records so far; then, for a moment, the records that programs are just sending, and
+        // those behind them. (Other programs may go on to send through a pinned map.)
         self.drain(true)?;
         let until = Instant::now() + Duration::from_millis(100);
         while !self.session.is_over() && Instant::now() < until {

@@ -1,13 +1,13 @@
-//! What libbpf says, collected. By way of libbpf's own interface: libbpf-rs's takes words for
-//! UTF-8, which the names in a damaged object need not be.
+//! Collects the messages of libbpf, through libbpf's own interface: libbpf-rs's expects UTF-8,
+//! which the names in a damaged object need not be.
 
 use std::ffi::{c_char, c_int};
 use std::sync::{Mutex, PoisonError};
 
-/// Bytes of a message that are looked at: a long one is the verifier's log.
+/// The most bytes of a message to look at: a long one is the verifier's log.
 const LOG: usize = 16 << 20;
 
-/// Of these, so many are kept. The verifier's reason is at the end.
+/// The most bytes to keep of a message: its end, with the verifier's reason.
 const ENOUGH: usize = 1 << 20;
 
 static WORDS: Mutex<Vec<u8>> = Mutex::new(Vec::new());
@@ -21,19 +21,19 @@ unsafe extern "C" {
     ) -> c_int;
 }
 
-/// From now on libbpf's words are collected, and nothing of them is printed.
+/// Collects libbpf's messages from now on, instead of printing them.
 pub fn collect() {
     // SAFETY: the callback lives for ever.
     unsafe { libbpf_sys::libbpf_set_print(Some(keep)) };
 }
 
-/// What was said since the last time.
+/// The messages since the last call.
 pub fn take() -> String {
     let words = std::mem::take(&mut *WORDS.lock().unwrap_or_else(PoisonError::into_inner));
     String::from_utf8_lossy(&words).into_owned()
 }
 
-/// libbpf calls it for each message. It must not panic.
+/// libbpf calls this for each message. It must not panic.
 unsafe extern "C" fn keep(
     level: libbpf_sys::libbpf_print_level,
     format: *const c_char,

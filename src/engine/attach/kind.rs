@@ -1,5 +1,5 @@
-//! What the kernel knows a program as. A policy may refuse a whole kind, with BTF and all
-//! capabilities too, so that not even a program that does nothing is let in.
+//! The kind of a program, as the kernel sees it. A policy may refuse a whole kind, even with BTF
+//! and all capabilities, so that not even an empty program loads.
 
 use std::ffi::CString;
 use std::os::fd::{FromRawFd, OwnedFd};
@@ -13,12 +13,12 @@ use libbpf_sys::{
 };
 use nix::errno::Errno;
 
-/// A kind of programs, and what this one is for.
+/// A kind of programs, and the target of this one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Kind {
     /// `BPF_PROG_TYPE_`
     program: u32,
-    /// `BPF_TRACE_`; 0 where the type of program says it all
+    /// `BPF_TRACE_`; 0 if the program type is enough
     attach: u32,
     /// As in the section's name: `fexit`
     name: String,
@@ -60,15 +60,15 @@ impl Kind {
         Self { program, attach: 0, name: "socket_filter".to_owned(), target: None }
     }
 
-    /// Whether what holds for the kind `other` holds for this one. Iterators are refused by
-    /// what they go over.
+    /// Whether a refusal of the kind `other` also holds for this one. Iterators are refused by
+    /// their target.
     pub(crate) fn is_like(&self, other: &Self) -> bool {
         self.program == other.program
             && self.attach == other.attach
             && (self.attach != BPF_TRACE_ITER || self.target == other.target)
     }
 
-    /// Whether it is put on the entry or the exit of a function.
+    /// Whether programs of this kind sit on the entry or exit of a function.
     pub(crate) fn is_trampoline(&self) -> bool {
         self.program == BPF_PROG_TYPE_TRACING
             && matches!(self.attach, BPF_TRACE_FENTRY | BPF_TRACE_FEXIT)
@@ -82,7 +82,8 @@ impl Kind {
         }
     }
 
-    /// What the kernel does not have, and its name; `None` if it is there, or cannot be looked up.
+    /// The kind and name of a target that the kernel lacks; `None` if the target exists, or cannot
+    /// be looked up.
     pub(crate) fn missing(&self, kernel: &Btf<'_>) -> Option<(&'static str, String)> {
         let target = self.target.as_deref()?;
         if self.program != BPF_PROG_TYPE_TRACING {
@@ -106,8 +107,7 @@ impl Kind {
     ///
     /// # Errors
     ///
-    /// As of `bpf(BPF_PROG_LOAD)`. That the kernel lacks the target is none: see
-    /// [`Kind::missing`].
+    /// Those of `bpf(BPF_PROG_LOAD)`. A missing target is not an error: see [`Kind::missing`].
     pub(crate) fn try_out(&self) -> Result<(), Errno> {
         let attach_btf_id = match self.btf_id() {
             None => 0,
@@ -146,7 +146,7 @@ impl Kind {
         Ok(())
     }
 
-    /// The number of the target in the kernel's BTF; an error if it has none.
+    /// The number of the target in the kernel's BTF; an error if the BTF lacks it.
     fn btf_id(&self) -> Option<Result<u32, ()>> {
         if self.program != BPF_PROG_TYPE_TRACING {
             return None;

@@ -1,4 +1,4 @@
-//! What the kernel has refused so far, so that nothing is tried twice; and what to try next.
+//! The kernel's refusals so far, so that nothing is tried twice; and the next plan.
 
 use libbpf_rs::btf::Btf;
 use libbpf_rs::{MapType, OpenObject};
@@ -33,8 +33,8 @@ impl Memory {
         job.programs.iter().copied().find(|program| self.refused(program).is_none())
     }
 
-    /// The programs to load: the best for each job. The error is what keeps the main event from being
-    /// shown.
+    /// The programs to load: the best for each job. The error is the refusal that hides the main
+    /// event.
     pub(super) fn plan(
         &mut self,
         jobs: &[Job],
@@ -52,7 +52,7 @@ impl Memory {
         Ok(plan)
     }
 
-    /// What is known of a kind holds for the programs of this job that are of it.
+    /// A refusal of a kind holds for the programs of this job of that kind.
     fn spread(&mut self, job: &Job, object: &OpenObject) {
         for program in &job.programs {
             if self.refused(program).is_some() {
@@ -79,7 +79,7 @@ impl Memory {
         self.kinds.iter().find(|(other, _)| other.is_like(kind)).map(|(_, errno)| *errno)
     }
 
-    /// Whether all programs of this kind are refused, tried once.
+    /// Whether the kernel refuses all programs of this kind; tried once.
     pub(super) fn try_kind(&mut self, kind: &Kind) -> bool {
         if let Some(known) = self.known(kind) {
             return known.is_some();
@@ -89,8 +89,8 @@ impl Memory {
         errno.is_some()
     }
 
-    /// Learns from an object that could not be loaded: `program` is the one that libbpf was at. The error
-    /// is what does not depend on the programs that are chosen.
+    /// Learns from an object that could not be loaded; libbpf stopped at `program`. The error is a
+    /// refusal that no other choice of programs avoids.
     pub(super) fn learn(
         &mut self,
         errno: Errno,
@@ -123,15 +123,15 @@ impl Memory {
             }
         }
         let verifier = verifier::last_words(words).unwrap_or_default();
-        // What the verifier has looked at is no question of kind.
+        // If the verifier has looked at the program, the kernel accepts the kind.
         if !verifier.is_empty() || !self.try_kind(kind) {
             self.refuse(name, Refused::Program { name: (*name).to_owned(), errno, verifier });
         }
         Ok(())
     }
 
-    /// A map was refused: so are the programs of the jobs that it is for. The error: it is for the
-    /// main event.
+    /// A refused map also refuses the programs of its jobs. The error: the main event needs that
+    /// map.
     fn refuse_users(&mut self, map: &str, refused: Refused, jobs: &[Job]) -> Result<(), Refused> {
         let users = jobs.iter().filter(|job| job.maps.contains(&map));
         let programs: Vec<_> = users
@@ -146,7 +146,7 @@ impl Memory {
         Ok(())
     }
 
-    /// What a backend does not show, and why.
+    /// The parts that a backend does not show, and why.
     pub(super) fn not_shown(&self, jobs: &[Job], backend: &Backend) -> Vec<NotShown> {
         let mut all: Vec<NotShown> = Vec::new();
         let mut add = |what, reason: &Refused| {
@@ -176,8 +176,8 @@ impl Memory {
     }
 }
 
-/// The first map that cannot be created, tried one by one. All of those before it are held, since
-/// it may be all of them together that are too much.
+/// The first map that cannot be created, tried one by one. The earlier maps are kept, since only
+/// all of them together may be too much.
 fn refused_map(maps: &[MapPlan]) -> Option<(String, Refused)> {
     let mut held = Vec::new();
     for map in maps {

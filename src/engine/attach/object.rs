@@ -1,4 +1,4 @@
-//! An opened object before it is loaded: what all tools set in it.
+//! The settings of all tools in an opened object, before it is loaded.
 
 use std::os::fd::{FromRawFd as _, OwnedFd};
 
@@ -43,8 +43,8 @@ pub(super) fn prepare(
     Ok(())
 }
 
-/// Makes the plainest map there is of one that is not needed: the kernel may refuse what it was. The
-/// code still names it, so something has to be there; a value of it has the size that the code
+/// Turns a map that is not needed into the plainest one: the kernel may refuse the original type.
+/// The code still names the map, so it must exist; the size of a value is the one that the code
 /// expects.
 ///
 /// # Errors
@@ -58,14 +58,14 @@ pub fn leave_out(map: &mut OpenMapMut<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Unread bytes at which the reader is woken before its next look: 64 KiB, or less where
-/// the whole buffer is small.
+/// Unread bytes that wake the reader before its next look: 64 KiB, or less if the whole buffer is
+/// small.
 fn wakeup_bytes(buffer_bytes: Option<u64>) -> u32 {
     let quarter = buffer_bytes.map_or(u64::MAX, |bytes| bytes / 4);
     quarter.min(64 * 1024) as u32
 }
 
-/// What a map is, so that it can be created once more.
+/// The properties of a map, to create it once more.
 pub(super) struct MapPlan {
     pub(super) name: String,
     pub(super) kind: MapType,
@@ -75,7 +75,7 @@ pub(super) struct MapPlan {
     pub(super) flags: u32,
 }
 
-/// All maps that will be created, those of variables first: nothing goes without them.
+/// All maps that will be created; maps of variables come first, since every program needs them.
 pub(super) fn maps(object: &OpenObject) -> Vec<MapPlan> {
     let plan = |map: libbpf_rs::OpenMap<'_>| MapPlan {
         name: map.name().to_string_lossy().into_owned(),

@@ -1,7 +1,7 @@
-//! How far libbpf came with an object that it could not load: it loads all or nothing, takes
-//! everything down again, and returns a number. So it is watched: whenever it has something to
-//! say, one look at the object tells which programs are in the kernel already. The first one that
-//! is not is the one that was refused.
+//! How far libbpf came with an object that it could not load. libbpf loads all or nothing, takes
+//! everything down again, and returns a number. So we watch it: whenever libbpf prints a message,
+//! the object shows which programs are in the kernel already. The first one that is not there is
+//! the refused one.
 
 use std::ptr::{NonNull, null_mut};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,13 +9,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use libbpf_rs::{AsRawLibbpf as _, OpenObject, PrintLevel, set_print};
 use libbpf_sys::{bpf_object, bpf_program};
 
-/// What was seen so far.
+/// Observations so far.
 struct Watched {
     /// The object, while it is being loaded
     object: Option<Pointer>,
-    /// How many programs were there when most of them were
+    /// The largest number of loaded programs so far
     loaded: usize,
-    /// The first one that was not, then
+    /// The first program that was not loaded then
     program: Option<String>,
     /// What libbpf said
     words: String,
@@ -33,31 +33,31 @@ fn watched() -> MutexGuard<'static, Watched> {
     WATCHED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// From now on libbpf's words are kept, and nothing of them is printed.
+/// Keeps the messages of libbpf from now on, instead of printing them.
 pub(super) fn listen() {
     set_print(Some((PrintLevel::Info, see)));
 }
 
-/// What libbpf said since the last time.
+/// The messages of libbpf since the last call.
 pub(super) fn take_words() -> String {
     std::mem::take(&mut watched().words)
 }
 
-/// From now on, until [`end`], this object is being loaded.
+/// Watches this object, which is being loaded, until [`end`].
 pub(super) fn begin(object: &OpenObject) {
     let mut watched = watched();
     watched.object = Some(Pointer(object.as_libbpf_object()));
     (watched.loaded, watched.program) = (0, None);
 }
 
-/// The program that libbpf was at; `None` if it did not come as far as to programs.
+/// The program at which libbpf stopped; `None` if it stopped before all programs.
 pub(super) fn end() -> Option<String> {
     let mut watched = watched();
     watched.object = None;
     watched.program.take()
 }
 
-/// libbpf calls it for each message.
+/// libbpf calls this for each message.
 #[allow(clippy::needless_pass_by_value)] // libbpf-rs wants it so
 fn see(_: PrintLevel, text: String) {
     let mut watched = watched();

@@ -1,6 +1,6 @@
-//! Global variables of programs. libbpf finds out by a program and a map of its own whether the kernel
-//! has them. If a policy refuses those, it goes on without, and the programs that use variables are
-//! refused for want of their maps.
+//! Global variables of programs. libbpf tries a program and a map of its own to see if the kernel
+//! supports them. If a policy refuses those, libbpf goes on without variables, and the kernel
+//! refuses the programs that use some, for lack of their maps.
 
 use libbpf_rs::MapType;
 
@@ -8,7 +8,7 @@ use super::kind::Kind;
 use super::object::MapPlan;
 use crate::engine::refusal::Refused;
 
-/// What libbpf cannot find it out by, if that is so.
+/// The refusal of libbpf's own trial, if the kernel refused it.
 pub(crate) fn refused() -> Option<Refused> {
     let probe = Kind::socket_filter();
     if let Err(errno) = probe.try_out() {

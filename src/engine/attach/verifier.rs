@@ -1,6 +1,6 @@
-//! The verifier's words: a log of what it looked at, and at its end what it has against it.
+//! The verifier's log: the instructions that it looked at, and at the end its objection.
 
-/// The sentence with which it refused a program, on one line; `None` if it was not asked.
+/// The verifier's objection, on one line; `None` if the verifier did not run.
 pub(super) fn last_words(libbpf: &str) -> Option<String> {
     let log = libbpf.get(..libbpf.rfind("-- END PROG LOAD LOG --")?)?;
     let said = log.lines().rev().map(str::trim).find(|line| !is_statistics(line))?;

@@ -18,11 +18,11 @@ use crate::skel::task_id;
 /// Default size for each CPU.
 const DEFAULT_BYTES: u64 = 2 * 1024 * 1024;
 
-/// An event may take this long from its time stamp into the buffer, and still gets its
-/// place in the order: younger ones wait.
+/// An event may take this long from its time stamp to the buffer and still get its place in the
+/// order: younger events wait.
 const SETTLE: Duration = Duration::from_millis(5);
 
-/// Records read and not handed over yet: bytes one after another, and where each lies.
+/// Records read and not handed over yet: their bytes, and the place of each.
 #[derive(Default)]
 struct Batch {
     bytes: Vec<u8>,
@@ -55,8 +55,8 @@ impl Perf {
         let buffer = PerfBufferBuilder::new(map)
             .pages(usize::try_from(pages).map_err(|_| Errno::EOVERFLOW)?)
             .sample_cb(move |_cpu, record: &[u8]| sink.borrow_mut().push(record))
-            // What found no room is counted by the programs (event_lost()), which are
-            // told so by the kernel; counting the kernel's notice would count it twice.
+            // The programs count records that find no room (event_lost()), because the kernel tells
+            // them; counting the kernel's notice too would count them twice.
             .lost_cb(|_cpu, _count| {})
             .build()
             .map_err(|_| Errno::last())?;
@@ -90,7 +90,7 @@ impl Perf {
                 break;
             }
         }
-        // Close the gap that the records handed over leave.
+        // Close the gap left by the records that were handed over.
         let mut kept = Vec::new();
         for (_, start, end) in records.iter_mut() {
             let at = kept.len();

@@ -22,7 +22,7 @@ const BUSY: u32 = libbpf_sys::BPF_RINGBUF_BUSY_BIT;
 const DISCARD: u32 = libbpf_sys::BPF_RINGBUF_DISCARD_BIT;
 const HEADER: usize = libbpf_sys::BPF_RINGBUF_HDR_SZ as usize;
 
-/// Read bytes are given back to the kernel at the latest after this many, or a quarter of all.
+/// The reader gives bytes back to the kernel after at most this many, or a quarter of the buffer.
 const RELEASE_BYTES: u64 = 64 * 1024;
 
 /// The nearest size that the kernel takes: a power of two of whole pages.
@@ -70,7 +70,7 @@ pub struct Ring {
     size: usize,
     /// Bytes in use when space was last given back, at most since [`Ring::take_most_used`]
     most_used: u64,
-    /// Where a record that wraps around the end of the data is put together.
+    /// Scratch for a record that wraps around the end of the data.
     wrapped: Vec<u8>,
 }
 
@@ -80,7 +80,7 @@ impl Ring {
         Self::over(fd, map.max_entries())
     }
 
-    /// Opens the map behind a descriptor, of that many bytes.
+    /// Opens the map behind a descriptor, with that many bytes.
     pub(crate) fn over(fd: OwnedFd, bytes: u32) -> Result<Self, Errno> {
         let page = page_size() as usize;
         let size = bytes as usize;
@@ -94,13 +94,13 @@ impl Ring {
         self.fd.as_fd()
     }
 
-    /// How far this reader has come; only it writes that.
+    /// The position of this reader, which alone writes it.
     fn consumer(&self) -> &AtomicU64 {
         // SAFETY: the mapping begins with the consumer position, an aligned unsigned long.
         unsafe { self.consumer.start.cast().as_ref() }
     }
 
-    /// How far the kernel has come.
+    /// The position of the kernel.
     fn producer(&self) -> &AtomicU64 {
         // SAFETY: the mapping begins with the producer position, an aligned unsigned long.
         unsafe { self.producer.start.cast().as_ref() }
@@ -111,18 +111,17 @@ impl Ring {
         self.size as u64
     }
 
-    /// How many bytes were in use at most since the last call: read or unread, and not yet
-    /// given back. Not less than there were, and more only if programs sent something in the
-    /// moment in which space was given back.
+    /// The largest number of bytes in use since the last call: read or unread, and not yet given
+    /// back. Never too low, and too high only if programs sent something while space was given
+    /// back.
     pub(crate) fn take_most_used(&mut self) -> u64 {
         std::mem::take(&mut self.most_used)
     }
 
-    /// Gives the bytes up to `position` back to the kernel, of which those from `released`
-    /// on were still in use.
+    /// Gives the bytes from `released` to `position` back to the kernel.
     fn release(&mut self, released: u64, position: u64) {
         self.consumer().store(position, Ordering::Release);
-        // Until now there was no room for more than that, however early the reader looked.
+        // The kernel had no room for more than that until now, however early the reader looked.
         let used = self.producer().load(Ordering::Acquire).saturating_sub(released);
         self.most_used = self.most_used.max(used);
     }
@@ -169,7 +168,7 @@ impl Ring {
         position > begin
     }
 
-    /// Where the byte at `position` of the stream lies.
+    /// The address of the byte at `position` of the stream.
     fn data(&self, position: u64) -> *const u8 {
         let offset = (position as usize) & (self.size - 1);
         // SAFETY: `page + offset` is below `page + size`, the length of the mapping.

@@ -1,29 +1,29 @@
-//! Names by address, for as long as they are good.
+//! Names by address, for as long as they are valid.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Addresses whose names are kept. With the longest names they need about 30 MiB.
+/// The most addresses to keep: with the longest names about 30 MiB.
 const MAX_ADDRESSES: usize = 65_536;
 
-/// A time to live of 0 means "for this one use": the connect that follows the answer. That
-/// may be the second attempt, after the first address did not answer.
+/// A time to live of 0 means "for this one use": the connect that follows the answer, which may be
+/// a second attempt, after the first address did not answer.
 const MIN_TTL: Duration = Duration::from_secs(10);
 
-/// Nobody keeps an answer for longer, whatever it says.
+/// The longest time to keep an answer, whatever its time to live.
 const MAX_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What the answers said, bounded in time and space.
+/// The answers, bounded in time and space.
 pub(super) struct Cache {
     capacity: usize,
     names: HashMap<IpAddr, Entry>,
-    /// All addresses, by the end of their time
+    /// All addresses, by expiry
     by_end: BTreeSet<(Instant, IpAddr)>,
-    /// All addresses, by when they were last learnt
+    /// All addresses, by the time they were last learnt
     by_age: BTreeMap<u64, IpAddr>,
-    /// Counts what is learnt: the key in `by_age`
+    /// Counts the answers: the key in `by_age`
     clock: u64,
 }
 
@@ -54,8 +54,8 @@ impl Cache {
         let ttl = Duration::from_secs(ttl.into()).clamp(MIN_TTL, MAX_TTL);
         let Some(mut end) = now.checked_add(ttl) else { return };
         if let Some(old) = self.forget(address) {
-            // A server that has it cached says how much time is left. What another one said
-            // of the same name before is still good.
+            // A server with a cached answer gives the time left. An earlier answer of another
+            // server for the same name is still valid.
             if old.name == *name {
                 end = end.max(old.end);
             }
@@ -69,8 +69,7 @@ impl Cache {
         self.names.insert(address, entry);
     }
 
-    /// The name that was asked for last, of those with `address` as an answer, if its time
-    /// had not run out `at` that instant.
+    /// The last name with `address` in its answer, if the answer had not expired `at` that instant.
     pub(super) fn name(&self, address: IpAddr, at: Instant) -> Option<&str> {
         let entry = self.names.get(&address.to_canonical())?;
         (at <= entry.end).then_some(&*entry.name)
@@ -83,7 +82,7 @@ impl Cache {
         Some(entry)
     }
 
-    /// Of those whose time has run out, that of the longest ago goes; or else the oldest.
+    /// Drops the address that expired first; if none has expired, the oldest.
     fn make_room(&mut self, now: Instant) {
         let expired = self.by_end.first().filter(|(end, _)| *end < now).map(|(_, a)| *a);
         let oldest = || self.by_age.first_key_value().map(|(_, a)| *a);

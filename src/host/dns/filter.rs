@@ -1,4 +1,4 @@
-//! What the kernel lets through to the packet socket, as a classic BPF program.
+//! The filter of the packet socket, as a classic BPF program.
 
 use libc::{
     BPF_ABS, BPF_ALU, BPF_B, BPF_H, BPF_IMM, BPF_IND, BPF_JA, BPF_JEQ, BPF_JMP, BPF_JSET, BPF_K,
@@ -11,10 +11,10 @@ pub(super) const DNS_PORT: u16 = 53;
 
 /// Passes whole packets from port 53, UDP and TCP, that are meant for this machine.
 ///
-/// A packet on the loopback interface passes it twice, as outgoing and as incoming; only
-/// the latter is `PACKET_HOST`. Fragments are not passed: of the later ones the port is
-/// unknown, and the first one is of no use alone. Nor is IPv6 with extension headers,
-/// which a loop would be needed for, and which no DNS server sends.
+/// A packet on the loopback interface comes twice, as outgoing and as incoming; only the latter is
+/// `PACKET_HOST`. The filter drops fragments: later ones do not show the port, and the first one is
+/// useless alone. It also drops IPv6 with extension headers, which would need a loop, and which no
+/// DNS server sends.
 ///
 /// Offsets count from the IP header, as a socket of type `SOCK_DGRAM` sees packets.
 /// The numbers in front are the targets of the jumps, which count from the next line.
@@ -35,7 +35,7 @@ pub(super) const FILTER: [sock_filter; 22] = [
     /* 10 */ instruction(BPF_LDX | BPF_B | BPF_MSH, 0),
     /* 11 */ load(BPF_B, BPF_ABS, 9),
     /* 12 */ instruction(BPF_JMP | BPF_JA, 3),
-    // IPv6: the next header is UDP or TCP, or else it is dropped.
+    // IPv6: the next header must be UDP or TCP.
     /* 13 */ jump(BPF_JEQ, 6, 0, 6),
     /* 14 */ instruction(BPF_LDX | BPF_W | BPF_IMM, 40),
     /* 15 */ load(BPF_B, BPF_ABS, 6),
@@ -60,7 +60,7 @@ const fn jump(condition: u32, k: u32, if_true: u8, if_false: u8) -> sock_filter 
     sock_filter { code: (BPF_JMP | condition | BPF_K) as u16, jt: if_true, jf: if_false, k }
 }
 
-/// Where the kernel keeps what it knows besides the packet's bytes.
+/// The address of facts that are not in the packet's bytes.
 const fn ancillary(what: i32) -> u32 {
     (SKF_AD_OFF + what) as u32
 }
@@ -76,11 +76,11 @@ mod tests {
     use super::super::testing::{ipv4, ipv6, tcp, udp};
     use super::*;
 
-    /// The first instructions ask what only a network device's packets have.
+    /// The first instructions need facts that only packets of a network device have.
     const FROM_VERSION: usize = 5;
 
-    /// Lets the kernel run the filter: sockets of any kind have them, and those of the Unix
-    /// domain need neither rights nor a network.
+    /// Lets the kernel run the filter: sockets of any kind have filters, and Unix sockets need
+    /// neither rights nor a network.
     struct Kernel(UnixDatagram, UnixDatagram);
 
     impl Kernel {
@@ -92,7 +92,7 @@ mod tests {
         }
 
         fn passes(&self, packet: &[u8]) -> bool {
-            // A dropped one is an error for the sender, or none.
+            // A dropped packet may or may not be an error for the sender.
             let _ = self.0.send(packet);
             let mut received = vec![0; 70_000];
             match self.1.recv(&mut received) {
@@ -119,7 +119,7 @@ mod tests {
                 assert!(!kernel.passes(&ip(17, &udp(other, b"answer"))));
                 assert!(!kernel.passes(&ip(6, &tcp(other, 1, 0x10, b"answer"))));
             }
-            // To port 53 is a question.
+            // A packet to port 53 is a question.
             let mut question = ip(17, &udp(1234, b"question"));
             question[tcp_offset + 2..tcp_offset + 4].copy_from_slice(&53u16.to_be_bytes());
             assert!(!kernel.passes(&question));

@@ -7,15 +7,15 @@ use std::sync::Arc;
 use simple_dns::rdata::RData;
 use simple_dns::{CLASS, Name, OPCODE, Packet, PacketFlag, QCLASS, RCODE, header_buffer};
 
-/// Records of a message that are looked at: more than any real answer has, and few enough
-/// for a forged one, whose every record may refer to a long name, to cost no time.
+/// The most records of a message to look at: more than any real answer has, and few enough that a
+/// forged message, where every record refers to a long name, costs little time.
 const MAX_RECORDS: u16 = 256;
 
-/// Aliases that are followed; BIND itself gives up after 16.
+/// The most aliases to follow; BIND itself gives up after 16.
 const MAX_ALIASES: usize = 16;
 
-/// A name has at most 253 characters. The text of one that is full of bytes which have to
-/// be escaped may be longer, and is of no use to anybody.
+/// A name has at most 253 characters. With many escaped bytes its text may be longer, and is then
+/// useless.
 const MAX_TEXT: usize = 255;
 
 /// The addresses of a name.
@@ -24,11 +24,11 @@ pub(super) struct Answer {
     /// The name in the question, not the canonical one: in lower case, without the last
     /// dot, other characters than visible ASCII as `\DDD` (RFC 1035, 5.1)
     pub(super) name: Arc<str>,
-    /// Each with its time to live in seconds; none is missing, but some may come twice
+    /// With their times to live in seconds; none is missing, but some may come twice
     pub(super) addresses: Vec<(IpAddr, u32)>,
 }
 
-/// What a DNS message answers; `None` if it is no answer with addresses.
+/// The answer in a DNS message; `None` if the message has no addresses.
 pub(super) fn parse(message: &[u8]) -> Option<Answer> {
     let is_answer = header_buffer::has_flags(message, PacketFlag::RESPONSE).ok()?
         && header_buffer::opcode(message).ok()? == OPCODE::StandardQuery
@@ -38,8 +38,8 @@ pub(super) fn parse(message: &[u8]) -> Option<Answer> {
     if !is_answer || records == 0 {
         return None;
     }
-    // The sections behind the answers are left out by saying that there are none. So a
-    // truncated answer (TC) is read for what it has, and OPT cannot make it fail.
+    // Pretend that there are no sections behind the answers: so a truncated answer (TC) counts as
+    // far as it goes, and OPT cannot make it fail.
     let mut message = message.to_vec();
     let counts = [records.min(MAX_RECORDS), 0, 0].map(u16::to_be_bytes);
     message.get_mut(6..12)?.copy_from_slice(counts.as_flattened());
@@ -56,8 +56,8 @@ pub(super) fn parse(message: &[u8]) -> Option<Answer> {
     Some(Answer { name: text(&question.qname)?, addresses })
 }
 
-/// The addresses of `name` itself, or of what it is an alias for. Records of other names
-/// have no business in an answer and are passed over.
+/// The addresses of `name` itself, or of the name for which it is an alias. Records of other names
+/// do not belong into an answer and are skipped.
 fn addresses(packet: &Packet<'_>, name: &Name<'_>) -> Vec<(IpAddr, u32)> {
     let mut name = name;
     let mut alias_ttl = u32::MAX;
@@ -66,7 +66,7 @@ fn addresses(packet: &Packet<'_>, name: &Name<'_>) -> Vec<(IpAddr, u32)> {
         let mut alias = None;
         let own = packet.answers.iter().filter(|r| r.class == CLASS::IN && r.name == *name);
         for record in own {
-            // RFC 2181, 8: with the first bit set it means 0.
+            // RFC 2181, 8: with the first bit set the time to live is 0.
             let ttl = i32::try_from(record.ttl).map_or(0, i32::unsigned_abs).min(alias_ttl);
             match &record.rdata {
                 RData::A(a) => addresses.push((IpAddr::V4(a.address.into()), ttl)),

@@ -1,4 +1,4 @@
-//! From an IP packet to what a DNS server sent in it.
+//! From an IP packet to the DNS server's data in it.
 //!
 //! The filter in the kernel has looked at the packet already, but nothing here relies on
 //! that. Fragments and IPv6 extension headers are not understood, see `filter.rs`.
@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::filter::DNS_PORT;
 
-/// What came from port 53.
+/// Data from port 53.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Received<'a> {
     /// The payload of a UDP packet: one message
@@ -36,8 +36,8 @@ pub(super) struct Segment<'a> {
     pub(super) payload: &'a [u8],
 }
 
-/// The payload of a whole IPv4 or IPv6 packet from port 53. Bytes behind the packet's own
-/// length, which Ethernet pads short ones with, are left out.
+/// The payload of a whole IPv4 or IPv6 packet from port 53. Bytes behind the packet's own length
+/// are padding of Ethernet and are left out.
 pub(super) fn parse(packet: &[u8]) -> Option<Received<'_>> {
     let first = packet.first()?;
     match first >> 4 {

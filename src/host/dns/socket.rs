@@ -13,14 +13,14 @@ use nix::sys::socket::{
 
 use super::filter::FILTER;
 
-/// Bytes that the kernel keeps for us, with its own bookkeeping of about a kilobyte for each
-/// packet (it doubles the number for that): some ten thousand answers.
+/// Bytes of the receive buffer. The kernel doubles this number for its bookkeeping of about a
+/// kilobyte for each packet: room for some ten thousand answers.
 const RECEIVE_BUFFER: usize = 8 << 20;
 
-/// What `PACKET_STATISTICS` has counted.
+/// The counts of `PACKET_STATISTICS`.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Counts {
-    /// Packets that the filter let pass, with those lost
+    /// Packets that passed the filter, including the lost ones
     pub(super) passed: u64,
     /// Packets that found the receive buffer full
     pub(super) lost: u64,
@@ -39,11 +39,11 @@ impl PacketSocket {
         let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
         let fd = socket(AddressFamily::Packet, SockType::Datagram, flags, None).map_err(refused)?;
         attach(&fd, &FILTER).context("attach the filter for DNS answers")?;
-        // The filter drops outgoing packets; this way the kernel need not even copy them.
+        // The filter drops outgoing packets too, but this way the kernel does not even copy them.
         let on: c_int = 1;
         set_option(&fd, libc::SOL_PACKET, libc::PACKET_IGNORE_OUTGOING, &on)
             .context("have no outgoing packets (PACKET_IGNORE_OUTGOING)")?;
-        // Beyond net.core.rmem_max takes CAP_NET_ADMIN.
+        // More than net.core.rmem_max needs CAP_NET_ADMIN.
         setsockopt(&fd, sockopt::RcvBufForce, &RECEIVE_BUFFER)
             .or_else(|_| setsockopt(&fd, sockopt::RcvBuf, &RECEIVE_BUFFER))
             .context("set the size of the receive buffer for DNS answers")?;
@@ -55,8 +55,8 @@ impl PacketSocket {
         self.fd.as_fd()
     }
 
-    /// The next packet, from its IP header on; `None` if there is none now. One that does
-    /// not fit into `buffer` is empty.
+    /// The next packet, from the IP header on; `None` if there is none now. A packet that does not
+    /// fit into `buffer` is empty.
     pub(super) fn receive<'a>(&self, buffer: &'a mut [u8]) -> io::Result<Option<&'a [u8]>> {
         // MSG_TRUNC: the length that the packet had.
         let received = recv(self.fd.as_raw_fd(), buffer, MsgFlags::MSG_TRUNC);
@@ -69,9 +69,9 @@ impl PacketSocket {
         }
     }
 
-    /// All that was counted since the start.
+    /// The counts since the start.
     pub(super) fn counts(&mut self) -> Counts {
-        // The kernel starts again from zero at each look. It cannot refuse.
+        // Each call resets the kernel's counts. It cannot fail.
         let new = statistics(&self.fd).unwrap_or((0, 0));
         self.counts.passed = self.counts.passed.saturating_add(new.0.into());
         self.counts.lost = self.counts.lost.saturating_add(new.1.into());
@@ -79,7 +79,7 @@ impl PacketSocket {
     }
 }
 
-/// Why there is no packet socket, and what to do.
+/// The reason for having no packet socket, and the remedy.
 fn refused(errno: Errno) -> anyhow::Error {
     match errno {
         Errno::EPERM | Errno::EACCES => anyhow!(
@@ -120,7 +120,7 @@ fn set_option<T>(socket: &impl AsFd, level: c_int, name: c_int, value: &T) -> io
     Errno::result(result).map(drop).map_err(Into::into)
 }
 
-/// Packets that passed the filter, and those of them that were lost, since the last call.
+/// Packets that passed the filter, and the lost ones among them, since the last call.
 fn statistics(socket: &OwnedFd) -> io::Result<(u32, u32)> {
     let mut statistics = libc::tpacket_stats { tp_packets: 0, tp_drops: 0 };
     let mut size = size_of::<libc::tpacket_stats>() as socklen_t;
@@ -138,7 +138,7 @@ fn statistics(socket: &OwnedFd) -> io::Result<(u32, u32)> {
     Ok((statistics.tp_packets, statistics.tp_drops))
 }
 
-/// From now on packets of all protocols and interfaces come in, as the filter allows.
+/// Receives packets of all protocols and interfaces from now on, as the filter allows.
 fn bind(socket: &OwnedFd) -> io::Result<()> {
     let address = libc::sockaddr_ll {
         sll_family: libc::AF_PACKET as u16,

@@ -1,17 +1,17 @@
-//! DNS over TCP: messages with their length in front (RFC 1035, 4.2.2), cut into segments
-//! as it pleases the server.
+//! DNS over TCP: messages with their length in front (RFC 1035, 4.2.2), cut into segments at any
+//! place.
 //!
-//! Only a connection whose beginning was seen is read: from anywhere else, two bytes of a
-//! message could be taken for a length. A connection that lacks a piece (lost, or out of
-//! order) is given up for the same reason. Nothing of it is read then.
+//! Only connections seen from the beginning are read: in the middle of one, two bytes of a message
+//! could pass for a length. For the same reason a connection that lacks a piece (lost, or out of
+//! order) is given up.
 
 use std::collections::HashMap;
 
 use super::packet::{Flow, Segment};
 
-/// Connections that are followed at the same time; beyond, that which was silent for the
-/// longest time is given up. One keeps no more than a message and a segment, so all of
-/// them together need 16 MiB at the very most.
+/// The most connections to follow at once; if there are more, the one that was silent for the
+/// longest time is given up. A connection keeps at most a message and a segment, so all together
+/// need at most 16 MiB.
 const MAX_FLOWS: usize = 128;
 
 /// The connections to DNS servers.
@@ -51,7 +51,7 @@ impl Streams {
 
     fn begin(&mut self, segment: &Segment<'_>) {
         match self.flows.get(&segment.flow) {
-            // Sent again, or seen on a second interface (bridge, VLAN).
+            // A retransmission, or the same segment on a second interface (bridge, VLAN).
             Some(known) if known.start == segment.seq => return,
             Some(_) => {}
             None if self.flows.len() < MAX_FLOWS => {}
@@ -71,7 +71,7 @@ impl Streams {
 impl Stream {
     /// False if a piece in front of this one is missing.
     fn take(&mut self, seq: u32, payload: &[u8], mut message: impl FnMut(&[u8])) -> bool {
-        // Sequence numbers wrap around; the nearer distance is meant (RFC 9293, 3.4).
+        // Sequence numbers wrap around; the shorter distance counts (RFC 9293, 3.4).
         let known = self.next.wrapping_sub(seq);
         if known > u32::MAX / 2 {
             return false;
@@ -96,7 +96,7 @@ impl Stream {
     }
 }
 
-/// The first message and what follows it, if the first is complete.
+/// The first message and the rest, if the first is complete.
 fn split_message(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (len, behind) = bytes.split_first_chunk()?;
     behind.split_at_checked(u16::from_be_bytes(*len).into())

@@ -38,8 +38,8 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = max_args)]
     pub max_args: Option<usize>,
 
-    /// Only rows with a PCOMM that matches this regular expression: the name of the program, or
-    /// of what failed to execute another one
+    /// Only rows with a PCOMM that matches this regular expression: the name of the program, or of
+    /// the process that failed to execute one
     #[arg(short, long, value_name = "REGEX", value_parser = regex, help_heading = "Filters")]
     pub name: Option<Regex>,
 
@@ -47,41 +47,40 @@ pub struct Args {
     #[arg(short, long, value_name = "REGEX", value_parser = regex, help_heading = "Filters")]
     pub line: Option<Regex>,
 
-    /// Those that every tool has
+    /// Flags of every tool
     #[command(flatten)]
     pub common: CommonArgs,
 }
 
-/// What the manual says beyond the flags.
+/// The manual beyond the flags.
 pub const MANUAL: Manual = Manual {
     description: "\
-Shows every program that is executed, by whomever, with the arguments that it really got: they are \
-read from the new program's memory, after the kernel has put them there. With -x, attempts that \
-failed are shown too, with the error and, for scripts, the interpreter that is missing.
+Shows every program execution, with the arguments that the program really got: they come from the \
+new program's memory, after the kernel has put them there. With -x, failed attempts are shown too, \
+with the error and, for scripts, the missing interpreter.
 
-A row is printed when the execution has succeeded or failed. Arguments are quoted as a shell wants \
-them, so that a row can be pasted and runs again with the same bytes; behind # stands what else is to \
-be said. With --json each line is an object, whose keys are OpenTelemetry's names.",
+A row is printed when the execution has succeeded or failed. Arguments are quoted for the shell, so \
+that a row can be pasted and runs again with the same bytes; notes stand behind #. With --json each \
+line is an object, whose keys are OpenTelemetry's names.",
     examples: &[
         ("execsnoop", "every execution on this machine"),
         ("execsnoop -x", "failed ones too, with their errno"),
         ("execsnoop -T -u alice", "what alice runs, with the time"),
         (r"execsnoop -l '\.py\b'", "command lines that mention a Python file"),
-        ("execsnoop -- make", "what a build runs, nothing else"),
+        ("execsnoop -- make", "only what a build runs"),
         ("execsnoop --json | jq -r '.process.command_args // empty | @sh'", ""),
     ],
     rows: "\
-PCOMM is the name of the program; where RET is an error instead of 0, of the one that called. ARGS is \
-what it got as arguments, for a script after its interpreter.
+PCOMM is the name of the program; if RET is an error instead of 0, the name of the caller. ARGS are \
+the arguments of the program; a script's interpreter comes first.
 
-Behind # stands what else is to be said: \
-exe=PATH of the program, where the command line says another name; file=PATH that was asked for in vain; \
-missing interpreter=PATH of a script or of a dynamic program; deleted, beginning of its path cut, end of \
-the file name cut; after N places on PATH, nowhere on PATH, not found in N places: where it was looked \
-for before; by thread, if not the first one called; started by the kernel; pid in its namespace; \
-cut: what is not shown of the arguments; unreadable or read after the call: see the documentation; \
-failed past the point of no return: it dies of that. -- lost N events -- on stderr stands where events \
-found no room.
+Notes behind #: exe=PATH of the program, if the command line has another name; file=PATH that the \
+caller asked for in vain; missing interpreter=PATH of a script or of a dynamic program; deleted, \
+beginning of its path cut, end of the file name cut; after N places on PATH, nowhere on PATH, not \
+found in N places: the places searched before; by thread, if another thread than the first one \
+called; started by the kernel; pid in its namespace; cut: the arguments that are not shown; \
+unreadable or read after the call: see the documentation; failed past the point of no return: the \
+process dies of it. -- lost N events -- on stderr marks the place where events found no room.
 
 Keys of --json: event.name is process.exec or process.exec_failed; process.command_args, .args_count, \
 .command_args_cut, .executable.path; exec.filename, .interpreter, .missing_interpreter, .searched; \
@@ -90,16 +89,16 @@ error.type; of each event: timestamp, process.pid, process.parent_pid, process.c
     privileges: &[
         CAPABILITIES,
         "With -x, on kernels where trampolines (fexit) do not load, failures come from a tracepoint \
-         that is looked up in tracefs, which only root may read. Without it a raw tracepoint is used, \
-         which makes every system call of the machine slower. Without CAP_SYS_PTRACE, the interpreter \
-         that a failed script lacks is not found out for other users' processes.",
+         that the tool looks up in tracefs, which only root may read. Without tracefs it uses a raw \
+         tracepoint, which makes every system call of the machine slower. The missing interpreter of \
+         another user's script is found only with CAP_SYS_PTRACE.",
         GROUP,
     ],
     overhead: "\
-A few microseconds for each execution, a twentieth of what the execution itself takes; other system \
-calls pay nothing. With -x it is the same where fexit loads; with the backend tracepoint every system \
-call of the machine takes about a tenth longer, with raw_tp about a quarter. -v says which backend \
-was taken. Memory: about 9 MiB, and 4 MiB in the kernel (--buffer-size).",
+A few microseconds for each execution, a twentieth of the time of the execution itself; other system \
+calls pay nothing. With -x this is the same if fexit loads; with the backend tracepoint every system \
+call of the machine takes about a tenth longer, with raw_tp about a quarter. -v names the backend. \
+Memory: about 9 MiB, and 4 MiB in the kernel (--buffer-size).",
     demo: Demo {
         event: "process.exec",
         command: "/bin/true",
@@ -114,5 +113,5 @@ pub fn max_args(text: &str) -> Result<usize, String> {
     text.parse().map_err(|_| "a whole number is needed, from 0 up".to_owned())
 }
 
-/// How many arguments a row has, unless told otherwise.
+/// The default of `--max-args`, for text.
 pub const DEFAULT_MAX_ARGS: usize = 60;

@@ -1,9 +1,9 @@
-//! ENOENT although the file is there: then its interpreter is missing, the program after
-//! `#!` or the loader that an ELF file names. The kernel says ENOENT for both.
+//! ENOENT although the file exists: then the interpreter is missing, either the program after `#!`
+//! or the loader of an ELF file. The kernel returns ENOENT for both.
 //!
-//! The file is looked at right after the event, in the process's own view of the file
-//! system, or where it is gone already, in its parent's or ours if they are the same. What
-//! it finds is the state of that moment.
+//! The file is read right after the event, in the process's own view of the file system; if the
+//! process is gone, in the parent's view or ours if they are the same. So the answer is for that
+//! moment.
 
 use std::fs::File;
 use std::io::Read;
@@ -20,18 +20,18 @@ use object::read::elf::{FileHeader, ProgramHeader};
 use super::Exec;
 use crate::skel::exec_flag;
 
-/// As much of a file as is looked at: enough for `#!` and for the program headers that
-/// linkers put first.
+/// The part of a file that is read: enough for `#!` and for the program headers, which linkers put
+/// first.
 const HEAD: u64 = 64 * 1024;
 
-/// The interpreter that a failed execution lacks, if its file is there.
+/// The interpreter that a failed execution lacks, if the file itself exists.
 pub fn missing(exec: &Exec<'_>) -> Option<Vec<u8>> {
     if exec.errno() != Some(Errno::ENOENT) || exec.is(exec_flag::EXEC_FILENAME_FAULT) {
         return None;
     }
     let (event, id) = (&exec.event, &exec.event.id);
     let mut views = vec![id.pid];
-    // A descriptor of execveat() exists in the process only.
+    // A descriptor of execveat() exists only in the process.
     if event.dirfd == libc::AT_FDCWD {
         views.push(id.ppid);
         if exec.filename.starts_with(b"/") && event.mnt_ns == our_mnt_ns() {
@@ -47,7 +47,7 @@ fn our_mnt_ns() -> u32 {
     std::fs::metadata("/proc/self/ns/mnt").map_or(u32::MAX, |ns| ns.ino() as u32)
 }
 
-/// How a process sees the file system.
+/// The file system as a process sees it.
 struct View {
     root: File,
     /// Where relative paths begin
@@ -62,7 +62,7 @@ impl View {
         Some(Self { root: open("root")?, start: start? })
     }
 
-    /// Opens a file as the process would, its own root being the top.
+    /// Opens a file as the process would, below its root.
     fn open(&self, path: &[u8]) -> Option<File> {
         let how = OpenHow::new().flags(OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK);
         let (dir, how) = if path.starts_with(b"/") {
@@ -72,7 +72,7 @@ impl View {
         };
         let path = Path::new(std::ffi::OsStr::from_bytes(path));
         let file = File::from(openat2(dir.as_fd(), path, how).ok()?);
-        // A device or a FIFO is no program, and reading it might do something.
+        // A device or a FIFO is not a program, and reading it might have effects.
         file.metadata().ok()?.is_file().then_some(file)
     }
 
@@ -84,10 +84,10 @@ impl View {
     }
 }
 
-/// The interpreter that the beginning of a file names.
+/// The interpreter named at the beginning of a file.
 fn interpreter(head: &[u8]) -> Option<Vec<u8>> {
     if let Some(line) = head.strip_prefix(b"#!") {
-        // As the kernel's load_script(): one line, blanks around the first word.
+        // Like the kernel's load_script(): one line, blanks around the first word.
         let line = line.split(|&b| b == b'\n').next()?;
         let word = line.split(|b| b" \t\0".contains(b)).find(|word| !word.is_empty())?;
         return Some(word.to_vec());

@@ -13,7 +13,7 @@ pub struct Context<'a> {
     pub timestamp: &'a str,
     /// Path of the cgroup if known
     pub cgroup: Option<&'a [u8]>,
-    /// Files that a search along PATH tried in vain before
+    /// Files that a search along PATH tried in vain before this one
     pub searched: &'a [Vec<u8>],
     /// ENOENT although the file is there: what it needs and what is not there
     pub missing_interpreter: Option<&'a [u8]>,
@@ -58,7 +58,7 @@ pub struct Executable<'a> {
 }
 
 impl<'a> Executable<'a> {
-    /// `None`: there is no path. `flags` of the execution
+    /// `None` if there is no path. `flags`: of the execution
     pub fn new(path: &'a [u8], flags: exec_flag) -> Option<Self> {
         (!path.is_empty()).then_some(Self {
             path: Bytes { keys: ("path", "path_base64"), value: Some(path) },
@@ -68,7 +68,7 @@ impl<'a> Executable<'a> {
     }
 }
 
-/// Members of `process` with its arguments.
+/// Members of `process` with the arguments.
 #[derive(serde::Serialize)]
 pub struct CommandArgs<'a> {
     #[serde(flatten)]
@@ -80,7 +80,7 @@ pub struct CommandArgs<'a> {
 }
 
 impl<'a> CommandArgs<'a> {
-    /// Those to show, how many there were, and what is missing; each may be unknown.
+    /// The arguments to show, their number, and the missing part; each may be unknown.
     pub fn new(
         values: Option<&'a std::iter::Take<Args<'a>>>,
         count: Option<u32>,
@@ -95,7 +95,7 @@ impl<'a> CommandArgs<'a> {
 struct ExecDetails<'a> {
     #[serde(flatten)]
     filename: Bytes<'a>,
-    /// Longer than any that the kernel takes: its end is missing
+    /// Longer than the kernel accepts: the end is missing
     #[serde(skip_serializing_if = "is_false")]
     filename_cut: bool,
     #[serde(flatten)]
@@ -104,10 +104,10 @@ struct ExecDetails<'a> {
     missing_interpreter: Bytes<'a>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     searched: Vec<std::borrow::Cow<'a, str>>,
-    /// Who started it: `kernel`
+    /// `kernel` if the kernel started it
     #[serde(skip_serializing_if = "Option::is_none")]
     origin: Option<&'static str>,
-    /// It gained privileges
+    /// The program gained privileges
     #[serde(skip_serializing_if = "is_false")]
     secure: bool,
     /// Called through the 32-bit interface
@@ -119,13 +119,12 @@ struct ExecDetails<'a> {
     /// Some arguments could not be read
     #[serde(skip_serializing_if = "is_false")]
     args_unreadable: bool,
-    /// They were read a moment after the call: see [`super::late`]
+    /// The arguments were read a moment after the call: see [`super::late`]
     #[serde(skip_serializing_if = "is_false")]
     args_read_late: bool,
 }
 
-/// How a row with `exec` and `context` looks in JSON. `args` and `filename`: space for
-/// what it borrows.
+/// The JSON row of `exec` with `context`. `args` and `filename`: space for borrowed values.
 pub fn row<'a>(
     exec: &'a Exec<'a>,
     context: &Context<'a>,

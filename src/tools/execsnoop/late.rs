@@ -1,10 +1,10 @@
 //! Arguments of a failed call that the program in the kernel could not read.
 //!
-//! It must not fault pages in, and since 6.8 the kernel itself looks for the file before it
-//! reads the arguments: of strings in memory that nobody has touched yet, nothing is there.
-//! Their addresses are in the record, and they are read here a moment later, if the
-//! process still has the same memory. Only a process that has written to them since, for
-//! the first time, could make them differ; rows say that they were read late.
+//! The program must not fault pages in, and since 6.8 the kernel itself looks for the file before
+//! it reads the arguments: strings in memory that nobody has touched yet are not readable then. The
+//! record has their addresses, and this module reads them a moment later, if the process still has
+//! the same memory. They differ only if the process has written to them since, for the first time;
+//! rows say that they were read late.
 
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::Pid;
@@ -13,10 +13,10 @@ use super::Exec;
 use crate::host::proc::Stat;
 use crate::skel::{exec_event, exec_flag};
 
-/// `MAX_ARG_STRLEN`: the kernel takes no longer string.
+/// `MAX_ARG_STRLEN`: the kernel accepts no longer string.
 const MOST_BYTES: usize = 128 * 1024;
 
-/// The record with its cold strings, if there are any and they can be read now.
+/// The record with its cold strings, if it has any and they can be read now.
 pub fn complete(exec: &Exec<'_>) -> Option<Vec<u8>> {
     let mut cold = exec.cold().peekable();
     cold.peek()?;
@@ -55,7 +55,7 @@ struct Process {
 }
 
 impl Process {
-    /// Address of its own arguments, which differs from image to image (ASLR).
+    /// Address of the process's own arguments, which differs from image to image (ASLR).
     fn arg_start(&self) -> Option<u64> {
         Stat::read(self.pid)?.number(48)
     }

@@ -1,6 +1,7 @@
-//! A search along PATH: execvp() tries one folder after another, and each miss is a failed
-//! exec. A run of misses for one name is one row together with its success, or by itself. A place
-//! that answers "permission denied" has a row of its own, at once; execvp() goes on behind it, too.
+//! A search along PATH: execvp() tries one folder after another, and each miss is a failed exec. A
+//! run of misses for one name is one row together with its success, or by itself. A place that
+//! answers "permission denied" has a row of its own, at once; execvp() tries the next place after
+//! it, too.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -12,39 +13,39 @@ use super::{Exec, basename};
 /// Misses wait this long for the success that may follow.
 const PATIENCE: Duration = Duration::from_millis(200);
 
-/// Misses kept at the most, over all processes.
+/// The most misses to keep, over all processes.
 const MOST: usize = 4096;
 
 /// One place of a search.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// Its record
+    /// The record of the failed call
     pub record: Vec<u8>,
-    /// It answered something else than that there is nothing: it has its row already
+    /// The answer was not "no such file": the step has its row already
     pub is_shown: bool,
 }
 
 /// The other places of the search that a row stands for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Searched {
-    /// What was looked for there
+    /// The files that were tried
     pub files: Vec<Vec<u8>>,
-    /// It went along PATH
+    /// The search went along PATH
     pub along_path: bool,
 }
 
 impl Searched {
-    /// Before it was found.
+    /// The places before the one that has the file.
     pub fn before(steps: &[Step]) -> Self {
         Self { files: files(steps), along_path: is_along_path(steps) }
     }
 
-    /// Of a search that led nowhere: the record of its last miss, which is the row, and the
-    /// others. `None`: all steps have been shown.
+    /// For a search that found nothing: the record of the last miss, which is the row, and the
+    /// other misses. `None`: all steps have been shown.
     pub fn in_vain(steps: &[Step]) -> Option<(&[u8], Self)> {
         let misses: Vec<_> = steps.iter().filter(|step| !step.is_shown).collect();
         let (last, before) = misses.split_last()?;
-        // Where one place has something to say, it is not true that there is nothing on PATH.
+        // If one place has a row of its own, "nowhere on PATH" is not true.
         let along_path = misses.len() == steps.len() && is_along_path(steps);
         Some((&last.record, Self { files: files(before.iter().copied()), along_path }))
     }
@@ -56,9 +57,9 @@ fn files<'a>(steps: impl IntoIterator<Item = &'a Step>) -> Vec<Vec<u8>> {
     execs.map(|exec| exec.filename().into_owned()).collect()
 }
 
-/// Whether these steps are what execvp() does: it puts folders before a name that has none. A
-/// program that looks into folders of its own choice mostly gives the whole path as its first
-/// argument, too.
+/// Whether these steps come from execvp(), which puts folders before a name without a slash. A
+/// program that tries folders of its own choice mostly gives the whole path as the first argument,
+/// too.
 fn is_along_path(steps: &[Step]) -> bool {
     let mut execs = steps.iter().filter_map(|step| Exec::decode(&step.record));
     execs.all(|exec| exec.args().next() == Some(basename(&exec.filename())))
@@ -71,8 +72,8 @@ struct Search {
 }
 
 impl Search {
-    /// Whether `exec` is a further step: the same name and, for another failure, the same
-    /// arguments (a script that is found runs with others).
+    /// Whether `exec` is a further step: the same name and, for another failure, the same arguments
+    /// (a script that was found runs with other arguments).
     fn continues_with(&self, exec: &Exec<'_>) -> bool {
         let first = self.steps.first().and_then(|step| Exec::decode(&step.record));
         first.is_some_and(|first| {
@@ -82,7 +83,7 @@ impl Search {
     }
 }
 
-/// All searches that go on, by thread.
+/// All open searches, by thread.
 #[derive(Default)]
 pub struct Searches {
     by_thread: HashMap<u32, Search>,
@@ -92,25 +93,25 @@ pub struct Searches {
 /// What to do after [`Searches::see`].
 #[derive(Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// A search that led nowhere: show it first, in one row
+    /// A search that found nothing: show it first, in one row
     pub in_vain: Vec<Step>,
-    /// And the event itself
+    /// The fate of the event itself
     pub event: Fate,
 }
 
-/// What becomes of an event.
+/// The fate of an event.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// It is a miss, and on hold
+    /// A miss, on hold
     Held,
     /// Show it
     Show,
-    /// Show it: the search with these steps was for it
+    /// Show it: the search with these steps found it
     Found(Vec<Step>),
 }
 
 impl Searches {
-    /// Looks at the next event. `is_missing`: it is not an interpreter that is missing.
+    /// Looks at the next event. `is_missing`: the file itself is missing, not its interpreter.
     pub fn see(&mut self, record: &[u8], exec: &Exec<'_>, is_missing: bool) -> Verdict {
         let thread = exec.event.caller_tid;
         // After these, execvp() tries the next place.
@@ -145,7 +146,7 @@ impl Searches {
         Verdict { in_vain: ended, event: Fate::Show }
     }
 
-    /// Searches that have waited long enough, the oldest first; `all`: every one.
+    /// Searches that have waited long enough, the oldest first; `all`: every search.
     pub fn given_up(&mut self, all: bool) -> Vec<Vec<Step>> {
         let now = Instant::now();
         let mut searches = Vec::new();
@@ -203,7 +204,7 @@ mod tests {
     #[test]
     fn misses_before_a_success_are_folded() {
         let mut searches = Searches::default();
-        // /b is no folder.
+        // /b is not a folder.
         let misses = [miss(7, "/a/make"), failure(7, libc::ENOTDIR, "/b/make", &[b"make"])];
         assert_eq!(see(&mut searches, &misses[0]), HELD);
         assert_eq!(see(&mut searches, &miss(8, "/a/make")), HELD);
@@ -266,7 +267,7 @@ mod tests {
         let own = |path: &str| failure(7, libc::ENOENT, path, &[path.as_bytes()]);
         assert!(!Searched::before(&steps(&[own("/a/b"), own("/c/b")])).along_path);
 
-        // Something is there, only it may not be executed.
+        // The file exists, but may not be executed.
         let mut denied = path.clone();
         denied[1].is_shown = true;
         assert!(Searched::before(&denied).along_path);

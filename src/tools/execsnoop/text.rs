@@ -1,4 +1,4 @@
-//! What stands behind a command line.
+//! The notes behind a command line.
 
 use super::search::Searched;
 use super::{Cut, Exec};
@@ -11,7 +11,7 @@ use crate::skel::{exec_flag, task_id};
 pub struct Beside<'a> {
     /// ENOENT although the file is there: what it needs and what is not there
     pub missing_interpreter: Option<&'a [u8]>,
-    /// Where it was looked for before
+    /// The places tried before
     pub searched: &'a Searched,
     /// Most arguments to show
     pub max_args: usize,
@@ -19,7 +19,7 @@ pub struct Beside<'a> {
     pub has_exe_column: bool,
 }
 
-/// All that is to be said of an execution or of an attempt at one.
+/// All notes on an execution, or on an attempt at one.
 pub fn notes(exec: &Exec<'_>, beside: &Beside<'_>) -> Vec<String> {
     let mut notes = file_notes(exec, beside);
     let mut say = |text: String| notes.push(text);
@@ -57,7 +57,7 @@ pub fn notes(exec: &Exec<'_>, beside: &Beside<'_>) -> Vec<String> {
     notes
 }
 
-/// Which file it is, where the command line does not say so, and what is with it.
+/// Notes on the file, where the command line does not name it.
 fn file_notes(exec: &Exec<'_>, beside: &Beside<'_>) -> Vec<String> {
     let mut notes = Vec::new();
     let mut note = |name: &str, value: &[u8]| {
@@ -97,7 +97,7 @@ fn file_notes(exec: &Exec<'_>, beside: &Beside<'_>) -> Vec<String> {
     notes
 }
 
-/// What of the arguments is missing. `at_least`: more may be, unknown how many.
+/// The missing part of the arguments. `at_least`: an unknown number more may be missing.
 pub fn cut_note(cut: Option<Cut>, at_least: bool) -> Option<String> {
     let cut = cut?;
     let at_least = if at_least { "at least " } else { "" };
@@ -109,7 +109,7 @@ pub fn cut_note(cut: Option<Cut>, at_least: bool) -> Option<String> {
     Some(format!("cut: {at_least}{arguments} ({bytes}) not shown"))
 }
 
-/// The process's id in its own PID namespace, if that is another one.
+/// The process's id in its own PID namespace, if it has another one there.
 pub fn namespace_note(id: &task_id) -> Option<String> {
     (id.vpid != id.pid).then(|| format!("pid {} in its namespace", id.vpid))
 }

@@ -16,7 +16,7 @@ pub struct Args {
     #[arg(short, long)]
     pub all: bool,
 
-    /// Show only what makes memory writable and executable
+    /// Show only calls that make memory writable and executable
     #[arg(long)]
     pub wx: bool,
 
@@ -28,7 +28,7 @@ pub struct Args {
     #[arg(short, long)]
     pub bytes: bool,
 
-    /// Show a column with the mapping that came out (Linux 5.17)
+    /// Show a column with the resulting mapping (Linux 5.17)
     #[arg(long)]
     pub vma: bool,
 
@@ -40,14 +40,14 @@ pub struct Args {
     #[arg(long)]
     pub stacks: bool,
 
-    /// Show no calls, but at the end each stack and how often it was seen, for flame graphs
+    /// Show no calls, but at the end each stack with its count, for flame graphs
     #[arg(
         long,
         conflicts_with_all = ["json", "time", "timestamp", "bytes", "vma", "latency"]
     )]
     pub folded: bool,
 
-    /// Show no calls, but every SECONDS how many there were, by process, file and length
+    /// Show no calls, but every SECONDS their number, by process, file and length
     #[arg(
         short,
         long,
@@ -61,15 +61,15 @@ pub struct Args {
     #[arg(short = 'x', long, help_heading = "Filters")]
     pub failed: bool,
 
-    /// Only of at least this length; K, M, G and T are understood
+    /// Only calls of at least this length; K, M, G and T are understood
     #[arg(long, value_name = "BYTES", value_parser = length, help_heading = "Filters")]
     pub min_size: Option<u64>,
 
-    /// Only of at most this length
+    /// Only calls of at most this length
     #[arg(long, value_name = "BYTES", value_parser = length, help_heading = "Filters")]
     pub max_size: Option<u64>,
 
-    /// Only with all of these protections: rwx, or names such as READ,EXEC
+    /// Only calls with all of these protections: rwx, or names such as READ,EXEC
     #[arg(
         long,
         value_name = "PROT",
@@ -79,7 +79,8 @@ pub struct Args {
     )]
     pub prot: Option<u64>,
 
-    /// Only with all of these flags: names such as SHARED,FIXED (SHARED_VALIDATE is SHARED too)
+    /// Only calls with all of these flags: names such as SHARED,FIXED (SHARED_VALIDATE is SHARED
+    /// too)
     #[arg(long, value_name = "FLAGS", value_parser = flags, help_heading = "Filters")]
     pub flags: Option<filters::Flags>,
 
@@ -95,43 +96,45 @@ pub struct Args {
     #[arg(long, value_name = "PREFIX", value_parser = prefix, help_heading = "Filters")]
     pub path: Option<String>,
 
-    /// Those that every tool has
+    /// Flags of every tool
     #[command(flatten)]
     pub common: CommonArgs,
 }
 
-/// What the manual says beyond the flags.
+/// The manual beyond the flags.
 pub const MANUAL: Manual = Manual {
     description: "\
-Shows every mmap() call, with what was asked for, the address or the error that came out, and the \
-file behind it; with --all also the other calls that change mappings. --wx shows only what makes \
-memory writable and executable, and in which steps.
+Shows every mmap() call, with the request, the resulting address or error, and the file behind it; \
+with --all also the other calls that change mappings. --wx shows only calls that make memory \
+writable and executable, and in which steps.
 
 With --summary or --folded there are totals instead of rows; they are counted in the kernel. With \
 --json each line is an object, whose keys are OpenTelemetry's names where it has some.",
     examples: &[
         ("mmapsnoop", "every mmap() on this machine"),
-        ("mmapsnoop -x", "those that failed, with their errno"),
+        ("mmapsnoop -x", "failed calls, with their errno"),
         ("mmapsnoop --path /usr/lib", "which libraries are mapped, and by whom"),
         ("mmapsnoop --anon --min-size 1M", "large allocations"),
         ("mmapsnoop --wx", "memory that can be written and executed"),
-        ("mmapsnoop -a -- ls", "all that ls does to its mappings"),
+        ("mmapsnoop -a -- ls", "every change that ls makes to its mappings"),
         ("mmapsnoop --summary 10", "who maps most, every ten seconds"),
     ],
     rows: "",
     exit_status: EXIT_STATUS,
     privileges: &[
         CAPABILITIES,
-        "On kernels where trampolines (fexit) do not load, calls come from a tracepoint that is looked \
-         up in tracefs, which only root may read. Without it another way is used, which makes every \
-         system call of the machine slower. --stacks and --folded name functions of other users' \
-         programs only with CAP_SYS_PTRACE, and those of the kernel where kernel.kptr_restrict allows.",
+        "On kernels where trampolines (fexit) do not load, calls come from a tracepoint that the \
+         tool looks up in tracefs, which only root may read. Without tracefs it uses another way, \
+         which makes every system call of the machine slower. --stacks and --folded name functions of \
+         other users' programs only with CAP_SYS_PTRACE, and functions of the kernel only where \
+         kernel.kptr_restrict allows it.",
         GROUP,
     ],
     overhead: "\
-Less than half a microsecond for each call that is shown, half of that for one that a filter rejects. \
+Less than half a microsecond for each call that is shown, half of that for a call that a filter \
+rejects. \
 With the backend fexit other system calls pay nothing; with tracepoint every system call of the \
-machine takes about a tenth longer, with tp_btf about a quarter. -v says which backend was taken. \
+machine takes about a tenth longer, with tp_btf about a quarter. -v names the backend. \
 Memory: about 9 MiB.",
     demo: Demo { event: "memory.map", command: "/bin/true", flags: "", object: "" },
     ..Manual::TRACER

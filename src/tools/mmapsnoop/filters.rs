@@ -1,31 +1,31 @@
-//! Values of the filters on the command line. What a row shows as protections and flags is
-//! understood, so that it can be pasted. Each error is one line.
+//! Values of the filters on the command line. Protections and flags in the notation of the rows are
+//! accepted, so that they can be pasted. Each error is one line.
 
 use super::flags::{
     HUGE_MASK, HUGE_SHIFT, MAP, MAP_ANONYMOUS, MAP_HUGETLB, MAP_TYPE, Names, PROT, RWX,
 };
 
-/// The type of mappings that are shared, in one of two ways.
+/// One of the two types of shared mappings.
 const SHARED: u64 = libc::MAP_SHARED as u64;
-/// What the types of both have in common, of the bits of [`MAP_TYPE`].
+/// The common bits of both types, within [`MAP_TYPE`].
 const EITHER_SHARED: u64 = MAP_TYPE & !(libc::MAP_SHARED_VALIDATE as u64 & !SHARED);
 
 /// Flags to look for: a call has them if `flags & mask == bits`. The type of a mapping and the
 /// size of its huge pages are numbers, of which the zeros count as much as the ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flags {
-    /// What is to be there
+    /// The required bits
     pub bits: u64,
-    /// What is compared
+    /// The compared bits
     pub mask: u64,
 }
 
 impl Flags {
-    /// From a value of the argument.
+    /// The mask for a value of the argument.
     fn of(value: u64) -> Self {
         let kind = match value & MAP_TYPE {
             0 => 0,
-            // MAP_SHARED_VALIDATE is the same, but for flags that nobody knows.
+            // MAP_SHARED_VALIDATE is the same, except that it refuses unknown flags.
             SHARED => EITHER_SHARED,
             _ => MAP_TYPE,
         };
@@ -34,7 +34,7 @@ impl Flags {
         Self { bits: value, mask: value | kind | huge }
     }
 
-    /// Both; `None`: no call can have both.
+    /// The union; `None` if no call can match both.
     fn and(self, other: Self) -> Option<Self> {
         let agreed = (self.bits ^ other.bits) & self.mask & other.mask == 0;
         agreed.then_some(Self { bits: self.bits | other.bits, mask: self.mask | other.mask })
@@ -47,12 +47,12 @@ fn number(text: &str) -> Option<u64> {
         Some(digits) => (digits, 16),
         None => (text, 10),
     };
-    // Or a sign would be taken.
+    // Otherwise a sign would be accepted.
     let plain = digits.starts_with(|c: char| c.is_ascii_hexdigit());
     plain.then(|| u64::from_str_radix(digits, radix).ok()).flatten()
 }
 
-/// Bits of a name, with its prefix or without, in whatever case.
+/// Bits of a name, with or without the prefix, in any case.
 fn named(text: &str, prefix: &str, names: &[Names]) -> Option<u64> {
     let upper = text.to_ascii_uppercase();
     let name = upper.strip_prefix(prefix).unwrap_or(&upper);
@@ -103,7 +103,7 @@ pub fn flags(text: &str) -> Result<Flags, String> {
     if all.mask == 0 { Err("that is no flag to look for".to_owned()) } else { Ok(all) }
 }
 
-/// `HUGE_2MB`: pages of this size, for which there is `HUGETLB` too.
+/// `HUGE_2MB`: pages of this size, which implies `HUGETLB`.
 fn huge(text: &str) -> Option<u64> {
     let upper = text.to_ascii_uppercase();
     let name = upper.strip_prefix("MAP_").unwrap_or(&upper);
@@ -132,7 +132,7 @@ pub fn length(text: &str) -> Result<u64, String> {
     bytes.ok_or_else(|| "a length is a number of bytes, such as 4096, 64K, 8M, 2G or 1T".to_owned())
 }
 
-/// `--path`: how paths begin, or names of files that have no place in the tree.
+/// `--path`: the beginning of paths, or of names of files outside of the tree.
 pub fn prefix(text: &str) -> Result<String, String> {
     if !(1..256).contains(&text.len()) {
         return Err("the beginning of a path has 1 to 255 bytes".to_owned());
@@ -202,7 +202,7 @@ mod tests {
     fn the_type_of_a_mapping_is_a_number() {
         const TYPES: [u64; 4] = [1, 2, 3, 8];
         for (text, types) in [
-            // That of MAP_SHARED_VALIDATE is a shared mapping.
+            // MAP_SHARED_VALIDATE gives a shared mapping, too.
             ("SHARED", &[1, 3][..]),
             ("1", &[1, 3]),
             ("PRIVATE", &[2]),

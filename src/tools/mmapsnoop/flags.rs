@@ -1,5 +1,5 @@
-//! Names of what is passed to mmap() and its kin. Values are those of the architecture that
-//! this is built for; what has no name is shown as a number, so that nothing is hidden.
+//! Names of the arguments of mmap() and its kin. Values are those of the target architecture; a
+//! value without a name is shown as a number, so that nothing is hidden.
 
 use crate::output::digits::{Short, push_hex};
 
@@ -15,9 +15,9 @@ pub const MAP_HUGETLB: u64 = libc::MAP_HUGETLB as u64;
 /// With `MAP_HUGETLB`, the binary logarithm of the page size is here.
 pub(super) const HUGE_SHIFT: u32 = 26;
 pub(super) const HUGE_MASK: u64 = 0x3f << HUGE_SHIFT;
-/// Of the two most frequent kinds of calls: of a file,
+/// The flags of the two most frequent kinds of calls: with a file,
 pub const PRIVATE: u64 = libc::MAP_PRIVATE as u64;
-/// and of none.
+/// and without one.
 pub const PRIVATE_ANONYMOUS: u64 = PRIVATE | MAP_ANONYMOUS;
 /// See mremap(2).
 pub const MREMAP_FIXED: u64 = libc::MREMAP_FIXED as u64;
@@ -78,7 +78,7 @@ const REMAP: Names = &[
     (libc::MREMAP_DONTUNMAP as u64, "DONTUNMAP"),
 ];
 
-/// Of `asm-generic/mman-common.h`, which all but parisc use.
+/// From `asm-generic/mman-common.h`, which all architectures but parisc use.
 const ADVICE: &[(u64, &str)] = &[
     (0, "NORMAL"),
     (1, "RANDOM"),
@@ -114,12 +114,12 @@ const ADVICE: &[(u64, &str)] = &[
 pub enum Part {
     /// A bit, or a number, that has a name
     Name(&'static str),
-    /// All bits that have none
+    /// All bits without a name
     Rest(u64),
 }
 
 impl Part {
-    /// Appends it as it is shown: a name, or a hexadecimal number.
+    /// Appends the name, or a hexadecimal number.
     pub fn push(self, out: &mut Vec<u8>) {
         match self {
             Self::Name(name) => out.extend_from_slice(name.as_bytes()),
@@ -128,7 +128,7 @@ impl Part {
     }
 }
 
-/// The bits of `value` that have names, then what is left of it.
+/// The bits of `value` that have names, then the rest.
 fn parts(value: u64, names: Names) -> impl Iterator<Item = Part> + Clone {
     let known = names.iter().fold(0, |all, (bit, _)| all | bit);
     let rest = value & !known;
@@ -141,7 +141,7 @@ pub fn prot(value: u64) -> impl Iterator<Item = Part> + Clone {
     parts(value & VM_PROT, RWX).chain(parts(value & !VM_PROT, PROT))
 }
 
-/// The type of a mapping, `MAP_SHARED` and so on; `None` for a number that is none.
+/// The type of a mapping, `MAP_SHARED` and so on; `None` for an unknown number.
 fn map_type(flags: u64) -> Option<&'static str> {
     match flags & MAP_TYPE {
         1 => Some("SHARED"),
@@ -152,7 +152,7 @@ fn map_type(flags: u64) -> Option<&'static str> {
     }
 }
 
-/// `MAP_*`: the type first. The size of huge pages is apart: see [`huge_page_bytes`].
+/// `MAP_*`: the type first. The size of huge pages is separate: see [`huge_page_bytes`].
 pub fn map(value: u64) -> impl Iterator<Item = Part> + Clone {
     let kind = map_type(value).map_or(Part::Rest(value & MAP_TYPE), Part::Name);
     let huge = if value & MAP_HUGETLB != 0 { HUGE_MASK } else { 0 };
@@ -242,8 +242,8 @@ pub fn push_remap(out: &mut Vec<u8>, value: u64) {
     push_parts(out, remap(value));
 }
 
-/// A number of bytes with at most one digit behind the point: `4K`, `1.5M`. Rounded down, so
-/// that it never says more than there is.
+/// A number of bytes with at most one digit behind the point: `4K`, `1.5M`. Rounded down, so that
+/// it never exceeds the true size.
 pub fn size(bytes: u64) -> Short {
     let shift = (63 - (bytes | 1).leading_zeros()) / 10 * 10;
     let whole = Short::number(bytes >> shift).unwrap_or_default(); // below 1024
@@ -251,7 +251,7 @@ pub fn size(bytes: u64) -> Short {
         return whole;
     }
     let unit = b"BKMGTPE".get(shift as usize / 10).copied().unwrap_or(b'?');
-    // As parts of 1024 of the unit, so that nothing overflows.
+    // In 1024ths of the unit, so that nothing overflows.
     let below = (bytes >> (shift - 10)) & 1023;
     let tenths = (below * 10 / 1024) as u8;
     let exact = bytes & ((1 << shift) - 1) == 0;
@@ -348,7 +348,7 @@ mod tests {
         }
     }
 
-    /// The value that names and remainders stand for.
+    /// The value of names and remainders.
     fn encode(parts: impl Iterator<Item = Part>, names: &[Names]) -> u64 {
         parts.fold(0, |all, part| {
             all | match part {

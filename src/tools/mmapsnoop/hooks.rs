@@ -12,11 +12,11 @@ use crate::skel::mmap::OpenMmapMaps;
 /// Threads inside mmap() at once, for `--latency`.
 const ENTERED: u32 = 10_240;
 
-/// The ring buffer's size: 40 ms of three million calls a second, which is what a reader that
-/// has to wait for its CPU may be late.
+/// The ring buffer's size: 40 ms of three million calls a second, enough for a reader that has to
+/// wait for its CPU.
 const RING_BYTES: u32 = 16 * 1024 * 1024;
 
-/// What the flags ask for.
+/// The parts that the flags ask for.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Wanted {
     /// All calls that change mappings
@@ -27,13 +27,13 @@ pub struct Wanted {
     pub vma: bool,
     /// The duration
     pub latency: bool,
-    /// The file, where a call does not say it: that of the mapping
+    /// The file of the mapping, for calls that do not name a file
     pub file: bool,
-    /// Not every call: so a run that the kernel skipped need not have been one to show
+    /// Not every call is shown, so a skipped run is not necessarily a lost event
     pub filtered: bool,
 }
 
-/// What only some of the ways see.
+/// Calls that only some of the ways see.
 const CALLS_32: &str = "calls of 32-bit programs";
 
 /// The ways into the kernel, best first.
@@ -49,21 +49,22 @@ pub fn backends(wanted: Wanted) -> Vec<Backend> {
 }
 
 impl Wanted {
-    /// Does what a program that looks up the mapping does: if need be, one that does not.
+    /// A job for a program that looks up the mapping or, if the kernel refuses it, for one that
+    /// does not.
     fn with_vma(self, job: Job, plain: &'static str) -> Job {
         if self.vma {
             return job.or_without(plain, "the mapping that a call made");
         }
-        // --wx shows more than it must then, and --path leaves mprotect() out.
+        // Without the mapping, --wx shows more than it should, and --path leaves mprotect() out.
         if self.wx { job.or(plain) } else { job.or_without(plain, "mprotect() by the file's path") }
     }
 
-    /// A call that says itself what it concerns: its mapping is looked up only to be shown.
+    /// A call whose arguments are enough: the mapping is looked up only to be shown.
     fn call(self, job: fn(&'static str) -> Job, plain: &'static str, vma: &'static str) -> Job {
         if self.vma || self.wx { self.with_vma(job(vma), plain) } else { job(plain) }
     }
 
-    /// A call that concerns a mapping of a file that only the mapping tells.
+    /// A call whose file is known only from the mapping.
     fn protection(
         self,
         job: fn(&'static str) -> Job,
@@ -159,7 +160,7 @@ fn tp_btf(wanted: Wanted) -> Backend {
     Backend::new("tp_btf", jobs)
 }
 
-/// Gives the maps that these flags need their room. `buffer`: `--buffer-size` was given.
+/// Sizes the maps that these flags need. `buffer`: `--buffer-size` was given.
 pub fn size_maps(
     maps: &mut OpenMmapMaps<'_>,
     buffer: bool,

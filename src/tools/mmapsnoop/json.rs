@@ -47,13 +47,13 @@ macro_rules! key {
     };
 }
 
-/// Writes lines. By hand and not through serde, since there may be millions a second.
+/// Writes lines by hand, not through serde, since there may be millions a second.
 #[derive(Debug, Default)]
 pub struct Lines {
-    /// Whose call was written last,
+    /// The caller of the last line,
     caller: task_id,
     cgroup: Option<Vec<u8>>,
-    /// and how: what is about the process is the same in most lines as in the one before
+    /// and its text: the part about the process is mostly the same as in the line before
     process: Vec<u8>,
 }
 
@@ -96,7 +96,7 @@ impl Lines {
 
     /// `process` and `container`.
     fn process(&mut self, id: &task_id, cgroup: Option<&[u8]>) -> &[u8] {
-        // Nothing of these is shown there.
+        // These are not part of the text.
         let caller = task_id { time_ns: 0, lost: 0, start_ns: 0, tid: 0, ..*id };
         let is_same = bytes_of(&caller) == bytes_of(&self.caller);
         if self.process.is_empty() || !is_same || self.cgroup.as_deref() != cgroup {
@@ -119,12 +119,12 @@ fn bytes_of(id: &task_id) -> &[u8] {
     unsafe { plain::as_bytes(id) }
 }
 
-/// What has no need to be fast.
+/// Appends a value that need not be fast.
 fn push_json(out: &mut Vec<u8>, value: &impl Serialize) {
     let _ = serde_json::to_writer(out, value); // a Vec takes everything
 }
 
-/// The event, and the key under which its own members are.
+/// The name of the event, and the key of its own members.
 fn names(kind: mmap_kind) -> (&'static str, &'static str) {
     macro_rules! names {
         ($name:literal, $key:literal) => {
@@ -175,7 +175,7 @@ fn push_map(out: &mut Vec<u8>, flags: u64) {
     }
 }
 
-/// What only this kind of call has, and what is known of any.
+/// Members of this kind of call, then those of any call.
 fn details(out: &mut Vec<u8>, call: &Call<'_>, wx: &[String]) {
     let event = &call.event;
     match event.kind {

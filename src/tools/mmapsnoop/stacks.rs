@@ -1,5 +1,5 @@
-//! `--stacks`: names for the return addresses of a caller's stacks, and `--folded`: how often
-//! each stack was seen, in the form that flame graphs are made of.
+//! `--stacks`: names for the return addresses of a caller's stacks, and `--folded`: how often each
+//! stack was seen, in the input format of flame graphs.
 
 use std::collections::HashMap;
 use std::fs;
@@ -16,25 +16,25 @@ use crate::host::proc::is_process;
 use crate::output::escape::push_cell;
 use crate::skel::mmap_scratch;
 
-/// Different stacks that `--folded` tells apart.
+/// The most stacks that `--folded` counts separately.
 const STACKS: usize = 100_000;
 
-/// Frames that there is room for in a record: `MMAP_FRAMES` in mmap.h.
+/// The most frames in a record: `MMAP_FRAMES` in mmap.h.
 pub const FRAMES: usize =
     (offset_of!(mmap_scratch, user_stack) - offset_of!(mmap_scratch, kernel_stack)) / 8;
 
-/// In the place of outer frames that are missing.
+/// Stands for missing outer frames.
 const CUT: &str = "...";
 
-/// In folded stacks, for what has no name and is in no file.
+/// Stands for a frame without a name or a file, in folded stacks.
 const UNKNOWN: &str = "[unknown]";
 
-/// Looks up names. Nothing about a process is remembered: it may have executed another program
-/// when it calls next.
+/// Looks up names. Nothing about a process is cached: before its next call it may execute another
+/// program.
 pub struct Symbols {
     symbolizer: Symbolizer,
     normalizer: Normalizer,
-    /// A stack of so many frames may have had more
+    /// A stack of this many frames may have had more
     limit: usize,
 }
 
@@ -48,7 +48,7 @@ impl Default for Symbols {
     }
 }
 
-/// How many frames a stack can have; `sysctl`: what the kernel gives at the most, if it is known.
+/// The most frames of a stack; `sysctl`: the kernel's own limit, if known.
 fn limit(sysctl: Option<String>) -> usize {
     let most = sysctl.and_then(|text| text.trim().parse().ok());
     most.map_or(FRAMES, |most: usize| most.clamp(1, FRAMES))
@@ -57,14 +57,14 @@ fn limit(sysctl: Option<String>) -> usize {
 /// A frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Frame {
-    /// The instruction that comes next
+    /// The return address: the next instruction
     address: u64,
-    /// One that is in the same function for sure. What has called is before its return address,
-    /// which is another function's if nothing comes behind a call that does not return.
+    /// An address that is surely in the calling function: just before the return address, which
+    /// belongs to another function if a call that does not return comes last.
     inside: u64,
 }
 
-/// Each frame, innermost first. Nothing can be at 0: what looks like a frame there is none.
+/// Each frame, innermost first. A frame at address 0 is not a frame.
 fn each(frames: Frames<'_>) -> Vec<Frame> {
     let frame = |(at, address): (usize, u64)| Frame {
         address,
@@ -74,12 +74,12 @@ fn each(frames: Frames<'_>) -> Vec<Frame> {
 }
 
 impl Symbols {
-    /// The stacks of `call`, innermost function first. What has no name is a place in a file,
-    /// as in `libc.so.6+0x2724a`, or else, above all of a process that has ended, an address.
+    /// The stacks of `call`, innermost function first. A frame without a name is a place in a file,
+    /// as in `libc.so.6+0x2724a`, or an address, above all if the process has ended.
     pub fn stacks(&self, call: &Call<'_>) -> StacksJson {
         let (pid, start_ns) = (call.id.pid, call.id.start_ns);
         let process = is_process(pid, start_ns).then(|| Pid::from(pid));
-        // First what will be gone when the process is.
+        // User space first: it goes with the process.
         let user = self.user(process, &each(call.user_stack));
         let kernel = each(call.kernel_stack);
         let names = self.names(&Source::Kernel(Kernel::default()), &kernel);
@@ -103,7 +103,7 @@ impl Symbols {
         with_addresses(names, frames)
     }
 
-    /// Names of functions, as far as they have some: one for each frame.
+    /// Names of functions, if they have one: an entry for each frame.
     fn names(&self, source: &Source<'_>, frames: &[Frame]) -> Vec<Option<String>> {
         let inside: Vec<u64> = frames.iter().map(|frame| frame.inside).collect();
         let symbols = self.symbolizer.symbolize(source, Input::AbsAddr(&inside));
@@ -117,8 +117,8 @@ impl Symbols {
         }
     }
 
-    /// Where in which file each frame is, where it is in one: the same in all processes, unlike
-    /// its address.
+    /// The file and offset of each frame, if it is in a file: the same in all processes, unlike the
+    /// address.
     fn places(&self, pid: Pid, frames: &[Frame]) -> Vec<Option<String>> {
         let addresses: Vec<u64> = frames.iter().map(|frame| frame.address).collect();
         let Ok(places) = self.normalizer.normalize_user_addrs(pid, &addresses) else {
@@ -134,7 +134,7 @@ impl Symbols {
     }
 }
 
-/// Names, and addresses where there are none.
+/// Names, or addresses where there is no name.
 fn with_addresses(names: Vec<Option<String>>, frames: &[Frame]) -> Vec<String> {
     let names = names.into_iter().chain(std::iter::repeat(None));
     let shown = |(frame, name): (&Frame, Option<String>)| {
@@ -160,7 +160,7 @@ pub fn text(stacks: &StacksJson) -> Vec<u8> {
     out.into_bytes()
 }
 
-/// A name that may have blanks, made safe.
+/// Appends a name that may have blanks, escaped.
 fn push_words(out: &mut String, name: &str) {
     for (at, word) in name.split(' ').enumerate() {
         if at > 0 {
@@ -190,7 +190,7 @@ impl Folded {
             let cut = is_cut.then_some(CUT);
             for name in cut.into_iter().chain(names.iter().rev().map(String::as_str)) {
                 key.push(';');
-                // The address is another one in each process. No function's name begins so.
+                // The address differs in each process. No function's name begins with 0x.
                 let known = !name.starts_with("0x") || !mark.is_empty();
                 push_words(&mut key, &if known { name.replace(';', ":") } else { UNKNOWN.into() });
                 key.push_str(mark);

@@ -1,7 +1,8 @@
-//! `--summary`: what the programs have counted, taken out of their maps.
+//! `--summary`: the counts of the programs, taken out of their maps.
 //!
-//! Nothing is lost in between: while one epoch is read and cleared, the programs count in the
-//! other one, and before that all that might still be counting in the first are waited for.
+//! Nothing is lost between two intervals: while one epoch is read and cleared, the programs count
+//! in the other one. Before that, the reader waits for all programs that may still count in the
+//! first.
 
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use crate::skel::{
     mmap_totals,
 };
 
-/// Processes, and files, that there is room for at once.
+/// Room for processes, and for files, in one interval.
 pub const ENTRIES: u32 = 10_240;
 
 /// Calls and bytes of something.
@@ -56,26 +57,26 @@ impl Sum {
 /// One process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProcessSum {
-    /// What it did
+    /// The calls of the process
     pub sum: Sum,
     /// Its id
     pub pid: u32,
-    /// Its name, at its first call
+    /// The name, at the first call
     pub comm: Vec<u8>,
 }
 
 /// One file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileSum {
-    /// What was done with it
+    /// The calls with this file
     pub sum: Sum,
     /// Which it is
     pub id: FileId,
-    /// Its path at its first call; the end of it, if `cut`
+    /// The path at the first call; only the end of it, if `cut`
     pub path: Vec<u8>,
     /// The beginning of the path is missing
     pub cut: bool,
-    /// It has no name any more
+    /// The file has no name any more
     pub deleted: bool,
 }
 
@@ -86,17 +87,17 @@ pub struct Summary {
     pub total: Sum,
     /// Processes, those with the most calls first
     pub processes: Vec<ProcessSum>,
-    /// Of processes for which there was no room
+    /// Calls of processes that found no room
     pub other_processes: Sum,
     /// Files, those with the most calls first
     pub files: Vec<FileSum>,
-    /// Of files for which there was no room
+    /// Calls with files that found no room
     pub other_files: Sum,
-    /// Of mappings without a file, and of calls with a wrong descriptor
+    /// Mappings without a file, and calls with a wrong descriptor
     pub anonymous: Sum,
     /// By length: see [`Histogram`]
     pub sizes: Histogram,
-    /// Likewise, as numbers; classes without a call are left out
+    /// By length, as numbers; classes without a call are left out
     pub lengths: Vec<Length>,
 }
 
@@ -107,7 +108,7 @@ pub struct Length {
     pub low: u64,
     /// The least length above it
     pub high: u64,
-    /// What there was
+    /// The calls
     #[serde(flatten)]
     pub sum: Sum,
 }
@@ -128,7 +129,7 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// What was counted since the last time. `last`: nothing is attached any more.
+    /// The counts since the last time. `last`: nothing is attached any more.
     pub fn take(&mut self, maps: &MmapMaps<'_>, last: bool) -> Result<Summary> {
         let old = self.epoch;
         if !last {
@@ -176,7 +177,7 @@ fn await_programs() {
     // SAFETY: has no memory arguments. (which no tracing program spans)
     let done = Errno::result(unsafe { libc::syscall(libc::SYS_membarrier, GLOBAL, 0, 0) });
     if done.is_err() {
-        // Kernels with nohz_full CPUs refuse that. A program takes microseconds.
+        // Kernels with nohz_full CPUs refuse membarrier(). A program takes microseconds.
         std::thread::sleep(Duration::from_millis(20));
     }
 }

@@ -103,9 +103,9 @@ pub fn text(summary: &Summary, time: &str, exact: bool) -> Vec<u8> {
     out
 }
 
-/// A bound of the histogram's.
+/// A bound of the histogram.
 fn bound(bytes: u64) -> String {
-    // Where the last bucket ends is one more than there are numbers for.
+    // The end of the last bucket is 2^64, which no u64 can hold.
     if bytes == u64::MAX { "16E".to_owned() } else { size(bytes, false) }
 }
 

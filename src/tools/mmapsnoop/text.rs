@@ -10,7 +10,7 @@ use crate::output::table::{Column, FAILURE, Line, NOTE};
 use crate::output::time::Seconds;
 use crate::skel::{mmap_kind, mmap_note};
 
-/// Which columns there are, and how sizes are shown.
+/// The columns, and the form of sizes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
     /// The local time
@@ -36,7 +36,7 @@ pub struct Context<'a> {
     pub since_ns: u64,
     /// Why `--wx` shows it
     pub wx: &'a [String],
-    /// A person looks at it
+    /// Stdout is a terminal, and colours are wanted
     pub color: bool,
 }
 
@@ -49,7 +49,7 @@ pub struct Table {
 }
 
 impl Table {
-    /// With the columns that `options` ask for.
+    /// A table with the columns that `options` ask for.
     pub fn new(options: Options) -> Self {
         let mut columns = Vec::new();
         let mut add = |wanted: bool, column| {
@@ -136,7 +136,7 @@ impl Table {
     }
 }
 
-/// What a call does not have.
+/// A cell for values that a call does not have.
 const NONE: Short = Short::new("-");
 
 /// The descriptor of most calls.
@@ -187,7 +187,7 @@ fn push_vma(out: &mut Vec<u8>, call: &Call<'_>) {
     out.extend_from_slice(&vma.mode());
 }
 
-/// A name of any bytes, in the last column, the width of which does not matter.
+/// A name of any bytes, in the last column, whose width does not matter.
 fn push_name(out: &mut Vec<u8>, bytes: &[u8]) {
     if is_plain_cell(bytes) {
         return out.extend_from_slice(bytes);
@@ -197,8 +197,7 @@ fn push_name(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(text.as_bytes());
 }
 
-/// The error if there is one, the path if there is one, and behind a `#` what else is to be
-/// said.
+/// The error, if any, the path, if any, and notes behind a `#`.
 fn push_result(out: &mut Vec<u8>, call: &Call<'_>, context: &Context<'_>) {
     let error = call.errno_name().or_else(|| call.is_refused().then_some("refused".into()));
     if let Some(error) = &error {
@@ -273,7 +272,7 @@ fn push_notes(out: &mut Vec<u8>, call: &Call<'_>, context: &Context<'_>) {
     }
 }
 
-/// Notes of a record that may lead to words behind the row.
+/// Flags of a record that may give notes behind the row.
 const SAID: u32 = mmap_note::MMAP_PATH_CUT.0
     | mmap_note::MMAP_PATH_DELETED.0
     | mmap_note::MMAP_COMPAT.0

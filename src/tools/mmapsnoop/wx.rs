@@ -1,4 +1,4 @@
-//! `--wx`: why memory that somebody maps deserves a look.
+//! `--wx`: why a mapping deserves a look.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -7,10 +7,10 @@ use super::{Call, FileId, flags};
 use crate::output::escape::push_cell;
 use crate::skel::{mmap_kind, mmap_note};
 
-/// Files remembered that are mapped in one of the two ways.
+/// The most files to remember that are mapped in one of the two ways.
 const REMEMBERED: usize = 64 * 1024;
 
-/// A file, whatever took its inode before it.
+/// A file, distinct from earlier files with the same inode.
 type Key = (FileId, u32);
 
 /// Who mapped a file in one way first.
@@ -26,23 +26,23 @@ impl First {
     }
 }
 
-/// In which ways a file is mapped.
+/// The ways in which a file is mapped.
 #[derive(Clone, Debug, Default)]
 struct Ways {
     writable: Option<First>,
     executable: Option<First>,
 }
 
-/// Finds the reasons; remembers files for the one that takes two calls.
+/// Finds the reasons; remembers files for the reason that needs two calls.
 #[derive(Debug, Default)]
 pub struct Reasons {
     files: HashMap<Key, Ways>,
-    /// The same, of before the memory was full: a second chance for what is still in use.
+    /// The files from before the memory was full: a second chance for files still in use.
     older: HashMap<Key, Ways>,
 }
 
 impl Reasons {
-    /// All reasons to show `call`; empty if there is none.
+    /// All reasons to show `call`; empty if there are none.
     pub fn of(&mut self, call: &Call<'_>) -> Vec<String> {
         let mut reasons = Vec::new();
         if call.is(mmap_note::MMAP_WX_BOTH) {
@@ -60,8 +60,8 @@ impl Reasons {
         reasons
     }
 
-    /// Says so if this file is mapped writable (and shared) here, and executable elsewhere,
-    /// or the other way round.
+    /// The note for a file that is mapped writable (and shared) here, and executable elsewhere, or
+    /// the other way round.
     fn both_ways(&mut self, call: &Call<'_>) -> Option<String> {
         let key = (call.file_id()?, call.extra?.generation);
         let prot = call.event.prot | call.vma().map_or(0, |vma| vma.flags & flags::VM_PROT);
@@ -94,7 +94,7 @@ impl Reasons {
     }
 }
 
-/// Of mprotect(): what is known about the memory that became executable.
+/// For mprotect(): the note on the memory that became executable.
 fn made_executable(call: &Call<'_>) -> &'static str {
     if call.vma().is_none() {
         "made executable, contents unknown"
@@ -109,7 +109,7 @@ fn made_executable(call: &Call<'_>) -> &'static str {
     }
 }
 
-/// Whether what is written through this mapping reaches the file.
+/// Whether writes through this mapping reach the file.
 fn is_shared(call: &Call<'_>) -> bool {
     match call.vma() {
         Some(vma) => vma.flags & flags::VM_MAYSHARE != 0,

@@ -10,7 +10,7 @@ use crate::engine::manual::{CAPABILITIES, Demo, EXIT_STATUS, GROUP, Manual};
 use crate::host::signal;
 use crate::tools::execsnoop::args::max_args;
 
-/// Show the lives of processes, with their ends as wait() tells them
+/// Show the lives of processes, with the status that wait() gives
 #[derive(Parser, Debug)]
 #[command(name = "procsnoop", version, after_help = MANUAL.after_help())]
 pub struct Args {
@@ -36,11 +36,11 @@ pub struct Args {
     #[arg(long, value_name = "CODE", value_parser = exit_code, help_heading = "Filters")]
     pub exit_code: Vec<u8>,
 
-    /// Show births too; all of them, also where only certain ends are asked for
+    /// Show births too: all births, even with filters on ends
     #[arg(long)]
     pub fork: bool,
 
-    /// Show the ends of single threads too; -d, -x, --signal and --exit-code hold for each
+    /// Show the ends of single threads too; -d, -x, --signal and --exit-code apply to them as well
     #[arg(long)]
     pub threads: bool,
 
@@ -48,7 +48,7 @@ pub struct Args {
     #[arg(long)]
     pub kernel_threads: bool,
 
-    /// Show columns with what each process has used: CPU time, memory, faults, switches, I/O
+    /// Show columns with the usage of each process: CPU time, memory, faults, switches, I/O
     #[arg(long)]
     pub usage: bool,
 
@@ -56,11 +56,11 @@ pub struct Args {
     #[arg(short = 'U', long)]
     pub print_uid: bool,
 
-    /// Show this many arguments [default: 60; with --json all that were kept]
+    /// Show this many arguments [default: 60; with --json all kept ones]
     #[arg(long, value_name = "N", value_parser = max_args)]
     pub max_args: Option<usize>,
 
-    /// Show no rows, for use with what comes at the end
+    /// Show no rows, only the pictures at the end
     #[arg(short, long, conflicts_with = "max_events")]
     pub quiet: bool,
 
@@ -76,43 +76,43 @@ pub struct Args {
     #[arg(long, value_name = "FILE", help_heading = "At the end")]
     pub perfetto: Option<PathBuf>,
 
-    /// Those that every tool has
+    /// Flags of every tool
     #[command(flatten)]
     pub common: CommonArgs,
 }
 
-/// What the manual says beyond the flags.
+/// The manual beyond the flags.
 pub const MANUAL: Manual = Manual {
     description: "\
-Shows what is executed and how it ends: the exit status that wait() gives to the parent, the signal \
-and who sent it, how long the process lived, and with --usage what it used. A process ends when its \
-last thread has left; threads that leave earlier do not confuse it.
+Shows the executions and ends of processes: the exit status that wait() gives to the parent, the \
+fatal signal and its sender, the lifetime of the process, and with --usage the resources it used. A \
+process ends when its last thread has ended, whichever that is.
 
-At the end the processes can be shown as a tree (--tree-view), drawn over time (--plot) or written \
-for Perfetto's viewer (--perfetto). With --json each line is an object, whose keys are \
+At the end procsnoop can print the processes as a tree (--tree-view), draw them over time (--plot) \
+or write them for Perfetto's viewer (--perfetto). With --json each line is an object, whose keys are \
 OpenTelemetry's names.",
     examples: &[
-        ("procsnoop", "what is executed, and how it ends"),
+        ("procsnoop", "executions and ends of all processes"),
         ("procsnoop -x", "which commands fail, how, and after how long"),
-        ("procsnoop -d 1000 --usage", "what ran for a second or more, and what it used"),
-        ("procsnoop --signal KILL", "who killed what"),
+        ("procsnoop -d 1000 --usage", "processes that ran for a second or more, with their usage"),
+        ("procsnoop --signal KILL", "processes that were killed, and by whom"),
         ("procsnoop -q --tree-view -- make", "the processes of a build"),
         ("procsnoop -q --plot make.svg -- make", "the same as a picture"),
         ("procsnoop --json | jq 'select(.process.memory.max_rss_bytes > 1e9)'", ""),
     ],
     rows: "\
-EVENT is EXEC, EXIT, with --fork FORK, with --threads THREAD. DURATION counts from the birth (of \
-COMMAND: from when it was let go), SINCE-EXEC from the last execution; these, USER and SYSTEM (CPU \
-time) are seconds. STATUS is an exit code or a signal, +core where memory was dumped. With --usage: RSS \
-is the most memory at once, MAJFLT page faults with I/O, VCSW and ICSW how often it gave up the CPU and \
-how often it was taken away, READ and WRITE block I/O.
+EVENT is EXEC, EXIT, with --fork FORK, with --threads THREAD. DURATION counts from the birth (for \
+COMMAND: from its release), SINCE-EXEC from the last execution; these, USER and SYSTEM (CPU time) \
+are seconds. STATUS is an exit code or a signal, +core if memory was dumped. With --usage: RSS is \
+the peak of resident memory, MAJFLT counts page faults with I/O, VCSW and ICSW voluntary and \
+involuntary switches from the CPU, READ and WRITE are block I/O.
 
-Behind # stands what else is to be said: \
-SIGNAL from whom or at which address; no exec: the command is that of the process that forked it; \
-exe=PATH where the command line says another name, with deleted or beginning of its path cut; by thread; \
-started by the kernel; pid in its namespace; cut: what is not shown of the arguments; not waited for \
-yet: what it used may lack the last few milliseconds. A command in [brackets] is only a name. \
--- lost N events -- on stderr stands where events found no room.
+Notes behind #: SIGNAL with its sender or the address of a fault; no exec: the process executed \
+nothing, and the command is the parent's; exe=PATH if the command line has another name, with \
+deleted or beginning of its path cut; by thread; started by the kernel; pid in its namespace; cut: \
+the arguments that are not shown; not waited for yet: the usage may lack the last few milliseconds. \
+A command in [brackets] is only a name. -- lost N events -- on stderr marks the place where events \
+found no room.
 
 Keys of --json, of process.exit: process.exit.code, .signal, .core_dumped, .sender.type; \
 process.duration_ns, .duration_since_exec_ns, .command_args, .executable.path, .cpu.user_ns, \
@@ -121,8 +121,8 @@ timestamp, event.name, process.pid, process.parent_pid, process.comm, process.us
     exit_status: EXIT_STATUS,
     privileges: &[CAPABILITIES, GROUP],
     overhead: "\
-About ten microseconds for the whole life of a process, from fork to the end, a tenth of what such a \
-life takes at the least. System calls pay nothing: there are hooks at fork, exec, exit and signals. \
+About ten microseconds for the whole life of a process, from fork to the end: a tenth of the \
+shortest life. System calls pay nothing: the hooks are at fork, exec, exit and signals. \
 Memory: about 9 MiB.",
     demo: Demo {
         event: "process.exit",
@@ -133,7 +133,7 @@ Memory: about 9 MiB.",
     ..Manual::TRACER
 };
 
-/// How many arguments a row has, unless told otherwise.
+/// The default of `--max-args`, for text.
 pub const DEFAULT_MAX_ARGS: usize = 60;
 
 fn exit_code(text: &str) -> Result<u8, String> {

@@ -1,10 +1,10 @@
-//! What the programs are told: which flags ask for which events.
+//! The configuration of the programs: which flags ask for which events.
 
 use super::args::Args;
 use crate::skel::process_config;
 
-/// What the programs are to send, and what of it is to be shown. `drawn`: there will be a
-/// picture of all lives at the end.
+/// The records that the programs are to send, and those to show. `drawn`: there will be a picture
+/// of all lives at the end.
 pub fn config(args: &Args, drawn: bool) -> process_config {
     let mut config = process_config {
         min_duration_ns: args.min_duration.map_or(0, |least| least.as_nanos() as u64),
@@ -33,7 +33,7 @@ pub fn config(args: &Args, drawn: bool) -> process_config {
     if args.failed || !by_status {
         config.signals = u64::MAX;
     }
-    // Who asks for certain ends wants nothing else.
+    // A filter on ends hides everything else.
     let only_ends = by_status || args.min_duration.is_some();
     config.execs = (!only_ends).into();
     config.forks = args.fork.into();

@@ -1,4 +1,4 @@
-//! Processes that are older than the tool: what /proc says of them.
+//! Processes that are older than the tool, from /proc.
 
 use std::collections::HashMap;
 use std::fs;
@@ -10,7 +10,7 @@ use crate::host::pidns;
 use crate::host::proc::{Stat, pids};
 use crate::skel::exec_flag;
 
-/// A process that was there before the tool looked.
+/// A process that is older than the tool.
 #[derive(Clone, Debug)]
 pub struct Elder {
     /// Its id
@@ -21,9 +21,9 @@ pub struct Elder {
     pub born_ticks: u64,
     /// Its name
     pub comm: Vec<u8>,
-    /// Its command line, which the program may have changed; empty: a kernel thread or a zombie
+    /// The command line, which the program may have changed; empty for a kernel thread or a zombie
     pub cmdline: Vec<u8>,
-    /// Its program; empty where that is not known
+    /// The path of the program; empty if unknown
     pub path: Vec<u8>,
     /// [`exec_flag::EXEC_PATH_DELETED`], [`exec_flag::EXEC_PATH_NO_MOUNT`]
     pub path_flags: exec_flag,
@@ -32,7 +32,7 @@ pub struct Elder {
 }
 
 impl Default for Elder {
-    /// Nothing is known.
+    /// A process of which nothing is known.
     fn default() -> Self {
         Self {
             pid: 0,
@@ -49,26 +49,26 @@ impl Default for Elder {
 
 const PF_KTHREAD: u32 = 0x0020_0000;
 
-/// All of them but ourselves, one by one. None where /proc shows the ids of another PID
-/// namespace than events do: they would be mistaken for those.
+/// All older processes but ourselves. None if /proc shows the ids of another PID namespace than
+/// events do, since they would be mixed up.
 pub fn all() -> impl Iterator<Item = Elder> {
     let pids = pidns::is_initial().then(pids).into_iter().flatten();
     pids.filter(|&pid| pid != std::process::id()).filter_map(Elder::read)
 }
 
 impl Elder {
-    /// `None`: there is no such process any more, or it only waits for being waited for.
+    /// `None`: the process is gone, or is a zombie.
     pub fn read(pid: u32) -> Option<Self> {
         let mut elder = Self::from_stat(pid)?;
         elder.cmdline = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         elder.read_path();
-        // The same process still: an id may be used again between two looks.
+        // Still the same process: an id may be reused between two looks.
         (start_ticks(pid) == Some(elder.born_ticks)).then_some(elder)
     }
 
     fn from_stat(pid: u32) -> Option<Self> {
         let stat = Stat::read(pid)?;
-        // Its first thread may have left while others go on.
+        // The first thread may have ended while others go on.
         if matches!(stat.field(3)?, "Z" | "X") && stat.number::<u32>(20)? <= 1 {
             return None;
         }
@@ -82,12 +82,12 @@ impl Elder {
         })
     }
 
-    /// What the kernel calls its program, in the words of the events of executions.
+    /// The kernel's path of the program, with the same flags as in execution events.
     fn read_path(&mut self) {
         let link = format!("/proc/{}/exe", self.pid);
         let Ok(path) = fs::read_link(&link) else { return };
         let mut path = path.into_os_string().into_vec();
-        // A file may have such a name, too: it is not gone then.
+        // A file may really have such a name: then it is not gone.
         let is_gone = || fs::metadata(&link).is_ok_and(|file| file.nlink() == 0);
         if let Some(name) = path.strip_suffix(b" (deleted)").filter(|_| is_gone()) {
             (path, self.path_flags) = match name.strip_prefix(b"/") {
@@ -101,37 +101,38 @@ impl Elder {
     }
 }
 
-/// Which processes are drawn that are older than the tool.
+/// The older processes that are drawn.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Older {
-    /// Those of which something is seen, and their ancestors
+    /// Processes with an event, and their ancestors
     Ancestors,
-    /// These, whether they do something or not
+    /// These, with or without an event
     These(Vec<u32>),
 }
 
-/// Which older processes a picture is to show: the flags' filters, as far as /proc answers them.
+/// Chooses the older processes of a picture: by the filters of the flags, as far as /proc can
+/// answer them.
 #[derive(Debug)]
 pub struct AskedFor<'a> {
     args: &'a Args,
-    /// By id: the parent's, and whether all filters but `--tree` let it through
+    /// By id: the parent's id, and whether all filters but `--tree` pass the process
     seen: HashMap<u32, (u32, bool)>,
 }
 
 impl<'a> AskedFor<'a> {
-    /// By these flags.
+    /// A choice by these flags.
     pub fn new(args: &'a Args) -> Self {
         Self { args, seen: HashMap::new() }
     }
 
-    /// Looks at one of them.
+    /// Looks at one older process.
     pub fn see(&mut self, elder: &Elder) {
         let common = &self.args.common;
         let has = |pids: &[u32], pid| pids.is_empty() || pids.contains(&pid);
         let is_named = |comm: &[u8; 16]| {
             comm.starts_with(&elder.comm) && comm.get(elder.comm.len()) == Some(&0)
         };
-        // These two only the kernel knows as the programs see them.
+        // Only the kernel knows these two as the programs see them.
         let is_known = common.uid.is_empty() && common.cgroup.is_empty();
         let matches = is_known
             && has(&common.pid, elder.pid)
@@ -141,7 +142,7 @@ impl<'a> AskedFor<'a> {
         self.seen.insert(elder.pid, (elder.ppid, matches));
     }
 
-    /// When all of them have been seen.
+    /// The choice, once all have been seen.
     pub fn drawn(&self) -> Older {
         let common = &self.args.common;
         if !common.filters() {
@@ -154,7 +155,7 @@ impl<'a> AskedFor<'a> {
 
     fn descends(&self, pid: u32, roots: &[u32]) -> bool {
         let mut pid = pid;
-        // As many steps as there are processes: what was read at different moments may be a ring.
+        // At most as many steps as processes: parents read at different moments may form a ring.
         for _ in 0..=self.seen.len() {
             if roots.contains(&pid) {
                 return true;
@@ -168,7 +169,8 @@ impl<'a> AskedFor<'a> {
     }
 }
 
-/// When the process was born that has this id now, in units of [`crate::host::proc::NS_PER_TICK`].
+/// The time of birth of the process that has this id now, in units of
+/// [`crate::host::proc::NS_PER_TICK`].
 pub fn start_ticks(pid: u32) -> Option<u64> {
     Elder::from_stat(pid).map(|elder| elder.born_ticks)
 }
@@ -224,7 +226,7 @@ mod tests {
     fn programs_that_are_gone() {
         let folder = std::env::temp_dir().join(format!("snoop-elders-{}", std::process::id()));
         fs::create_dir(&folder).unwrap();
-        // The second one is only called so.
+        // The second file only has such a name.
         for (name, is_gone) in [("gone", true), ("there (deleted)", false)] {
             let program = folder.join(name);
             assert!(

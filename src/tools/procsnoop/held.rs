@@ -1,8 +1,8 @@
 //! Rows that wait for the final account of a process, and those behind them.
 //!
-//! A process goes on using time while it ends, above all for giving back its memory. The
-//! kernel's account is complete when its parent has waited for it, mostly within a few
-//! milliseconds; it is not waited for longer than [`PATIENCE`]. Rows keep their order.
+//! A process still uses time while it ends, above all to give back its memory. The kernel's account
+//! is complete when the parent has waited for the process, mostly within a few milliseconds; a row
+//! waits at most [`PATIENCE`] for it. Rows keep their order.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -13,10 +13,10 @@ use super::usage::Usage;
 use crate::engine::tool::SETTLE;
 use crate::skel::{process_exit_event, process_reaped_event};
 
-/// How long a row may wait. Not longer than the end of a tool does.
+/// The longest wait of a row: not longer than the end of a tool waits.
 const PATIENCE: Duration = SETTLE;
 
-/// How many may wait.
+/// The most rows that may wait.
 const MOST: usize = 50_000;
 
 /// A process that has ended.
@@ -26,14 +26,14 @@ pub struct Ended {
     pub event: process_exit_event,
     /// What was known of it
     pub life: Option<Life>,
-    /// What it has used, as far as is known
+    /// The usage, as far as is known
     pub usage: Usage,
 }
 
-/// What becomes a row.
+/// A future row.
 #[derive(Debug)]
 pub enum Row {
-    /// A process that has ended, and whether its account is final
+    /// An ended process, and whether its account is final
     Ended(Box<Ended>, bool),
     /// Any other record
     Other(Vec<u8>),
@@ -46,19 +46,19 @@ pub struct Held {
     rows: VecDeque<Row>,
     /// Number of the first row: they are counted from 0
     first: u64,
-    /// Ends whose final account is to come: row, if it has one
+    /// Ends that wait for their final account, with their row, if they have one
     awaited: HashMap<Identity, Option<u64>>,
     /// The same in the order of their ends
     deadlines: VecDeque<(Instant, Identity)>,
 }
 
 impl Held {
-    /// `wait`: final accounts will come.
+    /// `wait`: the programs send final accounts.
     pub fn new(wait: bool) -> Self {
         Self { wait, ..Self::default() }
     }
 
-    /// Adds a row that needs nothing.
+    /// Adds a row that need not wait.
     pub fn push(&mut self, row: Row) {
         self.rows.push_back(row);
     }
@@ -100,7 +100,7 @@ impl Held {
         Some(row)
     }
 
-    /// Those that have waited long enough.
+    /// Gives up the rows that have waited long enough.
     fn give_up(&mut self) {
         let now = Instant::now();
         while let Some((deadline, identity)) = self.deadlines.front() {
@@ -113,7 +113,7 @@ impl Held {
         }
     }
 
-    /// Whether a final account is to come.
+    /// Whether a final account is still missing.
     pub fn is_waiting(&self) -> bool {
         !self.awaited.is_empty()
     }

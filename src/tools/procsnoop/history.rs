@@ -11,10 +11,10 @@ use crate::host::proc::NS_PER_TICK;
 use crate::skel::{process_event, process_exit_event};
 use crate::tools::execsnoop::{Args, Exec};
 
-/// Processes remembered at the most; about 100 MiB.
-const MOST: usize = 400_000;
+/// The most processes to remember; about 100 MiB.
+pub const MAX_PROCESSES: usize = 400_000;
 
-/// A process that is older than the tool, and of which nothing has been seen yet.
+/// A process that is older than the tool and has no event yet.
 #[derive(Debug)]
 struct Unseen {
     ppid: u32,
@@ -26,24 +26,24 @@ struct Unseen {
 /// The processes of a run.
 #[derive(Debug, Default)]
 pub struct History {
-    /// What was before that moment is not drawn
+    /// The beginning of the picture
     pub began_ns: u64,
-    /// Until then those lived that have not ended
+    /// The end of the picture, for processes that still live
     pub until_ns: u64,
     all: Vec<Past>,
     living: HashMap<u32, usize>,
-    /// Index by identity of those whose final account may still come
+    /// Index, by identity, of the ended processes whose final account may still come
     ended: HashMap<Identity, usize>,
-    /// By id, older ones that become part of the history when they, or descendants of theirs,
-    /// do something; none that have not been there at the beginning
+    /// By id, the older processes that become part of the history with an event of their own or of
+    /// a descendant
     unseen: HashMap<u32, Unseen>,
-    /// How many more there were than are remembered
+    /// The number of processes beyond [`MAX_PROCESSES`]
     pub forgotten: u64,
 }
 
 impl History {
-    /// Adds a process that is older than the tool. What becomes of it, [`History::draw_older`]
-    /// says when all have been added.
+    /// Adds a process that was already running. Call [`History::draw_older`] once all are added, to
+    /// decide which are drawn.
     pub fn older(&mut self, elder: &Elder) {
         let unseen = Unseen {
             ppid: elder.ppid,
@@ -54,7 +54,7 @@ impl History {
         self.unseen.insert(elder.pid, unseen);
     }
 
-    /// Which of the older ones are drawn.
+    /// Decides which older processes are drawn.
     pub fn draw_older(&mut self, which: &Older) {
         let mut drawn = match which {
             Older::Ancestors => return,
@@ -87,13 +87,12 @@ impl History {
         }
     }
 
-    /// The processes in the order of their births, as far as that was seen; parents before
-    /// children.
+    /// The processes in the order of their births, as far as known; parents before children.
     pub fn processes(&self) -> &[Past] {
         &self.all
     }
 
-    /// Children of each process, and at last those without a parent, in the order of their
+    /// The children of each process, and the processes without a parent, in the order of their
     /// births.
     pub fn children(&self) -> (Vec<Vec<usize>>, Vec<usize>) {
         let mut children = vec![Vec::new(); self.all.len()];
@@ -104,14 +103,14 @@ impl History {
                 None => roots.push(index),
             }
         }
-        // Older ones may have been seen later.
+        // Older processes may have been added later.
         let birth = |&index: &usize| self.all.get(index).map(|past| past.start_ns);
         children.iter_mut().for_each(|siblings| siblings.sort_by_key(birth));
         roots.sort_by_key(birth);
         (children, roots)
     }
 
-    /// From when to when a process is drawn; one that has not ended, to the end of the picture.
+    /// The first and last moment of a process's bar; without an end, up to the end of the picture.
     pub fn drawn(&self, past: &Past, until_ns: u64) -> (u64, u64) {
         let start = past.start_ns.max(self.began_ns);
         (start, past.end.map_or(until_ns, |end| end.time_ns).max(start))
@@ -132,7 +131,7 @@ impl History {
         Some(index)
     }
 
-    /// The same, also if it is an older one that was not seen so far.
+    /// Finds a process; adopts an older one that had no event so far.
     fn find_or_adopt(&mut self, identity: Identity) -> Option<usize> {
         if let Some(index) = self.find(identity) {
             return Some(index);
@@ -145,7 +144,7 @@ impl History {
         self.find(identity)
     }
 
-    /// Adds an older process, and before it its ancestors.
+    /// Adds an older process, after its ancestors.
     fn adopt(&mut self, pid: u32) {
         let mut line = Vec::new();
         let mut above = pid;
@@ -153,7 +152,7 @@ impl History {
             line.push((above, unseen));
             above = line.last().map_or(0, |(_, unseen)| unseen.ppid);
         }
-        // The uppermost one's parent may be there already, unless its id is another one's by now.
+        // The parent of the uppermost one may be known already, unless its id has been reused.
         let born = line.last().map_or(0, |(_, unseen)| unseen.born_ticks);
         let is_older = |index: &usize| {
             self.all.get(*index).is_some_and(|past| past.start_ns / NS_PER_TICK <= born)
@@ -174,7 +173,7 @@ impl History {
     }
 
     fn push(&mut self, past: Past) -> Option<usize> {
-        if self.all.len() >= MOST {
+        if self.all.len() >= MAX_PROCESSES {
             self.forgotten += 1;
             return None;
         }
@@ -326,14 +325,14 @@ mod tests {
     #[test]
     fn older_ones_are_parents_with_their_commands() {
         let mut history = History { began_ns: 100 * TICK, ..History::default() };
-        // As /proc lists them: in no order that would matter.
+        // As /proc lists them: in any order.
         history.older(&elder(8, 7, 40, b"sleep\x005\0"));
         history.older(&elder(7, 1, 30, b"sh\0-c\0work\0"));
         history.older(&elder(1, 0, 0, b"init\0"));
         history.draw_older(&Older::These(vec![8, 7]));
         let sh = (7, 30 * TICK + 5);
         history.see(&Record::Fork(event(9, 200 * TICK, sh)), None);
-        // Another one has got the id of an older one, whose end was lost.
+        // A new process has the id of an older one, whose end was lost.
         history.see(&Record::Fork(event(8, 300 * TICK, sh)), None);
         let label = |text: &str, parent| (text.to_owned(), parent);
         let expected = [
@@ -359,7 +358,7 @@ mod tests {
         assert!(family(&history).is_empty());
         history.see(&end(20, 200 * TICK, (0, 0)), None);
         history.see(&Record::Fork(event(9, 300 * TICK, (7, 30 * TICK))), None);
-        // Not its child: the id was another one's.
+        // Not its child: the id belonged to another process.
         history.see(&Record::Fork(event(10, 400 * TICK, (8, 45 * TICK))), None);
         let label = |text: &str, parent| (text.to_owned(), parent);
         let expected = [

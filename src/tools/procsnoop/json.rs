@@ -19,11 +19,11 @@ pub struct Context<'a> {
     pub timestamp: &'a str,
     /// Path of the cgroup if known
     pub cgroup: Option<&'a [u8]>,
-    /// What is known of the process
+    /// The facts about the process
     pub life: Option<&'a Life>,
-    /// What it has used; `None`: a thread
+    /// The usage; `None` for a thread
     pub usage: Option<Usage>,
-    /// That is all: nothing can be added any more
+    /// Whether `usage` is final
     pub usage_final: bool,
     /// Most arguments to show
     pub max_args: usize,
@@ -58,14 +58,14 @@ struct ProcessMembers<'a> {
     exit: Option<Exit<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     duration_ns: Option<u64>,
-    /// Since it last executed a program
+    /// Time since the last execution
     #[serde(skip_serializing_if = "Option::is_none")]
     duration_since_exec_ns: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     executable: Option<Executable<'a>>,
     #[serde(flatten)]
     args: CommandArgs<'a>,
-    /// The command is that of the process that forked it
+    /// The command is the parent's
     #[serde(skip_serializing_if = "is_false")]
     without_exec: bool,
     #[serde(skip_serializing_if = "is_false")]
@@ -86,7 +86,7 @@ struct Exit<'a> {
     sender: Option<Sender<'a>>,
 }
 
-/// Where the signal came from.
+/// The source of the signal.
 #[derive(Default, serde::Serialize)]
 struct Sender<'a> {
     /// `process`, `itself`, `fault`, `oom`, `kernel`
@@ -97,7 +97,7 @@ struct Sender<'a> {
     comm: Option<Bytes<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     real_user: Option<Id>,
-    /// Of a fault
+    /// The address of a fault
     #[serde(skip_serializing_if = "Option::is_none")]
     address: Option<String>,
 }
@@ -109,7 +109,7 @@ struct UsageMembers {
     paging: Paging,
     context_switches: Switches,
     disk: Disk,
-    /// Its parent had not waited for it yet: a little may be missing
+    /// The parent had not waited yet: the last milliseconds may be missing
     #[serde(skip_serializing_if = "is_false")]
     usage_incomplete: bool,
 }
@@ -237,7 +237,7 @@ pub fn thread_exit<'a>(
     }
 }
 
-/// The end of a process. `args`: space for what it borrows.
+/// The end of a process. `args`: space for borrowed values.
 pub fn exit<'a>(
     event: &'a process_exit_event,
     id: &'a task_id,

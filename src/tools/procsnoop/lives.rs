@@ -1,8 +1,7 @@
-//! Which command a process runs: what is remembered of each that lives, so that its end
-//! can be told with its command line.
+//! The command of each living process, so that the row of its end can show the command line.
 //!
-//! Nothing is joined by id alone: births must agree too. Where a record was lost on the way, so
-//! that an older command would be told for a newer one, none is told.
+//! Ids alone identify nothing: the births must agree too. If a lost record would leave an older
+//! command in the place of a newer one, the row shows no command.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -15,14 +14,14 @@ use crate::output::time::boot_now_ns;
 use crate::skel::{exec_flag, process_event, process_flag};
 use crate::tools::execsnoop::{Args, Cut, Exec};
 
-/// Arguments of one command are kept up to this many bytes.
+/// The most bytes of arguments to keep of one command.
 const MOST_ARGS: usize = 32 * 1024;
 
-/// Arguments and paths of all commands together; when they have more, new ones are kept
-/// without.
+/// The most bytes of arguments and paths of all commands; beyond that, new commands are kept
+/// without them.
 const MOST_BYTES: usize = 64 << 20;
 
-/// Processes remembered at the most: as many as there can be ids by default on large machines.
+/// The most processes to remember: the default number of ids on large machines.
 const MOST_LIVES: usize = 128 * 1024;
 
 /// Bytes that all commands hold together.
@@ -69,7 +68,7 @@ impl Command {
         command
     }
 
-    /// From /proc, where a program may have changed what it shows. `None`: it says nothing.
+    /// A command from /proc, which the program may have changed. `None` if /proc has none.
     fn from_proc(elder: Elder, held: &Bytes) -> Option<Self> {
         let Elder { cmdline: mut args, mut path, path_flags, .. } = elder;
         let total = u32::try_from(args.len()).ok().filter(|&total| total > 0)?;
@@ -95,7 +94,7 @@ impl Command {
         self.count
     }
 
-    /// What is missing when the first `shown` are shown.
+    /// The missing part when the first `shown` arguments are shown.
     pub fn cut(&self, shown: usize) -> Option<Cut> {
         let whole = self.args.iter().filter(|&&b| b == 0).count().min(shown) as u64;
         // /proc may lack the last NUL.
@@ -112,21 +111,21 @@ impl Command {
     }
 }
 
-/// What is known of a process.
+/// The facts known about a process.
 #[derive(Clone, Debug)]
 pub struct Life {
     birth: Birth,
     /// Its command; `None`: unknown
     pub command: Option<Rc<Command>>,
-    /// When it executed it, `CLOCK_BOOTTIME` in nanoseconds; `None`: before we looked, or never
+    /// Time of the execution, `CLOCK_BOOTTIME` in nanoseconds; `None`: before the start, or never
     pub exec_ns: Option<u64>,
-    /// Since when the command is known to be its command
+    /// The time from which the command is known to be right
     known_ns: u64,
     /// `self_exec_id` by our count
     exec_id: Option<u64>,
 }
 
-/// All processes that live, as far as they were seen.
+/// All living processes that are known.
 #[derive(Debug, Default)]
 pub struct Lives {
     by_pid: HashMap<u32, Life>,
@@ -134,7 +133,7 @@ pub struct Lives {
 }
 
 impl Lives {
-    /// Adds a process that there is already.
+    /// Adds a process that was already running.
     pub fn older(&mut self, elder: Elder) {
         if self.by_pid.len() >= MOST_LIVES {
             return;
@@ -153,7 +152,7 @@ impl Lives {
     /// A birth: the child runs its parent's command, until it executes another one.
     pub fn fork(&mut self, event: &process_event) {
         let identity = event.identity();
-        // Found in /proc already, where there may be news.
+        // Known from /proc already, whose facts may be newer.
         if self.get(identity).is_some() {
             return;
         }
@@ -183,7 +182,7 @@ impl Lives {
         self.put(identity.pid, life);
     }
 
-    /// An end: what was known of the process.
+    /// An end; returns the facts known about the process.
     pub fn exit(&mut self, event: &process_event) -> Option<Life> {
         let life = self.by_pid.get(&event.id.pid)?;
         if !life.birth.is(event.id.start_ns) {
@@ -198,7 +197,7 @@ impl Lives {
         Some(life)
     }
 
-    /// What is known of a process that lives.
+    /// The facts known about a living process.
     pub fn get(&self, identity: Identity) -> Option<&Life> {
         self.by_pid.get(&identity.pid).filter(|life| life.birth.is(identity.start_ns))
     }
@@ -214,7 +213,7 @@ impl Lives {
         self.by_pid.insert(pid, life);
     }
 
-    /// Those whose end was lost on the way.
+    /// Forgets the processes whose end was lost.
     fn forget_the_dead(&mut self) {
         if !crate::host::pidns::is_initial() {
             return;

@@ -1,4 +1,4 @@
-//! One process in the history of a run, and what to call it.
+//! One process in the history of a run, and its label.
 
 use super::status::Status;
 use super::{Birth, Identity};
@@ -6,27 +6,27 @@ use crate::host::proc::NS_PER_TICK;
 use crate::output::escape::{Quote, push_shell_word};
 use crate::tools::execsnoop::Args;
 
-/// Characters of a command line that are kept.
+/// The most characters of a command line to keep.
 const MOST_CHARS: usize = 200;
 
-/// One process, as far as it was seen. Times are `CLOCK_BOOTTIME` in nanoseconds.
+/// One process, as far as it is known. Times are `CLOCK_BOOTTIME` in nanoseconds.
 #[derive(Clone, Debug, Default)]
 pub struct Past {
     /// Its id
     pub pid: u32,
-    /// Index of its parent, if that was seen too
+    /// Index of the parent, if it is known too
     pub parent: Option<usize>,
     /// Its name
     pub comm: Vec<u8>,
-    /// Beginning of its last command line, safe to show; empty: it executed nothing
+    /// Beginning of the last command line, escaped; empty if it executed nothing
     pub command: String,
     /// Birth
     pub start_ns: u64,
-    /// The birth is from /proc, and so in its unit, until an event tells it
+    /// The birth is from /proc, rounded to a tick, until an event has the exact time
     pub(super) is_rough: bool,
     /// Its last execution
     pub exec_ns: Option<u64>,
-    /// When and how it ended
+    /// The end, if it has ended
     pub end: Option<End>,
 }
 
@@ -35,7 +35,7 @@ pub struct Past {
 pub struct End {
     /// When
     pub time_ns: u64,
-    /// How long it had lived, in nanoseconds: a COMMAND since it was let go
+    /// The lifetime, in nanoseconds: for COMMAND since its release
     pub lived_ns: u64,
     /// How
     pub status: Status,
@@ -44,7 +44,7 @@ pub struct End {
 }
 
 impl Past {
-    /// What to call it: its command line, or its name.
+    /// The label: the command line, or the name.
     pub fn label(&self) -> String {
         if !self.command.is_empty() {
             return self.command.clone();
@@ -54,7 +54,7 @@ impl Past {
         name
     }
 
-    /// The same without the folders of the program.
+    /// The label without the folders of the program.
     pub fn short_label(&self) -> String {
         let label = self.label();
         let end = label.find(' ').unwrap_or(label.len());
@@ -67,13 +67,13 @@ impl Past {
         .unwrap_or(label)
     }
 
-    /// Share of one CPU that it used while it lived.
+    /// Share of one CPU during the lifetime.
     pub fn cpu_share(&self) -> Option<f64> {
         let end = self.end?;
         (end.lived_ns > 0).then(|| end.cpu_ns as f64 / end.lived_ns as f64)
     }
 
-    /// Whether it is this one.
+    /// Whether this is that process.
     pub(super) fn is(&self, identity: Identity) -> bool {
         let ticks = self.start_ns / NS_PER_TICK;
         let birth = if self.is_rough { Birth::Ticks(ticks) } else { Birth::Exact(self.start_ns) };
@@ -88,7 +88,7 @@ pub(super) fn line(args: Args<'_>) -> String {
         if index > 0 {
             line.push(' ');
         }
-        // No more of a long one than could be shown.
+        // Only as much of a long argument as could be shown.
         let arg = arg.get(..MOST_CHARS).unwrap_or(arg);
         push_shell_word(&mut line, arg, index == 0, Quote::WhereNeeded);
         if line.chars().count() > MOST_CHARS {

@@ -1,5 +1,5 @@
-//! `--perfetto`: the processes of a run as a trace in Chrome's format, which Perfetto's viewer
-//! and Chrome's own open. The lanes are those of the plot.
+//! `--perfetto`: the processes of a run as a trace in Chrome's format, which Perfetto's viewer and
+//! Chrome's own open. The lanes are the same as in the plot.
 
 use std::io::{self, Write};
 

@@ -1,4 +1,4 @@
-//! What is drawn at the end: on stdout as a tree, into files as a picture and as a trace.
+//! The pictures at the end: on stdout as a tree, in files as a picture and as a trace.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
@@ -14,7 +14,7 @@ use crate::engine::session::Session;
 use crate::host::errno::without_numbers;
 use crate::output::escape::{Quote, push_shell_word};
 
-/// Which pictures are asked for.
+/// The wanted pictures.
 #[derive(Debug)]
 pub struct Pictures {
     tree_view: bool,
@@ -24,8 +24,8 @@ pub struct Pictures {
 }
 
 impl Pictures {
-    /// As the flags say. The error, in one line: a file that cannot be written, which is not
-    /// to be found out at the end of a long run. No file is changed yet.
+    /// The pictures of the flags. The error, in one line: a file that cannot be written, found out
+    /// before a long run, not after it. No file is changed yet.
     pub fn new(args: &Args) -> Result<Self, String> {
         let plot = args.plot.as_deref().map(Draft::open).transpose()?;
         let perfetto = args.perfetto.as_deref().map(Draft::open).transpose()?;
@@ -46,7 +46,7 @@ impl Pictures {
         self.tree_view || self.plot.is_some() || self.perfetto.is_some()
     }
 
-    /// Draws all of them, also if one cannot be written. The error is the first one.
+    /// Draws all of them, even if one cannot be written. The error is the first one.
     pub fn draw(&self, history: &History, session: &mut Session) -> Result<()> {
         let mut drawn = Ok(());
         if self.tree_view {
@@ -78,11 +78,11 @@ fn title(args: &Args) -> String {
     if title.is_empty() { "procsnoop".to_owned() } else { title }
 }
 
-/// A file to be written at the end. Until then it is as it was: the run may never begin.
+/// A file to be written at the end. Until then it stays unchanged, since the run may never begin.
 #[derive(Debug)]
 struct Target {
     path: PathBuf,
-    /// If it was there already
+    /// If it existed already
     file: Option<File>,
 }
 
@@ -108,7 +108,7 @@ impl Target {
     }
 }
 
-/// A file that was opened to see whether it can be written; gone again if it was not there.
+/// A file opened to see whether it can be written; removed again if it did not exist.
 struct Draft<'a> {
     path: &'a Path,
     file: File,
@@ -120,7 +120,7 @@ impl<'a> Draft<'a> {
         let mut options = OpenOptions::new();
         let (file, is_new) = match options.write(true).create_new(true).open(path) {
             Ok(file) => (Ok(file), true),
-            // Or a link to one that is not.
+            // Or a link to a file that does not exist.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 (options.create_new(false).create(true).open(path), false)
             }
@@ -132,7 +132,7 @@ impl<'a> Draft<'a> {
         Ok(Self { path, file: file.map_err(failed)?, is_new })
     }
 
-    /// Whether both would be written into each other. Devices and pipes take everything.
+    /// Whether both are the same file. Devices and pipes do not count.
     fn is_same_file(&self, other: &Self) -> bool {
         let (Ok(one), Ok(two)) = (self.file.metadata(), other.file.metadata()) else {
             return false;

@@ -1,8 +1,8 @@
-//! `--plot`: the processes of a run over time, as one SVG file that needs nothing else.
+//! `--plot`: the processes of a run over time, as one self-contained SVG file.
 //!
-//! Each process is a bar, above the bars of its children. Siblings share a lane where they do
-//! not overlap, so that thousands of short ones need few lanes. The colour tells how it
-//! ended; the darker part of a bar, from its bottom, how much of a CPU it used.
+//! Each process is a bar, above the bars of its children. Siblings share a lane where they do not
+//! overlap, so that thousands of short processes need few lanes. The colour shows the kind of end;
+//! the darker part of a bar, from its bottom, the share of a CPU.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -19,7 +19,7 @@ const MARGIN: f64 = 8.0;
 const CHAR: f64 = 6.1;
 const FEWEST_CHARS: usize = 3;
 
-/// Where each process goes: its lane, from 0 at the top.
+/// The lane of each process, from 0 at the top.
 pub struct Lanes {
     /// By index in the history
     pub of: Vec<usize>,
@@ -27,7 +27,7 @@ pub struct Lanes {
     pub count: usize,
 }
 
-/// What a process and its descendants take up.
+/// The space of a process and its descendants.
 #[derive(Clone, Copy)]
 struct Block {
     /// Lanes below its parent's
@@ -37,14 +37,14 @@ struct Block {
     end_ns: u64,
 }
 
-/// Siblings alive at once that are looked through for a gap; more go below all of them.
+/// The most siblings alive at once to search for a gap; further ones go below all of them.
 const MOST_LOOKED_THROUGH: usize = 1000;
 
-/// Puts siblings below each other where they overlap in time; how many lanes they take.
+/// Puts siblings below each other where they overlap in time; returns the number of lanes.
 fn stack(blocks: &mut [Block], members: &[usize]) -> usize {
     let mut alive: Vec<Block> = Vec::new();
     let mut deepest = 0;
-    // In the order of their births, so that one that has ended is in nobody's way any more.
+    // In the order of their births, so that an ended process frees its lane for all later ones.
     let mut members = members.to_vec();
     members.sort_by_key(|&member| blocks.get(member).map(|block| block.start_ns));
     for member in members {
@@ -81,7 +81,7 @@ impl Lanes {
                 Block { offset: 0, lanes: 1, start_ns, end_ns }
             })
             .collect();
-        // Children have higher indices than their parents: from the back they come first.
+        // Children have higher indices than their parents: going backwards, they come first.
         for index in (0..all.len()).rev() {
             let Some(members) = children.get(index) else { continue };
             let deepest = stack(&mut blocks, members);
@@ -95,7 +95,7 @@ impl Lanes {
         let mut of: Vec<usize> = Vec::with_capacity(all.len());
         for (past, block) in all.iter().zip(&blocks) {
             let parent = past.parent.and_then(|parent| of.get(parent)).copied();
-            // Roots begin at lane 1 of nothing.
+            // Roots have offsets from 1, without a parent's lane.
             of.push(parent.map_or(block.offset.saturating_sub(1), |lane| lane + block.offset));
         }
         Self { of, count }
@@ -124,7 +124,7 @@ pub fn write(out: &mut dyn Write, history: &History, title: &str) -> io::Result<
     let span = (last - first).max(1) as f64;
     let lanes = Lanes::new(history, last);
     let all = history.processes();
-    // Thousands need more room from left to right; a browser scrolls.
+    // Thousands of processes need more width; a browser scrolls.
     let width = (all.len() as f64 * 2.0).clamp(1500.0, 8000.0);
     let height = TOP + lanes.count as f64 * LANE + 2.0 * MARGIN;
     let x = |ns: u64| MARGIN + ns.saturating_sub(first) as f64 / span * (width - 2.0 * MARGIN);
@@ -147,13 +147,13 @@ pub fn write(out: &mut dyn Write, history: &History, title: &str) -> io::Result<
     writeln!(out, "</g></svg>")
 }
 
-/// Shorter runs say nothing of how busy the machine was: a little of what a COMMAND uses is from
-/// the moment before it was let go.
+/// Shorter runs say nothing about the load: a little of the CPU time of COMMAND is from the moment
+/// before its release.
 const BUSY_NS: f64 = 1e8;
 
 fn heading(history: &History, title: &str, span: f64) -> String {
     let all = history.processes();
-    // Of those that are older, part of it was before the picture.
+    // Part of an older process's CPU time is from before the picture.
     let is_within = |end: &End| end.time_ns.saturating_sub(end.lived_ns) >= history.began_ns;
     let ends = all.iter().filter_map(|past| past.end).filter(is_within);
     let cpu: u64 = ends.map(|end| end.cpu_ns).sum();
@@ -278,7 +278,7 @@ fn xml(text: &str) -> String {
             '<' => safe.push_str("&lt;"),
             '>' => safe.push_str("&gt;"),
             '"' => safe.push_str("&quot;"),
-            // No document may hold these, not even escaped.
+            // XML may not hold these, not even escaped.
             c if c.is_control() && c != '\n' => safe.push('\u{FFFD}'),
             '\u{FFFE}' | '\u{FFFF}' => safe.push('\u{FFFD}'),
             c => safe.push(c),

@@ -1,12 +1,12 @@
-//! How a process ended, as wait(2) has it.
+//! The end of a process, as wait(2) reports it.
 
 use std::borrow::Cow;
 use std::fmt;
 
-/// What the macros of `sys/wait.h` say of a status.
+/// A status, as the macros of `sys/wait.h` decode it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// It exited, with this code
+    /// An exit, with this code
     Code(u8),
     /// A signal ended it
     Signal {
@@ -18,7 +18,7 @@ pub enum Status {
 }
 
 impl Status {
-    /// From the number that wait() gives.
+    /// Decodes the number that wait() gives.
     pub fn from_wait(status: i32) -> Self {
         match (status & 0x7f).unsigned_abs() {
             0 => Self::Code((status >> 8 & 0xff) as u8),
@@ -31,7 +31,7 @@ impl Status {
         self != Self::Code(0)
     }
 
-    /// The signal's name, if it was one.
+    /// The signal's name, if a signal ended the process.
     pub fn signal(self) -> Option<Cow<'static, str>> {
         match self {
             Self::Code(_) => None,
@@ -71,7 +71,7 @@ mod tests {
                     assert!(libc::WIFEXITED(status));
                     assert_eq!(i32::from(code), libc::WEXITSTATUS(status));
                 }
-                // 0x7f: stopped, which no ended process is.
+                // 0x7f: stopped, and so not ended.
                 Status::Signal { number: 0x7f, .. } => assert!(!libc::WIFSIGNALED(status)),
                 Status::Signal { number, core } => {
                     assert!(libc::WIFSIGNALED(status));

@@ -19,10 +19,10 @@ pub struct Table {
 
 const USAGE_COLUMNS: usize = 8;
 
-/// The cells of a row that differ by kind; those that are `None` are dashes.
+/// The cells of a row that differ by kind; `None` is a dash.
 #[derive(Clone, Debug)]
 pub struct Cells<'a> {
-    /// Whose row it is, and when it happened
+    /// The process, and the time of the event
     pub id: &'a task_id,
     /// Its kind
     pub event: &'static str,
@@ -36,12 +36,12 @@ pub struct Cells<'a> {
     pub usage: Option<&'a Usage>,
     /// The command line, escaped
     pub command: String,
-    /// What stands behind it, as a comment
+    /// The notes behind the command line
     pub notes: Vec<String>,
 }
 
 impl<'a> Cells<'a> {
-    /// A row that says nothing more.
+    /// A row with nothing more.
     pub fn new(id: &'a task_id, event: &'static str) -> Self {
         Self {
             id,
@@ -83,7 +83,7 @@ impl Table {
         }
         let time = session.clock.local_time(id.time_ns);
         let since = id.time_ns.saturating_sub(session.started_ns);
-        // A row without a command line ends with its last cell, not with the space behind it.
+        // A row without a command line ends with the last cell, without a trailing space.
         let columns = match self.columns.split_last() {
             Some((_, others)) if tail.is_empty() => others,
             _ => &self.columns,

@@ -1,4 +1,4 @@
-//! Rows as text: command lines, and what stands behind them.
+//! Rows as text: command lines, and the notes behind them.
 
 use super::Killer;
 use super::lives::Life;
@@ -19,7 +19,7 @@ pub fn command_line(args: Args<'_>, max_args: usize) -> String {
     line
 }
 
-/// What is to be said of an end.
+/// The notes on an end.
 pub fn notes(event: &process_exit_event, status: Status, life: Option<&Life>) -> Vec<String> {
     let mut notes = Vec::new();
     if let Some(killer) = event.killer() {

@@ -6,7 +6,7 @@ use super::history::{History, Past};
 use crate::output::table::Column;
 use crate::output::time::Seconds;
 
-/// Deeper ones are drawn no further to the right.
+/// Deeper levels are not indented further.
 const MOST_LEVELS: usize = 24;
 
 /// The columns before the tree itself.
@@ -18,8 +18,8 @@ pub fn draw(out: &mut String, history: &History) {
     let [duration, cpu, status] = COLUMNS.map(|column| column.title);
     line(out, duration, cpu, status, "PROCESS");
     let (children, roots) = history.children();
-    // Not recursive: a tree may be as deep as there are processes. Each entry: the process,
-    // its level, and whether it is its parent's last.
+    // Not recursive, since a tree may be as deep as there are processes. Each entry: the process,
+    // its level, and whether it is the last child.
     let mut todo: Vec<(usize, usize, bool)> = roots.iter().rev().map(|&r| (r, 0, true)).collect();
     let mut open: Vec<bool> = Vec::new(); // by level: whether more follow there
     while let Some((index, level, is_last)) = todo.pop() {

@@ -1,4 +1,4 @@
-//! What a process has used, as getrusage(2) and wait4(2) tell it of the process itself.
+//! The resources used by a process itself, as getrusage(2) and wait4(2) report them.
 
 use crate::skel::process_usage;
 
@@ -9,24 +9,24 @@ pub struct Usage {
     pub user_ns: u64,
     /// CPU time in the kernel, nanoseconds
     pub system_ns: u64,
-    /// Most memory resident at once, bytes
+    /// Peak of resident memory, bytes
     pub max_rss_bytes: u64,
     /// Page faults without I/O
     pub minor_faults: u64,
     /// Page faults with I/O
     pub major_faults: u64,
-    /// Times it gave up the CPU by itself
+    /// Voluntary switches from the CPU
     pub voluntary_switches: u64,
-    /// Times it was taken away
+    /// Involuntary switches
     pub involuntary_switches: u64,
-    /// Read from block devices for it, bytes
+    /// Bytes read from block devices for the process
     pub read_bytes: u64,
-    /// Written by it for block devices, bytes
+    /// Bytes written by the process for block devices
     pub written_bytes: u64,
 }
 
 impl Usage {
-    /// From the kernel's own account.
+    /// Reads the kernel's own account.
     pub fn new(raw: &process_usage) -> Self {
         let (user_ns, system_ns) = split(raw);
         Self {
@@ -48,9 +48,9 @@ impl Usage {
     }
 }
 
-/// User and system time. The scheduler knows their sum exactly; ticks only say how it divides.
-/// As the kernel's `cputime_adjust()`: in proportion, and neither ever below what a caller of
-/// getrusage() was told before.
+/// User and system time. The scheduler knows the sum exactly; ticks only give the proportion. Like
+/// the kernel's `cputime_adjust()`: in that proportion, and neither part ever below what
+/// getrusage() has returned before.
 fn split(raw: &process_usage) -> (u64, u64) {
     let total = raw.runtime_ns;
     let (shown_user, shown_system) = (raw.shown_user_ns, raw.shown_system_ns);

@@ -48,8 +48,7 @@ pub struct Args {
     #[arg(long)]
     pub print_cgroup: bool,
 
-    /// Show the host's name instead of its address, where a DNS answer that came to this machine
-    /// told it
+    /// Show the host's name instead of its address, if a DNS answer to this machine had it
     #[arg(long)]
     pub dns: bool,
 
@@ -61,8 +60,8 @@ pub struct Args {
     #[arg(short = 'L', long, hide = true)]
     pub lport: bool,
 
-    /// Show calls that fail before a SYN is sent too, also where this makes every system call
-    /// of the machine slower (where trampolines load they are shown anyway)
+    /// Show calls that fail before a SYN too, even if this makes every system call of the machine
+    /// slower (where trampolines load, such calls are shown anyway)
     #[arg(long)]
     pub sync_errors: bool,
 
@@ -74,11 +73,11 @@ pub struct Args {
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub summary: Option<Duration>,
 
-    /// Only to this port; a list with ranges is allowed: 80,8000-8999 (repeatable)
+    /// Only attempts to this port; a list with ranges is allowed: 80,8000-8999 (repeatable)
     #[arg(short = 'P', long, value_name = "PORTS", value_parser = Ports::parse_list, help_heading = "Filters")]
     pub port: Vec<Vec<Ports>>,
 
-    /// Only to this network or address: 10.0.0.0/8 (repeatable)
+    /// Only attempts to this network or address: 10.0.0.0/8 (repeatable)
     #[arg(long, value_name = "NETWORK", value_parser = network, help_heading = "Filters")]
     pub cidr: Vec<IpNet>,
 
@@ -90,7 +89,7 @@ pub struct Args {
     #[arg(short = '6', long, help_heading = "Filters")]
     pub ipv6: bool,
 
-    /// Only in this network namespace: its name, its inode number, or /proc/PID/ns/net
+    /// Only attempts in this network namespace: its name, its inode number, or /proc/PID/ns/net
     /// (repeatable)
     #[arg(long, value_name = "NETNS", value_parser = netns, help_heading = "Filters")]
     pub netns: Vec<u32>,
@@ -99,8 +98,8 @@ pub struct Args {
     #[arg(long, conflicts_with = "pending", help_heading = "Filters")]
     pub failed: bool,
 
-    /// Only attempts that have no answer when tracing ends; with a short --duration, those that
-    /// are waiting now
+    /// Only attempts without an answer when tracing ends; with a short --duration, the attempts
+    /// that wait now
     #[arg(long, help_heading = "Filters")]
     pub pending: bool,
 
@@ -108,23 +107,23 @@ pub struct Args {
     #[arg(long, value_name = "MS", value_parser = milliseconds, help_heading = "Filters")]
     pub min_latency: Option<Duration>,
 
-    /// Those that every tool has
+    /// Flags of every tool
     #[command(flatten)]
     pub common: CommonArgs,
 }
 
-/// What the manual says beyond the flags.
+/// The manual beyond the flags.
 pub const MANUAL: Manual = Manual {
     description: "\
-Shows every attempt of this machine to connect by TCP, whichever way it is made: connect(), TCP Fast \
-Open, io_uring, or the kernel itself. A row comes when the outcome is known, with the time that it \
-took. What is still without an answer when tracing ends is shown then.
+Shows every attempt of this machine to connect by TCP, whether by connect(), TCP Fast Open, \
+io_uring, or the kernel itself. A row comes when the outcome is known, with the latency. Attempts \
+without an answer are shown when tracing ends.
 
 With --count or --summary there are totals by destination instead of rows. With --json each line is \
 an object, whose keys are OpenTelemetry's names.",
     examples: &[
         ("tcpconnect", "every attempt on this machine"),
-        ("tcpconnect --failed", "what cannot connect, and why"),
+        ("tcpconnect --failed", "failed attempts, and the reasons"),
         ("tcpconnect -P 443 -U -T", "who talks HTTPS, and when"),
         ("tcpconnect --cidr 10.0.0.0/8 --min-latency 10", "slow connects inside the company"),
         ("tcpconnect --summary 10", "destinations with latencies, every ten seconds"),
@@ -139,15 +138,15 @@ answer yet when tracing ended).",
         CAPABILITIES,
         "--dns listens for answers of name servers, which needs CAP_NET_RAW. With --sync-errors, on \
          kernels where trampolines (fexit) do not load, errors before a SYN come from a tracepoint \
-         that is looked up in tracefs, which only root may read. Without it a raw tracepoint is used, \
-         which makes every system call of the machine slower.",
+         that the tool looks up in tracefs, which only root may read. Without tracefs it uses a raw \
+         tracepoint, which makes every system call of the machine slower.",
         GROUP,
     ],
     overhead: "\
-About a microsecond for each attempt, less than a tenth of one that is refused by this machine; data \
-that is sent and received pays nothing, nor do other system calls. With --sync-errors it is the same \
-where fexit loads; with the backends tracepoint and raw_tp every system call of the machine is slower. \
--v says which backend was taken. Memory: about 9 MiB.",
+About a microsecond for each attempt, less than a tenth of an attempt that this machine refuses. \
+Sending and receiving data pays nothing, nor do other system calls. With --sync-errors this is the \
+same if fexit loads; with the backends tracepoint and raw_tp every system call of the machine is \
+slower. -v names the backend. Memory: about 9 MiB.",
     demo: Demo {
         event: "network.connect",
         command: "bash -c ': </dev/tcp/127.0.0.1/1' || nc -w 1 127.0.0.1 1",

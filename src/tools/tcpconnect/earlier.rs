@@ -1,5 +1,5 @@
-//! Attempts that were begun before tracing: found by an iterator over open files or, where the
-//! kernel loads none, in `/proc`.
+//! Attempts that began before tracing: an iterator over open files finds them or, where the kernel
+//! refuses iterators, `/proc` does.
 
 use std::collections::HashSet;
 use std::fs;
@@ -22,11 +22,11 @@ use crate::skel::tcpconnect::types::task_id;
 /// `TCP_SYN_SENT` in `/proc/net/tcp`
 const SYN_SENT: &str = "02";
 
-/// Begins attempts for the sockets that are connecting already.
+/// Enters the sockets that are connecting already as attempts.
 ///
 /// # Errors
 ///
-/// The way that the kernel allows failed nevertheless.
+/// The allowed way failed nevertheless.
 pub fn begin(object: &TcpconnectSkel<'_>, args: &CommonArgs) -> Result<()> {
     let programs = &object.progs;
     if programs.earlier.autoload() {
@@ -44,7 +44,7 @@ pub fn begin(object: &TcpconnectSkel<'_>, args: &CommonArgs) -> Result<()> {
 ///
 /// # Errors
 ///
-/// The program cannot be run.
+/// A failure to run the program.
 fn adopt(program: &ProgramMut<'_>, object: &TcpconnectSkel<'_>, args: &CommonArgs) -> Result<()> {
     if !pidns::is_initial() {
         let why = "this PID namespace does not know the ids of processes outside of it";
@@ -95,7 +95,7 @@ fn connecting_socket(line: &str) -> Option<u64> {
     (fields.get(3) == Some(&SYN_SENT)).then(|| fields.get(9)?.parse().ok()).flatten()
 }
 
-/// Who it is, as its events would say.
+/// The identity of a process, as in its events.
 fn owner(pid: u32) -> Option<task_id> {
     let stat = Stat::read(pid)?;
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
@@ -118,7 +118,7 @@ fn owner(pid: u32) -> Option<task_id> {
     })
 }
 
-/// The filters that all tools have, as the kernel applies them.
+/// Applies the filters of all tools, as the kernel does.
 fn is_asked_for(owner: &task_id, object: &TcpconnectSkel<'_>, args: &CommonArgs) -> bool {
     let has = |asked: &[u32], number| asked.is_empty() || asked.contains(&number);
     let in_tree = || {
@@ -133,8 +133,8 @@ fn is_asked_for(owner: &task_id, object: &TcpconnectSkel<'_>, args: &CommonArgs)
         && (args.tree.is_empty() && args.command.is_empty() || in_tree())
 }
 
-/// Descriptors of our own for those of its open files that are such sockets. A socket that its owner
-/// closes meanwhile lives as long as we hold it, which is microseconds.
+/// Our own descriptors for the connecting sockets of a process. If the owner closes such a socket
+/// meanwhile, it lives until we drop ours, microseconds later.
 fn borrow(pid: u32, connecting: &HashSet<u64>) -> impl Iterator<Item = OwnedFd> {
     let is_connecting = |entry: &fs::DirEntry| {
         let link = fs::read_link(entry.path()).ok()?;
@@ -150,7 +150,7 @@ fn borrow(pid: u32, connecting: &HashSet<u64>) -> impl Iterator<Item = OwnedFd> 
     let process = owned(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) }).ok();
     numbers.into_iter().filter_map(move |number| {
         let process = process.as_ref()?.as_raw_fd();
-        // SAFETY: neither has pidfd_getfd().
+        // SAFETY: pidfd_getfd() has no memory arguments either.
         owned(unsafe { libc::syscall(libc::SYS_pidfd_getfd, process, number, 0) }).ok()
     })
 }

@@ -102,14 +102,14 @@ pub fn netns(text: &str) -> Result<u32, String> {
     inode.filter(|_| is_netns(&path)).ok_or_else(|| NO_NETNS.to_owned())
 }
 
-/// What is said of anything else.
+/// The error for anything else.
 const NO_NETNS: &str = "there is no such network namespace";
 
-/// Whether a file is a namespace, and one of networks.
+/// Whether a file is a network namespace.
 fn is_netns(path: &Path) -> bool {
-    /// `linux/nsfs.h`: which `CLONE_NEW...` a namespace is of.
+    /// `linux/nsfs.h`: returns the `CLONE_NEW...` flag of a namespace.
     const NS_GET_NSTYPE: libc::Ioctl = 0xb703;
-    // To other files that number might mean anything.
+    // On other files that ioctl number might mean anything.
     if !statfs(path).is_ok_and(|fs| fs.filesystem_type() == NSFS_MAGIC) {
         return false;
     }

@@ -12,7 +12,7 @@ use crate::output::time::boot_now_ns;
 /// Calls of [`PassiveDns::drain`] in a row: a flood of answers must not stop the rows.
 const MAX_DRAINS: usize = 4;
 
-/// What is known of names. By default nothing is looked for.
+/// The known names. By default nothing is looked up.
 #[derive(Default)]
 pub struct Names {
     dns: Option<PassiveDns>,
@@ -20,7 +20,7 @@ pub struct Names {
 }
 
 impl Names {
-    /// Begins to listen for DNS answers, reads the names of services: what is wanted of it.
+    /// Begins to listen for DNS answers, and reads the names of services, as wanted.
     ///
     /// # Errors
     ///
@@ -30,8 +30,8 @@ impl Names {
         Ok(Self { dns, services: services.then(Services::load) })
     }
 
-    /// Takes notice of the answers that have come in. An answer is here before the process
-    /// that asked has it, so before each row everything is known that the process knew.
+    /// Reads the answers that have come in. An answer arrives here before it reaches the process
+    /// that asked, so each row has every name that the process knew.
     pub fn update(&mut self) -> Result<()> {
         let Some(dns) = &mut self.dns else { return Ok(()) };
         for _ in 0..MAX_DRAINS {
@@ -42,8 +42,7 @@ impl Names {
         Ok(())
     }
 
-    /// The name by which the host was asked for, if that was good when the attempt began: by
-    /// its end, some time to live may well be over.
+    /// The host name, if it was valid when the attempt began: it may expire before the end.
     pub fn host(&self, connect: &Connect) -> Option<&str> {
         let dns = self.dns.as_ref()?;
         let began_ago = boot_now_ns().saturating_sub(connect.began_ns());

@@ -1,5 +1,5 @@
-//! Attempts that have no answer when tracing ends. The map of attempts is read from here; only what a
-//! socket says of itself is asked of a program, which is run for each of them and attached to nothing.
+//! Attempts that have no answer when tracing ends. User space reads the map of attempts; a program
+//! that is attached to nothing runs for each socket, to read its state.
 
 use anyhow::{Context, Result};
 use libbpf_rs::{MapCore as _, MapFlags, ProgramInput, ProgramMut};
@@ -11,7 +11,7 @@ use crate::skel::{
     connect_attempt, connect_event, connect_flag, connect_look, connect_outcome, decode, task_id,
 };
 
-/// Attempts without an answer, in the order in which they began. To be called when nothing is attached
+/// Attempts without an answer, in the order in which they began. For use when nothing is attached
 /// any more.
 ///
 /// # Errors
@@ -19,7 +19,7 @@ use crate::skel::{
 /// The map could not be read.
 pub fn read(object: &TcpconnectSkel<'_>) -> Result<Vec<Connect>> {
     let attempts = &object.maps.attempts;
-    // A program that was still running may take one out, and the walk then begins again.
+    // A program that still runs may remove an entry, and the walk then begins again.
     let mut keys: Vec<_> = attempts.keys().collect();
     keys.sort_unstable();
     keys.dedup();
@@ -44,7 +44,7 @@ pub fn read(object: &TcpconnectSkel<'_>) -> Result<Vec<Connect>> {
     Ok(pending)
 }
 
-/// The one of these that the kernel took.
+/// The program of these that the kernel accepted.
 pub(super) fn loaded<'a, 'obj>(
     programs: [&'a ProgramMut<'obj>; 2],
 ) -> Option<&'a ProgramMut<'obj>> {
@@ -59,7 +59,7 @@ pub(super) fn run(program: &ProgramMut<'_>, arguments: &[u64]) -> Result<()> {
     Ok(())
 }
 
-/// What the socket says; `None`: it is not connecting any more.
+/// The state of the socket; `None`: it is not connecting any more.
 fn look_at(
     program: &ProgramMut<'_>,
     object: &TcpconnectSkel<'_>,
@@ -73,7 +73,7 @@ fn look_at(
     Ok((look.connecting != 0).then_some(look))
 }
 
-/// The attempt as if its end had come now. `seen`: what its socket says, if it could be asked.
+/// The attempt as if it ended now. `seen`: the state of the socket, if it could be read.
 fn connect(attempt: &connect_attempt, seen: Option<connect_look>) -> Connect {
     let now = boot_now_ns();
     let peer = &attempt.peer;

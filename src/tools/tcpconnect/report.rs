@@ -74,7 +74,7 @@ pub fn counts(counts: &Counts, names: &Names, session: &mut Session) -> Result<(
     Ok(())
 }
 
-/// Makes DADDR and DPORT as wide as what will be in them.
+/// Makes DADDR and DPORT as wide as their contents.
 fn fit<'a, const N: usize>(
     mut columns: [Column; N],
     peers: impl Iterator<Item = (Endpoint, &'a Named)>,
@@ -98,7 +98,7 @@ fn fit<'a, const N: usize>(
     columns
 }
 
-/// The columns DADDR and DPORT, with names where they are known.
+/// The columns DADDR and DPORT, with names where known.
 fn peer_cells(line: &mut Line<'_>, peer: Endpoint, host: Option<&str>, names: &Names) {
     match host {
         Some(name) => line.text(name),
@@ -254,8 +254,8 @@ impl<'a> CountJson<'a> {
     }
 }
 
-/// `network.connect.summary`: a destination in one interval; all of them have the same
-/// timestamp. Without `network`: all that found no row of their own.
+/// `network.connect.summary`: a destination in one interval; all of them have the same timestamp.
+/// Without `network`: all destinations that found no row of their own.
 #[derive(Serialize)]
 struct DestinationJson<'a> {
     timestamp: &'a str,

@@ -10,21 +10,21 @@ use hdrhistogram::Histogram as Quantiles;
 use super::{Connect, Endpoint};
 use crate::output::histogram::Histogram;
 
-/// Different destinations, or pairs of a process and a destination, that are told apart;
-/// the rest is counted together. (A scan of ports must not take all memory.)
+/// The most destinations, or pairs of a process and a destination, to count separately; the rest is
+/// counted together. (A port scan must not take all memory.)
 const MAX_KEYS: usize = 16 * 1024;
 
 /// Destinations with latencies, each of which may need 13 KB.
 const MAX_DESTINATIONS: usize = 4 * 1024;
 
-/// What was counted for one key.
+/// The counts for one key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// All attempts
     pub attempts: u64,
-    /// Those that had no answer when tracing ended
+    /// Attempts without an answer when tracing ended
     pub pending: u64,
-    /// Those without a connection, by result, such as `ECONNREFUSED` or `ABORTED`
+    /// Attempts without a connection, by result, such as `ECONNREFUSED` or `ABORTED`
     pub failures: BTreeMap<Cow<'static, str>, u64>,
 }
 
@@ -42,8 +42,7 @@ impl Tally {
         self.failures.values().sum()
     }
 
-    /// `ECONNREFUSED 3, ETIMEDOUT 1, PENDING 2`: the most frequent first, and at last those of
-    /// which nobody knows yet.
+    /// `ECONNREFUSED 3, ETIMEDOUT 1, PENDING 2`: the most frequent first, pending ones last.
     pub fn others_text(&self) -> String {
         let mut failures: Vec<_> = self.failures.iter().collect();
         failures.sort_by_key(|(_, count)| Reverse(**count));
@@ -53,8 +52,8 @@ impl Tally {
     }
 }
 
-/// What was counted for a destination, and the host name by which it was asked for last. (It
-/// may be forgotten by the time at which this is shown.)
+/// The counts for a destination, and its last host name. (The cache may forget the name before this
+/// is shown.)
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Named {
     /// The counts
@@ -77,11 +76,11 @@ impl Named {
 pub struct Caller {
     /// Process id
     pub pid: u32,
-    /// Its birth, which tells it from others with that id
+    /// The time of birth, which distinguishes it from others with the same id
     start_ns: u64,
     /// Its name
     pub comm: Vec<u8>,
-    /// Where it connects to
+    /// The destination
     pub peer: Endpoint,
 }
 
@@ -121,7 +120,7 @@ impl Counts {
     }
 }
 
-/// What was seen of one destination.
+/// The counts of one destination.
 #[derive(Clone, Debug)]
 pub struct Destination {
     /// Attempts
@@ -143,12 +142,13 @@ impl Destination {
     fn add(&mut self, connect: &Connect, host: Option<&str>) {
         self.named.add(connect, host);
         if let (true, Some(ns)) = (connect.is_established(), connect.duration_ns()) {
-            // It grows with its values: an error would be one beyond 2^63 microseconds.
+            // The histogram grows with its values: only a value beyond 2^63 microseconds would be
+            // an error.
             let _ = self.latencies.record((ns / 1000).max(1));
         }
     }
 
-    /// Of the connections that were made; `None` if there were none.
+    /// The percentiles of established connections; `None` if there are none.
     pub fn percentiles(&self) -> Option<Percentiles> {
         let at = |quantile| self.latencies.value_at_quantile(quantile) * 1000;
         (!self.latencies.is_empty()).then(|| [at(0.5), at(0.9), at(0.99)])
@@ -193,7 +193,7 @@ impl Summary {
     }
 }
 
-/// A duration of whole microseconds as people say it: `12 us`, `1.5 ms`, `2 s`.
+/// A duration of whole microseconds for people: `12 us`, `1.5 ms`, `2 s`.
 pub fn micros_text(us: u64) -> String {
     let unit = |value: f64, unit: &str| {
         let text = if value < 9.95 { format!("{value:.1}") } else { format!("{value:.0}") };

@@ -1,4 +1,4 @@
-//! What functions, variables and symbols the kernel has.
+//! The functions, variables and symbols of the kernel.
 
 use std::collections::HashSet;
 use std::ffi::{CStr, CString};
@@ -12,12 +12,12 @@ use crate::elf::object::Object;
 pub(super) struct Kernel {
     /// The kernel's types, and then those of its modules, which build on them
     types: Vec<Types>,
-    /// Of the symbols that an object wants those that there are
+    /// Existing symbols among those that an object wants
     symbols: Option<HashSet<String>>,
 }
 
 impl Kernel {
-    /// Reads what is needed to find what an object wants.
+    /// Reads the tables that an object needs.
     pub(super) fn look_for(object: &Object) -> Self {
         let wants = |want| object.externs.iter().filter(move |w| Want::of(w, object) == want);
         let has_types = wants(Want::Function).chain(wants(Want::Variable)).next().is_some();
@@ -32,7 +32,7 @@ impl Kernel {
     /// Whether something is missing for certain.
     pub(super) fn lacks(&self, name: &str, want: Want) -> bool {
         match want {
-            // libbpf takes a name's end from ___ on for the object's own.
+            // libbpf ignores the end of a name from ___ on.
             Want::Function => self.has_no_type(name.split("___").next().unwrap_or(name), FUNCTION),
             Want::Variable => self.has_no_type(name, VARIABLE),
             Want::Symbol => self.symbols.as_ref().is_some_and(|symbols| !symbols.contains(name)),
@@ -49,7 +49,7 @@ impl Kernel {
 const FUNCTION: u32 = libbpf_sys::BTF_KIND_FUNC;
 const VARIABLE: u32 = libbpf_sys::BTF_KIND_VAR;
 
-/// Which of these names the table of symbols has.
+/// The names that the table of symbols has.
 fn symbols(table: &str, names: &HashSet<&str>) -> HashSet<String> {
     let found = table.lines().filter_map(|line| line.split_whitespace().nth(2));
     found.filter(|name| names.contains(name)).map(str::to_owned).collect()
@@ -69,8 +69,8 @@ impl Types {
 
 impl Drop for Types {
     fn drop(&mut self) {
-        // SAFETY: they are ours, and are not used any more. Those of modules only point to the
-        // kernel's, and freeing them does not look there.
+        // SAFETY: our own, and not used any more. Types of modules point to the kernel's, but
+        // freeing them does not follow that pointer.
         unsafe { libbpf_sys::btf__free(self.0.as_ptr()) };
     }
 }
@@ -108,7 +108,7 @@ mod tests {
         assert!(!kernel.lacks("do_exit___ours", Want::Function));
         assert!(kernel.lacks("no_such_function", Want::Function));
         assert!(kernel.lacks("do_exit", Want::Variable));
-        // What cannot be looked for is not missing.
+        // A thing that cannot be looked up is not missing.
         let blind = Kernel { types: Vec::new(), symbols: None };
         for want in [Want::Function, Want::Variable, Want::Symbol, Want::Option, Want::Other] {
             assert!(!blind.lacks("no_such_thing", want));

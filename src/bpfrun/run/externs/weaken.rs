@@ -7,7 +7,7 @@ use object::Endianness;
 use object::elf::{FileHeader64, SHT_SYMTAB, STB_WEAK, Sym64};
 use object::read::elf::{FileHeader as _, SectionHeader as _, Sym as _};
 
-/// A copy of the file in which these names, where they are only declared, may be missing.
+/// A copy of the file with these declarations made weak.
 pub(super) fn weaken(image: &[u8], names: &HashSet<&[u8]>) -> Result<Vec<u8>> {
     let damaged = |error: object::Error| anyhow!("damaged or truncated ELF file: {error}");
     let header = FileHeader64::<Endianness>::parse(image).map_err(damaged)?;

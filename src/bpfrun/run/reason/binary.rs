@@ -1,4 +1,4 @@
-//! Why a probe could not be put into a program's file.
+//! Why a probe on a program's file failed.
 
 use std::fs::{self, File};
 use std::io::Read as _;
@@ -9,8 +9,8 @@ use nix::errno::Errno;
 use crate::bpfrun::run::hook::Kind;
 use crate::bpfrun::run::reason::Reason;
 
-/// The reason, as far as the file tells it. `words`: libbpf's; `name`: the program's; `errno`:
-/// that of the failed call.
+/// The reason, as far as the file shows it. `words`: libbpf's; `name`: the program's; `errno`: from
+/// the failed call.
 pub(super) fn of_file(
     words: &str,
     name: &str,
@@ -19,19 +19,19 @@ pub(super) fn of_file(
     errno: Option<Errno>,
 ) -> Option<Reason> {
     let (file, place) = target.split_once(':')?;
-    // Without a slash libbpf looks for it in the folders of programs and libraries.
+    // Without a slash libbpf searches the folders of programs and libraries.
     if file.contains('/') {
         if let Some(what) = no_program(Path::new(file)) {
             return Some(Reason::new(what));
         }
     }
     if kind == Kind::Usdt {
-        let advice = format!("readelf -n {file} shows those that there are");
+        let advice = format!("readelf -n {file} lists its probes");
         return (errno == Some(Errno::ENOENT))
             .then(|| Reason::new(format!("there is no probe {place} in {file}")).advice(advice));
     }
     let is_unknown = words.lines().any(|line| {
-        // The second: it is one of another file's, which this one only calls.
+        // The second form: the function belongs to another file, and this one only calls it.
         line.contains("failed to find symbol") || line.contains("is 0 in symtab")
     });
     if matches!(kind, Kind::UprobeMulti { .. }) {
@@ -46,7 +46,7 @@ pub(super) fn of_file(
     Some(Reason::new(format!("there is no function {function} in {file}")).advice(advice))
 }
 
-/// Why this is no file with a program or a library in it.
+/// Why this file has no program or library.
 fn no_program(path: &Path) -> Option<String> {
     let file = path.display();
     let mut begin = [0; 4];
@@ -54,7 +54,7 @@ fn no_program(path: &Path) -> Option<String> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return Some(format!("there is no file {file}"));
         }
-        // A pipe would have to be waited for.
+        // Opening a pipe would block.
         Ok(metadata) if !metadata.is_file() => Ok(false),
         Ok(_) => File::open(path)
             .map(|mut file| file.read_exact(&mut begin).is_ok() && begin == *b"\x7fELF"),

@@ -11,7 +11,7 @@ pub(super) fn to_load(kind: Kind) -> Option<Reason> {
     reason(&to_load_with(kind, explain::capabilities()))
 }
 
-/// Why it did not let it attach one.
+/// Why the kernel did not let this process attach a program, if a capability was missing.
 pub(super) fn to_attach(kind: Kind) -> Option<Reason> {
     reason(&to_attach_with(kind, explain::capabilities()))
 }
@@ -33,7 +33,7 @@ fn to_load_with(kind: Kind, capabilities: u64) -> Vec<&'static str> {
     }
     let mut needed = vec![(CAP_BPF, "CAP_BPF")];
     match kind {
-        // Those of cgroups are of many types, of which cgroup_skb alone does without.
+        // Programs of cgroups have many types; only cgroup_skb does not need it.
         Kind::Xdp | Kind::Tc | Kind::Netns | Kind::Sockmap | Kind::Cgroup => {
             needed.push((CAP_NET_ADMIN, "CAP_NET_ADMIN"));
         }
@@ -44,22 +44,22 @@ fn to_load_with(kind: Kind, capabilities: u64) -> Vec<&'static str> {
     needed.into_iter().map(|(_, name)| name).collect()
 }
 
-/// What is checked only when a program is attached.
+/// The capabilities that only attaching needs.
 fn to_attach_with(kind: Kind, capabilities: u64) -> Vec<&'static str> {
     let admin = has(capabilities, CAP_SYS_ADMIN);
     let missing = match kind {
         // bpf_prog_attach_check_attach_type() does without CAP_SYS_ADMIN.
         Kind::Cgroup => (!has(capabilities, CAP_NET_ADMIN)).then_some("CAP_NET_ADMIN"),
-        // Through a packet socket of our own.
+        // For a packet socket of our own.
         Kind::Socket => (!has(capabilities, CAP_NET_RAW)).then_some("CAP_NET_RAW"),
         _ if admin => None,
         Kind::Xdp | Kind::Tc | Kind::Netns | Kind::Sockmap => {
             (!has(capabilities, CAP_NET_ADMIN)).then_some("CAP_NET_ADMIN")
         }
         _ if !has(capabilities, CAP_PERFMON) => Some("CAP_PERFMON"),
-        // A uprobe can break the program that it is put into: for it CAP_PERFMON is not enough
-        // in newer kernels (6.18 is one). Where kernel.perf_event_paranoid is 3, as Debian has
-        // it, it is not enough for any perf event.
+        // A uprobe can break its program, so newer kernels (such as 6.18) require more than
+        // CAP_PERFMON. If kernel.perf_event_paranoid is 3, as in Debian, CAP_PERFMON is not enough
+        // for any perf event.
         Kind::Uprobe { .. }
         | Kind::UprobeMulti { .. }
         | Kind::Usdt
