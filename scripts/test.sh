@@ -18,8 +18,10 @@ work=$(mktemp -d)
 besides=() logs=() # by process id: names of steps, and where their output goes
 clean_up() {
     local pid
-    for pid in "${!besides[@]}"; do kill -TERM -- "-$pid"; done 2>/dev/null
-    wait
+    {
+        for pid in "${!besides[@]}"; do kill -TERM -- "-$pid"; done
+        wait
+    } 2>/dev/null
     rm -rf "$work"
 }
 trap clean_up EXIT

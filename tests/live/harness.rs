@@ -3,9 +3,10 @@
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -17,11 +18,9 @@ pub struct Setup {
     pub buffer: &'static str,
 }
 
-/// How long a test waits for what has to come.
+/// How long a test waits for what has to come: longer than a busy machine takes that is thirty
+/// times slower than most. Nothing depends on how long it really took.
 pub const PATIENCE: Duration = Duration::from_secs(300);
-
-/// At once, for a machine that is busy and thirty times slower than most.
-pub const AT_ONCE: Duration = Duration::from_secs(30);
 
 /// A tool under test.
 #[derive(Clone, Copy, Debug)]
@@ -300,10 +299,12 @@ pub fn pid(event: &Value) -> u64 {
     event["process"]["pid"].as_u64().unwrap_or_else(|| panic!("{event}"))
 }
 
-/// A tool that runs in the background, attached.
+/// A tool that runs in the background, attached. One that does not end is killed, so that its
+/// test fails.
 pub struct Running {
     pub child: Child,
-    stdout: Option<BufReader<std::process::ChildStdout>>,
+    _watchdog: Sender<()>,
+    stdout: Option<BufReader<ChildStdout>>,
     lines: Vec<String>,
 }
 
@@ -311,7 +312,7 @@ impl Running {
     pub fn spawn(mut tool: Command) -> Self {
         let mut child = tool.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut running = Self { child, stdout: Some(stdout), lines: Vec::new() };
+        let mut running = Self::new(child, stdout);
         let first = running.line();
         assert!(!first.is_empty(), "{}", running.finish().1);
         running
@@ -328,7 +329,20 @@ impl Running {
             assert!(stderr.read_line(&mut said).unwrap() > 0, "{said}");
         }
         child.stderr = Some(stderr.into_inner());
-        Self { child, stdout: Some(stdout), lines: Vec::new() }
+        Self::new(child, stdout)
+    }
+
+    fn new(child: Child, stdout: BufReader<ChildStdout>) -> Self {
+        let pid = child.id() as i32;
+        let (_watchdog, end) = mpsc::channel();
+        std::thread::spawn(move || {
+            if end.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+                eprintln!("{pid} has not come to its end");
+                // SAFETY: a child of ours; nobody has waited for it, or the channel were closed.
+                unsafe { libc::kill(pid, libc::SIGKILL) };
+            }
+        });
+        Self { child, _watchdog, stdout: Some(stdout), lines: Vec::new() }
     }
 
     /// The next line; empty at the end.
