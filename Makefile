@@ -1,5 +1,9 @@
 # GNU make. `make help` lists the targets. Everything longer than a line is in scripts/.
 
+# (What `make test-vm` narrows down is only what was given.)
+test_vm = $(if $(filter-out file,$(origin KERNEL)),--kernel '$(KERNEL)') $(if $(FULL),--full) \
+	$(if $(filter-out file,$(origin TOOL)),-- '$(TOOL)::')
+
 TOOL ?= execsnoop
 ARGS ?=
 KERNEL ?= 6.12
@@ -12,13 +16,15 @@ tools := $(patsubst src/bin/%.rs,$(target)/release/%,$(wildcard src/bin/*.rs))
 export PATH := $(PATH):$(HOME)/.cargo/bin
 export CARGO
 
-.PHONY: help build run vm examples test bench install dist clean deps
+.PHONY: help build run vm examples check test test-vm bench install dist clean deps
 .DEFAULT_GOAL := help
 
 help: ## show this list
 	@echo 'make TARGET, where TARGET is one of'
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | \
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | \
 		while IFS="$$(printf '\t')" read -r name text; do printf '  %-9s%s\n' "$$name" "$$text"; done
+	@echo 'PACKAGES=1 make test: the packages too. FULL=1 make test, or test-vm: each test in all ways'
+	@echo 'on each kernel, before a release.'
 	@echo "Variables: TOOL=$(TOOL) ARGS='...' WORKLOAD=1 FULL=1 PACKAGES=1 KERNEL=$(KERNEL) PREFIX=$(PREFIX) DESTDIR="
 
 deps: ## install what a build needs, if something is missing
@@ -38,9 +44,16 @@ vm: build ## the same in a virtual machine, without root
 examples: build ## compile the lessons of examples/, for bpfrun
 	@scripts/examples.sh '$(target)/examples'
 
-# PACKAGES=1: the packages too; FULL=1: each test goes all ways on each kernel.
-test: ## check everything: style, lints, tests here and in each kernel
+check: ## style, lints and all tests that need no root: three minutes
+	@scripts/test.sh check
+
+test: ## make check, live tests on this kernel (root), and make test-vm
 	@scripts/test.sh
+
+# Without TOOL the kernels share the tests; those of a tool that is named go all ways on each.
+test-vm: ## live tests in virtual machines; KERNEL=6.1 or TOOL=mmapsnoop: only these
+	@scripts/install-deps.sh build test vm
+	@exec tests/vm/matrix.sh --jobs 2 $(test_vm)
 
 bench: build ## measure costs, against the tools that are installed too
 	@scripts/install-deps.sh bench

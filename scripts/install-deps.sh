@@ -156,8 +156,8 @@ install_cargo_tools() {
         [[ " ${wanted[*]} " == *" $group "* ]] || continue
         ! grep -qs "^\"${crate/@/ } " "$root/.crates.toml" || continue
         say "cargo install $crate (in target/tools)"
-        # Unoptimised: they compile in a third of the time, and run once.
-        CARGO_TARGET_DIR=$root/build cargo install --quiet --locked --debug --root "$root" "$crate" ||
+        # Unoptimised and not to be debugged: they compile in a fraction of the time, and run once.
+        CARGO_PROFILE_DEV_DEBUG=0 CARGO_TARGET_DIR=$root/build cargo install --quiet --locked --debug --root "$root" "$crate" ||
             failed_tools+=("$crate")
     done < <(cargo_tools)
     rm -rf "$root/build"

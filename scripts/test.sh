@@ -1,26 +1,84 @@
 #!/usr/bin/env bash
-# All checks, as CI runs them. Goes on after a failure, to show all of them, and ends with
-# one line that says what passed. With CI=true nothing is skipped: what cannot be run fails.
+# The checks, as CI runs them: test.sh [check]. With `check` only those that need neither root nor
+# a virtual machine. Goes on after a failure, to show all of them; ends with the time that each
+# step took, with the live tests that were skipped, and with one line that says what passed. With
+# CI=true no step is skipped: what cannot be run fails.
 
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 export PATH="$PATH:${HOME-}/.cargo/bin"
 cargo=${CARGO:-cargo}
 
-passed=() failed=() skipped=()
+what=${1:-test}
+[[ $what == test || $what == check ]] || {
+    echo 'usage: test.sh [check]' >&2
+    exit 2
+}
+work=$(mktemp -d)
+besides=() logs=() # by process id: names of steps, and where their output goes
+clean_up() {
+    local pid
+    {
+        for pid in "${!besides[@]}"; do kill -TERM -- "-$pid"; done
+        wait
+    } 2>/dev/null
+    rm -rf "$work"
+}
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+# Live tests that cannot run where they are add themselves, here and in virtual machines.
+export SNOOP_SKIPPED=$work/skipped
+: >"$SNOOP_SKIPPED"
+
+passed=() failed=() skipped=() times=()
 
 # step NAME COMMAND [ARG...]
 step() {
-    local name=$1 began=$SECONDS
-    shift
-    printf '\n== %s\n' "$name"
-    if "$@"; then
-        passed+=("$name")
-        printf '== %s: passed (%d s)\n' "$name" $((SECONDS - began))
+    local began=$SECONDS status=0
+    printf '\n== %s\n' "$1"
+    "${@:2}" || status=$?
+    ended "$1" "$status" $((SECONDS - began))
+}
+
+# ended NAME STATUS SECONDS
+ended() {
+    local result=FAILED
+    if (($2 == 0)); then
+        passed+=("$1") result=passed
     else
-        failed+=("$name")
-        printf '== %s: FAILED\n' "$name"
+        failed+=("$1")
     fi
+    printf '== %s: %s (%d s)\n' "$1" "$result" "$3"
+    times+=("$(printf '%6d s  %s%s' "$3" "$1" "$( (($2)) && echo ': FAILED')")")
+}
+
+# beside NAME COMMAND [ARG...]: a step that runs beside the next ones, for the core that they
+# leave idle. What it prints comes at the next `meet`.
+beside() {
+    local log=$work/$1
+    printf '\n== %s: begins, beside the next steps\n' "$1"
+    # Job control gives it a process group, so that `clean_up` reaches all of it.
+    set -m
+    {
+        began=$SECONDS
+        "${@:2}"
+        echo "$? $((SECONDS - began))" >"$log.end"
+    } >"$log" 2>&1 </dev/null &
+    set +m
+    besides[$!]=$1 logs[$!]=$log
+}
+
+meet() {
+    local pid status seconds
+    for pid in "${!besides[@]}"; do
+        wait "$pid"
+        printf '\n== %s\n' "${besides[$pid]}"
+        cat "${logs[$pid]}"
+        read -r status seconds <"${logs[$pid]}.end"
+        ended "${besides[$pid]}" "$status" "$seconds"
+        unset "besides[$pid]"
+    done
 }
 
 # step_if TOOL NAME COMMAND...: a step that can be done where TOOL is there
@@ -60,7 +118,8 @@ git_files() {
 
 lint_rust() { "$cargo" clippy --locked --workspace --all-targets -- -D warnings; }
 
-# Unit tests, and everything in tests/ but `live`, which needs root.
+# Unit tests, and everything in tests/ but `live`, which needs root. With xtask in one go: on its
+# own it would have other features of the same crates, and compile all of them again.
 test_here() {
     local file name targets=()
     for file in tests/*.rs tests/*/main.rs; do
@@ -69,13 +128,14 @@ test_here() {
         name=${name%.rs}
         [[ -e $file && $name != live ]] && targets+=(--test "$name")
     done
-    "$cargo" test --locked --lib --bins "${targets[@]}" && "$cargo" test --locked -p xtask && "$cargo" test --locked --doc
+    "$cargo" test --locked --workspace --lib --bins "${targets[@]}" &&
+        "$cargo" test --locked --doc
 }
 
 # Built as the user who runs this; only the test program gets more rights.
 test_live() {
     local host root='' runner
-    ((EUID == 0)) || root='sudo --preserve-env=SNOOP_BACKENDS -- '
+    ((EUID == 0)) || root='sudo --preserve-env=CI,SNOOP_BACKENDS,SNOOP_SKIPPED -- '
     # Every machine on which CI runs has these; fexit is for the virtual machines.
     [[ ${CI:-} != true ]] || export SNOOP_BACKENDS=${SNOOP_BACKENDS:-tp_btf raw_tp tracepoint}
     host=$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
@@ -85,39 +145,38 @@ test_live() {
         "$cargo" test --locked --test live
 }
 
-# Packages take as long as all the rest: only where they are asked for, as in CI.
-packages=${PACKAGES:-}
-groups=(build test vm ${packages:+dist packages})
+# What needs no root, and what depends on no kernel.
+check() {
+    step 'Rust format' "$cargo" fmt --all --check
+    step_if clang-format 'C format' format_c
+    step_if shellcheck 'shell lints' lint_shell
+    step 'Rust lints' lint_rust
+    step_if jq 'minimum Rust of all crates' scripts/check-msrv.sh
+    step 'unit and command-line tests' test_here
+}
 
-if ! scripts/install-deps.sh "${groups[@]}"; then
-    # Without what a build needs there is nothing to test; the rest is skipped, or fails in CI.
-    if [[ ${CI:-} == true ]] || ! scripts/install-deps.sh build; then exit 1; fi
-fi
+kernels() {
+    if ((EUID == 0)) || command -v sudo >/dev/null || [[ ${CI:-} == true ]]; then
+        step "live tests on Linux $(uname -r)" test_live
+    else
+        skipped+=('live tests (neither root nor sudo)')
+    fi
+    step_if qemu-system-x86_64 'live tests in virtual machines' \
+        tests/vm/matrix.sh ${FULL:+--full} --jobs 2
+}
 
-step 'Rust format' "$cargo" fmt --all --check
-step_if clang-format 'C format' format_c
-step_if shellcheck 'shell lints' lint_shell
-step 'Rust lints' lint_rust
-step_if jq 'minimum Rust of all crates' scripts/check-msrv.sh
-step 'unit and command-line tests' test_here
-if ((EUID == 0)) || command -v sudo >/dev/null || [[ ${CI:-} == true ]]; then
-    step "live tests on Linux $(uname -r)" test_live
-else
-    skipped+=('live tests (neither root nor sudo)')
-fi
-step_if qemu-system-x86_64 'live tests in virtual machines' \
-    tests/vm/matrix.sh ${FULL:+--full} --jobs 2
-
-test_packages() {
+packages() {
     step 'from source, as distributions build' tests/packages/from-source.sh
     step 'packages' packaging/dist.sh
     step 'form of the packages' tests/packages/lint.sh
-    step 'SQL over JSON Lines' tests/packages/fleet.sh
-    step 'packages, installed and removed' tests/packages/install.sh
+    # A guest keeps one core busy, and compilers do not keep two.
+    beside 'packages, installed and removed' tests/packages/install.sh
     step 'packages, built again' packaging/reproducible.sh
     step 'licences and sources of the crates' \
         target/tools/bin/cargo-deny --workspace check licenses bans sources
     advisories
+    meet
+    step 'SQL over JSON Lines' tests/packages/fleet.sh
 }
 
 # The database comes from GitHub: where that cannot be reached there is nothing to check against.
@@ -130,23 +189,51 @@ advisories() {
     fi
 }
 
-if [[ ! $packages ]]; then
-    skipped+=('packages (PACKAGES=1 make test)')
-elif ((EUID == 0)); then
-    test_packages
-else
-    step 'packages (need root)' false
-fi
+# install GROUP...: what the steps need. Without what a build needs there is nothing to test;
+# without the rest steps are skipped, or fail in CI.
+install() {
+    scripts/install-deps.sh "$@" && return
+    [[ ${CI:-} != true ]] && scripts/install-deps.sh build
+}
+
+all() {
+    install build test vm ${PACKAGES:+dist packages} || exit
+    check
+    kernels
+    # Packages take as long as all the rest: only where they are asked for, as in CI.
+    if [[ ! ${PACKAGES:-} ]]; then
+        skipped+=('packages (PACKAGES=1 make test)')
+    elif ((EUID == 0)); then
+        packages
+    else
+        step 'packages (need root)' false
+    fi
+}
+
+case $what in
+    check)
+        install build test || exit
+        check
+        ;;
+    test) all ;;
+esac
 
 join() {
     local text
     printf -v text '%s, ' "$@"
     printf '%s' "${text%, }"
 }
-echo
-((${#skipped[@]} == 0)) || echo "make test: skipped: $(join "${skipped[@]}")"
+printf '\nmake %s: seconds by step, of %d:\n' "$what" "$SECONDS"
+printf '%s\n' "${times[@]}"
+if [[ -s $SNOOP_SKIPPED ]]; then
+    # By test and reason, each with the kernels of virtual machines that it was skipped in.
+    sort -u -o "$SNOOP_SKIPPED" "$SNOOP_SKIPPED"
+    printf 'make %s: %d live tests were skipped:\n' "$what" "$(wc -l <"$SNOOP_SKIPPED")"
+    sed 's/^/  /' "$SNOOP_SKIPPED"
+fi
+((${#skipped[@]} == 0)) || echo "make $what: skipped: $(join "${skipped[@]}")"
 if ((${#failed[@]})); then
-    echo "make test: FAILED: $(join "${failed[@]}") (passed: $(join "${passed[@]:-nothing}"))"
+    echo "make $what: FAILED: $(join "${failed[@]}") (passed: $(join "${passed[@]:-nothing}"))"
     exit 1
 fi
-echo "make test: all ${#passed[@]} passed in $((SECONDS / 60)) min $((SECONDS % 60)) s: $(join "${passed[@]}")"
+echo "make $what: all ${#passed[@]} passed in $((SECONDS / 60)) min $((SECONDS % 60)) s: $(join "${passed[@]}")"

@@ -36,7 +36,7 @@ fn wrong_values_are_refused_with_status_2() {
         (&["--buffer-size", "2G"], "a number of bytes"),
         (&["--name", "("], "unclosed group"),
         (&["--line", "[z-a]"], "invalid character class range"),
-        (&["--max-args", "-1"], ""),
+        (&["--max-args", "-1"], "a whole number is needed"),
         (&["--max-args", "1.5"], "a whole number is needed"),
         (&["--max-args", "99999999999999999999999"], "a whole number is needed"),
         (&["--all"], "--fails"),

@@ -40,6 +40,7 @@ fn describes_itself(tool: &str, help_flags: &[&str], words: &[&str]) {
 /// Each of these command lines is refused with status 2 and a reason on stderr.
 fn refuses(tool: &str, wrong: &[(&[&str], &str)]) {
     for (args, reason) in wrong {
+        assert!(!reason.is_empty(), "{args:?}: any reason would do");
         let output = run(tool, args);
         let stderr = text(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{args:?}: {stderr}");

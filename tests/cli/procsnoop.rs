@@ -18,7 +18,7 @@ fn help_and_version() {
 #[test]
 fn wrong_values_are_refused_with_status_2() {
     let wrong: &[(&[&str], &str)] = &[
-        (&["-d", "-1"], ""),
+        (&["-d", "-1"], "milliseconds are a number from 0"),
         (&["-d", "soon"], "milliseconds are a number"),
         (&["-d", "nan"], "milliseconds are a number"),
         (&["--max-args", "1.5"], "a whole number is needed"),

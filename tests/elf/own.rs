@@ -15,6 +15,7 @@ fn all_of_them_are_read() {
     for (name, data) in OWN {
         let object = Object::parse(data).unwrap();
         assert_eq!(object.damage, [""; 0], "{name}");
+        assert!(!object.programs.is_empty() && !object.maps.is_empty(), "{name}");
         assert!(object.programs.iter().all(|program| program.hook.program_type.is_some()));
         assert!(object.maps.iter().all(|map| map.kind != 0));
     }

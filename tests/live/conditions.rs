@@ -11,6 +11,7 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::resource::{Resource, setrlimit};
 
 use crate::harness::*;
+use crate::skip::{self, skip};
 
 const EXECSNOOP: Tool = Tool("execsnoop");
 const TRACERS: [Tool; 4] = [EXECSNOOP, Tool("tcpconnect"), Tool("mmapsnoop"), Tool("procsnoop")];
@@ -184,9 +185,11 @@ impl Drop for MemoryCgroup {
     }
 }
 
-/// From 5.11 on: before, memory of BPF was none of memory cgroups' business.
 #[test]
 fn a_small_memory_cgroup_is_named() {
+    if kernel_is_before_5_11() {
+        skip!(skip::BEFORE_5_11);
+    }
     // Room for the tool itself, and not for its buffer.
     let cgroup = MemoryCgroup::new(64 << 20);
     let script = "echo 0 >\"$0/cgroup.procs\"; exec \"$1\" --duration 0.01 --buffer-size 256M";
@@ -196,47 +199,46 @@ fn a_small_memory_cgroup_is_named() {
     assert!(line.starts_with("not enough memory: raise the limit of the cgroup"), "{line}");
 }
 
-/// Not on kernels before 5.15, which lack a helper that this backend needs.
-fn with_tracepoints(test: impl Fn(Setup)) {
-    test(Setup { backend: "tracepoint", buffer: "ring" });
-}
+const TRACEPOINTS: Setup = Setup { backend: "tracepoint", buffer: "ring" };
 
 #[test]
 fn tracefs_that_is_not_mounted_is_mounted_for_the_tool_alone() {
-    with_tracepoints(|setup| {
-        let command = ["--json", "-x", "--", "sh", "-c", "/no/such/program; true"];
-        let flags = [&setup.flags()[..], &command].concat();
-        let command = under(EXECSNOOP.command(&flags), without_tracefs);
-        let output = { command }.output().unwrap();
-        let trace = parse(&output);
-        assert_eq!(trace.start["backend"], "tracepoint");
-        let failed = |event: &&serde_json::Value| event["event"]["name"] == "process.exec_failed";
-        assert!(trace.events.iter().any(|event| failed(&event)), "{trace:?}");
-    });
+    if kernel_release() < (5, 15) {
+        skip!(skip::BEFORE_5_15);
+    }
+    let command = ["--json", "-x", "--", "sh", "-c", "/no/such/program; true"];
+    let flags = [&TRACEPOINTS.flags()[..], &command].concat();
+    let command = under(EXECSNOOP.command(&flags), without_tracefs);
+    let output = { command }.output().unwrap();
+    let trace = parse(&output);
+    assert_eq!(trace.start["backend"], "tracepoint");
+    let failed = |event: &&serde_json::Value| event["event"]["name"] == "process.exec_failed";
+    assert!(trace.events.iter().any(|event| failed(&event)), "{trace:?}");
 }
 
 #[test]
 fn tracefs_that_may_not_be_mounted_is_named() {
-    with_tracepoints(|setup| {
-        let mut command = Command::new(fixture("execer"));
-        command.args(["caps", "65534", "38,39"]).arg(EXECSNOOP.path());
-        command.args(setup.flags()).args(["-x", "--duration", "0.01"]);
-        assert_eq!(
-            stops(under(command, without_tracefs)),
-            "nothing can be traced: tracefs is not mounted, and cannot be by us: Operation not \
-             permitted; mount -t tracefs tracefs /sys/kernel/tracing"
-        );
-        // Left to itself the tool takes another way.
-        let mut command = Command::new(fixture("execer"));
-        command.args(["caps", "65534", "38,39"]).arg(EXECSNOOP.path());
-        command.args(["-x", "--json", "--duration", "0.01"]);
-        let trace = parse(&under(command, without_tracefs).output().unwrap());
-        if trace.start["backend"] != "fexit" {
-            assert_eq!(trace.start["backend"], "raw_tp", "{:?}", trace.start);
-            let refused = trace.start["backends_refused"].as_array().unwrap();
-            assert!(refused.iter().any(|way| way["name"] == "tracepoint"), "{refused:?}");
-        }
-    });
+    if kernel_release() < (5, 15) {
+        skip!(skip::BEFORE_5_15);
+    }
+    let mut command = Command::new(fixture("execer"));
+    command.args(["caps", "65534", "38,39"]).arg(EXECSNOOP.path());
+    command.args(TRACEPOINTS.flags()).args(["-x", "--duration", "0.01"]);
+    assert_eq!(
+        stops(under(command, without_tracefs)),
+        "nothing can be traced: tracefs is not mounted, and cannot be by us: Operation not \
+         permitted; mount -t tracefs tracefs /sys/kernel/tracing"
+    );
+    // Left to itself the tool takes another way.
+    let mut command = Command::new(fixture("execer"));
+    command.args(["caps", "65534", "38,39"]).arg(EXECSNOOP.path());
+    command.args(["-x", "--json", "--duration", "0.01"]);
+    let trace = parse(&under(command, without_tracefs).output().unwrap());
+    if trace.start["backend"] != "fexit" {
+        assert_eq!(trace.start["backend"], "raw_tp", "{:?}", trace.start);
+        let refused = trace.start["backends_refused"].as_array().unwrap();
+        assert!(refused.iter().any(|way| way["name"] == "tracepoint"), "{refused:?}");
+    }
 }
 
 #[test]
@@ -262,14 +264,15 @@ fn each_program_has_a_line_with_v() {
 
 #[test]
 fn what_is_not_shown_is_said_and_recorded() {
-    with_tracepoints(|setup| {
-        let flags = [&setup.flags()[..], &["-x", "--json", "--duration", "0.01"]].concat();
-        let output = EXECSNOOP.command(&flags).output().unwrap();
-        let trace = parse(&output);
-        let what = "failed executions by 32-bit programs";
-        assert_eq!(trace.start["not_shown"][0]["what"], what);
-        let reason = trace.start["not_shown"][0]["reason"].as_str().unwrap();
-        let line = format!("execsnoop: not shown: {what}: {reason}\n");
-        assert!(lossy(&output.stderr).contains(&line), "{}", lossy(&output.stderr));
-    });
+    if kernel_release() < (5, 15) {
+        skip!(skip::BEFORE_5_15);
+    }
+    let flags = [&TRACEPOINTS.flags()[..], &["-x", "--json", "--duration", "0.01"]].concat();
+    let output = EXECSNOOP.command(&flags).output().unwrap();
+    let trace = parse(&output);
+    let what = "failed executions by 32-bit programs";
+    assert_eq!(trace.start["not_shown"][0]["what"], what);
+    let reason = trace.start["not_shown"][0]["reason"].as_str().unwrap();
+    let line = format!("execsnoop: not shown: {what}: {reason}\n");
+    assert!(lossy(&output.stderr).contains(&line), "{}", lossy(&output.stderr));
 }

@@ -3,9 +3,10 @@
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -17,11 +18,9 @@ pub struct Setup {
     pub buffer: &'static str,
 }
 
-/// How long a test waits for what has to come.
+/// How long a test waits for what has to come: longer than a busy machine takes that is thirty
+/// times slower than most. Nothing depends on how long it really took.
 pub const PATIENCE: Duration = Duration::from_secs(300);
-
-/// At once, for a machine that is busy and thirty times slower than most.
-pub const AT_ONCE: Duration = Duration::from_secs(30);
 
 /// A tool under test.
 #[derive(Clone, Copy, Debug)]
@@ -88,7 +87,6 @@ impl Setup {
 /// Runs `test` over `backends` and both transports. In a virtual machine, where each start
 /// of a tool takes seconds, only the first backend goes over both: how a record travels
 /// does not depend on the hook.
-#[track_caller]
 pub fn over(backends: &[&'static str], test: impl Fn(Setup)) {
     let mut setups = on_ring(backends);
     let on_perf = setups.clone().into_iter().map(|setup| Setup { buffer: "perf", ..setup });
@@ -97,7 +95,6 @@ pub fn over(backends: &[&'static str], test: impl Fn(Setup)) {
 }
 
 /// Runs `test` over `backends`, with the ring buffer.
-#[track_caller]
 pub fn over_ring(backends: &[&'static str], test: impl Fn(Setup)) {
     run_share(on_ring(backends), test);
 }
@@ -109,24 +106,30 @@ fn on_ring(backends: &[&'static str]) -> Vec<Setup> {
 /// Runs `test` over all of `setups`, or over this machine's share of them.
 ///
 /// `SNOOP_SHARE=1/4` makes us the second of four machines that share the work: a test that all
-/// of them run is run in each way, and each way is seen on each machine. Where a test stands in its
-/// file decides which machine has which way.
-#[track_caller]
+/// of them run is run in each way, and each way is seen on each machine. The name of the test
+/// decides which machine has which way.
 fn run_share(mut setups: Vec<Setup>, test: impl Fn(Setup)) {
     if let Ok(share) = std::env::var("SNOOP_SHARE") {
         let (machine, machines) = share.split_once('/').unwrap();
         let (machine, machines): (usize, usize) =
             (machine.parse().unwrap(), machines.parse().unwrap());
         let each = setups.len().div_ceil(machines);
-        let line = std::panic::Location::caller().line() as usize;
-        let first = (line + machine * each) % setups.len();
+        // A closure's type is called after the function that it is in.
+        let name = hash(std::any::type_name_of_val(&test));
+        let first = (name as usize + machine * each) % setups.len();
         setups.rotate_left(first);
         setups.truncate(each);
     }
+    assert!(!setups.is_empty(), "a test that tries nothing");
     for setup in setups {
         eprintln!("--- {setup:?}");
         test(setup);
     }
+}
+
+/// FNV-1a: the same in each build, which the standard library's hashes need not be.
+fn hash(text: &str) -> u32 {
+    text.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
 /// Whether the machine is a test's own.
@@ -296,10 +299,12 @@ pub fn pid(event: &Value) -> u64 {
     event["process"]["pid"].as_u64().unwrap_or_else(|| panic!("{event}"))
 }
 
-/// A tool that runs in the background, attached.
+/// A tool that runs in the background, attached. One that does not end is killed, so that its
+/// test fails.
 pub struct Running {
     pub child: Child,
-    stdout: Option<BufReader<std::process::ChildStdout>>,
+    _watchdog: Sender<()>,
+    stdout: Option<BufReader<ChildStdout>>,
     lines: Vec<String>,
 }
 
@@ -307,7 +312,7 @@ impl Running {
     pub fn spawn(mut tool: Command) -> Self {
         let mut child = tool.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut running = Self { child, stdout: Some(stdout), lines: Vec::new() };
+        let mut running = Self::new(child, stdout);
         let first = running.line();
         assert!(!first.is_empty(), "{}", running.finish().1);
         running
@@ -324,7 +329,20 @@ impl Running {
             assert!(stderr.read_line(&mut said).unwrap() > 0, "{said}");
         }
         child.stderr = Some(stderr.into_inner());
-        Self { child, stdout: Some(stdout), lines: Vec::new() }
+        Self::new(child, stdout)
+    }
+
+    fn new(child: Child, stdout: BufReader<ChildStdout>) -> Self {
+        let pid = child.id() as i32;
+        let (_watchdog, end) = mpsc::channel();
+        std::thread::spawn(move || {
+            if end.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+                eprintln!("{pid} has not come to its end");
+                // SAFETY: a child of ours; nobody has waited for it, or the channel were closed.
+                unsafe { libc::kill(pid, libc::SIGKILL) };
+            }
+        });
+        Self { child, _watchdog, stdout: Some(stdout), lines: Vec::new() }
     }
 
     /// The next line; empty at the end.

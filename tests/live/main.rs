@@ -9,6 +9,7 @@
 //! - `SNOOP_BACKENDS`: backends that must work for each tool that has one of that name;
 //!   else those that do here, `tp_btf` and `raw_tp` at the least
 //! - `SNOOP_SHARE`: which part of all ways to run a tool is ours, see `harness::over`
+//! - `SNOOP_SKIPPED`: a file to which tests that cannot run here are added, see `skip`
 //! - `SNOOP_VM`: the machine is ours alone, so tests may change its settings
 //! - `SNOOP_SCALE`: divides the counts of the large tests
 
@@ -20,6 +21,7 @@ mod elf;
 mod every;
 mod harness;
 mod netns;
+mod skip;
 
 mod bpfrun;
 mod dns;

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Runs the live tests on every kernel of the file `kernels`, in virtual machines:
-# matrix.sh [--full] [OPTION of run.sh]... [-- ARG of the tests]...
+# Runs the live tests on the kernels of the file `kernels`, in virtual machines:
+# matrix.sh [--full] [OPTION of run.sh]... [-- [TEST]... [FLAG of the tests]...]
 #
-# With --full, all tests on each kernel, over all backends and both transports. Without, the
-# kernels share the work: a test goes one way on a kernel, and another one on the next. The
-# oldest and the newest run all tests but those that are about the tools more than about
-# kernels; the ones in between have half of all tests each. Tests that are named go all ways.
+# The kernels share the work. The file `where` names the tests that do not depend on kernels,
+# and says who has the others. A test goes one way, which is a backend and a transport, and
+# another way on the next kernel. With --full each kernel has all tests, and each test goes all
+# ways. Tests that are named, by a part of their names, go all ways on each kernel.
 # SNOOP_BLESS=1 writes what the tests of refusals find to docs/refusals.md.
+# SNOOP_SKIPPED=FILE: tests that were skipped in guests are added to it.
 
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -14,88 +15,174 @@ repo=$here/../..
 payload=$(mktemp -d)
 trap 'rm -rf "$payload"' EXIT
 
-options=()
-full=0
-while (($#)) && [[ $1 != -- ]]; do
-    if [[ $1 == --full ]]; then full=1; else options+=("$1"); fi
-    shift
-done
-(($#)) && shift # the --
+say() { printf 'matrix.sh: %s\n' "$*" >&2; }
 
-cd "$repo"
-# Cargo knows best where its programs are.
-messages=$(cargo test --locked --no-run --test live --message-format=json)
-program() { # program KIND NAME: the path of what cargo built
-    jq -r "select(.reason == \"compiler-artifact\" and .executable != null and
-        .target.kind == [\"$1\"] and .target.name == \"$2\") | .executable" <<<"$messages"
+main() {
+    options=() full=0 named=() flags=()
+    while (($#)) && [[ $1 != -- ]]; do
+        if [[ $1 == --full ]]; then full=1; else options+=("$1"); fi
+        shift
+    done
+    (($#)) && shift # the --
+    local word
+    for word; do
+        if [[ $word == -* ]]; then flags+=("$word"); else named+=("$word"); fi
+    done
+
+    all_ways=$((full || ${#named[@]} > 0))
+
+    cd "$repo"
+    build
+    assign
+    make_run
+    run
 }
-mkdir "$payload/bin"
-# Debugging information is most of them, and a guest has no use for it.
-strip --strip-debug -o "$payload/live" "$(program test live)"
-for tool in src/bin/*.rs; do
-    tool=$(basename "$tool" .rs)
-    strip --strip-debug -o "$payload/bin/$tool" "$(program bin "$tool")"
-done
-tests/fixtures/build.sh "$payload/fixtures"
-out_dir=$(jq -r 'select(.reason == "build-script-executed" and
-    (.package_id | contains("snoop-tools"))) | .out_dir' <<<"$messages")
-examples/build.sh "$payload/objects" "$out_dir/include" \
-    examples/*.bpf.c tests/fixtures/bpf/*.bpf.c
 
-mkdir "$payload/docs"
-cp docs/refusals.md "$payload/docs"
+# The test program, the tools, and what the tests need, in the payload.
+build() {
+    local messages tool out_dir
+    # Cargo knows best where its programs are.
+    messages=$("${CARGO:-cargo}" test --locked --no-run --test live --message-format=json)
+    program() { # program KIND NAME: the path of what cargo built
+        jq -r "select(.reason == \"compiler-artifact\" and .executable != null and
+            .target.kind == [\"$1\"] and .target.name == \"$2\") | .executable" <<<"$messages"
+    }
+    mkdir "$payload/bin" "$payload/docs"
+    # Debugging information is most of them, and a guest has no use for it.
+    strip --strip-debug -o "$payload/live" "$(program test live)"
+    for tool in src/bin/*.rs; do
+        tool=$(basename "$tool" .rs)
+        strip --strip-debug -o "$payload/bin/$tool" "$(program bin "$tool")"
+    done
+    tests/fixtures/build.sh "$payload/fixtures"
+    out_dir=$(jq -r 'select(.reason == "build-script-executed" and
+        (.package_id | contains("snoop-tools"))) | .out_dir' <<<"$messages")
+    examples/build.sh "$payload/objects" "$out_dir/include" \
+        examples/*.bpf.c tests/fixtures/bpf/*.bpf.c
+    cp docs/refusals.md "$payload/docs"
+}
 
-((!full)) || touch "$payload/full"
-[[ -z ${SNOOP_BLESS:-} ]] || touch "$payload/bless"
-cat >"$payload/run" <<'END'
+# --- which tests each kernel has ------------------------------------------------------------
+
+# Writes tests/KERNEL, the names of its tests, and share/KERNEL, see SNOOP_SHARE.
+assign() {
+    local all kernels between name test number=0
+    mapfile -t all < <("$payload/live" --list --format terse | sed -n 's/: test$//p')
+    # By age: those called after a suite, such as sid, are the newest.
+    mapfile -t kernels < <(awk '!/^(#|$)/ { print $1 }' "$here/kernels" | sort -V)
+    between=("${kernels[@]:1:${#kernels[@]}-2}")
+    mkdir "$payload/tests" "$payload/share"
+    read_where
+    for name in "${kernels[@]}"; do
+        for test in "${all[@]}"; do
+            ! has "$name" "$test" || printf '%s\n' "$test"
+        done >"$payload/tests/$name"
+        ((all_ways)) || echo "$number/${#kernels[@]}" >"$payload/share/$name"
+        number=$((number + 1))
+    done
+    cat "$payload/tests/"* | grep -q . || { say "no test is called ${named[*]}" && exit 2; }
+}
+
+# Fills place_of with the first word of the line that counts, by test.
+read_where() {
+    declare -gA place_of=()
+    local place tests test found
+    while read -r place tests _; do
+        [[ $place && $place != '#'* ]] || continue
+        [[ " host once ${kernels[*]} " == *" $place "* ]] || { say "where: '$place'?" && exit 2; }
+        found=
+        for test in "${all[@]}"; do
+            [[ $test == *"$tests"* ]] || continue
+            found=1
+            place_of[$test]=${place_of[$test]:-$place}
+        done
+        [[ $found ]] || { say "where: no test is called $tests" && exit 2; }
+    done <"$here/where"
+}
+
+# has KERNEL TEST: whether this kernel runs it.
+has() {
+    case ${place_of[$2]:-each} in
+        host) return 1 ;;
+        once) ((all_ways)) || return ;;
+        each) ((all_ways)) || is_share "$1" "$2" || return ;;
+        "$1") ;;
+        *) return 1 ;;
+    esac
+    is_named "$2"
+}
+
+# The oldest and the newest kernel have all, of those in between each has a part.
+is_share() {
+    local hash
+    [[ " ${between[*]} " == *" $1 "* ]] || return 0
+    # CRC as POSIX defines it: a test stays where it is.
+    read -r hash _ < <(printf %s "$2" | cksum)
+    [[ ${between[hash % ${#between[@]}]} == "$1" ]]
+}
+
+is_named() {
+    local word
+    ((${#named[@]})) || return 0
+    for word in "${named[@]}"; do
+        [[ $1 != *"$word"* ]] || return 0
+    done
+    return 1
+}
+
+# --- in the guest ---------------------------------------------------------------------------
+
+make_run() {
+    [[ -z ${SNOOP_BLESS:-} ]] || touch "$payload/bless"
+    cat >"$payload/run" <<'END'
 #!/bin/sh
-# What must work: everything but sys_exit + bpf_task_pt_regs() before 5.15.
-backends='tp_btf raw_tp fexit tracepoint'
-tools='::lifecycle:: ::command:: ::output:: ::rows:: ::pictures:: ::hostile::'
-case $(uname -r) in
-5.10.*) backends='tp_btf raw_tp fexit' share=0/4 elsewhere=$tools
-    # It has no backend on tracepoints, and memory cgroups do not count what BPF takes.
-    without='conditions::tracefs_ conditions::what_is_not_shown conditions::a_small_memory' ;;
-6.1.*) share=1/4 elsewhere='::filters:: ::command:: ::output:: ::pictures::
-    execsnoop::failure:: mmapsnoop::calls:: mmapsnoop::files:: procsnoop::ends::
-    tcpconnect::outcomes:: tcpconnect::network:: bpfrun::places::' ;;
-6.12.*) share=2/4 elsewhere='::filters:: ::lifecycle:: ::rows:: ::hostile::
-    ::accounting:: execsnoop::success:: mmapsnoop::summary:: mmapsnoop::stacks:: mmapsnoop::wx::
-    procsnoop::usage:: procsnoop::killers:: tcpconnect::errors:: bpfrun::examples::' ;;
-*) share=3/4 elsewhere=$tools ;;
-esac
-if ! [ -e /payload/full ] && [ $# = 0 ]; then
-    export SNOOP_SHARE=$share
-    for module in $elsewhere; do set -- "$@" --skip "$module"; done
+# init knows the kernel's name.
+tests=/payload/tests/$vm_kernel share=/payload/share/$vm_kernel
+if ! [ -s "$tests" ]; then
+    echo "$vm_kernel has none of these tests"
+    exit 0
 fi
-for test in ${without-}; do set -- "$@" --skip "$test"; done
+# What must work: everything but sys_exit + bpf_task_pt_regs() before 5.15.
+case $(uname -r) in
+5.10.*) export SNOOP_BACKENDS='tp_btf raw_tp fexit' ;;
+*) export SNOOP_BACKENDS='tp_btf raw_tp fexit tracepoint' ;;
+esac
+[ ! -e "$share" ] || export SNOOP_SHARE="$(cat "$share")"
 # libbpf wants to read the kernel's configuration, which is not in the guest.
 mkdir -p /boot
 [ -e "/boot/config-$(uname -r)" ] || echo '# not known' >"/boot/config-$(uname -r)"
-# About the tools, not about kernels: one is enough, if it is not asked for.
-case "$(uname -r) $*" in
-6.12.* | *refusals::*) ;;
-*) set -- "$@" --skip refusals:: ;;
-esac
 if [ -e /payload/bless ]; then
     export SNOOP_BLESS=1
     set -- "$@" --nocapture
 fi
-export SNOOP_BACKENDS="$backends" SNOOP_BIN_DIR=/payload/bin SNOOP_FIXTURES=/payload/fixtures
+export SNOOP_BIN_DIR=/payload/bin SNOOP_FIXTURES=/payload/fixtures
 export SNOOP_OBJECTS=/payload/objects SNOOP_DOCS=/payload/docs
-# The machine is slow, and its own.
-export SNOOP_SCALE=20 SNOOP_VM=1 RUST_BACKTRACE=0
-exec /payload/live --test-threads=1 --include-ignored "$@"
+# The machine is slow, its own, and has what the tests need, or they fail.
+export SNOOP_SCALE=20 SNOOP_VM=1 CI=true RUST_BACKTRACE=0
+export SNOOP_SKIPPED=/tmp/skipped
+: >/tmp/skipped
+/payload/live --test-threads=1 --include-ignored --exact $(cat "$tests") "$@"
+status=$?
+sort -u /tmp/skipped | sed "s/^/skipped on $vm_kernel: /"
+exit $status
 END
-chmod +x "$payload/run"
+    chmod +x "$payload/run"
+}
 
-# Programs as security modules are not on in all of these kernels unless one says so.
-status=0
-"$here/run.sh" --timeout $((full ? 3600 : 2400)) \
-    --append 'lsm=landlock,lockdown,yama,apparmor,bpf' \
-    ${options[@]+"${options[@]}"} "$payload" "$@" | tee "$payload/output" || status=$?
-# What was found to be so is what the document says from now on, if that is wanted.
-if [[ ${SNOOP_BLESS:-} ]] && grep -q '^--- docs/refusals.md' "$payload/output"; then
-    sed -n '/^--- docs\/refusals.md/,/^--- end/{//!p}' "$payload/output" >docs/refusals.md
-fi
-exit "$status"
+run() {
+    local status=0
+    # Programs as security modules are not on in all of these kernels unless one says so.
+    "$here/run.sh" --timeout $((full ? 3600 : 2400)) \
+        --append 'lsm=landlock,lockdown,yama,apparmor,bpf' \
+        ${options[@]+"${options[@]}"} "$payload" ${flags[@]+"${flags[@]}"} |
+        tee "$payload/output" || status=$?
+    [[ ! ${SNOOP_SKIPPED:-} ]] ||
+        sed -n 's/^skipped on \([^ ]*\): \(.*\)/\2 (\1)/p' "$payload/output" >>"$SNOOP_SKIPPED"
+    # What was found to be so is what the document says from now on, if that is wanted.
+    if [[ ${SNOOP_BLESS:-} ]] && grep -q '^--- docs/refusals.md' "$payload/output"; then
+        sed -n '/^--- docs\/refusals.md/,/^--- end/{//!p}' "$payload/output" >docs/refusals.md
+    fi
+    exit "$status"
+}
+
+main "$@"

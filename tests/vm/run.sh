@@ -34,6 +34,7 @@ declare -A suite_of pattern_of mirror_of # from the file `kernels`
 declare -A result_of release_of seconds_of
 known=()                # all names, in the file's order
 declare -A running=()   # pid of a worker -> kernel name
+machine=()              # QEMU's arguments for what runs the guests
 work=                   # temporary folder of this run
 
 say() { printf '%s\n' "$*" >&2; }
@@ -88,6 +89,7 @@ main() {
         fi
     done
 
+    ((${#available[@]} == 0)) || choose_machine "${available[0]}"
     if [[ $interactive ]]; then
         run_interactively "${available[@]}"
     else
@@ -420,19 +422,61 @@ copy_libraries() {
 
 # --- guests -------------------------------------------------------------------------------
 
-# boot NAME CHARDEV [TIMEOUT_COMMAND...]: one guest, from power on to power off.
+# The emulated machine, which works everywhere, in containers and on CI machines without KVM too.
 #
-# -accel tcg     works everywhere, in containers and on CI machines without /dev/kvm too
 # thread=single  both virtual CPUs in one thread. With one thread each, QEMU 7.2 now and then
 #                runs a stale copy of code that the guest has just patched, and patching code
 #                is what attaching a BPF program does: "Oops: int3", in 2 of 23 boots
 # -cx16          QEMU before 8.0 computes garbage flags after CMPXCHG16B; Linux 6.12 crashed
 #                in 10 of 29 boots, without it in none
+emulated=(-accel 'tcg,thread=single' -cpu 'max,-cx16')
+with_kvm=(-accel kvm -cpu host)
+
+# choose_machine KERNEL: KVM where that kernel comes up with it. The answer holds until this
+# machine starts anew.
+choose_machine() {
+    local boot asked
+    machine=("${emulated[@]}")
+    # (KVM does not count instructions.)
+    [[ ! $icount && -w /dev/kvm ]] || return 0
+    read -r boot </proc/sys/kernel/random/boot_id
+    asked=$(cat "$cache/kvm" 2>/dev/null || true)
+    if [[ $asked != "$boot "* ]]; then
+        if comes_up "$1" "${with_kvm[@]}"; then asked="$boot works"; else asked="$boot fails"; fi
+        printf '%s\n' "$asked" >"$cache/kvm"
+    fi
+    if [[ $asked == *works ]]; then
+        machine=("${with_kvm[@]}")
+    else
+        say 'run.sh: there is /dev/kvm, but no guest comes up with it: emulating'
+    fi
+}
+
+# comes_up KERNEL MACHINE_ARG...: whether a guest gets as far as its first program. That the
+# device can be opened says little: it may be a stub, or nested and broken.
+comes_up() {
+    local folder=$work/probe
+    mkdir -p "$folder/root/bin"
+    cp -L "$(command -v busybox)" "$folder/root/bin/busybox"
+    printf '%s\n' '#!/bin/busybox sh' 'echo the guest is up' '/bin/busybox poweroff -f' \
+        >"$folder/root/init"
+    chmod 755 "$folder/root/init"
+    (cd "$folder/root" && find . | cpio --quiet -o -H newc -R 0:0) >"$folder/initramfs"
+    timeout 10 qemu-system-x86_64 "${@:2}" -smp 2 -m 512M -nodefaults -display none \
+        -monitor none -no-reboot -kernel "$cache/kernels/$1/image" -initrd "$folder/initramfs" \
+        -append 'console=ttyS0 quiet panic=-1' -serial "file:$folder/console" \
+        >"$folder/qemu.log" 2>&1 </dev/null || true
+    grep -q '^the guest is up' "$folder/console" 2>/dev/null
+}
+
+# boot NAME CHARDEV [TIMEOUT_COMMAND...]: one guest, from power on to power off.
+#
 # nowatchdog     a busy host must not look like a locked-up guest
 # loglevel=5     warnings and worse only: what is on the console then matters
 # no_timer_check a busy host may be too slow for the kernel to believe in its timer, and then
 #                it panics: "IO-APIC + timer doesn't work"
 # notests        the kernel's tests of its ciphers take half a second
+# vm_kernel      our name of the kernel, which init and the payload have in their environment
 # icount         virtual time is the number of instructions: one takes one nanosecond
 boot() {
     local folder=$work/$1 chardev=$2
@@ -445,10 +489,10 @@ boot() {
         processors=1
     fi
     "$@" qemu-system-x86_64 \
-        -accel tcg,thread=single "${counting[@]}" -cpu max,-cx16 -smp "$processors" -m 2G \
+        "${machine[@]}" "${counting[@]}" -smp "$processors" -m 2G \
         -nodefaults -display none -monitor none -no-reboot \
         -kernel "$cache/kernels/${folder##*/}/image" -initrd "$work/initramfs" \
-        -append "$arguments ${extra_arguments[*]}" \
+        -append "$arguments vm_kernel=${folder##*/} ${extra_arguments[*]}" \
         -chardev "$chardev" \
         -serial "file:$folder/console" -serial chardev:payload -serial "file:$folder/report"
 }

@@ -13,6 +13,7 @@ mod tracefs;
 use serde_json::Value;
 
 use crate::harness::*;
+use crate::skip::{self, skip};
 
 const BPFRUN: Tool = Tool("bpfrun");
 
@@ -49,18 +50,20 @@ fn variable(trace: &Trace, name: &str) -> Value {
 }
 
 /// Runs an object that not every kernel takes. In a virtual machine all must; elsewhere, if
-/// it does not, the reasons have to be said.
-fn trace_if_possible(name: &str, flags: &[&str], command: &[&str]) -> Option<Trace> {
+/// it does not, that has to be said, and is the reason to skip the test.
+fn trace_if_possible(name: &str, flags: &[&str], command: &[&str]) -> Result<Trace, &'static str> {
     let mut tool = BPFRUN.command(&["run", "--json", &object(name)]);
     let output = tool.args(flags).arg("--").args(command).output().unwrap();
     if output.status.success() || in_vm() {
-        return Some(parse(&output));
+        return Ok(parse(&output));
     }
     let stderr = lossy(&output.stderr);
     eprintln!("{name} does not run here: {stderr}");
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(stderr.contains("nothing could be attached"), "{stderr}");
-    let reasons = ["kprobes", "lockdown", "BPF_LSM", "verifier"];
-    assert!(reasons.iter().any(|reason| stderr.contains(reason)), "{stderr}");
-    None
+    if stderr.contains("this kernel has no kprobes") {
+        return Err(skip::NO_KPROBES);
+    }
+    assert!(stderr.contains("refused: the kernel loads no "), "{stderr}");
+    Err(skip::NOT_LOADED)
 }

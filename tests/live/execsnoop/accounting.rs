@@ -102,10 +102,7 @@ fn text_says_what_was_lost_too() {
 
 #[test]
 fn a_full_buffer_cuts_before_it_loses() {
-    each_setup(|setup| {
-        if setup.buffer != "ring" {
-            return;
-        }
+    over_ring(backends(), |setup| {
         // 64 KiB hold no record with 100,000 bytes of arguments, but a shorter one.
         let command = [&fixture("execer"), "long", &fixture("argv"), "10000", "10"];
         let trace = trace(setup, &["--buffer-size", "64K"], &command.map(|s| s as &str));

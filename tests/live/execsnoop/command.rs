@@ -163,18 +163,10 @@ fn sigterm_is_passed_on() {
         "trap 'echo got >{mark}; kill $!; exit 7' TERM
          sleep 1000 >/dev/null 2>&1 & : >{ready}; wait"
     );
-    let tool = Command::new(execsnoop())
-        .args(["--json", "--", "/bin/sh", "-c", &script])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let tool = start(&["--json", "--", "/bin/sh", "-c", &script]);
     eventually("the command runs", || std::path::Path::new(&ready).exists());
-    let start = Instant::now();
-    // SAFETY: a child of ours that was not waited for yet.
-    unsafe { libc::kill(tool.id() as i32, libc::SIGTERM) };
-    let trace = parse(&tool.wait_with_output().unwrap());
-    assert!(start.elapsed() < AT_ONCE);
+    tool.signal(libc::SIGTERM);
+    let trace = tool.end();
     assert_eq!(trace.status, 7);
     assert_eq!(fs::read_to_string(mark).unwrap(), "got\n");
 }

@@ -20,6 +20,7 @@ use base64::Engine as _;
 use serde_json::Value;
 
 use crate::harness::*;
+use crate::skip::{self, skip};
 
 const EXECSNOOP: Tool = Tool("execsnoop");
 
@@ -32,15 +33,18 @@ fn start(flags: &[&str]) -> Running {
     EXECSNOOP.start(flags)
 }
 
-/// Runs `test` over the backends for successes and both transports.
-#[track_caller]
-fn each_setup(test: impl Fn(Setup)) {
+/// The backends for successes.
+fn backends() -> &'static [&'static str] {
     static BACKENDS: OnceLock<Vec<&str>> = OnceLock::new();
-    over(BACKENDS.get_or_init(|| EXECSNOOP.backends(&["tp_btf", "raw_tp"], &[])), test);
+    BACKENDS.get_or_init(|| EXECSNOOP.backends(&["tp_btf", "raw_tp"], &[]))
+}
+
+/// Runs `test` over the backends for successes and both transports.
+fn each_setup(test: impl Fn(Setup)) {
+    over(backends(), test);
 }
 
 /// Runs `test` over the backends for failures (-x) and both transports.
-#[track_caller]
 fn each_failure_setup(test: impl Fn(Setup)) {
     static BACKENDS: OnceLock<Vec<&str>> = OnceLock::new();
     let all = ["fexit", "tracepoint", "raw_tp"];

@@ -62,9 +62,6 @@ fn other_calls_by_what_they_have() {
     // Advice and the flags of mremap() are the same numbers as some of these.
     check_all(setup, &["--prot", "w"], |t| protects(t) && t.args[2] & 2 != 0);
     check_all(setup, &["--flags", "PRIVATE"], |t| t.name == "mmap");
-    if in_vm() {
-        return;
-    }
     check_all(setup, &["--prot", "x"], |t| protects(t) && t.args[2] & 4 != 0);
     check_all(setup, &["--flags", "SHARED"], |_| false);
     check_all(setup, &["--anon"], |t| t.name == "mmap");

@@ -16,6 +16,7 @@ use base64::Engine as _;
 use serde_json::Value;
 
 use crate::harness::*;
+use crate::skip::{self, skip};
 
 const MMAPSNOOP: Tool = Tool("mmapsnoop");
 const BACKENDS: [&str; 3] = ["fexit", "tracepoint", "tp_btf"];
@@ -28,7 +29,6 @@ fn backends() -> &'static [&'static str] {
 
 /// Runs `test` over the backends, with the ring buffer. The transport is the same for all
 /// calls: one test is enough for the other one.
-#[track_caller]
 fn each_backend(test: impl Fn(Setup)) {
     over_ring(backends(), test);
 }

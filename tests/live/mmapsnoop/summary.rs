@@ -87,10 +87,7 @@ fn files_and_lengths() {
 
 #[test]
 fn what_finds_no_room_is_counted_as_other() {
-    // More files than the map has room for; in a virtual machine that takes too long.
-    if in_vm() {
-        return;
-    }
+    // More files than the map has room for.
     let setup = Setup { backend: backends()[0], buffer: "ring" };
     let dir = TempDir::new();
     let summary = summary(setup, &[&fixture("mapper"), "many", &dir.path("."), "10500"]);

@@ -15,6 +15,7 @@ use std::sync::OnceLock;
 use serde_json::Value;
 
 use crate::harness::*;
+use crate::skip::{self, skip};
 
 const PROCSNOOP: Tool = Tool("procsnoop");
 
@@ -24,13 +25,11 @@ fn backends() -> &'static [&'static str] {
 }
 
 /// Runs `test` over the backends and both transports.
-#[track_caller]
 fn each_setup(test: impl Fn(Setup)) {
     over(backends(), test);
 }
 
 /// Runs `test` over the backends; where machines are slow, over one transport only.
-#[track_caller]
 fn each_backend(test: impl Fn(Setup)) {
     if in_vm() { over_ring(backends(), test) } else { over(backends(), test) }
 }

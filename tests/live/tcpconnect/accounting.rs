@@ -95,9 +95,6 @@ fn ten_thousand_pending_at_once() {
 #[test]
 fn more_pending_than_can_be_followed() {
     const CAN_BE_FOLLOWED: u32 = 32768;
-    if in_vm() {
-        return; // too slow there, and the same code
-    }
     let each = (open_many_files() - 1000).min(CAN_BE_FOLLOWED / 2 - 100);
     let holders = CAN_BE_FOLLOWED / each + 1;
     let setup = Setup { backend: "tp_btf", buffer: "ring" };

@@ -10,6 +10,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::sockets::*;
 use crate::netns::loopback;
+use crate::skip::{self, skip};
 
 /// A row that has to be there.
 #[derive(Debug)]
@@ -316,7 +317,7 @@ fn mptcp(number: u8) -> Vec<Expected> {
     let socket = || Socket::new(Domain::IPV4, Type::STREAM, protocol);
     let Ok(server) = socket() else {
         assert!(!std::path::Path::new("/proc/sys/net/mptcp/enabled").exists());
-        return Vec::new(); // a kernel without it
+        skip!(skip::NO_MPTCP, Vec::new());
     };
     server.bind(&SocketAddr::new(loopback(number).into(), 0).into()).unwrap();
     server.listen(16).unwrap();
@@ -341,7 +342,7 @@ fn mptcp(number: u8) -> Vec<Expected> {
 fn io_uring(number: u8) -> Vec<Expected> {
     let Ok(mut ring) = io_uring::IoUring::new(4) else {
         assert!(crate::harness::in_vm(), "io_uring has to work here");
-        return Vec::new();
+        skip!(skip::NO_IO_URING, Vec::new());
     };
     let (_listener, to) = listener(loopback(number));
     let (_closed, nobody) = closed_port(loopback(number));

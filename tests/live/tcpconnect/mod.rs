@@ -17,6 +17,7 @@ use serde_json::Value;
 
 use crate::harness::*;
 use crate::netns::*;
+use crate::skip::{self, skip};
 
 const TCPCONNECT: Tool = Tool("tcpconnect");
 
@@ -33,25 +34,21 @@ fn error_backends() -> &'static [&'static str] {
 }
 
 /// Runs `test` over the backends and both transports.
-#[track_caller]
 fn each_setup(test: impl Fn(Setup)) {
     over(backends(), test);
 }
 
 /// Runs `test` over the backends that see calls fail without a SYN, and both transports.
-#[track_caller]
 fn each_error_setup(test: impl Fn(Setup)) {
     over(error_backends(), test);
 }
 
 /// Runs `test` over the backends only: what it tests is the same on both transports.
-#[track_caller]
 fn each_backend(test: impl Fn(Setup)) {
     over_ring(backends(), test);
 }
 
 /// Likewise, over those that see calls fail without a SYN.
-#[track_caller]
 fn each_error_backend(test: impl Fn(Setup)) {
     over_ring(error_backends(), test);
 }

@@ -242,9 +242,6 @@ fn without_a_port_to_use() {
 /// The way ends once the socket has a port: nobody but the caller is told why.
 #[test]
 fn given_up_inside_connect() {
-    if in_vm() {
-        return; // busybox's ip knows no rules for ports
-    }
     let test = |setup, flags: &[&str]| {
         in_new_netns(|netns| {
             let to: SocketAddr = "10.5.0.1:80".parse().unwrap();

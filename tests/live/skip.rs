@@ -1,0 +1,55 @@
+//! Tests that cannot run where they are. libtest can only call them ok, so they are written to
+//! the file `SNOOP_SKIPPED`, whose lines `scripts/test.sh` shows at its end.
+
+use std::fs::File;
+use std::io::Write as _;
+
+/// The only reasons where `CI` is set, as it is in our virtual machines: a test that is skipped
+/// there for another one fails.
+const EXPECTED: [&str; 10] = [
+    OWN_MACHINE,
+    CORE_PATTERN,
+    NO_KPROBES,
+    NOT_LOADED,
+    NO_MPTCP,
+    NO_IO_URING,
+    BEFORE_5_11,
+    BEFORE_5_15,
+    BEFORE_5_17,
+    BEFORE_6_7,
+];
+
+pub const OWN_MACHINE: &str = "changes the machine: in virtual machines only";
+pub const CORE_PATTERN: &str = "core dumps go to a program here, which may refuse them";
+pub const NO_KPROBES: &str = "a kernel without kprobes";
+pub const NOT_LOADED: &str = "a kernel, or its lockdown, that refuses this kind of program";
+pub const NO_MPTCP: &str = "a kernel without Multipath TCP";
+pub const NO_IO_URING: &str = "a kernel without io_uring";
+pub const BEFORE_5_11: &str = "before Linux 5.11, which charges memory of BPF to cgroups";
+pub const BEFORE_5_15: &str = "before Linux 5.15, which the backend on tracepoints needs";
+pub const BEFORE_5_17: &str = "before Linux 5.17, which has bpf_find_vma()";
+pub const BEFORE_6_7: &str = "before Linux 6.7, whose Landlock knows TCP";
+
+/// `skip!(REASON)` leaves the test, as skipped; `skip!(REASON, VALUE)` a part of it, with a value.
+macro_rules! skip {
+    ($reason:expr $(, $value:expr)?) => {{
+        fn here() {}
+        $crate::skip::note(std::any::type_name_of_val(&here), $reason);
+        return $($value)?
+    }};
+}
+pub(crate) use skip;
+
+/// Use [`skip!`], which knows its test's name: that of the function that it is in.
+pub fn note(here: &str, reason: &str) {
+    let test = here.trim_start_matches("live::").trim_end_matches("::here");
+    let test = test.replace("::{{closure}}", "");
+    let strict = std::env::var_os("CI").is_some_and(|ci| ci == "true");
+    assert!(!strict || EXPECTED.contains(&reason), "cannot run here: {reason}");
+    eprintln!("skipped: {reason}");
+    if let Some(path) = std::env::var_os("SNOOP_SKIPPED") {
+        let mut file = File::options().create(true).append(true).open(path).unwrap();
+        // In one piece: other tests write there, too.
+        file.write_all(format!("{test}: {reason}\n").as_bytes()).unwrap();
+    }
+}
