@@ -14,7 +14,7 @@ use snoop_tools::engine::manual::Manual;
 use snoop_tools::engine::session::{Session, say};
 use snoop_tools::engine::tool::{self, Loaded, Open, Tool};
 use snoop_tools::host::kernel::tracepoints_are_preemptible;
-use snoop_tools::output::row::View;
+use snoop_tools::output::row::{View, docs};
 use snoop_tools::output::table::count;
 use snoop_tools::skel::connect_outcome;
 use snoop_tools::skel::tcpconnect::TcpconnectSkelBuilder;
@@ -67,7 +67,7 @@ struct Tcpconnect {
 
 impl Tool for Tcpconnect {
     const NAME: &'static str = "tcpconnect";
-    const MANUAL: Manual = args::MANUAL;
+    const MANUAL: Manual = Manual { fields: Some(|| docs(fields::FIELDS)), ..args::MANUAL };
     type Args = Args;
     type Builder = TcpconnectSkelBuilder;
 

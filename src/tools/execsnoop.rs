@@ -1,6 +1,7 @@
 //! Executions: from a record of `execve.bpf.c` to its parts.
 
 pub mod args;
+pub mod fields;
 pub mod interpreter;
 pub mod json;
 pub mod late;

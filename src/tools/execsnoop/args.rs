@@ -82,9 +82,7 @@ called; started by the kernel; pid in its namespace; cut: the arguments that are
 unreadable or read after the call: see the documentation; failed past the point of no return: the \
 process dies of it. -- lost N events -- on stderr marks the place where events found no room.
 
-Keys of --json: event.name is process.exec or process.exec_failed; process.command_args, .args_count, \
-.command_args_cut, .executable.path; exec.filename, .interpreter, .missing_interpreter, .searched; \
-error.type; of each event: timestamp, process.pid, process.parent_pid, process.comm, process.user.id.",
+The manual page lists the columns and the keys of --json.",
     exit_status: EXIT_STATUS,
     privileges: &[
         CAPABILITIES,
