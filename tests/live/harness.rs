@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::strict;
+
 /// One way to run a tool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Setup {
@@ -259,7 +261,7 @@ pub fn parse(output: &Output) -> Trace {
     let stdout = std::str::from_utf8(&output.stdout).expect("stdout is UTF-8");
     let mut events: Vec<Value> = stdout
         .lines()
-        .map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}")))
+        .map(|line| strict::parse(line).unwrap_or_else(|e| panic!("{e}: {line}")))
         .collect();
     assert!(events.len() >= 2, "no start and end: {stdout} {stderr}");
     let start = events.remove(0);
@@ -362,7 +364,7 @@ impl Running {
         loop {
             let line = self.line();
             assert!(!line.is_empty(), "no {what}: {}", self.lines.concat());
-            let record = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line}"));
+            let record = strict::parse(&line).unwrap_or_else(|e| panic!("{e}: {line}"));
             if is_it(&record) {
                 return record;
             }

@@ -22,10 +22,12 @@ mod every;
 mod harness;
 mod netns;
 mod skip;
+mod strict;
 
 mod bpfrun;
 mod dns;
 mod execsnoop;
+mod killsnoop;
 mod mmapsnoop;
 mod procsnoop;
 mod refusals;

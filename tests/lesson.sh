@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# Follows the lesson of CONTRIBUTING.md literally: in a copy of the sources without killsnoop, pastes
+# the files of the lesson, builds them, and compares the events with the signals that were sent.
+
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cargo=${CARGO:-cargo}
+work=$PWD/target/lesson copy=$PWD/target/lesson/sources
+files=(src/bpf/killsnoop.bpf.c src/bin/killsnoop.rs)
+
+die() {
+    echo "lesson: $*" >&2
+    exit 1
+}
+
+# block FILE: the text below "`FILE`:"
+block() {
+    awk -v title="\`$1\`:" '$0 == title { found = 1 }
+        found && /^```/ { if (inside) exit; inside = 1; next }
+        inside' CONTRIBUTING.md
+}
+
+rm -rf "$copy"
+mkdir -p "$copy"
+if git rev-parse --git-dir >/dev/null 2>&1; then
+    git ls-files --cached --others --exclude-standard -z
+else
+    find . -path ./target -prune -o -type f -print0
+fi | tar --create --null --files-from=- --ignore-failed-read 2>/dev/null | tar --extract --directory "$copy"
+rm "${files[@]/#/$copy/}"
+for file in "${files[@]}"; do
+    block "$file" >"$copy/$file"
+    diff "$file" "$copy/$file" || die "CONTRIBUTING.md does not have $file as it is"
+done
+lines=$(cd "$copy" && cat "${files[@]}" | wc -l)
+((lines <= 150)) || die "$lines lines: more than 150"
+
+# The crates that others wrote are compiled already.
+if [[ ! -d $work/debug && -d target/debug/deps ]]; then
+    mkdir -p "$work/debug"
+    cp --archive --link target/debug/{deps,build,.fingerprint} "$work/debug/"
+fi
+(cd "$copy" && CARGO_TARGET_DIR=$work "$cargo" build --locked --bin killsnoop)
+
+# A shell that stops and continues a child, and ends it by two signals, of which the second fails.
+sent=$("$work/debug/killsnoop" --json -- sh -c '
+    sleep 60 & kill -STOP $!; kill -CONT $!; kill -TERM $!; wait $!
+    kill -WINCH 2147483647 2>/dev/null; true' |
+    jq -r 'select(.event.name == "signal.sent") | .signal | "\(.name) \(.result)"')
+expected=$'SIGSTOP delivered\nSIGCONT delivered\nSIGTERM delivered\nSIGWINCH ESRCH'
+[[ $sent == "$expected" ]] || die "expected:
+$expected
+seen:
+$sent"
+echo "lesson: $lines lines, and its events are right"
