@@ -13,28 +13,24 @@ use snoop_tools::engine::manual::Manual;
 use snoop_tools::engine::session::{Session, say};
 use snoop_tools::engine::tool::{self, Loaded, Open, Tool};
 use snoop_tools::host::kernel::tracepoints_are_preemptible;
-use snoop_tools::output::escape::push_cell;
+use snoop_tools::output::escape::Quote;
+use snoop_tools::output::row::{View, docs};
 use snoop_tools::output::table::count;
 use snoop_tools::output::time::boot_now_ns;
 use snoop_tools::skel::bootstrap::BootstrapSkelBuilder;
-use snoop_tools::skel::{
-    process_command, process_config, process_event, process_exit_event, process_flag, task_id,
-};
+use snoop_tools::skel::{process_command, process_config, process_flag, task_id};
 use snoop_tools::tools::execsnoop::search::Searched;
-use snoop_tools::tools::execsnoop::text::{Beside, cut_note, namespace_note};
 use snoop_tools::tools::execsnoop::{self, Exec};
 use snoop_tools::tools::procsnoop::Record;
 use snoop_tools::tools::procsnoop::args::{self, Args, DEFAULT_MAX_ARGS};
 use snoop_tools::tools::procsnoop::config::config;
 use snoop_tools::tools::procsnoop::elders::{self, AskedFor};
-use snoop_tools::tools::procsnoop::held::{Ended, Held, Row};
+use snoop_tools::tools::procsnoop::fields;
+use snoop_tools::tools::procsnoop::held::{self, Ended, Held};
 use snoop_tools::tools::procsnoop::history::{History, MAX_PROCESSES};
-use snoop_tools::tools::procsnoop::json::{self, Context};
 use snoop_tools::tools::procsnoop::lives::Lives;
 use snoop_tools::tools::procsnoop::pictures::Pictures;
-use snoop_tools::tools::procsnoop::status::Status;
-use snoop_tools::tools::procsnoop::table::{Cells, Table};
-use snoop_tools::tools::procsnoop::text::{command_line, notes};
+use snoop_tools::tools::procsnoop::row::{Row, What};
 use snoop_tools::tools::procsnoop::usage::Usage;
 
 fn main() -> ExitCode {
@@ -47,7 +43,9 @@ const EXITS_RAW: [&str; 3] = ["exit_raw", "exit_raw_2", "exit_raw_3"];
 
 struct Procsnoop {
     args: Args,
-    table: Table,
+    view: View<fields::Put>,
+    /// Executions in JSON
+    execs: View<execsnoop::fields::Put>,
     max_args: usize,
     config: process_config,
     lives: Lives,
@@ -58,7 +56,7 @@ struct Procsnoop {
 
 impl Tool for Procsnoop {
     const NAME: &'static str = "procsnoop";
-    const MANUAL: Manual = args::MANUAL;
+    const MANUAL: Manual = Manual { fields: Some(|| docs(fields::FIELDS)), ..args::MANUAL };
     type Args = Args;
     type Builder = BootstrapSkelBuilder;
     /// The final account of a process
@@ -70,7 +68,8 @@ impl Tool for Procsnoop {
         let text_default = if args.common.json { usize::MAX } else { DEFAULT_MAX_ARGS };
         let config = config(&args, drawn);
         Ok(Self {
-            table: Table::new(&args),
+            view: fields::view(&args),
+            execs: View::new(execsnoop::fields::FIELDS.iter().copied(), |_| false),
             max_args: args.max_args.unwrap_or(text_default),
             config,
             lives: Lives::default(),
@@ -161,7 +160,7 @@ impl Tool for Procsnoop {
             self.add_older_ones();
         }
         if !self.args.quiet {
-            session.out.heading(self.table.columns());
+            session.out.heading(self.view.columns());
         }
         session.out.flush()?; // may wait for its reader, and must not delay the command
         let released_ns = let_go(object)?;
@@ -186,16 +185,16 @@ impl Tool for Procsnoop {
                     self.lives.exec(exec);
                 }
                 if self.config.execs != 0 {
-                    self.held.push(Row::Other(record.to_vec()));
+                    self.held.push(held::Row::Other(record.to_vec()));
                 }
             }
             Record::Fork(event) => {
                 self.lives.fork(event);
                 if event.is(process_flag::PROCESS_SHOWN) {
-                    self.held.push(Row::Other(record.to_vec()));
+                    self.held.push(held::Row::Other(record.to_vec()));
                 }
             }
-            Record::ThreadExit(_) => self.held.push(Row::Other(record.to_vec())),
+            Record::ThreadExit(_) => self.held.push(held::Row::Other(record.to_vec())),
             Record::Exit(event) => {
                 let life = self.lives.exit(&event.process);
                 let row = Ended { event: *event, life, usage: Usage::new(&event.usage) };
@@ -270,8 +269,10 @@ impl Procsnoop {
         while !session.is_full() {
             match self.held.pop(all) {
                 None => break,
-                Some(Row::Ended(ended, is_final)) => self.show_end(&ended, is_final, session)?,
-                Some(Row::Other(record)) => self.show_other(&record, session)?,
+                Some(held::Row::Ended(ended, is_final)) => {
+                    self.show(ended.event.process.id, What::Exit(&ended, is_final), session);
+                }
+                Some(held::Row::Other(record)) => self.show_other(&record, session)?,
             }
             session.shown()?;
         }
@@ -282,124 +283,39 @@ impl Procsnoop {
         match Record::decode(record)? {
             Record::Exec => {
                 let exec = Exec::decode(record).context("a record that ends too early")?;
-                self.show_exec(&exec, session)
+                self.show_exec(&exec, session);
             }
-            Record::Fork(event) => self.show_fork(&event, session),
-            Record::ThreadExit(event) => self.show_thread_exit(&event, session),
-            Record::Exit(_) | Record::Reaped(_) => Ok(()), // never held in this form
+            Record::Fork(event) => self.show(event.id, What::Fork, session),
+            Record::ThreadExit(event) => {
+                self.show(event.process.id, What::ThreadExit(&event), session);
+            }
+            Record::Exit(_) | Record::Reaped(_) => {} // never held in this form
         }
+        Ok(())
     }
 
-    fn show_exec(&self, exec: &Exec<'_>, session: &mut Session) -> Result<()> {
+    fn show_exec(&self, exec: &Exec<'_>, session: &mut Session) {
         let id = &exec.event.id;
         if session.out.json {
-            let timestamp = session.clock.rfc3339(id.time_ns);
-            let context = execsnoop::json::Context {
-                timestamp: &timestamp,
-                cgroup: session.cgroups.path(id),
+            let row = execsnoop::fields::Row {
+                exec,
+                missing_interpreter: None,
+                searched: &Searched::default(),
                 max_args: self.max_args,
-                ..execsnoop::json::Context::default()
+                quote: Quote::WhereNeeded,
+                has_exe_column: false,
             };
-            let filename = exec.filename();
-            let mut args = None;
-            return session.out.object(&execsnoop::json::row(exec, &context, &mut args, &filename));
+            session.row(&self.execs, id, row.event_name(), &row);
+        } else {
+            self.show(*id, What::Exec(exec), session);
         }
-        let beside = Beside {
-            missing_interpreter: None,
-            searched: &Searched::default(),
-            max_args: self.max_args,
-            has_exe_column: false,
-        };
-        self.table.row(
-            Cells {
-                command: command_line(exec.args(), self.max_args),
-                notes: execsnoop::text::notes(exec, &beside),
-                ..Cells::new(id, "EXEC")
-            },
-            session,
-        );
-        Ok(())
     }
 
-    fn show_fork(&self, event: &process_event, session: &mut Session) -> Result<()> {
-        let id = task_id::from(event.id);
-        if session.out.json {
-            let timestamp = session.clock.rfc3339(id.time_ns);
-            let cgroup = session.cgroups.path(&id);
-            let context = Context { timestamp: &timestamp, cgroup, ..Context::default() };
-            return session.out.object(&json::fork(&id, &context));
-        }
-        let notes = namespace_note(&id).into_iter().collect();
-        self.table.row(Cells { notes, ..Cells::new(&id, "FORK") }, session);
-        Ok(())
-    }
-
-    fn show_thread_exit(&self, event: &process_exit_event, session: &mut Session) -> Result<()> {
-        let id = task_id::from(event.process.id);
-        if session.out.json {
-            let timestamp = session.clock.rfc3339(id.time_ns);
-            let cgroup = session.cgroups.path(&id);
-            let context = Context { timestamp: &timestamp, cgroup, ..Context::default() };
-            return session.out.object(&json::thread_exit(event, &id, &context));
-        }
-        self.table.row(
-            Cells {
-                duration_ns: Some(event.duration_ns()),
-                status: Some(Status::from_wait(event.status)),
-                notes: vec![format!("thread {}", id.tid)],
-                ..Cells::new(&id, "THREAD")
-            },
-            session,
-        );
-        Ok(())
-    }
-
-    fn show_end(&self, ended: &Ended, is_final: bool, session: &mut Session) -> Result<()> {
-        let Ended { event, life, usage } = ended;
-        let id = task_id::from(event.process.id);
-        if session.out.json {
-            let timestamp = session.clock.rfc3339(id.time_ns);
-            let context = Context {
-                timestamp: &timestamp,
-                cgroup: session.cgroups.path(&id),
-                life: life.as_ref(),
-                usage: Some(*usage),
-                usage_final: is_final,
-                max_args: self.max_args,
-            };
-            let mut args = None;
-            return session.out.object(&json::exit(event, &id, &context, &mut args));
-        }
-        let command = life.as_ref().and_then(|life| life.command.as_deref());
-        let status = Status::from_wait(event.status);
-        let command_line = match command {
-            Some(command) => command_line(command.args(), self.max_args),
-            None => {
-                let mut name = "[".to_owned();
-                push_cell(&mut name, id.comm());
-                name + "]"
-            }
-        };
-        let exec_ns = life.as_ref().and_then(|life| life.exec_ns);
-        let mut notes = notes(event, status, life.as_ref());
-        notes.extend(cut_note(command.and_then(|command| command.cut(self.max_args)), false));
-        notes.extend(namespace_note(&id));
-        if self.args.usage && !is_final {
-            notes.push("not waited for yet".to_owned());
-        }
-        self.table.row(
-            Cells {
-                duration_ns: Some(event.duration_ns()),
-                since_exec_ns: exec_ns.map(|exec_ns| id.time_ns.saturating_sub(exec_ns)),
-                status: Some(status),
-                usage: Some(usage),
-                command: command_line,
-                notes,
-                ..Cells::new(&id, "EXIT")
-            },
-            session,
-        );
-        Ok(())
+    fn show(&self, id: impl Into<task_id>, what: What<'_>, session: &mut Session) {
+        let id = id.into();
+        let (max_args, shows_usage) = (self.max_args, self.args.usage);
+        let row = Row { id: &id, what, max_args, shows_usage };
+        session.row(&self.view, &id, what.name(), &row);
     }
 
     /// Draws the pictures at the end.

@@ -3,7 +3,6 @@
 pub mod args;
 pub mod fields;
 pub mod interpreter;
-pub mod json;
 pub mod late;
 pub mod search;
 #[doc(hidden)]

@@ -3,16 +3,16 @@
 pub mod args;
 pub mod config;
 pub mod elders;
+pub mod fields;
 pub mod held;
 pub mod history;
-pub mod json;
 pub mod lives;
 pub mod past;
 pub mod perfetto;
 pub mod pictures;
 pub mod plot;
+pub mod row;
 pub mod status;
-pub mod table;
 pub mod text;
 pub mod tree;
 pub mod usage;
@@ -119,6 +119,19 @@ pub enum Killer<'a> {
     OutOfMemory,
     /// The kernel, for another reason: a terminal, a timer, a limit, the end of a PID namespace
     Kernel,
+}
+
+impl Killer<'_> {
+    /// `process.exit.sender.type` in JSON.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Itself => "itself",
+            Self::Process { .. } => "process",
+            Self::Fault(_) => "fault",
+            Self::OutOfMemory => "oom",
+            Self::Kernel => "kernel",
+        }
+    }
 }
 
 impl process_exit_event {

@@ -31,6 +31,11 @@ impl Status {
         self != Self::Code(0)
     }
 
+    /// The exit code, if the process exited by itself.
+    pub fn code(self) -> Option<u8> {
+        if let Self::Code(code) = self { Some(code) } else { None }
+    }
+
     /// The signal's name, if a signal ended the process.
     pub fn signal(self) -> Option<Cow<'static, str>> {
         match self {

@@ -1,14 +1,56 @@
 //! Rows as text: command lines, and the notes behind them.
 
 use super::Killer;
+use super::held::Ended;
 use super::lives::Life;
+use super::row::{Row, What};
 use super::status::Status;
 use crate::output::escape::{Quote, push_cell, push_shell_word};
 use crate::skel::{process_exit_event, process_flag};
-use crate::tools::execsnoop::Args;
+use crate::tools::execsnoop::search::Searched;
+use crate::tools::execsnoop::text::{Beside, cut_note, namespace_note};
+use crate::tools::execsnoop::{self, Args};
+
+/// The command line of a row, escaped, and the notes behind it.
+pub fn tail(row: &Row<'_>) -> (String, Vec<String>) {
+    match row.what {
+        What::Exec(exec) => {
+            let beside = Beside {
+                missing_interpreter: None,
+                searched: &Searched::default(),
+                max_args: row.max_args,
+                has_exe_column: false,
+            };
+            let notes = execsnoop::text::notes(exec, &beside);
+            (command_line(exec.args(), row.max_args), notes)
+        }
+        What::Fork => (String::new(), namespace_note(row.id).into_iter().collect()),
+        What::ThreadExit(_) => (String::new(), vec![format!("thread {}", row.id.tid)]),
+        What::Exit(ended, is_final) => exit_tail(row, ended, is_final),
+    }
+}
+
+fn exit_tail(row: &Row<'_>, ended: &Ended, is_final: bool) -> (String, Vec<String>) {
+    let Ended { event, life, .. } = ended;
+    let line = match row.command() {
+        Some(command) => command_line(command.args(), row.max_args),
+        None => {
+            let mut name = "[".to_owned();
+            push_cell(&mut name, row.id.comm());
+            name + "]"
+        }
+    };
+    let mut notes = notes(event, Status::from_wait(event.status), life.as_ref());
+    notes.extend(cut_note(row.cut(), false));
+    notes.extend(namespace_note(row.id));
+    if row.shows_usage && !is_final {
+        notes.push("not waited for yet".to_owned());
+    }
+    (line, notes)
+}
 
 /// A command line, ready to be pasted into a shell.
-pub fn command_line(args: Args<'_>, max_args: usize) -> String {
+fn command_line(args: Args<'_>, max_args: usize) -> String {
     let mut line = String::new();
     for (index, arg) in args.take(max_args).enumerate() {
         if index > 0 {
@@ -20,7 +62,7 @@ pub fn command_line(args: Args<'_>, max_args: usize) -> String {
 }
 
 /// The notes on an end.
-pub fn notes(event: &process_exit_event, status: Status, life: Option<&Life>) -> Vec<String> {
+fn notes(event: &process_exit_event, status: Status, life: Option<&Life>) -> Vec<String> {
     let mut notes = Vec::new();
     if let Some(killer) = event.killer() {
         let name = status.signal().unwrap_or_default();
