@@ -338,7 +338,11 @@ mod tests {
         assert_eq!(encode(list, "1, 2"), Ok([1u32.to_ne_bytes(), 2u32.to_ne_bytes()].concat()));
         assert!(encode(list, "1,2,3").unwrap_err().contains("2 elements"));
         assert_eq!(encode(state, "ON"), Ok(1u32.to_ne_bytes().to_vec()));
-        assert!(encode(state, "MAYBE").unwrap_err().contains("\"MAYBE\" is neither a number nor one of OFF, ON"));
+        assert!(
+            encode(state, "MAYBE")
+                .unwrap_err()
+                .contains("\"MAYBE\" is neither a number nor one of OFF, ON")
+        );
     }
 
     #[test]
