@@ -1,5 +1,5 @@
-//! Rust about compiled BPF objects: a module for the skeleton of each, and what Rust may do with
-//! the structs that `src/bpf` defines, as the BTF of the objects describes them.
+//! Generates the Rust side of compiled BPF objects: a module for the skeleton of each, and traits for
+//! the structs that `src/bpf` defines, from the BTF of the objects.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -37,7 +37,7 @@ impl Skeletons {
     ///
     /// # Errors
     ///
-    /// A struct has padding, whose bytes would be whatever was in their place before.
+    /// A struct has padding, whose bytes would be arbitrary.
     pub(crate) fn add(
         &mut self,
         object: &str,
@@ -81,7 +81,7 @@ impl Skeletons {
         matches!(self.origins.get(name), Some(Some((origin, _))) if origin == object)
     }
 
-    /// All of it. A type has a name without its object, unless the objects disagree.
+    /// The whole text. A type has a name without its object, unless the objects disagree.
     pub(crate) fn finish(mut self) -> Result<String> {
         for (name, origin) in self.origins {
             if let Some((object, _)) = origin {
@@ -115,7 +115,7 @@ fn plain_bytes(btf: &Btf<'_>, ty: BtfType<'_>) -> Result<Option<usize>> {
     })
 }
 
-/// The same of a struct.
+/// The same for a struct.
 ///
 /// # Errors
 ///

@@ -1,8 +1,8 @@
 //! The skeletons that `build.rs` generates from `src/bpf/*.bpf.c`, and the types in them that
 //! `src/bpf` defines. The C sources are the only definition of an event; nothing is copied.
 //!
-//! Each skeleton has its own copy of what it includes. Each type is named here once; execve's
-//! copies stand for all.
+//! Each skeleton has its own copy of the types that it includes. This module names each type once;
+//! execve's copies stand for all.
 
 use anyhow::{Context, Result};
 
@@ -33,14 +33,14 @@ include!(concat!(env!("OUT_DIR"), "/skeletons.rs"));
 
 /// A record that begins with a `struct task_id id`; `build.rs` implements it.
 pub trait Event: plain::Plain + Default {
-    /// Who and when, and the event, from the start of a record.
+    /// The `task_id` and the event, from the start of a record.
     fn decode(record: &[u8]) -> Result<(task_id, Self)> {
         Ok((decode(record)?, decode(record)?))
     }
 }
 
-/// An event, or what leads it, from the start of a record. Copied, because a record of a
-/// perf buffer is not aligned; bytes behind it are left alone, because perf pads.
+/// An event, or its first members, from the start of a record. Copied, because a record of a perf
+/// buffer is not aligned; bytes behind it are ignored, because perf pads.
 pub fn decode<T: plain::Plain + Default>(record: &[u8]) -> Result<T> {
     let mut event = T::default();
     plain::copy_from_bytes(&mut event, record)
@@ -50,7 +50,7 @@ pub fn decode<T: plain::Plain + Default>(record: &[u8]) -> Result<T> {
 }
 
 impl task_id {
-    /// Who and when, of any tool's event: it leads each record.
+    /// The process and time of any tool's event, from the start of its record.
     pub fn of(record: &[u8]) -> Result<Self> {
         decode(record)
     }

@@ -38,7 +38,8 @@ impl Tracer for Killsnoop {
             ("killsnoop -s KILL -s TERM", "who ends processes"),
             ("killsnoop -x", "what did not arrive"),
         ],
-        overhead: "About a microsecond for each signal.",
+        overhead: "About a microsecond for each signal. Calls that fail come from tracepoints, which \
+            make every system call of the machine a little slower.",
         ..Manual::TRACER
     };
     const FIELDS: &'static [FieldOf<kill_event>] = &[

@@ -1,5 +1,5 @@
-//! `PROGRAM --generate KIND`: what is packaged beside a program, and what the tests run. Each program
-//! tells it of itself, so nothing has to list them.
+//! `PROGRAM --generate KIND`: the files packaged beside a program, and the demo for the tests. Each
+//! program generates its own, so no list of programs exists.
 
 mod man;
 
@@ -13,14 +13,14 @@ use clap_complete::Shell;
 use crate::engine::manual::{Demo, Page};
 use crate::engine::session::say;
 
-/// The flag. It is for those who package, so `--help` does not show it.
+/// The flag. It is for packagers, so `--help` does not show it.
 const FLAG: &str = "--generate";
 
-/// What follows it.
+/// The values of the flag.
 const KINDS: &str = "pages, man [PAGE], complete-bash, complete-zsh, complete-fish or demo";
 
-/// If `words` ask for it: prints it, and how the program ends. `pages`: the program's own, and those
-/// of its subcommands.
+/// If `words` contain the flag: prints the output, and returns the exit status. `pages`: of the
+/// program and its subcommands.
 pub fn answer(words: &[OsString], pages: impl FnOnce() -> Vec<Page>) -> Option<ExitCode> {
     let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
     let [_, flag, words @ ..] = words.as_slice() else { return None };

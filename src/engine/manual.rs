@@ -23,22 +23,22 @@ pub struct Manual {
     pub privileges: &'static [&'static str],
     /// The cost for the machine
     pub overhead: &'static str,
-    /// Its columns and keys of JSON, if it has a list of them
+    /// Columns and keys of JSON, if the tool has a list of them
     pub fields: Option<fn() -> Vec<FieldDoc>>,
-    /// How to see it at work
+    /// A demonstration of the tool
     pub demo: Demo,
 }
 
-/// What a program shows when a command runs: for those who try it, and for the tests.
+/// A command whose events a program shows: for people who try the tool, and for the tests.
 #[derive(Clone, Copy, Debug)]
 pub struct Demo {
     /// `event.name` in JSON
     pub event: &'static str,
-    /// A shell command that makes such an event happen
+    /// A shell command that causes such an event
     pub command: &'static str,
-    /// Flags that show what the program can do
+    /// Flags for an impressive demonstration
     pub flags: &'static str,
-    /// The lesson of `examples/` that it takes as an argument; empty: none
+    /// The lesson of `examples/` to pass as an argument; empty: none
     pub object: &'static str,
 }
 
@@ -81,7 +81,7 @@ impl Demo {
 }
 
 impl Manual {
-    /// What is the same for most tracers, to be completed with `..Manual::TRACER`.
+    /// Defaults for tracers, for use as `..Manual::TRACER`.
     pub const TRACER: Self = Self {
         description: "",
         examples: &[],
@@ -93,7 +93,7 @@ impl Manual {
         demo: Demo::NONE,
     };
 
-    /// What `--help` shows below the flags: examples, notes on rows, exit status.
+    /// The part of `--help` below the flags: examples, notes on rows, exit status.
     pub fn after_help(&self) -> String {
         // Descriptions line up in one column, unless the command is too long.
         let lengths = self.examples.iter().filter(|(_, what)| !what.is_empty());

@@ -1,5 +1,6 @@
 //! A tracer with one kind of event and one row for each: its struct in C, its fields, its flags.
-//! Everything else is the same for all of them, and is here. CONTRIBUTING.md has a lesson.
+//! Everything else is the same for all such tracers, and is in this file. CONTRIBUTING.md has a
+//! lesson.
 
 use std::process::ExitCode;
 
@@ -16,7 +17,7 @@ use crate::output::row::{Field, FieldOf, Slot, View, docs};
 use crate::output::table::Column;
 use crate::skel::Event;
 
-/// What the file of such a tracer needs.
+/// The imports of such a tracer's file.
 pub mod prelude {
     pub use anyhow::{Context, Result};
     pub use clap::Args;
@@ -32,29 +33,29 @@ pub mod prelude {
 /// The object of a tracer, opened and not yet loaded.
 pub type Object<T> = <<T as Tracer>::Builder as SkelBuilder<'static>>::Output;
 
-/// One of them.
+/// A tracer with one kind of event.
 pub trait Tracer: 'static {
-    /// What people type, and `TOOL` in `TOOL: message`
+    /// The command, and `TOOL` in `TOOL: message`
     const NAME: &'static str;
     /// `event.name` in JSON
     const EVENT: &'static str;
-    /// A shell command that makes such an event happen: for the tests, and for those who try it
+    /// A shell command that causes such an event: for the tests, and for people who try the tool
     const DEMO: &'static str;
-    /// What the manual says beyond flags and fields
+    /// The manual beyond flags and fields
     const MANUAL: Manual;
     /// The event's own fields: columns behind PID and COMM, and keys of JSON
     const FIELDS: &'static [FieldOf<Self::Event>];
-    /// Its own flags; the comment on them is the first sentence of `--help`
+    /// The tracer's own flags; their comment is the first sentence of `--help`
     type Args: Args;
     /// Its skeleton
     type Builder: SkelBuilder<'static> + Default;
-    /// Its event, as the C source defines it
+    /// The event, as the C source defines it
     type Event: Event;
 
     /// Ways into the kernel, best first.
     fn backends(args: &Self::Args) -> Vec<Backend>;
 
-    /// Sets constants of the programs before they are loaded: what filters in the kernel.
+    /// Sets constants of the programs before loading, for filters in the kernel.
     fn configure(_args: &Self::Args, _object: &mut Object<Self>) -> Result<()>
     where
         Self: Sized,
@@ -68,7 +69,7 @@ pub fn main<T: Tracer>() -> ExitCode {
     tool::main::<OneRow<T>>()
 }
 
-/// The flags of a tracer: its own, and those that every tool has.
+/// The flags of a tracer: its own, and the common ones.
 struct Flags<T: Tracer> {
     own: T::Args,
     common: CommonArgs,
@@ -109,7 +110,7 @@ struct OneRow<T: Tracer> {
     view: View<fn(&T::Event, &mut Slot<'_, '_>)>,
 }
 
-/// Columns that all of them have, and its own.
+/// The common columns, and the tracer's own fields.
 fn all_fields<T: Tracer>() -> Vec<FieldOf<T::Event>> {
     let first = [Field::TIME, Field::SINCE, Field::PID, Field::COMM];
     first.into_iter().chain(T::FIELDS.iter().copied()).collect()

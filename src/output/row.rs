@@ -1,5 +1,5 @@
-//! A field of an event, said once: its column in the table, its key in JSON Lines, and its line in
-//! the manual page.
+//! A field of an event, defined once: the column in the table, the key in JSON Lines, and the line
+//! in the manual page.
 //!
 //! A tool has one list of its fields. A [`View`] is made from it at the start; each event then goes
 //! through the list, as cells or as members. A field that writes nothing for an event is `-` in the
@@ -26,32 +26,32 @@ pub struct Field<F> {
     pub column: Column,
     /// Key in JSON, nested on its dots. Empty: the field is in the table only.
     pub key: &'static str,
-    /// What the manual says of it
+    /// The description in the manual
     pub about: &'static str,
     put: Put<F>,
 }
 
-/// A field of an event of this type. Where the type borrows, the function is to be written out, so that
-/// it takes all lifetimes.
+/// A field of an event of this type. For a type that borrows, write the function type out, so that
+/// it covers all lifetimes.
 pub type FieldOf<E> = Field<fn(&E, &mut Slot<'_, '_>)>;
 
 /// Writes the value.
 #[derive(Clone, Copy, Debug)]
 enum Put<F> {
-    /// Of what all events have
+    /// From the members of all events
     Common(fn(&Common<'_>, &mut Slot<'_, '_>)),
-    /// Of the tool's own event
+    /// From the tool's own event
     Own(F),
 }
 
-/// What all events have.
+/// The members of all events.
 #[derive(Clone, Copy, Debug)]
 pub struct Common<'a> {
-    /// Whose event it is
+    /// The process and the time
     pub id: &'a task_id,
     /// `event.name`
     pub event: &'static str,
-    /// In a table the local time, in JSON RFC 3339
+    /// Local time in a table, RFC 3339 in JSON
     pub time: &'a str,
     /// Time since tracing began
     pub since_ns: u64,
@@ -113,7 +113,7 @@ impl<F> Field<F> {
         |common, slot| slot.optional_name(common.cgroup),
     );
 
-    /// What each line of JSON has, in this order.
+    /// Members of each line of JSON, in this order.
     const ALWAYS: [Self; 10] = [
         Self::common(NO_COLUMN, "timestamp", "time of the event, RFC 3339", |common, slot| {
             slot.text(common.time);
@@ -187,10 +187,10 @@ impl<F: Copy> Field<F> {
     }
 }
 
-/// What the manual says of a field.
+/// The manual's entry for a field.
 #[derive(Clone, Copy, Debug)]
 pub struct FieldDoc {
-    /// Heading of its column; may be empty
+    /// Heading of the column; may be empty
     pub title: &'static str,
     /// Its key in JSON; may be empty
     pub key: &'static str,
@@ -198,11 +198,11 @@ pub struct FieldDoc {
     pub about: &'static str,
 }
 
-/// For the manual: columns first, in their order, then what is only in JSON.
+/// Entries for the manual: columns first, in their order, then fields that are only in JSON.
 pub fn docs<F: Copy>(fields: &[Field<F>]) -> Vec<FieldDoc> {
     let (columns, others): (Vec<_>, Vec<_>) =
         fields.iter().partition(|field| !field.column.title.is_empty());
-    // What each line of JSON has need not have a column.
+    // Members of each line of JSON need not have a column.
     let always = Field::<F>::ALWAYS.map(|field| field.in_column(NO_COLUMN));
     let mut docs: Vec<FieldDoc> = Vec::new();
     for field in columns.into_iter().chain(&always).chain(others) {
@@ -214,7 +214,7 @@ pub fn docs<F: Copy>(fields: &[Field<F>]) -> Vec<FieldDoc> {
     docs
 }
 
-/// What of a list of fields is shown, and how.
+/// The shown fields of a list, and their form.
 #[derive(Debug)]
 pub struct View<F> {
     columns: Vec<Column>,
@@ -223,7 +223,7 @@ pub struct View<F> {
 }
 
 impl<F: Copy> View<F> {
-    /// Of these fields, with the columns for which `is_shown`, which may widen them.
+    /// A view of these fields, with the columns that `is_shown` accepts and may widen.
     pub fn new(
         fields: impl IntoIterator<Item = Field<F>>,
         is_shown: impl Fn(&mut Column) -> bool,
@@ -252,7 +252,7 @@ impl<F: Copy> View<F> {
         &self.columns
     }
 
-    /// Whether there is a column of this title.
+    /// Whether a column with this title is shown.
     pub fn shows(&self, title: &str) -> bool {
         self.columns.iter().any(|column| column.title == title)
     }
@@ -323,7 +323,7 @@ enum Place<'s, 'o> {
 }
 
 impl<'o> Slot<'_, 'o> {
-    /// In a table: the next cell, as `write` does it. It has to write exactly one.
+    /// In a table: the next cell. `write` must write exactly one.
     pub fn cell(&mut self, write: impl for<'l> FnOnce(&'l mut Line<'o>) -> &'l mut Line<'o>) {
         if let (Place::Cell(line), false) = (&mut self.place, self.is_filled) {
             write(line);
@@ -331,7 +331,7 @@ impl<'o> Slot<'_, 'o> {
         }
     }
 
-    /// In JSON: the value, as `write` appends it.
+    /// In JSON: `write` appends the value.
     fn member(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         if let (Place::Member(object, key), false) = (&mut self.place, self.is_filled) {
             write(object.member(key));
@@ -346,7 +346,8 @@ impl<'o> Slot<'_, 'o> {
         });
     }
 
-    /// In JSON: a list of names; if one is not UTF-8, all of them again in base64 under a second key.
+    /// In JSON: a list of names; if one is not valid UTF-8, all names again in base64 under a
+    /// second key.
     pub fn json_names<'b>(&mut self, names: impl Iterator<Item = &'b [u8]> + Clone) {
         if let (Place::Member(object, key), false) = (&mut self.place, self.is_filled) {
             object.names(key, names);
@@ -373,20 +374,20 @@ impl<'o> Slot<'_, 'o> {
         }
     }
 
-    /// Words of the tool's own.
+    /// The tool's own words.
     pub fn text(&mut self, text: &str) {
         self.cell(|line| line.text(text));
         self.member(|out| push_string(out, text));
     }
 
-    /// Words of the tool's own, if there are any.
+    /// The tool's own words, if there are any.
     pub fn optional_text(&mut self, text: Option<&str>) {
         if let Some(text) = text {
             self.text(text);
         }
     }
 
-    /// A value that is displayed without characters that others choose, such as an address.
+    /// A value whose characters nobody else can choose, such as an address.
     pub fn value(&mut self, value: impl Display) {
         self.cell(|line| line.value(&value));
         self.member(|out| push_string(out, &value.to_string()));
@@ -421,7 +422,7 @@ impl<'o> Slot<'_, 'o> {
         }
     }
 
-    /// Words that say what failed.
+    /// Words for a failure.
     pub fn failure(&mut self, text: &str) {
         self.cell(|line| line.styled(text, FAILURE));
         self.member(|out| push_string(out, text));

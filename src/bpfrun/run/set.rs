@@ -338,7 +338,11 @@ mod tests {
         assert_eq!(encode(list, "1, 2"), Ok([1u32.to_ne_bytes(), 2u32.to_ne_bytes()].concat()));
         assert!(encode(list, "1,2,3").unwrap_err().contains("2 elements"));
         assert_eq!(encode(state, "ON"), Ok(1u32.to_ne_bytes().to_vec()));
-        assert!(encode(state, "MAYBE").unwrap_err().contains("\"MAYBE\" is none of OFF, ON"));
+        assert!(
+            encode(state, "MAYBE")
+                .unwrap_err()
+                .contains("\"MAYBE\" is neither a number nor one of OFF, ON")
+        );
     }
 
     #[test]
@@ -366,11 +370,11 @@ mod tests {
         assert_eq!(member(".deep"), Ok((u32, 20)));
         for (path, error) in [
             (".list[3]", "3 elements"),
-            (".list[x]", "no index"),
+            (".list[x]", "not an index"),
             (".list[1", "no ]"),
             (".nope", "struct config has no member nope"),
             (".bits", "bitfield"),
-            ("[0]", "no array"),
+            ("[0]", "not an array"),
             (".deep.x", "has no member"),
         ] {
             assert!(member(path).unwrap_err().contains(error), "{path}: {:?}", member(path));

@@ -1,4 +1,4 @@
-//! A manual page: what clap knows, and the [`Manual`].
+//! A manual page, from clap's flags and the [`Manual`].
 
 use std::env;
 
@@ -51,7 +51,7 @@ pub(super) fn page(page: &Page) -> Result<Vec<u8>> {
     Ok(out)
 }
 
-/// `TITLE, key`, and what it is.
+/// `TITLE, key`, and the description.
 fn describe(roff: &mut Roff, field: &FieldDoc) {
     let comma = if field.title.is_empty() || field.key.is_empty() { "" } else { ", " };
     roff.control("TP", []);

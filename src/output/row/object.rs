@@ -1,4 +1,4 @@
-//! A line of JSON whose objects open with their first member: one that has none is absent.
+//! A line of JSON whose objects open with their first member: an object without members is absent.
 
 use std::borrow::Cow;
 
@@ -27,8 +27,8 @@ impl Key {
     }
 }
 
-/// In an order in which all members of an object stand together, each object where its first one
-/// was. `depth`: all are in the same object of so many.
+/// Sorts so that all members of an object stand together, at the place of the first one. `depth`:
+/// how many enclosing objects all of them share.
 pub(super) fn grouped<T>(members: Vec<(Key, T)>, depth: usize) -> Vec<(Key, T)> {
     let mut groups: Vec<(&'static str, Vec<(Key, T)>)> = Vec::new();
     for (key, value) in members {
@@ -47,7 +47,7 @@ pub(super) fn grouped<T>(members: Vec<(Key, T)>, depth: usize) -> Vec<(Key, T)> 
     sorted.collect()
 }
 
-/// The line, as far as it is written.
+/// The line written so far.
 pub(super) struct Object<'o> {
     out: &'o mut Vec<u8>,
     open: &'o [&'static str],
@@ -66,14 +66,14 @@ impl<'o> Object<'o> {
         self.out.push(b'}');
     }
 
-    /// Writes the key; its value is to be appended.
+    /// Writes the key; the caller appends the value.
     pub(super) fn member(&mut self, key: &'o Key) -> &mut Vec<u8> {
         self.enter(&key.objects);
         self.key(key.name, "");
         self.out
     }
 
-    /// As a string; and where it is not UTF-8, exactly, in base64 under a second key.
+    /// A string and, if it is not valid UTF-8, the exact bytes in base64 under a second key.
     pub(super) fn name(&mut self, key: &'o Key, name: &[u8]) {
         let text = String::from_utf8_lossy(name);
         push_string(self.member(key), &text);
@@ -83,7 +83,7 @@ impl<'o> Object<'o> {
         }
     }
 
-    /// A list, likewise.
+    /// A list of strings, in the same form.
     pub(super) fn names<'b>(
         &mut self,
         key: &'o Key,
