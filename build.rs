@@ -1,6 +1,10 @@
-//! Compiles every `src/bpf/NAME.bpf.c` for BPF and generates its skeleton,
-//! `OUT_DIR/NAME.skel.rs`, which `src/skel.rs` includes.
+//! Compiles every `src/bpf/NAME.bpf.c` for BPF and generates its skeleton, `OUT_DIR/NAME.skel.rs`;
+//! and for all of them `OUT_DIR/skeletons.rs`, which `src/skel.rs` includes.
 
+#[path = "build/skeletons.rs"]
+mod skeletons;
+
+use std::collections::BTreeSet;
 use std::env;
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -9,8 +13,16 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use libbpf_cargo::SkeletonBuilder;
+use libbpf_rs::Btf;
+
+use skeletons::Skeletons;
 
 const BPF_SOURCES: &str = "src/bpf";
+/// Headers that every tracer includes.
+const BPF_LIBRARY: &str = "src/bpf/lib";
+
+/// The object that comes first, so that its copies of common types are the ones with short names.
+const FIRST: &str = "execve";
 
 fn main() -> Result<()> {
     println!("cargo::rerun-if-changed={BPF_SOURCES}");
@@ -21,38 +33,75 @@ fn main() -> Result<()> {
     let args = clang_args(&root, &out_dir)?;
     write_names(&vmlinux(&root)?.join("vmlinux.h"), &out_dir.join("names.rs"))?;
 
-    for source in bpf_sources()? {
-        let name = program_name(&source)?;
-        let mut builder = SkeletonBuilder::new();
-        builder.source(&source).clang_args(&args).obj(out_dir.join(format!("{name}.bpf.o")));
-        if let Some(clang) = env::var_os("CLANG") {
-            builder.clang(clang);
-        }
-        builder.build_and_generate(out_dir.join(format!("{name}.skel.rs"))).with_context(|| {
+    let files = files_in(Path::new(BPF_SOURCES))?;
+    let own = own_types(&files)?;
+    let mut skeletons = Skeletons::default();
+    for (name, source) in programs(&files) {
+        let object = out_dir.join(format!("{name}.bpf.o"));
+        let skeleton = out_dir.join(format!("{name}.skel.rs"));
+        compile(source, &args, &object, &skeleton).with_context(|| {
             format!("compile {} for BPF (is clang installed?)", source.display())
         })?;
+        refer_beside(&skeleton, &object)?;
+        let btf = Btf::from_path(&object)?;
+        skeletons.add(name, &btf, &own).with_context(|| source.display().to_string())?;
     }
-    Ok(())
+    fs::write(out_dir.join("skeletons.rs"), skeletons.finish()?).context("write the skeletons")
 }
 
-/// All BPF sources, in a stable order.
-fn bpf_sources() -> Result<Vec<PathBuf>> {
-    let mut sources = Vec::new();
-    for entry in fs::read_dir(BPF_SOURCES).context(BPF_SOURCES)? {
+fn compile(source: &Path, args: &[OsString], object: &Path, skeleton: &Path) -> Result<()> {
+    let mut builder = SkeletonBuilder::new();
+    builder.source(source).clang_args(args).obj(object).reference_obj(true);
+    if let Some(clang) = env::var_os("CLANG") {
+        builder.clang(clang);
+    }
+    builder.build_and_generate(skeleton)
+}
+
+/// Makes a skeleton name its object by the path from one to the other, so that it is the same
+/// wherever it was built.
+fn refer_beside(skeleton: &Path, object: &Path) -> Result<()> {
+    let text = fs::read_to_string(skeleton)?;
+    let path = format!("\"{}\"", object.canonicalize()?.display());
+    if !text.contains(&path) {
+        bail!("{} does not name {path}", skeleton.display());
+    }
+    let name = object.file_name().context("an object has a name")?;
+    fs::write(skeleton, text.replace(&path, &format!("{name:?}"))).context("write a skeleton")
+}
+
+/// All files in a folder and below.
+fn files_in(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
         let path = entry?.path();
-        if path.to_string_lossy().ends_with(".bpf.c") {
-            sources.push(path);
+        if path.is_dir() {
+            files.extend(files_in(&path)?);
+        } else {
+            files.push(path);
         }
     }
-    sources.sort();
-    Ok(sources)
+    Ok(files)
 }
 
-/// `src/bpf/execve.bpf.c` → `execve`.
-fn program_name(source: &Path) -> Result<String> {
-    let name = source.file_name().context("a source has a file name")?;
-    let name = name.to_string_lossy();
-    Ok(name.trim_end_matches(".bpf.c").to_owned())
+/// Structs and enums that are not the kernel's.
+fn own_types(files: &[PathBuf]) -> Result<BTreeSet<String>> {
+    let mut own = BTreeSet::new();
+    for file in files {
+        let source = fs::read_to_string(file).with_context(|| file.display().to_string())?;
+        own.extend(skeletons::defined_in(&source).map(str::to_owned));
+    }
+    Ok(own)
+}
+
+/// What is to be compiled, in a stable order: `execve` of `src/bpf/execve.bpf.c`.
+fn programs(files: &[PathBuf]) -> Vec<(&str, &Path)> {
+    let mut programs: Vec<_> = files
+        .iter()
+        .filter_map(|file| Some((file.file_name()?.to_str()?.strip_suffix(".bpf.c")?, &**file)))
+        .collect();
+    programs.sort_by_key(|&(name, _)| (name != FIRST, name));
+    programs
 }
 
 fn clang_args(root: &Path, out_dir: &Path) -> Result<Vec<OsString>> {
@@ -82,6 +131,7 @@ fn clang_args(root: &Path, out_dir: &Path) -> Result<Vec<OsString>> {
         map.push(to);
         args.push(map);
     }
+    args.extend(["-iquote".into(), root.join(BPF_LIBRARY).into()]);
     // Foreign headers, whose warnings are not ours to mend.
     for dir in std::iter::once(vmlinux).chain(headers) {
         args.push("-isystem".into());

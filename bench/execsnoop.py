@@ -33,7 +33,7 @@ def peers():
     }
     for name, command in installed(found):
         if command[0] == "perf":
-            # Of the arguments it shows only the addresses.
+            # It shows only the addresses of the arguments.
             row = r"{program}/(\d+) .*execve\(.*= 0"
             yield Tracer(name, command, row=row, arguments=False)
         else:
@@ -70,7 +70,7 @@ def measure_correct(tracers, workload, args, targets):
             command = (workload.program("hard"), case, workload.program("say"), tag, str(count))
             truth_file = Path(workload.folder, "truth")
             if tracer.wraps:
-                # The program tells the truth on stdout: not where the rows go.
+                # The program prints its true arguments on stdout, apart from the rows.
                 shell = ("sh", "-c", 'truth=$1; shift; exec "$@" >"$truth"', "sh", str(truth_file))
                 with Running(tracer, workload.folder, shell + command) as running:
                     running.process.wait(120)

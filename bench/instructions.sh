@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
-# instructions.sh [--tool mmapsnoop|tcpconnect] [KERNEL]: how many instructions the tool adds,
-# with each backend, to what it traces at its cheapest (mmapsnoop: a call of mmap() that fails;
+# instructions.sh [--tool mmapsnoop|tcpconnect] [KERNEL]: the instructions that the tool adds,
+# with each backend, to its cheapest event (mmapsnoop: a call of mmap() that fails;
 # tcpconnect: an attempt to connect that this machine refuses, with its socket() and close()),
-# and to a getppid(). In a virtual machine whose clock counts instructions, so that the numbers
-# are the same on any machine, busy or not: for finding out what a change costs. They say
-# nothing of caches and of what an instruction takes; run.sh does.
+# and to a getppid(). It uses a virtual machine whose clock counts instructions, so that the
+# numbers are the same on any machine, busy or not, and show the cost of a change. They say
+# nothing about caches and about the time of an instruction; run.sh does.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -17,7 +17,7 @@ if [[ ${1:-} == --tool ]]; then
 fi
 kernel=${1:-6.12}
 
-# What is run; which of the two numbers that it prints is taken; what it is called.
+# The workload; which of its two numbers counts; the name of the unit.
 cases=() # a backend and flags
 case $tool in
 mmapsnoop)
@@ -27,7 +27,7 @@ mmapsnoop)
 	done
 	;;
 tcpconnect)
-	# The median: nothing else runs during such an attempt, the tracer neither.
+	# The median: nothing else runs during such an attempt, not even the tracer.
 	workload='connect 127.1 20000' number=2 unit=attempt
 	for backend in fexit tp_btf raw_tp; do
 		cases+=("$backend" "$backend --pid 1" "$backend --port 2" "$backend --summary 100")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""The machine on which this runs, what is installed there, and programs that say numbers."""
+"""The machine on which this runs, its packages, and programs that print numbers."""
 
 import os
 import platform

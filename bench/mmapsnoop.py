@@ -15,11 +15,11 @@ from workloads import Workload
 
 PARTS = ("call", "syscall", "loss")
 BACKENDS = ("fexit", "tracepoint", "tp_btf")
-# With these flags it shows none of the calls: two reject all of them, the last one counts.
+# With these flags it shows no calls: two reject all of them, the last one only counts.
 REJECTING = (("--pid", "1"), ("--min-size", "1M"))
 COUNTING = ("--summary", "60")
 
-# The same columns as ours, of these programs only, so that it has as little to do as can be.
+# The same columns as ours, for these programs only, so that it has as little work as possible.
 BPFTRACE = """
 tracepoint:syscalls:sys_enter_mmap /strncmp(comm, "bench-", 6) == 0/ {
   @addr[tid] = args->addr; @len[tid] = args->len; @prot[tid] = args->prot;
@@ -33,7 +33,7 @@ tracepoint:syscalls:sys_exit_mmap /@len[tid] || strncmp(comm, "bench-", 6) == 0/
 
 
 class Calls(Workload):
-    """mmap() in a loop: `how` says of what."""
+    """mmap() in a loop: `how` names the kind of call."""
 
     unit, done = "mmap()", "called"
     program_name = "bench-mmap"
@@ -51,7 +51,7 @@ class Calls(Workload):
         return (self.as_probe("mmap"), self.how, "200")
 
     def rows(self, tracer, text, tag):
-        """All of them, since one call is like the other."""
+        """The number of all calls, since one call is like the other."""
         return len(tracer.find(tracer.row, text, tag, self.program_name))
 
 
@@ -79,12 +79,12 @@ def peers():
         if command[0] == perf:
             row = r"{program}/\d+ .*mmap\(.*= "
         elif command[0] == strace:
-            # It shows this program only, which writes over the begin of the first row.
+            # It shows this program only, whose output overwrites the beginning of the first row.
             row, slow = r"MAP_PRIVATE.*\) = ", 100
         yield Tracer(name, command, row=row, slow=slow, wraps=command[0] == strace)
 
 
-# ---- what a call pays ----
+# ---- the cost of a call ----
 
 
 def measure_call(tracers, workload, args, targets):
@@ -133,11 +133,11 @@ def check_call(results, added, bare, noise, cheapest, targets):
         targets.check(promise, ratio >= 40, f"{ratio:.0f} times")
 
 
-# ---- how long a tight loop goes well ----
+# ---- a tight loop ----
 
 
 def end_of(path):
-    """Its last rows: there may be gigabytes of them."""
+    """The last rows of a tracer: there may be gigabytes of rows."""
     with open(path, "rb") as rows:
         rows.seek(max(0, os.path.getsize(path) - 4096))
         return rows.read().decode(errors="replace")
@@ -148,7 +148,7 @@ def measure_loss(tracers, workload, args, targets):
     seconds = 2 if args.quick else 10
     rows = []
     for tracer in tracers:
-        # Of JSON, a million calls a second.
+        # For JSON, a million calls a second.
         pace = 1000 if "--json" in tracer.command else 0
         with workload.traced(tracer) as running:
             per_call = pace or numbers(output(workload.timed(tracer, "", 200_000)))[1]
@@ -156,7 +156,7 @@ def measure_loss(tracers, workload, args, targets):
             taken = numbers(output((*workload.timed(tracer, "", calls), str(pace))))[1]
             stop(running.process)
             said = end_of(running.output) + running.errors.read_text(errors="replace")
-        # Without its account nobody knows.
+        # Without its totals the losses are unknown.
         found = re.findall(tracer.lost, said, re.MULTILINE)
         lost = int(found[-1]) if found else None
         rate = 1000 / taken

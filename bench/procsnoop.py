@@ -20,10 +20,10 @@ PEER = "libbpf-tools exitsnoop"
 
 
 class Lives(Executions):
-    """The same, of which only the ends are asked for."""
+    """The same, but only ends count."""
 
     unit, done = "process life", "lived"
-    # What spawns them has their name, and ends too.
+    # The spawning process has the same name, and ends too.
     besides = 1
 
 
@@ -31,7 +31,7 @@ class Lives(Executions):
 
 
 def mine(tool, *flags):
-    """Ours, with what it tells of ends; the group is the process's id."""
+    """Ours, with a pattern for ends; the group is the process's id."""
     row = r"EXIT +{program} +(\d+) "
     if "--json" in flags:
         row = r'"process\.exit"}},"process":{{"pid":(\d+),"parent_pid":\d+,"comm":"{program}"'
@@ -46,7 +46,7 @@ def peers():
 
 
 def ends(tracer, text):
-    """All ends that its rows tell of: (process id, status as wait() has it)."""
+    """All ends in its rows: (process id, status as wait() reports it)."""
     if tracer.name == PEER:
         rows = re.findall(r"(?m)^.{16} (\d+) +\d+ +\d+ +[\d.]+ +(?:0|code (\d+)|signal (\d+).*)$", text)
         return [(int(pid), int(code or 0) << 8 | int(number or 0)) for pid, code, number in rows]
@@ -96,7 +96,7 @@ def cases(workload, args):
 
 
 def run_lives(workload, words):
-    """What the parents were told: (process id, status)."""
+    """The results of wait4(): (process id, status)."""
     truth = Path(workload.folder, "truth")
     truth.unlink(missing_ok=True)
     command = (workload.program("lives"), *words)
@@ -125,7 +125,7 @@ def measure_correct(tracers, workload, args, targets):
                     right += 1
                 elif not told:
                     missing += 1
-                # Another status, or an end that never was.
+                # Another status, or an end that never happened.
                 wrong += len(told)
             cells.append(f"{right} / {wrong} / {missing}")
             if tracer.name == "ours":

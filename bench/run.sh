@@ -60,7 +60,7 @@ if [ "$(id -u)" != 0 ]; then
 	say "needs root: sudo bench/run.sh"
 	exit 1
 fi
-# What is mounted here is seen by nobody else, and gone at the end.
+# Nobody else sees these mounts, and they are gone at the end.
 if [ -z "${BENCH_UNSHARED-}" ]; then
 	BENCH_UNSHARED=1 exec unshare --mount "$0" ${arguments[@]+"${arguments[@]}"}
 fi
@@ -83,8 +83,8 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 folder=$(mktemp -d)
 
-# One by one, so that a package that cannot be had leaves the others; what is missing in the
-# end, the driver names.
+# One by one, so that a missing package does not stop the others; the driver names what is
+# missing in the end.
 packages=(libc6-dev python3 libbpf-tools bpftrace linux-perf strace)
 command -v cc >/dev/null || packages+=(gcc)
 if [ -n "$install" ] && command -v apt-get >/dev/null; then
@@ -124,7 +124,7 @@ for tool in "${tools[@]}"; do
 	fi
 done
 
-# Static, so that no dynamic linker blurs what is measured.
+# Static, so that no dynamic linker blurs the measurement.
 for source in bench/workload/*.c; do
 	name=$(basename "$source" .c)
 	flags=(-O2 -static -pthread -Wall -Wextra -Werror)
@@ -135,7 +135,7 @@ done
 # The same under another name, to find out whether a tracer is at work.
 cp "$folder/bench-noop" "$folder/bench-probe"
 
-# Classic tracepoints, ours as the peers', are found there.
+# Our classic tracepoints and the peers' are there.
 if ! mountpoint -q /sys/kernel/tracing; then
 	mount -t tracefs tracefs /sys/kernel/tracing ||
 		say "no tracefs, so most peers cannot run"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""What is measured of every tool in the same way: its costs beside those of its peers."""
+"""The measurements that all tools share: their costs beside those of their peers."""
 
 import argparse
 import re
@@ -30,8 +30,8 @@ def begin(parts):
     args.parts = args.only or parts
     args.rounds = args.rounds or (2 if args.quick else 7)
     args.calls = 1_000_000 if args.quick else 3_000_000
-    # So that every `with` ends its tracer. A shell lets what it starts in the background ignore
-    # some of these, and so would all that is started here: handlers are not inherited.
+    # So that every `with` ends its tracer. A shell makes background programs ignore some of these
+    # signals, and so would every program started here: handlers are not inherited.
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     print(f"## {Path(args.tool).name} side by side\n")
@@ -40,16 +40,16 @@ def begin(parts):
 
 
 def end(args, targets):
-    """The last of a driver: the next one's tables may follow."""
+    """The end of a driver: the next one's tables may follow."""
     print()
     sys.exit(1 if args.check and targets.missed else 0)
 
 
-# ---- what there is ----
+# ---- the installed tracers ----
 
 
 def installed(found):
-    """Those of the tracers {name: command or nothing} that are there."""
+    """The installed ones of the tracers {name: command or nothing}."""
     for name, command in found.items():
         if command:
             yield name, command
@@ -59,7 +59,7 @@ def installed(found):
 
 def own(tool, *flags, **details):
     """Our tool with flags. `details` are those of a Tracer."""
-    # By their beginnings these are found fast in hundreds of megabytes.
+    # A fixed beginning makes these fast to find in hundreds of megabytes.
     lost = rf"{Path(tool).name}: \d+ events?, (\d+)"
     if "--json" in flags:
         lost = r'"trace\.end".*"lost":(\d+)'
@@ -68,7 +68,7 @@ def own(tool, *flags, **details):
 
 
 def usable(tracer, workload):
-    """Whether it shows anything here; if not, says why."""
+    """Whether it shows anything here; if not, prints why."""
     try:
         if tracer.wraps:
             tag = workload.tag()
@@ -90,7 +90,7 @@ def working(candidates, workload):
 
 
 def working_own(candidates, workload):
-    """Those of ours that work; without the plain one there is nothing to measure."""
+    """Our working variants; without the plain one there is nothing to measure."""
     tracers = working(candidates, workload)
     if not any(tracer.name == "ours" for tracer in tracers):
         sys.exit(f"bench: {Path(candidates[0].command[0]).name} itself does not work here")
@@ -98,7 +98,7 @@ def working_own(candidates, workload):
 
 
 def interleaved(everyone, rounds):
-    """Everyone, for each round: it begins with another one, so that neighbours change."""
+    """All tracers, for each round; each begins with another one, so that neighbours change."""
     for number in range(rounds):
         shift = number % len(everyone)
         yield everyone[shift:] + everyone[:shift]
@@ -108,12 +108,12 @@ def interleaved(everyone, rounds):
 
 
 class Samples:
-    """What all rounds said of one tracer."""
+    """The results of one tracer in all rounds."""
 
     def __init__(self, tracer, workload):
         self.tracer = tracer
-        # In what the workload is shown in: what it took by the first number it prints, and
-        # what the tracer added to each.
+        # In the unit of the workload: its time by the first number that it prints, and the
+        # time that the tracer added, by each number.
         self.taken = []
         self.added = {statistic: [] for statistic in workload.prints}
         self.cpu, self.memory = [], []
@@ -164,7 +164,7 @@ def one_run(tracer, workload, count, samples):
 
 
 def programs_time(tracer, workload, count, digits):
-    """Time in its BPF programs, per unit. Apart from all else, since measuring costs."""
+    """Time in its BPF programs, per unit. In a run of its own, since measuring costs."""
     if tracer is None or tracer.wraps:
         return None
     count = share(tracer, count)
@@ -182,8 +182,8 @@ def measure_rounds(tracers, workload, args, count):
     results = {name: Samples(tracer, workload) for name, tracer in everyone}
     bare = []
     for order in interleaved(everyone, args.rounds):
-        # The machine's speed drifts by more than a tracer adds. So each run is held
-        # against the untraced ones right before and right after it.
+        # The machine's speed drifts by more than a tracer adds. So each run is compared
+        # with the untraced ones right before and right after it.
         before = one_run(None, workload, count, None)
         for name, tracer in order:
             samples = results[name]
@@ -198,18 +198,18 @@ def measure_rounds(tracers, workload, args, count):
 
 
 def noise_of(results, statistic):
-    """By how much runs of nothing differ in it."""
+    """The difference between untraced runs."""
     return median(abs(added) for added in results[NOTHING].added[statistic])
 
 
 def show_times(results, bare, workload, args, count, peer, digits=1):
-    """The table of times, with shares of what `peer` adds: its name, and how to call it."""
+    """The table of times, with shares of the time that `peer` adds: its name, and its title."""
     first, second = workload.prints
     noise = noise_of(results, first)
     rival, rival_heading = peer
 
     def ratio(samples):
-        """None where the rival adds so little that noise would decide."""
+        """None if the rival adds so little that noise would decide."""
         if samples.tracer is None or rival not in results:
             return None
         added = median(results[rival].added[first])
@@ -258,7 +258,7 @@ def show_rows(results, workload, targets):
     show("Rows", heading + (["wrong"] if outcomes else []), rows)
     print()
     mine = [samples for samples in traced.values() if samples.is_ours and samples.tracer.shows]
-    # Each by itself, so that one which shows too much does not hide one that shows too little.
+    # Each by itself, so that one with too many rows does not hide one with too few.
     untold = sum(abs(samples.missing - samples.lost) for samples in mine)
     targets.check(f"ours: {workload.done} == shown + lost", untold == 0, f"{untold} untold")
     if outcomes:
@@ -267,7 +267,7 @@ def show_rows(results, workload, targets):
 
 
 def show_memory(results, targets=None):
-    """The table of memory. `targets`: where to check how much ours may take."""
+    """The table of memory. `targets`: limits for ours to check."""
     rows, most = [], 0
     for name, samples in results.items():
         if samples.memory:
@@ -302,11 +302,11 @@ def measure_start(tracers, workload, args, targets):
     targets.check("ours shows a row within 60 ms", kept, f"{spread(mine)} ms")
 
 
-# ---- what other system calls pay ----
+# ---- the cost for other system calls ----
 
 
 def measure_syscall(tracers, workload, args, targets, limits, remark=""):
-    """`limits`: by how many percent tracers of these names may slow down what they do not trace."""
+    """`limits`: the percentage by which tracers of these names may slow down other system calls."""
     command = (*workload.pin, workload.program("getppid"), str(args.calls))
     everyone = [("nothing", None), (NOTHING, None)]
     everyone += [(tracer.name, tracer) for tracer in tracers if not tracer.wraps]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""Aligned Markdown tables, and the few statistics that are shown in them."""
+"""Aligned Markdown tables, and the few statistics in them."""
 
 from math import sqrt
 from statistics import median
@@ -33,21 +33,21 @@ def spread(values, digits=1, sign=False):
 
 
 def median_within(values):
-    """The median, and the two values between which the true one lies at 95 %."""
+    """The median, and two values around the true one at 95 %."""
     ordered = sorted(values)
-    # How many of them are below it is a matter of tossing coins.
+    # The number of values below it follows the tossing of coins.
     outside = max(0, int((len(ordered) - 1.96 * sqrt(len(ordered))) / 2))
     return median(ordered), ordered[outside], ordered[-1 - outside]
 
 
 class Targets:
-    """What was promised, and whether it was kept."""
+    """Targets, and whether they are kept."""
 
     def __init__(self):
         self.missed = 0
 
     def check(self, promise, kept, measured):
-        """Prints one line. `kept` is None where the measurement does not decide it."""
+        """Prints one line. `kept` is None if the measurement does not decide it."""
         verdict = {True: "pass", False: "MISS", None: "undecided"}[kept]
         self.missed += kept is False
         print(f"- target {verdict}: {promise}; measured: {measured}", flush=True)
@@ -58,7 +58,7 @@ class Targets:
         self.check(promise, kept, measured)
 
     def median_at_most(self, promise, values, limit, unit):
-        """check() of the median of many values. Where it is too uncertain, it decides nothing."""
+        """check() of the median of many values. An uncertain median decides nothing."""
         middle, low, high = median_within(values)
         kept = None if low < limit <= high else middle < limit
         measured = f"{middle:+.2f} {unit}, at 95 % {low:+.2f} to {high:+.2f}, {len(values)} times"

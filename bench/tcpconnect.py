@@ -19,10 +19,10 @@ ERRORS_BACKENDS = ("fexit", "tracepoint", "raw_tp")
 PEER = "bpftrace inet_sock_set_state"
 MOST_ADDED_US = 0.5
 
-# A number of an attempt, as the last two bytes of its destination.
+# The number of an attempt is in the last two bytes of its destination.
 NUMBER = r"\b{tag}\.(\d+\.\d+)\b"
 
-# What one writes who has no tool: as many columns as ours, the caller kept from the begin.
+# A script for users without a tool: the same columns as ours, the caller kept from the beginning.
 ONE_LINER = r"""
 tracepoint:sock:inet_sock_set_state /args->protocol == 6 && args->newstate == 2/ {
     @begin[args->skaddr] = nsecs; @pid[args->skaddr] = pid; @comm[args->skaddr] = comm;
@@ -39,13 +39,13 @@ ECONNREFUSED = 111
 
 
 class Connects(Workload):
-    """Attempts to connect to a port of this machine that nobody listens on."""
+    """Attempts to connect to a port of this machine without a listener."""
 
     unit, done = "attempt", "attempted"
     program_name = "bench-connect"
 
     def tag(self):
-        """A network of the machine's own, 127.N.0.0/16. It comes again after 250 others."""
+        """A local network, 127.N.0.0/16. It repeats after 250 others."""
         self.tags += 1
         return f"127.{1 + self.tags % 250}"
 
@@ -60,7 +60,7 @@ class Connects(Workload):
 
 
 def mine(tool, *flags, **details):
-    """Ours, with what its rows show of an attempt."""
+    """Ours, with a pattern for an attempt."""
     if "--json" in flags:
         right = rf'"{NUMBER}".*"type":"ECONNREFUSED"'
     else:
@@ -69,7 +69,7 @@ def mine(tool, *flags, **details):
 
 
 def with_errors(tool):
-    """Ours with --sync-errors, and the backend in its name: that decides what it costs."""
+    """Ours with --sync-errors, and with the backend in its name, since that decides the cost."""
     command = [tool, ERRORS, "--verbose", "--duration", "0.1"]
     said = subprocess.run(command, capture_output=True, text=True).stderr
     backend = re.search(r"\bbackend (\w+), \w+ buffer", said)
@@ -97,8 +97,8 @@ def peers():
         elif command[0] == strace:
             right = rf"{NUMBER}.*= -1 ECONNREFUSED"
         elif command[0] == perf:
-            # It shows no addresses here, only where they lie: the time, to the microsecond,
-            # tells the rows of one program apart.
+            # It shows only pointers to the addresses here: the time, to the microsecond,
+            # distinguishes the rows of one program.
             row = r"^ *(\d+\.\d+) .*{program}/\d+ .*connect\(.*= "
             right = row + "-1 ECONNREFUSED"
         yield Tracer(name, command, row=row, right=right, wraps=command[0] == strace)
@@ -128,8 +128,8 @@ def measure_pairs(tracers, workload, args, targets):
     title = f"Added µs per attempt, {args.rounds} x 2000: median (where it lies at 95 %)"
     show(title, ["tracer", "to the median", "to the mean"], rows)
     print()
-    # By the median: whatever else the machine does rules the mean. What the median leaves out,
-    # a wakeup of the tracer at most every 20 ms, is less than one in a thousand of these.
+    # By the median: other load on the machine dominates the mean. The median leaves out wakeups of
+    # the tracer, at most one every 20 ms: less than one in a thousand of these.
     for name in ("ours", "ours --json"):
         if name in results:
             promise = f"{name} adds at most {MOST_ADDED_US} µs to the median"

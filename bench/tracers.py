@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-# On a busy machine some take long to compile what they trace with.
+# On a busy machine some take long to compile their programs.
 START_SECONDS = 30
 STOP_SECONDS = 10
 BPF_STATS = Path("/proc/sys/kernel/bpf_stats_enabled")
@@ -24,14 +24,14 @@ class Tracer:
 
     name: str
     command: tuple
-    # What tells of one execution or whatever is traced, the number of which is its group.
-    # The tag of the workload and the name of its program are put in.
+    # Pattern for one traced event, with the event's number as its group. The tag of the workload
+    # and the name of its program are filled in.
     row: str = r"{tag}-(\d+)"
-    # The same, only of rows with the right outcome; empty if they show none.
+    # The same, only for rows with the right outcome; empty if rows show no outcome.
     right: str = ""
-    # What tells of lost events, also in the middle of a row: all numbers are added.
+    # Pattern for lost events, also in the middle of a row: all numbers are added.
     lost: str = r"\b(?:Lost|LOST) (\d+) events"
-    # It gets only this part of a workload that is measured, to take about as long as others
+    # It gets only this part of a measured workload, to take about as long as others
     slow: int = 1
     # It runs the workload itself, as strace does
     wraps: bool = False
@@ -45,18 +45,18 @@ class Tracer:
         return re.findall(row, text, re.MULTILINE)
 
     def rows(self, text, tag, program):
-        """How much of what `program` did under `tag` its output shows."""
+        """The number of events of `program` under `tag` in its output."""
         return len(set(self.find(self.row, text, tag, program)))
 
     def wrong(self, text, tag, program):
-        """How many rows show another outcome, or something twice; None: it shows no outcomes."""
+        """The number of rows with another outcome, or shown twice; None: it shows no outcomes."""
         if not self.right:
             return None
         rows = len(self.find(self.row, text, tag, program))
         return rows - len(set(self.find(self.right, text, tag, program)))
 
     def losses(self, text):
-        """How many lost events it admits."""
+        """The number of lost events that it reports."""
         return sum(map(int, re.findall(self.lost, text, re.MULTILINE)))
 
 
@@ -84,7 +84,7 @@ class Running:
         stop(self.process)
 
     def cpu_ns(self):
-        """CPU time it has used, all threads."""
+        """Its CPU time, all threads."""
         total = 0
         for task in Path(f"/proc/{self.process.pid}/task").iterdir():
             total += int((task / "schedstat").read_text().split()[0])
@@ -96,13 +96,13 @@ class Running:
         return stat.rpartition(")")[2].split()[0] == "S"
 
     def settle(self):
-        """Waits until it sleeps: done with what there was to read."""
+        """Waits until it sleeps: it has read everything."""
         quiet_since, cpu = time.monotonic(), -1
         deadline = quiet_since + START_SECONDS
         while time.monotonic() < deadline and self.process.poll() is None:
             now = self.cpu_ns()
-            # Some look at their buffers a few times a second. One that does not run
-            # although it wants to does not sleep.
+            # Some look at their buffers a few times a second. A tracer that waits for a CPU
+            # does not sleep.
             if now - cpu > 1_000_000 or not self.sleeps():
                 quiet_since, cpu = time.monotonic(), now
             elif time.monotonic() - quiet_since > 0.2:
@@ -129,15 +129,15 @@ class Running:
         return self.tracer.rows(self.text(), tag, "bench-probe") > 0
 
     def is_attached(self):
-        """Whether it holds a BPF link. It may want more of them: settle() afterwards."""
+        """Whether it holds a BPF link. It may need more of them: settle() afterwards."""
         return any("link_id" in info for info in self.fdinfo())
 
     def text(self):
-        """All it has said so far."""
+        """All its output so far."""
         return self.output.read_text(errors="replace") + self.errors.read_text(errors="replace")
 
     def fdinfo(self):
-        """What the kernel says of each of its file descriptors."""
+        """The kernel's description of each of its file descriptors."""
         for entry in Path(f"/proc/{self.process.pid}/fdinfo").glob("*"):
             try:
                 text = entry.read_text()
@@ -155,7 +155,7 @@ class Running:
         return sum(times.values()) if times else None
 
     def memory(self):
-        """KiB: resident, private of that, and what its BPF maps and perf buffers take."""
+        """KiB: resident, private of that, and in BPF maps and perf buffers."""
         proc = Path(f"/proc/{self.process.pid}")
         status = (proc / "status").read_text()
         resident, private = (
@@ -172,12 +172,12 @@ class Running:
         return resident, private, bytes_of_maps // 1024, bytes_of_buffers // 1024
 
     def stop(self):
-        """Ends it. Returns all it has said."""
+        """Ends it. Returns all its output."""
         stop(self.process)
         return self.text()
 
     def last_words(self):
-        """The last line that it wrote to stderr."""
+        """Its last line on stderr."""
         lines = self.errors.read_text(errors="replace").strip().splitlines()
         return lines[-1].strip() if lines else "it is silent"
 
@@ -226,6 +226,6 @@ def first_row_ns(tracer, tag, program):
                 return time.monotonic_ns() - start
         return None
     finally:
-        # Closed first: what it still wants to write to a full terminal must not stop it.
+        # Closed first: a full terminal must not block its last output.
         os.close(ours)
         stop(process)

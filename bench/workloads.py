@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""What is done while tracers look on: the programs that run.sh has compiled."""
+"""The traced work: the programs that run.sh has compiled."""
 
 import os
 import subprocess
@@ -10,28 +10,28 @@ from tracers import Running
 
 
 class NotTracing(Exception):
-    """A tracer that does not get to work."""
+    """A tracer that does not start to trace."""
 
 
 class Workload:
-    """A program to run. What is measured, a driver says."""
+    """A program to run. The driver decides what to measure."""
 
-    # What it does is called, one of it and as a participle
+    # The name of one unit of its work, and the participle
     unit = done = ""
-    # The program that does it, as rows name it
+    # The program, by its name in rows
     program_name = ""
     # The two numbers of nanoseconds per unit that it prints
     prints = ("mean", "median")
-    # In what they are shown, and how many nanoseconds that is
+    # The unit of the tables, and its nanoseconds
     scale, scale_name = 1000, "µs"
-    # How much more than it is asked for a run does
+    # The units that a run does beyond the requested number
     besides = 0
 
     def __init__(self, args):
         self.folder = args.folder
         self.tags = 0
-        # On one CPU, since where the scheduler puts a child costs more than a tracer
-        # adds. The tracer itself may run anywhere.
+        # On one CPU, since the scheduler's choice of a CPU for a child costs more than a
+        # tracer adds. The tracer itself may run anywhere.
         cpu = max(os.sched_getaffinity(0))
         self.pin = () if args.unpinned else ("taskset", "-c", str(cpu))
 
@@ -39,7 +39,7 @@ class Workload:
         return f"{self.folder}/bench-{name}"
 
     def as_probe(self, name):
-        """The same program as bench-probe, where only the name tells rows of it apart."""
+        """The same program as bench-probe, where only the name identifies its rows."""
         probe = Path(self.folder, name, "bench-probe")
         probe.parent.mkdir(exist_ok=True)
         if not probe.exists():
@@ -47,7 +47,7 @@ class Workload:
         return str(probe)
 
     def tag(self):
-        """One that no earlier row of the same tracer has."""
+        """A tag that no earlier row of the same tracer has."""
         self.tags += 1
         return f"bench{os.getpid()}x{self.tags}"
 
@@ -60,12 +60,12 @@ class Workload:
         raise NotImplementedError
 
     def endless(self, tag):
-        """What goes on all the time. Bounded, should nobody be left to stop it."""
+        """Work without a pause. Bounded, in case nobody is left to stop it."""
         raise NotImplementedError
 
     def timed(self, tracer, tag, count):
         """run(), on the CPU that suits this tracer or none."""
-        # Pinned, each stop under strace may cost a whole tick: that would not be fair to it.
+        # Pinned, each stop under strace may cost a whole tick, which would not be fair to strace.
         pin = () if tracer and tracer.wraps else self.pin
         return (*pin, *self.run(tag, count))
 
@@ -74,17 +74,17 @@ class Workload:
 
     @contextmanager
     def traced(self, tracer):
-        """The tracer, at work."""
+        """The tracer, once it traces."""
         tag = self.tag()
         with Running(tracer, self.folder) as running:
-            # Without the pin: it may be the tracer that needs that CPU to get ready.
+            # Without the pin: the tracer may need that CPU to get ready.
             if not running.await_rows(tag, self.probe(tag)):
                 raise NotTracing(f"{tracer.name} shows nothing here: {running.last_words()}")
             yield running
 
     @contextmanager
     def background(self, tag):
-        """endless(), while something else is measured."""
+        """endless(), during another measurement."""
         process = subprocess.Popen(self.endless(tag), stdout=subprocess.DEVNULL)
         try:
             yield

@@ -9,11 +9,11 @@ use std::fmt::Write as _;
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
 
-use snoop_tools::escape::{Quote, push_cell, push_shell_word};
-use snoop_tools::exec::json::{self, Context};
-use snoop_tools::exec::{Exec, testing};
-use snoop_tools::out::{Column, Line};
-use snoop_tools::time::{WallClock, boot_now_ns};
+use snoop_tools::output::escape::{Quote, push_cell, push_shell_word};
+use snoop_tools::output::table::{Column, Line};
+use snoop_tools::output::time::{WallClock, boot_now_ns};
+use snoop_tools::tools::execsnoop::json::{self, Context};
+use snoop_tools::tools::execsnoop::{Exec, testing};
 
 fn main() {
     divan::main();

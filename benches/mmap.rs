@@ -5,13 +5,13 @@
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 
-use snoop_tools::mmap::Call;
-use snoop_tools::mmap::json::{Context, Lines};
-use snoop_tools::mmap::testing::{record, with_path};
-use snoop_tools::mmap::text::{self, Options, Table};
-use snoop_tools::out::Line;
+use snoop_tools::output::table::Line;
+use snoop_tools::output::time::{WallClock, boot_now_ns};
 use snoop_tools::skel::{mmap_event, mmap_kind};
-use snoop_tools::time::{WallClock, boot_now_ns};
+use snoop_tools::tools::mmapsnoop::Call;
+use snoop_tools::tools::mmapsnoop::json::{Context, Lines};
+use snoop_tools::tools::mmapsnoop::testing::{record, with_path};
+use snoop_tools::tools::mmapsnoop::text::{self, Options, Table};
 
 fn main() {
     divan::main();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* A program that says hello whenever somebody calls execve(). */
+/* A program that says hello at each call of execve(). */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
 
@@ -17,5 +17,5 @@ int hello(void *ctx)
 	return 0;
 }
 
-/* The kernel lends many of its functions only to programs with a GPL-compatible licence. */
+/* Many functions of the kernel are only for programs with a GPL-compatible licence. */
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -6,7 +6,7 @@
 
 /*
  * Here the kernel knows the types of the arguments, from its BTF, and checks the program against
- * them. So it may follow pointers as in C, without copying; a bad one reads as 0.
+ * them. So the program may follow pointers as in C, without copying; a bad pointer reads as 0.
  */
 SEC("fentry/security_inode_unlink")
 int BPF_PROG(unlink_entry, struct inode *dir, struct dentry *dentry)
@@ -18,7 +18,7 @@ int BPF_PROG(unlink_entry, struct inode *dir, struct dentry *dentry)
 	return 0;
 }
 
-/* And at the return there are the arguments and the result, in one program. */
+/* At the return one program has both the arguments and the result. */
 SEC("fexit/security_inode_unlink")
 int BPF_PROG(unlink_return, struct inode *dir, struct dentry *dentry, int ret)
 {

@@ -4,14 +4,14 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 
-/* What is sent for each: bpfrun finds out by itself what it looks like. */
+/* The record for each end: bpfrun finds out its type by itself. */
 struct exit_event {
 	__u32 pid;
 	__u32 exit_code;
 	char comm[16];
 };
 
-/* One buffer for each CPU. The values are numbers of files, which the reader puts in. */
+/* One buffer for each CPU. The values are file descriptors, which the reader puts in. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERF_EVENT_ARRAY);
 	__uint(key_size, sizeof(__u32));
@@ -20,7 +20,7 @@ struct {
 
 /*
  * tp_btf: a tracepoint again, with the types that the kernel's own code passes to it. This one
- * is there once for each thread that ends.
+ * runs once for each thread that ends.
  */
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(handle_exit, struct task_struct *task)
@@ -33,7 +33,7 @@ int BPF_PROG(handle_exit, struct task_struct *task)
 	event.exit_code = task->exit_code >> 8;
 	bpf_get_current_comm(event.comm, sizeof(event.comm));
 
-	/* Copied into the buffer of this CPU. If that is full, the kernel counts what is lost. */
+	/* Copied into the buffer of this CPU. If that is full, the kernel counts the loss. */
 	bpf_perf_event_output(ctx, &exits, BPF_F_CURRENT_CPU, &event, sizeof(event));
 	return 0;
 }

@@ -19,7 +19,7 @@ struct {
 /* A constant that can be given another value before loading: bpfrun --set min_ns=1000000 */
 const volatile __u64 min_ns = 0;
 
-/* How many there were, shown or not: bpfrun --maps shows it */
+/* Number of all lives, shown or not: bpfrun --maps shows it */
 __u64 ended;
 
 SEC("tp_btf/sched_process_exit")
@@ -35,7 +35,7 @@ int BPF_PROG(handle_exit, struct task_struct *task)
 	if (duration_ns < min_ns)
 		return 0;
 
-	/* Filled where it lies: nothing is copied. Without room it is lost, and nobody says so. */
+	/* Filled in place: nothing is copied. Without room the event is lost, silently. */
 	event = bpf_ringbuf_reserve(&lives, sizeof(*event), 0);
 	if (!event)
 		return 0;

@@ -10,7 +10,7 @@ static const char precious[] = "precious";
 
 /*
  * The kernel asks its security modules before it does something; a program of this kind is one
- * of them. It gets what the hook's other modules get, and then what those before it said.
+ * of them. It gets the arguments of the hook, and then the verdict of the modules before it.
  */
 SEC("lsm/inode_unlink")
 int BPF_PROG(keep_precious, struct inode *dir, struct dentry *dentry, int ret)
@@ -19,7 +19,7 @@ int BPF_PROG(keep_precious, struct inode *dir, struct dentry *dentry, int ret)
 	int i;
 
 	if (ret)
-		return ret; /* somebody else has forbidden it already */
+		return ret; /* another module has forbidden it already */
 
 	bpf_probe_read_kernel_str(name, sizeof(name), dentry->d_name.name);
 	for (i = 0; i < sizeof(precious); i++)

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* A list of all processes, such as ps makes it: an iterator over the kernel's own objects. */
+/* A list of all processes, like that of ps: an iterator over the kernel's own objects. */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 
-/* Not for an event, but for each thread that there is, when somebody reads the iterator. */
+/* Runs not for an event, but once for each thread, when somebody reads the iterator. */
 SEC("iter/task")
 int list(struct bpf_iter__task *ctx)
 {
@@ -12,7 +12,7 @@ int list(struct bpf_iter__task *ctx)
 	struct task_struct *task = ctx->task;
 
 	if (!task)
-		return 0; /* the last time, after all of them */
+		return 0; /* the last call, after all threads */
 	if (ctx->meta->seq_num == 0)
 		BPF_SEQ_PRINTF(seq, "%8s %8s %s\n", "PID", "PPID", "COMM");
 	if (task->pid == task->tgid)

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# dist.sh [OUT]: builds what is released, into OUT (default: target/packages): a .deb, an .rpm,
+# dist.sh [OUT]: builds the release, into OUT (default: target/packages): a .deb, an .rpm,
 # a tarball with static programs, an SBOM, and a .sha256 for each of them. README.md beside this
-# file says what is in them.
+# file lists their contents.
 #
-# Same sources, same bytes: nothing of the machine's paths, names and times gets in. The time
+# Same sources, same bytes: no path, name or time of this machine gets in. The time
 # is that of the last commit, or SOURCE_DATE_EPOCH.
 
 set -euo pipefail
@@ -14,7 +14,7 @@ umask 022
 
 cargo=${CARGO:-cargo}
 out=$(realpath -m "${1:-target/packages}")
-stage=$PWD/target/stage # as Cargo.toml has it
+stage=$PWD/target/stage # the same as in Cargo.toml
 version=$("$cargo" metadata --locked --no-deps --format-version 1 |
     jq -r '.packages[] | select(.name == "snoop-tools").version')
 platform=$(rustc -vV | sed -n 's/^host: //p')
@@ -23,7 +23,7 @@ arch=${platform%%-*}
 say() { printf 'dist: %s\n' "$*" >&2; }
 
 main() {
-    # C compilers' flags are split at blanks.
+    # Flags of C compilers are split at blanks.
     [[ $PWD != *[[:space:]]* ]] || { say "the folder's name has a blank: $PWD" && exit 1; }
     SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(source_date)}
     export SOURCE_DATE_EPOCH
@@ -33,10 +33,10 @@ main() {
 
     say 'compiling the programs'
     build --workspace --bins
-    programs=$(xtask programs)
+    programs=$(for source in src/bin/*.rs; do basename "$source" .rs; done)
     stage_files
     say 'packing .deb and .rpm'
-    # Both take the programs as they are in the stage.
+    # Both take the programs from the stage.
     cargo-deb --no-build --no-strip --no-dbgsym --quiet --target "$platform" --profile dist \
         --output "$out/"
     cargo-generate-rpm --target "$platform" --profile dist --auto-req find-requires --output "$out/"
@@ -50,7 +50,7 @@ main() {
     ls "$out" >&2
 }
 
-# When the sources were last changed.
+# The time of the last change to the sources.
 source_date() {
     git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md
 }
@@ -65,7 +65,7 @@ build() {
     done
     (($#)) && shift
     rust=("$@")
-    # Of several that match rustc takes the last one.
+    # Of several matches rustc takes the last one.
     while read -r from to; do
         rust+=("--remap-path-prefix=$from=$to")
         c+=" -ffile-prefix-map=$from=$to"
@@ -80,7 +80,7 @@ END
         "$cargo" build --locked --profile dist --target "$platform" "${flags[@]}"
 }
 
-# install_program NAME FOLDER: without the compilers' names, which are of no use.
+# install_program NAME FOLDER: without the compilers' names, which are useless there.
 install_program() {
     install -m 755 "$(built "$1")" "$2/"
     strip --strip-all --remove-section=.comment "$2/$1"
@@ -97,7 +97,7 @@ stage_files() {
     for program in $programs; do
         install_program "$program" "$stage/bin"
     done
-    xtask share "$stage/share"
+    share
     find "$stage/share/man" -name '*.8' -exec gzip -9n {} +
 
     cp README.md "$stage/doc/"
@@ -109,6 +109,21 @@ stage_files() {
     debian_changelog >"$stage/deb/changelog.Debian"
     cp LICENSE* "$stage/licences/"
     touch_all "$stage"
+}
+
+# Manual pages and completions, laid out as in /usr/share. Each program makes its own.
+share() {
+    local program page share=$stage/share
+    mkdir -p "$share"/{man/man8,bash-completion/completions,zsh/site-functions,fish/vendor_completions.d}
+    for program in $programs; do
+        generate() { "$stage/bin/$program" --generate "$@"; }
+        for page in $(generate pages); do
+            generate man "$page" >"$share/man/man8/$page.8"
+        done
+        generate complete-bash >"$share/bash-completion/completions/$program"
+        generate complete-zsh >"$share/zsh/site-functions/_$program"
+        generate complete-fish >"$share/fish/vendor_completions.d/$program.fish"
+    done
 }
 
 debian_changelog() {
@@ -138,10 +153,10 @@ tarball() {
         --numeric-owner --mtime="@$SOURCE_DATE_EPOCH" "$name" | gzip -9n >"$out/$name.tar.gz"
 }
 
-# What the programs are made of, crates and C libraries.
+# The components of the programs: crates and C libraries.
 sbom() {
     local file=snoop-tools-$version.cdx.json
-    # It writes one for each member of the workspace, beside its Cargo.toml.
+    # It writes one SBOM for each member of the workspace, beside its Cargo.toml.
     trap 'rm -f sbom.json xtask/sbom.json' RETURN
     cargo-cyclonedx cyclonedx --quiet --format json --spec-version 1.5 --features static \
         --target "$platform" --no-build-deps --override-filename sbom
@@ -171,7 +186,7 @@ c_libraries() {
     library zlib Zlib "$(sed -n 's/^#define ZLIB_VERSION "\(.*\)"/\1/p' "$folder/zlib/zlib.h")"
 }
 
-# FILE.sha256, as sha256sum --check reads it.
+# FILE.sha256, for sha256sum --check.
 checksums() {
     local file
     for file in "$out"/*; do

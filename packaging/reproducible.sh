@@ -19,7 +19,7 @@ export SOURCE_DATE_EPOCH
 
 export PATH="$PWD/target/tools/bin:$PATH"
 (
-    # What must not matter.
+    # Settings that must not matter.
     umask 077
     unset CARGO_TARGET_DIR
     export TZ=Asia/Tokyo LC_ALL=C.UTF-8 USER=somebody HOSTNAME=elsewhere CARGO_BUILD_JOBS=3

@@ -1,7 +1,7 @@
 # shellcheck shell=sh
-# What `make run` and `make vm` show when no ARGS are given.
+# The arguments of `make run` and `make vm` without ARGS.
 
-# demo_arguments TOOL: its arguments, one a line.
+# demo_arguments TOOL: one argument a line.
 demo_arguments() {
     case $1 in
         execsnoop) printf '%s\n' -x ;;

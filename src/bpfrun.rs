@@ -1,68 +1,8 @@
-//! bpfrun's command line and manual: see [`crate::inspect`] and [`crate::run`] for its two halves.
+//! bpfrun: what is in a compiled BPF object, and its programs at work.
 
-use clap::{CommandFactory as _, Parser, Subcommand};
+pub mod args;
+pub mod glob;
+pub mod inspect;
+pub mod run;
 
-use crate::manual::{Manual, Page};
-use crate::{inspect, run};
-
-/// Inspect any compiled BPF object, or load it, attach it and show its events
-#[derive(Parser, Debug)]
-#[command(
-    name = "bpfrun",
-    version,
-    override_usage = "bpfrun [OPTIONS] FILE [MAP]...\n       bpfrun <COMMAND>",
-    after_help = MANUAL.after_help(),
-    args_conflicts_with_subcommands = true
-)]
-pub struct Args {
-    /// What to do
-    #[command(subcommand)]
-    pub task: Task,
-}
-
-/// What to do with an object.
-#[derive(Subcommand, Debug)]
-pub enum Task {
-    /// Show what is in an object; needs no privileges
-    #[command(after_help = inspect::MANUAL.after_help())]
-    Inspect(inspect::Args),
-    /// Load and attach an object, and show what it sends; `bpfrun FILE [MAP]...` does the same
-    #[command(after_help = run::args::after_help())]
-    Run(Box<run::Args>),
-}
-
-/// The pages of the program and of both its tasks.
-pub fn pages() -> Vec<Page> {
-    let whole = Args::command();
-    let task = |name: &str, page: &'static str, manual| {
-        let command = whole.find_subcommand(name)?.clone();
-        // A page has to have a name of its own; what is typed is another.
-        let command = command.name(page).bin_name(format!("bpfrun {name}"));
-        Some(Page { command: command.version(env!("CARGO_PKG_VERSION")), manual })
-    };
-    let tasks = [
-        task("inspect", "bpfrun-inspect", &inspect::MANUAL),
-        task("run", "bpfrun-run", &run::args::MANUAL),
-    ];
-    let mut pages = vec![Page { command: whole.clone(), manual: &MANUAL }];
-    pages.extend(tasks.into_iter().flatten());
-    pages
-}
-
-const MANUAL: Manual = Manual {
-    description: "\
-Takes any compiled BPF object, without its loader, its source or a header. \"bpfrun inspect\" shows what \
-is in it; \"bpfrun run\", or bpfrun with nothing but the file, loads it, attaches each of its programs on \
-its own, and shows what they send as named fields. Each of the two has a page: bpfrun-inspect(8), \
-bpfrun-run(8).",
-    examples: &[
-        ("bpfrun hello.bpf.o", "run it: the same as bpfrun run hello.bpf.o"),
-        ("bpfrun hello.bpf.o rb", "only what it sends to the map rb"),
-        ("bpfrun inspect hello.bpf.o", "what is in it"),
-        ("bpfrun run --help", "all that running can do"),
-    ],
-    rows: "",
-    exit_status: run::args::EXIT_STATUS,
-    privileges: &["inspect needs none. For run see bpfrun-run(8)."],
-    overhead: "What the programs of the object cost.",
-};
+pub use args::{Args, Task, pages};

@@ -1,8 +1,8 @@
-//! BPF objects: what is in an ELF file, and what the events mean that its programs send.
+//! BPF objects: the contents of an ELF file, and the meaning of the events that its programs send.
 //!
-//! Reading needs no privileges and no kernel, and takes any byte order and also what libbpf
-//! refuses. Everything in such a file is taken as hostile: what is read is checked against
-//! the file's size, and memory and time grow with that size and nothing else.
+//! Reading needs no privileges and no kernel; it accepts any byte order, and files that libbpf
+//! refuses. The file is hostile: every length is checked against the file's size, and memory and
+//! time grow only with that size.
 
 pub mod btf;
 pub mod btf_ext;

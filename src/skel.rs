@@ -1,93 +1,43 @@
-//! The skeletons that `build.rs` generates from `src/bpf/*.bpf.c`, and the event
-//! types in them. The C headers are the only definition of an event; nothing is copied.
+//! The skeletons that `build.rs` generates from `src/bpf/*.bpf.c`, and the types in them that
+//! `src/bpf` defines. The C sources are the only definition of an event; nothing is copied.
 //!
-//! Each skeleton has its own copy of what `common.h` defines; execve's stand for all.
+//! Each skeleton has its own copy of what it includes. Each type is named here once; execve's
+//! copies stand for all.
 
 use anyhow::{Context, Result};
 
-/// One skeleton in a module of its own. Generated code is not ours to lint.
-macro_rules! skeleton {
-    ($name:ident, $file:literal) => {
-        #[allow(missing_docs, unreachable_pub, unused_qualifications, clippy::all)]
-        #[allow(clippy::pedantic, clippy::restriction)]
-        #[allow(clippy::undocumented_unsafe_blocks, clippy::multiple_unsafe_ops_per_block)]
-        pub mod $name {
-            include!(concat!(env!("OUT_DIR"), "/", $file, ".skel.rs"));
+/// A struct whose members `build.rs` has found to be integers that leave no gap in C.
+macro_rules! plain {
+    ($name:ident, $bytes:literal) => {
+        const _: () = assert!(
+            size_of::<types::$name>() == $bytes,
+            concat!("struct ", stringify!($name), " has padding")
+        );
+        // SAFETY: its members are integers, and need all of its bytes.
+        unsafe impl ::plain::Plain for types::$name {}
+    };
+}
+
+/// The `task_id` of an object that is not the first.
+macro_rules! copied_task_id {
+    ($($member:ident),*) => {
+        impl From<types::task_id> for super::task_id {
+            fn from(id: types::task_id) -> Self {
+                Self { $($member: id.$member),* }
+            }
         }
     };
 }
 
-skeleton!(bootstrap, "bootstrap");
-skeleton!(execve, "execve");
-skeleton!(tcpconnect, "tcpconnect");
-skeleton!(mmap, "mmap");
+include!(concat!(env!("OUT_DIR"), "/skeletons.rs"));
 
-pub use bootstrap::types::{
-    process_command, process_config, process_counters, process_event, process_exit_event,
-    process_flag, process_killer, process_kind, process_reaped_event, process_usage,
-};
-pub use execve::types::{
-    exec_cold, exec_event, exec_flag, exec_kind, snoop_config, snoop_counters, snoop_filter,
-    task_id,
-};
-pub use tcpconnect::types::{
-    connect_address, connect_attempt, connect_config, connect_counters, connect_event,
-    connect_flag, connect_look, connect_outcome, network_key,
-};
-
-pub use mmap::types::{
-    mmap_backing, mmap_config, mmap_event, mmap_extra, mmap_file_key, mmap_file_sum, mmap_filter,
-    mmap_kind, mmap_mode, mmap_note, mmap_process_key, mmap_process_sum, mmap_sum, mmap_totals,
-};
-
-// SAFETY: the C headers hold these types to fixed-width integers, arrays and structs of
-// them without padding, so every bit pattern is a value (tests/layout.rs checks sizes).
-unsafe impl plain::Plain for task_id {}
-// SAFETY: as for task_id.
-unsafe impl plain::Plain for exec_event {}
-// SAFETY: as for task_id.
-unsafe impl plain::Plain for exec_cold {}
-// SAFETY: as for task_id.
-unsafe impl plain::Plain for snoop_config {}
-// SAFETY: as for task_id.
-unsafe impl plain::Plain for snoop_counters {}
-// SAFETY: as for task_id.
-unsafe impl plain::Plain for connect_event {}
-// SAFETY: as for task_id.
-unsafe impl plain::Plain for connect_attempt {}
-// SAFETY: as for task_id.
-unsafe impl plain::Plain for connect_look {}
-// SAFETY: as for task_id.
-unsafe impl plain::Plain for tcpconnect::types::task_id {}
-// SAFETY: as for task_id.
-unsafe impl plain::Plain for connect_counters {}
-// SAFETY: as for task_id.
-unsafe impl plain::Plain for network_key {}
-// SAFETY: as for task_id.
-unsafe impl plain::Plain for process_event {}
-// SAFETY: as for task_id.
-unsafe impl plain::Plain for process_exit_event {}
-// SAFETY: as for task_id.
-unsafe impl plain::Plain for process_reaped_event {}
-// SAFETY: as for task_id.
-unsafe impl plain::Plain for process_counters {}
-// SAFETY: as for task_id.
-unsafe impl plain::Plain for process_command {}
-
-// SAFETY: as for task_id.
-unsafe impl plain::Plain for mmap_event {}
-// SAFETY: as for task_id.
-unsafe impl plain::Plain for mmap_extra {}
-// SAFETY: as for task_id.
-unsafe impl plain::Plain for mmap_process_key {}
-// SAFETY: as for task_id.
-unsafe impl plain::Plain for mmap_process_sum {}
-// SAFETY: as for task_id.
-unsafe impl plain::Plain for mmap_file_key {}
-// SAFETY: as for task_id.
-unsafe impl plain::Plain for mmap_file_sum {}
-// SAFETY: as for task_id.
-unsafe impl plain::Plain for mmap_totals {}
+/// A record that begins with a `struct task_id id`; `build.rs` implements it.
+pub trait Event: plain::Plain + Default {
+    /// Who and when, and the event, from the start of a record.
+    fn decode(record: &[u8]) -> Result<(task_id, Self)> {
+        Ok((decode(record)?, decode(record)?))
+    }
+}
 
 /// An event, or what leads it, from the start of a record. Copied, because a record of a
 /// perf buffer is not aligned; bytes behind it are left alone, because perf pads.
@@ -105,30 +55,3 @@ impl task_id {
         decode(record)
     }
 }
-
-/// Each skeleton has its own copy of the type.
-macro_rules! task_id_of {
-    ($skeleton:ident) => {
-        impl From<$skeleton::types::task_id> for task_id {
-            fn from(id: $skeleton::types::task_id) -> Self {
-                let $skeleton::types::task_id {
-                    time_ns,
-                    lost,
-                    start_ns,
-                    cgroup,
-                    pid,
-                    tid,
-                    ppid,
-                    uid,
-                    euid,
-                    vpid,
-                    comm,
-                } = id;
-                Self { time_ns, lost, start_ns, cgroup, pid, tid, ppid, uid, euid, vpid, comm }
-            }
-        }
-    };
-}
-
-task_id_of!(bootstrap);
-task_id_of!(tcpconnect);

@@ -1,5 +1,6 @@
-//! No two parts of the sources depend on each other: neither modules beside each other, each
-//! with all that is below it, nor headers of the BPF programs.
+//! The order of the sources. A room uses rooms below it, never one above it. No two parts depend on
+//! each other: neither modules beside each other, each with all that is in it, nor headers of the
+//! BPF programs.
 //!
 //! What the file of a module has in common for its submodules is not looked at, nor are tests.
 
@@ -12,13 +13,46 @@ use std::path::{Path, PathBuf};
 /// What depends on what, and the files that make it so.
 type Graph = BTreeMap<String, BTreeMap<String, String>>;
 
+/// The rooms of `src`, from the ground up. Rooms of one floor do not use each other.
+const FLOORS: [&[&str]; 5] =
+    [&["skel"], &["host"], &["output"], &["engine", "elf"], &["tools", "bpfrun"]];
+
+#[test]
+fn no_room_uses_one_above_it() {
+    let floor = |room: &str| {
+        let floor = FLOORS.iter().position(|rooms| rooms.contains(&room));
+        floor.unwrap_or_else(|| panic!("src/{room}.rs has no floor in tests/rooms.rs"))
+    };
+    let mut wrong = Vec::new();
+    for file in sources() {
+        let from = module(&file);
+        let Some(room) = from.first() else { continue };
+        for path in paths(&code(&file)) {
+            let to = resolve(&from, &path);
+            if to[0] != *room && floor(&to[0]) >= floor(room) {
+                wrong.push(format!("{} uses {}", file.display(), source_of(&to).display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "upward:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_library_of_headers_uses_no_tool() {
+    for (header, used) in includes() {
+        let in_library = |file: &Path| file.starts_with("src/bpf/lib");
+        let wrong = in_library(&header) && !in_library(&used);
+        assert!(!wrong, "{} includes {}", header.display(), used.display());
+    }
+}
+
 #[test]
 fn modules_have_no_circles() {
-    let files = files("src", ".rs");
+    let files = sources();
     let modules: BTreeSet<_> = files.iter().map(|file| module(file)).collect();
     // By the module that both are in.
     let mut graphs: BTreeMap<Vec<String>, Graph> = BTreeMap::new();
-    for file in files.iter().filter(|file| !file.starts_with("src/bin") && !is_for_tests(file)) {
+    for file in &files {
         let from = module(file);
         for path in paths(&code(file)) {
             let to = resolve(&from, &path);
@@ -38,17 +72,44 @@ fn modules_have_no_circles() {
 #[test]
 fn headers_have_no_circles() {
     let mut graph = Graph::new();
-    for file in files("src/bpf", "") {
-        let name = file.file_name().unwrap().to_str().unwrap();
-        for line in fs::read_to_string(&file).unwrap().lines() {
-            let Some(header) = line.strip_prefix("#include \"") else { continue };
-            let header = header.trim_end_matches('"').to_owned();
-            let why = format!("{name} includes {header}");
-            graph.entry(name.to_owned()).or_default().insert(header, why);
-        }
+    for (file, used) in includes() {
+        let [from, to] = [&file, &used].map(|file| file.to_str().unwrap().to_owned());
+        let why = format!("{from} includes {to}");
+        graph.entry(from).or_default().insert(to, why);
     }
     assert!(graph.len() > 5, "src/bpf is read");
     check(&graph);
+}
+
+/// Which file of `src/bpf` includes which other one.
+fn includes() -> Vec<(PathBuf, PathBuf)> {
+    let files = files("src/bpf", "");
+    let named = |name: &str| files.iter().find(|file| file.file_name().unwrap() == name);
+    let mut includes = Vec::new();
+    for file in &files {
+        for line in fs::read_to_string(file).unwrap().lines() {
+            let Some(header) = line.strip_prefix("#include \"") else { continue };
+            // vmlinux.h is not ours.
+            let used = named(header.trim_end_matches('"'));
+            includes.extend(used.map(|used| (file.clone(), used.clone())));
+        }
+    }
+    assert!(includes.len() > 20, "src/bpf is read");
+    includes
+}
+
+/// The modules of the library.
+fn sources() -> Vec<PathBuf> {
+    let mut files = files("src", ".rs");
+    files.retain(|file| !file.starts_with("src/bin") && !is_for_tests(file));
+    files
+}
+
+/// The file of a module, from the path to it or to what is in it.
+fn source_of(path: &[String]) -> PathBuf {
+    let file = |parts: &[String]| Path::new("src").join(parts.join("/")).with_extension("rs");
+    let candidates = (1..=path.len()).rev().map(|len| file(&path[..len]));
+    candidates.into_iter().find(|file| file.exists()).unwrap()
 }
 
 /// Fails with the files of a circle, if there is one.

@@ -1,16 +1,22 @@
-//! Shows what is in a compiled BPF object, and runs it: see `inspect` and `run` of the library.
+//! Shows the contents of a compiled BPF object, and runs it: see `inspect` and `run` of the
+//! library.
 
 use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 
-use snoop_tools::bpfrun::{Args, Task};
-use snoop_tools::cli::parse;
-use snoop_tools::session::say;
-use snoop_tools::tool::in_words;
-use snoop_tools::{inspect, run};
+use snoop_tools::bpfrun::{Args, Task, pages};
+use snoop_tools::engine::cli::parse;
+use snoop_tools::engine::explain::in_words;
+use snoop_tools::engine::generate;
+use snoop_tools::engine::session::say;
+use snoop_tools::{bpfrun::inspect, bpfrun::run};
 
 fn main() -> ExitCode {
-    let ended = match parse::<Args>(with_task(std::env::args_os())).task {
+    let words: Vec<_> = std::env::args_os().collect();
+    if let Some(status) = generate::answer(&words, pages) {
+        return status;
+    }
+    let ended = match parse::<Args>(with_task(words)).task {
         Task::Inspect(args) => inspect::main(&args),
         Task::Run(args) => run::main(&args),
     };
@@ -23,10 +29,9 @@ fn main() -> ExitCode {
     }
 }
 
-/// Puts `run` before the arguments where no task is named, as in `bpfrun FILE`. A file that
-/// is called like a task can be given as `./inspect`.
-fn with_task(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
-    let mut args: Vec<_> = args.collect();
+/// Puts `run` before the arguments if they name no task, as in `bpfrun FILE`. A file with the name
+/// of a task can be given as `./inspect`.
+fn with_task(mut args: Vec<OsString>) -> Vec<OsString> {
     let first = args.get(1).map(OsString::as_os_str);
     let tasks = ["inspect", "run", "help", "--help", "-h", "--version", "-V"];
     if first.is_some_and(|first| !tasks.map(OsStr::new).contains(&first)) {
@@ -40,7 +45,7 @@ mod tests {
     use super::*;
 
     fn words(line: &str) -> Vec<OsString> {
-        with_task(line.split(' ').map(OsString::from))
+        with_task(line.split(' ').map(OsString::from).collect())
     }
 
     #[test]

@@ -6,43 +6,43 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use regex::bytes::Regex;
 
-use snoop_tools::backend::{Backend, Job};
-use snoop_tools::cli::CommonArgs;
-use snoop_tools::escape::{Quote, push_shell_word};
-use snoop_tools::exec::args::{Args, DEFAULT_MAX_ARGS};
-use snoop_tools::exec::json::{self, Context};
-use snoop_tools::exec::search::{Fate, Searched, Searches, Step};
-use snoop_tools::exec::text::{Beside, notes};
-use snoop_tools::exec::{Exec, interpreter, late};
-use snoop_tools::out::{Column, FAILURE, NOTE};
-use snoop_tools::session::Session;
+use snoop_tools::engine::backend::{Backend, Job};
+use snoop_tools::engine::cli::CommonArgs;
+use snoop_tools::engine::manual::Manual;
+use snoop_tools::engine::session::Session;
+use snoop_tools::engine::tool::{self, Loaded, Open, Tool};
+use snoop_tools::output::escape::Quote;
+use snoop_tools::output::row::{View, docs};
 use snoop_tools::skel::execve::ExecveSkelBuilder;
-use snoop_tools::time::Seconds;
-use snoop_tools::tool::{self, Loaded, Open, Tool};
+use snoop_tools::tools::execsnoop::args::{self, Args, DEFAULT_MAX_ARGS};
+use snoop_tools::tools::execsnoop::fields::{self, Put, Row};
+use snoop_tools::tools::execsnoop::search::{Fate, Searched, Searches, Step};
+use snoop_tools::tools::execsnoop::{Exec, interpreter, late};
 
 fn main() -> ExitCode {
     tool::main::<Execsnoop>()
 }
 
-/// What only some ways of seeing failures see.
+/// Failures that only some backends see.
 const FAILURES_32: &str = "failed executions by 32-bit programs";
 
 struct Execsnoop {
     args: Args,
-    columns: Vec<Column>,
+    view: View<Put>,
     max_args: usize,
     searches: Searches,
 }
 
 impl Tool for Execsnoop {
     const NAME: &'static str = "execsnoop";
+    const MANUAL: Manual = Manual { fields: Some(|| docs(fields::FIELDS)), ..args::MANUAL };
     type Args = Args;
     type Builder = ExecveSkelBuilder;
 
     fn new(args: Args) -> Result<Self, String> {
         let text_default = if args.common.json { usize::MAX } else { DEFAULT_MAX_ARGS };
         Ok(Self {
-            columns: columns(&args),
+            view: fields::view(&args),
             max_args: args.max_args.unwrap_or(text_default),
             searches: Searches::default(),
             args,
@@ -83,14 +83,16 @@ impl Tool for Execsnoop {
     }
 
     fn configure(&self, open: &mut Open<Self>) -> Result<()> {
-        // One slot for each program that may run: enum exec_slot in execve.bpf.c.
-        let slots = if self.args.fails { open.maps.exec_scratch.max_entries() } else { 1 };
-        open.maps.exec_scratch.set_max_entries(slots).context("size exec_scratch")?;
-        open.maps.perf_records.set_max_entries(slots).context("size perf_records")
+        // Without failures, only the program of the first slot runs: enum exec_slot in exec.bpf.h.
+        if !self.args.fails {
+            open.maps.exec_scratch.set_max_entries(1).context("size exec_scratch")?;
+            open.maps.perf_records.set_max_entries(1).context("size perf_records")?;
+        }
+        Ok(())
     }
 
     fn start(&mut self, _: &Loaded<Self>, session: &mut Session) -> Result<()> {
-        session.out.heading(&self.columns);
+        session.out.heading(self.view.columns());
         Ok(())
     }
 
@@ -119,37 +121,24 @@ impl Tool for Execsnoop {
         self.searches.next_tick()
     }
 
-    fn tick(&mut self, last: bool, _: &Loaded<Self>, session: &mut Session) -> Result<()> {
-        for steps in self.searches.given_up(last) {
+    fn tick(&mut self, _: &Loaded<Self>, session: &mut Session) -> Result<()> {
+        self.show_given_up(false, session)
+    }
+
+    fn finish(&mut self, _: &Loaded<Self>, session: &mut Session) -> Result<()> {
+        self.show_given_up(true, session)
+    }
+}
+
+impl Execsnoop {
+    /// Searches that nothing can complete any more, or `all` that are left.
+    fn show_given_up(&mut self, all: bool, session: &mut Session) -> Result<()> {
+        for steps in self.searches.given_up(all) {
             self.show_in_vain(&steps, session)?;
         }
         Ok(())
     }
-}
 
-fn columns(args: &Args) -> Vec<Column> {
-    let mut columns = Vec::new();
-    if args.time {
-        columns.push(Column::left("TIME", 8));
-    }
-    if args.common.timestamp {
-        columns.push(Column::left("TIME(s)", 8));
-    }
-    if args.print_uid {
-        columns.push(Column::left("UID", 6));
-    }
-    columns.push(Column::left("PCOMM", 16));
-    columns.push(Column::left("PID", 7));
-    columns.push(Column::left("PPID", 7));
-    columns.push(Column::left("RET", if args.fails { 7 } else { 3 }));
-    if args.exe {
-        columns.push(Column::left("EXE", 32));
-    }
-    columns.push(Column::left("ARGS", 0));
-    columns
-}
-
-impl Execsnoop {
     /// The filters on free text.
     fn matches(&self, exec: &Exec<'_>) -> bool {
         let by_name = |regex: &Regex| regex.is_match(exec.event.id.comm());
@@ -160,14 +149,13 @@ impl Execsnoop {
         self.args.name.as_ref().is_none_or(by_name) && self.args.line.as_ref().is_none_or(by_line)
     }
 
-    /// A search that found nothing is one row too: its last miss.
+    /// A search that found nothing gives one row too: the last miss.
     fn show_in_vain(&self, steps: &[Step], session: &mut Session) -> Result<()> {
         let Some((last, searched)) = Searched::in_vain(steps) else { return Ok(()) };
         let exec = Exec::decode(last).context("a record that ends too early")?;
         self.show(&exec, None, &searched, session)
     }
 
-    /// One row.
     fn show(
         &self,
         exec: &Exec<'_>,
@@ -178,161 +166,15 @@ impl Execsnoop {
         if session.is_full() {
             return Ok(());
         }
-        if session.out.json {
-            let timestamp = session.clock.rfc3339(exec.event.id.time_ns);
-            let context = Context {
-                timestamp: &timestamp,
-                cgroup: session.cgroups.path(&exec.event.id),
-                searched: &searched.files,
-                missing_interpreter,
-                max_args: self.max_args,
-            };
-            let filename = exec.filename();
-            let mut args = None;
-            let object = json::row(exec, &context, &mut args, &filename);
-            session.out.object(&object)?;
-        } else {
-            let (command, notes) = self.command_line(exec, missing_interpreter, searched);
-            let tail = match notes.as_str() {
-                "" => command,
-                notes if session.out.color => format!("{command}{NOTE}{notes}{NOTE:#}"),
-                notes => command + notes,
-            };
-            self.text_row(exec, &tail, session);
-        }
-        session.shown()
-    }
-
-    fn text_row(&self, exec: &Exec<'_>, tail: &str, session: &mut Session) {
-        let id = &exec.event.id;
-        let time =
-            if self.args.time { session.clock.local_time(id.time_ns) } else { String::new() };
-        let since = id.time_ns.saturating_sub(session.started_ns);
-        let mut line = session.out.line(&self.columns);
-        if self.args.time {
-            line.text(&time);
-        }
-        if self.args.common.timestamp {
-            line.value(Seconds(since));
-        }
-        if self.args.print_uid {
-            line.value(id.uid);
-        }
-        line.name(id.comm()).value(id.pid).value(id.ppid);
-        match exec.errno_name() {
-            None => line.text("0"),
-            Some(errno) => line.styled(&errno, FAILURE),
-        };
-        if self.args.exe {
-            line.name(exec.path);
-        }
-        line.text(tail);
-    }
-
-    /// The command line, ready to be pasted into a shell; and what else is to be said of it,
-    /// behind a `#`, so that both together can be pasted too.
-    fn command_line(
-        &self,
-        exec: &Exec<'_>,
-        missing_interpreter: Option<&[u8]>,
-        searched: &Searched,
-    ) -> (String, String) {
-        let quote = if self.args.quote { Quote::Always } else { Quote::WhereNeeded };
-        let mut line = String::new();
-        for (index, arg) in exec.args().take(self.max_args).enumerate() {
-            if index > 0 {
-                line.push(' ');
-            }
-            push_shell_word(&mut line, arg, index == 0, quote);
-        }
-        let beside = Beside {
+        let row = Row {
+            exec,
             missing_interpreter,
             searched,
             max_args: self.max_args,
+            quote: if self.args.quote { Quote::Always } else { Quote::WhereNeeded },
             has_exe_column: self.args.exe,
         };
-        let notes = notes(exec, &beside);
-        if notes.is_empty() {
-            return (line, String::new());
-        }
-        let space = if line.is_empty() { "" } else { "  " };
-        (line, format!("{space}# {}", notes.join(", ")))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::Parser as _;
-    use proptest::prelude::*;
-    use snoop_tools::exec::testing::{any_record, edit, failure, record};
-    use snoop_tools::skel::exec_event;
-
-    use super::*;
-
-    fn tool(flags: &[&str]) -> Execsnoop {
-        let words = ["execsnoop"].iter().chain(flags);
-        Execsnoop::new(Args::try_parse_from(words).unwrap()).unwrap()
-    }
-
-    fn command_line(flags: &[&str], record: &[u8]) -> String {
-        let exec = Exec::decode(record).unwrap();
-        let (line, notes) = tool(flags).command_line(&exec, None, &Searched::default());
-        line + &notes
-    }
-
-    #[test]
-    fn notes_stand_behind_the_command_line() {
-        let mut own = record("/bin/x", &[b"x", b"a b"]);
-        edit(&mut own, |event| event.id.vpid = event.id.pid);
-        assert_eq!(command_line(&[], &own), "x 'a b'");
-        assert_eq!(command_line(&["-q"], &own), "'x' 'a b'");
-        assert_eq!(
-            command_line(&["--max-args", "1"], &own),
-            "x  # cut: 1 argument (4 bytes) not shown"
-        );
-        edit(&mut own, |event| event.caller_tid = 7);
-        assert_eq!(command_line(&[], &own), "x 'a b'  # by thread 7");
-
-        let other = record("/bin/x", &[b"sshd"]);
-        assert_eq!(command_line(&[], &other), "sshd  # exe=/bin/x");
-        assert_eq!(command_line(&["-e"], &other), "sshd", "it has a column");
-
-        let missing = failure(0, libc::ENOENT, "/bin/x y", &[b"x"]);
-        assert_eq!(command_line(&["-x"], &missing), r"x  # file=/bin/x\040y");
-    }
-
-    #[test]
-    fn searches_are_told_as_what_they_were() {
-        let missing = failure(0, libc::ENOENT, "/b/x", &[b"x"]);
-        let found = record("/b/x", &[b"x"]);
-        for (record, along_path, expected) in [
-            (&missing, true, "x  # file=/b/x, nowhere on PATH: 2 places"),
-            (&missing, false, "x  # file=/b/x, not found in 2 places"),
-            (&found, true, "x  # after 1 place on PATH"),
-            (&found, false, "x  # after 1 other place"),
-        ] {
-            let searched = Searched { files: vec![b"/a/x".to_vec()], along_path };
-            let exec = Exec::decode(record).unwrap();
-            let (line, notes) = tool(&["-x"]).command_line(&exec, None, &searched);
-            assert_eq!(line + &notes, expected);
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn no_record_breaks_a_row(
-            fixed in proptest::collection::vec(any::<u8>(), size_of::<exec_event>()),
-            rest: Vec<u8>,
-            lengths: [u8; 5],
-            interpreter: Option<Vec<u8>>,
-        ) {
-            let record = any_record(&fixed, &rest, lengths.map(|n| n / 8));
-            let Some(exec) = Exec::decode(&record) else { return Ok(()) };
-            let searched = Searched { files: vec![rest], along_path: false };
-            let (line, notes) =
-                tool(&["-x"]).command_line(&exec, interpreter.as_deref(), &searched);
-            let line = line + &notes;
-            prop_assert!(line.chars().all(|c| !c.is_control()), "{line:?}");
-        }
+        session.row(&self.view, &exec.event.id, row.event_name(), &row);
+        session.shown()
     }
 }

@@ -1,4 +1,4 @@
-//! Shows every mmap(), with its result and its file, and with `--all` what else changes
+//! Shows every mmap(), with its result and its file, and with `--all` the other calls that change
 //! mappings.
 
 use std::process::ExitCode;
@@ -6,21 +6,22 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use snoop_tools::backend::Backend;
-use snoop_tools::cli::CommonArgs;
-use snoop_tools::mmap::args::Args;
-use snoop_tools::mmap::json::{Context, Lines};
-use snoop_tools::mmap::stacks::{self, Folded, Symbols};
-use snoop_tools::mmap::summary::Reader;
-use snoop_tools::mmap::text::{self, Options, Table};
-use snoop_tools::mmap::wx::Reasons;
-use snoop_tools::mmap::{Call, hooks, summary_rows};
-use snoop_tools::session::Session;
+use snoop_tools::engine::backend::Backend;
+use snoop_tools::engine::cli::CommonArgs;
+use snoop_tools::engine::interval::Interval;
+use snoop_tools::engine::manual::Manual;
+use snoop_tools::engine::session::Session;
+use snoop_tools::engine::tool::{self, Loaded, Open, Tool};
+use snoop_tools::output::time::boot_now_ns;
 use snoop_tools::skel::mmap::MmapSkelBuilder;
 use snoop_tools::skel::{mmap_backing, mmap_config, mmap_filter, mmap_kind, mmap_mode};
-use snoop_tools::summary::Interval;
-use snoop_tools::time::boot_now_ns;
-use snoop_tools::tool::{self, Loaded, Open, Tool};
+use snoop_tools::tools::mmapsnoop::args::{self, Args};
+use snoop_tools::tools::mmapsnoop::json::{Context, Lines};
+use snoop_tools::tools::mmapsnoop::stacks::{self, Folded, Symbols};
+use snoop_tools::tools::mmapsnoop::summary::Reader;
+use snoop_tools::tools::mmapsnoop::text::{self, Options, Table};
+use snoop_tools::tools::mmapsnoop::wx::Reasons;
+use snoop_tools::tools::mmapsnoop::{Call, hooks, summary_rows};
 
 fn main() -> ExitCode {
     tool::main::<Mmapsnoop>()
@@ -31,7 +32,7 @@ struct Mmapsnoop {
     table: Table,
     lines: Lines,
     reasons: Reasons,
-    /// With `--summary`: when, and what reads it
+    /// With `--summary`: the interval, and the reader of its maps
     summary: Option<(Interval, Reader)>,
     symbols: Symbols,
     folded: Folded,
@@ -39,6 +40,7 @@ struct Mmapsnoop {
 
 impl Tool for Mmapsnoop {
     const NAME: &'static str = "mmapsnoop";
+    const MANUAL: Manual = args::MANUAL;
     type Args = Args;
     type Builder = MmapSkelBuilder;
 
@@ -113,12 +115,29 @@ impl Tool for Mmapsnoop {
         self.summary.as_ref().map(|(interval, _)| interval.left())
     }
 
-    fn tick(&mut self, last: bool, object: &Loaded<Self>, session: &mut Session) -> Result<()> {
-        if last && self.args.folded {
+    fn tick(&mut self, object: &Loaded<Self>, session: &mut Session) -> Result<()> {
+        let is_due = self.summary.as_mut().is_some_and(|(interval, _)| interval.is_due());
+        if is_due { self.show_summary(false, object, session) } else { Ok(()) }
+    }
+
+    fn finish(&mut self, object: &Loaded<Self>, session: &mut Session) -> Result<()> {
+        if self.args.folded {
             session.out.raw(self.folded.lines())?;
         }
-        let Some((interval, reader)) = &mut self.summary else { return Ok(()) };
-        if session.is_full() || !(interval.is_due() || last) {
+        self.show_summary(true, object, session)
+    }
+}
+
+impl Mmapsnoop {
+    /// Totals since the previous summary, if summaries are asked for; `last`: nothing comes after it.
+    fn show_summary(
+        &mut self,
+        last: bool,
+        object: &Loaded<Self>,
+        session: &mut Session,
+    ) -> Result<()> {
+        let Some((_, reader)) = &mut self.summary else { return Ok(()) };
+        if session.is_full() {
             return Ok(());
         }
         let summary = reader.take(&object.maps, last)?;
@@ -133,9 +152,7 @@ impl Tool for Mmapsnoop {
         }
         session.shown()
     }
-}
 
-impl Mmapsnoop {
     /// The filters that are on, besides those that every tool has and `--path`.
     fn filters(&self) -> mmap_filter {
         let Args { failed, min_size, max_size, prot, flags, anon, file, .. } = &self.args;
@@ -148,7 +165,7 @@ impl Mmapsnoop {
         ]))
     }
 
-    /// What is done besides showing each call.
+    /// The modes that are on, besides showing each call.
     fn modes(&self) -> mmap_mode {
         let Args { wx, vma, path, latency, stacks, folded, summary, .. } = &self.args;
         mmap_mode(any_of(&[
@@ -161,7 +178,7 @@ impl Mmapsnoop {
         ]))
     }
 
-    /// What the programs are to show.
+    /// The configuration of the programs.
     fn config(&self) -> mmap_config {
         let args = &self.args;
         let mut kinds = 1 << mmap_kind::MMAP_MAP.0;
@@ -232,7 +249,7 @@ impl Mmapsnoop {
     }
 }
 
-/// The bits that are on, together.
+/// The union of the bits that are on.
 fn any_of(bits: &[(bool, u32)]) -> u32 {
     bits.iter().filter(|(is_on, _)| *is_on).fold(0, |all, (_, bit)| all | bit)
 }

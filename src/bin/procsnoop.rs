@@ -1,4 +1,4 @@
-//! Shows the lives of processes, with their ends as wait() tells them.
+//! Shows the lives of processes, with the status that wait() gives.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -6,41 +6,42 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use libbpf_rs::{MapCore as _, MapFlags};
 
-use snoop_tools::backend::{Backend, Job};
-use snoop_tools::cli::CommonArgs;
-use snoop_tools::command;
-use snoop_tools::escape::push_cell;
-use snoop_tools::exec::search::Searched;
-use snoop_tools::exec::text::{Beside, cut_note, namespace_note};
-use snoop_tools::exec::{self, Exec};
-use snoop_tools::kernel::tracepoints_are_preemptible;
-use snoop_tools::out::count;
-use snoop_tools::process::Record;
-use snoop_tools::process::args::{Args, DEFAULT_MAX_ARGS};
-use snoop_tools::process::config::config;
-use snoop_tools::process::elders::{self, AskedFor};
-use snoop_tools::process::held::{Ended, Held, Row};
-use snoop_tools::process::history::History;
-use snoop_tools::process::json::{self, Context};
-use snoop_tools::process::lives::Lives;
-use snoop_tools::process::pictures::Pictures;
-use snoop_tools::process::status::Status;
-use snoop_tools::process::table::{Cells, Table};
-use snoop_tools::process::text::{command_line, notes};
-use snoop_tools::process::usage::Usage;
-use snoop_tools::session::{Session, say};
+use snoop_tools::engine::backend::{Backend, Job};
+use snoop_tools::engine::cli::CommonArgs;
+use snoop_tools::engine::command;
+use snoop_tools::engine::manual::Manual;
+use snoop_tools::engine::session::{Session, say};
+use snoop_tools::engine::tool::{self, Loaded, Open, Tool};
+use snoop_tools::host::kernel::tracepoints_are_preemptible;
+use snoop_tools::output::escape::push_cell;
+use snoop_tools::output::table::count;
+use snoop_tools::output::time::boot_now_ns;
 use snoop_tools::skel::bootstrap::BootstrapSkelBuilder;
 use snoop_tools::skel::{
     process_command, process_config, process_event, process_exit_event, process_flag, task_id,
 };
-use snoop_tools::time::boot_now_ns;
-use snoop_tools::tool::{self, Loaded, Open, Tool};
+use snoop_tools::tools::execsnoop::search::Searched;
+use snoop_tools::tools::execsnoop::text::{Beside, cut_note, namespace_note};
+use snoop_tools::tools::execsnoop::{self, Exec};
+use snoop_tools::tools::procsnoop::Record;
+use snoop_tools::tools::procsnoop::args::{self, Args, DEFAULT_MAX_ARGS};
+use snoop_tools::tools::procsnoop::config::config;
+use snoop_tools::tools::procsnoop::elders::{self, AskedFor};
+use snoop_tools::tools::procsnoop::held::{Ended, Held, Row};
+use snoop_tools::tools::procsnoop::history::{History, MAX_PROCESSES};
+use snoop_tools::tools::procsnoop::json::{self, Context};
+use snoop_tools::tools::procsnoop::lives::Lives;
+use snoop_tools::tools::procsnoop::pictures::Pictures;
+use snoop_tools::tools::procsnoop::status::Status;
+use snoop_tools::tools::procsnoop::table::{Cells, Table};
+use snoop_tools::tools::procsnoop::text::{command_line, notes};
+use snoop_tools::tools::procsnoop::usage::Usage;
 
 fn main() -> ExitCode {
     tool::main::<Procsnoop>()
 }
 
-/// The programs on ends: the one that mostly tells them, and then its stand-ins in order.
+/// The programs on ends: the main one, and then its stand-ins in order.
 const EXITS_BTF: [&str; 3] = ["exit_btf", "exit_btf_2", "exit_btf_3"];
 const EXITS_RAW: [&str; 3] = ["exit_raw", "exit_raw_2", "exit_raw_3"];
 
@@ -57,6 +58,7 @@ struct Procsnoop {
 
 impl Tool for Procsnoop {
     const NAME: &'static str = "procsnoop";
+    const MANUAL: Manual = args::MANUAL;
     type Args = Args;
     type Builder = BootstrapSkelBuilder;
     /// The final account of a process
@@ -84,9 +86,9 @@ impl Tool for Procsnoop {
     }
 
     fn backends(&self) -> Vec<Backend> {
-        // What the kernel skipped of these may have been an event: ends are mostly those of
-        // threads, and a filter might have refused it. For the end of a process all programs
-        // must have been skipped, so the last one tells how many those can be.
+        // A skipped run is not necessarily a lost event: most exits are thread exits, and a filter
+        // might have dropped it. A process exit is lost only if every program was skipped, so the
+        // last program's count is the upper bound.
         let is_filtered = self.args.common.filters();
         let adds = |[program, other]: [&'static str; 2], what| Job::adds(program, what).or(other);
         let backend = |name, exits: [&'static str; 3], others: [[&'static str; 2]; 4]| {
@@ -125,7 +127,7 @@ impl Tool for Procsnoop {
     fn uncounted(&self) -> Vec<&'static str> {
         let mut names = vec!["reaped_btf", "reaped_raw", "signal_btf", "signal_raw"];
         if tracepoints_are_preemptible() {
-            // The last one counts; of threads' ends the first one does.
+            // The last program counts; for ends of threads the first one does.
             for [first, second, _] in [EXITS_BTF, EXITS_RAW] {
                 names.push(second);
                 if !self.args.threads {
@@ -150,20 +152,18 @@ impl Tool for Procsnoop {
         (config.min_duration_ns, config.signals, config.codes) = (min_duration_ns, signals, codes);
         (config.execs, config.forks, config.threads) = (execs, forks, threads);
         (config.kernel_threads, config.reaped) = (kernel_threads, reaped);
-        // One slot for each program that sends: enum process_slot in bootstrap.bpf.c.
-        open.maps.exec_scratch.set_max_entries(1).context("size exec_scratch")?;
-        open.maps.perf_records.set_max_entries(6).context("size perf_records")
+        Ok(())
     }
 
     fn start(&mut self, object: &Loaded<Self>, session: &mut Session) -> Result<()> {
-        // A command of ours and what it starts are seen from the beginning.
+        // Our own COMMAND and its descendants are seen from the beginning.
         if self.args.common.command.is_empty() || !self.args.common.tree.is_empty() {
             self.add_older_ones();
         }
         if !self.args.quiet {
             session.out.heading(self.table.columns());
         }
-        session.out.flush()?; // it may have to wait for its reader, the command need not
+        session.out.flush()?; // may wait for its reader, and must not delay the command
         let released_ns = let_go(object)?;
         if let Some(history) = &mut self.history {
             history.began_ns = released_ns.unwrap_or(session.started_ns);
@@ -214,24 +214,25 @@ impl Tool for Procsnoop {
         self.held.is_waiting()
     }
 
-    fn tick(&mut self, last: bool, object: &Loaded<Self>, session: &mut Session) -> Result<()> {
-        self.show_ready(last, session)?;
-        if last {
-            let drawn = self.draw(session);
-            let lost = context_lost(object)?;
-            if lost > 0 {
-                let records = count(lost, "record");
-                let what = "command lines and final accounts may be missing";
-                say(Self::NAME, &format!("{records} about what is shown found no room: {what}"));
-            }
-            return drawn;
+    fn tick(&mut self, _: &Loaded<Self>, session: &mut Session) -> Result<()> {
+        self.show_ready(false, session)
+    }
+
+    fn finish(&mut self, object: &Loaded<Self>, session: &mut Session) -> Result<()> {
+        self.show_ready(true, session)?;
+        let drawn = self.draw(session);
+        let lost = context_lost(object)?;
+        if lost > 0 {
+            let records = count(lost, "helper record");
+            let lack = "some rows may lack their command line or final usage";
+            say(Self::NAME, &format!("dropped {records}: {lack}"));
         }
-        Ok(())
+        drawn
     }
 }
 
-/// Tells the programs that the command is let go now: what it did before is not its own. `None`:
-/// there is none.
+/// Tells the programs that the command is released now: its life before that does not count.
+/// `None`: there is no command.
 fn let_go(object: &Loaded<Procsnoop>) -> Result<Option<u64>> {
     let Some(pid) = command::waiting() else { return Ok(None) };
     let command = process_command { released_ns: boot_now_ns(), pid, pad: 0 };
@@ -242,14 +243,14 @@ fn let_go(object: &Loaded<Procsnoop>) -> Result<Option<u64>> {
     Ok(Some(command.released_ns))
 }
 
-/// What was lost that nobody asked to see.
+/// The number of lost helper records, which only complete other rows.
 fn context_lost(object: &Loaded<Procsnoop>) -> Result<u64> {
     let data = object.maps.data_process_data.as_ref().context("no .data.process")?;
     Ok(data.process_counters.context_lost)
 }
 
 impl Procsnoop {
-    /// What is known of processes that are older than the tool.
+    /// Adds the processes that are older than the tool.
     fn add_older_ones(&mut self) {
         let mut asked_for = AskedFor::new(&self.args);
         for elder in elders::all() {
@@ -264,7 +265,7 @@ impl Procsnoop {
         }
     }
 
-    /// All rows that need wait for nothing any more.
+    /// Shows all rows that need not wait any more.
     fn show_ready(&mut self, all: bool, session: &mut Session) -> Result<()> {
         while !session.is_full() {
             match self.held.pop(all) {
@@ -285,7 +286,7 @@ impl Procsnoop {
             }
             Record::Fork(event) => self.show_fork(&event, session),
             Record::ThreadExit(event) => self.show_thread_exit(&event, session),
-            Record::Exit(_) | Record::Reaped(_) => Ok(()), // not kept in this form
+            Record::Exit(_) | Record::Reaped(_) => Ok(()), // never held in this form
         }
     }
 
@@ -293,15 +294,15 @@ impl Procsnoop {
         let id = &exec.event.id;
         if session.out.json {
             let timestamp = session.clock.rfc3339(id.time_ns);
-            let context = exec::json::Context {
+            let context = execsnoop::json::Context {
                 timestamp: &timestamp,
                 cgroup: session.cgroups.path(id),
                 max_args: self.max_args,
-                ..exec::json::Context::default()
+                ..execsnoop::json::Context::default()
             };
             let filename = exec.filename();
             let mut args = None;
-            return session.out.object(&exec::json::row(exec, &context, &mut args, &filename));
+            return session.out.object(&execsnoop::json::row(exec, &context, &mut args, &filename));
         }
         let beside = Beside {
             missing_interpreter: None,
@@ -312,7 +313,7 @@ impl Procsnoop {
         self.table.row(
             Cells {
                 command: command_line(exec.args(), self.max_args),
-                notes: exec::text::notes(exec, &beside),
+                notes: execsnoop::text::notes(exec, &beside),
                 ..Cells::new(id, "EXEC")
             },
             session,
@@ -401,7 +402,7 @@ impl Procsnoop {
         Ok(())
     }
 
-    /// What comes at the end.
+    /// Draws the pictures at the end.
     fn draw(&mut self, session: &mut Session) -> Result<()> {
         let Some(history) = &mut self.history else { return Ok(()) };
         history.until_ns = boot_now_ns();
@@ -413,7 +414,11 @@ impl Procsnoop {
             session.instead_of_events = Some(processes);
         }
         if history.forgotten > 0 {
-            say(Self::NAME, &format!("not all can be drawn: {} more", history.forgotten));
+            let processes = match history.forgotten {
+                1 => "1 more process was".to_owned(),
+                number => format!("{number} more processes were"),
+            };
+            say(Self::NAME, &format!("{processes} not drawn (limit {MAX_PROCESSES})"));
         }
         self.pictures.draw(history, session)
     }

@@ -6,41 +6,42 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use libbpf_rs::{MapCore as _, MapFlags, OpenMapMut};
 
-use snoop_tools::attach::leave_out;
-use snoop_tools::backend::{Backend, Job};
-use snoop_tools::cli::CommonArgs;
-use snoop_tools::connect::Connect;
-use snoop_tools::connect::args::Args;
-use snoop_tools::connect::filter::network_entry;
-use snoop_tools::connect::json::{self, Context};
-use snoop_tools::connect::names::Names;
-use snoop_tools::connect::report;
-use snoop_tools::connect::summary::{Counts, Summary};
-use snoop_tools::connect::{earlier, pending};
-use snoop_tools::kernel::tracepoints_are_preemptible;
-use snoop_tools::out::{Column, FAILURE, count};
-use snoop_tools::session::{Session, say};
+use snoop_tools::engine::attach::leave_out;
+use snoop_tools::engine::backend::{Backend, Job};
+use snoop_tools::engine::cli::CommonArgs;
+use snoop_tools::engine::interval::Interval;
+use snoop_tools::engine::manual::Manual;
+use snoop_tools::engine::session::{Session, say};
+use snoop_tools::engine::tool::{self, Loaded, Open, Tool};
+use snoop_tools::host::kernel::tracepoints_are_preemptible;
+use snoop_tools::output::row::{View, docs};
+use snoop_tools::output::table::count;
 use snoop_tools::skel::connect_outcome;
 use snoop_tools::skel::tcpconnect::TcpconnectSkelBuilder;
-use snoop_tools::summary::Interval;
-use snoop_tools::time::{Millis, Seconds};
-use snoop_tools::tool::{self, Loaded, Open, Tool};
+use snoop_tools::tools::tcpconnect::Connect;
+use snoop_tools::tools::tcpconnect::args::{self, Args};
+use snoop_tools::tools::tcpconnect::fields::{self, Row};
+use snoop_tools::tools::tcpconnect::filter::network_entry;
+use snoop_tools::tools::tcpconnect::names::Names;
+use snoop_tools::tools::tcpconnect::report;
+use snoop_tools::tools::tcpconnect::summary::{Counts, Summary};
+use snoop_tools::tools::tcpconnect::{earlier, pending};
 
 fn main() -> ExitCode {
     tool::main::<Tcpconnect>()
 }
 
-/// The programs on changes of state: the first, and its stand-ins in order.
+/// The programs on changes of state: the first one, and its stand-ins in order.
 const STATES_BTF: [&str; 5] =
     ["state_btf", "state_btf_2", "state_btf_3", "state_btf_4", "state_btf_5"];
 const STATES_RAW: [&str; 5] =
     ["state_raw", "state_raw_2", "state_raw_3", "state_raw_4", "state_raw_5"];
 
-/// What only the backend fexit sees, since it is no call of connect().
+/// Attempts that only the backend fexit sees, since they do not call connect().
 const OTHER_CALLS: &str =
     "attempts by TCP Fast Open, io_uring or the kernel that fail before a SYN";
 
-/// What was begun before tracing.
+/// Finds the attempts that began before tracing.
 fn earlier() -> Job {
     Job::adds("earlier", "attempts that were begun before tracing")
         .or("adopt")
@@ -48,7 +49,7 @@ fn earlier() -> Job {
         .by_tool()
 }
 
-/// What the sockets of attempts without an answer say.
+/// Looks at the sockets of attempts without an answer.
 fn look() -> Job {
     Job::adds("look", "where attempts without an answer come from, and their repeated SYNs")
         .or("look_syscall")
@@ -57,7 +58,7 @@ fn look() -> Job {
 
 struct Tcpconnect {
     args: Args,
-    columns: Vec<Column>,
+    view: View<fields::Put>,
     counts: Counts,
     summary: Summary,
     interval: Option<Interval>,
@@ -66,12 +67,13 @@ struct Tcpconnect {
 
 impl Tool for Tcpconnect {
     const NAME: &'static str = "tcpconnect";
+    const MANUAL: Manual = Manual { fields: Some(|| docs(fields::FIELDS)), ..args::MANUAL };
     type Args = Args;
     type Builder = TcpconnectSkelBuilder;
 
     fn new(args: Args) -> Result<Self, String> {
         Ok(Self {
-            columns: columns(&args),
+            view: fields::view(&args),
             counts: Counts::default(),
             summary: Summary::default(),
             interval: None,
@@ -85,16 +87,16 @@ impl Tool for Tcpconnect {
     }
 
     fn backends(&self) -> Vec<Backend> {
-        // An interrupt keeps one program from what it brings; preempted tasks, one each.
+        // An interrupt makes the kernel skip one program, and each preempted task one more.
         let needed = if tracepoints_are_preemptible() { 5 } else { 2 };
-        // Most changes of state are others than those that matter, and most calls succeed.
+        // Most changes of state do not matter here, and most calls succeed.
         let main = |program| Job::main(program).broad();
         let backend = |name, states: [Job; 5], calls: Vec<Job>| {
             let states = states.into_iter().take(needed);
             Backend::new(name, states.chain(calls).chain([earlier(), look()]))
         };
         let (btf, raw) = (|| STATES_BTF.map(main), || STATES_RAW.map(main));
-        // Calls that fail come from the same place whichever program sees the changes.
+        // Failed calls come from the same program, whichever one sees the changes of state.
         let either = || {
             let mut raw = STATES_RAW.into_iter();
             btf().map(|job| raw.next().map_or(job.clone(), |program| job.or(program)))
@@ -130,8 +132,10 @@ impl Tool for Tcpconnect {
     }
 
     fn uncounted(&self) -> Vec<&'static str> {
-        // What one was kept from another has done. The last of all counts what none has, but
-        // where two suffice: an end that both should miss leaves an attempt behind (`pending`).
+        // A stand-in handles every event that the program before it missed, so misses of all but
+        // the last program are not losses. With only two programs even the last one's misses are
+        // harmless: if both miss an end, the attempt stays in the map and the `pending` iterator
+        // reports it.
         let made_good = if tracepoints_are_preemptible() { 4 } else { 2 };
         let first = |states: [&'static str; 5]| states.into_iter().take(made_good);
         first(STATES_BTF).chain(first(STATES_RAW)).collect()
@@ -161,7 +165,7 @@ impl Tool for Tcpconnect {
             ports.set_bits(&mut rodata.connect_ports);
         }
         if !tracepoints_are_preemptible() {
-            leave_out(&mut open.maps.refused)?; // nobody stands in at a begin
+            leave_out(&mut open.maps.refused)?; // begins have no stand-ins
         }
         size_or_leave_out(&mut open.maps.filter_networks, self.args.cidr.len())?;
         size_or_leave_out(&mut open.maps.filter_netns, self.args.netns.len())
@@ -186,7 +190,7 @@ impl Tool for Tcpconnect {
         self.names = Names::open(self.args.dns, self.args.services)?;
         self.interval = self.args.summary.map(Interval::new);
         if self.shows_rows() {
-            session.out.heading(&self.columns);
+            session.out.heading(self.view.columns());
         }
         Ok(())
     }
@@ -199,50 +203,35 @@ impl Tool for Tcpconnect {
         self.interval.as_ref().map(Interval::left)
     }
 
-    fn tick(&mut self, last: bool, object: &Loaded<Self>, session: &mut Session) -> Result<()> {
+    fn tick(&mut self, _: &Loaded<Self>, session: &mut Session) -> Result<()> {
         self.names.update()?;
-        if last {
-            self.flush_pending(object, session)?;
-            self.explain_losses(object);
+        if self.interval.as_mut().is_some_and(Interval::is_due) {
+            self.show_summary(session)?;
         }
-        let is_due = self.interval.as_mut().is_some_and(Interval::is_due);
-        if is_due || (last && self.interval.is_some() && self.summary.total.attempts > 0) {
-            let summary = std::mem::take(&mut self.summary);
-            report::summary(&summary, &self.names, session)?;
+        Ok(())
+    }
+
+    fn finish(&mut self, object: &Loaded<Self>, session: &mut Session) -> Result<()> {
+        self.names.update()?;
+        self.flush_pending(object, session)?;
+        self.explain_losses(object);
+        if self.interval.is_some() && self.summary.total.attempts > 0 {
+            self.show_summary(session)?;
         }
-        if last && self.args.count {
+        if self.args.count {
             report::counts(&self.counts, &self.names, session)?;
         }
         Ok(())
     }
 }
 
-fn columns(args: &Args) -> Vec<Column> {
-    // An IPv6 address has up to 39 characters, but mostly much less.
-    let address = if args.ipv6 { 39 } else { 15 };
-    let all = [
-        (args.time, Column::left("TIME", 8)),
-        (args.common.timestamp, Column::left("TIME(s)", 8)),
-        (args.print_uid, Column::left("UID", 6)),
-        (true, Column::left("PID", 7)),
-        (args.print_tid, Column::left("TID", 7)),
-        (true, Column::left("COMM", 16)),
-        (true, Column::left("IP", 2)),
-        (true, Column::left("SADDR", address)),
-        (true, Column::left("SPORT", 5)),
-        (true, Column::left("DADDR", if args.dns { address.max(30) } else { address })),
-        (true, Column::left("DPORT", if args.services { 12 } else { 5 })),
-        (true, Column::left("RESULT", 13)),
-        (true, Column::right("LAT(ms)", 9)),
-        (args.print_rtt, Column::right("RTT(ms)", 9)),
-        (args.print_retries, Column::right("RETRIES", 7)),
-        (args.print_netns, Column::left("NETNS", 10)),
-        (args.print_cgroup, Column::left("CGROUP", 0)),
-    ];
-    all.into_iter().filter(|(shown, _)| *shown).map(|(_, column)| column).collect()
-}
-
 impl Tcpconnect {
+    /// Totals since the previous summary.
+    fn show_summary(&mut self, session: &mut Session) -> Result<()> {
+        let summary = std::mem::take(&mut self.summary);
+        report::summary(&summary, &self.names, session)
+    }
+
     fn sees_errors(&self) -> bool {
         self.args.sync_errors || self.args.failed
     }
@@ -274,69 +263,15 @@ impl Tcpconnect {
             self.summary.add(connect, host);
         } else if self.args.count {
             self.counts.add(connect, host);
-        } else if session.out.json {
-            let timestamp = session.clock.rfc3339(connect.id.time_ns);
-            let context = Context {
-                timestamp: &timestamp,
-                cgroup: session.cgroups.path(&connect.id),
-                peer_name: host,
-                service: self.names.service(connect.peer()),
-            };
-            session.out.object(&json::row(connect, &context))?;
         } else {
-            self.text_row(connect, host, session);
+            let service = self.names.service(connect.peer());
+            let row = Row { connect, host, service };
+            session.row(&self.view, &connect.id, "network.connect", &row);
         }
         session.shown()
     }
 
-    fn text_row(&self, connect: &Connect, host: Option<&str>, session: &mut Session) {
-        let (args, id, event) = (&self.args, &connect.id, &connect.event);
-        let time = if args.time { session.clock.local_time(id.time_ns) } else { String::new() };
-        let mut line = session.out.line(&self.columns);
-        if args.time {
-            line.text(&time);
-        }
-        if args.common.timestamp {
-            line.value(Seconds(id.time_ns.saturating_sub(session.started_ns)));
-        }
-        if args.print_uid {
-            line.value(id.uid);
-        }
-        line.value(id.pid);
-        if args.print_tid {
-            line.value(id.tid);
-        }
-        line.name(id.comm());
-        let peer = connect.peer();
-        line.text(if peer.address.is_ipv4() { "4" } else { "6" });
-        match connect.local() {
-            Some(local) => line.value(local.address).value(local.port),
-            None => line.text("-").text("-"),
-        };
-        report::peer_cells(&mut line, peer, host, &self.names);
-        match connect.has_failed() {
-            true => line.styled(&connect.result(), FAILURE),
-            false => line.text(&connect.result()),
-        };
-        millis(&mut line, connect.duration_ns());
-        if args.print_rtt {
-            millis(&mut line, connect.rtt_ns());
-        }
-        if args.print_retries {
-            match connect.retransmits() {
-                Some(retransmits) => line.value(retransmits),
-                None => line.text("-"),
-            };
-        }
-        if args.print_netns {
-            line.value(event.netns);
-        }
-        if args.print_cgroup {
-            line.name(session.cgroups.path(id).unwrap_or(b"-"));
-        }
-    }
-
-    /// Attempts without an answer.
+    /// Shows the attempts without an answer.
     fn flush_pending(&mut self, object: &Loaded<Self>, session: &mut Session) -> Result<()> {
         let mut pending = pending::read(object).context("read the attempts that are pending")?;
         pending.retain(|attempt| self.is_shown(attempt));
@@ -346,7 +281,7 @@ impl Tcpconnect {
         Ok(())
     }
 
-    /// As the programs decide for those that end.
+    /// Whether an attempt is shown; the programs decide the same for attempts that end.
     fn is_shown(&self, attempt: &Connect) -> bool {
         let least = self.args.min_latency.unwrap_or_default().as_nanos();
         self.outcomes() & 1 << attempt.event.outcome.0 != 0
@@ -369,18 +304,10 @@ impl Tcpconnect {
     }
 }
 
-/// A map for so many values of a filter.
+/// Sizes a map for the values of a filter, or leaves it out.
 fn size_or_leave_out(map: &mut OpenMapMut<'_>, values: usize) -> Result<()> {
     match values {
         0 => leave_out(map),
         _ => map.set_max_entries(values as u32).context("size a filter"),
     }
-}
-
-/// A cell with milliseconds, to the microsecond.
-fn millis(line: &mut snoop_tools::out::Line<'_>, ns: Option<u64>) {
-    match ns {
-        Some(ns) => line.value(Millis(ns)),
-        None => line.text("-"),
-    };
 }

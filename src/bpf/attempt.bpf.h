@@ -2,15 +2,15 @@
 #ifndef SNOOP_ATTEMPT_BPF_H
 #define SNOOP_ATTEMPT_BPF_H
 
-/* What is kept of an attempt to connect: until it has ended, and until its caller knows. */
+/* State of an attempt to connect, until it has ended, and until its caller knows. */
 
 #include "socket.bpf.h"
 
-/* An attempt that has no answer yet; or one that had, whose place is kept. */
+/* An attempt without an answer yet; or an ended one whose place is kept. */
 struct connect_attempt {
 	struct task_id id; /* time_ns: its begin */
 	struct connect_peer peer;
-	__u64 untold; /* see `untold`; 0: nobody waits, or it is there */
+	__u64 untold; /* as in `untold`; 0: nobody waits, or the entry is there */
 	enum connect_flag flags;
 	__u32 txhash; /* sk_txhash at the begin */
 	__u32 pending; /* 0: it has ended */
@@ -18,13 +18,14 @@ struct connect_attempt {
 };
 
 /*
- * By socket. Preallocated, because allocation inside tracing programs was unsafe before 6.1.
+ * By socket. Preallocated, because allocation inside tracing programs was unsafe before
+ * 6.1.
  *
- * To put an element into a hash and to take it out again costs more than all else that is
- * done for an attempt, and the next socket mostly gets the memory, hence the key, of one
- * closed before. So an element stays when its attempt has ended, unless there are many.
- * Only attempt_leave() takes elements out, at the end of an attempt of the same socket: until
- * that has ended, no one else may write to it.
+ * Inserting an element into a hash and deleting it costs more than all other work for
+ * an attempt, and the next socket mostly gets the memory, hence the key, of one closed
+ * before. So an element stays when its attempt has ended, unless there are many. Only
+ * attempt_leave() deletes elements, at the end of an attempt of the same socket: until
+ * then, nobody else may write to the element.
  */
 #define MAX_ATTEMPTS 32768
 #define MAX_KEPT 2048
@@ -38,10 +39,10 @@ struct {
 __u64 attempts_count; /* elements of `attempts` */
 
 /*
- * Attempts whose caller was not told the outcome yet by a return from connect(), with the
- * inode number of the socket, because its address may be another one's by then: what
- * connect() returns for them is not news. Here are those that have no place of their own in
- * `attempts` (any more). Many a caller never asks, so the oldest go.
+ * Attempts whose outcome no return from connect() has given the caller yet: that return
+ * is not a new attempt. The inode number of the socket is kept too, because its address
+ * may be reused by then. This map is for attempts without a place in `attempts` (any
+ * more). Many callers never ask, so the oldest entries go.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -50,7 +51,7 @@ struct {
 	__type(value, __u64);
 } untold SEC(".maps");
 
-/* Where the attempt of this socket goes; NULL if there is no more room. */
+/* The place for this socket's attempt; NULL if there is no more room. */
 static __always_inline struct connect_attempt *attempt_place(__u64 key)
 {
 	struct connect_attempt *attempt = bpf_map_lookup_elem(&attempts, &key);
@@ -66,7 +67,7 @@ static __always_inline struct connect_attempt *attempt_place(__u64 key)
 	return attempt;
 }
 
-/* It has ended: the place is free for the socket's next attempt, or for any. */
+/* The attempt has ended: its place is free for the socket's next attempt, or for any. */
 static __always_inline void attempt_leave(struct connect_attempt *attempt, __u64 key)
 {
 	if (attempts_count <= MAX_KEPT) {
@@ -87,8 +88,9 @@ static __always_inline __u64 socket_inode(struct socket *socket)
 }
 
 /*
- * The caller is yet to be told how an attempt ends. `sk` is what it called connect() for;
- * `attempt` is NULL if that is not the key of its place, or if it has none.
+ * The caller does not know the outcome of an attempt yet. `sk` is the socket of the
+ * connect() call; `attempt` is NULL if `sk` is not the key of its place, or if it has
+ * no place.
  */
 static __always_inline void caller_is_untold(struct connect_attempt *attempt, struct sock *sk)
 {
@@ -101,7 +103,7 @@ static __always_inline void caller_is_untold(struct connect_attempt *attempt, st
 		bpf_map_update_elem(&untold, &key, &inode, BPF_ANY);
 }
 
-/* A call of connect() returns: does it tell of an attempt that is known from its socket? */
+/* A call of connect() returns: is its attempt known already, from the socket? */
 static __always_inline bool caller_is_told(struct socket *socket, struct sock *sk)
 {
 	__u64 key = (__u64)sk;

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * procsnoop: lives of processes, from fork through exec to the end as wait() tells it.
+ * procsnoop: lives of processes, from fork through exec to the end, with the status of
+ * wait().
  *
- * A process ends with the last of its threads, whichever that is: see process_ended(). Its
- * status is the thread group's. What it has used is complete only when its parent has
- * waited for it, since it goes on using time on its way out, above all for giving back its
- * memory; so the final account comes in a second record, at sched_process_free.
+ * A process ends with the last of its threads, whichever that is: see process_ended().
+ * The status is the thread group's. The usage is complete only when the parent has
+ * waited for the process, which still uses time on its way out, above all to give back
+ * its memory; so the final account comes in a second record, at sched_process_free.
  *
- * Executions and births are sent also where nobody wants to see them, because they tell
- * what the command line of a process was that ends later; those do not count as lost.
+ * Executions and births are sent even if they are not shown, because a later end needs
+ * the command line; such records do not count as lost.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_core_read.h>
@@ -19,8 +20,20 @@
 
 const volatile struct process_config process_config SEC(".rodata.process");
 struct process_counters process_counters SEC(".data.process");
-/* In a section of its own: it is written as a whole while the others count. */
+/* In a section of its own: user space writes it while the counters change. */
 struct process_command process_command SEC(".data.command");
+
+/* Slots for perf buffers: one for each program, behind SLOT_DONE of executions. */
+enum process_slot {
+	SLOT_FORK = 1,
+	SLOT_EXIT, /* and its stand-ins */
+	SLOT_EXIT_2,
+	SLOT_EXIT_3,
+	SLOT_REAPED,
+	PROCESS_SLOTS,
+};
+#define EXEC_SLOTS (SLOT_DONE + 1)
+#define PERF_SLOTS PROCESS_SLOTS
 
 static __always_inline void exec_lost(void);
 #define EXEC_LOST() exec_lost()
@@ -29,42 +42,25 @@ static __always_inline void exec_lost(void);
 #include "killer.bpf.h"
 #include "usage.bpf.h"
 
+_Static_assert((int)SLOT_FORK == EXEC_SLOTS, "no two programs have the same slot");
+
 #define PF_FORKNOEXEC 0x00000040
 #define EEXIST 17
 
-/* To bring the types into BTF. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct process_exit_event);
-} process_exit_type SEC(".maps");
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct process_reaped_event);
-} process_reaped_type SEC(".maps");
-
-/* Slots for perf buffers: one for each program, behind SLOT_DONE of executions. */
-enum process_slot {
-	SLOT_FORK = SLOT_DONE + 1,
-	SLOT_EXIT, /* and its stand-ins */
-	SLOT_EXIT_2,
-	SLOT_EXIT_3,
-	SLOT_REAPED,
-};
+EVENT(process_event);
+EVENT(process_exit_event);
+EVENT(process_reaped_event);
 
 enum end_state {
 	END_SEEN = 1,
-	END_TOLD = 2, /* it passed the filters */
+	END_TOLD = 2, /* the end passed the filters */
 };
 
 /*
- * Processes whose end has been seen and that have not been freed yet, so far as somebody may
- * still ask: other threads that leave at the same time, the program that stands in for the
- * first one, the final account. LRU, because a zombie may stay for ever; what is forgotten too
- * early costs that account only, as all others ask within microseconds.
+ * Ended processes that have not been freed yet. Later programs look them up: other
+ * threads that end at the same time, stand-ins of the first program, the final account.
+ * LRU, because a zombie may stay for ever; an entry that goes too early costs only the
+ * final account, since all other lookups come within microseconds.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -137,7 +133,7 @@ static __always_inline int process_born(void *ctx, struct task_struct *child)
 		return 0;
 	}
 	process_fill(event, child, PROCESS_FORK, flags);
-	/* Not always its parent's: CLONE_INTO_CGROUP. */
+	/* Not always the parent's cgroup: CLONE_INTO_CGROUP. */
 	event->id.cgroup = BPF_CORE_READ(child, cgroups, dfl_cgrp, kn, id);
 	if (!event_try_submit(ctx, event, sizeof(*event), event->id.time_ns))
 		process_lost(flags);
@@ -146,7 +142,7 @@ static __always_inline int process_born(void *ctx, struct task_struct *child)
 
 /* ---- end ---- */
 
-/* Since 6.16 the tracepoint says which thread was the last one. */
+/* Since 6.16 the tracepoint names the last thread. */
 static __always_inline bool tells_group_dead(void)
 {
 	return bpf_core_field_exists(((struct trace_event_raw_sched_process_exit *)0)->group_dead);
@@ -155,12 +151,13 @@ static __always_inline bool tells_group_dead(void)
 /*
  * True exactly once for each process, at its end.
  *
- * Before 6.16 all that can be seen is that signal->live has come down to 0. Threads that
- * leave at once may all see that: the first one that says so in `ended` has it.
+ * Before 6.16 only signal->live shows the end, when it has come down to 0. Threads that
+ * end at once may all see that: the first one to enter itself in `ended` reports the
+ * end.
  *
- * Before 6.0 the status may be the first thread's own exit code, which that one sets
- * a moment after it is counted out of signal->live, and before it lets go of its memory. If it
- * has not come that far, it has yet to come by here, and tells the end itself.
+ * Before 6.0 the status may be the group leader's exit_code, which do_exit() sets after
+ * decrementing signal->live but before exit_mm(). If the leader still has an mm, it has
+ * not reached this tracepoint yet: leave the report to it.
  */
 static __always_inline bool process_ended(struct task_struct *task, struct task_struct *leader,
 					  bool group_dead, const struct process_key *key)
@@ -178,7 +175,7 @@ static __always_inline bool process_ended(struct task_struct *task, struct task_
 		    BPF_CORE_READ(leader, mm))
 			return false;
 	}
-	/* An int: before 6.4 the upper half of what the helper returns is not its sign. */
+	/* An int: before 6.4 the upper half of the helper's result is not the sign. */
 	err = bpf_map_update_elem(&ended, key, &state, BPF_NOEXIST);
 	return err != -EEXIST;
 }
@@ -192,7 +189,7 @@ static __always_inline __s32 process_status(struct task_struct *leader)
 	return BPF_CORE_READ(leader, exit_code) & 0xffff;
 }
 
-/* Whether --failed, --signal, --exit-code and -d let this end through. */
+/* Whether this end passes --failed, --signal, --exit-code and -d. */
 static __always_inline bool exit_asked_for(__s32 status, __u64 duration_ns)
 {
 	__u32 signal = status & 0x7f, code = (status >> 8) & 0xff;
@@ -214,8 +211,9 @@ static __always_inline bool exit_asked_for(__s32 status, __u64 duration_ns)
 }
 
 /*
- * Since when a process has lived, for people: its birth, but of COMMAND the moment in which it
- * was let go, since before that it only waited for us. The kernel's birth stays its identity.
+ * The beginning of a process's life, for people: its birth, but for COMMAND its
+ * release, since before that it only waited for us. The kernel's time of birth stays
+ * its identity.
  */
 static __always_inline __u64 process_began(struct task_struct *leader, __u64 start_ns)
 {
@@ -291,10 +289,11 @@ static __always_inline void process_end(void *ctx, __u32 slot, struct task_struc
 }
 
 /*
- * A thread leaves. Where tracepoints are preemptible (7.0), the kernel skips a program that
- * another task was preempted in on this CPU. Then one of its stand-ins, which come behind it,
- * tells the end of the process; several, since they may be preempted too. `number`: from 1.
- * To be interrupted rarely, threads that nobody asks for are done with at once.
+ * A thread ends. Where tracepoints are preemptible (7.0), the kernel skips a program
+ * while another task is preempted inside it on this CPU. Then a stand-in, which runs
+ * next, reports the end of the process; there are several, since stand-ins may be
+ * preempted too. `number`: from 1. Threads that are not shown return at once, so that
+ * preemption is rare.
  */
 static __always_inline int process_exit(void *ctx, struct task_struct *task, bool group_dead,
 					const __u32 number)
@@ -317,7 +316,7 @@ static __always_inline int process_exit(void *ctx, struct task_struct *task, boo
 		return 0;
 
 	flags = process_flags(leader);
-	/* The end may be told already, and the tree not know the process any more. */
+	/* The end may be reported already, and the process no longer in the tree. */
 	if (((flags & PROCESS_KERNEL) && !process_config.kernel_threads) ||
 	    (!filter_allows(leader) && !(is_thread && !is_end && end_is_told(&key)))) {
 		if (is_end && (snoop_config.filters & FILTER_BY_TREE))
@@ -340,8 +339,8 @@ static __always_inline int process_exit(void *ctx, struct task_struct *task, boo
 /* ---- the final account ---- */
 
 /*
- * A process's first thread is freed last, and only after its parent has waited for it (or
- * said that it never will). What all threads have used is in the group's account then.
+ * A process's first thread is freed last, and only after the parent has waited for it
+ * (or never will). The group's account then has the usage of all threads.
  */
 static __always_inline int process_reaped(void *ctx, struct task_struct *task)
 {
@@ -402,7 +401,7 @@ int exec_raw(struct bpf_raw_tracepoint_args *ctx)
 	return exec_done(ctx, (void *)ctx->args[0], ctx->args[1], (void *)ctx->args[2]);
 }
 
-/* An argument that older kernels do not have: the verifier must not see it there. */
+/* Older kernels lack this argument: there the verifier must not see it. */
 #define GROUP_DEAD(args) (tells_group_dead() ? (__u8)(args)[1] : 0)
 
 SEC("tp_btf/sched_process_exit")

@@ -4,24 +4,27 @@
 
 #include "execve.h"
 
-/* Kinds of records besides executions: no values of enum exec_kind, at the same place. */
+/*
+ * Kinds of records besides executions, at the same place as enum exec_kind and with
+ * other values.
+ */
 enum process_kind {
 	PROCESS_FORK = 16, /* a process was born: struct process_event */
-	PROCESS_EXIT = 17, /* its last thread leaves: struct process_exit_event */
+	PROCESS_EXIT = 17, /* its last thread ends: struct process_exit_event */
 	PROCESS_REAPED = 18, /* its final account: struct process_reaped_event */
-	PROCESS_THREAD_EXIT = 19, /* a thread leaves, others stay: struct process_exit_event */
+	PROCESS_THREAD_EXIT = 19, /* a thread ends, others stay: struct process_exit_event */
 };
 
 enum process_flag {
-	PROCESS_SHOWN = 1 << 0, /* asked for; else it is sent for what it tells of others */
-	PROCESS_NO_EXEC = 1 << 1, /* still the program of the process that forked it */
+	PROCESS_SHOWN = 1 << 0, /* to be shown; else a helper record for other rows */
+	PROCESS_NO_EXEC = 1 << 1, /* still runs the program of its parent */
 	PROCESS_KERNEL = 1 << 2, /* a kernel thread */
 	PROCESS_OOM = 1 << 3, /* chosen by the kernel when memory ran out */
-	PROCESS_KILLER = 1 << 4, /* it is known where the signal came from */
-	PROCESS_KILLER_KERNEL = 1 << 5, /* the kernel sent it, no process */
+	PROCESS_KILLER = 1 << 4, /* the source of the signal is known */
+	PROCESS_KILLER_KERNEL = 1 << 5, /* the kernel sent the signal, not a process */
 };
 
-/* A process is born; also what the other records begin with. */
+/* A process is born; the other records begin with this, too. */
 struct process_event {
 	struct task_id id;
 	__u64 parent_start_ns; /* CLOCK_BOOTTIME of the parent's birth: with ppid, its identity */
@@ -29,17 +32,17 @@ struct process_event {
 	enum process_flag flags;
 	__u64 exec_id; /* inherited at birth, one more with each execution */
 };
-_Static_assert(sizeof(struct process_event) == 96, "struct process_event has no hidden padding");
 _Static_assert(__builtin_offsetof(struct process_event, kind) ==
 		       __builtin_offsetof(struct exec_event, kind),
 	       "records are told apart by their kind");
+_Static_assert((int)PROCESS_FORK > (int)EXEC_FAILED, "no kind has two meanings");
 
-/* What a process has used itself, all threads, without its children. */
+/* The usage of a process itself, all threads, without its children. */
 struct process_usage {
-	__u64 user_ns; /* by the kernel's ticks: see src/process/usage.rs */
+	__u64 user_ns; /* by the kernel's ticks: see src/tools/procsnoop/usage.rs */
 	__u64 system_ns;
 	__u64 runtime_ns; /* both, by the scheduler's exact count */
-	__u64 shown_user_ns; /* what getrusage() told last, below which it never goes */
+	__u64 shown_user_ns; /* last value of getrusage(), which never decreases */
 	__u64 shown_system_ns;
 	__u64 max_rss_kib;
 	__u64 minor_faults;
@@ -49,9 +52,8 @@ struct process_usage {
 	__u64 read_blocks; /* of 512 bytes */
 	__u64 written_blocks;
 };
-_Static_assert(sizeof(struct process_usage) == 96, "struct process_usage has no hidden padding");
 
-/* Where a fatal signal came from. */
+/* The source of a fatal signal. */
 struct process_killer {
 	__u64 address; /* si_addr of a fault */
 	__u32 pid; /* the sender's thread group id, initial PID namespace */
@@ -60,27 +62,22 @@ struct process_killer {
 	__u32 signal;
 	__u8 comm[TASK_COMM_LEN];
 };
-_Static_assert(sizeof(struct process_killer) == 40, "struct process_killer has no hidden padding");
 
 /* The end of a process, or of a thread. */
 struct process_exit_event {
 	struct process_event process; /* the name is the first thread's, or the ending thread's */
 	struct process_usage usage; /* up to now; not for threads */
 	struct process_killer killer; /* with PROCESS_KILLER; not for threads */
-	__u64 begin_ns; /* CLOCK_BOOTTIME since which it has lived: see process_began() */
-	__s32 status; /* as wait() has it */
-	__u32 threads; /* that the process still has, this one included */
+	__u64 begin_ns; /* CLOCK_BOOTTIME of its beginning: see process_began() */
+	__s32 status; /* as wait() reports it */
+	__u32 threads; /* of the process, including this one */
 };
-_Static_assert(sizeof(struct process_exit_event) == 248,
-	       "struct process_exit_event has no hidden padding");
 
-/* Its parent has waited for it: nothing is added any more. Only pid and birth of `id`. */
+/* The parent has waited: the usage is final. Of `id`, only pid and birth are set. */
 struct process_reaped_event {
 	struct process_event process;
 	struct process_usage usage;
 };
-_Static_assert(sizeof(struct process_reaped_event) == 192,
-	       "struct process_reaped_event has no hidden padding");
 
 /* Set before loading. */
 struct process_config {
@@ -90,24 +87,21 @@ struct process_config {
 	__u32 execs; /* show executions */
 	__u32 forks; /* show births */
 	__u32 threads; /* show the ends of threads */
-	__u32 kernel_threads; /* show those too */
+	__u32 kernel_threads; /* show kernel threads too */
 	__u32 reaped; /* send the final account */
 	__u32 pad;
 };
-_Static_assert(sizeof(struct process_config) == 72, "struct process_config has no hidden padding");
 
-/* COMMAND, which waits until tracing has begun: set just before it is let go. */
+/* COMMAND, which waits until tracing has begun: set just before its release. */
 struct process_command {
 	__u64 released_ns; /* CLOCK_BOOTTIME */
-	__u32 pid; /* in the tracer's PID namespace; 0: there is none, or it waits yet */
+	__u32 pid; /* in the tracer's PID namespace; 0: none, or it still waits */
 	__u32 pad;
 };
-_Static_assert(sizeof(struct process_command) == 16,
-	       "struct process_command has no hidden padding");
 
 /* Counted by the programs. */
 struct process_counters {
-	__u64 context_lost; /* records that nobody asked for and that found no room */
+	__u64 context_lost; /* helper records that found no room */
 };
 
 #endif /* SNOOP_BOOTSTRAP_H */

@@ -3,8 +3,8 @@
 #define SNOOP_CONNECT_CALL_BPF_H
 
 /*
- * Calls that this machine refuses before a SYN is sent: they change no state of the socket,
- * and are seen by what they return.
+ * Calls that this machine refuses before a SYN: they change no state of the socket, and
+ * show only in the return value.
  */
 
 #include "attempt.bpf.h"
@@ -15,7 +15,7 @@
 #define EINPROGRESS 115
 #define ERESTARTSYS 512
 
-/* The address that a caller gave: struct sockaddr_in or sockaddr_in6. */
+/* The caller's address: struct sockaddr_in or sockaddr_in6. */
 struct connect_target {
 	__u16 family;
 	__u16 port; /* network order */
@@ -40,7 +40,7 @@ static __always_inline bool target_to_peer(const struct connect_target *target, 
 	return false;
 }
 
-/* Does this return from connect() tell a traced caller what no change of state told? */
+/* Does this return from connect() report an outcome that no change of state has shown? */
 static __always_inline bool call_is_news(struct socket *socket, const bool typed, long ret)
 {
 	struct sock *sk;
@@ -57,7 +57,7 @@ static __always_inline bool call_is_news(struct socket *socket, const bool typed
 		return false;
 	if (caller_is_told(socket, sk) || ret >= 0 || !filter_allows_current())
 		return false;
-	/* A call inside a call: that for the whole connection is seen too. */
+	/* A call inside a call: the one for the whole connection is seen too. */
 	return protocol == IPPROTO_MPTCP || !socket_mptcp((void *)sk, false);
 }
 
@@ -86,14 +86,14 @@ static __always_inline int call_failed(void *ctx, struct socket *socket,
 	if (current_flags() & PF_KTHREAD)
 		event.flags |= CONNECT_KERNEL;
 	event.local_port = BPF_CORE_READ(sk, __sk_common.skc_num);
-	if (event.local_port) /* bound by its owner */
+	if (event.local_port) /* bound by the owner */
 		socket_local(sk, false, event.family, &event.local);
 	if (outcome_shown(&event))
 		event_send(ctx, &event, sizeof(event), event.id.time_ns);
 	return 0;
 }
 
-/* Backend fexit: taxes nobody else. The address has been copied into the kernel. */
+/* Backend fexit: costs nobody else. The address is in kernel memory. */
 
 static __always_inline int kernel_call_done(void *ctx, struct socket *socket, const void *address,
 					    int len, long ret)
@@ -113,7 +113,7 @@ int BPF_PROG(fexit_connect, struct socket *socket, struct sockaddr *address, int
 	return kernel_call_done(ctx, socket, address, len, ret);
 }
 
-/* sendto() with MSG_FASTOPEN comes this way only. */
+/* sendto() with MSG_FASTOPEN comes only this way. */
 SEC("fexit/__inet_stream_connect")
 int BPF_PROG(fexit_fastopen, struct socket *socket, struct sockaddr *address, int len, int flags,
 	     int is_sendmsg, int ret)
@@ -129,14 +129,14 @@ int BPF_PROG(fexit_mptcp, struct socket *socket, struct sockaddr *address, int l
 	return kernel_call_done(ctx, socket, address, len, ret);
 }
 
-/* What a security module refuses does not come as far as inet_stream_connect(). */
+/* A call that a security module refuses does not reach inet_stream_connect(). */
 SEC("fexit/security_socket_connect")
 int BPF_PROG(fexit_security, struct socket *socket, struct sockaddr *address, int len, int ret)
 {
 	return ret ? kernel_call_done(ctx, socket, address, len, ret) : 0;
 }
 
-/* Backends on the way out of the system call: these tax every system call. */
+/* Backends at the exit of the system call: these cost every system call. */
 
 static __always_inline int syscall_done(void *ctx, __u32 fd, const void *address, __u32 len,
 					long ret)

@@ -3,42 +3,11 @@
 #define SNOOP_EXEC_BPF_H
 
 /*
- * The record of an execution: put together in a scratch slot, sent in the smallest size
- * class that holds it. And the successful execution itself, exec_done().
+ * The record of an execution: built in a scratch slot, sent in the smallest size class
+ * that holds it. And the program for a successful execution, exec_done().
  */
 
 #include "execve.h"
-#include "filter.bpf.h"
-
-#define FILENAME_CAP 4096 /* PATH_MAX with its NUL */
-#define INTERP_CAP 256 /* BINPRM_BUF_SIZE */
-#define PATH_TAIL (FILENAME_CAP + INTERP_CAP) /* both follow the path in path_buf */
-#include "path.bpf.h"
-
-#define AT_FDCWD (-100)
-
-/* What to do about one that finds no room; a tool that need not show them says otherwise. */
-#ifndef EXEC_LOST
-#define EXEC_LOST() event_lost()
-#endif
-
-#define STRINGS_CAP (PATH_CAP + PATH_TAIL)
-#define PERF_ARGS_CAP (PERF_RECORD_MAX - sizeof(struct exec_event) - STRINGS_CAP)
-
-#define FAILED_ARGS_CAP 8192 /* of a failed call: bytes up to the last argument, */
-#define FAILED_ARG_MAX 8192 /* bytes of that one, */
-#define FAILED_ARGC_MAX 128 /* and how many there may be */
-
-/*
- * The fixed part and the strings of one execution, put together before the record
- * is reserved, so that its size is known.
- */
-struct exec_scratch {
-	struct exec_event event; /* here also to bring the types into BTF */
-	struct exec_cold cold; /* the next one, for copying */
-	struct path_buf strings; /* path, then filename, interpreter, cold strings */
-	__u8 args[FAILED_ARGS_CAP + FAILED_ARG_MAX];
-};
 
 /*
  * One slot for each program, since a preempted program may be followed by another
@@ -52,16 +21,60 @@ enum exec_slot {
 	SLOT_COMPAT_EXECVEAT,
 	SLOTS,
 };
+
+/* A tool without the programs for failures defines both before it includes this file. */
+#ifndef EXEC_SLOTS
+#define EXEC_SLOTS SLOTS
+#define PERF_SLOTS SLOTS
+#endif
+
+#include "filter.bpf.h"
+
+EVENT(exec_event);
+
+#define FILENAME_CAP 4096 /* PATH_MAX with its NUL */
+#define INTERP_CAP 256 /* BINPRM_BUF_SIZE */
+#define PATH_TAIL (FILENAME_CAP + INTERP_CAP) /* both follow the path in path_buf */
+#include "path.bpf.h"
+
+#define AT_FDCWD (-100)
+
+/*
+ * What to do with a record that finds no room; a tool that need not show executions
+ * redefines it.
+ */
+#ifndef EXEC_LOST
+#define EXEC_LOST() event_lost()
+#endif
+
+#define STRINGS_CAP (PATH_CAP + PATH_TAIL)
+#define PERF_ARGS_CAP (PERF_RECORD_MAX - sizeof(struct exec_event) - STRINGS_CAP)
+
+#define FAILED_ARGS_CAP 8192 /* of a failed call: bytes before the last argument, */
+#define FAILED_ARG_MAX 8192 /* bytes of the last argument, */
+#define FAILED_ARGC_MAX 128 /* and their number */
+
+/*
+ * The fixed part and the strings of one execution, built before the record is reserved,
+ * so that its size is known.
+ */
+struct exec_scratch {
+	struct exec_event event;
+	struct exec_cold cold; /* scratch for one entry */
+	struct path_buf strings; /* path, then filename, interpreter, cold strings */
+	__u8 args[FAILED_ARGS_CAP + FAILED_ARG_MAX];
+};
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, SLOTS);
+	__uint(max_entries, EXEC_SLOTS);
 	__type(key, __u32);
 	__type(value, struct exec_scratch);
 } exec_scratch SEC(".maps");
 
 /* ---- sending ---- */
 
-/* Where the arguments are read from when the record has its place. */
+/* The source of the arguments, once the record is reserved. */
 struct args_source {
 	const void *address;
 	bool user; /* in user space; else in the scratch slot */
@@ -73,8 +86,8 @@ static __always_inline __u32 exec_strings_len(const struct exec_event *event)
 }
 
 /*
- * One record with room for `strings_cap` and `args_cap` bytes, both constants; what
- * the arguments have beyond that is cut. False: no room in the buffer.
+ * Sends one record with room for `strings_cap` and `args_cap` bytes, both constants;
+ * longer arguments are cut. False: no room in the buffer.
  */
 static __always_inline bool exec_send(void *ctx, __u32 slot, struct exec_scratch *scratch,
 				      const struct args_source *args, const __u32 strings_cap,
@@ -114,9 +127,9 @@ static __always_inline bool exec_send(void *ctx, __u32 slot, struct exec_scratch
 }
 
 /*
- * Sends in the smallest size class that holds everything. When the buffer has no
- * room for that one, smaller ones with fewer arguments: a cut event, which says how
- * much is missing, is better than a lost one.
+ * Sends in the smallest size class that holds everything. If the buffer has no room for
+ * that, sends a smaller record with fewer arguments: a cut event, which says how much
+ * is missing, is better than a lost one.
  */
 static __always_inline void exec_emit(void *ctx, __u32 slot, struct exec_scratch *scratch,
 				      const struct args_source *args)
@@ -148,7 +161,7 @@ static __always_inline void exec_emit(void *ctx, __u32 slot, struct exec_scratch
 	EXEC_LOST();
 }
 
-/* ---- strings that success and failure have in common ---- */
+/* ---- strings of both success and failure ---- */
 
 static __always_inline void exec_path(struct exec_scratch *scratch, struct file *file)
 {
@@ -175,7 +188,7 @@ static __always_inline __u16 exec_filename_len(struct exec_event *event, long n)
 	if (n <= 0)
 		return 0;
 	if (n >= FILENAME_CAP)
-		n = FILENAME_CAP; /* PATH_MAX with its NUL: the kernel takes no longer one */
+		n = FILENAME_CAP; /* PATH_MAX with its NUL: the kernel accepts no longer name */
 	return n - 1;
 }
 

@@ -2,12 +2,12 @@
 /*
  * execsnoop: program executions.
  *
- * A success is told by sched_process_exec: the new image is complete, its
- * arguments lie in its own memory where the kernel has just written them, so reading
- * cannot fault, and nobody can change them any more. A failure is told at the exit of
- * the system call, whose saved registers still hold the pointers; by then the
- * kernel itself has mostly read what they point to, so the pages are there. (Since 6.8
- * it looks for the file first: see src/exec/late.rs.)
+ * A success is seen at sched_process_exec: the new image is complete, the arguments lie
+ * in its own memory, where the kernel has just written them, so reading cannot fault,
+ * and nobody can change them any more. A failure is seen at the exit of the system
+ * call, whose saved registers still hold the pointers; by then the kernel itself has
+ * mostly read the strings, so the pages are there. (Since 6.8 it looks for the file
+ * first: see src/tools/execsnoop/late.rs.)
  */
 #include "vmlinux.h"
 #include <bpf/bpf_core_read.h>
@@ -35,7 +35,7 @@ int exec_done_raw(struct bpf_raw_tracepoint_args *ctx)
 
 /* ---- failure ---- */
 
-/* What the caller passed: the system call's arguments. */
+/* The caller's arguments of the system call. */
 struct exec_call {
 	__s32 dirfd;
 	__u32 flags;
@@ -44,7 +44,7 @@ struct exec_call {
 	bool compat; /* pointers in argv are 4 bytes wide */
 };
 
-/* Notes where a string is that cannot be read without faulting its page in. */
+/* Notes the place of a string that cannot be read without faulting its page in. */
 static __always_inline void exec_cold_string(struct exec_scratch *scratch, __u64 address,
 					     __u32 index)
 {
@@ -66,9 +66,9 @@ static __always_inline void exec_cold_string(struct exec_scratch *scratch, __u64
 }
 
 /*
- * Copies argv into scratch->args, as far as there is room, and counts the rest. What goes
- * from one round to the next is kept in memory, so that the verifier, which follows
- * every round, need not tell the ways through them apart.
+ * Copies argv into scratch->args, as far as there is room, and counts the rest. State
+ * between rounds is kept in memory, so that the verifier, which follows every round,
+ * can merge the paths through them.
  */
 static __always_inline void exec_failed_args(struct exec_scratch *scratch,
 					     const struct exec_call *call)
@@ -112,7 +112,7 @@ static __always_inline void exec_failed_args(struct exec_scratch *scratch,
 
 /*
  * Inode of the task's mount namespace, if its root is the top of that namespace; 0 if
- * not (chroot). The top may be mounted on others that nobody sees, such as the rootfs.
+ * not (chroot). The top may be mounted on other, invisible mounts, such as the rootfs.
  */
 static __always_inline __u32 task_mnt_ns(struct task_struct *task)
 {
@@ -142,7 +142,7 @@ static __always_inline int exec_failed(void *ctx, __u32 slot, const struct exec_
 	struct exec_event *event;
 	long n;
 
-	/* 0 is no proof of an execution, and AT_EXECVE_CHECK only asks whether it might be. */
+	/* 0 does not prove an execution: AT_EXECVE_CHECK only asks whether one would succeed. */
 	if (ret >= 0 || (call->flags & AT_EXECVE_CHECK) || !filter_allows(task))
 		return 0;
 	scratch = bpf_map_lookup_elem(&exec_scratch, &slot);
@@ -160,9 +160,9 @@ static __always_inline int exec_failed(void *ctx, __u32 slot, const struct exec_
 
 	if (BPF_CORE_READ(task, pending.signal.sig[0]) & (1UL << (SIGSEGV - 1))) {
 		/*
-		 * Past the point of no return: the old memory, and with it filename
-		 * and arguments, are gone, and the kernel has sent the signal that ends
-		 * the process on its way back. The new image tells what it was.
+		 * Past the point of no return: the old memory, with filename and
+		 * arguments, is gone, and the kernel has sent the signal that ends the
+		 * process on its way back. The path comes from the new image.
 		 */
 		event->flags |= EXEC_FATAL | EXEC_FILENAME_FAULT | EXEC_ARGS_FAULT;
 		exec_path(scratch, BPF_CORE_READ(task, mm, exe_file));
@@ -227,7 +227,7 @@ static __always_inline struct exec_call call_compat_execveat(struct pt_regs *reg
 
 /*
  * ctx holds the function's only argument and its result. The argument is read without
- * its type: BTF of 5.10 knows it for some of the system calls as a forward declaration,
+ * its type: BTF of 5.10 has only a forward declaration for some of the system calls,
  * which the verifier refuses to follow.
  */
 static __always_inline struct pt_regs *fexit_regs(__u64 *ctx)

@@ -15,14 +15,14 @@ enum exec_flag {
 	EXEC_PATH_NO_MOUNT = 1 << 2, /* memfd and the like: a name, not a path */
 	EXEC_FILENAME_CUT = 1 << 3, /* longer than the record's room */
 	EXEC_FILENAME_FAULT = 1 << 4, /* pointer unreadable: bad, or gone with the old image */
-	EXEC_ARGS_FAULT = 1 << 5, /* arguments were unreadable, and nothing says where they are */
+	EXEC_ARGS_FAULT = 1 << 5, /* arguments were unreadable, and their place is unknown */
 	EXEC_ARGC_MORE = 1 << 6, /* failed: more arguments than were counted */
 	EXEC_ARGS_CUT = 1 << 7, /* failed: no room for all; args_total is a lower bound */
 	EXEC_SECURE = 1 << 8, /* gained privileges (setuid, setgid, file capabilities) */
 	EXEC_KERNEL = 1 << 9, /* started by a kernel thread (modprobe, core_pattern, ...) */
 	EXEC_COMPAT = 1 << 10, /* failed: called through the 32-bit interface */
 	EXEC_FATAL = 1 << 11, /* failed past the point of no return: dies of SIGSEGV */
-	EXEC_ARGS_LATE = 1 << 12, /* set by user space: it read the arguments, a moment later */
+	EXEC_ARGS_LATE = 1 << 12, /* set by user space, which read the arguments a moment later */
 };
 
 /* A string of a failed call whose page was not in memory; in the record it is empty. */
@@ -41,22 +41,21 @@ struct exec_cold {
  */
 struct exec_event {
 	struct task_id id;
-	__u64 arg_start; /* failed: of the caller's own arguments, the mark of its memory */
+	__u64 arg_start; /* failed: address of the caller's own arguments, identifies its memory */
 	enum exec_kind kind;
 	__s32 ret; /* 0, or -errno */
 	enum exec_flag flags;
-	__u32 argc; /* arguments there are, whether in the record or not */
+	__u32 argc; /* number of arguments, in the record or not */
 	__u32 args_total; /* bytes of all arguments with their NULs */
 	__u32 args_len; /* bytes of them in this record */
-	__u32 caller_tid; /* the thread that called exec: differs from pid if no leader */
+	__u32 caller_tid; /* the thread that called exec: not pid if not the leader */
 	__s32 dirfd; /* failed execveat(): its directory; else AT_FDCWD */
 	__u32 mnt_ns; /* failed: inode of the caller's mount namespace; 0: it is chrooted */
 	__u16 path_len; /* the executable's resolved path, no NUL */
-	__u16 filename_len; /* as asked for, no NUL */
+	__u16 filename_len; /* as the caller named it, no NUL */
 	__u16 interp_len; /* interpreter of a script, no NUL; 0: none */
 	__u16 cold_len; /* bytes */
 	__u8 pad[4];
 };
-_Static_assert(sizeof(struct exec_event) == 128, "struct exec_event has no hidden padding");
 
 #endif /* SNOOP_EXECVE_H */

@@ -2,7 +2,7 @@
 #ifndef SNOOP_KILLER_BPF_H
 #define SNOOP_KILLER_BPF_H
 
-/* Who killed a process: from the fatal signal when it is sent to the end that it brings. */
+/* The sender of a fatal signal, kept from the sending to the end of the process. */
 
 #include "bootstrap.h"
 
@@ -14,7 +14,7 @@ struct process_key {
 	__u32 signal; /* in `killers`; else 0 */
 };
 
-/* Who sent a signal that is going to be fatal; gone with the process. */
+/* Senders of signals that will be fatal; entries go with the process. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 4 * 1024);
@@ -53,12 +53,12 @@ static __always_inline void killer_fill(struct process_exit_event *event, struct
 	(SIG(SIGCHLD) | SIG(SIGCONT) | SIG(SIGSTOP) | SIG(SIGTSTP) | SIG(SIGTTIN) | SIG(SIGTTOU) | \
 	 SIG(SIGURG) | SIG(SIGWINCH))
 
-/* si_code of signals that a process sent, which is then the current one. */
+/* si_code of signals from a process, which is then the current one. */
 #define SI_USER 0
 #define SI_QUEUE (-1)
 #define SI_TKILL (-6)
 
-/* Instead of a pointer to the information: from a process, from the kernel. */
+/* In the place of a pointer to the information: from a process, from the kernel. */
 #define SEND_SIG_NOINFO 0
 #define SEND_SIG_PRIV 1
 #define SI_KERNEL 0x80
@@ -67,9 +67,9 @@ static __always_inline void killer_fill(struct process_exit_event *event, struct
 #define SIGNAL_LOSE_INFO 4
 
 /*
- * A signal that will end its process, because nothing handles it. Called when all is done:
- * a signal that ends the process at once has already made its number the group's status. What
- * comes later than that one has another number, or is refused.
+ * A signal that will end its process, because nothing handles it. Runs when the kernel
+ * has done its work: a signal that ends the process at once has already set the group's
+ * status. A later signal has another number, or is refused.
  */
 static __always_inline int signal_sent(int number, struct kernel_siginfo *info,
 				       struct task_struct *target, int result)

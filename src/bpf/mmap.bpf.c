@@ -2,12 +2,12 @@
 /*
  * mmapsnoop: memory mappings.
  *
- * One program sees arguments and result of a call when it returns, from the function's
+ * One program sees arguments and result when the call returns, from the function's
  * arguments or from the saved registers. So there is no map of calls in flight, which
  * could fill up or miss calls that were under way when tracing began.
  *
- * Programs with _vma also look up the mapping that came out: bpf_find_vma() came with
- * 5.17, and older kernels refuse programs that only mention a callback.
+ * Programs with _vma also look up the resulting mapping: bpf_find_vma() came with 5.17,
+ * and older kernels refuse programs that merely contain a callback.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_core_read.h>
@@ -16,7 +16,7 @@
 
 #include "mmap.bpf.h"
 
-/* ---- the mapping that came out ---- */
+/* ---- the resulting mapping ---- */
 
 static long mmap_copy_vma(struct task_struct *task, struct vm_area_struct *vma, void *data)
 {
@@ -32,12 +32,12 @@ static long mmap_copy_vma(struct task_struct *task, struct vm_area_struct *vma, 
 	return 0;
 }
 
-/* Not found if someone else changes mappings of this process just now. */
+/* Not found if another thread changes mappings of this process just now. */
 static __always_inline void mmap_find(const struct mmap_call *call, struct mmap_found *found)
 {
 	__u64 at = call->kind == MMAP_PROTECT ? call->addr : (__u64)call->ret;
 
-	/* Of mmap() the descriptor says which file it is. */
+	/* For mmap() the descriptor identifies the file. */
 	if ((mmap_config.modes & MMAP_MODE_FILE_ONLY) && call->kind != MMAP_PROTECT)
 		return;
 	if (!mmap_failed(call) && call->len)
@@ -60,7 +60,7 @@ static __always_inline int mmap_with_vma(void *ctx, const struct mmap_call *call
 
 /* ---- from arguments to a call ---- */
 
-/* The six arguments in the order of the system call, whatever it is. */
+/* The six arguments in the order of the system call, whichever it is. */
 static __always_inline void mmap_take(struct mmap_call *call, const __u64 *arg)
 {
 	call->addr = arg[0];
@@ -92,9 +92,10 @@ static __always_inline void mmap_take(struct mmap_call *call, const __u64 *arg)
 }
 
 /*
- * The arguments from the saved registers of a program of the kernel's own kind. False: the
- * length is one that is not to be shown. It is read first, since often it decides, and where
- * the verifier does not trust the address each of these loads takes a check of its own.
+ * The arguments from the saved registers of a program of the kernel's own kind. False:
+ * a call of this length is not shown. The length is read first, since it often decides,
+ * and where the verifier does not trust the address, each load needs a check of its
+ * own.
  */
 static __always_inline bool mmap_take_regs(struct mmap_call *call, const struct pt_regs *regs)
 {
@@ -104,7 +105,10 @@ static __always_inline bool mmap_take_regs(struct mmap_call *call, const struct 
 	if (mmap_config.filters & MMAP_BY_LEN) {
 		__u64 len = arg[1];
 
-		/* Or one load from an address that varies comes out, which the verifier refuses. */
+		/*
+		 * Otherwise clang makes one load from a variable address, which the
+		 * verifier refuses.
+		 */
 		barrier_var(len);
 		if (call->kind == MMAP_REMAP)
 			len = PT_REGS_PARM3_SYSCALL(regs);
@@ -160,12 +164,12 @@ static __always_inline void ia32_args_in_memory(__u64 *arg)
 
 #ifdef __TARGET_ARCH_x86
 /*
- * On the system calls themselves, since what they have in common, ksys_mmap_pgoff(), is a
- * part of them in some kernels, and does not see what is refused before.
+ * On the system calls themselves: their common function, ksys_mmap_pgoff(), is inlined
+ * in some kernels, and does not see calls that are refused before it.
  *
- * The saved registers are their only argument, and the task's (5.15). In older kernels they
- * are copied, without their type: BTF of 5.10 knows it for some system calls as a forward
- * declaration, which the verifier refuses to follow.
+ * The saved registers are their only argument, and the task's (5.15). In older kernels
+ * they are copied, without their type: BTF of 5.10 has only a forward declaration for
+ * some system calls, which the verifier refuses to follow.
  */
 static __always_inline const struct pt_regs *fexit_regs(__u64 *ctx, struct pt_regs *copy)
 {
@@ -186,7 +190,7 @@ static __always_inline bool fexit_64(struct mmap_call *call, __u64 *ctx)
 	return mmap_take_regs(call, fexit_regs(ctx, &copy));
 }
 
-/* Of mprotect() the fourth argument means nothing, of pkey_mprotect() it is the key. */
+/* The fourth argument is the key of pkey_mprotect(), and means nothing for mprotect(). */
 static __always_inline bool fexit_mprotect_64(struct mmap_call *call, __u64 *ctx)
 {
 	bool taken = fexit_64(call, ctx);
@@ -294,8 +298,8 @@ FENTRY(fentry32_old_mmap, HOOK_OLD_MMAP)
 /* ---- backend tracepoint: every system call of the machine pays a little ---- */
 
 /*
- * The result is taken from the registers too: where a kernel's tracepoints have another
- * common header than its BTF says (5.14 of RHEL 9), ctx->ret would be something else.
+ * The result comes from the registers too: if a kernel's tracepoints have another
+ * common header than its BTF (5.14 of RHEL 9), ctx->ret would be another field.
  */
 static __always_inline bool tp_take(struct mmap_call *call)
 {
@@ -406,7 +410,7 @@ static __always_inline enum mmap_kind mmap_kind_of_ia32(__u64 nr)
 	return 0;
 }
 
-/* Whether this system call is one to be shown; if so, `call` is filled. */
+/* Whether this system call is shown; if so, fills `call`. */
 static __always_inline bool mmap_call_raw(struct pt_regs *regs, struct mmap_call *call)
 {
 	__u64 nr = regs->orig_ax;
@@ -414,7 +418,7 @@ static __always_inline bool mmap_call_raw(struct pt_regs *regs, struct mmap_call
 
 	if ((!kind || !mmap_shows(kind)) && (!kind32 || !mmap_shows(kind32)))
 		return false;
-	/* The same number is another system call to a 32-bit program: 9 is link(). */
+	/* The same number is another system call for a 32-bit program: 9 is link(). */
 	if (!task_is_compat()) {
 		if (!kind || !mmap_shows(kind) || !mmap_begin(call, kind, kind) ||
 		    !mmap_take_regs(call, regs))

@@ -3,14 +3,16 @@
 #define SNOOP_MMAP_BPF_H
 
 /*
- * From a call, whatever program has seen it, to its record: mmap_done(). Millions a second
- * may come through here, so what is seldom asked for is apart and dropped by the verifier,
- * and a call without a file is put together right in the ring buffer.
+ * From a call, whichever program has seen it, to its record: mmap_done(). Millions a
+ * second may come through here. So code for rare options is separate, for the verifier
+ * to remove, and a call without a file is built right in the ring buffer.
  */
 
+#include "mmap_call.bpf.h" /* first: defines the number of slots */
 #include "filter.bpf.h"
-#include "mmap_call.bpf.h"
 #include "mmap_summary.bpf.h"
+
+EVENT(mmap_event);
 
 /* libbpf before 1.2 has no sixth argument. */
 #if !defined(PT_REGS_PARM6_SYSCALL) && defined(__TARGET_ARCH_x86)
@@ -35,7 +37,7 @@ const volatile struct mmap_config mmap_config = {};
 /* --latency: when threads entered mmap(). LRU: a thread that dies inside leaves its entry. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 1); /* user space gives it room where it is needed */
+	__uint(max_entries, 1); /* user space sets the size if it is needed */
 	__type(key, __u32);
 	__type(value, __u64);
 } mmap_entered SEC(".maps");
@@ -45,13 +47,16 @@ static __always_inline bool mmap_shows(enum mmap_kind kind)
 	return mmap_config.kinds & (1 << kind);
 }
 
-/* The length that is shown, of mremap() the new one. brk() has none, so none is the right one. */
+/*
+ * Filters by the length in the row: for mremap() the new one. brk() has no length, so
+ * none matches.
+ */
 static __always_inline bool mmap_len_passes(enum mmap_kind kind, __u64 len)
 {
 	return kind != MMAP_BREAK && len >= mmap_config.min_len && len <= mmap_config.max_len;
 }
 
-/* What other calls have in the same places is neither protections nor flags. */
+/* Other calls have no protections or flags in these arguments. */
 static __always_inline bool mmap_args_pass(const struct mmap_call *call)
 {
 	bool maps = call->kind == MMAP_MAP;
@@ -97,7 +102,7 @@ static __always_inline bool mmap_is_memfd(const struct path_buf *path)
 	       path->bytes[start + 4] == 'd' && path->bytes[start + 5] == ':';
 }
 
-/* /dev/zero has no contents of its own: what is written to one mapping of it is in no other. */
+/* /dev/zero has no contents of its own: a write to one mapping shows in no other. */
 static __always_inline bool mmap_is_zero(struct inode *inode)
 {
 	return BPF_CORE_READ(inode, i_rdev) == DEV_ZERO &&
@@ -108,7 +113,7 @@ static __always_inline bool mmap_has_prefix(const struct path_buf *path)
 {
 	if (!path || PATH_CAP - path->start < mmap_config.prefix_len)
 		return false;
-	/* How it begins is not known, but for the slash. */
+	/* The beginning is unknown, except for the slash. */
 	if ((path->flags & PATH_CUT) && mmap_config.prefix_len > 1)
 		return false;
 	for (__u32 i = 0; i < MMAP_PREFIX_MAX; i++) {
@@ -123,7 +128,7 @@ static __always_inline bool mmap_has_prefix(const struct path_buf *path)
 	return true;
 }
 
-/* --wx: bits of enum mmap_note, 0 for what nobody need look at. */
+/* --wx: bits of enum mmap_note, 0 for a harmless call. */
 static __always_inline __u32 mmap_wx(const struct mmap_call *call, const struct mmap_found *found,
 				     bool file, bool memfd)
 {
@@ -205,7 +210,7 @@ static __always_inline void mmap_send_extra(void *ctx, struct mmap_scratch *scra
 		event_lost();
 		return;
 	}
-	/* Not memcpy(), which would copy byte by byte: nobody told it how these are aligned. */
+	/* Not memcpy(), which would copy byte by byte, since it does not know the alignment. */
 	*(struct mmap_event *)record = *event;
 	*(struct mmap_extra *)(record + sizeof(*event)) = scratch->extra;
 	barrier_var(path_len);
@@ -242,7 +247,7 @@ static __always_inline void mmap_stacks(void *ctx, struct mmap_scratch *scratch)
 	scratch->extra.user_frames = n > 0 ? (__u32)n / 8 : 0;
 }
 
-/* When the call that has just returned began, 0 if that was not seen. */
+/* Time at which the call that has just returned began, 0 if that was not seen. */
 static __always_inline __u64 mmap_take_entry(void)
 {
 	__u32 tid = bpf_get_current_pid_tgid();
@@ -269,8 +274,8 @@ static __always_inline int mmap_enter(void)
 }
 
 /*
- * The record with everything that a short one does not have. A function of its own, since
- * each of the programs would have a copy otherwise, a hundred times their own size.
+ * The record with all parts that a short one lacks. Not inlined, since otherwise each
+ * program would have a copy, a hundred times its own size.
  */
 static __noinline int mmap_send_long(void *ctx, const struct mmap_facts *facts)
 {
@@ -345,8 +350,8 @@ static __noinline int mmap_send_long(void *ctx, const struct mmap_facts *facts)
 }
 
 /*
- * Before the registers are read: whether the current task is one to show calls of. If so,
- * `call` is empty but for its kind and the program's slot.
+ * Before the registers are read: whether calls of the current task are shown. If so,
+ * sets kind and slot of `call`, and clears the rest.
  */
 static __always_inline bool mmap_begin(struct mmap_call *call, enum mmap_kind kind, __u32 slot)
 {
@@ -363,11 +368,11 @@ static __always_inline bool mmap_begin(struct mmap_call *call, enum mmap_kind ki
 }
 
 /*
- * For a call that mmap_begin() began. `found`: the resulting mapping, where that was looked
- * for, or NULL.
+ * Finishes a call from mmap_begin(). `found`: the resulting mapping, if it was looked
+ * up, or NULL.
  *
- * What is called gets copies. With a pointer to `call` itself, all of it would have to lie in
- * memory for the short way, too.
+ * Called functions get copies. With a pointer to `call` itself, all of it would have to
+ * be in memory for the short path, too.
  */
 static __always_inline int mmap_done(void *ctx, const struct mmap_call *call,
 				     const struct mmap_found *found)

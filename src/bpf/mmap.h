@@ -23,25 +23,25 @@ enum mmap_note {
 	MMAP_PATH_NO_MOUNT = 1 << 5, /* memfd and the like: a name, not a path */
 	MMAP_VMA = 1 << 6, /* the resulting mapping is known */
 	MMAP_VMA_ANON = 1 << 7, /* it has no file */
-	MMAP_VMA_WRITTEN = 1 << 8, /* it has (or a neighbour of it has) private written pages */
+	MMAP_VMA_WRITTEN = 1 << 8, /* it, or a merged neighbour, has private written pages */
 	MMAP_DURATION = 1 << 9, /* the duration is known */
 	MMAP_WX_BOTH = 1 << 10, /* asks for writable and executable memory */
 	MMAP_WX_MADE_EXEC = 1 << 11, /* mprotect() made memory executable that is not a file's */
-	MMAP_WX_MEMFD = 1 << 12, /* executable, and its file is in memory only */
+	MMAP_WX_MEMFD = 1 << 12, /* executable, and its file exists only in memory */
 	MMAP_WX_HALF = 1 << 13, /* one of the two ways in which a file may be mapped */
 };
 
 /*
  * One call. With MMAP_EXTRA, struct mmap_extra follows, and then without padding: path
- * (path_len), kernel stack and user stack (8 bytes for each frame). A ring buffer record
- * may be longer than that. Most calls map no file and need nothing of it: kept short.
+ * (path_len), kernel stack and user stack (8 bytes for each frame). A ring buffer
+ * record may be longer than that. Most calls map no file, so the fixed part is short.
  */
 struct mmap_event {
 	struct task_id id;
-	__u64 addr; /* as asked for; remap: the old one */
+	__u64 addr; /* as requested; remap: the old one */
 	__u64 len; /* bytes; remap: the old length */
 	__s64 ret; /* address or 0, else -errno; break: where it is now */
-	__u64 prot; /* advise: the advice; remap: the new address asked for */
+	__u64 prot; /* advise: the advice; remap: the requested new address */
 	__u64 flags; /* of mmap() or mremap() */
 	__u64 offset; /* bytes into the file; remap: the new length */
 	__s32 fd; /* protect: the protection key, -1 for none */
@@ -50,21 +50,19 @@ struct mmap_event {
 	__u16 path_len;
 	__u8 pad[2];
 };
-_Static_assert(sizeof(struct mmap_event) == 136, "struct mmap_event has no hidden padding");
 
 struct mmap_extra {
 	__u64 inode;
-	__u64 vma_start; /* the mapping that came out, */
+	__u64 vma_start; /* the resulting mapping, */
 	__u64 vma_end; /* which may be larger: merged with a neighbour */
 	__u64 vma_flags; /* VM_READ and so on, as the kernel has them */
 	__u64 duration_ns; /* from entry to exit */
 	__u32 dev; /* as the kernel has it: major << 20 | minor */
-	__u32 generation; /* tells apart files that had the same inode one after another */
+	__u32 generation; /* distinguishes files that had the same inode one after another */
 	__u16 kernel_frames;
 	__u16 user_frames;
 	__u8 pad[4];
 };
-_Static_assert(sizeof(struct mmap_extra) == 56, "struct mmap_extra has no hidden padding");
 
 /* Which calls: values of mmap_config.backing. */
 enum mmap_backing {
@@ -81,10 +79,10 @@ enum mmap_filter {
 	MMAP_BY_FAILURE = 1 << 2, /* failed calls only */
 };
 
-/* What is done besides showing each call: bits of mmap_config.modes. */
+/* Modes besides showing each call: bits of mmap_config.modes. */
 enum mmap_mode {
 	MMAP_NO_MODE = 0,
-	MMAP_MODE_WX = 1 << 0, /* only what makes memory writable and executable */
+	MMAP_MODE_WX = 1 << 0, /* only calls that make memory writable and executable */
 	MMAP_MODE_PATH = 1 << 1, /* only files whose path begins with prefix */
 	MMAP_MODE_LATENCY = 1 << 2, /* an entry program notes the time */
 	MMAP_MODE_STACKS = 1 << 3, /* send the caller's stacks */
@@ -93,11 +91,12 @@ enum mmap_mode {
 };
 
 #define MMAP_PREFIX_MAX 256
-#define MMAP_FRAMES 127 /* PERF_MAX_STACK_DEPTH: what the kernel gives at most */
+#define MMAP_FRAMES 127 /* PERF_MAX_STACK_DEPTH: the kernel's limit */
 
 /*
- * Set before loading and constant afterwards: the verifier drops the branches that are off.
- * It leaves the loads that lead to them, so that one look tells that none is on.
+ * Set before loading and constant afterwards. The verifier removes dead branches but
+ * keeps the loads that guard them. `filters` and `modes` are bit sets so that a single
+ * load rules out all of them.
  */
 struct mmap_config {
 	__u64 min_len; /* bytes */
@@ -113,11 +112,10 @@ struct mmap_config {
 	__u8 prefix[MMAP_PREFIX_MAX];
 	__u8 pad[4];
 };
-_Static_assert(sizeof(struct mmap_config) == 320, "struct mmap_config has no hidden padding");
 
 /*
- * --summary: what the programs count. Keys have an epoch, 0 or 1, which user space
- * switches: while it reads and clears what one counted, the other counts.
+ * --summary: the counts. Keys have an epoch, 0 or 1, which user space switches: while
+ * it reads and clears the counts of one, the programs count in the other.
  */
 struct mmap_sum {
 	__u64 calls; /* failed ones too */
@@ -150,9 +148,11 @@ struct mmap_file_sum {
 	__u32 path_len;
 	__u8 path[MMAP_SUM_PATH]; /* its end */
 };
-_Static_assert(sizeof(struct mmap_file_sum) == 288, "struct mmap_file_sum: no hidden padding");
 
-/* By size: one class for 0 bytes and one for each power of two; and what found no room. */
+/*
+ * Counts by size: one class for 0 bytes and one for each power of two; and calls that
+ * found no room elsewhere.
+ */
 #define MMAP_SIZES 65
 struct mmap_totals {
 	struct mmap_sum sizes[MMAP_SIZES];

@@ -2,7 +2,7 @@
 #ifndef SNOOP_MMAP_CALL_BPF_H
 #define SNOOP_MMAP_CALL_BPF_H
 
-/* A call and what is known of it, for records (mmap.bpf.h) and sums (mmap_summary.bpf.h). */
+/* A call and its facts, for records (mmap.bpf.h) and sums (mmap_summary.bpf.h). */
 
 #include "mmap.h"
 #include "path.bpf.h"
@@ -17,14 +17,14 @@ struct mmap_call {
 	__u64 prot;
 	__u64 flags;
 	__u64 offset;
-	__u64 entered; /* when it was entered, 0 if that is not known */
+	__u64 entered; /* time of entry, 0 if unknown */
 	__s32 fd;
 	enum mmap_kind kind;
 	__u32 slot; /* of the program that has seen it */
 	bool compat;
 };
 
-/* What find_vma() found: copied, since the mapping may go when its lock is released. */
+/* A copy of the result of find_vma(), since the mapping may go when its lock is released. */
 struct mmap_found {
 	__u64 start;
 	__u64 end;
@@ -34,16 +34,16 @@ struct mmap_found {
 	bool known;
 };
 
-/* A call with all that is known of it: for the functions that are called, not inlined. */
+/* A call with all its facts, for functions that are called, not inlined. */
 struct mmap_facts {
 	struct mmap_call call;
 	struct mmap_found found;
 	struct file *file;
 };
 
-/* Where a record with strings or stacks is put together. */
+/* Scratch for a record with strings or stacks. */
 struct mmap_scratch {
-	struct mmap_event event; /* here also to bring the types into BTF */
+	struct mmap_event event;
 	struct mmap_extra extra;
 	__u64 kernel_stack[MMAP_FRAMES];
 	__u64 user_stack[MMAP_FRAMES];
@@ -53,13 +53,14 @@ struct mmap_scratch {
 };
 
 /*
- * One slot for each program, since a task inside one of them may be preempted by another task
- * that comes into another one. Most have that of their kind.
+ * One slot for each program, since a task inside one program may be preempted by a task
+ * that enters another one. Most programs use the slot of their kind.
  */
 #define MMAP_SLOT_OLD_MMAP 0
 #define MMAP_SLOT_PKEY (MMAP_ADVISE + 1)
 #define MMAP_SLOT_32(kind) (MMAP_SLOT_PKEY + (kind))
 #define MMAP_SLOTS (MMAP_SLOT_32(MMAP_ADVISE) + 1)
+#define PERF_SLOTS MMAP_SLOTS
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, MMAP_SLOTS);

@@ -3,8 +3,9 @@
 #define SNOOP_MMAP_SUMMARY_BPF_H
 
 /*
- * --summary: calls and bytes by process, by file and by size, counted here, so that a call
- * costs its program less than a record. What finds no room in a map is counted as "other".
+ * --summary: calls and bytes by process, by file and by size, counted in the kernel, so
+ * that a call costs less than a record. Calls that find no room in a map count as
+ * "other".
  */
 
 #include "mmap_call.bpf.h"
@@ -14,7 +15,7 @@ __u32 mmap_epoch SEC(".data.epoch");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1); /* user space gives it room where it is needed */
+	__uint(max_entries, 1); /* user space sets the size if it is needed */
 	__type(key, struct mmap_process_key);
 	__type(value, struct mmap_process_sum);
 } mmap_processes SEC(".maps");

@@ -2,7 +2,7 @@
 #ifndef SNOOP_SOCKET_BPF_H
 #define SNOOP_SOCKET_BPF_H
 
-/* What is read out of sockets, and the filters on it. */
+/* Reading from sockets, and the filters on sockets. */
 
 #include "filter.bpf.h"
 #include "tcpconnect.h"
@@ -22,14 +22,14 @@ const volatile __u64 connect_ports[65536 / 64];
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 1); /* user space sets how many networks were given */
+	__uint(max_entries, 1); /* user space sets the number of networks */
 	__type(key, struct network_key);
 	__type(value, __u8);
 } filter_networks SEC(".maps");
 
 struct filter_map filter_netns SEC(".maps");
 
-/* Where an attempt goes to. */
+/* The destination of an attempt. */
 struct connect_peer {
 	struct connect_address address;
 	__u16 port;
@@ -55,7 +55,7 @@ static __always_inline void set_v4(struct connect_address *address, __u32 v4)
 	words[3] = 0;
 }
 
-/* The family that is really spoken; a mapped address becomes an IPv4 one. */
+/* The real family; a mapped address becomes an IPv4 address. */
 static __always_inline __u16 unmap_v4(struct connect_address *address, __u16 family)
 {
 	const __u32 *words = (const void *)address->bytes;
@@ -101,13 +101,13 @@ static __always_inline void socket_peer(struct sock *sk, const bool typed,
 	peer->family = unmap_v4(&peer->address, AF_INET6);
 }
 
-/* The local address; `family` is the one that is really spoken. */
+/* The local address; `family` is the real one. */
 static __always_inline void socket_local(struct sock *sk, const bool typed, __u16 family,
 					 struct connect_address *local)
 {
 	__u32 *words = (void *)local->bytes;
 
-	/* An IPv6 socket that speaks IPv4 has the IPv4 address in its own place too. */
+	/* An IPv6 socket with IPv4 also has the IPv4 address in the IPv4 member. */
 	if (family == AF_INET) {
 		set_v4(local, SOCKET_READ(typed, sk, __sk_common.skc_rcv_saddr));
 		return;
@@ -148,7 +148,7 @@ static __always_inline bool outcome_shown(const struct connect_event *event)
 	       event->duration_ns >= connect_config.min_latency_ns;
 }
 
-/* What `file` is a descriptor of, if that is a socket. */
+/* The socket behind `file`, or NULL. */
 static __always_inline struct socket *file_socket(struct file *file)
 {
 	if ((BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
@@ -156,7 +156,7 @@ static __always_inline struct socket *file_socket(struct file *file)
 	return BPF_CORE_READ(file, private_data);
 }
 
-/* The MPTCP connection that the socket is a subflow of, or NULL. */
+/* The MPTCP connection of a subflow, or NULL. */
 static __always_inline struct sock *socket_mptcp(struct tcp_sock *tp, const bool typed)
 {
 	struct mptcp_subflow_context *subflow;

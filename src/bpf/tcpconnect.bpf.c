@@ -2,12 +2,13 @@
 /*
  * tcpconnect: attempts to connect by TCP, and how they ended.
  *
- * A socket that begins to connect becomes SYN_SENT in the context of the caller, whoever
- * that is and whichever way it came: connect(), sendto() with Fast Open, io_uring, the
- * kernel itself. The end is the next change of state, mostly in the context of something
- * else: an interrupt that brought the answer. In between the attempt waits in a map.
+ * A socket that begins to connect becomes SYN_SENT in the context of the caller,
+ * whichever way the call came: connect(), sendto() with Fast Open, io_uring, the kernel
+ * itself. The end is the next change of state, mostly in another context: an interrupt
+ * that brings the answer. In between the attempt waits in a map.
  *
- * Calls that this machine refuses before a SYN is sent change no state: connect_call.bpf.h.
+ * Calls that this machine refuses before a SYN is sent change no state:
+ * connect_call.bpf.h.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_core_read.h>
@@ -19,13 +20,7 @@
 
 #define EADDRNOTAVAIL 99
 
-/* Puts the event into the object's type information. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct connect_event);
-} connect_event_type SEC(".maps");
+EVENT(connect_event);
 
 struct connect_counters connect_counters;
 
@@ -79,7 +74,7 @@ static __always_inline int attempt_begin(struct sock *sk, const bool typed, cons
 			*last_refused = key;
 		return 0;
 	}
-	/* The end of this socket's last attempt was missed: forget that one. */
+	/* The end of this socket's last attempt was missed: forget that attempt. */
 	if (attempt->pending)
 		event_lost();
 	task_id_fill_current(&attempt->id, bpf_ktime_get_boot_ns());
@@ -93,9 +88,9 @@ static __always_inline int attempt_begin(struct sock *sk, const bool typed, cons
 }
 
 /*
- * A socket that was connecting and is closed now, without an error: by whom? The kernel
- * does so inside connect() if it cannot go on; only then has the call not come as far as
- * to make the socket a connecting one. Ports are chosen before the socket gets its hash.
+ * A connecting socket is closed without an error: by the kernel or by its owner? The
+ * kernel does so inside connect() if it cannot go on; only then has the call not yet
+ * marked the socket as connecting. Ports are chosen before the socket gets its hash.
  */
 static __always_inline void closed_without_error(struct connect_event *event, struct sock *sk,
 						 const struct connect_attempt *attempt)
@@ -110,15 +105,18 @@ static __always_inline void closed_without_error(struct connect_event *event, st
 	}
 	event->outcome = CONNECT_FAILED;
 	if (BPF_CORE_READ(sk, sk_txhash) != attempt->txhash)
-		return; /* nobody tells why */
+		return; /* the reason is unknown */
 	event->error = EADDRNOTAVAIL;
 	event->flags |= CONNECT_NO_SYN;
 	event->duration_ns = 0;
 	if (!BPF_CORE_READ(sk, __sk_common.skc_num))
-		event->local_port = 0; /* what is there is an earlier attempt's */
+		event->local_port = 0; /* the value is from an earlier attempt */
 }
 
-/* All of an event but its outcome. `sk` may have been freed meanwhile: reads do not fault. */
+/*
+ * All members of an event except the outcome. `sk` may have been freed meanwhile: reads
+ * do not fault.
+ */
 static __always_inline void attempt_to_event(struct connect_event *event, struct sock *sk,
 					     struct tcp_sock *tp, const bool typed,
 					     const struct connect_attempt *attempt, __u64 now)
@@ -150,7 +148,7 @@ static __always_inline void attempt_outcome(struct connect_event *event, struct 
 		event->rtt_us = SOCKET_READ(typed, tp, srtt_us) >> 3;
 		return;
 	}
-	/* One that could not even leave this machine was not counted as sent. */
+	/* A SYN that could not even leave this machine does not count as sent. */
 	timeouts = SOCKET_READ(typed, tp, inet_conn.icsk_retransmits);
 	if (timeouts > event->retransmits)
 		event->retransmits = timeouts;
@@ -187,15 +185,16 @@ static __always_inline int attempt_end(void *ctx, struct sock *sk, const bool ty
 }
 
 /*
- * Two programs on one tracepoint do the same, the second what the first was kept from. The
- * kernel skips a program that is running on this CPU already, and an interrupt may well
- * bring an end just then: during the first program the second one sees it, during the second
- * the first. (Callers begin, which interrupts do not.)
+ * Two programs on one tracepoint do the same: the second one handles the events that
+ * the first one missed. The kernel skips a program that already runs on this CPU, and
+ * an interrupt may bring an end just then: during the first program the second one sees
+ * it, during the second the first. (Callers begin, which interrupts do not.)
  *
- * Where tracepoints are preemptible (7.0) a task may be preempted inside a program, and the
- * kernel skips that for all others on the CPU until the task runs again. There begins are
- * missed too, and there are more stand-ins, each of which may be preempted in turn.
- * (Switching preemption off inside the program only moves it to the program's end.)
+ * Where tracepoints are preemptible (7.0) a task may be preempted inside a program, and
+ * the kernel skips that program for all other tasks on the CPU until the task runs
+ * again. Then beginnings are missed too, so there are more stand-ins, each of which may
+ * be preempted in turn. (Switching preemption off inside the program only moves it to
+ * the program's end.)
  */
 static __always_inline int state_changed(void *ctx, struct sock *sk, const bool typed,
 					 int old_state, int new_state, const bool stand_in)
@@ -251,7 +250,10 @@ static __always_inline int look_at(struct sock *sk, __u16 family, __u16 port)
 
 	__builtin_memset(&connect_look, 0, sizeof(connect_look));
 	if (!is_connecting(sk, port)) {
-		/* It ended after detaching, or its end was skipped: how, nobody knows. */
+		/*
+		 * The attempt ended after detaching, or its end was skipped: the
+		 * outcome is unknown.
+		 */
 		event_lost();
 		return 0;
 	}
@@ -263,8 +265,8 @@ static __always_inline int look_at(struct sock *sk, __u16 family, __u16 port)
 }
 
 /*
- * Attached to nothing: user space runs it, for each attempt. Two kinds of program can be run so;
- * either may be refused.
+ * Attached to nothing: user space runs it for each attempt. Two kinds of programs can
+ * be run this way; the kernel may refuse either.
  */
 SEC("raw_tp")
 int look(struct bpf_raw_tracepoint_args *ctx)
@@ -281,8 +283,8 @@ int look_syscall(__u64 *ctx)
 /* ---- attempts that were pending when tracing began ---- */
 
 /*
- * How long ago the first SYN was sent: TCP notes the millisecond. 0 where it counts
- * microseconds (a route's feature since 6.7).
+ * The age of the first SYN: TCP notes the millisecond. 0 where TCP counts microseconds
+ * (a route's feature since 6.7).
  */
 static __always_inline __u64 connecting_for_ns(struct sock *sk)
 {
@@ -293,7 +295,7 @@ static __always_inline __u64 connecting_for_ns(struct sock *sk)
 	return age_ms < 1000 * 3600 ? age_ms * 1000000ULL : 0;
 }
 
-/* The socket behind `file` if it is connecting, and asked for. */
+/* The socket behind `file`, if it is connecting and passes the filters. */
 static __always_inline struct sock *earlier_socket(struct file *file,
 						   struct connect_attempt *attempt)
 {
@@ -311,7 +313,7 @@ static __always_inline struct sock *earlier_socket(struct file *file,
 	return peer_allowed(&attempt->peer) ? sk : NULL;
 }
 
-/* From now on its end is waited for. */
+/* Enters the socket as an attempt, which waits for its end. */
 static __always_inline int earlier_begin(struct sock *sk, const struct connect_attempt *attempt)
 {
 	struct connect_attempt *place;
@@ -320,7 +322,7 @@ static __always_inline int earlier_begin(struct sock *sk, const struct connect_a
 	if (bpf_map_update_elem(&attempts, &key, attempt, BPF_NOEXIST))
 		return 0;
 	__sync_fetch_and_add(&attempts_count, 1);
-	/* If it ended meanwhile, nobody would find that out. */
+	/* If the attempt ended meanwhile, nobody would notice. */
 	if (BPF_CORE_READ(sk, __sk_common.skc_state) != TCP_SYN_SENT) {
 		place = bpf_map_lookup_elem(&attempts, &key);
 		if (place)
@@ -338,7 +340,7 @@ int earlier(struct bpf_iter__task_file *ctx)
 	struct file *file = ctx->file;
 	struct sock *sk;
 
-	/* That filter can only be asked about the current task. */
+	/* The cgroup filter works only for the current task. */
 	if (!task || !file || (snoop_config.filters & FILTER_BY_CGROUP))
 		return 0;
 	sk = earlier_socket(file, &attempt);
@@ -349,12 +351,13 @@ int earlier(struct bpf_iter__task_file *ctx)
 	return earlier_begin(sk, &attempt);
 }
 
-/* The owner of the socket that is shown to adopt(), as far as /proc knows it. */
+/* The owner of the socket for adopt(), as far as /proc knows it. */
 struct task_id adopted_by SEC(".data.adopt");
 
 /*
- * Where that iterator may not be loaded, user space looks for such sockets in /proc, borrows each
- * by pidfd_getfd(), and has it looked at here: `fd` is the tool's own descriptor.
+ * If the kernel refuses the iterator, user space finds such sockets in /proc, borrows
+ * each by pidfd_getfd(), and runs this program for it: `fd` is the tool's own
+ * descriptor.
  */
 static __always_inline int adopt_fd(__s32 fd)
 {

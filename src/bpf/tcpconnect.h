@@ -7,7 +7,7 @@
 /* How an attempt ended. */
 enum connect_outcome {
 	CONNECT_ESTABLISHED = 0,
-	CONNECT_FAILED = 1, /* `error` says why, if it is known */
+	CONNECT_FAILED = 1, /* `error` has the reason, if known */
 	CONNECT_ABORTED = 2, /* the caller closed the socket, gave up or died */
 	CONNECT_PENDING = 3, /* no answer yet when tracing ended */
 };
@@ -17,9 +17,8 @@ enum connect_flag {
 	CONNECT_NO_SYN = 1 << 0, /* refused by this machine: nothing was sent, no latency */
 	CONNECT_MPTCP = 1 << 1, /* a subflow of Multipath TCP */
 	CONNECT_KERNEL = 1 << 2, /* by a thread of the kernel, such as an NFS client */
-	CONNECT_EARLIER = 1 << 3, /* begun before tracing: its age is known to 4 ms at best */
-	CONNECT_UNSEEN =
-		1 << 4, /* pending, and its socket could not be asked: `local`, `retransmits` */
+	CONNECT_EARLIER = 1 << 3, /* began before tracing: the age is exact to 4 ms at best */
+	CONNECT_UNSEEN = 1 << 4, /* pending, and the socket is unreadable: `local`, `retransmits` */
 };
 
 /* One end of a connection. */
@@ -30,8 +29,8 @@ struct connect_address {
 /* One attempt. id.time_ns is when it ended; the rest of id is the caller's. */
 struct connect_event {
 	struct task_id id;
-	__u64 duration_ns; /* from the begin of the attempt to its end */
-	struct connect_address local; /* all zero: not known, or not chosen yet */
+	__u64 duration_ns; /* from beginning to end */
+	struct connect_address local; /* all zero: unknown, or not chosen yet */
 	struct connect_address peer;
 	enum connect_outcome outcome;
 	enum connect_flag flags;
@@ -39,14 +38,13 @@ struct connect_event {
 	__u32 netns; /* inode number of the network namespace */
 	__u32 rtt_us; /* smoothed round-trip time; 0: none measured */
 	__u32 retransmits; /* SYNs sent again */
-	__u16 local_port; /* 0: not known, or not chosen yet */
+	__u16 local_port; /* 0: unknown, or not chosen yet */
 	__u16 peer_port;
 	__u16 family; /* AF_INET also for IPv4 through an IPv6 socket */
 	__u16 pad;
 };
-_Static_assert(sizeof(struct connect_event) == 144, "struct connect_event has no hidden padding");
 
-/* What the socket of a pending attempt says of itself when user space asks. */
+/* State of a pending attempt's socket, on request of user space. */
 struct connect_look {
 	struct connect_address local; /* all zero: not chosen yet */
 	__u32 retransmits;
@@ -54,7 +52,7 @@ struct connect_look {
 	__u16 connecting; /* 1: it has no answer yet */
 };
 
-/* Set before loading; what is off is removed by the verifier. */
+/* Set before loading; the verifier removes code that is off. */
 struct connect_config {
 	__u64 min_latency_ns;
 	__u32 outcomes; /* bits 1 << enum connect_outcome that are shown */
@@ -67,7 +65,7 @@ struct connect_config {
 	__u32 pad;
 };
 
-/* Key of filter_networks: family first, so that ::/0 holds no IPv4 address. */
+/* Key of filter_networks: family first, so that ::/0 matches no IPv4 address. */
 struct network_key {
 	__u32 prefix_bits; /* 32 for the family, and those of the network */
 	__u32 family;

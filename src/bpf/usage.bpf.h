@@ -2,11 +2,11 @@
 #ifndef SNOOP_USAGE_BPF_H
 #define SNOOP_USAGE_BPF_H
 
-/* What a process has used, by the kernel's own account. */
+/* The usage of a process, from the kernel's own account. */
 
 #include "bootstrap.h"
 
-/* One thread's own account, which its group's gets when it is released. */
+/* One thread's own account, which the group's account takes over at its release. */
 static __always_inline void usage_add(struct process_usage *usage, struct task_struct *task)
 {
 	usage->user_ns += BPF_CORE_READ(task, utime);
@@ -22,7 +22,7 @@ static __always_inline void usage_add(struct process_usage *usage, struct task_s
 	}
 }
 
-/* The group's account: that of threads that have been released. */
+/* The group's account: the threads that have been released. */
 static __always_inline void usage_fill(struct process_usage *usage, struct task_struct *task)
 {
 	struct signal_struct *signal = BPF_CORE_READ(task, signal);

@@ -18,7 +18,7 @@ const MAX_STRING: usize = 4096;
 /// The types of an object, and the strings that `.BTF.ext` shares with them.
 #[derive(Clone, Debug, Default)]
 pub struct Btf {
-    /// By their numbers in the file
+    /// The types, by their numbers in the file
     pub types: Types,
     strings: Vec<u8>,
 }
@@ -46,8 +46,7 @@ impl Btf {
         Ok(btf)
     }
 
-    /// A string by its offset: up to its NUL, with what is not UTF-8 replaced. Empty if there
-    /// is none.
+    /// A string by its offset: up to its NUL, with invalid UTF-8 replaced. Empty if there is none.
     pub fn string(&self, offset: u32) -> Cow<'_, str> {
         String::from_utf8_lossy(string(&self.strings, offset).unwrap_or_default())
     }
@@ -58,13 +57,13 @@ impl Btf {
     }
 }
 
-/// Cut where nobody's names and lines are longer: many types may share one long string.
+/// Cut at a length that no honest name or line reaches: many types may share one long string.
 fn string(strings: &[u8], offset: u32) -> Option<&[u8]> {
     let rest = strings.get(offset as usize..)?;
     rest.get(..MAX_STRING).unwrap_or(rest).split(|&byte| byte == 0).next()
 }
 
-/// The byte order, the numbers of the header behind its length, and what follows the header.
+/// The byte order, the numbers of the header behind its length, and the bytes behind the header.
 pub(super) fn header(data: &[u8]) -> Result<(Endianness, Vec<u32>, &[u8])> {
     let Some((&[m0, m1, version, _flags], _)) = data.split_first_chunk() else {
         bail!("it is too short");
@@ -88,7 +87,7 @@ pub(super) fn header(data: &[u8]) -> Result<(Endianness, Vec<u32>, &[u8])> {
     Ok((endian, numbers, body))
 }
 
-/// A part of what follows the header.
+/// A part of the bytes behind the header.
 pub(super) fn part(body: &[u8], offset: u32, length: u32) -> Option<&[u8]> {
     body.get(offset as usize..)?.get(..length as usize)
 }

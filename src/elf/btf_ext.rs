@@ -1,5 +1,5 @@
-//! Reading `.BTF.ext`: which instruction came from which line of the source, which functions
-//! there are, and which instructions the loader changes to fit the running kernel (CO-RE).
+//! Reading `.BTF.ext`: source lines of instructions, functions, and the instructions that the
+//! loader adapts to the running kernel (CO-RE).
 
 use std::collections::HashMap;
 
@@ -10,8 +10,7 @@ use super::btf::{self, Btf};
 use super::cursor::Cursor;
 use super::types::TypeId;
 
-/// What is known of the instructions, by the name of their section. Each list is in the order
-/// of the offsets.
+/// Facts about the instructions, by section name. Each list is in the order of the offsets.
 #[derive(Clone, Debug, Default)]
 pub struct BtfExt {
     /// Beginnings of functions
@@ -40,7 +39,7 @@ pub struct LineInfo {
     pub file: u32,
     /// The text of the line
     pub text: u32,
-    /// Counted from 1; 0 is unknown
+    /// Line number from 1; 0 is unknown
     pub line: u32,
     /// Likewise
     pub column: u32,
@@ -55,7 +54,7 @@ pub struct CoreInfo {
     pub ty: TypeId,
     /// Which member of which member: a string such as `0:1:2`
     pub access: u32,
-    /// `BPF_CORE_…`: what is asked of it
+    /// `BPF_CORE_…`: the question to the kernel
     pub kind: u32,
 }
 
@@ -67,7 +66,7 @@ impl BtfExt {
         let mut next = |name: &str| match pairs.next() {
             Some(&[offset, length]) => btf::part(body, offset, length)
                 .with_context(|| format!("its {name} are outside of it")),
-            // Older ones end here.
+            // Older files end here.
             _ => Ok(&[][..]),
         };
         let (functions, lines) = (next("functions")?, next("lines")?);
@@ -97,7 +96,8 @@ impl BtfExt {
     }
 }
 
-/// A table of records: their size, then for each section its name, their number and they.
+/// A table of records: their size, then for each section its name, the number of records, and the
+/// records.
 fn records<T: Offset, const N: usize>(
     data: &[u8],
     endian: Endianness,
@@ -115,7 +115,7 @@ fn records<T: Offset, const N: usize>(
     }
     while cursor.left() > 0 {
         let [name, count] = cursor.words().context("it is cut")?;
-        // The first of many sections could be named by one long string many times over.
+        // Many sections could share one long name: cut it.
         let name = btf.string(name).chars().take(256).collect();
         let section = sections.entry(name).or_default();
         for _ in 0..count {

@@ -1,27 +1,27 @@
-//! CO-RE relocations in words: which member of which type an instruction depends on.
+//! CO-RE relocations in words: the member and the type on which an instruction depends.
 
 use super::btf_ext::CoreInfo;
 use super::names;
 use super::types::{Kind, TypeId, Types};
 
-/// Members of members: clang writes some, the kernel's loader takes 64.
+/// Members of members: clang writes a few, the kernel's loader accepts 64.
 const MAX_DEPTH: usize = 64;
 
-/// From this number on, types are meant; members before.
+/// From this number on, kinds are about types; before, about members.
 const TYPES: u32 = 6;
-/// From this number on, values of an enum.
+/// From this number on, about values of an enum.
 const VALUES: u32 = 10;
-/// Types again.
+/// From this number on, about types again.
 const MATCHES: u32 = 12;
 
-/// What the loader puts into an instruction: `struct task_struct.mm.arg_start (byte offset)`.
-/// `access` is the string that belongs to `info`.
+/// The value that the loader puts into an instruction: `struct task_struct.mm.arg_start (byte
+/// offset)`. `access` is the access string of `info`.
 pub fn describe(types: &Types, info: &CoreInfo, access: &str) -> String {
     let what = names::core_kind(info.kind).unwrap_or_else(|| format!("kind {}", info.kind));
     format!("{} ({})", subject(types, info, access), what.trim_start_matches("field "))
 }
 
-/// What is asked about: a member, a type or a value.
+/// The subject of the relocation: a member, a type or a value.
 fn subject(types: &Types, info: &CoreInfo, access: &str) -> String {
     let mut text = type_name(types, info.ty);
     let mut indices = access.split(':').take(MAX_DEPTH).map(str::parse::<usize>);
@@ -38,7 +38,7 @@ fn subject(types: &Types, info: &CoreInfo, access: &str) -> String {
         }
         TYPES..=MATCHES => {}
         _ => {
-            // As if there were an array of the type: `0` is it itself.
+            // As if there were an array of the type: `0` is the type itself.
             match first {
                 Some(Ok(0)) => {}
                 Some(Ok(index)) => text.push_str(&format!("[{index}]")),
@@ -65,7 +65,7 @@ fn step(types: &Types, ty: TypeId, index: usize, text: &mut String) -> Option<Ty
         return Some(element);
     }
     let member = types.composite(ty)?.members.get(index)?;
-    // Members of anonymous ones are called like the outer one's own.
+    // Members of anonymous structs have names like the outer struct's own.
     if let Some(name) = &member.name {
         text.push('.');
         text.push_str(name);
@@ -73,8 +73,8 @@ fn step(types: &Types, ty: TypeId, index: usize, text: &mut String) -> Option<Ty
     Some(member.ty)
 }
 
-/// Such as `struct task_struct`. What follows three underscores only tells versions of one
-/// type apart; the loader ignores it, and here it is left as it is.
+/// Such as `struct task_struct`. The part behind three underscores only distinguishes versions of
+/// one type; the loader ignores it, and we keep it.
 fn type_name(types: &Types, ty: TypeId) -> String {
     let name = types.name(ty).unwrap_or("(anonymous)");
     match types.kind(ty) {
@@ -130,7 +130,7 @@ mod tests {
             let info = CoreInfo { offset: 0, ty, access: 0, kind };
             assert_eq!(describe(&types, &info, access), words);
         }
-        // A circle of a struct in itself ends with the access.
+        // A struct inside itself ends with the access string.
         let body = Composite { bytes: 8, members: vec![member(Some("m"), TypeId(7))] };
         let circle = push(&mut types, Some("c"), Kind::Struct(body));
         let info = CoreInfo { offset: 0, ty: circle, access: 0, kind: 0 };

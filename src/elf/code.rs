@@ -1,4 +1,4 @@
-//! Functions: where each begins and ends, and what its instructions refer to.
+//! Functions: their places, and the references of their instructions.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use super::map::Map;
 use super::sections::{File, R_BPF_64_32, R_BPF_64_64, Relocation};
 use super::types::TypeId;
 
-/// A function: a program, or what programs call.
+/// A function: a program, or a function that programs call.
 #[derive(Clone, Debug, Default)]
 pub struct Function {
     /// Its name
@@ -26,17 +26,17 @@ pub struct Function {
     pub global: bool,
     /// Slots of eight bytes: a wide load takes two
     pub insns: Vec<Insn>,
-    /// What instructions refer to, by the index of the slot
+    /// References of instructions, by the index of the slot
     pub references: BTreeMap<usize, Reference>,
-    /// Lines of the source with the index of the slot where each begins, in that order
+    /// Source lines, with the slot where each begins, in the order of slots
     pub lines: Vec<(usize, LineInfo)>,
-    /// Instructions that the loader fits to the running kernel, by the index of the slot
+    /// Instructions that the loader adapts to the running kernel, by the index of the slot
     pub core: BTreeMap<usize, CoreInfo>,
     /// Its `Kind::Function` in BTF
     pub ty: Option<TypeId>,
 }
 
-/// What an instruction refers to.
+/// A reference of an instruction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reference {
     /// Index in `Object::maps`
@@ -52,11 +52,11 @@ pub enum Reference {
     Function(usize),
     /// Index in `Object::externs`
     Extern(usize),
-    /// Something that has no place in a loaded program
+    /// A symbol that has no place in a loaded program
     Other(String),
 }
 
-/// All functions in the order of their places, without what BTF says of them.
+/// All functions in the order of their places, without the facts from BTF.
 pub(super) fn functions(file: &File<'_>) -> Result<Vec<Function>> {
     let mut functions = Vec::new();
     for (index, section) in file.sections.iter().enumerate() {
@@ -99,7 +99,7 @@ fn parts<'d>(file: &File<'d>, index: usize, size: usize) -> Result<Vec<Part<'d>>
     if starts.is_empty() {
         return Ok(vec![(b"", true, 0, size)]);
     }
-    // Of two names for one place the one that others can use.
+    // Of two names for one place, the global one.
     starts.sort_by_key(|symbol| (symbol.value, !symbol.global));
     starts.dedup_by_key(|symbol| symbol.value);
     let mut parts = Vec::new();
@@ -159,7 +159,7 @@ pub(super) fn resolve(
     Ok(())
 }
 
-/// What is needed to tell what a place refers to.
+/// The tables to resolve references.
 struct Resolver<'a, 'd> {
     file: &'a File<'d>,
     /// Functions by section and offset
@@ -212,7 +212,7 @@ impl Resolver<'_, '_> {
         }
     }
 
-    /// A place in code, which is where a function begins.
+    /// A place in code, which must be the beginning of a function.
     fn code(&self, section: usize, offset: Option<u64>) -> Result<Reference> {
         let function = offset.and_then(|offset| self.places.get(&(section, offset)));
         if let Some(&function) = function {
@@ -226,7 +226,7 @@ impl Resolver<'_, '_> {
     }
 }
 
-/// Fills in what `.BTF.ext` says.
+/// Fills in the facts from `.BTF.ext`.
 pub(super) fn describe(functions: &mut [Function], ext: &BtfExt) {
     for function in functions {
         let start = function.offset;

@@ -2,7 +2,7 @@
 
 use object::Endianness;
 
-/// What is left to read.
+/// The rest to read.
 #[derive(Clone, Copy)]
 pub(super) struct Cursor<'d> {
     rest: &'d [u8],

@@ -1,9 +1,8 @@
-//! Which instruction sends how many bytes of what to which map.
+//! Finds for each event the sending instruction, the size, the data and the map.
 //!
-//! Each program is followed through all its paths with sets of possible values instead of
-//! values ([`domain`]). Calls of the object's own functions are followed with what is known
-//! at the call. Time is bounded by a number of steps: what is not reached by then is not
-//! told.
+//! Follows each program along all paths, with sets of possible values instead of values
+//! ([`domain`]), also into the object's own functions, with the values at the call. A number of
+//! steps bounds the time; parts that are not reached by then are left out.
 
 mod domain;
 mod helpers;
@@ -20,20 +19,19 @@ use super::value::Hint;
 pub struct Emission {
     /// Index in [`Object::programs`]
     pub program: usize,
-    /// How it is sent
+    /// The way of sending
     pub sink: Sink,
-    /// Indices in [`Object::maps`]: where it can go. Of a map of maps the outer one
+    /// The possible maps: indices in [`Object::maps`]. For a map of maps, the outer one
     pub maps: BTreeSet<usize>,
-    /// Functions from the program's own to the one that sends: indices in
-    /// [`Object::functions`]
+    /// Functions from the program's own to the sending one: indices in [`Object::functions`]
     pub functions: Vec<usize>,
-    /// The instructions that send it, and that made room for it: function and slot
+    /// The instructions that reserve and send it: function and slot
     pub places: Vec<(usize, usize)>,
-    /// All sizes that it can have; `None`: not constant
+    /// All possible sizes; `None`: not constant
     pub sizes: Option<BTreeSet<u64>>,
     /// What is sent
     pub data: BTreeSet<Origin>,
-    /// What was written into it on the way, as far as that can be told; by offset
+    /// Writes into it on the way, as far as known; by offset
     pub writes: Vec<Write>,
 }
 
@@ -42,13 +40,13 @@ pub struct Emission {
 pub enum Sink {
     /// Copied into a perf or ring buffer
     Output,
-    /// Put together in a ring buffer
+    /// Built in a ring buffer
     Record,
     /// Read through an iterator
     Iterator,
 }
 
-/// What data is.
+/// The origin of data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Origin {
     /// On the stack
@@ -75,27 +73,27 @@ pub enum Origin {
     Unknown,
 }
 
-/// What a program writes into an event.
+/// A write of a program into an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Write {
     /// Bytes from the event's start
     pub offset: u64,
     /// Bytes
     pub width: u64,
-    /// The numbers that it can be, cut to the width; `None`: anything
+    /// The possible numbers, cut to the width; `None`: anything
     pub constants: Option<Vec<u64>>,
-    /// More than zeros are written just here; otherwise the event is cleared, or this is one
-    /// of several places that a pointer may lead to
+    /// A surely written value; not a clearing of the event, nor one of several places that a
+    /// pointer may lead to
     pub sure: bool,
-    /// It is copied from the value of this map, from this offset
+    /// A copy from the value of this map, from this offset
     pub copied: Option<(usize, i64)>,
-    /// What else is known of it
+    /// A further hint
     pub hint: Option<Hint>,
     /// The instruction, or one of them: function and slot
     pub by: (usize, usize),
 }
 
-/// The argument, counted from 1, that points to what a helper fills.
+/// The argument, counted from 1, that points to the memory that a helper fills.
 pub(super) fn filled_argument(number: i32) -> Option<u8> {
     match helpers::helper(number) {
         helpers::Helper::Fill { to, .. } => Some(to),
@@ -103,7 +101,7 @@ pub(super) fn filled_argument(number: i32) -> Option<u8> {
     }
 }
 
-/// All that the programs of an object send.
+/// All events that the programs of an object send.
 pub fn emissions(object: &Object) -> Vec<Emission> {
     let mut all = Vec::new();
     let mut steps = machine::MAX_STEPS;

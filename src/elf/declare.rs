@@ -2,25 +2,25 @@
 
 use std::fmt::Write as _;
 
-use crate::escape::{push_cell, push_text};
+use crate::output::escape::{push_cell, push_text};
 
 use super::types::{Composite, Kind, TypeId, Types};
 
-/// Structs in structs, pointers to pointers: circles end here.
+/// The most structs in structs, or pointers to pointers: circles end here.
 const MAX_DEPTH: usize = 32;
-/// Where a declaration is cut: honest ones are far shorter.
+/// The most characters of a declaration: honest ones are far shorter.
 const MAX_TEXT: usize = 1 << 18;
 
 impl Types {
-    /// What C calls a type: `const struct event *`. A struct without a name is `struct {…}`.
+    /// The C name of a type: `const struct event *`. A struct without a name is `struct {…}`.
     pub fn c_name(&self, id: TypeId) -> String {
         let mut text = String::new();
         Writer { types: self, out: &mut text, expand: false }.declare(id, String::new(), 0);
         text
     }
 
-    /// A type's definition in C, with its size and the members' offsets as comments; members
-    /// of named types are not defined with it. What has no body is declared by its name.
+    /// A type's definition in C, with its size and the members' offsets as comments; named types of
+    /// members are not defined with it. A type without a body is declared by its name.
     pub fn c_declaration(&self, id: TypeId) -> String {
         let mut text = String::new();
         let mut writer = Writer { types: self, out: &mut text, expand: true };
@@ -139,7 +139,7 @@ impl Writer<'_> {
         }
     }
 
-    /// A qualifier stands before what it qualifies: a pointer's behind the star.
+    /// A qualifier stands before its type, but behind the star of a pointer.
     fn qualify(&self, word: &str, to: TypeId, name: &mut String, qualifiers: &mut String) {
         if matches!(self.types.kind(to), Kind::Pointer(_)) {
             let space = if name.is_empty() { "" } else { " " };
@@ -150,7 +150,7 @@ impl Writer<'_> {
         }
     }
 
-    /// What stands before stars and names.
+    /// The part before stars and names.
     fn base(&mut self, id: TypeId, depth: usize) {
         let name = self.types.name(id).map(printable);
         let keyword = match self.types.kind(id) {

@@ -1,22 +1,22 @@
-//! Instructions as text, in the words of LLVM's assembler.
+//! Instructions as text, in the syntax of LLVM's assembler.
 
 use std::fmt::Write as _;
 
 use super::insn::Insn;
 
-/// What stands in an instruction instead of a bare number, where it is known.
+/// Names to print instead of bare numbers, where known.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Names<'a> {
-    /// Of a call: what is called
+    /// The callee of a call
     pub callee: Option<&'a str>,
-    /// Of a jump: the label it goes to
+    /// The label of a jump's target
     pub label: Option<&'a str>,
-    /// Of a wide load: what is loaded
+    /// The name behind a wide load
     pub loaded: Option<&'a str>,
 }
 
-/// Appends an instruction. `second`: the slot behind it, of which a wide load takes its upper
-/// half. `false`: there is no such instruction, and nothing was appended.
+/// Appends an instruction. `second`: the next slot, where a wide load has its upper half. `false`:
+/// no such instruction exists, and nothing was appended.
 pub fn push(out: &mut String, insn: Insn, second: Option<Insn>, names: Names<'_>) -> bool {
     match text(insn, second, names) {
         Some(text) => {
@@ -190,7 +190,7 @@ fn jump(insn: Insn, names: Names<'_>) -> Option<String> {
             }
             return Some(text);
         }
-        // Through a register: where it is has changed.
+        // Through a register, whose field in the instruction has changed.
         0x8d => {
             return Some(format!(
                 "callx r{}",
@@ -244,7 +244,8 @@ mod tests {
         out
     }
 
-    /// What clangs before version 17 do not write, so that `tests/elf` cannot compare it.
+    /// Instructions that clang writes only from version 17 on, so that `tests/elf` cannot compare
+    /// them.
     #[test]
     fn newer_instructions() {
         for (bytes, expected) in [

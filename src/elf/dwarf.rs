@@ -1,6 +1,6 @@
-//! Reading DWARF: the types of an object with debug information, and which variables each
-//! function has. That is where the type of an event usually is: `.BTF` drops structs that
-//! are only used locally.
+//! Reading DWARF: the types of an object with debug information, and the variables of each
+//! function. The type of an event usually is there: `.BTF` drops structs that are only used
+//! locally.
 
 mod relocate;
 
@@ -17,16 +17,16 @@ use self::relocate::relocated;
 use super::sections::File;
 use super::types::{Composite, Encoding, Kind, Member, Parameter, Type, TypeId, Types};
 
-/// Attributes of all entries: an entry of one byte can claim to have thousands.
+/// The most attributes of all entries: an entry of one byte can claim thousands.
 const MAX_ATTRIBUTES: usize = 1 << 25;
-/// Names together: many entries may share one long name.
+/// The most bytes of all names: many entries may share one long name.
 const MAX_NAME_BYTES: usize = 1 << 28;
-/// Tables of abbreviations, read once for each unit.
+/// The most bytes of abbreviations, which are read once for each unit.
 const MAX_ABBREVIATION_BYTES: usize = 1 << 28;
-/// Variables of all functions, those of inlined functions counted in each.
+/// The most variables of all functions, with inlined functions counted in each.
 const MAX_VARIABLES: usize = 1 << 20;
 
-/// What debug information says.
+/// The contents of debug information.
 #[derive(Clone, Debug, Default)]
 pub struct Dwarf {
     /// All types
@@ -44,9 +44,9 @@ pub struct Variable {
     pub name: String,
     /// Its type
     pub ty: TypeId,
-    /// It is a function's parameter
+    /// A function's parameter
     pub parameter: bool,
-    /// The inlined function that it is in
+    /// The inlined function around it
     pub inlined_from: Option<String>,
 }
 
@@ -107,14 +107,14 @@ fn read(file: &File<'_>) -> Result<Dwarf> {
 /// The place of an entry in `.debug_info`.
 type Offset = usize;
 
-/// A function as the entries tell it.
+/// A function, as the entries describe it.
 #[derive(Default)]
 struct Function {
     name: Option<String>,
-    /// It has code of its own
+    /// Has code of its own
     emitted: bool,
     variables: Vec<Variable>,
-    /// The entry that tells the rest
+    /// The entry with the rest of the facts
     origin: Option<Offset>,
     /// The entries of functions that were inlined into it
     inlined: BTreeSet<Offset>,
@@ -211,7 +211,7 @@ impl<'a> Reader<'a> {
                 }
                 dw::DW_AT_byte_size => found.bytes = number(),
                 dw::DW_AT_count => found.count = number(),
-                // Of a flexible array -1, or not there.
+                // -1 or absent for a flexible array.
                 dw::DW_AT_upper_bound => found.count = number().and_then(|n| n.checked_add(1)),
                 dw::DW_AT_encoding => {
                     if let Value::Encoding(encoding) = attr.value() {
@@ -240,7 +240,7 @@ impl<'a> Reader<'a> {
         }
         let name = self.dwarf.attr_string(unit, value).ok()?;
         self.name_bytes += name.len();
-        // Types cuts long names, but only what fits should be copied at all.
+        // Types cuts long names, but copying should stop there already.
         let name = name.slice();
         Some(String::from_utf8_lossy(name.get(..4096).unwrap_or(name)).into_owned())
     }
@@ -271,7 +271,7 @@ impl<'a> Reader<'a> {
         Ok(self.types.replace(id, Type { name, kind })?)
     }
 
-    /// Takes an entry in; what it returns has children that matter.
+    /// Takes an entry in; returns the entry if its children matter.
     fn entry(
         &mut self,
         tag: DwTag,
@@ -335,7 +335,7 @@ impl<'a> Reader<'a> {
                 }
             }
             dw::DW_TAG_variable | dw::DW_TAG_formal_parameter => {
-                // What refers to an origin is told there.
+                // An entry with an origin has its name there.
                 let Some(name) = name else { return Ok(None) };
                 let parameter = tag == dw::DW_TAG_formal_parameter;
                 let variable = Variable { name, ty, parameter, inlined_from: None };
@@ -383,7 +383,7 @@ impl<'a> Reader<'a> {
         Ok(self.types.replace(id, Type { name, kind })?)
     }
 
-    /// Joins functions with their origins and with what was inlined into them.
+    /// Joins functions with their origins and their inlined functions.
     fn finish(self) -> Dwarf {
         let mut functions: BTreeMap<String, Vec<Variable>> = BTreeMap::new();
         let mut left = MAX_VARIABLES;
@@ -415,7 +415,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Takes in an entry that is a part of the one around it.
+/// Takes in an entry that is a part of the enclosing one.
 fn part(tag: DwTag, found: Attributes, open: &mut [(isize, Open)]) {
     match (tag, open.last_mut()) {
         (dw::DW_TAG_member, Some((_, Open::Composite { body, .. }))) => {

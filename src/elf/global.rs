@@ -1,4 +1,4 @@
-//! Global variables: the object's own, and those it expects of the kernel.
+//! Global variables: the object's own, and the ones it expects of the kernel.
 
 use std::collections::HashMap;
 
@@ -26,13 +26,13 @@ pub struct Global {
     pub global: bool,
 }
 
-/// What the object expects to find in the kernel.
+/// A symbol or option that the object expects of the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Extern {
     /// Its name
     pub name: String,
-    /// `.kconfig`: an option of the kernel's configuration; `.ksyms`: a variable or function;
-    /// empty if the object does not say
+    /// `.kconfig`: an option of the kernel's configuration; `.ksyms`: a variable or function; empty
+    /// if unknown
     pub section: String,
     /// A `Kind::Function` or the variable's type, if BTF says
     pub ty: Option<TypeId>,
@@ -43,7 +43,7 @@ pub struct Extern {
 /// A data section with its content.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Section {
-    /// Such as `.rodata`; empty for what is none of the object's data
+    /// Such as `.rodata`; empty for sections without data of the object
     pub name: String,
     /// In bytes
     pub size: u64,
@@ -51,7 +51,7 @@ pub struct Section {
     pub data: Vec<u8>,
 }
 
-/// Whether a section holds variables of the programs, not what is meant for the loader.
+/// Whether a section holds variables of the programs, not data for the loader.
 fn holds_variables(section: &super::sections::Section<'_>) -> bool {
     section.is_data()
         && !matches!(section.name, b"license" | b"version")
@@ -70,8 +70,7 @@ pub(super) fn sections(file: &File<'_>) -> Result<Vec<Section>> {
     file.sections.iter().map(read).collect()
 }
 
-/// What BTF says of variables, by section and name: offset (as the compiler left it), size
-/// and type.
+/// Types of variables from BTF, by section and name.
 type Typed<'t> = HashMap<(&'t str, &'t str), TypeId>;
 
 fn typed(types: &Types) -> Typed<'_> {
@@ -112,7 +111,7 @@ pub(super) fn read(file: &File<'_>, types: Option<&Types>) -> Result<Vec<Global>
         if symbol.value.checked_add(symbol.size).is_none_or(|end| end > section.size) {
             bail!("damaged ELF file: a variable is not within its section");
         }
-        // Or many variables could share one large content.
+        // Otherwise many variables could share one large content.
         let content = if section.data.is_empty() { 0 } else { symbol.size };
         let Some(rest) = left.checked_sub(content) else {
             bail!("damaged ELF file: its variables overlap");
@@ -133,7 +132,7 @@ pub(super) fn read(file: &File<'_>, types: Option<&Types>) -> Result<Vec<Global>
     Ok(globals)
 }
 
-/// What is only declared, in the order of the symbols.
+/// Undefined symbols, in the order of the symbols.
 pub(super) fn externs(file: &File<'_>, types: Option<&Types>) -> Result<Vec<Extern>> {
     let typed = types.map(typed).unwrap_or_default();
     let functions: HashMap<_, _> = types

@@ -1,31 +1,31 @@
-//! What the name of a section says of the programs in it.
+//! The meaning of a section's name for the programs in it.
 
 use std::ffi::{CStr, CString, c_char};
 
-/// What kind of program it is, and what it is for.
+/// The kind and the target of a program.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hook {
     /// The section's name up to the target: `kprobe`, `tp_btf`, `cgroup/connect4`, `xdp.frags`
     pub kind: String,
-    /// What follows it: `do_unlinkat`, `syscalls/sys_enter_openat`
+    /// The part behind it: `do_unlinkat`, `syscalls/sys_enter_openat`
     pub target: Option<String>,
     /// `BPF_PROG_TYPE_…`, if libbpf knows the section's name
     pub program_type: Option<u32>,
     /// `BPF_…`: the expected attach type, likewise
     pub attach_type: Option<u32>,
-    /// The name began with `?`: not loaded unless asked for
+    /// The name began with `?`: loaded only on request
     pub optional: bool,
 }
 
 impl Hook {
-    /// From the name of a section.
+    /// Parses the name of a section.
     pub fn new(section: &str) -> Self {
         let (optional, name) = match section.strip_prefix('?') {
             Some(rest) => (true, rest),
             None => (false, section),
         };
         let (kind, target) = match name.split_once('/') {
-            // Where libbpf takes anything behind the slash, it is a target.
+            // If libbpf accepts anything behind the slash, it is a target.
             Some((kind, target)) if program_and_attach_type(&format!("{kind}/?")).is_some() => {
                 (kind, Some(target).filter(|target| !target.is_empty()))
             }
@@ -47,15 +47,15 @@ impl Hook {
         named(unsafe { libbpf_sys::libbpf_bpf_prog_type_str(self.program_type?) })
     }
 
-    /// The kernel's name of the expected attach type, such as `trace_fentry`. Many types of
-    /// programs have none: theirs is 0.
+    /// The kernel's name of the expected attach type, such as `trace_fentry`. Many program types
+    /// have none: it is then 0.
     pub fn attach_type_name(&self) -> Option<&'static str> {
         let number = self.attach_type.filter(|&number| number != 0 || self.has_attach_type_0())?;
         // SAFETY: takes any number, and returns NULL or a string constant.
         named(unsafe { libbpf_sys::libbpf_bpf_attach_type_str(number) })
     }
 
-    /// Attach type 0 is that of packets that enter a cgroup.
+    /// Attach type 0 is for packets that enter a cgroup.
     fn has_attach_type_0(&self) -> bool {
         self.program_type == Some(libbpf_sys::BPF_PROG_TYPE_CGROUP_SKB)
     }
@@ -76,7 +76,7 @@ fn named(text: *const c_char) -> Option<&'static str> {
     unsafe { CStr::from_ptr(text) }.to_str().ok()
 }
 
-/// What libbpf makes of a section's name.
+/// Types that libbpf derives from a section's name.
 fn program_and_attach_type(section: &str) -> Option<(u32, u32)> {
     let section = CString::new(section).ok()?;
     let (mut program, mut attach) = (0, 0);

@@ -12,7 +12,7 @@ pub struct Insn {
     pub opcode: u8,
     /// 0 to 15, of which 0 to 10 exist
     pub dst: u8,
-    /// Likewise; in calls and wide loads, what `imm` means
+    /// 0 to 15; in calls and wide loads, the meaning of `imm`
     pub src: u8,
     /// Offset of memory, or of a jump
     pub off: i16,
@@ -61,7 +61,7 @@ impl Insn {
         }
     }
 
-    /// Its eight bytes again.
+    /// Back to eight bytes.
     pub fn encode(self, endian: Endianness) -> [u8; BYTES] {
         let (registers, [o0, o1], [i0, i1, i2, i3]) = match endian {
             Endianness::Little => {
@@ -90,13 +90,13 @@ impl Insn {
         self.opcode & 7
     }
 
-    /// Where a jump goes: slots from its own.
+    /// The target of a jump, in slots from its own.
     pub fn jump(self) -> Option<i64> {
         let is_jump = matches!(self.class(), 5 | 6);
         let distance = match self.opcode {
             Self::CALL | Self::EXIT => return None,
             Self::JA32 => i64::from(self.imm),
-            // Calls through a register, and what does not exist.
+            // Calls through a register, and opcodes that do not exist.
             opcode if !is_jump || opcode >> 4 == 8 || opcode >> 4 == 9 => return None,
             _ => i64::from(self.off),
         };

@@ -10,7 +10,7 @@ use super::cursor::Cursor;
 use super::sections::{File, R_BPF_64_ABS64, Symbol};
 use super::types::{Kind, TypeId, Types};
 
-/// The size of iproute2's definitions, which go on after the flags.
+/// The size of iproute2's definitions, which have more members behind the flags.
 const IPROUTE2_BYTES: usize = 36;
 
 /// A map as the object defines it.
@@ -24,13 +24,13 @@ pub struct Map {
     pub offset: u64,
     /// `BPF_MAP_TYPE_…`
     pub kind: u32,
-    /// Bytes of a key; 0 if it is not said
+    /// Bytes of a key; 0 if the object does not say
     pub key_size: u64,
-    /// The key's type, if it is said
+    /// The key's type, if known
     pub key: Option<TypeId>,
-    /// Bytes of a value; 0 if it is not said
+    /// Bytes of a value; 0 if the object does not say
     pub value_size: u64,
-    /// The value's type, if it is said
+    /// The value's type, if known
     pub value: Option<TypeId>,
     /// 0: left to the loader
     pub max_entries: u32,
@@ -38,13 +38,13 @@ pub struct Map {
     pub flags: u32,
     /// `LIBBPF_PIN_…`: 1 is by name. iproute2's numbers for its own definitions
     pub pinning: u32,
-    /// The memory node, if the flags say that there is one
+    /// The memory node, if a flag enables it
     pub numa_node: u32,
-    /// What it means depends on the kind
+    /// The meaning depends on the kind
     pub extra: u64,
-    /// Of a map of maps: what each of these is like
+    /// For a map of maps: the template of the inner maps
     pub inner: Option<Box<Map>>,
-    /// Of a map of maps or programs: what is in it from the beginning, by its index
+    /// For a map of maps or programs: initial contents, by index
     pub values: Vec<(u64, String)>,
     /// From `SEC("maps")`, which libbpf refuses
     pub legacy: bool,
@@ -55,7 +55,7 @@ pub(super) fn is_map_section(name: &[u8]) -> Option<bool> {
     match name {
         b".maps" => Some(false),
         b"maps" => Some(true),
-        // As ebpf programs for gobpf have them.
+        // gobpf's sections.
         _ => name.starts_with(b"maps/").then_some(true),
     }
 }
@@ -103,7 +103,7 @@ fn old(file: &File<'_>, data: &[u8], symbol: &Symbol<'_>, end: u64) -> Result<Ma
         .and_then(|(start, end)| data.get(start..end))
         .context(damaged)?;
     let mut cursor = Cursor::new(bytes, file.endian);
-    // The first ones had no flags.
+    // The first versions had no flags.
     let Some([kind, key_size, value_size, max_entries]) = cursor.words() else { bail!(damaged) };
     let mut map = Map {
         kind,
@@ -133,7 +133,7 @@ fn variables(types: &Types) -> HashMap<&[u8], TypeId> {
     named.collect()
 }
 
-/// What the members of a map's struct say.
+/// The definition in the members of a map's struct.
 fn definition(types: &Types, ty: TypeId, outermost: bool) -> Map {
     let mut map = Map::default();
     for member in types.composite(ty).map_or(&[][..], |body| &body.members) {
@@ -168,7 +168,7 @@ fn definition(types: &Types, ty: TypeId, outermost: bool) -> Map {
     map
 }
 
-/// A number is the length of an array that is pointed to, or an enum's only value.
+/// A number is the length of an array behind a pointer, or an enum's only value.
 fn number(types: &Types, ty: TypeId) -> u64 {
     if let Kind::Enum { values, .. } = types.resolved(ty) {
         return values.first().map_or(0, |&(_, value)| value as u64);
@@ -179,8 +179,8 @@ fn number(types: &Types, ty: TypeId) -> u64 {
     }
 }
 
-/// What maps of maps or programs hold from the beginning: addresses in the section. `starts`:
-/// how many bytes of each map come before its values.
+/// Reads the initial contents of maps of maps or programs: addresses in the section. `starts`: the
+/// bytes of each map before its values.
 fn fill(file: &File<'_>, section: usize, maps: &mut [Map], starts: &[u64]) -> Result<()> {
     let relocations = file.sections.get(section).map_or(&[][..], |section| &section.relocations);
     for relocation in relocations {
@@ -199,7 +199,7 @@ fn fill(file: &File<'_>, section: usize, maps: &mut [Map], starts: &[u64]) -> Re
     Ok(())
 }
 
-/// How many bytes of a map's struct come before its `values`.
+/// The bytes of a map's struct before its `values`.
 fn values_start(types: &Types, ty: TypeId) -> u64 {
     let members = types.composite(ty).map_or(&[][..], |body| &body.members);
     let values = members.iter().find(|member| member.name.as_deref() == Some("values"));
@@ -207,7 +207,7 @@ fn values_start(types: &Types, ty: TypeId) -> u64 {
 }
 
 impl Map {
-    /// Its values are maps.
+    /// Whether the values are maps.
     pub fn is_of_maps(&self) -> bool {
         matches!(
             self.kind,
@@ -215,7 +215,7 @@ impl Map {
         )
     }
 
-    /// Events are read from it.
+    /// Whether user space reads events from it.
     pub fn is_of_events(&self) -> bool {
         matches!(
             self.kind,
@@ -223,7 +223,7 @@ impl Map {
         )
     }
 
-    /// Whether it takes events: a ring or perf buffer, or a map of them.
+    /// Whether it takes events: a ring or perf buffer, or a map of such buffers.
     pub fn takes_events(&self) -> bool {
         self.is_of_events() || self.inner.as_ref().is_some_and(|inner| inner.is_of_events())
     }

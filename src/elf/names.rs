@@ -12,7 +12,7 @@ pub fn helper(number: u32) -> Option<&'static str> {
     find(HELPERS, number)
 }
 
-/// What a CO-RE relocation asks for: `field byte offset` for 0.
+/// The kind of a CO-RE relocation: `field byte offset` for 0.
 pub fn core_kind(number: u32) -> Option<String> {
     let name = find(CORE_KINDS, number)?;
     Some(
@@ -23,7 +23,7 @@ pub fn core_kind(number: u32) -> Option<String> {
     )
 }
 
-/// The flags of a map by name, without `BPF_F_`, and what is left of them without one.
+/// The flags of a map by name, without `BPF_F_`, and the rest, without a name.
 pub fn map_flags(flags: u32) -> (Vec<&'static str>, u32) {
     let set = |&&(bit, _): &&(u32, &str)| bit.count_ones() == 1 && flags & bit != 0;
     let known: Vec<_> = MAP_FLAGS.iter().filter(set).collect();

@@ -1,4 +1,4 @@
-//! A compiled BPF object: everything that is in it, read at once.
+//! A compiled BPF object, read completely at once.
 
 use std::collections::HashMap;
 
@@ -14,18 +14,18 @@ use super::hook::Hook;
 use super::map::{self, Map};
 use super::sections::File;
 
-/// What a file holds.
+/// The contents of a file.
 #[derive(Clone, Debug)]
 pub struct Object {
     /// Its byte order
     pub endian: Endianness,
     /// `SEC("license")`
     pub licence: Option<String>,
-    /// `SEC("version")`: for kernels that wanted to be named (before 5.0); `0xMMmmpp`
+    /// `SEC("version")`: required by kernels before 5.0; `0xMMmmpp`
     pub kernel_version: Option<u32>,
     /// Data sections by their index in the file; others are empty
     pub sections: Vec<Section>,
-    /// What the kernel can be asked to run, in the order of the functions
+    /// The programs, in the order of the functions
     pub programs: Vec<Program>,
     /// All functions, programs among them, in the order of their places
     pub functions: Vec<Function>,
@@ -33,13 +33,13 @@ pub struct Object {
     pub maps: Vec<Map>,
     /// Variables in the order of their places
     pub globals: Vec<Global>,
-    /// What is expected of the kernel
+    /// Symbols and options expected of the kernel
     pub externs: Vec<Extern>,
     /// Its types
     pub btf: Option<Btf>,
-    /// It has debug information for debuggers too
+    /// Whether it has DWARF, too
     pub has_dwarf: bool,
-    /// What could not be read, while the rest could: one line each
+    /// Parts that could not be read: one line each
     pub damage: Vec<String>,
 }
 
@@ -50,14 +50,14 @@ pub struct Program {
     pub name: String,
     /// The name of its section, which says where it belongs
     pub section: String,
-    /// What that name says
+    /// The parsed section name
     pub hook: Hook,
     /// Index in [`Object::functions`]
     pub function: usize,
 }
 
 impl Object {
-    /// Reads a file's content. An error says in one line why it is no BPF object.
+    /// Reads a file's content. An error says in one line why the file is not a BPF object.
     pub fn parse(data: &[u8]) -> Result<Self> {
         let file = File::parse(data)?;
         let mut damage = Vec::new();
@@ -104,7 +104,7 @@ impl Object {
         })
     }
 
-    /// Functions that are no programs, but called by them.
+    /// Functions that are not programs, but called by programs.
     pub fn called(&self) -> impl Iterator<Item = &Function> {
         let is_program =
             |index| self.programs.binary_search_by_key(&index, |program| program.function).is_ok();
@@ -125,7 +125,7 @@ impl Object {
         data.get(start..)?.get(..usize::try_from(global.size).ok()?)
     }
 
-    /// The variable at a place in a data section, and how far in it the place is.
+    /// The variable at a place in a data section, and the offset in that variable.
     pub fn global_at(&self, section: usize, offset: u64) -> Option<(&Global, u64)> {
         let after = self.globals.partition_point(|g| (g.section, g.offset) <= (section, offset));
         let global = self.globals.get(after.checked_sub(1)?)?;
@@ -142,8 +142,8 @@ impl Object {
     }
 }
 
-/// Programs have a section of their own name; what is in `.text` is called by them. A static
-/// function can be no program.
+/// Programs have a section with a meaning; they call the functions in `.text`. A static function
+/// cannot be a program.
 fn is_program(function: &Function) -> bool {
     function.global && !function.section_name.starts_with(".text")
 }

@@ -1,9 +1,9 @@
-//! What the events of each map are: which struct, and how that is known.
+//! The struct of each map's events, and the source of that knowledge.
 //!
-//! Object files rarely say it outright. Sources are asked in the order of trust: the user;
-//! an annotation; the type of what is copied; debug information; BTF. None of them is
-//! believed against the instructions: a struct must have the size that is sent and a member
-//! wherever something is written. Of two that fit none is taken.
+//! Object files rarely name it outright. The sources, in the order of trust: the user; an
+//! annotation; the type of the copied data; debug information; BTF. None of them counts against the
+//! instructions: a struct must have the size that is sent, and a member wherever something is
+//! written. If two candidates fit, neither is used.
 
 mod annotation;
 mod choose;
@@ -31,14 +31,14 @@ use super::object::Object;
 use super::types::{Encoding, Kind, Type, TypeId, Types};
 use super::value::{Clocks, Decoder, Hint, Options};
 
-/// How a schema is known.
+/// The source of a schema.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Provenance {
-    /// The user said so
+    /// The user named it
     User(String),
-    /// The object says so
+    /// The object names it
     Annotation(String),
-    /// It is the type of what is copied
+    /// The type of the copied data
     Dataflow(String),
     /// The only variable that fits, in debug information
     Dwarf(String),
@@ -46,7 +46,7 @@ pub enum Provenance {
     Btf(String),
     /// A number of this size
     Scalar,
-    /// It is not known, for this reason
+    /// Unknown, for this reason
     Unknown(String),
 }
 
@@ -80,33 +80,33 @@ impl fmt::Display for Provenance {
 /// One kind of record that is sent to a map.
 #[derive(Clone, Debug)]
 pub struct EventSchema<'a> {
-    /// The map; of maps in a map of maps, that one. For what an iterator writes, the program
+    /// The map; for maps in a map of maps, the outer one; for an iterator, the program
     pub map: String,
-    /// It is what an iterator writes
+    /// Written by an iterator
     pub iterator: bool,
-    /// Its type in [`EventSchema::types`]; `None`: it is shown as bytes
+    /// The type in [`EventSchema::types`]; `None`: shown as bytes
     pub ty: Option<TypeId>,
     /// Where the type is
     pub types: &'a Types,
-    /// How it is known
+    /// The source of this knowledge
     pub provenance: Provenance,
     /// Records may be longer than the type
     pub tail: bool,
     /// The names of the programs that send it
     pub senders: Vec<String>,
-    /// By what it is told from other records in the same map
+    /// The difference from other records in the same map
     pub when: When,
-    /// What programs are known to write
+    /// Hints from the writes of programs
     pub hints: Vec<(u64, Hint)>,
 }
 
 impl EventSchema<'_> {
-    /// What C calls the type.
+    /// The C name of the type.
     pub fn type_name(&self) -> Option<String> {
         Some(self.types.c_name(self.ty?))
     }
 
-    /// Made ready for decoding.
+    /// The decoder for this schema.
     pub fn decoder(&self, endian: Endianness, clocks: &Clocks) -> Option<Decoder> {
         let options = Options {
             big_endian: endian == Endianness::Big,
@@ -118,9 +118,8 @@ impl EventSchema<'_> {
     }
 }
 
-/// The schemas of all that an object's programs send, in the order of the maps. A map that
-/// takes several kinds of records has several. An error is the user's: a struct or a map that
-/// is not there.
+/// The schemas of all events of an object, in the order of the maps. A map with several kinds of
+/// records has several. An error is a wrong command line: a struct or a map that does not exist.
 pub fn schemas<'a>(
     object: &'a Object,
     dwarf: Option<&'a Dwarf>,
@@ -171,7 +170,7 @@ pub fn schemas<'a>(
     Ok(schemas)
 }
 
-/// What is sent to a map of maps goes to those that the object puts into it.
+/// Records sent to a map of maps go to the maps that the object puts into it.
 fn share_with_inner(object: &Object, schemas: &mut Vec<EventSchema<'_>>) {
     for outer in &object.maps {
         for (_, inner) in &outer.values {
@@ -191,7 +190,7 @@ fn share_with_inner(object: &Object, schemas: &mut Vec<EventSchema<'_>>) {
     }
 }
 
-/// What was found out about one event.
+/// The findings about one event.
 #[derive(Clone)]
 struct Found<'a> {
     types: &'a Types,
@@ -200,7 +199,7 @@ struct Found<'a> {
     tail: bool,
 }
 
-/// Where types are looked for.
+/// The sources of types.
 struct Sources<'a> {
     object: &'a Object,
     dwarf: Option<&'a Dwarf>,
@@ -208,7 +207,7 @@ struct Sources<'a> {
 }
 
 impl<'a> Sources<'a> {
-    /// The type of an event, from the most trusted source that knows it.
+    /// The type of an event, from the most trusted source that has it.
     fn find(&self, map: Option<&Map>, sent: &Emission) -> Found<'a> {
         let mut doubts = Vec::new();
         let lines = Lines::new(self.object, sent);
@@ -217,21 +216,21 @@ impl<'a> Sources<'a> {
             .or_else(|| source::by_dataflow(self.object, sent))
             .or_else(|| choose::by_variables(self.object, self.dwarf, sent, &lines, &mut doubts))
             .or_else(|| choose::by_btf(self.object, sent, &lines, &mut doubts))
-            // Inference of a struct from stores and source lines has its place here.
+            // Inferring a struct from stores and source lines would go here.
             .or_else(|| scalar(sent).filter(|_| doubts.is_empty()))
             .unwrap_or_else(|| {
                 if self.dwarf.is_none() {
                     doubts.push("the object has no debug information".to_owned());
                 }
                 let why = match &doubts[..] {
-                    [] => "no struct fits what is sent".to_owned(),
+                    [] => "no struct fits the record".to_owned(),
                     doubts => doubts.join("; "),
                 };
                 unknown(why)
             })
     }
 
-    /// The type of a map's events if no program is seen to send any.
+    /// The type of a map's events if no sending program was found.
     fn unsent(&self, map: &Map) -> Found<'a> {
         annotation::of_map(self.object, map)
             .unwrap_or_else(|| unknown("no program is seen to send any".to_owned()))
@@ -254,10 +253,10 @@ static SCALARS: LazyLock<Types> = LazyLock::new(|| {
     types
 });
 
-/// A number, if that is all there is room for.
+/// A number, if the record is no larger.
 fn scalar<'a>(sent: &Emission) -> Option<Found<'a>> {
     let size = only_size(sent)?;
-    // What is written in parts is no number.
+    // A record written in parts is not a number.
     if sent.writes.iter().any(|write| write.width < size) {
         return None;
     }
@@ -267,13 +266,13 @@ fn scalar<'a>(sent: &Emission) -> Option<Found<'a>> {
     Some(Found { types: &SCALARS, ty: Some(ty), how: Provenance::Scalar, tail: false })
 }
 
-/// The size of an event that is always the same.
+/// The size of an event, if it is always the same.
 fn only_size(sent: &Emission) -> Option<u64> {
     let sizes = sent.sizes.as_ref()?;
     sizes.first().copied().filter(|_| sizes.len() == 1)
 }
 
-/// One schema for each type, from what was found of each event of a map.
+/// One schema for each type, from the findings about each event of a map.
 fn grouped<'a>(
     object: &Object,
     map: &str,
@@ -330,7 +329,7 @@ fn new_schema<'a>(
     }
 }
 
-/// What all programs agree on.
+/// The hints on which all programs agree.
 fn hints(sent: &[&Emission]) -> Vec<(u64, Hint)> {
     let mut hints = std::collections::BTreeMap::new();
     for write in sent.iter().flat_map(|sent| &sent.writes) {

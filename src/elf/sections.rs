@@ -19,7 +19,7 @@ pub const R_BPF_64_ABS64: u32 = 2;
 /// A call.
 pub const R_BPF_64_32: u32 = elf::R_BPF_64_32;
 
-/// Names that are longer than this are nobody's.
+/// Longer names are rejected: no compiler emits them.
 const MAX_NAME: usize = 4096;
 
 /// A checked ELF file for BPF.
@@ -34,7 +34,7 @@ pub struct File<'d> {
     pub symbols: Vec<Symbol<'d>>,
     /// Indices of symbols, by section
     by_section: Vec<usize>,
-    /// How many bytes of names may still be copied: many symbols may share one long name
+    /// Bytes of names that may still be copied: many symbols may share one long name
     names: Cell<usize>,
 }
 
@@ -50,7 +50,7 @@ pub struct Section<'d> {
     pub size: u64,
     /// Its content
     pub data: &'d [u8],
-    /// What is to be filled in, in the order of the places
+    /// Relocations, in the order of their places
     pub relocations: Vec<Relocation>,
 }
 
@@ -73,7 +73,7 @@ impl Section<'_> {
 pub struct Symbol<'d> {
     /// Empty for a section's own symbol
     pub name: &'d [u8],
-    /// Where it is defined; `None` if elsewhere, or nowhere
+    /// The section of its definition; `None` if undefined or elsewhere
     pub section: Option<usize>,
     /// Offset in that section, in bytes
     pub value: u64,
@@ -96,7 +96,7 @@ pub struct Relocation {
     pub kind: u32,
     /// Index in [`File::symbols`], checked
     pub symbol: usize,
-    /// What is to be added, if it is not in the place itself
+    /// The addend, if the place itself does not have it
     pub addend: Option<i64>,
 }
 
@@ -194,7 +194,7 @@ impl<'d> File<'d> {
         self.sections.iter().enumerate().find(|(_, section)| section.name == name)
     }
 
-    /// A name as text, to be kept. What is not UTF-8 is replaced.
+    /// A name as text, to be kept, with invalid UTF-8 replaced.
     pub fn name(&self, name: &[u8]) -> Result<String> {
         let left = self.names.get().checked_sub(name.len());
         let (Some(left), ..=MAX_NAME) = (left, name.len()) else {
@@ -234,7 +234,7 @@ fn header(data: &[u8]) -> Result<&FileHeader64<Endianness>> {
     }
 }
 
-/// Names of the machines that people have.
+/// Names of common machines.
 fn machine(number: u16) -> String {
     let name = match number {
         elf::EM_X86_64 => "x86-64",
@@ -270,7 +270,7 @@ fn read_sections<'d>(
             data: header.data(endian, data).map_err(|error| anyhow!("{error}"))?,
             relocations: Vec::new(),
         };
-        // Or a small file could have a large content.
+        // Otherwise a small file could have a large content.
         total += section.data.len();
         if total > data.len() {
             bail!("its sections overlap");

@@ -9,11 +9,11 @@ pub use kind::{
     Composite, Encoding, Kind, Linkage, Member, Parameter, SectionVariable, Type, TypeId,
 };
 
-/// More than this BTF cannot count (`BTF_MAX_TYPE`).
+/// BTF cannot have more types (`BTF_MAX_TYPE`).
 const MAX_TYPES: usize = 1 << 20;
-/// Members, values, parameters and variables of all types together.
+/// The most members, values, parameters and variables of all types together.
 const MAX_PARTS: usize = 1 << 22;
-/// All names together.
+/// The most bytes of all names together.
 const MAX_NAME_BYTES: usize = 1 << 26;
 /// The kernel allows 512 (`KSYM_NAME_LEN`).
 const MAX_NAME: usize = 1024;
@@ -34,7 +34,7 @@ impl Default for Types {
     }
 }
 
-/// What [`Types::push`] says of a file with more types than any honest one has.
+/// The error of [`Types::push`] for a file with more types than any honest one has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooMany;
 
@@ -62,8 +62,7 @@ impl Types {
         self.types.len() <= 1
     }
 
-    /// Appends a type. The ids in it may be those of types that come later. Overlong names
-    /// are cut.
+    /// Appends a type, which may contain ids of later types. Overlong names are cut.
     pub fn push(&mut self, mut ty: Type) -> Result<TypeId, TooMany> {
         let id = self.next_id()?;
         self.account(&mut ty)?;
@@ -87,7 +86,7 @@ impl Types {
         u32::try_from(self.types.len()).map(TypeId).map_err(|_| TooMany)
     }
 
-    /// Cuts the names of a type and counts what it takes.
+    /// Cuts the names of a type and counts its parts.
     fn account(&mut self, ty: &mut Type) -> Result<(), TooMany> {
         let (mut parts, mut bytes) = (0, 0);
         let mut cut = |name: &mut String| {
@@ -149,8 +148,8 @@ impl Types {
         self.iter().filter(move |(_, ty)| ty.name.as_deref() == Some(name)).map(|(id, _)| id)
     }
 
-    /// The struct, union, enum or typedef that C calls this: `struct event`, or for people in
-    /// a hurry `event`. Definitions before declarations.
+    /// The struct, union, enum or typedef with this C name: `struct event`, or just `event`.
+    /// Definitions come before declarations.
     pub fn by_c_name(&self, text: &str) -> Option<TypeId> {
         let text = text.trim();
         let (keyword, name) = match text.split_once(char::is_whitespace) {
@@ -186,13 +185,13 @@ impl Types {
         TypeId::VOID
     }
 
-    /// What the type behind typedefs and qualifiers is.
+    /// The kind of the type behind typedefs and qualifiers.
     pub fn resolved(&self, id: TypeId) -> &Kind {
         self.kind(self.resolve(id))
     }
 
-    /// The names that a type goes by, from the outermost typedef to its own:
-    /// `pid_t`, `__kernel_pid_t`, `int`.
+    /// The names of a type, from the outermost typedef to its own: `pid_t`, `__kernel_pid_t`,
+    /// `int`.
     pub fn names(&self, mut id: TypeId) -> Vec<&str> {
         let mut names = Vec::new();
         for _ in 0..MAX_DEPTH {
@@ -220,7 +219,7 @@ impl Types {
         }
     }
 
-    /// What a pointer, behind typedefs and qualifiers, leads to.
+    /// The target of a pointer, behind typedefs and qualifiers.
     pub fn pointee(&self, id: TypeId) -> Option<TypeId> {
         match self.resolved(id) {
             Kind::Pointer(to) => Some(*to),
@@ -228,7 +227,7 @@ impl Types {
         }
     }
 
-    /// `sizeof` in bytes. `None` for what has no size: `void`, functions, declarations.
+    /// `sizeof` in bytes. `None` for types without a size: `void`, functions, declarations.
     pub fn size(&self, id: TypeId) -> Option<u64> {
         let (mut id, mut times) = (id, 1_u64);
         for _ in 0..MAX_DEPTH {

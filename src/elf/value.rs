@@ -1,8 +1,7 @@
-//! Events as people and programs read them: the bytes of one record and its type make
-//! names and values.
+//! Events for people and programs: from the bytes of one record and its type to names and values.
 //!
-//! What a field is (a string or bytes, an address, a time) follows from its type and its
-//! name, never from its value: so the same field always looks the same.
+//! The form of a field (a string or bytes, an address, a time) follows from its type and its name,
+//! never from its value, so the same field always looks the same.
 
 mod json;
 mod meaning;
@@ -11,7 +10,7 @@ mod plan;
 mod read;
 mod text;
 
-use crate::time::{WallClock, boot_now_ns};
+use crate::output::time::{WallClock, boot_now_ns};
 
 use super::types::{TypeId, Types};
 use meaning::Meaning;
@@ -26,7 +25,7 @@ pub enum Clock {
     Boot,
 }
 
-/// What is known of a field besides its type: what the program writes there.
+/// A hint for a field besides its type, from the program's writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hint {
     /// A helper that writes strings filled it
@@ -37,7 +36,7 @@ pub enum Hint {
     Network,
 }
 
-/// How the wall clock is reached from the kernel's clocks.
+/// The distances from the kernel's clocks to the wall clock.
 #[derive(Clone, Debug)]
 pub struct Clocks {
     wall: WallClock,
@@ -57,8 +56,8 @@ impl Clocks {
     /// Measures the distances between the clocks anew.
     pub fn update(&mut self) {
         self.wall.update();
-        self.suspended_ns = boot_now_ns().saturating_sub(crate::time::monotonic_now_ns());
-        // Less is the time between the two readings.
+        self.suspended_ns = boot_now_ns().saturating_sub(crate::output::time::monotonic_now_ns());
+        // A smaller difference is the time between the two readings.
         if self.suspended_ns < 1_000_000 {
             self.suspended_ns = 0;
         }
@@ -76,14 +75,14 @@ impl Clocks {
     }
 }
 
-/// How a [`Decoder`] reads.
+/// Options of a [`Decoder`].
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// Byte order of the machine that made the events
     pub big_endian: bool,
     /// By bytes from the start of the event
     pub hints: Vec<(u64, Hint)>,
-    /// Events may be longer than the type: show what follows. Otherwise it is padding.
+    /// Show the bytes behind the type: events may be longer. Otherwise they are padding.
     pub tail: bool,
     /// For times
     pub clocks: Clocks,
@@ -95,25 +94,25 @@ pub struct Decoder {
     root: Group,
     /// `sizeof` the type
     bytes: u64,
-    /// It has no members: its value is called `value`
+    /// A type without members, whose value is called `value`
     bare: bool,
     options: Options,
 }
 
-/// Values of one event at the most: beyond, only `…` is shown.
+/// The most values of one event: beyond, only `…` is shown.
 const MAX_VALUES: usize = 1 << 16;
 /// Long strings count as several.
 const BYTES_PER_VALUE: usize = 256;
 
 impl Decoder {
-    /// For events of type `ty`.
+    /// A decoder for events of type `ty`.
     pub fn new(types: &Types, ty: TypeId, options: Options) -> Self {
         let root = Builder::new(types, &options).root(ty);
         let bytes = types.size(ty).unwrap_or(0);
         Self { root, bytes, bare: types.composite(ty).is_none(), options }
     }
 
-    /// Bytes of the type without what may follow.
+    /// Bytes of the type, without a tail.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -123,21 +122,21 @@ impl Decoder {
         self.options.clocks.update();
     }
 
-    /// Appends an event as `name=value name=value`, on one line and safe for a terminal. Of
-    /// a short event, only the fields that are there.
+    /// Appends an event as `name=value name=value`, on one line and safe for a terminal. A short
+    /// event shows only the fields that it contains.
     pub fn text(&self, data: &[u8], out: &mut String) {
         text::write(&self.walk(data), &self.root, self.tail(data), out);
     }
 
-    /// An event as an object. Each field has its raw value under its name and, where that is
-    /// not how people read it, the readable form under the name with `_text` added. Numbers
-    /// of 128 bits and pointers are strings; of strings that are not UTF-8 the exact bytes
-    /// are under the name with `_base64` added.
+    /// An event as an object. Each field has its raw value under its name and, if people read
+    /// another form, that form under the name with `_text` added. Numbers of 128 bits and pointers
+    /// are strings; a string that is not valid UTF-8 has its exact bytes under the name with
+    /// `_base64` added.
     pub fn json(&self, data: &[u8]) -> serde_json::Value {
         json::object(&self.walk(data), &self.root, self.tail(data)).into()
     }
 
-    /// Likewise, but of what has no members only the value, if that is all that is to be said.
+    /// An event as an object; of a type without members, only the value, if there is nothing else.
     pub fn json_value(&self, data: &[u8]) -> serde_json::Value {
         let mut object = json::object(&self.walk(data), &self.root, self.tail(data));
         match (self.bare && object.len() == 1).then(|| object.remove("value")).flatten() {
@@ -151,7 +150,7 @@ impl Decoder {
         Walk { data, big_endian, clocks, left: std::cell::Cell::new(MAX_VALUES) }
     }
 
-    /// What follows the type in an event, without the zeros at its end.
+    /// The bytes behind the type in an event, without the zeros at the end.
     fn tail<'a>(&self, data: &'a [u8]) -> Option<&'a [u8]> {
         let ends_open = self.root.fields.iter().any(|field| is_open(&field.shape));
         let tail = data.get(usize::try_from(self.bytes).ok()?..)?;
@@ -160,7 +159,7 @@ impl Decoder {
     }
 }
 
-/// Does it take all that is left of an event?
+/// Does it take the rest of an event?
 fn is_open(shape: &Shape) -> bool {
     match shape {
         Shape::Text { bytes, .. } | Shape::Bytes { bytes } => bytes.is_none(),
@@ -179,14 +178,14 @@ struct Walk<'a> {
     left: std::cell::Cell<usize>,
 }
 
-/// Where a value is in an event, and what its surroundings say of it.
+/// The place of a value in an event, and facts from the fields around it.
 #[derive(Clone, Copy)]
 struct At {
     /// From the start of the event
     bit: u64,
     /// `Some`: a bitfield
     bits: Option<u32>,
-    /// How many bytes of it are used
+    /// The number of used bytes
     used: Option<u64>,
     /// The IP version of the addresses here, 4 or 6
     version: Option<u8>,
@@ -223,7 +222,7 @@ impl std::fmt::Display for Number {
 }
 
 impl<'a> Walk<'a> {
-    /// Counts a value; false: enough is shown.
+    /// Counts a value; false: the limit is reached.
     fn take(&self) -> bool {
         let left = self.left.get();
         self.left.set(left.saturating_sub(1));
@@ -264,7 +263,7 @@ impl<'a> Walk<'a> {
         })
     }
 
-    /// Bytes of a field that are used, as another field says.
+    /// Used bytes of a field, from another field.
     fn used(&self, length: Length, group: At, shape: &Shape) -> Option<u64> {
         let place = At { bit: (group.byte() + length.at) * 8, bits: None, ..group };
         let number = self.number(place, length.bytes, length.signed, self.big_endian)?;
@@ -275,8 +274,8 @@ impl<'a> Walk<'a> {
         })
     }
 
-    /// Up to so many bytes, as far as they are there and used; `None`: the rest of the event.
-    /// No bytes at all where some are expected is `None`.
+    /// Up to this many bytes, as far as they exist and are used; `None`: the rest of the event.
+    /// Returns `None` if there are none where some are expected.
     fn bytes(&self, at: At, bytes: Option<u64>) -> Option<&'a [u8]> {
         let from = usize::try_from(at.byte()).ok()?;
         let rest = self.data.get(from..)?;
@@ -295,7 +294,7 @@ impl<'a> Walk<'a> {
         at.byte() < self.data.len() as u64
     }
 
-    /// The elements of an array that are there and used.
+    /// The existing and used elements of an array.
     fn elements(
         &self,
         at: At,
@@ -362,9 +361,9 @@ impl<'a> Walk<'a> {
             Meaning::Result => error_name(number.checked_neg()?),
             Meaning::Signal => {
                 let number = u32::try_from(number).ok()?;
-                (1..=crate::signal::LAST)
+                (1..=crate::host::signal::LAST)
                     .contains(&number)
-                    .then(|| crate::signal::name(number).into_owned())
+                    .then(|| crate::host::signal::name(number).into_owned())
             }
             Meaning::Uid => names::user(u32::try_from(number).ok()?),
             Meaning::Gid => names::group(u32::try_from(number).ok()?),
@@ -377,10 +376,10 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// `ENOENT`, for a number that is one.
+/// `ENOENT`, for a known error number.
 fn error_name(number: i128) -> Option<String> {
     let number = i32::try_from(number).ok().filter(|number| (1..4096).contains(number))?;
-    let name = crate::errno::name(number);
+    let name = crate::host::errno::name(number);
     (name != format!("E{number}")).then(|| name.into_owned())
 }
 

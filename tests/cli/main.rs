@@ -5,6 +5,7 @@
 
 mod bpfrun;
 mod execsnoop;
+mod generate;
 mod mmapsnoop;
 mod procsnoop;
 mod tcpconnect;

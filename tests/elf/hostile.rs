@@ -7,11 +7,11 @@ use clap::Parser;
 use object::Endianness;
 use proptest::prelude::*;
 use proptest::sample::Index;
+use snoop_tools::bpfrun::inspect as library;
 use snoop_tools::elf::btf::Btf;
 use snoop_tools::elf::disasm::{self, Names};
 use snoop_tools::elf::insn::Insn;
 use snoop_tools::elf::object::Object;
-use snoop_tools::inspect as library;
 
 use crate::command::{File, inspect};
 use crate::compile::{compile, kinds, strip};

@@ -10,4 +10,5 @@ mod hostile;
 mod hostile_events;
 mod object;
 mod own;
+mod plain;
 mod schema;

@@ -1,5 +1,5 @@
-//! What is known of registers and memory at one place of a program: for each value a small
-//! set of things that it can be. Where paths meet, sets are joined, never guessed from.
+//! The knowledge of registers and memory at one place of a program: for each value a small set of
+//! possibilities. Where paths meet, sets are joined; nothing is guessed.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -17,13 +17,13 @@ pub(super) enum Atom {
     },
     /// Index in `Object::maps`
     Map(usize),
-    /// What a lookup in this map of maps gave
+    /// The result of a lookup in this map of maps
     InnerMap(usize),
     MapValue {
         map: usize,
         offset: i64,
     },
-    /// A record that a reservation gave
+    /// A reserved record
     Record {
         site: usize,
         offset: i64,
@@ -37,7 +37,7 @@ pub(super) enum Atom {
     Dynptr(usize),
     /// A function of the object, for helpers that call back
     Function(usize),
-    /// What a clock said
+    /// The reading of a clock
     Clock(ClockAtom),
     /// Bytes of a map's value
     Loaded {
@@ -52,10 +52,10 @@ pub(super) enum ClockAtom {
     Boot,
 }
 
-/// More than this is anything.
+/// Beyond this number a value can be anything.
 const MAX_ATOMS: usize = 8;
 
-/// What a value can be.
+/// The possibilities of a value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Value {
     /// Sorted
@@ -200,10 +200,10 @@ pub(super) struct Cell {
     pub by: (usize, usize),
 }
 
-/// Written places at one time; more are forgotten.
+/// The most written places to remember at once.
 const MAX_CELLS: usize = 2048;
 
-/// Everything known at one place of a program.
+/// The knowledge at one place of a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct State {
     pub registers: [Value; 11],
@@ -212,12 +212,12 @@ pub(super) struct State {
 }
 
 impl State {
-    /// Nothing is known.
+    /// A state without knowledge.
     pub(super) fn new() -> Self {
         Self { registers: std::array::from_fn(|_| Value::unknown()), memory: Rc::default() }
     }
 
-    /// What it costs to copy.
+    /// The cost of copying.
     pub(super) fn weight(&self) -> usize {
         self.memory.len() / 8
     }
@@ -233,8 +233,8 @@ impl State {
         }
     }
 
-    /// True: something new is possible. `widen`: what grows can be anything from now on, so
-    /// that loops come to an end.
+    /// True: the state has new possibilities. `widen`: a growing value can be anything from now on,
+    /// so that loops end.
     pub(super) fn join(&mut self, other: &Self, widen: bool) -> bool {
         let mut changed = false;
         let mut grow = |own: &mut Value, grew: bool| {
@@ -274,7 +274,7 @@ impl State {
         changed
     }
 
-    /// What was written at a place, in this width.
+    /// The value written at a place, in this width.
     pub(super) fn read(&self, base: Base, offset: i64, width: i64) -> Value {
         match self.memory.get(&(base, offset)) {
             Some(cell) if cell.width == width => cell.value.clone(),
@@ -291,7 +291,7 @@ impl State {
             if certain {
                 self.clear(base, offset, cell.width);
             }
-            // Room in a ring buffer or, if there is none, in a map: one place in each.
+            // Room in a ring buffer or, if that is full, in a map: one place in each.
             let within = pointer.atoms().iter().filter_map(|&atom| place(atom));
             let alone = within.filter(|&(other, _)| other == base).count() == 1;
             let cell = Cell { sure: cell.sure && alone, ..cell.clone() };
@@ -310,8 +310,8 @@ impl State {
         }
     }
 
-    /// Forgets what a write covers. Of zeros that it covers in part, the others stay: that is
-    /// how structs are cleared.
+    /// Forgets the bytes that a write covers. Zeros that it covers only in part stay outside of it:
+    /// that is how structs are cleared.
     fn clear(&mut self, base: Base, offset: i64, width: i64) {
         const WIDEST: i64 = 8;
         let end = offset.saturating_add(width);
@@ -341,14 +341,14 @@ impl State {
         }
     }
 
-    /// What is known of `bytes` from a place on: offsets from there, and cells.
+    /// The cells of `bytes` from a place on, with offsets from there.
     pub(super) fn region(&self, base: Base, start: i64, bytes: i64) -> Vec<(i64, &Cell)> {
         let end = start.saturating_add(bytes);
         let cells = self.memory.range((base, start)..(base, end.max(start)));
         cells.map(|(&(_, offset), cell)| (offset - start, cell)).collect()
     }
 
-    /// A new record, or a frame that ended: what was there means nothing.
+    /// A new record, or a frame that ended: the old contents mean nothing.
     pub(super) fn forget(&mut self, base: Base) {
         if self.memory.keys().any(|&(of, _)| of == base) {
             Rc::make_mut(&mut self.memory).retain(|&(of, _), _| of != base);

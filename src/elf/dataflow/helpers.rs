@@ -1,7 +1,7 @@
-//! The kernel's helper functions, as far as they matter to where events come from. The
-//! numbers are those of `enum bpf_func_id`, which never change.
+//! The kernel's helper functions, as far as they matter for events. The numbers of `enum
+//! bpf_func_id` never change.
 
-/// What a helper does with its arguments, which are counted from 1.
+/// The effect of a helper. Arguments are counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Helper {
     /// Gives a value of the map in argument 1

@@ -17,18 +17,18 @@ use crate::elf::insn::Insn;
 use crate::elf::object::Object;
 use crate::elf::types::{Kind, TypeId};
 
-/// Instructions followed, of all programs of an object.
+/// The most instructions to follow, in all programs of an object.
 pub(super) const MAX_STEPS: usize = 1 << 23;
-/// Of one program.
+/// The most instructions to follow in one program.
 const MAX_PROGRAM_STEPS: usize = 1 << 20;
 /// Calls in calls: the kernel's own limit.
 const MAX_CALLS: usize = 8;
-/// How often paths may meet at one place before what grows there is given up.
+/// The most joins at one place before growing values are given up.
 const MAX_JOINS: usize = 100;
-/// What is asked for of an event whose size is not known.
+/// The most bytes to look at if the size of an event is unknown.
 const MAX_RECORD: i64 = 1 << 16;
 
-/// Follows a program. `steps`: what is left of all programs'.
+/// Follows a program. `steps`: the rest for all programs.
 pub(super) fn run(
     object: &Object,
     program: usize,
@@ -58,22 +58,22 @@ struct Machine<'a> {
     program: usize,
     /// Steps
     left: usize,
-    /// Frames by the one that they were called from, and the instruction that called
+    /// Frames, by calling frame and calling instruction
     frames: HashMap<(usize, usize, usize), usize>,
     /// Functions being followed, the program's own first
     chain: Vec<usize>,
-    /// Where blocks begin, by function
+    /// Beginnings of blocks, by function
     leaders: HashMap<usize, Rc<BTreeSet<usize>>>,
     sites: Vec<Site>,
     /// By frame and slot
     site_numbers: HashMap<(usize, usize), usize>,
-    /// What parameters of functions say of memory
+    /// Types of memory, from the parameters of functions
     typed: BTreeMap<(Base, i64), BTreeSet<TypeId>>,
     /// By frame, slot and site
     found: BTreeMap<(usize, usize, usize), Emission>,
 }
 
-/// Where an instruction is.
+/// The place of an instruction.
 #[derive(Clone, Copy)]
 struct Here {
     function: usize,
@@ -81,15 +81,15 @@ struct Here {
     slot: usize,
 }
 
-/// What comes after an instruction.
+/// The successor of an instruction.
 enum Next {
-    /// The one so many slots on
+    /// The instruction this many slots on
     Slot(usize),
-    /// One of two
+    /// One of two instructions
     Branch(usize, usize),
     /// Nothing: the function returns
     Return,
-    /// Nothing that is known
+    /// Unknown
     Nowhere,
 }
 
@@ -99,7 +99,7 @@ impl<'a> Machine<'a> {
         self.left > 0
     }
 
-    /// What is known when a function returns; `None` if it does not, or time is over.
+    /// The state when a function returns; `None` if it does not, or the steps are used up.
     fn function(&mut self, number: usize, frame: usize, mut entry: State) -> Option<State> {
         let function = self.object.functions.get(number)?;
         if self.chain.len() >= MAX_CALLS || self.chain.contains(&number) {
@@ -204,7 +204,7 @@ impl<'a> Machine<'a> {
                 store(state, insn, here, &value);
             }
             3 => {
-                // Atomic: what it leaves in memory and registers is not followed.
+                // Atomic: the results in memory and registers are not followed.
                 store(state, insn, here, &Value::unknown());
                 state.set(insn.src, Value::unknown());
                 state.set(0, Value::unknown());
@@ -266,7 +266,7 @@ impl<'a> Machine<'a> {
         *self.frames.entry((here.frame, here.slot, callee)).or_insert(next)
     }
 
-    /// What the declaration of a function says of the memory that its arguments point to.
+    /// Learns the types of the memory behind arguments from the declaration of a function.
     fn learn_types(&mut self, callee: usize, state: &State) {
         let Some(types) = self.object.btf.as_ref().map(|btf| &btf.types) else { return };
         let function = self.object.functions.get(callee).and_then(|function| function.ty);

@@ -8,7 +8,7 @@ use super::super::sections::{File, R_BPF_64_ABS64, Section};
 
 /// A 32-bit address or offset.
 const R_BPF_64_ABS32: u32 = 3;
-/// Likewise, where no loader needs to look.
+/// A 32-bit offset that loaders may ignore.
 const R_BPF_64_NODYLD32: u32 = 4;
 
 /// A section's content with its relocations applied. Clang's need none: they add the

@@ -1,4 +1,4 @@
-//! Where an object says itself what its events are.
+//! Annotations in an object that name the types of its events.
 
 use super::layout::contains;
 use super::{Found, Provenance, only_size};
@@ -7,7 +7,7 @@ use crate::elf::map::Map;
 use crate::elf::object::Object;
 use crate::elf::types::{Kind, TypeId, Types};
 
-/// For one event.
+/// The annotation for one event.
 pub(super) fn find<'a>(
     object: &'a Object,
     map: Option<&Map>,
@@ -21,7 +21,7 @@ pub(super) fn find<'a>(
     found.or_else(|| by_pointer(object, sent))
 }
 
-/// For all events of a map.
+/// The annotation for all events of a map.
 pub(super) fn of_map<'a>(object: &'a Object, map: &Map) -> Option<Found<'a>> {
     let types = &object.btf.as_ref()?.types;
     let found = |ty, how: String| {
@@ -30,7 +30,7 @@ pub(super) fn of_map<'a>(object: &'a Object, map: &Map) -> Option<Found<'a>> {
     };
     let inner = map.inner.as_deref().filter(|inner| inner.is_of_events());
     let value = if map.is_of_events() { map.value } else { inner.and_then(|inner| inner.value) };
-    // Numbers are the values of perf buffers anyway, and say nothing.
+    // Perf buffers have numbers as values anyway: they mean nothing here.
     if let Some(value) = value.filter(|&value| types.composite(value).is_some()) {
         return found(value, "the map's __type(value)".to_owned());
     }
@@ -65,8 +65,8 @@ fn by_tag(types: &Types, map: &str) -> Option<TypeId> {
     })
 }
 
-/// `const struct event *unused __attribute__((unused));`, which is there for nothing but to
-/// bring the type into BTF.
+/// `const struct event *unused __attribute__((unused));`, whose only purpose is to bring the type
+/// into BTF.
 fn by_pointer<'a>(object: &'a Object, sent: &Emission) -> Option<Found<'a>> {
     let types = &object.btf.as_ref()?.types;
     let mut fitting = Vec::new();
@@ -99,7 +99,7 @@ fn smallest(sent: &Emission) -> Option<u64> {
     sent.sizes.as_ref()?.first().copied()
 }
 
-/// No instruction refers to the variable.
+/// Whether no instruction refers to the variable.
 fn is_unused(object: &Object, name: &str) -> bool {
     use crate::elf::code::Reference;
     let Some(variable) = object.globals.iter().find(|global| global.name == name) else {

@@ -1,4 +1,4 @@
-//! Structs that may be the type of an event, and which of them it is, if only one fits.
+//! Candidates for the type of an event, and the choice, if only one fits.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::LazyLock;
@@ -34,7 +34,7 @@ pub(super) fn by_header<'a>(
         });
         fitting.extend(of_size.map(|id| (types, id, name)));
     }
-    // An object with debug information has the kernel's, too.
+    // An object with debug information has the kernel's structs, too.
     if fitting.len() > 1 {
         fitting.retain(|&(types, ty, _)| !is_kernels(types, ty));
     }
@@ -52,7 +52,7 @@ pub(super) fn by_header<'a>(
     }
 }
 
-/// The variable that is sent, among those of the functions that send it.
+/// The sent variable, among the variables of the sending functions.
 pub(super) fn by_variables<'a>(
     object: &Object,
     dwarf: Option<&'a Dwarf>,
@@ -68,7 +68,7 @@ pub(super) fn by_variables<'a>(
     let mut fitting: HashMap<TypeId, bool> = HashMap::new();
     let pointee =
         |variable: &Variable| types.resolve(types.pointee(variable.ty).unwrap_or(variable.ty));
-    // What the kernel hands to the program: every line that sends to a perf buffer names it.
+    // The kernel's argument to the program: every line that sends to a perf buffer names it.
     let program = object.programs.get(sent.program);
     let program = program.and_then(|program| object.functions.get(program.function));
     let own = program.and_then(|function| dwarf.functions.get(&function.name));
@@ -85,7 +85,7 @@ pub(super) fn by_variables<'a>(
             if variable.parameter && contexts.contains(&ty) {
                 continue;
             }
-            // An array or a number may be what is sent, too.
+            // The record may also be an array or a number.
             let is_struct = types.composite(ty).is_some();
             let Some(size) = types.size(ty).filter(|&size| is_struct || only == Some(size)) else {
                 continue;
@@ -93,7 +93,7 @@ pub(super) fn by_variables<'a>(
             if size == 0 || least.is_some_and(|least| size > least) {
                 continue;
             }
-            // The kernel's own, in which it keeps what a program holds, are no events.
+            // The kernel's own structs, which hold state for a program, are not events.
             let fits = *fitting.entry(ty).or_insert_with(|| {
                 !types.name(ty).is_some_and(|name| name.starts_with("bpf_"))
                     && contains(types, ty, &sent.writes)
@@ -108,7 +108,7 @@ pub(super) fn by_variables<'a>(
         candidates.retain(whole);
         return decide(types, sent, lines, &candidates, false, doubts);
     }
-    // The fixed part of something longer.
+    // Candidates for the fixed part of a longer record.
     candidates.retain(|candidate| lines.for_struct(types, candidate.ty).is_some());
     decide(types, sent, lines, &candidates, true, doubts)
 }
@@ -120,8 +120,8 @@ struct Candidate<'a> {
     function: &'a str,
 }
 
-/// The variable that lines of the source name where they send or fill the event, or if none
-/// are known, the only one. A `part` of an event has to be named.
+/// The variable that source lines name where they send or fill the event or, without source lines,
+/// the only variable. A `part` of an event must be named.
 fn decide<'a>(
     types: &'a Types,
     sent: &Emission,
@@ -171,8 +171,8 @@ fn decide<'a>(
     }
 }
 
-/// The only struct of BTF that fits and is not the kernel's. Equal size alone says nothing:
-/// something must be known of what is written, and lines of the source must speak for it.
+/// The only struct of BTF that fits and is not the kernel's. Equal size alone means nothing: some
+/// writes must be known, and source lines must support the struct.
 pub(super) fn by_btf<'a>(
     object: &'a Object,
     sent: &Emission,
@@ -205,14 +205,14 @@ pub(super) fn by_btf<'a>(
                 && !is_raw(types, *id)
                 && contains(types, *id, &sent.writes)
                 && lines.for_struct(types, *id).is_some_and(|lines| lines > 0)
-                // What is sent from a map, or copied from one, is known by that.
+                // Data sent or copied from a map is recognised by that map.
                 && (!kept.contains(id) || lines.make(types, *id))
         })
         .collect();
     fitting.retain(|&id| !is_kernels(types, id));
     match fitting[..] {
         [ty] => {
-            let how = Provenance::Btf("the only struct that fits what is written".to_owned());
+            let how = Provenance::Btf("the only struct that fits the writes".to_owned());
             Some(Found { types, ty: Some(ty), how, tail: false })
         }
         [] => None,
@@ -238,8 +238,8 @@ fn not_events(object: &Object, types: &Types) -> HashSet<TypeId> {
     keys.chain(definitions).map(|ty| types.resolve(ty)).collect()
 }
 
-/// What programs keep in maps other than those of events. A map that they do not use is there
-/// for the sake of its types.
+/// Types that programs keep in maps other than event maps. A map that they do not use exists only
+/// for its types.
 fn kept(object: &Object, types: &Types) -> HashSet<TypeId> {
     let references = object.functions.iter().flat_map(|function| function.references.values());
     let used: BTreeSet<_> = references
@@ -258,7 +258,7 @@ fn is_kernels(types: &Types, ty: TypeId) -> bool {
     types.name(ty).is_some_and(|name| KERNEL_STRUCTS.contains(name))
 }
 
-/// The names of the running kernel's structs, if it tells them.
+/// The names of the running kernel's structs, if its BTF is readable.
 static KERNEL_STRUCTS: LazyLock<HashSet<String>> = LazyLock::new(|| {
     let Ok(data) = std::fs::read("/sys/kernel/btf/vmlinux") else { return HashSet::new() };
     let Ok(btf) = Btf::parse(&data) else { return HashSet::new() };

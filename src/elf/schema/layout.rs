@@ -5,12 +5,12 @@ use std::collections::HashSet;
 use crate::elf::dataflow::Write;
 use crate::elf::types::{Kind, TypeId, Types};
 
-/// Members of all levels; a struct with more is not checked further.
+/// The most members of all levels; a struct with more is not checked further.
 const MAX_LEAVES: usize = 8192;
 const MAX_DEPTH: usize = 24;
 
-/// Whether what is surely written into an event can be written into this type. What is
-/// written behind its end is a tail's.
+/// Whether the sure writes into an event fit the members of this type. Writes behind its end belong
+/// to a tail.
 pub(super) fn contains(types: &Types, ty: TypeId, writes: &[Write]) -> bool {
     let Some(size) = types.size(ty) else { return false };
     let mut layout = Layout { types, leaves: Vec::new() };
@@ -23,7 +23,7 @@ pub(super) fn contains(types: &Types, ty: TypeId, writes: &[Write]) -> bool {
     sure.all(|write| layout.allows(write, writes))
 }
 
-/// The names of the members that a place is in, of all levels.
+/// The names of the members around a place, of all levels.
 pub(super) fn names<'t>(types: &'t Types, ty: TypeId, write: &Write) -> Vec<&'t str> {
     let (first, end) = (write.offset, write.offset.saturating_add(write.width));
     let mut names = Vec::new();
@@ -52,7 +52,7 @@ pub(super) fn names<'t>(types: &'t Types, ty: TypeId, write: &Write) -> Vec<&'t 
     names
 }
 
-/// What an array is made of, behind all dimensions, and its size; of anything else itself.
+/// The element of an array, behind all dimensions, and its size; for other types, the type itself.
 fn element(types: &Types, mut ty: TypeId) -> (TypeId, u64) {
     for _ in 0..MAX_DEPTH {
         match types.resolved(ty) {
@@ -63,7 +63,7 @@ fn element(types: &Types, mut ty: TypeId) -> (TypeId, u64) {
     (ty, types.size(ty).unwrap_or(0))
 }
 
-/// The names of a struct and of all that are in it.
+/// The names of a struct and of all structs in it.
 pub(super) fn inner_structs(types: &Types, ty: TypeId) -> HashSet<&str> {
     let mut inner = HashSet::new();
     let mut left = vec![(ty, 0)];
@@ -83,7 +83,7 @@ pub(super) fn inner_structs(types: &Types, ty: TypeId) -> HashSet<&str> {
 
 struct Layout<'a> {
     types: &'a Types,
-    /// First byte, byte behind, and whether writes may begin within
+    /// First byte, end, and whether writes may begin within
     leaves: Vec<(u64, u64, bool)>,
 }
 
@@ -123,14 +123,14 @@ impl Layout<'_> {
             if within {
                 return (start..end).contains(&write.offset);
             }
-            // A wider write is that of several members at once.
+            // A wider write covers several members at once.
             let whole = start == write.offset && write.width >= end - start;
             whole || ((start..end).contains(&write.offset) && in_pieces(start, end, write, writes))
         })
     }
 }
 
-/// Members of packed structs are written byte by byte: but then each byte of them is.
+/// Members of packed structs are written byte by byte: then every byte must be written.
 fn in_pieces(start: u64, end: u64, write: &Write, writes: &[Write]) -> bool {
     let width = write.width;
     width > 0

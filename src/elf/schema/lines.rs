@@ -1,6 +1,6 @@
-//! What the lines of the source say, as far as the compiler kept them in `.BTF.ext`: which
-//! variable and which member they write to, and which struct they make. They are read
-//! loosely; of what cannot be read nothing is said.
+//! Evidence from the source lines that the compiler kept in `.BTF.ext`: the variable and the member
+//! that a line writes to, and the struct that it makes. The reading is loose; an unreadable line
+//! gives no evidence.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,17 +10,17 @@ use crate::elf::insn::Insn;
 use crate::elf::object::Object;
 use crate::elf::types::{TypeId, Types};
 
-/// Writes whose lines are looked at.
+/// The most writes whose lines are read.
 const MAX_WRITES: usize = 512;
-/// Of a line: characters, and assignments or calls.
+/// The most characters of a line, and the most assignments or calls.
 const MAX_LINE: usize = 1024;
 const MAX_PLACES: usize = 32;
 
-/// The lines that an event is made by.
+/// The lines that make an event.
 pub(super) struct Lines<'e> {
-    /// What is sent, in the words of those of the instructions that send it or make room
+    /// Texts of the lines that send or reserve the event
     sending: Vec<String>,
-    /// Those of the instructions that write into it
+    /// Lines that write into the event
     writing: Vec<Writing<'e>>,
     /// For each line that makes structs, their names
     made: BTreeSet<Vec<String>>,
@@ -29,11 +29,11 @@ pub(super) struct Lines<'e> {
 /// A line that writes into an event.
 struct Writing<'e> {
     targets: Vec<Target>,
-    /// Those whose place is known
+    /// Writes with a known place
     writes: Vec<&'e Write>,
 }
 
-/// What a line writes to: `e` and `pid` of `e->id.pid = x;`.
+/// The target of a line: `e` and `pid` of `e->id.pid = x;`.
 #[derive(Debug, PartialEq, Eq)]
 struct Target {
     variable: Option<String>,
@@ -42,7 +42,7 @@ struct Target {
 
 impl<'e> Lines<'e> {
     pub(super) fn new(object: &Object, sent: &'e Emission) -> Self {
-        // For each the arguments that helpers fill.
+        // For each line, the arguments that helpers fill.
         let mut by_line: BTreeMap<String, (BTreeSet<u8>, Vec<&Write>)> = BTreeMap::new();
         for write in sent.writes.iter().take(MAX_WRITES) {
             let Some(text) = line(object, write.by) else { continue };
@@ -63,13 +63,13 @@ impl<'e> Lines<'e> {
         Self { sending, writing: writing.collect(), made }
     }
 
-    /// The compiler kept none.
+    /// Whether the compiler kept no lines.
     pub(super) fn is_empty(&self) -> bool {
         self.sending.is_empty() && self.writing.is_empty()
     }
 
-    /// How often a variable is named as what is sent or filled. A line that sends counts more
-    /// than any that only writes; one that sends `sizeof` it, more still.
+    /// How often lines name a variable as sent or filled. A sending line counts more than any
+    /// writing line, and one with `sizeof` the variable still more.
     pub(super) fn votes(&self, variable: &str) -> usize {
         let sizes = [format!("sizeof({variable})"), format!("sizeof(*{variable})")];
         let sized = self.sending.iter().filter(|line| sizes.iter().any(|size| line.contains(size)));
@@ -79,19 +79,19 @@ impl<'e> Lines<'e> {
         sized.count() * 1_000_000 + sending.count() * 1000 + writing.count()
     }
 
-    /// Some line makes a struct of this type, and says so.
+    /// Whether some line makes a struct of this type by name.
     pub(super) fn make(&self, types: &Types, ty: TypeId) -> bool {
         let name = types.name(ty);
         self.made.iter().flatten().any(|made| name == Some(made))
     }
 
-    /// How many lines speak for a struct: they make one, or write to a member of a name that
-    /// it has there. `None`: some line speaks against it. Of several writes by one line one
-    /// has to be each member's: compilers store neighbours together.
+    /// The number of lines that support a struct: they make one, or write to a member with a name
+    /// that it has there. `None`: some line contradicts it. Of several writes by one line, one must
+    /// fit each member: compilers store neighbours together.
     pub(super) fn for_struct(&self, types: &Types, ty: TypeId) -> Option<usize> {
         let size = types.size(ty)?;
         let mut found = usize::from(self.make(types, ty));
-        // It may be made for a part.
+        // The line may make a part.
         let inner = inner_structs(types, ty);
         if !self.made.iter().all(|made| made.iter().any(|name| inner.contains(name.as_str()))) {
             return None;
@@ -123,7 +123,7 @@ fn line(object: &Object, (function, slot): (usize, usize)) -> Option<String> {
     Some(code.chars().take(MAX_LINE).collect()).filter(|code: &String| !code.trim().is_empty())
 }
 
-/// The part of a line that says what is sent: not the context, and not the map.
+/// The part of a line that names the sent data: not the context, and not the map.
 fn sent_by(line: &str) -> &str {
     const SENDERS: [(&str, usize); 5] = [
         ("perf_event_output(", 2),
@@ -140,7 +140,7 @@ fn sent_by(line: &str) -> &str {
     line
 }
 
-/// What follows so many arguments; calls often go on in the next line.
+/// The rest behind this many arguments; calls often go on in the next line.
 fn from_argument(arguments: &str, skip: usize) -> Option<&str> {
     let (mut depth, mut left) = (0_usize, skip);
     if left == 0 {
@@ -160,8 +160,7 @@ fn from_argument(arguments: &str, skip: usize) -> Option<&str> {
     None
 }
 
-/// All that a line writes to: what it assigns to, what its calls copy to, and the arguments
-/// that are `filled`.
+/// All targets of a line: of assignments, of copying calls, and the arguments that are `filled`.
 fn targets(line: &str, filled: &BTreeSet<u8>) -> Vec<Target> {
     let mut targets = Vec::new();
     for (at, _) in line.match_indices('=').take(MAX_PLACES) {
@@ -189,7 +188,7 @@ fn targets(line: &str, filled: &BTreeSet<u8>) -> Vec<Target> {
     targets
 }
 
-/// The variable and the member that a text ends with.
+/// The variable and the member at the end of a text.
 fn path_before(text: &str) -> Option<Target> {
     let new = |variable: Option<&str>, member: Option<&str>| Target {
         variable: variable.map(str::to_owned),
@@ -215,7 +214,7 @@ fn path_before(text: &str) -> Option<Target> {
     }
 }
 
-/// The variable and the member that a text begins with, behind operators and casts.
+/// The variable and the member at the beginning of a text, behind operators and casts.
 fn path_after(text: &str) -> Option<Target> {
     let mut text = text.trim_start();
     while let Some(rest) = text.strip_prefix(['&', '*']).or_else(|| {
@@ -239,7 +238,7 @@ fn path_after(text: &str) -> Option<Target> {
     path_before(end.map_or(text, |(at, _)| text.get(..at).unwrap_or_default()))
 }
 
-/// Where the bracket that a text ends with was opened.
+/// The opening place of the bracket at the end of a text.
 fn opening(text: &str) -> Option<usize> {
     let mut depth = 0_usize;
     text.char_indices().rev().find_map(|(at, c)| {
@@ -252,8 +251,8 @@ fn opening(text: &str) -> Option<usize> {
     })
 }
 
-/// The structs that a line makes, or takes the size of: `struct event e = {}`,
-/// `struct event *e = …`, `(struct event){ … }`, `sizeof(struct event)`.
+/// The structs that a line makes, or whose size it takes: `struct event e = {}`, `struct event *e =
+/// …`, `(struct event){ … }`, `sizeof(struct event)`.
 fn made_structs(line: &str) -> Vec<String> {
     let mut made = Vec::new();
     for (at, keyword) in line.match_indices("struct ").take(MAX_PLACES) {
@@ -286,7 +285,7 @@ fn mentions(line: &str, name: &str) -> bool {
         let after = line.get(at + name.len()..).unwrap_or_default();
         let of = before.trim_end();
         let rest = after.trim_start();
-        // A member of the same name is another thing, and so is a member of it.
+        // A member of the same name does not count, nor does a member of the variable.
         !name.is_empty()
             && !before.ends_with(is_word)
             && !of.ends_with(['.', '"'])

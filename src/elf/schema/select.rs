@@ -1,4 +1,4 @@
-//! Several kinds of records in one map: by what they are told apart.
+//! Several kinds of records in one map, and the differences between them.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use super::{EventSchema, Provenance};
 use crate::elf::dataflow::{Emission, Sink, Write};
 use crate::elf::value::{Clocks, Decoder};
 
-/// What a record must be like to be of one kind.
+/// The conditions for one kind of record.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct When {
     /// Its sizes in bytes; `None`: any
@@ -19,7 +19,7 @@ pub struct When {
     pub number: Option<Number>,
 }
 
-/// A number in a record that says of which kind it is.
+/// A number in a record that identifies its kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Number {
     /// Bytes from the record's start
@@ -31,7 +31,7 @@ pub struct Number {
 }
 
 impl When {
-    /// How well a record fits: `None` if it cannot be of this kind.
+    /// How well a record fits; `None` if it cannot be of this kind.
     fn fits(&self, data: &[u8], endian: Endianness) -> Option<usize> {
         let mut marks = 0;
         if let Some(sizes) = &self.sizes {
@@ -59,7 +59,7 @@ impl When {
     }
 }
 
-/// For each kind of record, given all that is sent of it, what it must be like.
+/// The conditions for each kind of record, from all its events.
 pub(super) fn tell_apart(kinds: &[&[&Emission]], endian: Endianness) -> Vec<When> {
     let mut whens: Vec<When> = kinds.iter().map(|sent| sizes(sent)).collect();
     if kinds.len() < 2 {
@@ -84,7 +84,7 @@ fn sizes(sent: &[&Emission]) -> When {
     When { sizes: all, padded: sent.iter().any(|e| e.sink == Sink::Output), number: None }
 }
 
-/// The first place where each kind has constants that no other kind has there.
+/// The first place where each kind has constants that no other kind has.
 fn numbers(kinds: &[&[&Emission]], endian: Endianness) -> Option<Vec<Number>> {
     let (first, _) = kinds.split_first()?;
     let all = kinds.iter().copied().flatten();
@@ -115,7 +115,7 @@ fn numbers(kinds: &[&[&Emission]], endian: Endianness) -> Option<Vec<Number>> {
     })
 }
 
-/// What is written to a place: also as part of something wider, since compilers store
+/// The constants written to a place, also as part of a wider write, since compilers store
 /// neighbours together.
 fn constants(
     writes: &[Write],
@@ -124,7 +124,7 @@ fn constants(
     endian: Endianness,
 ) -> Option<BTreeSet<u64>> {
     let end = offset + width;
-    // Of two that overlap it cannot be told which is last.
+    // If two writes overlap, the last one is unknown.
     let mut touching =
         writes.iter().filter(|w| w.offset < end && w.offset.saturating_add(w.width) > offset);
     let (write, None) = (touching.next()?, touching.next()) else { return None };
@@ -137,18 +137,18 @@ fn constants(
     };
     let shift = u32::try_from(lower.saturating_mul(8)).ok()?;
     let mask = if width >= 8 { u64::MAX } else { (1 << (width * 8)) - 1 };
-    // Of a wider write than a number is, only zeros are known.
+    // If the write is wider than a number, only zeros are known.
     Some(constants.iter().map(|c| c.checked_shr(shift).unwrap_or(0) & mask).collect())
 }
 
 /// One kind of record, ready for decoding.
 #[derive(Clone, Debug)]
 pub struct Alternative {
-    /// `None`: it is shown as bytes
+    /// `None`: shown as bytes
     pub decoder: Option<Decoder>,
-    /// What C calls its type
+    /// The C name of the type
     pub type_name: Option<String>,
-    /// How that is known
+    /// The source of that knowledge
     pub provenance: Provenance,
     /// The names of the programs that send it
     pub senders: Vec<String>,
@@ -164,7 +164,7 @@ pub struct EventDecoder {
 }
 
 impl EventDecoder {
-    /// From the schemas of one map, or of one iterator.
+    /// A decoder from the schemas of one map, or of one iterator.
     pub fn new<'s>(
         schemas: impl IntoIterator<Item = &'s EventSchema<'s>>,
         endian: Endianness,
@@ -180,7 +180,7 @@ impl EventDecoder {
         Self { alternatives: schemas.into_iter().map(new).collect(), endian }
     }
 
-    /// Of which kind a record is. `None`: that cannot be told, or there are no schemas.
+    /// The kind of a record. `None`: unknown, or there are no schemas.
     pub fn pick(&self, data: &[u8]) -> Option<&Alternative> {
         if let [only] = &self.alternatives[..] {
             return Some(only);

@@ -1,4 +1,4 @@
-//! What the instructions say: of which type that is what they send.
+//! The type of the sent data, from the instructions.
 
 use super::layout::contains;
 use super::{Found, Provenance, only_size};
@@ -6,7 +6,7 @@ use crate::elf::dataflow::{Emission, Origin, Write};
 use crate::elf::object::Object;
 use crate::elf::types::{Kind, TypeId, Types};
 
-/// The type of what is sent, where that has one: a map's value, a variable, a parameter.
+/// The type of the sent data, if it has one: a map's value, a variable, a parameter.
 pub(super) fn by_dataflow<'a>(object: &'a Object, sent: &Emission) -> Option<Found<'a>> {
     let types = &object.btf.as_ref()?.types;
     let mut found: Option<(TypeId, String)> = None;
@@ -32,7 +32,7 @@ fn typed(
     sent: &Emission,
 ) -> Option<(TypeId, String)> {
     let largest = sent.sizes.as_ref().and_then(|sizes| sizes.last().copied());
-    // The part that is sent, or if that is no struct of its own, what it is a part of.
+    // The sent part or, if that is not a struct of its own, the struct around it.
     let within = |ty, offset| {
         let part = largest.and_then(|largest| within(types, ty, offset, largest));
         part.or_else(|| within(types, ty, offset, u64::MAX))
@@ -69,7 +69,7 @@ fn copied(object: &Object, types: &Types, sent: &Emission) -> Option<(TypeId, St
     let ty = within(types, map.value?, start, end)?;
     let size = types.size(ty)?;
     let bytes: u64 = words.iter().filter(|w| w.offset < size).map(|write| write.width).sum();
-    // One word that happens to be copied says nothing.
+    // A single copied word may be chance.
     let enough = words.len() >= 2 && bytes.saturating_mul(2) >= size;
     let least = sent.sizes.as_ref().and_then(|sizes| sizes.first().copied());
     let fits = least.is_none_or(|least| size <= least) && contains(types, ty, &sent.writes);
@@ -106,12 +106,12 @@ fn within(types: &Types, ty: TypeId, offset: u64, largest: u64) -> Option<TypeId
     None
 }
 
-/// A struct of the size that is sent, or the fixed part of what has no fixed size. Room for
-/// any bytes is no type.
+/// A struct of the size that is sent, or the fixed part of a record without a fixed size. Room for
+/// any bytes is not a type.
 fn fits(types: &Types, ty: TypeId, sent: &Emission) -> bool {
     let Some(size) = types.size(ty).filter(|_| !is_raw(types, ty)) else { return false };
     let sized = match only_size(sent) {
-        // What is sent may be the first part of it: up to a field that is not filled.
+        // The record may be the first part of the struct, up to a field that is not filled.
         Some(sent) => sent <= size,
         None => sent.sizes.as_ref().and_then(|sizes| sizes.last()).is_none_or(|&sent| sent <= size),
     };

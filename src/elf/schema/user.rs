@@ -1,4 +1,4 @@
-//! What the user says: `--type MAP=STRUCT` and `--type-from FILE`.
+//! The user's types: `--type MAP=STRUCT` and `--type-from FILE`.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -11,7 +11,7 @@ use crate::elf::map::Map;
 use crate::elf::object::Object;
 use crate::elf::types::{TypeId, Types};
 
-/// The user's words about events.
+/// The user's types of events.
 #[derive(Debug, Default)]
 pub struct UserSchemas {
     /// Map and struct
@@ -29,8 +29,8 @@ pub(super) struct Named<'a> {
 }
 
 impl UserSchemas {
-    /// `wanted`: each `MAP=STRUCT`; for what an iterator writes, `PROGRAM=STRUCT`. `files`: C
-    /// headers, which clang compiles, or compiled objects.
+    /// `wanted`: each `MAP=STRUCT`, or `PROGRAM=STRUCT` for an iterator. `files`: C headers, which
+    /// clang compiles, or compiled objects.
     pub fn new(wanted: &[String], files: &[impl AsRef<Path>]) -> Result<Self> {
         let mut user = Self::default();
         for text in wanted {
@@ -53,7 +53,7 @@ impl UserSchemas {
         self.sources.iter().map(|(types, name)| (types, name.as_str()))
     }
 
-    /// Looks the wanted structs up: in the given files, in debug information, in BTF.
+    /// Looks up the wanted structs in the given files, in debug information, in BTF.
     pub(super) fn resolve<'a>(
         &'a self,
         object: &'a Object,
@@ -89,8 +89,8 @@ impl UserSchemas {
     }
 }
 
-/// Refuses each `MAP=STRUCT` of `--type` if there is no map that it could be about. Of others the
-/// reader of schemas says which there are.
+/// Refuses a `MAP=STRUCT` of `--type` if no such map can have types. The reader of schemas checks
+/// the rest.
 pub fn can_have_types<'a>(
     object: &Object,
     mut wanted: impl Iterator<Item = &'a str>,
@@ -114,7 +114,7 @@ fn read_types(path: &Path) -> Result<Types> {
     let plain = compile(path, "")?;
     match plain {
         Ok(object) => types_of(&object),
-        // Headers for BPF count on vmlinux.h.
+        // Headers for BPF rely on vmlinux.h.
         Err(_) => types_of(&compile(path, PRELUDE)?.map_err(|error| anyhow::anyhow!(error))?),
     }
 }
@@ -127,7 +127,7 @@ fn types_of(data: &[u8]) -> Result<Types> {
     Ok(btf.context("there are no types in it")?.types)
 }
 
-/// What vmlinux.h has, as far as events are made of it.
+/// The types of vmlinux.h that events use.
 const PRELUDE: &str = "
 typedef unsigned char __u8, u8, uint8_t; typedef signed char __s8, s8, int8_t;
 typedef unsigned short __u16, u16, uint16_t; typedef short __s16, s16, int16_t;
@@ -149,12 +149,13 @@ fn compile(path: &Path, prelude: &str) -> Result<Result<Vec<u8>, String>> {
     command.args(["-target", "bpf", "-g", "-O0", "-c", "-x", "c", "-fms-extensions", "-w"]);
     // Nothing uses the structs.
     command.arg("-fno-eliminate-unused-debug-types");
-    // Where distributions put asm/types.h, which clang does not look for when it compiles for BPF.
+    // The distribution's folder of asm/types.h, which clang does not search when it compiles for
+    // BPF.
     let arch = std::env::consts::ARCH;
     command.arg("-idirafter").arg(format!("/usr/include/{arch}-linux-gnu"));
     // The header is the main file, so that errors tell its own lines.
     command.args(["-include", "/dev/stdin", "-o", "-"]);
-    // A name that begins with - is no flag.
+    // A file name that begins with - is not a flag.
     command.arg(if path.is_absolute() { path.to_owned() } else { Path::new(".").join(path) });
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = match command.spawn() {
@@ -169,7 +170,7 @@ fn compile(path: &Path, prelude: &str) -> Result<Result<Vec<u8>, String>> {
     };
     if let Some(mut stdin) = child.stdin.take() {
         use std::io::Write as _;
-        // If it does not want it all, it says why.
+        // If clang does not read it all, it reports why.
         _ = stdin.write_all(prelude.as_bytes());
     }
     let output = child.wait_with_output()?;

@@ -1,4 +1,4 @@
-//! What a C type can be: the nodes of the graph.
+//! The kinds of C types: the nodes of the graph.
 
 /// The number of a type in its [`Types`]; 0 is `void`, as in BTF.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -9,7 +9,7 @@ impl TypeId {
     pub const VOID: Self = Self(0);
 }
 
-/// How the bits of a whole number are read.
+/// The meaning of the bits of a whole number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
     /// Two's complement
@@ -65,7 +65,7 @@ pub struct Parameter {
     pub ty: TypeId,
 }
 
-/// Where a function or variable can be seen from, BTF's numbers.
+/// The visibility of a function or variable, BTF's numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Linkage {
     /// Its own file
@@ -76,7 +76,7 @@ pub enum Linkage {
     Extern,
 }
 
-/// What a type is. The name, where it has one, is in [`Type`].
+/// The kind of a type. The name, if any, is in [`Type`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Nothing
@@ -114,7 +114,7 @@ pub enum Kind {
     Enum {
         /// `sizeof`
         bytes: u32,
-        /// Whether values are read as negative where the highest bit is set
+        /// Whether a set highest bit makes a value negative
         signed: bool,
         /// Names and values; of unsigned ones the same bits
         values: Vec<(String, i64)>,
@@ -168,7 +168,7 @@ pub enum Kind {
     DeclTag {
         /// What is tagged
         ty: TypeId,
-        /// Which member or parameter of it; `None`: all of it
+        /// The member or parameter; `None`: the whole
         component: Option<u32>,
     },
 }

@@ -80,7 +80,7 @@ fn value(walk: &Walk<'_>, shape: &Shape, at: At) -> Option<Forms> {
             Value::from(walk.number(at, *bytes, false, walk.big_endian)?.wide() != 0).into()
         }
         Shape::Float { bytes } => match float(walk, at, *bytes)? {
-            // Not a number and infinity are no JSON numbers.
+            // JSON has no NaN and no infinity.
             Some(number) if !number.is_finite() => Value::from(number.to_string()).into(),
             Some(number) => Value::from(number).into(),
             None => hex(walk.bytes(at, Some((*bytes).into()))?).into(),
@@ -140,7 +140,7 @@ fn array(walk: &Walk<'_>, element: &Shape, elements: impl Iterator<Item = At>) -
     Forms { raw: raw.into(), text, base64: None }
 }
 
-/// A number; of 128 bits as a string, which no reader rounds.
+/// A number; with 128 bits as a string, which no reader rounds.
 fn whole(number: &Number, bytes: u32) -> Value {
     if bytes > 8 {
         return number.to_string().into();
@@ -151,7 +151,7 @@ fn whole(number: &Number, bytes: u32) -> Value {
     }
 }
 
-/// Whether readers that have no whole numbers of 64 bits, such as jq and JavaScript, round it.
+/// Whether readers without 64-bit integers, such as jq and JavaScript, round it.
 fn is_rounded(number: &Value) -> bool {
     const EXACT: u64 = 1 << 53;
     number.as_u64().is_some_and(|number| number > EXACT)

@@ -1,9 +1,9 @@
-//! What a number or an array means to people, by its name and the names of its type: an
+//! The meaning of a number or an array for people, from its name and the names of its type: an
 //! address, a port, a time. Decided once, from the type, never from a value.
 
 use super::Clock;
 
-/// How a number is read.
+/// The meaning of a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Meaning {
     Plain,
@@ -24,7 +24,7 @@ pub(super) enum Meaning {
     Gid,
     /// `AF_INET`
     Family,
-    /// A clock, in units of so many nanoseconds
+    /// A clock, in units of this many nanoseconds
     Time(Clock, u64),
 }
 
@@ -47,7 +47,7 @@ impl<'a> Words<'a> {
     }
 }
 
-/// Is this the name of an IP address? `parent`: of the struct or union that it is in.
+/// Is this the name of an IP address? `parent`: the name of the enclosing struct or union.
 pub(super) fn is_address(name: &str, parent: &str) -> bool {
     const NAMES: [&str; 12] = [
         "addr", "address", "ip", "ip4", "ip6", "ipv4", "ipv6", "ipaddr", "addr4", "addr6", "saddr",
@@ -73,7 +73,7 @@ fn is_address_stem(words: &Words<'_>) -> bool {
     words.any(&["src", "dst", "source", "dest", "local", "remote", "peer"])
 }
 
-/// Which family a member of a union is for: 4 or 6.
+/// The IP version of a member of a union: 4 or 6.
 pub(super) fn ip_version(name: &str) -> Option<u8> {
     let name = name.to_ascii_lowercase();
     let ends = |list: &[&str]| list.iter().any(|end| name.ends_with(end));
@@ -86,7 +86,7 @@ pub(super) fn ip_version(name: &str) -> Option<u8> {
     }
 }
 
-/// Is this the name of what says which family an address is of?
+/// Is this the name of a field with an address family?
 pub(super) fn is_family(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     matches!(
@@ -129,7 +129,7 @@ pub(super) fn is_stack(name: &str) -> bool {
         || name.ends_with("stack")
 }
 
-/// What a whole number means. `types`: the typedefs that it goes by, outermost first.
+/// The meaning of a whole number. `types`: its typedefs, outermost first.
 pub(super) fn of_number(name: &str, types: &[&str], bytes: u32, signed: bool) -> Meaning {
     let name = name.to_ascii_lowercase();
     let words = Words::new(&name);
@@ -201,7 +201,7 @@ fn is_id(word: &str, kind: char) -> bool {
     matches!(prefix, "" | "e" | "s" | "r" | "fs" | "login" | "a" | "k" | "new" | "old")
 }
 
-/// Nanoseconds per unit, if the words are those of a moment and not of a duration.
+/// Nanoseconds per unit, if the words name a moment and not a duration.
 fn time_unit(words: &Words<'_>) -> Option<u64> {
     const DURATIONS: [&str; 26] = [
         "delta", "dur", "duration", "lat", "latency", "elapsed", "diff", "age", "runtime",

@@ -5,7 +5,7 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 
 use nix::unistd::{Gid, Group, Uid, User};
 
-/// Ids come from events: whoever makes up ids must not fill the memory.
+/// Ids come from events: invented ids must not fill the memory.
 const MAX_NAMES: usize = 4096;
 
 type Cache = LazyLock<Mutex<HashMap<u32, Option<String>>>>;

@@ -1,16 +1,16 @@
-//! A type made ready for decoding: what is where, and how it is shown. Made once per
-//! schema, so that the same field looks the same in every event.
+//! A type, prepared for decoding: the place and the form of each field. Made once per schema, so
+//! that the same field looks the same in every event.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::escape::push_cell;
+use crate::output::escape::push_cell;
 
 use super::meaning::{self, Meaning};
 use super::{Hint, Options};
 use crate::elf::types::{Composite, Encoding, Kind, TypeId, Types};
 
-/// Structs in structs.
+/// The most structs in structs.
 const MAX_DEPTH: usize = 24;
 /// Fields of a schema, all levels together: the largest kernel structs have some thousand.
 const MAX_FIELDS: usize = 20_000;
@@ -21,7 +21,7 @@ const MAX_VIEWS: usize = 16;
 /// A named value in a [`Group`].
 #[derive(Clone, Debug)]
 pub(super) struct Field {
-    /// As the file has it, made printable
+    /// The name in the file, made printable
     pub name: String,
     /// The key of its readable form in JSON
     pub text_key: String,
@@ -34,28 +34,28 @@ pub(super) struct Field {
     pub shape: Shape,
     /// The IP version, 4 or 6, for which this member of a union is meant
     pub only: Option<u8>,
-    /// How much of it is used
+    /// The field with its used length
     pub length: Option<Length>,
     /// Holds nothing: not shown in text
     pub padding: bool,
 }
 
-/// A field that says how long another one is.
+/// A field with the length of another one.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Length {
     /// Bytes from the start of the group
     pub at: u64,
     pub bytes: u32,
     pub signed: bool,
-    /// It counts elements, not bytes
+    /// Counts elements, not bytes
     pub elements: bool,
 }
 
-/// The fields of a struct or union, those of nameless ones in it included.
+/// The fields of a struct or union, including those of nameless ones in it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Group {
     pub fields: Vec<Field>,
-    /// Where the address family is, and its size, in bytes
+    /// Offset and size of the address family, in bytes
     pub family: Option<(u64, u32)>,
 }
 
@@ -131,7 +131,7 @@ impl Names {
         values.sort_by_key(|&(value, _)| value); // stable: of two names the first is shown
         let bits = values.iter().filter(|&&(value, _)| value != 0);
         let single = |value: i128| value > 0 && value & (value - 1) == 0;
-        // Two values are more often a plain 1 and 2.
+        // Two values are mostly a plain 1 and 2.
         let flags = bits.clone().count() >= 3 && bits.clone().all(|&(value, _)| single(value));
         Self { values, flags }
     }
@@ -169,15 +169,15 @@ fn printable(name: &str) -> String {
     out
 }
 
-/// Where a type is in an event.
+/// The place of a type in an event.
 #[derive(Clone, Copy)]
 struct Place<'a> {
-    /// The field's name, and that of the field which it is in
+    /// The field's name, and the enclosing field's name
     name: &'a str,
     parent: &'a str,
     /// Bytes from the start of the event, if that is one place
     at: Option<u64>,
-    /// Nothing follows: a flexible array here takes the rest of the event
+    /// The last member: a flexible array here takes the rest of the event
     last: bool,
     depth: usize,
 }
@@ -186,7 +186,7 @@ pub(super) struct Builder<'a> {
     types: &'a Types,
     options: &'a Options,
     fields: usize,
-    /// Of each enum once, however many fields have it
+    /// One entry per enum, however many fields have it
     enums: HashMap<TypeId, Arc<Names>>,
 }
 
@@ -267,7 +267,7 @@ impl<'a> Builder<'a> {
         let Some(stride) = types.size(element).filter(|&stride| stride > 0) else {
             return Shape::Bytes { bytes: Some(0) };
         };
-        // In the middle of a struct it marks a place and holds nothing.
+        // In the middle of a struct, an array of 0 elements only marks a place.
         let count = if count == 0 && place.last { None } else { Some(count) };
         let bytes = count.map(|_| types.size(id).unwrap_or(0));
         let address = || meaning::is_address(place.name, place.parent);
@@ -400,7 +400,7 @@ fn field(name: &str, at: u64, bits: Option<u32>, shape: Shape) -> Field {
     }
 }
 
-/// What fields say of each other: families, lengths, keys that are taken.
+/// Relations between fields: families, lengths, keys that are taken.
 fn finish(group: &mut Group) {
     let names: HashSet<String> = group.fields.iter().map(|field| field.name.clone()).collect();
     let number = |field: &Field| match field.shape {

@@ -1,6 +1,6 @@
-//! Numbers out of bytes, in either byte order.
+//! Numbers from bytes, in either byte order.
 
-/// A whole number of up to 16 bytes. `None`: it is not all there, or is longer.
+/// A whole number of up to 16 bytes. `None`: incomplete, or longer.
 pub(super) fn unsigned(data: &[u8], offset: u64, bytes: u32, big_endian: bool) -> Option<u128> {
     let from = usize::try_from(offset).ok()?;
     let bytes = data.get(from..from.checked_add(bytes as usize)?)?;

@@ -132,7 +132,7 @@ fn numbers_strings_and_results() {
         json!({"pid": 7, "ret": -2, "ret_text": "ENOENT", "duration_ns": 5, "comm": "a b",
                "sk": "0x1000", "sig": 9, "sig_text": "SIGKILL", "uid": 0, "uid_text": "root"})
     );
-    // Short records: what is there.
+    // Short records: the fields that they contain.
     assert_eq!(c.text(event, &data[..8]), "pid=7 ret=ENOENT(-2)");
     assert_eq!(c.text(event, &data[..7]), "pid=7");
     assert_eq!(c.text(event, &[]), "");
@@ -351,7 +351,7 @@ fn times() {
     let json = Decoder::new(&c.0, event, options.clone()).json(&data);
     assert_eq!(json["ts"], 1000);
     assert_eq!(json["ts_text"], at);
-    // What cannot be a time is a number.
+    // A value that cannot be a time is a number.
     let data = data!(0_u64, u64::MAX, 1_u64 << 62);
     let shown = c.text_with(event, &data, options);
     assert_eq!(shown, "ts=0 ts_us=18446744073709551615 at=4611686018427387904");

@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 
-use crate::escape::{Quote, push_shell_word};
+use crate::output::escape::{Quote, push_shell_word};
 
 use super::plan::{Field, Group, Shape};
 use super::{At, Meaning, Walk, read, split_list, until_nul};
 
-/// So many equal elements of an array are written once.
+/// This many equal elements of an array are written once.
 const RUN: usize = 4;
 
 pub(super) fn write(walk: &Walk<'_>, root: &Group, tail: Option<&[u8]>, out: &mut String) {

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use snoop_tools::dns::PassiveDns;
+use snoop_tools::host::dns::PassiveDns;
 
 use crate::harness::scaled;
 use crate::netns::{in_new_netns, leave_netns, set_loopback_mtu};

@@ -91,7 +91,7 @@ fn wait_status(exit: &Value) -> i32 {
     match (&exit["code"], &exit["signal"]) {
         (Value::Number(code), Value::Null) => (code.as_i64().unwrap() as i32) << 8,
         (Value::Null, Value::String(name)) => {
-            snoop_tools::signal::parse(name).unwrap() as i32 | core
+            snoop_tools::host::signal::parse(name).unwrap() as i32 | core
         }
         _ => panic!("neither or both: {exit}"),
     }

@@ -40,7 +40,7 @@ fn each_has_its_errno() {
                     let to: SocketAddr = to.parse().unwrap();
                     let shown = SocketAddr::new(to.ip().to_canonical(), to.port());
                     assert_eq!(peer(row), shown);
-                    assert_eq!(result(row), snoop_tools::errno::name(errno), "{row}");
+                    assert_eq!(result(row), snoop_tools::host::errno::name(errno), "{row}");
                     assert_eq!(local(row), None, "{row}");
                     assert_eq!(row["connect"]["no_syn"], true);
                     assert!(row["connect"]["duration_ns"].is_null(), "there was no wait");

@@ -101,10 +101,10 @@ fn latency_is_what_the_application_waited() {
             let trace = watch_interrupts(setup, netns, &[], || {
                 let socket = sockets::tcp(to.ip());
                 sockets::short_timeout(&socket);
-                let before = snoop_tools::time::boot_now_ns();
+                let before = snoop_tools::output::time::boot_now_ns();
                 assert_eq!(sockets::begin(&socket, to), libc::EINPROGRESS);
                 assert_eq!(sockets::outcome(&socket), libc::ETIMEDOUT);
-                waited = snoop_tools::time::boot_now_ns() - before;
+                waited = snoop_tools::output::time::boot_now_ns() - before;
             });
             let shown = trace.events[0]["connect"]["duration_ns"].as_u64().unwrap();
             // The application is woken a moment before the socket is closed, or after: how long
@@ -153,7 +153,7 @@ fn attempts_before_the_tool_are_shown_when_they_end() {
         in_new_netns(|netns| {
             let (hole, to) = sockets::black_hole(loopback(1));
             let (answered, waiting) = (sockets::tcp(to.ip()), sockets::tcp(to.ip()));
-            let begun = snoop_tools::time::boot_now_ns();
+            let begun = snoop_tools::output::time::boot_now_ns();
             for socket in [&answered, &waiting] {
                 assert_eq!(sockets::begin(socket, to), libc::EINPROGRESS);
             }
@@ -163,7 +163,7 @@ fn attempts_before_the_tool_are_shown_when_they_end() {
                 assert_eq!(sockets::outcome(&answered), libc::ECONNREFUSED);
                 assert_eq!(sockets::outcome(&waiting), libc::ECONNREFUSED);
             });
-            let age = snoop_tools::time::boot_now_ns() - begun;
+            let age = snoop_tools::output::time::boot_now_ns() - begun;
             trace.is_complete();
             assert_eq!(trace.events.len(), 2, "{trace:?}");
             for row in &trace.events {

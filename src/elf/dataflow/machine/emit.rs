@@ -1,4 +1,4 @@
-//! What is sent, from where and with which size.
+//! The origin and size of events.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,14 +8,14 @@ use crate::elf::dataflow::domain::{Atom, Cell, State, Value, place};
 use crate::elf::dataflow::{Emission, Origin, Sink, Write};
 use crate::elf::value::Hint;
 
-/// A place where room for a record is asked for.
+/// A place that reserves room for a record.
 #[derive(Debug, Default)]
 pub(super) struct Site {
     maps: BTreeSet<usize>,
     size: Option<Value>,
     functions: Vec<usize>,
     place: (usize, usize),
-    /// What is copied into it as a whole
+    /// Origins copied into the record as a whole
     sources: BTreeSet<Origin>,
     sent: bool,
 }
@@ -120,7 +120,7 @@ impl Machine<'_> {
         self.found.insert((here.frame, here.slot, usize::MAX), emission);
     }
 
-    /// What a pointer leads to.
+    /// The origins behind a pointer.
     fn origins(&self, pointer: &Value) -> BTreeSet<Origin> {
         let mut origins = BTreeSet::new();
         for &atom in pointer.atoms() {
@@ -144,7 +144,7 @@ impl Machine<'_> {
         origins
     }
 
-    /// All that was found, with the records that are sent in a way which was not seen.
+    /// All events found, with records whose sending was not seen.
     pub(super) fn finish(self) -> Vec<Emission> {
         let mut found: Vec<_> = self.found.into_values().collect();
         for site in self.sites.into_iter().filter(|site| !site.sent) {
@@ -168,7 +168,7 @@ pub(super) fn sizes(value: &Value) -> Option<BTreeSet<u64>> {
     value.constants()?.into_iter().map(|size| u64::try_from(size).ok()).collect()
 }
 
-/// What is known of the bytes that are sent.
+/// The known writes into the sent bytes.
 pub(super) fn writes(state: &State, data: &Value, sizes: Option<&BTreeSet<u64>>) -> Vec<Write> {
     let largest = sizes.and_then(|sizes| sizes.last().copied());
     let bytes = largest.and_then(|size| i64::try_from(size).ok()).unwrap_or(MAX_RECORD);

@@ -1,4 +1,4 @@
-//! What calls of helpers give and do.
+//! The results and effects of helper calls.
 
 use std::collections::BTreeSet;
 

@@ -24,7 +24,7 @@ pub(super) fn load(state: &State, insn: Insn) -> Value {
         atom => (mask == -1).then_some(atom),
     };
     for &atom in pointer.atoms() {
-        // Only the stack is the program's alone.
+        // Only the stack belongs to the program alone.
         let value = match moved(atom, insn.off.into()).and_then(place) {
             Some((base @ Base::Stack(_), offset)) => state.read(base, offset, width(insn)).map(cut),
             Some((Base::MapValue(map), offset)) => Atom::Loaded { map, offset }.into(),
@@ -75,7 +75,7 @@ pub(super) fn alu(state: &mut State, insn: Insn) {
             }
             let mut result = result.unwrap_or_else(Value::unknown);
             if operand.constants().is_none() {
-                // Some operands are not known; pointers among them were combined.
+                // With unknown operands, pointers may be combined.
                 let known = operand.single().is_some();
                 if !known {
                     result.join(&Value::unknown());

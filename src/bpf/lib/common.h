@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef SNOOP_COMMON_H
+#define SNOOP_COMMON_H
+
+/*
+ * Types that user space and every BPF program share. Rust gets these types from the
+ * generated skeletons, so this file is their only definition. Rules for members:
+ * fixed-width integers, enums, arrays and structs of those, explicit padding. A gap
+ * fails the build. A struct with a bool, bitfield, union or pointer has no bytes that
+ * Rust may read: build/skeletons.rs.
+ */
+
+#define TASK_COMM_LEN 16
+
+/* The process and the time: the first member of every event. */
+struct task_id {
+	__u64 time_ns; /* CLOCK_BOOTTIME when it happened */
+	__u64 lost; /* events lost by all programs up to now: a rise marks a gap */
+	__u64 start_ns; /* CLOCK_BOOTTIME of the process's birth: with pid, its identity */
+	__u64 cgroup; /* id in the cgroup v2 hierarchy */
+	__u32 pid; /* thread group id, initial PID namespace */
+	__u32 tid; /* thread id, initial PID namespace */
+	__u32 ppid; /* real parent's thread group id, initial PID namespace */
+	__u32 uid; /* real user id, initial user namespace */
+	__u32 euid; /* effective user id */
+	__u32 vpid; /* pid as the process itself sees it (innermost PID namespace) */
+	__u8 comm[TASK_COMM_LEN]; /* NUL-terminated, arbitrary bytes */
+};
+
+/* Which filters are on: bits of snoop_config.filters. Unset bits cost nothing. */
+enum snoop_filter {
+	FILTER_BY_PID = 1 << 0,
+	FILTER_BY_PPID = 1 << 1,
+	FILTER_BY_UID = 1 << 2,
+	FILTER_BY_COMM = 1 << 3,
+	FILTER_BY_CGROUP = 1 << 4,
+	FILTER_BY_TREE = 1 << 5,
+};
+
+#define MAX_CGROUP_FILTERS 64
+
+/* Set before loading and constant afterwards: the verifier removes code that is off. */
+struct snoop_config {
+	enum snoop_filter filters;
+	__u32 perf; /* 1: events go to a perf buffer, 0: to a ring buffer */
+	__u32 wakeup_bytes; /* ring buffer: wake the reader at this many unread bytes */
+	__u32 pidns_inum; /* the tracer's PID namespace if not the initial one, else 0 */
+	__u32 self_pid; /* the tracer itself: never shown */
+	__u32 cgroups; /* entries used in the cgroup filter */
+	__u32 only_pid; /* FILTER_BY_PID: the process, if it is only one, else 0 */
+};
+
+/* Counted by the programs, read by user space. */
+struct snoop_counters {
+	__u64 lost; /* events that found no room in the buffer */
+	__u64 tree_full; /* descendants that --tree could not remember */
+};
+
+#endif /* SNOOP_COMMON_H */

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef SNOOP_FILTER_BPF_H
+#define SNOOP_FILTER_BPF_H
+
+/*
+ * The filters that every tool has, applied before any work is done for an event. "And"
+ * joins kinds, "or" joins the values of one kind.
+ */
+
+#include "task.bpf.h"
+
+struct comm_key {
+	__u8 comm[TASK_COMM_LEN];
+};
+
+struct filter_map {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1); /* user space sets the number of values */
+	__type(key, __u32);
+	__type(value, __u8);
+};
+struct filter_map filter_pids SEC(".maps");
+struct filter_map filter_ppids SEC(".maps");
+struct filter_map filter_uids SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, struct comm_key);
+	__type(value, __u8);
+} filter_comms SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_CGROUP_ARRAY);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(__u32));
+} filter_cgroups SEC(".maps");
+
+/*
+ * Living processes of the traced trees, by id in the tracer's PID namespace. User space
+ * sets the size if there is a tree to follow. Preallocated, because allocation inside
+ * tracing programs was unsafe before 6.1.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u8);
+} filter_tree SEC(".maps");
+
+static __always_inline bool filter_has(void *map, __u32 key)
+{
+	return bpf_map_lookup_elem(map, &key) != NULL;
+}
+
+/* A comparison with a constant is much cheaper than a map lookup. */
+static __always_inline bool filter_has_pid(__u32 pid)
+{
+	return snoop_config.only_pid ? pid == snoop_config.only_pid : filter_has(&filter_pids, pid);
+}
+
+/* True: `task`, which is the current one, is to be traced. */
+static __always_inline bool filter_allows(struct task_struct *task)
+{
+	__u32 pid = task_pid_for_filter(task);
+
+	if (pid == snoop_config.self_pid)
+		return false;
+	if ((snoop_config.filters & FILTER_BY_PID) && !filter_has_pid(pid))
+		return false;
+	if ((snoop_config.filters & FILTER_BY_TREE) && !filter_has(&filter_tree, pid))
+		return false;
+	if (snoop_config.filters & FILTER_BY_PPID) {
+		struct task_struct *parent = BPF_CORE_READ(task, real_parent);
+
+		if (!filter_has(&filter_ppids, task_pid_for_filter(parent)))
+			return false;
+	}
+	if ((snoop_config.filters & FILTER_BY_UID) &&
+	    !filter_has(&filter_uids, BPF_CORE_READ(task, cred, uid.val)))
+		return false;
+	if (snoop_config.filters & FILTER_BY_COMM) {
+		struct comm_key key = {};
+
+		BPF_CORE_READ_STR_INTO(&key.comm, task, comm);
+		if (!bpf_map_lookup_elem(&filter_comms, &key))
+			return false;
+	}
+	if (snoop_config.filters & FILTER_BY_CGROUP) {
+		for (__u32 i = 0; i < MAX_CGROUP_FILTERS; i++) {
+			if (i >= snoop_config.cgroups)
+				return false;
+			if (bpf_current_task_under_cgroup(&filter_cgroups, i) == 1)
+				return true;
+		}
+		return false;
+	}
+	return true;
+}
+
+/* The same for millions of events a second, mostly without filters. */
+static __always_inline bool filter_allows_current(void)
+{
+	__u32 pid = bpf_get_current_pid_tgid() >> 32;
+
+	if (snoop_config.pidns_inum || (snoop_config.filters & ~FILTER_BY_PID))
+		return filter_allows((void *)bpf_get_current_task());
+	if (pid == snoop_config.self_pid)
+		return false;
+	return !(snoop_config.filters & FILTER_BY_PID) || filter_has_pid(pid);
+}
+
+/* A child belongs to its parent's tree. */
+static __always_inline int tree_grow(struct task_struct *parent, struct task_struct *child)
+{
+	__u32 parent_pid = task_pid_for_filter(parent);
+	__u32 child_pid = task_pid_for_filter(child);
+	__u8 yes = 1;
+
+	if (child_pid == parent_pid || !filter_has(&filter_tree, parent_pid))
+		return 0; /* a new thread, or not in a tree */
+	if (bpf_map_update_elem(&filter_tree, &child_pid, &yes, BPF_ANY))
+		__sync_fetch_and_add(&snoop_counters.tree_full, 1);
+	return 0;
+}
+
+/* --tree and -- COMMAND; loaded only for them, one or the other. */
+SEC("raw_tp/sched_process_fork")
+int tree_fork(struct bpf_raw_tracepoint_args *ctx)
+{
+	return tree_grow((void *)ctx->args[0], (void *)ctx->args[1]);
+}
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(tree_fork_btf, struct task_struct *parent, struct task_struct *child)
+{
+	return tree_grow(parent, child);
+}
+
+/* The process has ended: its id may soon be reused. */
+static __always_inline void tree_forget(struct task_struct *task)
+{
+	__u32 pid = task_pid_for_filter(task);
+
+	bpf_map_delete_elem(&filter_tree, &pid);
+}
+
+/*
+ * The last thread of a process ends: forget the process. signal->live is already
+ * decremented; if two threads end at once both may see 0, which is harmless here. A
+ * tool that shows ends of processes calls tree_forget() itself, after its own last
+ * lookup in the tree.
+ */
+#ifndef TREE_FORGOTTEN_BY_TOOL
+static __always_inline int tree_shrink(struct task_struct *task)
+{
+	if (!BPF_CORE_READ(task, signal, live.counter))
+		tree_forget(task);
+	return 0;
+}
+
+SEC("raw_tp/sched_process_exit")
+int tree_exit(struct bpf_raw_tracepoint_args *ctx)
+{
+	return tree_shrink((void *)ctx->args[0]);
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(tree_exit_btf, struct task_struct *task)
+{
+	return tree_shrink(task);
+}
+#endif
+
+#endif /* SNOOP_FILTER_BPF_H */

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef SNOOP_TASK_BPF_H
+#define SNOOP_TASK_BPF_H
+
+#include "events.bpf.h"
+
+#define PF_KTHREAD 0x00200000
+#define TS_COMPAT 0x0002 /* thread_info.status on x86: inside a 32-bit system call */
+
+/* struct upid number `level` of `pid`: the array's declared length differs by kernel. */
+static __always_inline struct upid *pid_number(struct pid *pid, __u32 level)
+{
+	return (void *)pid + bpf_core_field_offset(struct pid, numbers) +
+	       level * bpf_core_type_size(struct upid);
+}
+
+/* The process's id in its innermost PID namespace: its own getpid(). */
+static __always_inline __u32 task_vpid(struct task_struct *task)
+{
+	struct pid *pid = BPF_CORE_READ(task, group_leader, thread_pid);
+	struct upid *innermost = pid_number(pid, BPF_CORE_READ(pid, level));
+
+	return BPF_CORE_READ(innermost, nr);
+}
+
+#define MAX_PID_NS_LEVEL 32
+
+/*
+ * The process's id in the tracer's own PID namespace, which is the meaning of --pid. 0:
+ * not visible there.
+ */
+static __always_inline __u32 task_pid_for_filter(struct task_struct *task)
+{
+	struct pid *pid;
+	__u32 depth;
+
+	if (!snoop_config.pidns_inum)
+		return BPF_CORE_READ(task, tgid);
+	pid = BPF_CORE_READ(task, group_leader, thread_pid);
+	depth = BPF_CORE_READ(pid, level);
+	for (__u32 level = 0; level <= MAX_PID_NS_LEVEL; level++) {
+		struct upid *number;
+
+		if (level > depth)
+			break;
+		number = pid_number(pid, level);
+		if (BPF_CORE_READ(number, ns, ns.inum) == snoop_config.pidns_inum)
+			return BPF_CORE_READ(number, nr);
+	}
+	return 0;
+}
+
+static __always_inline void task_id_fill(struct task_id *id, struct task_struct *task, __u64 now)
+{
+	id->time_ns = now;
+	id->lost = snoop_counters.lost;
+	id->start_ns = BPF_CORE_READ(task, group_leader, start_boottime);
+	id->cgroup = bpf_get_current_cgroup_id();
+	id->pid = BPF_CORE_READ(task, tgid);
+	id->tid = BPF_CORE_READ(task, pid);
+	id->ppid = BPF_CORE_READ(task, real_parent, tgid);
+	id->uid = BPF_CORE_READ(task, cred, uid.val);
+	id->euid = BPF_CORE_READ(task, cred, euid.val);
+	id->vpid = task_vpid(task);
+	BPF_CORE_READ_INTO(&id->comm, task, comm);
+}
+
+/* Whether the current task has a type here, so that its members are plain loads. */
+static __always_inline bool task_is_typed(void)
+{
+	return bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf);
+}
+
+/* PF_KTHREAD and the like, of the current task. */
+static __always_inline __u32 current_flags(void)
+{
+	struct task_struct *task;
+
+	if (task_is_typed())
+		return bpf_get_current_task_btf()->flags;
+	task = (void *)bpf_get_current_task();
+	return BPF_CORE_READ(task, flags);
+}
+
+/* CLOCK_BOOTTIME of the current process's birth: with the id, its identity. */
+static __always_inline __u64 current_start_ns(void)
+{
+	struct task_struct *task;
+
+	if (task_is_typed())
+		return bpf_get_current_task_btf()->group_leader->start_boottime;
+	task = (void *)bpf_get_current_task();
+	return BPF_CORE_READ(task, group_leader, start_boottime);
+}
+
+/* The open file behind a descriptor of the current process, or NULL. */
+static __always_inline struct file *current_file(__s32 fd)
+{
+	struct file *file = NULL, **files;
+	struct fdtable *table;
+	__u32 count;
+
+	if (task_is_typed()) {
+		table = bpf_get_current_task_btf()->files->fdt;
+		count = table->max_fds;
+		files = table->fd;
+	} else {
+		struct task_struct *task = (void *)bpf_get_current_task();
+
+		table = BPF_CORE_READ(task, files, fdt);
+		count = BPF_CORE_READ(table, max_fds);
+		files = BPF_CORE_READ(table, fd);
+	}
+	if (fd < 0 || (__u32)fd >= count)
+		return NULL;
+	bpf_probe_read_kernel(&file, sizeof(file), files + fd);
+	return file;
+}
+
+/*
+ * task_id_fill() for the current task, several times as fast on kernels with a typed one (5.11):
+ * each bpf_probe_read_kernel() is a call, a typed member is one load.
+ */
+static __always_inline void task_id_fill_current(struct task_id *id, __u64 now)
+{
+	struct task_struct *task, *leader;
+	const struct cred *cred;
+	struct pid *pid;
+
+	if (!task_is_typed()) {
+		task_id_fill(id, (void *)bpf_get_current_task(), now);
+		return;
+	}
+	task = bpf_get_current_task_btf();
+	id->time_ns = now;
+	id->lost = snoop_counters.lost;
+	leader = task->group_leader; /* once: each load is checked */
+	id->start_ns = leader->start_boottime;
+	id->cgroup = bpf_get_current_cgroup_id();
+	id->pid = task->tgid;
+	id->tid = task->pid;
+	id->ppid = task->real_parent->tgid;
+	cred = task->cred;
+	id->uid = cred->uid.val;
+	id->euid = cred->euid.val;
+	pid = leader->thread_pid;
+	id->vpid = pid->level ? task_vpid(task) : id->pid;
+	*(__u64 *)&id->comm[0] = *(__u64 *)&task->comm[0];
+	*(__u64 *)&id->comm[8] = *(__u64 *)&task->comm[8];
+}
+
+#endif /* SNOOP_TASK_BPF_H */

@@ -1,0 +1,244 @@
+//! `bpfrun inspect`: the contents of a compiled BPF object, without privileges.
+
+mod events;
+mod json;
+mod listing;
+mod text;
+mod words;
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+
+use crate::bpfrun::glob::Glob;
+use crate::elf::code::Function;
+use crate::elf::dwarf::Dwarf;
+use crate::elf::object::Object;
+use crate::elf::schema::{EventSchema, UserSchemas, can_have_types, schemas};
+use crate::elf::types::{Kind, TypeId};
+use crate::elf::{co_re, file};
+use crate::engine::manual::Manual;
+use crate::engine::session::say;
+use crate::output::table::Output;
+
+/// Flags of `bpfrun inspect`
+#[derive(clap::Args, Clone, Debug)]
+pub struct Args {
+    /// A compiled BPF object
+    pub file: PathBuf,
+
+    /// Show the instructions, with their source lines
+    #[arg(short, long)]
+    pub disasm: bool,
+
+    /// Only functions with such a name; * and ? stand for any characters (repeatable)
+    #[arg(short, long, value_name = "GLOB", requires = "disasm")]
+    pub prog: Vec<Glob>,
+
+    /// Show the types in BTF, as C: all, or the ones with this name
+    #[arg(
+        short,
+        long,
+        value_name = "NAME",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "*"
+    )]
+    pub types: Option<Glob>,
+
+    /// Show the types of events, as C, and where they come from
+    #[arg(short, long)]
+    pub schema: bool,
+
+    /// Type of the records of this map or iterator (repeatable)
+    #[arg(long = "type", value_name = "MAP=STRUCT")]
+    pub wanted: Vec<String>,
+
+    /// Look for such structs in this C header (repeatable)
+    #[arg(long, value_name = "HEADER")]
+    pub type_from: Vec<PathBuf>,
+
+    /// JSON instead of text: one object on one line
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The manual beyond the flags.
+pub const MANUAL: Manual = Manual {
+    description: "\
+Shows the contents of a compiled BPF object: programs, maps, variables and events, on demand every \
+instruction beside its source. It reads objects of any byte order and any age, also ones that no \
+kernel accepts. It names damaged parts, and shows the rest.",
+    examples: &[
+        ("bpfrun inspect hello.bpf.o", "programs, maps, variables"),
+        ("bpfrun inspect hello.bpf.o --disasm", "every instruction with its source"),
+        ("bpfrun inspect hello.bpf.o -d -p 'handle_*'", "only of some functions"),
+        ("bpfrun inspect hello.bpf.o --types", "all types as C"),
+        ("bpfrun inspect hello.bpf.o --types='*event*'", "some of them"),
+        ("bpfrun inspect hello.bpf.o --schema", "the types of its events, as C"),
+        ("bpfrun inspect hello.bpf.o --json | jq .maps", "for programs"),
+    ],
+    rows: "",
+    exit_status: "\
+0 everything was shown; 1 the file is not a BPF object, or parts of it are damaged; 2 wrong usage.",
+    privileges: &["None."],
+    overhead: "None: nothing is loaded.",
+    ..Manual::TRACER
+};
+
+/// The parts to show.
+struct Subject<'a> {
+    path: &'a Path,
+    bytes: usize,
+    object: &'a Object,
+    /// The events of the programs
+    events: Vec<EventSchema<'a>>,
+    /// The parts that could not be read
+    damage: Vec<String>,
+    args: &'a Args,
+}
+
+/// Reads an object and hands it to `show`.
+fn with_subject<T>(
+    args: &Args,
+    data: &[u8],
+    show: impl FnOnce(&Subject<'_>) -> Result<T>,
+) -> Result<T> {
+    let object = Object::parse(data)?;
+    let mut damage = object.damage.clone();
+    let dwarf = Dwarf::parse(data).unwrap_or_else(|error| {
+        damage.push(format!("damaged DWARF: {error:#}"));
+        None
+    });
+    let wanted = args.wanted.iter().map(String::as_str);
+    can_have_types(&object, wanted).map_err(anyhow::Error::msg)?;
+    let user = UserSchemas::new(&args.wanted, &args.type_from)?;
+    let events = schemas(&object, dwarf.as_ref(), &user)?;
+    show(&Subject { path: &args.file, bytes: data.len(), object: &object, events, damage, args })
+}
+
+impl Subject<'_> {
+    /// Whether to show the instructions of a function.
+    fn disassembles(&self, function: &Function) -> bool {
+        let mut globs = self.args.prog.iter();
+        self.args.disasm
+            && (self.args.prog.is_empty() || globs.any(|glob| glob.matches(&function.name)))
+    }
+
+    /// The C name of a type.
+    fn c_name(&self, ty: Option<TypeId>) -> Option<String> {
+        Some(self.object.btf.as_ref()?.types.c_name(ty?))
+    }
+
+    /// Whether a zero of this type is one word, such as `false`, not many.
+    fn is_simple(&self, ty: Option<TypeId>) -> bool {
+        let Some((ty, btf)) = ty.zip(self.object.btf.as_ref()) else { return false };
+        matches!(
+            btf.types.resolved(ty),
+            Kind::Int { .. } | Kind::Float { .. } | Kind::Enum { .. } | Kind::Pointer(_)
+        )
+    }
+
+    /// Whether a type has a line of its own, as types with a body or another name do. Mere parts of
+    /// such types have none.
+    fn has_line(&self, id: TypeId) -> bool {
+        let Some(btf) = &self.object.btf else { return false };
+        let has_body = matches!(
+            btf.types.kind(id),
+            Kind::Struct(_)
+                | Kind::Union(_)
+                | Kind::Enum { .. }
+                | Kind::Typedef(_)
+                | Kind::Function { .. }
+                | Kind::Var { .. }
+        );
+        // An enum is useful without a name.
+        let is_constants = matches!(btf.types.kind(id), Kind::Enum { .. });
+        has_body && (is_constants || btf.types.name(id).is_some())
+    }
+
+    /// A pattern on the command line without a match.
+    fn wrong_name(&self) -> Option<String> {
+        let functions = || self.object.functions.iter().map(|function| &*function.name);
+        for glob in &self.args.prog {
+            if !functions().any(|name| glob.matches(name)) {
+                let names: Vec<_> = functions().collect();
+                let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+                return Some(format!("no function is like {glob}: there are {names}"));
+            }
+        }
+        // A pattern for all types is never wrong.
+        let glob = self.args.types.as_ref().filter(|glob| !glob.is_everything())?;
+        if self.object.btf.is_none() {
+            return Some(NO_TYPES.to_owned());
+        }
+        if self.types().next().is_none() {
+            return Some(format!("no type in BTF is like {glob}"));
+        }
+        let nothing = !self.args.json && !self.types().any(|id| self.has_line(id));
+        nothing.then(|| format!("{glob} has no members or values to show; --json shows the rest"))
+    }
+
+    /// The types to show.
+    fn types(&self) -> impl Iterator<Item = TypeId> {
+        let glob = self.args.types.as_ref();
+        let types = self.object.btf.iter().flat_map(|btf| btf.types.iter());
+        types.filter_map(move |(id, ty)| {
+            let name = ty.name.as_deref().unwrap_or_default();
+            glob.filter(|glob| id != TypeId::VOID && glob.matches(name)).map(|_| id)
+        })
+    }
+}
+
+/// The message if there are no types to show.
+const NO_TYPES: &str = "it has no BTF, so there are no types";
+
+/// The loader's change to an instruction, in words.
+fn core_words(object: &Object, function: &Function, slot: usize) -> Option<String> {
+    let info = function.core.get(&slot)?;
+    let btf = object.btf.as_ref()?;
+    Some(co_re::describe(&btf.types, info, &btf.string(info.access)))
+}
+
+/// The contents of an object, as `--json` shows them.
+pub fn describe(args: &Args, data: &[u8]) -> Result<serde_json::Value> {
+    with_subject(args, data, |subject| Ok(serde_json::to_value(json::Document::new(subject)?)?))
+}
+
+/// Shows the object. Returns the exit status.
+pub fn main(args: &Args) -> Result<u8> {
+    let in_file = || format!("cannot inspect {}", words::safe(&args.file.to_string_lossy()));
+    let data = file::read(&args.file).with_context(in_file)?;
+    let mut out = Output::new(args.json);
+    let mut is_untyped = false;
+    let outcome = with_subject(args, &data, |subject| {
+        if let Some(wrong) = subject.wrong_name() {
+            return Ok(Err(wrong));
+        }
+        if args.json {
+            out.object(&json::Document::new(subject)?)?;
+        } else {
+            text::write(subject, &mut out)?;
+        }
+        // All types of an object without types is not an error, but no output would be hard to
+        // understand.
+        is_untyped = args.types.is_some() && subject.object.btf.is_none();
+        Ok(Ok(subject.damage.clone()))
+    });
+    let damage = match outcome.with_context(in_file)? {
+        Ok(damage) => damage,
+        Err(wrong) => {
+            let _ = writeln!(std::io::stderr(), "error: {}", words::safe(&wrong));
+            return Ok(2);
+        }
+    };
+    out.flush()?;
+    if is_untyped && !args.json && damage.is_empty() {
+        say("bpfrun", NO_TYPES);
+    }
+    for damage in &damage {
+        say("bpfrun", &words::safe(damage));
+    }
+    Ok(u8::from(!damage.is_empty()))
+}

@@ -1,0 +1,468 @@
+//! The contents of an object, for people.
+
+use std::collections::HashSet;
+use std::fmt::Write as _;
+
+use anyhow::{Result, bail};
+
+use crate::elf::code::Function;
+use crate::elf::global::Global;
+use crate::elf::map::Map;
+use crate::elf::object::Program;
+use crate::elf::schema::EventSchema;
+use crate::elf::types::Kind;
+use crate::output::table::{Column, NOTE, Output, count};
+
+use super::listing::{self, Row};
+use super::words::{self, safe};
+use super::{Subject, events};
+
+const PROGRAMS: [Column; 6] = [
+    Column::left("PROGRAM", 20),
+    Column::left("KIND", 16),
+    Column::left("TARGET", 26),
+    Column::left("TYPE", 16),
+    Column::right("INSNS", 6),
+    Column::left("MAPS", 0),
+];
+
+const FUNCTIONS: [Column; 4] = [
+    Column::left("FUNCTION", 20),
+    Column::left("SECTION", 16),
+    Column::right("INSNS", 6),
+    Column::left("MAPS", 0),
+];
+
+const MAPS: [Column; 6] = [
+    Column::left("MAP", 20),
+    Column::left("TYPE", 16),
+    Column::right("KEY", 5),
+    Column::right("VALUE", 7),
+    Column::right("ENTRIES", 9),
+    Column::left("DETAILS", 0),
+];
+
+const VARIABLES: [Column; 4] = [
+    Column::left("VARIABLE", 20),
+    Column::left("SECTION", 16),
+    Column::right("BYTES", 7),
+    Column::left("INITIAL VALUE", 0),
+];
+
+const EXTERNS: [Column; 3] =
+    [Column::left("EXPECTED", 28), Column::left("FROM", 10), Column::left("TYPE", 0)];
+
+const EVENTS: [Column; 5] = [
+    Column::left("EVENTS", 20),
+    Column::left("TYPE", 22),
+    Column::right("BYTES", 6),
+    Column::left("KNOWN BY", 11),
+    Column::left("SENT BY", 0),
+];
+
+/// Notes begin at this column, unless the instruction is longer.
+const NOTES_AT: usize = 44;
+/// The most bytes of types as C: beyond, the types are absurd.
+const MAX_TYPES: usize = 256 << 20;
+
+/// Writes all parts to show.
+pub(super) fn write(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
+    let args = subject.args;
+    let asked = args.disasm || args.schema || args.types.is_some();
+    if !asked {
+        summary(subject, out)?;
+        programs(subject, out)?;
+        maps(subject, out)?;
+        events(subject, out)?;
+        variables(subject, out)?;
+        externs(subject, out)?;
+    }
+    if args.schema {
+        schemas(subject, out)?;
+    }
+    let functions = subject.object.functions.iter().filter(|f| subject.disassembles(f));
+    for (number, function) in functions.enumerate() {
+        if number > 0 {
+            out.raw("\n")?;
+        }
+        disassemble(subject, function, out)?;
+    }
+    types(subject, out)
+}
+
+fn summary(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
+    let object = subject.object;
+    let mut parts = vec![
+        format!("{}-endian", words::byte_order(object)),
+        format!("{} bytes", subject.bytes),
+        match &object.licence {
+            Some(licence) => format!("licence {:?}", safe(licence)),
+            None => "no licence".to_owned(),
+        },
+    ];
+    if let Some(version) = object.kernel_version {
+        parts.push(format!("for Linux {}", words::version(version)));
+    }
+    parts.push(match &object.btf {
+        Some(btf) => format!("BTF with {}", count(btf.types.len() as u64 - 1, "type")),
+        None => "no BTF".to_owned(),
+    });
+    if object.functions.iter().any(|function| !function.lines.is_empty()) {
+        parts.push("source lines".to_owned());
+    }
+    if object.has_dwarf {
+        parts.push("DWARF".to_owned());
+    }
+    let name = subject.path.file_name().unwrap_or(subject.path.as_os_str());
+    out.raw(format!("{}: {}\n", safe(&name.to_string_lossy()), parts.join(", ")))
+}
+
+fn programs(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
+    let object = subject.object;
+    let programs = &object.programs;
+    let kind = |program: &Program| match program.hook.optional {
+        true => format!("?{}", program.hook.kind),
+        false => program.hook.kind.clone(),
+    };
+    let ty = |program: &Program| program.hook.program_type_name().unwrap_or("unknown");
+    let [name_column, kind_column, target_column, type_column, insns, maps] = PROGRAMS;
+    let columns = [
+        name_column.fit(programs.iter().map(|program| &program.name)),
+        kind_column.fit(programs.iter().map(kind)),
+        target_column.fit(programs.iter().filter_map(|program| program.hook.target.as_deref())),
+        type_column.fit(programs.iter().map(ty)),
+        insns,
+        maps,
+    ];
+    if !programs.is_empty() {
+        out.raw("\n")?;
+        out.heading(&columns);
+    }
+    for program in programs {
+        let function = object.function(program);
+        out.line(&columns)
+            .name(program.name.as_bytes())
+            .name(kind(program).as_bytes())
+            .name(program.hook.target.as_deref().unwrap_or_default().as_bytes())
+            .text(ty(program))
+            .value(function.map_or(0, |function| function.insns.len()))
+            .text(&function.map(|function| names(subject, function)).unwrap_or_default());
+        out.flush_if_full()?;
+    }
+    functions(subject, out)
+}
+
+fn functions(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
+    let called = || subject.object.called();
+    let [name, section, insns, maps] = FUNCTIONS;
+    let columns = [
+        name.fit(called().map(|function| &function.name)),
+        section.fit(called().map(|function| &function.section_name)),
+        insns,
+        maps,
+    ];
+    for (number, function) in called().enumerate() {
+        if number == 0 {
+            out.raw("\n")?;
+            out.heading(&columns);
+        }
+        out.line(&columns)
+            .name(function.name.as_bytes())
+            .name(function.section_name.as_bytes())
+            .value(function.insns.len())
+            .text(&names(subject, function));
+        out.flush_if_full()?;
+    }
+    Ok(())
+}
+
+/// Names of the maps that a function uses.
+fn names(subject: &Subject<'_>, function: &Function) -> String {
+    let (maps, _) = words::used(subject.object, function);
+    safe(&maps.join(" "))
+}
+
+fn maps(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
+    let maps = &subject.object.maps;
+    let [name, kind, key, value, entries, more] = MAPS;
+    let columns = [
+        name.fit(maps.iter().map(|map| &map.name)),
+        kind.fit(maps.iter().map(words::map_kind)),
+        key,
+        value.fit(maps.iter().map(|map| map.value_size.to_string())),
+        entries.fit(maps.iter().map(|map| map.max_entries.to_string())),
+        more,
+    ];
+    if !maps.is_empty() {
+        out.raw("\n")?;
+        out.heading(&columns);
+    }
+    for map in maps {
+        out.line(&columns)
+            .name(map.name.as_bytes())
+            .text(&words::map_kind(map))
+            .value(map.key_size)
+            .value(map.value_size)
+            .value(map.max_entries)
+            .text(&details(subject, map));
+        out.flush_if_full()?;
+    }
+    Ok(())
+}
+
+/// The details of a map beyond its numbers.
+fn details(subject: &Subject<'_>, map: &Map) -> String {
+    let mut parts = Vec::new();
+    match (subject.c_name(map.key), subject.c_name(map.value)) {
+        (Some(key), Some(value)) => parts.push(format!("{key} -> {value}")),
+        (Some(key), None) => parts.push(format!("key {key}")),
+        (None, Some(value)) => parts.push(format!("value {value}")),
+        (None, None) => {}
+    }
+    let flags = words::map_flags(map);
+    if !flags.is_empty() {
+        parts.push(flags.join("|"));
+    }
+    if let Some(pinning) = words::pinning(map) {
+        parts.push(format!("pinned {pinning}"));
+    }
+    if map.numa_node != 0 {
+        parts.push(format!("memory node {}", map.numa_node));
+    }
+    if map.extra != 0 {
+        parts.push(format!("extra {:#x}", map.extra));
+    }
+    if map.legacy {
+        parts.push("legacy".to_owned());
+    }
+    if let Some(inner) = &map.inner {
+        let kind = words::map_kind(inner);
+        let mut text = format!(
+            "each: {kind}, key {}, value {}, entries {}",
+            inner.key_size, inner.value_size, inner.max_entries
+        );
+        let details = details(subject, inner);
+        if !details.is_empty() {
+            let _ = write!(text, ", {details}"); // a String takes everything
+        }
+        parts.push(text);
+    }
+    if !map.values.is_empty() {
+        let values: Vec<_> =
+            map.values.iter().map(|(index, name)| format!("{index}={}", safe(name))).collect();
+        parts.push(format!("holds {}", values.join(" ")));
+    }
+    parts.join(", ")
+}
+
+/// The events, map by map.
+fn events(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
+    let events = &subject.events;
+    let ty = |schema: &EventSchema<'_>| schema.type_name().unwrap_or_else(|| "-".to_owned());
+    let [name, type_column, bytes, known_by, sent_by] = EVENTS;
+    let columns = [
+        name.fit(events.iter().map(|schema| &schema.map)),
+        type_column.fit(events.iter().map(ty)),
+        bytes,
+        known_by,
+        sent_by,
+    ];
+    if !events.is_empty() {
+        out.raw("\n")?;
+        out.heading(&columns);
+    }
+    for schema in events {
+        let size = schema.ty.and_then(|ty| schema.types.size(ty));
+        out.line(&columns)
+            .name(schema.map.as_bytes())
+            .text(&ty(schema))
+            .text(&size.map(|size| size.to_string()).unwrap_or_default())
+            .text(schema.provenance.word())
+            .text(&safe(&schema.senders.join(" ")));
+        out.flush_if_full()?;
+    }
+    Ok(())
+}
+
+/// The types of events, as C with comments.
+fn schemas(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
+    if subject.events.is_empty() {
+        return out.raw("/* Its programs send nothing. */\n");
+    }
+    let mut written = HashSet::new();
+    for (number, schema) in subject.events.iter().enumerate() {
+        let mut text = String::new();
+        let what = schema.type_name().unwrap_or_else(|| "bytes".to_owned());
+        let _ = write!(text, "{}: {what}", safe(&schema.map)); // a String takes everything
+        if !schema.senders.is_empty() {
+            let _ = write!(text, ", sent by {}", safe(&schema.senders.join(", ")));
+        }
+        let _ = write!(text, "\n * {}", safe(&schema.provenance.to_string()));
+        let condition = events::condition(&schema.when);
+        if !condition.is_empty() {
+            let _ = write!(text, "\n * if it has {condition}");
+        }
+        if schema.tail {
+            text.push_str("\n * more may follow");
+        }
+        // A name could end the comment.
+        text = format!("/* {} */\n", text.replace("*/", "*\\/"));
+        if number > 0 {
+            text.insert(0, '\n');
+        }
+        for definition in events::definition(schema) {
+            // Several schemas may need the same types: write each once.
+            if written.insert(definition.clone()) {
+                let _ = writeln!(text, "{definition}");
+            }
+        }
+        out.raw(text)?;
+    }
+    Ok(())
+}
+
+fn variables(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
+    let object = subject.object;
+    let section =
+        |global: &Global| object.sections.get(global.section).map_or("", |section| &*section.name);
+    let [name, section_column, bytes, value] = VARIABLES;
+    let columns = [
+        name.fit(object.globals.iter().map(|global| &global.name)),
+        section_column.fit(object.globals.iter().map(section)),
+        bytes,
+        value,
+    ];
+    if !object.globals.is_empty() {
+        out.raw("\n")?;
+        out.heading(&columns);
+    }
+    for global in &object.globals {
+        let mut text = subject.c_name(global.ty).unwrap_or_default();
+        if !text.is_empty() {
+            text.push(' ');
+        }
+        text.push_str("= ");
+        let bytes = object.initial_value(global).unwrap_or_default();
+        let is_zero = bytes.iter().all(|&byte| byte == 0);
+        let decoder = words::decoder(object, global.ty);
+        if let Some(decoder) = decoder.filter(|_| !is_zero || subject.is_simple(global.ty)) {
+            let mut value = String::new();
+            decoder.text(bytes, &mut value);
+            // A value that is not a struct has only this member.
+            text.push_str(value.strip_prefix("value=").unwrap_or(&value));
+        } else if is_zero {
+            text.push('0'); // all of a struct or an array
+        } else {
+            for byte in bytes.iter().take(256) {
+                let _ = write!(text, "{byte:02x}"); // a String takes everything
+            }
+        }
+        let text = words::short(text);
+        out.line(&columns)
+            .name(global.name.as_bytes())
+            .name(section(global).as_bytes())
+            .value(global.size)
+            .text(&text);
+        out.flush_if_full()?;
+    }
+    Ok(())
+}
+
+fn externs(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
+    let externs = &subject.object.externs;
+    let [name, from, ty] = EXTERNS;
+    let columns = [
+        name.fit(externs.iter().map(|external| &external.name)),
+        from.fit(externs.iter().map(|external| &external.section)),
+        ty,
+    ];
+    if !externs.is_empty() {
+        out.raw("\n")?;
+        out.heading(&columns);
+    }
+    for external in externs {
+        let mut ty = match (external.ty, &subject.object.btf) {
+            (Some(ty), Some(btf)) if matches!(btf.types.kind(ty), Kind::Function { .. }) => {
+                btf.types.c_declaration(ty)
+            }
+            (ty, _) => subject.c_name(ty).unwrap_or_default(),
+        };
+        if external.weak {
+            ty.push_str(if ty.is_empty() { "may be missing" } else { " (may be missing)" });
+        }
+        out.line(&columns)
+            .name(external.name.as_bytes())
+            .name(external.section.as_bytes())
+            .text(&ty);
+        out.flush_if_full()?;
+    }
+    Ok(())
+}
+
+fn disassemble(subject: &Subject<'_>, function: &Function, out: &mut Output) -> Result<()> {
+    let object = subject.object;
+    let mut text = format!(
+        "{}: section {}, {}\n",
+        safe(&function.name),
+        safe(&function.section_name),
+        count(function.insns.len() as u64, "instruction")
+    );
+    if let Some((btf, ty)) = object.btf.as_ref().zip(function.ty) {
+        let _ = writeln!(text, "{}", btf.types.c_declaration(ty)); // a String takes everything
+    }
+    out.raw(text)?;
+    for row in listing::rows(object, function) {
+        out.raw(line(subject, function, &row, out.color))?;
+    }
+    Ok(())
+}
+
+/// An instruction, with the label and the source line before it.
+fn line(subject: &Subject<'_>, function: &Function, row: &Row, color: bool) -> String {
+    let (dim, plain) =
+        if color { (format!("{NOTE}"), format!("{NOTE:#}")) } else { Default::default() };
+    let mut text = String::new();
+    if let Some(label) = &row.label {
+        let _ = writeln!(text, "{label}:");
+    }
+    if let Some((btf, (_, info))) =
+        subject.object.btf.as_ref().zip(row.line.and_then(|index| function.lines.get(index)))
+    {
+        let (file, source) = (btf.string(info.file), btf.string(info.text));
+        let (file, source) = (safe(&file), words::short(safe(source.trim())));
+        let _ = writeln!(text, "      {dim}; {file}:{}: {source}{plain}", info.line);
+    }
+    let mut insn = safe(&row.text);
+    if insn == "<unknown>" {
+        for byte in row.slots.iter().flat_map(|slot| slot.encode(subject.object.endian)) {
+            let _ = write!(insn, " {byte:02x}");
+        }
+    }
+    let _ = write!(text, "{:5}: ", row.slot);
+    if row.notes.is_empty() {
+        text.push_str(&insn);
+    } else {
+        let notes = safe(&row.notes.join("; "));
+        let _ = write!(text, "{insn:NOTES_AT$} {dim}# {notes}{plain}");
+    }
+    text.push('\n');
+    text
+}
+
+/// Writes the types with a body or another name; mere parts of them have no line of their own.
+fn types(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
+    let Some(btf) = &subject.object.btf else { return Ok(()) };
+    let mut written = 0;
+    for id in subject.types() {
+        if !subject.has_line(id) {
+            continue;
+        }
+        let text = format!("{}\n\n", btf.types.c_declaration(id));
+        written += text.len();
+        if written > MAX_TYPES {
+            bail!("its types are longer than any honest ones");
+        }
+        out.raw(text)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,284 @@
+//! `bpfrun run`: loads any compiled BPF object, attaches each program on its own, and shows the
+//! events.
+
+pub mod args;
+pub mod attach;
+mod check;
+pub mod contents;
+pub mod externs;
+pub mod formats;
+pub mod hook;
+pub mod iterate;
+pub mod load;
+pub mod maps;
+pub mod perf;
+pub mod place;
+pub mod plan;
+pub mod printk;
+pub mod reason;
+pub mod row;
+pub mod sample;
+pub mod schemas;
+pub mod set;
+pub mod source;
+pub mod watch;
+pub mod words;
+
+use std::collections::HashSet;
+use std::io::Write as _;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use libbpf_rs::OpenObject;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::elf::file;
+use crate::elf::object::Object;
+use crate::engine::attach::recursion_misses;
+use crate::engine::command::Command;
+use crate::engine::explain;
+use crate::engine::session::{Session, say};
+use crate::engine::stop::{StopSignal, command_status};
+use crate::host::heap::free_unused_memory;
+use crate::output::escape::push_text;
+
+pub use args::Args;
+use contents::Contents;
+use externs::Externs;
+use formats::Formats;
+use hook::Kind;
+use load::Loaded;
+use maps::EventMapKind;
+use plan::Program;
+use printk::Printk;
+use row::Rows;
+use schemas::Schemas;
+use set::Patch;
+use source::Sources;
+use watch::{Ended, Watch};
+
+const NAME: &str = "bpfrun";
+
+/// `bpf_trace_printk` and `bpf_trace_vprintk`
+const PRINTK: [i32; 2] = [6, 177];
+
+/// Runs the object to its end. Returns the exit status.
+pub fn main(args: &Args) -> Result<u8> {
+    let in_file = || format!("cannot run {}", shown(&args.file.to_string_lossy()));
+    let image = file::read(&args.file).with_context(in_file)?;
+    // Our own reader goes first, since it notices damaged files.
+    let object = Object::parse(&image).with_context(in_file)?;
+    check::loadable(&object).with_context(in_file)?;
+    let patches = match check::names(args, &object) {
+        Ok(patches) => patches,
+        Err(message) => {
+            let _ = writeln!(std::io::stderr(), "error: {}", shown(&message));
+            return Ok(2);
+        }
+    };
+    let schemas = match schemas::schemas(args, &image, &object) {
+        Ok(schemas) => schemas,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "error: {}", shown(&format!("{error:#}")));
+            return Ok(2);
+        }
+    };
+    // The child is forked while there is one thread.
+    let command = match args.command.as_slice() {
+        [] => None,
+        words => Some(Command::spawn(NAME, words)?),
+    };
+    let stop = StopSignal::install()?;
+    let prepared = Prepared { image: &image, object: &object, patches, schemas };
+    run(args, prepared, command, stop)
+}
+
+/// A name from people or files, on one line and escaped for a terminal.
+fn shown(text: &str) -> String {
+    let mut out = String::new();
+    push_text(&mut out, text.as_bytes());
+    out
+}
+
+/// The facts known before anything is loaded.
+struct Prepared<'a> {
+    image: &'a [u8],
+    object: &'a Object,
+    patches: Vec<Patch>,
+    schemas: Schemas,
+}
+
+fn run(
+    args: &Args,
+    prepared: Prepared<'_>,
+    mut command: Option<Command>,
+    stop: StopSignal,
+) -> Result<u8> {
+    let Prepared { image, object, patches, schemas } = prepared;
+    let name = args.file.file_stem().context("a file without a name")?.to_string_lossy();
+    let name = name.trim_end_matches(".bpf");
+    let externs = Externs::new(image, object);
+    let mut loaded = load::load(name, externs, args, &|open| apply(open, &patches))?;
+    loaded.events.retain(|event| args.shows(&event.name));
+    // Before the first event: a perf buffer takes nothing until it is open.
+    let sources = Sources::open(&loaded.object, &loaded.events)?;
+    let printk = match says(&loaded) && !args.shows_only_maps() {
+        true => Printk::open().map_err(|e| say(NAME, &format!("no bpf_printk(): {e:#}"))).ok(),
+        false => None,
+    };
+    let formats = if args.all_printk { None } else { Formats::of(object) };
+    let contents = match args.maps {
+        Some(every) => Some(Contents::new(&loaded.object, object, every)?),
+        None => None,
+    };
+    let mut attachments = attach::attach(&mut loaded, args);
+    let _ = std::io::stderr().write_all(&plan::table(&loaded.programs));
+    for (name, reason) in &loaded.refused_maps {
+        say(NAME, &format!("map {}: refused: {reason}", shown(name)));
+    }
+    if !loaded.programs.iter().any(Program::is_attached) {
+        if let Some(lack) = explain::lack() {
+            bail!(lack);
+        }
+        bail!("nothing could be attached");
+    }
+    free_unused_memory();
+
+    let has_cpu = printk.is_some() || loaded.events.iter().any(|e| e.kind == EventMapKind::Perf);
+    let mut names: Vec<_> = loaded.events.iter().map(|event| event.name.as_str()).collect();
+    if printk.is_some() {
+        names.push("printk");
+    }
+    let sizes = schemas::sizes(object, &schemas);
+    let rows = Rows::new(schemas, sizes, running(&loaded.programs, object), &names, has_cpu);
+    let mut session = Session::begin(NAME, args.json, args.max_events);
+    start(args, &loaded, &rows, &mut session)?;
+    if !(sources.is_empty() && printk.is_none()) {
+        rows.heading(&mut session);
+    }
+    session.out.flush()?;
+    if let Some(command) = &mut command {
+        command.release()?;
+    }
+
+    let deadline = args.duration.map(|duration| Instant::now() + duration);
+    let mut watch =
+        Watch { session, rows, sources, printk, formats, contents, stop, command, deadline };
+    let ended = match watch.iterate(&mut attachments)? {
+        Some(ended) => ended,
+        // Only iterators, which have ended.
+        None if attachments.held.is_empty() && watch.command.is_none() => Ended::Done,
+        None => watch.read()?,
+    };
+    drop(attachments); // from here on nothing new happens
+    watch.finish(skipped(&loaded))?;
+    let command = watch.command.take();
+    let signalled = ended == Ended::Signal;
+    Ok(command.map_or(0, |command| command_status(command, signalled, &mut watch.stop)))
+}
+
+/// Writes the values of `--set` into the opened object.
+fn apply(open: &mut OpenObject, patches: &[Patch]) -> Result<()> {
+    for Patch { section, offset, bytes } in patches {
+        let map = open.maps_mut().find(|map| {
+            // libbpf puts the object's name in front of .rodata, .data and .bss.
+            let name = map.name().to_string_lossy();
+            name == *section || (!name.starts_with('.') && name.ends_with(section.as_str()))
+        });
+        let mut map = map.with_context(|| format!("libbpf has no section {section}"))?;
+        let data = map.initial_value_mut().with_context(|| format!("{section} has no values"))?;
+        let place = data.get_mut(*offset..).and_then(|rest| rest.get_mut(..bytes.len()));
+        place.with_context(|| format!("{section} is shorter"))?.copy_from_slice(bytes);
+    }
+    Ok(())
+}
+
+/// Whether any loaded program calls `bpf_printk()`.
+fn says(loaded: &Loaded) -> bool {
+    const CALL: u8 = 0x85;
+    loaded.object.progs().any(|program| {
+        program
+            .insns()
+            .iter()
+            .any(|insn| insn.code == CALL && insn.src_reg() == 0 && PRINTK.contains(&insn.imm))
+    })
+}
+
+/// The attached programs, and the programs that they may call.
+fn running(programs: &[Program], object: &Object) -> HashSet<String> {
+    // Programs in a map of programs from the beginning may be called through it.
+    let called = |name: &str| {
+        object.maps.iter().flat_map(|map| &map.values).any(|(_, program)| program == name)
+    };
+    let runs = |program: &&Program| {
+        program.is_attached()
+            || matches!(&program.state, plan::State::Idle(_) if called(&program.name))
+    };
+    programs.iter().filter(runs).map(|program| program.name.clone()).collect()
+}
+
+/// How often the kernel skipped a program because another instance was still running on that CPU:
+/// each may be a missing event.
+fn skipped(loaded: &Loaded) -> u64 {
+    let attached = |name: &std::ffi::OsStr| {
+        loaded.programs.iter().any(|program| program.is_attached() && *name == *program.name)
+    };
+    let programs = loaded.object.progs().filter(|program| attached(program.name()));
+    programs.map(|program| recursion_misses(&program)).sum()
+}
+
+/// Writes the start record, and reports the types of the events.
+fn start(args: &Args, loaded: &Loaded, rows: &Rows, session: &mut Session) -> Result<()> {
+    #[derive(Serialize)]
+    struct Start<'a> {
+        object: Value,
+        programs: Vec<ProgramRecord<'a>>,
+        maps: Value,
+    }
+    #[derive(Serialize)]
+    struct ProgramRecord<'a> {
+        name: &'a str,
+        section: &'a str,
+        state: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        attached_to: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        advice: Option<&'a str>,
+    }
+    let iterators = loaded.programs.iter().filter(|program| program.hook.kind == Kind::Iter);
+    let iterators = iterators.filter(|program| program.is_attached()).map(|p| p.name.as_str());
+    let events = loaded.events.iter().map(|event| event.name.as_str());
+    let names: Vec<_> = events.chain(iterators).collect();
+    if !session.out.json {
+        for name in names {
+            for kind in rows.kinds(name) {
+                let what = kind.type_name.as_deref().unwrap_or("bytes");
+                let how = &kind.provenance;
+                say(NAME, &format!("{}: {} ({how})", shown(name), shown(what)));
+            }
+        }
+        return Ok(());
+    }
+    let programs = loaded.programs.iter().map(|program| {
+        let reason = program.state.reason();
+        ProgramRecord {
+            name: &program.name,
+            section: &program.section,
+            state: program.state.name(),
+            attached_to: match &program.state {
+                plan::State::Attached(place) => Some(place),
+                _ => None,
+            },
+            reason: reason.map(|reason| reason.what.as_str()),
+            advice: reason.and_then(|reason| reason.advice.as_deref()),
+        }
+    });
+    session.start_record(&Start {
+        object: json!({ "path": args.file.to_string_lossy() }),
+        programs: programs.collect(),
+        maps: rows.described(&names),
+    })
+}

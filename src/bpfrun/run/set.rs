@@ -1,0 +1,379 @@
+//! `--set VAR=VALUE`: other initial values for global variables, by their types.
+
+use std::net::IpAddr;
+
+use crate::elf::global::Global;
+use crate::elf::object::Object;
+use crate::elf::types::{Encoding, Kind, TypeId, Types};
+
+/// Bytes to be written into the initial value of a data section.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Patch {
+    /// Name of the section, such as `.rodata`
+    pub section: String,
+    /// Offset in the section, in bytes
+    pub offset: usize,
+    /// What
+    pub bytes: Vec<u8>,
+}
+
+/// The bytes for an assignment. The error is one line.
+pub fn patch(object: &Object, path: &str, value: &str) -> Result<Patch, String> {
+    let end = path.find(['.', '[']).unwrap_or(path.len());
+    let (name, rest) = path.split_at(end);
+    let global =
+        object.globals.iter().find(|global| global.name == name && settable(object, global));
+    let global = global.ok_or_else(|| no_variable(object, name))?;
+    let types = object.btf.as_ref().map(|btf| &btf.types);
+    let (types, ty) =
+        types.zip(global.ty).ok_or_else(|| format!("{name}: its type is not known"))?;
+    let (ty, within) = member(types, ty, rest).map_err(|error| format!("{path}: {error}"))?;
+    let bytes = encode(types, ty, value).map_err(|error| format!("{path}: {error}"))?;
+    if within + bytes.len() as u64 > global.size {
+        return Err(format!("{path}: is beyond the end of {name}"));
+    }
+    let section = object.sections.get(global.section).map(|section| section.name.clone());
+    let offset = usize::try_from(global.offset + within).unwrap_or(usize::MAX);
+    Ok(Patch { section: section.unwrap_or_default(), offset, bytes })
+}
+
+fn settable(object: &Object, global: &Global) -> bool {
+    let section = object.sections.get(global.section).map_or("", |section| &section.name);
+    let kinds = [".rodata", ".data", ".bss"];
+    global.ty.is_some()
+        && kinds.iter().any(|kind| {
+            section.strip_prefix(kind).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        })
+}
+
+fn no_variable(object: &Object, name: &str) -> String {
+    let types = object.btf.as_ref().map(|btf| &btf.types);
+    let variables: Vec<_> = object
+        .globals
+        .iter()
+        .filter(|global| settable(object, global))
+        // The formats of bpf_printk() are variables too.
+        .filter(|global| !global.name.contains("____fmt"))
+        .filter_map(|global| Some(format!("{} ({})", global.name, types?.c_name(global.ty?))))
+        .collect();
+    match variables.as_slice() {
+        [] => format!("no variable {name}: the object has none"),
+        some => format!("no variable {name}: there are {}", some.join(", ")),
+    }
+}
+
+/// The type and the offset in bytes of a member of `ty`, by a `path` such as `.a[2].b`.
+fn member(types: &Types, mut ty: TypeId, path: &str) -> Result<(TypeId, u64), String> {
+    let mut rest = path;
+    let mut at = 0u64;
+    while !rest.is_empty() {
+        ty = types.resolve(ty);
+        if let Some(behind) = rest.strip_prefix('[') {
+            let (index, behind) = behind.split_once(']').ok_or("no ] behind [")?;
+            let Kind::Array { element, count } = types.kind(ty) else {
+                return Err(format!("{} is not an array", types.c_name(ty)));
+            };
+            let index: u64 = index.parse().map_err(|_| format!("{index} is not an index"))?;
+            if index >= *count {
+                return Err(format!("has {count} elements"));
+            }
+            let size = types.size(*element).ok_or("an element of unknown size")?;
+            at = at.saturating_add(index.saturating_mul(size));
+            (ty, rest) = (*element, behind);
+            continue;
+        }
+        let behind = rest.strip_prefix('.').ok_or("only .MEMBER and [INDEX] may follow")?;
+        let end = behind.find(['.', '[']).unwrap_or(behind.len());
+        let (name, behind) = behind.split_at(end);
+        let (found, offset) = named(types, ty, name, 0)
+            .ok_or_else(|| format!("{} has no member {name}", types.c_name(ty)))??;
+        at = at.saturating_add(offset);
+        (ty, rest) = (found, behind);
+    }
+    Ok((ty, at))
+}
+
+type Found = Option<Result<(TypeId, u64), String>>;
+
+/// A member by its name, also of anonymous structs and unions in it.
+fn named(types: &Types, ty: TypeId, name: &str, depth: u32) -> Found {
+    let (Kind::Struct(composite) | Kind::Union(composite)) = types.kind(types.resolve(ty)) else {
+        return None;
+    };
+    for member in &composite.members {
+        let offset = u64::from(member.bit_offset / 8);
+        match &member.name {
+            Some(known) if known == name => {
+                if member.bit_size.is_some() {
+                    return Some(Err(format!("{name} is a bitfield, which cannot be set")));
+                }
+                return Some(Ok((member.ty, offset)));
+            }
+            None if depth < 16 => {
+                if let Some(found) = named(types, member.ty, name, depth + 1) {
+                    return Some(found.map(|(ty, at)| (ty, at + offset)));
+                }
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+/// The bytes of a value of a type, in this machine's byte order.
+fn encode(types: &Types, ty: TypeId, value: &str) -> Result<Vec<u8>, String> {
+    let size = types.size(ty).ok_or("its size is not known")?;
+    let resolved = types.resolve(ty);
+    let network = types.names(ty).iter().any(|name| name.starts_with("__be"));
+    match types.kind(resolved) {
+        Kind::Int { encoding, bytes, .. } => {
+            if let (Ok(IpAddr::V4(address)), 4) = (value.parse(), bytes) {
+                return Ok(address.octets().to_vec());
+            }
+            let character = || value.chars().next().filter(|c| c.is_ascii() && value.len() == 1);
+            let number = match (encoding, value) {
+                (Encoding::Bool, "true") => 1,
+                (Encoding::Bool, "false") => 0,
+                _ => match (number(value), character()) {
+                    (Some(number), _) => number,
+                    (None, Some(character)) if types.is_char(ty) => i128::from(character as u32),
+                    _ => return Err(no_number(types, ty, *encoding, value)),
+                },
+            };
+            let bits = bytes * 8;
+            let (least, most) = match encoding {
+                Encoding::Bool => (0, 1),
+                Encoding::Signed if bits < 128 => {
+                    (-(1i128 << (bits - 1)), (1i128 << (bits - 1)) - 1)
+                }
+                Encoding::Unsigned if bits < 127 => (0, (1i128 << bits) - 1),
+                Encoding::Char if bits < 127 => (-(1i128 << (bits - 1)), (1i128 << bits) - 1),
+                _ => (i128::MIN, i128::MAX),
+            };
+            if !(least..=most).contains(&number) {
+                return Err(format!("{value} is not from {least} to {most}"));
+            }
+            Ok(in_order(number, size, network))
+        }
+        Kind::Enum { values, .. } => {
+            let named = values.iter().find(|(name, _)| name == value);
+            let number = named.map(|(_, number)| i128::from(*number)).or_else(|| number(value));
+            let number = number.ok_or_else(|| {
+                let names: Vec<_> = values.iter().map(|(name, _)| name.as_str()).collect();
+                format!("{value:?} is neither a number nor one of {}", names.join(", "))
+            })?;
+            Ok(in_order(number, size, false))
+        }
+        Kind::Float { bytes } => {
+            let number: f64 = value.parse().map_err(|_| format!("{value:?} is not a number"))?;
+            match bytes {
+                4 => Ok((number as f32).to_ne_bytes().to_vec()),
+                8 => Ok(number.to_ne_bytes().to_vec()),
+                _ => Err("a number of an unusual size".to_owned()),
+            }
+        }
+        Kind::Array { element, count } => array(types, *element, *count, size, value),
+        Kind::Struct(_) | Kind::Union(_) => {
+            let address: Option<IpAddr> = value.parse().ok();
+            match (address, size) {
+                (Some(IpAddr::V4(address)), 4) => Ok(address.octets().to_vec()),
+                (Some(IpAddr::V6(address)), 16) => Ok(address.octets().to_vec()),
+                _ => Err(format!("is {}: set its members", types.c_name(resolved))),
+            }
+        }
+        _ => Err(format!("is {}, which cannot be set", types.c_name(ty))),
+    }
+}
+
+/// The error for a value that is not an integer of this type, with valid forms.
+fn no_number(types: &Types, ty: TypeId, encoding: Encoding, value: &str) -> String {
+    // Without the qualifiers, which do not matter for values.
+    let name = types.names(ty).first().copied().unwrap_or("number");
+    let wanted = match encoding {
+        Encoding::Bool => "true, false, 1 or 0",
+        _ if types.is_char(ty) => "a number or a character",
+        _ => "a number, as 10 or 0x10",
+    };
+    format!("{value:?} is no {name}: give {wanted}")
+}
+
+/// A string, an address, or a list of values.
+fn array(
+    types: &Types,
+    element: TypeId,
+    count: u64,
+    size: u64,
+    value: &str,
+) -> Result<Vec<u8>, String> {
+    let size = usize::try_from(size).ok().filter(|&size| size <= 1 << 20).ok_or("too large")?;
+    if types.is_char(element) {
+        if value.len() >= size {
+            return Err(format!("has room for {} bytes", size.saturating_sub(1)));
+        }
+        let mut bytes = value.as_bytes().to_vec();
+        bytes.resize(size, 0);
+        return Ok(bytes);
+    }
+    match value.parse() {
+        Ok(IpAddr::V4(address)) if size == 4 => return Ok(address.octets().to_vec()),
+        Ok(IpAddr::V6(address)) if size == 16 => return Ok(address.octets().to_vec()),
+        _ => {}
+    }
+    let mut bytes = Vec::new();
+    for (index, value) in value.split(',').enumerate() {
+        if index as u64 >= count {
+            return Err(format!("has {count} elements"));
+        }
+        bytes.extend(encode(types, element, value.trim())?);
+    }
+    bytes.resize(size, 0);
+    Ok(bytes)
+}
+
+fn number(text: &str) -> Option<i128> {
+    let (negative, digits) = match text.strip_prefix('-') {
+        Some(digits) => (true, digits),
+        None => (false, text),
+    };
+    if digits.starts_with(['+', '-']) {
+        return None;
+    }
+    let number = match digits.strip_prefix("0x").or(digits.strip_prefix("0X")) {
+        Some(hex) => i128::from_str_radix(hex, 16).ok().filter(|_| !hex.starts_with(['+', '-'])),
+        None => digits.parse().ok(),
+    }?;
+    Some(if negative { -number } else { number })
+}
+
+fn in_order(number: i128, size: u64, network: bool) -> Vec<u8> {
+    let size = size.min(16) as usize;
+    let mut bytes = number.to_le_bytes().get(..size).unwrap_or_default().to_vec();
+    if network || cfg!(target_endian = "big") {
+        bytes.reverse();
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::elf::types::{Composite, Member, Type};
+
+    use super::*;
+
+    fn add(types: &mut Types, name: Option<&str>, kind: Kind) -> TypeId {
+        types.push(Type { name: name.map(str::to_owned), kind }).unwrap()
+    }
+
+    fn int(types: &mut Types, name: &str, bytes: u32, encoding: Encoding) -> TypeId {
+        add(types, Some(name), Kind::Int { bytes, encoding, bits: bytes * 8, bit_offset: 0 })
+    }
+
+    #[test]
+    fn numbers_fit_their_types() {
+        let mut types = Types::new();
+        let s32 = int(&mut types, "int", 4, Encoding::Signed);
+        let u8 = int(&mut types, "unsigned char", 1, Encoding::Unsigned);
+        let u64 = int(&mut types, "unsigned long long", 8, Encoding::Unsigned);
+        let flag = int(&mut types, "_Bool", 1, Encoding::Bool);
+        let u16 = int(&mut types, "unsigned short", 2, Encoding::Unsigned);
+        let be16 = add(&mut types, Some("__be16"), Kind::Typedef(u16));
+        let encode = |ty, value| encode(&types, ty, value);
+        assert_eq!(encode(s32, "-2"), Ok((-2i32).to_ne_bytes().to_vec()));
+        assert_eq!(encode(s32, "0x10"), Ok(16i32.to_ne_bytes().to_vec()));
+        assert_eq!(encode(s32, "127.0.0.1"), Ok(vec![127, 0, 0, 1]));
+        assert_eq!(encode(u64, "18446744073709551615"), Ok(vec![255; 8]));
+        assert_eq!(encode(u8, "255"), Ok(vec![255]));
+        assert_eq!(encode(flag, "true"), Ok(vec![1]));
+        assert_eq!(encode(be16, "258"), Ok(vec![1, 2]));
+        for (ty, wrong) in [
+            (u8, "256"),
+            (u8, "-1"),
+            (s32, "2147483648"),
+            (u64, "18446744073709551616"),
+            (flag, "2"),
+            (s32, "x"),
+            (s32, ""),
+            (s32, "--1"),
+            (s32, "0x-1"),
+        ] {
+            assert!(encode(ty, wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_value_is_said() {
+        let mut types = Types::new();
+        let char = int(&mut types, "char", 1, Encoding::Signed);
+        let u8 = int(&mut types, "unsigned char", 1, Encoding::Unsigned);
+        let short = add(&mut types, Some("__u8"), Kind::Typedef(u8));
+        let volatile = add(&mut types, None, Kind::Volatile(short));
+        let constant = add(&mut types, None, Kind::Const(volatile));
+        let flag = int(&mut types, "_Bool", 1, Encoding::Bool);
+        let encode = |ty, value| encode(&types, ty, value);
+        assert_eq!(encode(char, "x"), Ok(vec![b'x']));
+        assert_eq!(encode(char, "7"), Ok(vec![7]));
+        for (ty, value, expected) in [
+            (constant, "", "\"\" is no __u8: give a number, as 10 or 0x10"),
+            (constant, "x", "\"x\" is no __u8: give a number, as 10 or 0x10"),
+            (flag, "yes", "\"yes\" is no _Bool: give true, false, 1 or 0"),
+            (char, "xy", "\"xy\" is no char: give a number or a character"),
+        ] {
+            assert_eq!(encode(ty, value), Err(expected.to_owned()));
+        }
+    }
+
+    #[test]
+    fn strings_enums_and_lists() {
+        let mut types = Types::new();
+        let char = int(&mut types, "char", 1, Encoding::Char);
+        let u32 = int(&mut types, "unsigned int", 4, Encoding::Unsigned);
+        let name = add(&mut types, None, Kind::Array { element: char, count: 4 });
+        let list = add(&mut types, None, Kind::Array { element: u32, count: 2 });
+        let values = vec![("OFF".to_owned(), 0), ("ON".to_owned(), 1)];
+        let state = add(&mut types, Some("state"), Kind::Enum { bytes: 4, signed: false, values });
+        let encode = |ty, value| encode(&types, ty, value);
+        assert_eq!(encode(name, "abc"), Ok(b"abc\0".to_vec()));
+        assert!(encode(name, "abcd").unwrap_err().contains("room for 3 bytes"));
+        assert_eq!(encode(list, "1"), Ok([1u32.to_ne_bytes(), [0; 4]].concat()));
+        assert_eq!(encode(list, "1, 2"), Ok([1u32.to_ne_bytes(), 2u32.to_ne_bytes()].concat()));
+        assert!(encode(list, "1,2,3").unwrap_err().contains("2 elements"));
+        assert_eq!(encode(state, "ON"), Ok(1u32.to_ne_bytes().to_vec()));
+        assert!(encode(state, "MAYBE").unwrap_err().contains("\"MAYBE\" is none of OFF, ON"));
+    }
+
+    #[test]
+    fn members_are_found() {
+        let mut types = Types::new();
+        let u32 = int(&mut types, "unsigned int", 4, Encoding::Unsigned);
+        let array = add(&mut types, None, Kind::Array { element: u32, count: 3 });
+        let field = |name: Option<&str>, ty, bit_offset, bit_size| Member {
+            name: name.map(str::to_owned),
+            ty,
+            bit_offset,
+            bit_size,
+        };
+        let inner = vec![field(Some("deep"), u32, 32, None)];
+        let inner = add(&mut types, None, Kind::Struct(Composite { bytes: 8, members: inner }));
+        let members = vec![
+            field(Some("list"), array, 32, None),
+            field(None, inner, 128, None),
+            field(Some("bits"), u32, 192, Some(3)),
+        ];
+        let outer = Kind::Struct(Composite { bytes: 28, members });
+        let outer = add(&mut types, Some("config"), outer);
+        let member = |path| member(&types, outer, path);
+        assert_eq!(member(".list[2]"), Ok((u32, 12)));
+        assert_eq!(member(".deep"), Ok((u32, 20)));
+        for (path, error) in [
+            (".list[3]", "3 elements"),
+            (".list[x]", "no index"),
+            (".list[1", "no ]"),
+            (".nope", "struct config has no member nope"),
+            (".bits", "bitfield"),
+            ("[0]", "no array"),
+            (".deep.x", "has no member"),
+        ] {
+            assert!(member(path).unwrap_err().contains(error), "{path}: {:?}", member(path));
+        }
+    }
+}

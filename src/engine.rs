@@ -1,0 +1,17 @@
+//! What every tracer does: flags, loading and attaching, reading records, accounting, ending.
+
+pub mod attach;
+pub mod backend;
+pub mod channel;
+pub mod cli;
+pub mod command;
+pub mod explain;
+pub mod filter;
+pub mod generate;
+pub mod interval;
+pub mod manual;
+pub mod refusal;
+pub mod session;
+pub mod stop;
+pub mod tool;
+pub mod tracer;

@@ -1,0 +1,115 @@
+//! A tool's declaration of its ways into the kernel, best first, with the purpose of each program.
+//! A refused program then costs only that purpose.
+
+/// One way into the kernel.
+#[derive(Clone, Debug, Default)]
+pub struct Backend {
+    /// For `--backend`, `-v` and the JSON start record
+    pub name: &'static str,
+    /// The work of its programs
+    pub jobs: Vec<Job>,
+    /// Parts that this way cannot show at all: it is for kernels where nothing better works
+    pub lacks: Vec<&'static str>,
+}
+
+/// One thing to do, and the programs that can do it.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// Best first; only the first one that the kernel accepts is used
+    pub programs: Vec<&'static str>,
+    /// What is not shown if all of them are refused. `None`: the tool's main event, without which
+    /// the backend is useless.
+    pub not_shown: Option<&'static str>,
+    /// Program names, each with what that program does not show
+    pub lesser: Vec<(&'static str, &'static str)>,
+    /// Maps that only this job needs
+    pub maps: Vec<&'static str>,
+    /// Whether the programs also run for much that is not an event
+    pub is_broad: bool,
+    /// Whether a kernel without the hook has no such events at all
+    pub if_there: bool,
+    /// Whether the tool itself attaches or runs the programs when needed
+    pub by_tool: bool,
+}
+
+impl Job {
+    /// Shows the tool's main event.
+    pub fn main(program: &'static str) -> Self {
+        Self {
+            programs: vec![program],
+            not_shown: None,
+            lesser: Vec::new(),
+            maps: Vec::new(),
+            is_broad: false,
+            if_there: false,
+            by_tool: false,
+        }
+    }
+
+    /// Shows `what`, which is not shown without this program.
+    pub fn adds(program: &'static str, what: &'static str) -> Self {
+        Self { not_shown: Some(what), ..Self::main(program) }
+    }
+
+    /// Another program for this job.
+    pub fn or(mut self, program: &'static str) -> Self {
+        self.programs.push(program);
+        self
+    }
+
+    /// Another program for this job, which does not show `what`.
+    pub fn or_without(mut self, program: &'static str, what: &'static str) -> Self {
+        self.lesser.push((program, what));
+        self.or(program)
+    }
+
+    /// A map that only this job needs.
+    pub fn with_map(mut self, map: &'static str) -> Self {
+        self.maps.push(map);
+        self
+    }
+
+    /// A kernel without the hook has no such events at all, such as one without 32-bit programs.
+    pub fn if_there(self) -> Self {
+        Self { if_there: true, ..self }
+    }
+
+    /// The programs also run for much that is not an event.
+    pub fn broad(self) -> Self {
+        self.broad_if(true)
+    }
+
+    /// If `is_broad`, the programs also run for much that is not an event.
+    pub fn broad_if(self, is_broad: bool) -> Self {
+        Self { is_broad, ..self }
+    }
+
+    /// The tool itself attaches or runs the programs when needed.
+    pub fn by_tool(self) -> Self {
+        Self { by_tool: true, ..self }
+    }
+}
+
+impl Backend {
+    /// A way into the kernel.
+    pub fn new(name: &'static str, jobs: impl IntoIterator<Item = Job>) -> Self {
+        Self { name, jobs: jobs.into_iter().collect(), lacks: Vec::new() }
+    }
+
+    /// The same way, which does not show `what`.
+    pub fn without(mut self, what: &'static str) -> Self {
+        self.lacks.push(what);
+        self
+    }
+}
+
+/// The two ways to a tracepoint's arguments, for the programs that `TRACEPOINT(…, main)` of
+/// `tracer.bpf.h` defines; `others` go with both.
+pub fn on_tracepoint(programs: [&'static str; 2], others: &[Job]) -> Vec<Backend> {
+    let with = |name, main| {
+        let jobs = [Job::main(main)].into_iter().chain(others.iter().cloned());
+        Backend::new(name, jobs)
+    };
+    let [btf, raw] = programs;
+    vec![with("tp_btf", btf), with("raw_tp", raw)]
+}

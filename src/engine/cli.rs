@@ -1,0 +1,361 @@
+//! The flags that every tool has, and the checks of their values. A wrong value is
+//! refused by clap (exit status 2) before anything is loaded.
+
+use std::ffi::OsString;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::error::{ContextKind, ErrorKind};
+use clap::{Args, Parser};
+
+use crate::engine::channel::BufferChoice;
+use crate::host::cgroup::Cgroup;
+
+/// Common flags, to be flattened into each tool's own. Where bcc's tool of the same name has
+/// another meaning for a short flag, the tool takes it away here with `mut_arg`.
+#[derive(Args, Clone, Debug)]
+pub struct CommonArgs {
+    /// Only this process (repeatable)
+    #[arg(short, long, value_name = "PID", value_parser = pid, help_heading = "Filters")]
+    pub pid: Vec<u32>,
+
+    /// Only children of this process (repeatable)
+    #[arg(short = 'P', long, value_name = "PID", value_parser = pid, help_heading = "Filters")]
+    pub ppid: Vec<u32>,
+
+    /// Only processes of this user, by real user id; a number or a name (repeatable)
+    #[arg(short, long, value_name = "USER", value_parser = user, help_heading = "Filters")]
+    pub uid: Vec<u32>,
+
+    /// Only processes of exactly this name, 15 bytes at most (repeatable)
+    #[arg(long, value_name = "NAME", value_parser = comm, help_heading = "Filters")]
+    pub comm: Vec<[u8; 16]>,
+
+    /// Only processes in this cgroup (v2) or below it: a folder, or a path as in
+    /// /proc/PID/cgroup (repeatable)
+    #[arg(short, long, value_name = "PATH", value_parser = Cgroup::parse, help_heading = "Filters")]
+    pub cgroup: Vec<Cgroup>,
+
+    /// Only this process and all its descendants (repeatable)
+    #[arg(long, value_name = "PID", value_parser = living_pid, help_heading = "Filters")]
+    pub tree: Vec<u32>,
+
+    /// Show a column with seconds since the start
+    #[arg(short, long)]
+    pub timestamp: bool,
+
+    /// Stop after this long; fractions are allowed. A COMMAND may finish, untraced
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub duration: Option<Duration>,
+
+    /// Stop after this many events. A COMMAND may finish, untraced
+    #[arg(long, value_name = "N", value_parser = number)]
+    pub max_events: Option<u64>,
+
+    /// JSON Lines on stdout instead of a table
+    #[arg(long)]
+    pub json: bool,
+
+    /// How events travel from the kernel
+    #[arg(
+        long,
+        value_name = "KIND",
+        default_value = "auto",
+        hide_possible_values = true,
+        help = "How events travel from the kernel: auto, ring or perf"
+    )]
+    pub buffer: BufferChoice,
+
+    /// Size of that buffer (perf: for each CPU); K, M and G are understood
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    pub buffer_size: Option<u64>,
+
+    /// Use this way into the kernel, and no other
+    #[arg(long, value_name = "NAME")]
+    pub backend: Option<String>,
+
+    /// Print the chosen backend, and why no other; on an error, add libbpf's words
+    #[arg(short, long)]
+    pub verbose: bool,
+
+    /// Run this command, trace only it and its descendants, and end with it
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+}
+
+/// A command line, checked; ends the process where something is wrong.
+pub fn parse<A: Parser>(words: impl IntoIterator<Item = OsString>) -> A {
+    let words: Vec<_> = words.into_iter().collect();
+    let command = negative_numbers_are_values(A::command());
+    let parsed = command.clone().try_get_matches_from(&words).and_then(|matches| {
+        if has_empty_command(command, words) {
+            let words = "no command after --\n";
+            return Err(clap::Error::raw(ErrorKind::MissingRequiredArgument, words));
+        }
+        A::from_arg_matches(&matches)
+    });
+    parsed.unwrap_or_else(|mut error| {
+        if error.kind() == ErrorKind::UnknownArgument {
+            // "To pass it as a value, use `--`": it would be run as a command.
+            error.remove(ContextKind::Suggested);
+        }
+        error.exit()
+    })
+}
+
+/// Whether a valid command line ends in a `--` without a COMMAND, as in a script whose variable is
+/// not set: its author does not want to trace the whole machine.
+fn has_empty_command(command: clap::Command, mut words: Vec<OsString>) -> bool {
+    if words.last().is_none_or(|word| word != "--") {
+        return false;
+    }
+    // The `--` may be the value of a flag, or an argument of COMMAND: parse one more word to find
+    // out.
+    words.push("x".into());
+    let Ok(matches) = command.try_get_matches_from(words) else { return false };
+    let mut matches = &matches;
+    while let Some((_, of_task)) = matches.subcommand() {
+        matches = of_task;
+    }
+    matches.try_get_raw("command").is_ok_and(|words| words.is_some_and(|words| words.len() == 1))
+}
+
+/// A process id of -1 is a wrong value, not an unknown flag, and is reported as such.
+fn negative_numbers_are_values(command: clap::Command) -> clap::Command {
+    command
+        .mut_args(|arg| {
+            let is_option = arg.get_action().takes_values() && !arg.is_positional();
+            if is_option { arg.allow_negative_numbers(true) } else { arg }
+        })
+        .mut_subcommands(negative_numbers_are_values)
+}
+
+impl CommonArgs {
+    /// Whether any of the filters is on.
+    pub fn filters(&self) -> bool {
+        let numbers = [&self.pid, &self.ppid, &self.uid, &self.tree];
+        numbers.iter().any(|values| !values.is_empty())
+            || !(self.comm.is_empty() && self.cgroup.is_empty() && self.command.is_empty())
+    }
+}
+
+fn pid(text: &str) -> Result<u32, String> {
+    // PID_MAX_LIMIT of 64-bit kernels.
+    match text.parse() {
+        Ok(pid @ 1..=4_194_304) => Ok(pid),
+        _ => Err("a process id is a number from 1 to 4194304".to_owned()),
+    }
+}
+
+/// The root of a tree must exist, since otherwise nothing can become its descendant.
+fn living_pid(text: &str) -> Result<u32, String> {
+    let pid = pid(text)?;
+    let proc = std::path::Path::new("/proc");
+    if !proc.join("self").exists() {
+        return Ok(pid);
+    }
+    match std::fs::read_to_string(proc.join(format!("{pid}/status"))) {
+        Ok(status) => match thread_group(&status) {
+            Some(process) if process != pid => Err(format!("that is a thread of {process}")),
+            _ => Ok(pid),
+        },
+        Err(_) => Err("there is no such process".to_owned()),
+    }
+}
+
+/// The process of a thread, from its `/proc/PID/status`.
+fn thread_group(status: &str) -> Option<u32> {
+    status.lines().find_map(|line| line.strip_prefix("Tgid:"))?.trim().parse().ok()
+}
+
+/// For free-text filters: a regular expression over bytes. The error is one line.
+pub fn regex(text: &str) -> Result<regex::bytes::Regex, String> {
+    regex::bytes::Regex::new(text).map_err(|error| {
+        let words = error.to_string();
+        let last = words.lines().last().unwrap_or_default();
+        last.trim_start_matches("error: ").to_owned()
+    })
+}
+
+fn user(text: &str) -> Result<u32, String> {
+    if let Ok(uid) = text.parse::<u32>() {
+        return if uid == u32::MAX { Err("not a user id".to_owned()) } else { Ok(uid) };
+    }
+    match uid_of(text) {
+        Ok(Some(uid)) => Ok(uid),
+        Ok(None) => Err("no such user".to_owned()),
+        Err(error) => Err(format!("cannot look up users: {error}")),
+    }
+}
+
+/// The user of this name, from wherever the machine has its users.
+#[cfg(not(target_feature = "crt-static"))]
+fn uid_of(name: &str) -> std::io::Result<Option<u32>> {
+    Ok(nix::unistd::User::from_name(name)?.map(|user| user.uid.as_raw()))
+}
+
+/// The user of this name, from `/etc/passwd` only: other sources are shared libraries, which a
+/// static program should not load.
+#[cfg(target_feature = "crt-static")]
+fn uid_of(name: &str) -> std::io::Result<Option<u32>> {
+    match std::fs::read("/etc/passwd") {
+        Ok(text) => Ok(uid_in_passwd(&text, name)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// passwd(5): `name:password:uid:…`
+#[cfg(any(target_feature = "crt-static", test))]
+fn uid_in_passwd(text: &[u8], name: &str) -> Option<u32> {
+    text.split(|&b| b == b'\n').find_map(|line| {
+        let mut fields = line.split(|&b| b == b':');
+        if fields.next()? != name.as_bytes() {
+            return None;
+        }
+        std::str::from_utf8(fields.nth(1)?).ok()?.parse().ok()
+    })
+}
+
+fn comm(text: &str) -> Result<[u8; 16], String> {
+    let mut comm = [0; 16];
+    match comm.get_mut(..text.len()) {
+        Some(start) if (1..16).contains(&text.len()) => start.copy_from_slice(text.as_bytes()),
+        _ => return Err("a process name has 1 to 15 bytes (see /proc/PID/comm)".to_owned()),
+    }
+    Ok(comm)
+}
+
+/// How many, at least one.
+pub fn number(text: &str) -> Result<u64, String> {
+    let number = text.parse().ok().filter(|&number| number > 0);
+    number.ok_or_else(|| "a whole number from 1 up is needed".to_owned())
+}
+
+/// The longest time that users may give: some thirty years.
+const MAX_SECONDS: f64 = 1e9;
+
+/// A duration in seconds, with fractions down to a millisecond.
+pub fn seconds(text: &str) -> Result<Duration, String> {
+    text.parse()
+        .ok()
+        .and_then(|seconds| in_range(seconds, 0.001..=MAX_SECONDS))
+        .ok_or_else(|| "seconds are a number from 0.001 to 1e9".to_owned())
+}
+
+/// A duration in milliseconds, with fractions; 0 too.
+pub fn milliseconds(text: &str) -> Result<Duration, String> {
+    let ms = text.parse::<f64>().ok().map(|ms| ms / 1000.0);
+    ms.and_then(|seconds| in_range(seconds, 0.0..=MAX_SECONDS))
+        .ok_or_else(|| "milliseconds are a number from 0 to 1e12, such as 0.5".to_owned())
+}
+
+fn in_range(seconds: f64, range: RangeInclusive<f64>) -> Option<Duration> {
+    range.contains(&seconds).then(|| Duration::try_from_secs_f64(seconds).ok()).flatten()
+}
+
+/// A size, with K, M and G.
+pub fn bytes(text: &str) -> Result<u64, String> {
+    let (digits, unit) = match text.as_bytes().last() {
+        Some(b'k' | b'K') => (&text[..text.len() - 1], 1 << 10),
+        Some(b'm' | b'M') => (&text[..text.len() - 1], 1 << 20),
+        Some(b'g' | b'G') => (&text[..text.len() - 1], 1 << 30),
+        _ => (text, 1),
+    };
+    let bytes = digits.parse::<u64>().ok().and_then(|n| n.checked_mul(unit));
+    match bytes {
+        Some(bytes @ 1..=0x4000_0000) => Ok(bytes),
+        _ => Err("a size is a number of bytes up to 1G, such as 8M".to_owned()),
+    }
+}
+
+/// Folder of the cgroup v2 hierarchy, as a filter.
+impl Cgroup {
+    fn parse(text: &str) -> Result<Self, String> {
+        Self::find(&PathBuf::from(text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_not_empty() {
+        #[derive(Parser, Debug)]
+        struct Tool {
+            #[arg(long, allow_hyphen_values = true)]
+            line: Option<String>,
+            #[command(flatten)]
+            common: CommonArgs,
+        }
+        let is_empty = |line: &str| {
+            let words = line.split(' ').map(OsString::from).collect();
+            has_empty_command(<Tool as clap::CommandFactory>::command(), words)
+        };
+        for line in ["tool --", "tool --json --", "tool --line -- --", "tool --line=-- --"] {
+            assert!(is_empty(line), "{line}");
+        }
+        for line in ["tool", "tool -- sh --", "tool -- --", "tool --line --", "tool --line=--"] {
+            assert!(!is_empty(line), "{line}");
+        }
+    }
+
+    #[test]
+    fn values_are_checked() {
+        assert_eq!(pid("1"), Ok(1));
+        for wrong in ["0", "-1", "4194305", "x", "", "99999999999999999999"] {
+            assert!(pid(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(living_pid("1"), Ok(1));
+        assert_eq!(living_pid("+1"), Ok(1));
+        assert!(living_pid("4194304").is_err());
+        let (of_thread, go_on) = std::sync::mpsc::channel();
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        let thread = std::thread::spawn(move || {
+            of_thread.send(nix::unistd::gettid()).unwrap();
+            let _ = ended.recv();
+        });
+        let tid = go_on.recv().unwrap().to_string();
+        assert_eq!(living_pid(&tid), Err(format!("that is a thread of {}", std::process::id())));
+        drop(end);
+        thread.join().unwrap();
+        assert!(regex("a|b").is_ok());
+        assert_eq!(regex("(").unwrap_err(), "unclosed group");
+        assert_eq!(user("0"), Ok(0));
+        assert_eq!(user("root"), Ok(0));
+        for wrong in ["", "no-such-user-here", "-1", "4294967295", "99999999999"] {
+            assert!(user(wrong).is_err(), "{wrong}");
+        }
+        let passwd = b"root:x:0:0:root:/root:/bin/sh\nalice:x:1000:100::/:\n\nshort:x\nbad:x:\xff:";
+        assert_eq!(uid_in_passwd(passwd, "alice"), Some(1000));
+        for none in ["", "ali", "short", "bad", "x"] {
+            assert_eq!(uid_in_passwd(passwd, none), None, "{none}");
+        }
+        assert_eq!(comm("bash"), Ok(*b"bash\0\0\0\0\0\0\0\0\0\0\0\0"));
+        assert!(comm("").is_err());
+        assert!(comm("sixteen-bytes-xx").is_err());
+        assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
+        assert_eq!(seconds("0.001"), Ok(Duration::from_millis(1)));
+        for wrong in ["0", "-1", "nan", "inf", "1e-10", "0.0009", "1e10", "1e19", "1e30", ""] {
+            assert!(seconds(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(milliseconds("0.5"), Ok(Duration::from_micros(500)));
+        assert_eq!(milliseconds("0"), Ok(Duration::ZERO));
+        for wrong in ["-1", "nan", "inf", "18446744073709.553", "x"] {
+            assert!(milliseconds(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(number("18446744073709551615"), Ok(u64::MAX));
+        for wrong in ["0", "-1", "1.5", "", "18446744073709551616"] {
+            assert!(number(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(bytes("4096"), Ok(4096));
+        assert_eq!(bytes("8M"), Ok(8 << 20));
+        assert_eq!(bytes("64k"), Ok(64 << 10));
+        assert_eq!(bytes("1G"), Ok(1 << 30));
+        for wrong in ["", "0", "M", "2G", "99999999M", "18446744073709551615K", "é"] {
+            assert!(bytes(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! One run of a tool: what it shows, and the accounting for every event.
+//!
+//! shown + lost == happened: gaps are noted where they are in the stream, totals at the end.
+
+use std::io::Write as _;
+
+use anyhow::{Context, Result};
+use libbpf_rs::skel::Skel;
+use serde::Serialize;
+
+use crate::engine::attach::Attached;
+use crate::engine::cli::CommonArgs;
+use crate::host::cgroup::CgroupPaths;
+use crate::output::json::{EventName, SCHEMA};
+use crate::output::row::{Common, Slot, View};
+use crate::output::table::{Flow, Output, count};
+use crate::output::time::{WallClock, boot_now_ns};
+use crate::skel::task_id;
+
+/// What a tool needs while it runs.
+pub struct Session {
+    /// Stdout
+    pub out: Output,
+    /// Turns event times into wall-clock times
+    pub clock: WallClock,
+    /// Names of cgroups
+    pub cgroups: CgroupPaths,
+    /// When tracing began, `CLOCK_BOOTTIME` in nanoseconds
+    pub started_ns: u64,
+    /// Replaces "N events" in the final line, for runs that print no event rows ("12 processes")
+    pub instead_of_events: Option<String>,
+    name: &'static str,
+    max_events: u64,
+    shown: u64,
+    lost: u64,
+}
+
+/// The first JSON line.
+#[derive(Serialize)]
+struct StartRecord<H> {
+    timestamp: String,
+    event: EventName,
+    schema: u32,
+    tool: &'static str,
+    version: &'static str,
+    #[serde(flatten)]
+    how: H,
+    kernel: String,
+    host: HostName,
+}
+
+/// How a tool traces.
+#[derive(Serialize)]
+struct BackendRecord {
+    backend: &'static str,
+    /// Better backends that the kernel refused
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    backends_refused: Vec<RefusedRecord>,
+    /// Parts that the user asked for and that cannot be shown
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    not_shown: Vec<NotShownRecord>,
+    buffer: &'static str,
+}
+
+#[derive(Serialize)]
+struct RefusedRecord {
+    name: &'static str,
+    reason: String,
+}
+
+#[derive(Serialize)]
+struct NotShownRecord {
+    what: &'static str,
+    reason: String,
+}
+
+#[derive(Serialize)]
+struct HostName {
+    name: String,
+}
+
+/// A gap, at its place.
+#[derive(Serialize)]
+struct LostRecord {
+    timestamp: String,
+    event: EventName,
+    count: u64,
+}
+
+/// The last JSON line.
+#[derive(Serialize)]
+struct EndRecord {
+    timestamp: String,
+    event: EventName,
+    events: u64,
+    lost: u64,
+    /// Runs of our programs that the kernel skipped: each may be a missing event
+    #[serde(skip_serializing_if = "is_zero")]
+    unseen: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// One line on stderr: `TOOL: message`. A closed stderr is not a reason to stop.
+pub fn say(tool: &str, message: &str) {
+    let _ = writeln!(std::io::stderr(), "{tool}: {message}");
+}
+
+impl Session {
+    /// A session that begins now.
+    pub fn new(name: &'static str, args: &CommonArgs) -> Self {
+        Self::begin(name, args.json, args.max_events)
+    }
+
+    /// A session that begins now, with the values of `--json` and `--max-events`.
+    pub(crate) fn begin(name: &'static str, json: bool, max_events: Option<u64>) -> Self {
+        Self {
+            out: Output::new(json),
+            clock: WallClock::default(),
+            cgroups: CgroupPaths::new(),
+            started_ns: boot_now_ns(),
+            instead_of_events: None,
+            name,
+            max_events: max_events.unwrap_or(u64::MAX),
+            shown: 0,
+            lost: 0,
+        }
+    }
+
+    /// Appends the start record, if the output is JSON.
+    pub(crate) fn start<S>(&mut self, attached: &Attached<S>) -> Result<()> {
+        if !self.out.json {
+            return Ok(());
+        }
+        let refused = attached.refused.iter().map(|refusal| RefusedRecord {
+            name: refusal.backend,
+            reason: refusal.refused.to_string(),
+        });
+        let not_shown = attached.not_shown.iter();
+        self.start_record(&BackendRecord {
+            backend: attached.backend,
+            backends_refused: refused.collect(),
+            not_shown: not_shown
+                .map(|lack| NotShownRecord { what: lack.what, reason: lack.reason.clone() })
+                .collect(),
+            buffer: attached.channel.transport().name(),
+        })
+    }
+
+    /// Appends the start record, with the members of `how`.
+    pub(crate) fn start_record(&mut self, how: &impl Serialize) -> Result<()> {
+        let uname = nix::sys::utsname::uname().context("uname")?;
+        self.out.object(&StartRecord {
+            timestamp: self.clock.rfc3339(self.started_ns),
+            event: EventName { name: "trace.start" },
+            schema: SCHEMA,
+            tool: self.name,
+            version: env!("CARGO_PKG_VERSION"),
+            how,
+            kernel: uname.release().to_string_lossy().into_owned(),
+            host: HostName { name: uname.nodename().to_string_lossy().into_owned() },
+        })
+    }
+
+    /// Appends the row of an event of this name, which begins with `id`.
+    pub fn row<F, E>(&mut self, view: &View<F>, id: &task_id, event: &'static str, row: &E)
+    where
+        F: Copy + Fn(&E, &mut Slot<'_, '_>),
+    {
+        let json = self.out.json;
+        let time = match json {
+            true => self.clock.rfc3339(id.time_ns),
+            false if view.shows("TIME") => self.clock.local_time(id.time_ns),
+            false => String::new(),
+        };
+        let common = Common {
+            id,
+            event,
+            time: &time,
+            since_ns: id.time_ns.saturating_sub(self.started_ns),
+            cgroup: if json || view.shows("CGROUP") { self.cgroups.path(id) } else { None },
+        };
+        view.row(&mut self.out, &common, row);
+    }
+
+    /// Counts one row, and writes if much has been collected.
+    pub fn shown(&mut self) -> Result<()> {
+        self.shown += 1;
+        self.out.flush_if_full()
+    }
+
+    /// Whether `--max-events` is reached.
+    pub fn is_full(&self) -> bool {
+        self.shown >= self.max_events
+    }
+
+    /// Whether showing more is useless.
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_full() || self.out.flow() == Flow::Closed
+    }
+
+    /// Notes that `total` events have been lost so far, and reports the new ones at this place.
+    pub(crate) fn note_lost(&mut self, total: u64, at_ns: u64) -> Result<()> {
+        let new = total.saturating_sub(self.lost);
+        if new == 0 {
+            return Ok(());
+        }
+        self.lost = total;
+        if self.out.json {
+            return self.out.object(&LostRecord {
+                timestamp: self.clock.rfc3339(at_ns),
+                event: EventName { name: "events.lost" },
+                count: new,
+            });
+        }
+        self.out.flush()?; // what came before goes first
+        let _ = writeln!(std::io::stderr(), "-- lost {} --", count(new, "event"));
+        Ok(())
+    }
+
+    /// The totals: on stderr, or as the last JSON line.
+    pub(crate) fn account<S: Skel<'static>>(&mut self, attached: &Attached<S>) -> Result<()> {
+        let now = boot_now_ns();
+        let counters = attached.counters()?;
+        let skipped = attached.skipped();
+        self.note_lost(counters.lost + skipped.events, now)?;
+        self.end(now, skipped.perhaps_events)?;
+        if self.out.flow() == Flow::Closed {
+            return Ok(()); // quietly
+        }
+        if skipped.perhaps_events > 0 {
+            let events = count(skipped.perhaps_events, "event");
+            self.say(&format!("up to {events} may be missing: the kernel skipped a BPF program"));
+        }
+        if counters.tree_full > 0 {
+            let missed = count(counters.tree_full, "descendant");
+            self.say(&format!("{missed} not followed: too many live at once"));
+        }
+        Ok(())
+    }
+
+    /// Writes the totals as of `now`, and everything collected before.
+    pub(crate) fn end(&mut self, now: u64, unseen: u64) -> Result<()> {
+        if self.out.json {
+            self.out.object(&EndRecord {
+                timestamp: self.clock.rfc3339(now),
+                event: EventName { name: "trace.end" },
+                events: self.shown,
+                lost: self.lost,
+                unseen,
+            })?;
+        }
+        self.out.flush()?;
+        if !self.out.json && self.out.flow() == Flow::Open {
+            let what = self.instead_of_events.take();
+            let what = what.unwrap_or_else(|| count(self.shown, "event"));
+            self.say(&format!("{what}, {} lost", self.lost));
+        }
+        Ok(())
+    }
+
+    /// Notes that `more` events have been lost, at this place.
+    pub(crate) fn note_more_lost(&mut self, more: u64, at_ns: u64) -> Result<()> {
+        self.note_lost(self.lost.saturating_add(more), at_ns)
+    }
+
+    fn say(&self, message: &str) {
+        say(self.name, message);
+    }
+}

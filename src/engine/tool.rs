@@ -1,0 +1,347 @@
+//! What every tool does: parse, attach, read, account, exit. A tool supplies its flags, its
+//! skeleton and its rows; the one main loop is in this file.
+
+use std::ops::ControlFlow;
+use std::os::fd::AsFd;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow};
+use clap::{CommandFactory, Parser};
+use libbpf_rs::skel::{OpenSkel, SkelBuilder};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use crate::engine::attach::{Attached, Hooks, Setup, attach_first};
+use crate::engine::backend::Backend;
+use crate::engine::channel::{BUSY_TICK, Channel, IDLE_TICK, Transport};
+use crate::engine::cli::{self, CommonArgs};
+use crate::engine::command::Command;
+use crate::engine::explain::{explain, in_words};
+use crate::engine::filter::Filters;
+use crate::engine::generate;
+use crate::engine::manual::{Manual, Page};
+use crate::engine::session::{Session, say};
+use crate::engine::stop::{StopSignal, command_status};
+use crate::host::heap::free_unused_memory;
+use crate::output::table::Flow;
+use crate::skel::task_id;
+
+/// The opened object of a tool, before loading.
+pub type Open<T> = <<T as Tool>::Builder as SkelBuilder<'static>>::Output;
+
+/// The loaded object of a tool, with its maps.
+pub type Loaded<T> = <Open<T> as OpenSkel<'static>>::Output;
+
+/// The longest wait at the end: see [`Tool::is_waiting`].
+pub const SETTLE: Duration = Duration::from_millis(500);
+
+/// One command-line tool.
+pub trait Tool: Sized {
+    /// Its name, as in `NAME: message`
+    const NAME: &'static str;
+    /// What its manual says
+    const MANUAL: Manual;
+    /// Its flags
+    type Args: Parser + CommandFactory;
+    /// Its skeleton
+    type Builder: SkelBuilder<'static> + Default;
+
+    /// A tool with these flags. The error is a wrong combination of flags, in one line.
+    fn new(args: Self::Args) -> Result<Self, String>;
+
+    /// The flags that every tool has.
+    fn common(&self) -> &CommonArgs;
+
+    /// Ways into the kernel that serve these flags, best first.
+    fn backends(&self) -> Vec<Backend>;
+
+    /// Sets the programs' own constants and maps before loading.
+    fn configure(&self, _open: &mut Open<Self>) -> Result<()> {
+        Ok(())
+    }
+
+    /// Fills the programs' own maps between loading and attaching.
+    fn fill(&self, _object: &Loaded<Self>) -> Result<()> {
+        Ok(())
+    }
+
+    /// Called once attached: the heading.
+    fn start(&mut self, object: &Loaded<Self>, session: &mut Session) -> Result<()>;
+
+    /// Called for each record. Rows go to `session.out`, each with [`Session::shown`].
+    fn event(&mut self, record: &[u8], session: &mut Session) -> Result<()>;
+
+    /// The longest time until the next [`Tool::tick`], if the tool needs one.
+    fn next_tick(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Whether some records complete earlier ones and come a moment later: see
+    /// [`Tool::is_waiting`].
+    const COMPLETES: bool = false;
+
+    /// Whether such a record is missing: reading then goes on before the end, for at most
+    /// [`SETTLE`].
+    fn is_waiting(&self) -> bool {
+        false
+    }
+
+    /// Programs whose recursion misses must not count as losses: they send no events, or another
+    /// program takes over for them.
+    fn uncounted(&self) -> Vec<&'static str> {
+        Vec::new()
+    }
+
+    /// Called after each batch of records.
+    fn tick(&mut self, _object: &Loaded<Self>, _session: &mut Session) -> Result<()> {
+        Ok(())
+    }
+
+    /// Called once, after the last record: no program is attached any more.
+    fn finish(&mut self, _object: &Loaded<Self>, _session: &mut Session) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Runs a tool from its command line to its exit status.
+pub fn main<T: Tool>() -> ExitCode {
+    let words: Vec<_> = std::env::args_os().collect();
+    let page = || vec![Page { command: T::Args::command(), manual: T::MANUAL }];
+    if let Some(status) = generate::answer(&words, page) {
+        return status;
+    }
+    let tool = T::new(cli::parse(words))
+        .and_then(|tool| Filters::check(tool.common()).map(|()| tool))
+        .unwrap_or_else(|message| usage_error::<T>(&message));
+    match run(tool) {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => {
+            say(T::NAME, &in_words(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn usage_error<T: Tool>(message: &str) -> ! {
+    T::Args::command().error(clap::error::ErrorKind::ValueValidation, message).exit()
+}
+
+/// The backends that `--backend` leaves.
+fn choose_backends<T: Tool>(tool: &T) -> Vec<Backend> {
+    let mut backends = tool.backends();
+    if let Some(forced) = &tool.common().backend {
+        let mut names: Vec<_> = backends.iter().map(|backend| backend.name).collect();
+        names.dedup(); // the same way with other programs
+        backends.retain(|backend| backend.name == forced);
+        if backends.is_empty() {
+            let names = names.join(", ");
+            usage_error::<T>(&format!(
+                "no backend '{forced}' here: with these flags there are {names}"
+            ));
+        }
+    }
+    backends
+}
+
+fn run<T: Tool>(mut tool: T) -> Result<u8> {
+    let common = tool.common().clone();
+    let backends = choose_backends(&tool);
+    // First of all, so that the fork happens with one thread and little memory.
+    let mut command = match common.command.as_slice() {
+        [] => None,
+        words => Some(Command::spawn(T::NAME, words)?),
+    };
+    let mut stop = StopSignal::install()?;
+
+    let transport = Transport::choose(common.buffer);
+    let filters = Filters::new(&common, command.as_ref().map(Command::pid))?;
+    let setup = Setup {
+        filters: &filters,
+        transport,
+        buffer_bytes: common.buffer_size,
+        verbose: common.verbose,
+    };
+    let verbosely = |message: &str| {
+        if common.verbose {
+            say(T::NAME, message);
+        }
+    };
+    let hooks = Hooks {
+        configure: &|open| tool.configure(open),
+        fill: &|object| tool.fill(object),
+        say: &verbosely,
+    };
+    let mut attached = attach_first::<T::Builder>(&backends, &setup, &hooks)
+        .map_err(|refusals| anyhow!(explain(&refusals, common.backend.is_some())))?;
+    attached.do_not_count(tool.uncounted());
+    for lack in &attached.not_shown {
+        say(T::NAME, &lack.to_string());
+    }
+    verbosely(&format!("backend {}, {} buffer", attached.backend, transport.name()));
+    free_unused_memory();
+
+    let mut session = Session::new(T::NAME, &common);
+    session.start(&attached)?;
+    tool.start(&attached.skeleton, &mut session)?;
+    session.out.flush()?;
+    if let Some(command) = &mut command {
+        command.release()?;
+    }
+
+    let deadline = common.duration.map(|duration| Instant::now() + duration);
+    let ended =
+        read_events(&mut tool, &mut session, &mut attached, &mut stop, &mut command, deadline)?;
+
+    settle(&mut tool, &mut session, &mut attached)?;
+    attached.detach();
+    if ended != Ended::Full {
+        drain_rest(&mut tool, &mut session, &mut attached.channel)?;
+    }
+    let finished = tool.finish(&attached.skeleton, &mut session);
+    session.account(&attached)?; // even if the last step failed
+    finished?;
+    drop(attached);
+    match command {
+        None => Ok(0),
+        Some(command) => Ok(command_status(command, ended == Ended::Signal, &mut stop)),
+    }
+}
+
+/// Why reading ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    /// SIGINT, SIGTERM, SIGHUP
+    Signal,
+    /// `--duration`
+    Time,
+    /// `--max-events`
+    Full,
+    /// Nobody reads stdout any more
+    Closed,
+    /// The command has ended
+    Command,
+}
+
+fn read_events<T: Tool>(
+    tool: &mut T,
+    session: &mut Session,
+    attached: &mut Attached<Loaded<T>>,
+    stop: &mut StopSignal,
+    command: &mut Option<Command>,
+    deadline: Option<Instant>,
+) -> Result<Ended> {
+    loop {
+        let busy = drain(tool, session, &mut attached.channel, false)?;
+        tool.tick(&attached.skeleton, session)?;
+        session.out.flush()?;
+        if session.is_full() {
+            return Ok(Ended::Full);
+        }
+        if session.out.flow() == Flow::Closed {
+            return Ok(Ended::Closed);
+        }
+        if stop.is_requested() {
+            return Ok(Ended::Signal);
+        }
+        if command.as_mut().is_some_and(|command| command.try_status().is_some()) {
+            return Ok(Ended::Command);
+        }
+        let mut timeout = if busy { BUSY_TICK } else { IDLE_TICK };
+        if let Some(deadline) = deadline {
+            match deadline.checked_duration_since(Instant::now()) {
+                None | Some(Duration::ZERO) => return Ok(Ended::Time),
+                Some(left) => timeout = timeout.min(left),
+            }
+        }
+        timeout = timeout.min(tool.next_tick().unwrap_or(IDLE_TICK));
+        wait(session, &attached.channel, stop, command.as_ref(), timeout)?;
+    }
+}
+
+/// Sleeps until something is to be done, at most for `timeout`.
+fn wait(
+    session: &mut Session,
+    channel: &Channel,
+    stop: &StopSignal,
+    command: Option<&Command>,
+    timeout: Duration,
+) -> Result<()> {
+    // Rounded up, so that the last wait of a deadline does not spin.
+    let millis = u16::try_from(timeout.as_millis() + 1).unwrap_or(u16::MAX);
+    let mut fds = vec![
+        PollFd::new(channel.poll_fd(), PollFlags::POLLIN),
+        PollFd::new(stop.eventfd.as_fd(), PollFlags::POLLIN),
+        PollFd::new(session.out.poll_fd(), PollFlags::empty()),
+    ];
+    if let Some(command) = command {
+        fds.push(PollFd::new(command.poll_fd(), PollFlags::POLLIN));
+    }
+    match poll(&mut fds, PollTimeout::from(millis)) {
+        Ok(_) => {}
+        // A signal, for example SIGCONT after SIGSTOP: no reason to end.
+        Err(Errno::EINTR) => return Ok(()),
+        Err(errno) => return Err(errno).context("poll"),
+    }
+    let gone = fds.get(2).and_then(PollFd::revents).is_some_and(|e| e.contains(PollFlags::POLLERR));
+    if gone {
+        session.out.close();
+    }
+    Ok(())
+}
+
+/// Hands the contents of the buffer to the tool; returns whether more may come soon.
+fn drain<T: Tool>(
+    tool: &mut T,
+    session: &mut Session,
+    channel: &mut Channel,
+    last: bool,
+) -> Result<bool> {
+    session.clock.update();
+    let mut outcome = Ok(());
+    let busy = channel.drain(last, &mut |record| {
+        outcome = one_record(tool, session, record);
+        if outcome.is_err() || session.is_over() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    })?;
+    outcome.map(|()| busy)
+}
+
+fn one_record<T: Tool>(tool: &mut T, session: &mut Session, record: &[u8]) -> Result<()> {
+    let id = task_id::of(record)?;
+    session.note_lost(id.lost, id.time_ns)?;
+    tool.event(record, session)
+}
+
+/// Reads on while the tool waits for records that complete earlier ones.
+fn settle<T: Tool>(
+    tool: &mut T,
+    session: &mut Session,
+    attached: &mut Attached<Loaded<T>>,
+) -> Result<()> {
+    let started = Instant::now();
+    let mut first = T::COMPLETES;
+    while (first || tool.is_waiting()) && !session.is_over() && started.elapsed() < SETTLE {
+        // The first wait is long enough to read the events that have just happened: see
+        // channel/perf.rs.
+        std::thread::sleep(Duration::from_millis(if first { 10 } else { 5 }));
+        first = false;
+        drain(tool, session, &mut attached.channel, false)?;
+        tool.tick(&attached.skeleton, session)?;
+        session.out.flush()?;
+    }
+    Ok(())
+}
+
+/// After detaching: reads the rest, and the records that programs still running then submit.
+fn drain_rest<T: Tool>(tool: &mut T, session: &mut Session, channel: &mut Channel) -> Result<()> {
+    drain(tool, session, channel, true)?;
+    let until = Instant::now() + Duration::from_millis(100);
+    while !channel.is_empty() && !session.is_over() && Instant::now() < until {
+        drain(tool, session, channel, true)?;
+    }
+    Ok(())
+}

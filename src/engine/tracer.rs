@@ -1,0 +1,156 @@
+//! A tracer with one kind of event and one row for each: its struct in C, its fields, its flags.
+//! Everything else is the same for all of them, and is here. CONTRIBUTING.md has a lesson.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser};
+use libbpf_rs::skel::SkelBuilder;
+
+use crate::engine::backend::Backend;
+use crate::engine::cli::CommonArgs;
+use crate::engine::manual::{Demo, Manual};
+use crate::engine::session::Session;
+use crate::engine::tool::{self, Loaded, Open, Tool};
+use crate::output::row::{Field, FieldOf, Slot, View, docs};
+use crate::output::table::Column;
+use crate::skel::Event;
+
+/// What the file of such a tracer needs.
+pub mod prelude {
+    pub use anyhow::{Context, Result};
+    pub use clap::Args;
+
+    pub use super::{Object, Tracer};
+    pub use crate::engine::backend::{Backend, Job, on_tracepoint};
+    pub use crate::engine::manual::Manual;
+    pub use crate::engine::tracer;
+    pub use crate::host::{errno, signal};
+    pub use crate::output::row::{Field, FieldOf};
+}
+
+/// The object of a tracer, opened and not yet loaded.
+pub type Object<T> = <<T as Tracer>::Builder as SkelBuilder<'static>>::Output;
+
+/// One of them.
+pub trait Tracer: 'static {
+    /// What people type, and `TOOL` in `TOOL: message`
+    const NAME: &'static str;
+    /// `event.name` in JSON
+    const EVENT: &'static str;
+    /// A shell command that makes such an event happen: for the tests, and for those who try it
+    const DEMO: &'static str;
+    /// What the manual says beyond flags and fields
+    const MANUAL: Manual;
+    /// The event's own fields: columns behind PID and COMM, and keys of JSON
+    const FIELDS: &'static [FieldOf<Self::Event>];
+    /// Its own flags; the comment on them is the first sentence of `--help`
+    type Args: Args;
+    /// Its skeleton
+    type Builder: SkelBuilder<'static> + Default;
+    /// Its event, as the C source defines it
+    type Event: Event;
+
+    /// Ways into the kernel, best first.
+    fn backends(args: &Self::Args) -> Vec<Backend>;
+
+    /// Sets constants of the programs before they are loaded: what filters in the kernel.
+    fn configure(_args: &Self::Args, _object: &mut Object<Self>) -> Result<()>
+    where
+        Self: Sized,
+    {
+        Ok(())
+    }
+}
+
+/// Runs a tracer, from its command line to its exit status.
+pub fn main<T: Tracer>() -> ExitCode {
+    tool::main::<OneRow<T>>()
+}
+
+/// The flags of a tracer: its own, and those that every tool has.
+struct Flags<T: Tracer> {
+    own: T::Args,
+    common: CommonArgs,
+}
+
+impl<T: Tracer> CommandFactory for Flags<T> {
+    fn command() -> Command {
+        let command = T::Args::augment_args(Command::new(T::NAME));
+        let about = command.get_about().cloned().unwrap_or_default();
+        CommonArgs::augment_args(command)
+            .about(about)
+            .version(env!("CARGO_PKG_VERSION"))
+            .after_help(T::MANUAL.after_help())
+    }
+
+    fn command_for_update() -> Command {
+        Self::command()
+    }
+}
+
+impl<T: Tracer> FromArgMatches for Flags<T> {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let own = T::Args::from_arg_matches(matches)?;
+        Ok(Self { own, common: CommonArgs::from_arg_matches(matches)? })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl<T: Tracer> Parser for Flags<T> {}
+
+/// The tool that shows each record as a row.
+struct OneRow<T: Tracer> {
+    flags: Flags<T>,
+    view: View<fn(&T::Event, &mut Slot<'_, '_>)>,
+}
+
+/// Columns that all of them have, and its own.
+fn all_fields<T: Tracer>() -> Vec<FieldOf<T::Event>> {
+    let first = [Field::TIME, Field::SINCE, Field::PID, Field::COMM];
+    first.into_iter().chain(T::FIELDS.iter().copied()).collect()
+}
+
+impl<T: Tracer> Tool for OneRow<T> {
+    const NAME: &'static str = T::NAME;
+    const MANUAL: Manual = Manual {
+        fields: Some(|| docs(&all_fields::<T>())),
+        demo: Demo { event: T::EVENT, command: T::DEMO, ..Demo::NONE },
+        ..T::MANUAL
+    };
+    type Args = Flags<T>;
+    type Builder = T::Builder;
+
+    fn new(flags: Flags<T>) -> Result<Self, String> {
+        let timestamp = flags.common.timestamp;
+        let is_shown = |column: &mut Column| column.title != "TIME(s)" || timestamp;
+        Ok(Self { flags, view: View::new(all_fields::<T>(), is_shown) })
+    }
+
+    fn common(&self) -> &CommonArgs {
+        &self.flags.common
+    }
+
+    fn backends(&self) -> Vec<Backend> {
+        T::backends(&self.flags.own)
+    }
+
+    fn configure(&self, open: &mut Open<Self>) -> Result<()> {
+        T::configure(&self.flags.own, open)
+    }
+
+    fn start(&mut self, _: &Loaded<Self>, session: &mut Session) -> Result<()> {
+        session.out.heading(self.view.columns());
+        Ok(())
+    }
+
+    fn event(&mut self, record: &[u8], session: &mut Session) -> Result<()> {
+        let (id, event) = T::Event::decode(record)?;
+        session.row(&self.view, &id, T::EVENT, &event);
+        session.shown()
+    }
+}

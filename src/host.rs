@@ -1,0 +1,15 @@
+//! What the machine says: files of /proc and of the kernel, names of numbers, cgroups, answers of DNS servers.
+
+pub mod cgroup;
+pub(crate) mod descriptor;
+pub mod dns;
+pub mod errno;
+pub mod heap;
+pub mod kernel;
+pub mod perf_event;
+pub mod pidns;
+pub mod proc;
+pub mod services;
+pub mod signal;
+pub mod tracefs;
+pub mod tracepoint;

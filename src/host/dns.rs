@@ -1,0 +1,175 @@
+//! Host names of addresses, learnt from the answers of DNS servers.
+//!
+//! We send no queries. A packet socket sees each answer from port 53 (UDP and TCP, IPv4 and IPv6)
+//! that this machine receives, also from a local resolver on the loopback interface; the kernel
+//! drops all other packets at once. So a process's destination gets the name for which the process
+//! asked.
+//!
+//! Not visible are:
+//!
+//! - network namespaces other than that of the socket: the answers for containers with their own
+//!   network go there (and pass us only if this machine itself receives them)
+//! - encrypted DNS (TLS, HTTPS, QUIC), other ports, and caches that do not answer by DNS (nscd, a
+//!   browser's own, `nss-resolve`); but the plain DNS answers that fill such a cache are visible
+//! - answers from before the start, UDP answers in several IP fragments, and TCP
+//!   connections of which a piece was lost (see [`PassiveDns::lost`])
+//!
+//! A name is a hint, not a proof: it is the last name that a process on this machine asked for and
+//! that had this address in the answer. Anybody who can send packets from port 53 to this machine
+//! can invent names.
+
+use std::net::IpAddr;
+use std::os::fd::BorrowedFd;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+mod cache;
+mod filter;
+mod message;
+mod packet;
+mod socket;
+mod stream;
+#[cfg(test)]
+mod testing;
+
+use cache::Cache;
+use packet::Received;
+use socket::PacketSocket;
+use stream::Streams;
+
+/// The longest IPv6 packet, except for jumbograms, which DNS does not use.
+const MAX_PACKET: usize = 40 + 65_535;
+
+/// The most packets that one call reads, so that a flood of packets does not keep the caller from
+/// other work.
+const MAX_PACKETS: usize = 1024;
+
+/// For the same reason a call begins no packet after this time. Ordinary answers take a microsecond
+/// each; forged ones, full of compressed names, up to some 20 ms for 64 KiB.
+const MAX_TIME: Duration = Duration::from_millis(5);
+
+/// Names of addresses, from the answers so far.
+pub struct PassiveDns {
+    socket: PacketSocket,
+    learner: Learner,
+    buffer: Vec<u8>,
+}
+
+impl PassiveDns {
+    /// Begins to listen in the network namespace of the calling thread.
+    ///
+    /// # Errors
+    ///
+    /// Without `CAP_NET_RAW`, or on a kernel without packet sockets; one line for people.
+    pub fn open() -> Result<Self> {
+        let socket = PacketSocket::open()?;
+        Ok(Self { socket, learner: Learner::new(), buffer: vec![0; MAX_PACKET] })
+    }
+
+    /// Readable when there is something to [drain](Self::drain).
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.socket.fd()
+    }
+
+    /// Reads the waiting answers, without blocking. False if there may be more than one call reads;
+    /// the descriptor then stays readable.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel refuses to hand over packets; no reason for that is known.
+    pub fn drain(&mut self) -> Result<bool> {
+        let now = Instant::now();
+        for _ in 0..MAX_PACKETS {
+            match self.socket.receive(&mut self.buffer).context("receive DNS answers")? {
+                Some(packet) => self.learner.learn(packet, now),
+                None => return Ok(true),
+            }
+            if now.elapsed() > MAX_TIME {
+                break;
+            }
+        }
+        Ok(false)
+    }
+
+    /// The last name that had `addr` in its answer, if the answer was valid `at` that instant: for
+    /// its time to live since it was received, but for at least ten seconds and at most a day.
+    ///
+    /// In lower case, without the last dot, at most 255 bytes. All of it is visible ASCII: other
+    /// characters are written as `\DDD`, a dot within a label as `\.` (RFC 1035, 5.1).
+    /// International names are as on the wire, `xn--...`.
+    pub fn name(&self, addr: IpAddr, at: Instant) -> Option<&str> {
+        self.learner.cache.name(addr, at)
+    }
+
+    /// Packets from port 53 since the start, including the [lost](Self::lost) ones.
+    pub fn received(&mut self) -> u64 {
+        self.socket.counts().passed
+    }
+
+    /// Packets from port 53 since the start that found no room, because `drain` was not called
+    /// often enough.
+    pub fn lost(&mut self) -> u64 {
+        self.socket.counts().lost
+    }
+}
+
+/// From packets to the cache.
+struct Learner {
+    cache: Cache,
+    streams: Streams,
+}
+
+impl Learner {
+    fn new() -> Self {
+        Self { cache: Cache::new(), streams: Streams::default() }
+    }
+
+    fn learn(&mut self, packet: &[u8], now: Instant) {
+        let cache = &mut self.cache;
+        let mut learn = |message: &[u8]| {
+            let Some(answer) = message::parse(message) else { return };
+            for (address, ttl) in answer.addresses {
+                cache.learn(address, &answer.name, ttl, now);
+            }
+        };
+        match packet::parse(packet) {
+            Some(Received::Datagram(message)) => learn(message),
+            Some(Received::Segment(segment)) => self.streams.take(&segment, learn),
+            None => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::{ipv4, ipv6, tcp, udp};
+    use super::*;
+
+    /// "a" is 192.0.2.`last`.
+    fn answer(name: u8, last: u8) -> Vec<u8> {
+        let mut message = b"\0\0\x80\0\0\x01\0\x01\0\0\0\0".to_vec();
+        message.extend([1, name, 0, 0, 1, 0, 1]);
+        message.extend(b"\xc0\x0c\0\x01\0\x01\0\0\0\x3c\0\x04\xc0\0\x02");
+        message.push(last);
+        message
+    }
+
+    #[test]
+    fn names_are_learnt_over_udp_and_tcp() {
+        let now = Instant::now();
+        let mut learner = Learner::new();
+        learner.learn(&ipv4(17, &udp(53, &answer(b'a', 1))), now);
+        learner.learn(&ipv6(17, &udp(53, &answer(b'b', 2))), now);
+        learner.learn(&ipv4(6, &tcp(53, 9, 0x12, b"")), now);
+        let message = answer(b'c', 3);
+        let stream = [&(message.len() as u16).to_be_bytes()[..], &message].concat();
+        let (one, two) = stream.split_at(7);
+        learner.learn(&ipv4(6, &tcp(53, 10, 0x10, one)), now);
+        assert_eq!(learner.cache.name([192, 0, 2, 3].into(), now), None);
+        learner.learn(&ipv4(6, &tcp(53, 17, 0x10, two)), now);
+        for (last, name) in [(1, Some("a")), (2, Some("b")), (3, Some("c")), (4, None)] {
+            assert_eq!(learner.cache.name([192, 0, 2, last].into(), now), name);
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! The packet socket: answers as the machine receives them, from all interfaces.
+
+use std::io;
+use std::mem::size_of;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use anyhow::{Context, Result, anyhow};
+use libc::{c_int, c_void, sock_filter, socklen_t};
+use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, SockFlag, SockType, recv, setsockopt, socket, sockopt,
+};
+
+use super::filter::FILTER;
+
+/// Bytes of the receive buffer. The kernel doubles this number for its bookkeeping of about a
+/// kilobyte for each packet: room for some ten thousand answers.
+const RECEIVE_BUFFER: usize = 8 << 20;
+
+/// The counts of `PACKET_STATISTICS`.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counts {
+    /// Packets that passed the filter, including the lost ones
+    pub(super) passed: u64,
+    /// Packets that found the receive buffer full
+    pub(super) lost: u64,
+}
+
+/// A packet socket with the filter in place.
+pub(super) struct PacketSocket {
+    fd: OwnedFd,
+    counts: Counts,
+}
+
+impl PacketSocket {
+    /// Needs `CAP_NET_RAW` in the user namespace that owns the network namespace.
+    pub(super) fn open() -> Result<Self> {
+        // Protocol 0 receives nothing: not one packet comes in before the filter is there.
+        let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+        let fd = socket(AddressFamily::Packet, SockType::Datagram, flags, None).map_err(refused)?;
+        attach(&fd, &FILTER).context("attach the filter for DNS answers")?;
+        // The filter drops outgoing packets too, but this way the kernel does not even copy them.
+        let on: c_int = 1;
+        set_option(&fd, libc::SOL_PACKET, libc::PACKET_IGNORE_OUTGOING, &on)
+            .context("have no outgoing packets (PACKET_IGNORE_OUTGOING)")?;
+        // More than net.core.rmem_max needs CAP_NET_ADMIN.
+        setsockopt(&fd, sockopt::RcvBufForce, &RECEIVE_BUFFER)
+            .or_else(|_| setsockopt(&fd, sockopt::RcvBuf, &RECEIVE_BUFFER))
+            .context("set the size of the receive buffer for DNS answers")?;
+        bind(&fd).context("receive DNS answers from all interfaces")?;
+        Ok(Self { fd, counts: Counts::default() })
+    }
+
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    /// The next packet, from the IP header on; `None` if there is none now. A packet that does not
+    /// fit into `buffer` is empty.
+    pub(super) fn receive<'a>(&self, buffer: &'a mut [u8]) -> io::Result<Option<&'a [u8]>> {
+        // MSG_TRUNC: the length that the packet had.
+        let received = recv(self.fd.as_raw_fd(), buffer, MsgFlags::MSG_TRUNC);
+        match received {
+            Ok(len) => Ok(Some(buffer.get(..len).unwrap_or_default())),
+            Err(Errno::EAGAIN) => Ok(None),
+            // ENETDOWN: an interface went away, and others stay.
+            Err(Errno::EINTR | Errno::ENETDOWN) => Ok(Some(&[])),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The counts since the start.
+    pub(super) fn counts(&mut self) -> Counts {
+        // Each call resets the kernel's counts. It cannot fail.
+        let new = statistics(&self.fd).unwrap_or((0, 0));
+        self.counts.passed = self.counts.passed.saturating_add(new.0.into());
+        self.counts.lost = self.counts.lost.saturating_add(new.1.into());
+        self.counts
+    }
+}
+
+/// The reason for having no packet socket, and the remedy.
+fn refused(errno: Errno) -> anyhow::Error {
+    match errno {
+        Errno::EPERM | Errno::EACCES => anyhow!(
+            "not permitted to receive DNS answers: CAP_NET_RAW missing; run it with sudo, or grant \
+             the capability"
+        ),
+        Errno::EAFNOSUPPORT => anyhow!(
+            "this kernel has no packet sockets, which DNS answers are received with: modprobe \
+             af_packet, or use one that is built with CONFIG_PACKET"
+        ),
+        other => anyhow!("open a packet socket for DNS answers: {other}"),
+    }
+}
+
+/// Attaches a classic BPF program to a socket of any kind.
+pub(super) fn attach(socket: &impl AsFd, filter: &[sock_filter]) -> io::Result<()> {
+    let program = libc::sock_fprog {
+        len: u16::try_from(filter.len()).map_err(io::Error::other)?,
+        // The kernel copies it and writes nothing.
+        filter: filter.as_ptr().cast_mut(),
+    };
+    set_option(socket, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)
+}
+
+/// `value` must be of the type that the option takes.
+fn set_option<T>(socket: &impl AsFd, level: c_int, name: c_int, value: &T) -> io::Result<()> {
+    let value: *const T = value;
+    // SAFETY: the kernel reads no more than the size given of a value that is borrowed here.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_fd().as_raw_fd(),
+            level,
+            name,
+            value.cast::<c_void>(),
+            size_of::<T>() as socklen_t,
+        )
+    };
+    Errno::result(result).map(drop).map_err(Into::into)
+}
+
+/// Packets that passed the filter, and the lost ones among them, since the last call.
+fn statistics(socket: &OwnedFd) -> io::Result<(u32, u32)> {
+    let mut statistics = libc::tpacket_stats { tp_packets: 0, tp_drops: 0 };
+    let mut size = size_of::<libc::tpacket_stats>() as socklen_t;
+    // SAFETY: the kernel writes no more than `size` bytes, which is that of the struct.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_PACKET,
+            libc::PACKET_STATISTICS,
+            (&raw mut statistics).cast::<c_void>(),
+            &raw mut size,
+        )
+    };
+    Errno::result(result)?;
+    Ok((statistics.tp_packets, statistics.tp_drops))
+}
+
+/// Receives packets of all protocols and interfaces from now on, as the filter allows.
+fn bind(socket: &OwnedFd) -> io::Result<()> {
+    let address = libc::sockaddr_ll {
+        sll_family: libc::AF_PACKET as u16,
+        sll_protocol: (libc::ETH_P_ALL as u16).to_be(),
+        sll_ifindex: 0, // all
+        sll_hatype: 0,
+        sll_pkttype: 0,
+        sll_halen: 0,
+        sll_addr: [0; 8],
+    };
+    let size = size_of::<libc::sockaddr_ll>() as socklen_t;
+    // SAFETY: an address of the size that is given with it.
+    let result = unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), size) };
+    Errno::result(result).map(drop).map_err(Into::into)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_refusal_is_one_line_with_the_way_out() {
+        for (errno, way_out) in [
+            (Errno::EPERM, "CAP_NET_RAW missing; run it with sudo"),
+            (Errno::EAFNOSUPPORT, "modprobe af_packet"),
+            (Errno::EMFILE, "EMFILE"),
+        ] {
+            let line = format!("{:#}", refused(errno));
+            assert!(line.contains(way_out), "{line}");
+            assert_eq!(line.lines().count(), 1);
+        }
+    }
+}

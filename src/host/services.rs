@@ -1,0 +1,109 @@
+//! Names of services by port, from `/etc/services`.
+
+use std::collections::HashMap;
+use std::fs;
+
+/// The file of services(5).
+const FILE: &str = "/etc/services";
+
+/// Names of TCP services.
+#[derive(Clone, Debug, Default)]
+pub struct Services {
+    tcp: HashMap<u16, String>,
+}
+
+impl Services {
+    /// Reads `/etc/services`. Without that file, as in a small container, no port has a name.
+    pub fn load() -> Self {
+        fs::read(FILE).map_or_else(|_| Self::default(), |file| Self::parse(&file))
+    }
+
+    /// Lines of `NAME PORT/PROTOCOL ALIAS... # COMMENT`. Other lines are skipped, as by
+    /// getservbyport(3). Of several lines for a port the first counts, there and here.
+    fn parse(file: &[u8]) -> Self {
+        let mut tcp = HashMap::new();
+        for line in file.split(|&byte| byte == b'\n') {
+            if let Some((port, name)) = parse_line(line) {
+                tcp.entry(port).or_insert_with(|| name.to_owned());
+            }
+        }
+        Self { tcp }
+    }
+
+    /// The official name of the TCP service at `port`: visible ASCII.
+    pub fn name(&self, port: u16) -> Option<&str> {
+        self.tcp.get(&port).map(String::as_str)
+    }
+}
+
+fn parse_line(line: &[u8]) -> Option<(u16, &str)> {
+    let line = line.split(|&byte| byte == b'#').next()?;
+    let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+    let name = std::str::from_utf8(words.next()?).ok()?;
+    let (port, protocol) = std::str::from_utf8(words.next()?).ok()?.split_once('/')?;
+    // The name is printed unescaped, so it must be printable.
+    let is_fit = protocol == "tcp" && name.bytes().all(|byte| byte.is_ascii_graphic());
+    // parse() would accept a sign.
+    let is_number = port.bytes().all(|byte| byte.is_ascii_digit());
+    (is_fit && is_number).then(|| port.parse().ok().map(|port| (port, name)))?
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn lines_as_they_are_in_the_file() {
+        let services = Services::parse(
+            b"# Network services\n\
+            ssh\t\t22/tcp\t\t\t\t# SSH Remote Login Protocol\n\
+            domain 53/tcp nameserver\n\
+            domain 53/udp\n\
+            tftp\t69/udp\n\
+            http 80/tcp www\r\n\
+            \x20 https 443/tcp#no space\n\
+            last 65535/tcp",
+        );
+        let known = [22, 53, 69, 80, 443, 65_535].map(|port| services.name(port));
+        let names = ["ssh", "domain", "", "http", "https", "last"];
+        assert_eq!(known, names.map(|name| (!name.is_empty()).then_some(name)));
+        assert_eq!(services.tcp.len(), 5);
+    }
+
+    #[test]
+    fn the_first_name_of_a_port_counts() {
+        let services = Services::parse(b"one 1/udp\ntwo 1/tcp other\nthree 1/tcp\n");
+        assert_eq!(services.name(1), Some("two"));
+    }
+
+    #[test]
+    fn garbage_is_passed_over() {
+        let garbage: &[u8] = b"name\nname 1\nname /tcp\nname tcp/1\nname 65536/tcp\nname +1/tcp\n\
+            name -1/tcp\nname 1/tcp/udp\nname 1/TCP\n1/tcp name\n#name 1/tcp\nname 1 /tcp\n\n \t\n\
+            \xff 1/tcp\nb\xc3\xbc 1/tcp\nesc\x1b[2J 1/tcp\nname 1\xff/tcp\nname 0x1/tcp\n";
+        let services = Services::parse(garbage);
+        assert_eq!(services.tcp, HashMap::new());
+    }
+
+    #[test]
+    fn the_file_of_this_machine_is_read_if_it_has_one() {
+        let services = Services::load();
+        if fs::read_to_string(FILE).is_ok_and(|file| file.contains("\nhttps")) {
+            assert_eq!(services.name(443), Some("https"));
+        } else {
+            assert_eq!(services.name(443), None);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_file_breaks_it(file: Vec<u8>, port: u16) {
+            Services::parse(&file);
+            let line = [format!("name {port}/tcp ").as_bytes(), &file].concat();
+            let services = Services::parse(&line);
+            prop_assert_eq!(services.name(port), Some("name"));
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! What stdout gets: tables for people, JSON Lines for programs, and the cells and times in both.
+
+pub mod digits;
+pub mod escape;
+pub mod histogram;
+pub mod json;
+pub mod row;
+pub mod table;
+pub mod time;

@@ -1,0 +1,386 @@
+//! Rows on stdout: columns for people or JSON Lines for programs.
+//!
+//! Rows of one batch are collected and written at once. A closed pipe is a normal end;
+//! any other failure of stdout is an error.
+
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal as _};
+use std::os::fd::{AsFd, BorrowedFd};
+
+use anyhow::{Context, Result};
+use clap::builder::styling::{AnsiColor, Style};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use serde::Serialize;
+use unicode_width::UnicodeWidthStr;
+
+use crate::output::digits::{Short, push_number};
+use crate::output::escape::{is_plain_cell, push_cell};
+
+/// The buffer is written at this size, also within a batch.
+const FLUSH_BYTES: usize = 64 * 1024;
+
+/// A column of a table, for the heading and for the rows.
+#[derive(Clone, Copy, Debug)]
+pub struct Column {
+    /// The heading
+    pub title: &'static str,
+    /// The least width; longer values push the rest of their line to the right
+    pub width: usize,
+    /// Numbers to the right, names to the left
+    pub right: bool,
+}
+
+impl Column {
+    /// A column of names.
+    pub const fn left(title: &'static str, width: usize) -> Self {
+        Self { title, width, right: false }
+    }
+
+    /// A column of numbers.
+    pub const fn right(title: &'static str, width: usize) -> Self {
+        Self { title, width, right: true }
+    }
+
+    /// Widens the column to fit its widest cell ([`Line::name`]), but to no more than `WIDEST`, so
+    /// that one absurdly long name does not push the other columns off the screen.
+    pub fn fit(mut self, cells: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Self {
+        const WIDEST: usize = 64;
+        let mut scratch = String::new();
+        for cell in cells {
+            scratch.clear();
+            push_cell(&mut scratch, cell.as_ref());
+            self.width = self.width.max(scratch.width().min(WIDEST));
+        }
+        self
+    }
+}
+
+/// A failure.
+pub const FAILURE: Style = AnsiColor::Red.on_default();
+/// A note about a row.
+pub const NOTE: Style = Style::new().dimmed();
+
+/// `1 event`, `2 events`: `noun` takes an s for the plural.
+pub fn count(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+/// One line of a table, filled cell by cell in the order of the columns.
+pub struct Line<'a> {
+    out: &'a mut Vec<u8>,
+    columns: std::slice::Iter<'a, Column>,
+    scratch: String,
+    color: bool,
+}
+
+impl<'a> Line<'a> {
+    /// Begins a line at the end of `out`.
+    pub fn new(out: &'a mut Vec<u8>, columns: &'a [Column]) -> Self {
+        Self { out, columns: columns.iter(), scratch: String::new(), color: false }
+    }
+
+    /// The next cell is in this style, if the line goes to a terminal.
+    pub fn styled(&mut self, text: &str, style: Style) -> &mut Self {
+        if !self.color {
+            return self.text(text);
+        }
+        let at = self.out.len();
+        self.text(text);
+        // Style the text without its padding, so that the width stays right.
+        let cell = self.out.split_off(at);
+        let cell = String::from_utf8_lossy(&cell);
+        let colored = cell.replacen(text, &format!("{style}{text}{style:#}"), 1);
+        self.out.extend_from_slice(colored.as_bytes());
+        self
+    }
+
+    /// The next cell: text that is safe already.
+    pub fn text(&mut self, text: &str) -> &mut Self {
+        let Some(column) = self.columns.next() else { return self };
+        let is_last = self.columns.as_slice().is_empty();
+        // Nothing follows a last column of names, so measuring it is useless.
+        let padded = column.right || !is_last;
+        let padding = if padded { column.width.saturating_sub(text.width()) } else { 0 };
+        if column.right {
+            self.pad(padding);
+        }
+        self.out.extend_from_slice(text.as_bytes());
+        if !column.right {
+            self.pad(padding);
+        }
+        while is_last && text.is_empty() && self.out.last() == Some(&b' ') {
+            self.out.pop(); // no line ends in spaces
+        }
+        self.out.push(if is_last { b'\n' } else { b' ' });
+        self
+    }
+
+    /// The next cell: `write` appends printable ASCII. Saves a copy, for rows that come by the
+    /// million.
+    #[inline]
+    pub fn ascii(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> &mut Self {
+        let Some(column) = self.columns.next() else { return self };
+        let at = self.out.len();
+        write(self.out);
+        let padding = column.width.saturating_sub(self.out.len() - at);
+        let is_last = self.columns.as_slice().is_empty();
+        if column.right {
+            self.pad(padding);
+            if let Some(cell) = self.out.get_mut(at..) {
+                cell.rotate_right(padding);
+            }
+        } else if !is_last {
+            self.pad(padding);
+        }
+        self.out.push(if is_last { b'\n' } else { b' ' });
+        self
+    }
+
+    /// The next cell: a few characters.
+    #[inline]
+    pub fn short(&mut self, cell: Short) -> &mut Self {
+        match self.columns.as_slice() {
+            [column, _, ..] if column.width <= Short::MAX => {
+                cell.push_padded(self.out, column.width, column.right);
+                self.out.push(b' ');
+                self.columns.next();
+                self
+            }
+            _ => self.ascii(|out| cell.push(out)),
+        }
+    }
+
+    /// The next cell: a whole number.
+    #[inline]
+    pub fn number<N>(&mut self, number: N) -> &mut Self
+    where
+        N: itoa::Integer + Copy + TryInto<u32>,
+    {
+        match Short::number(number) {
+            Some(short) => self.short(short),
+            None => self.ascii(|out| push_number(out, number)),
+        }
+    }
+
+    #[inline]
+    fn pad(&mut self, cells: usize) {
+        // A copy of constant length: see digits.rs.
+        const SPACES: [u8; 32] = [b' '; 32];
+        let end = self.out.len() + cells;
+        if cells <= SPACES.len() {
+            self.out.extend_from_slice(&SPACES);
+            self.out.truncate(end);
+        } else {
+            self.out.resize(end, b' ');
+        }
+    }
+
+    /// The next cell: a name of arbitrary bytes.
+    pub fn name(&mut self, bytes: &[u8]) -> &mut Self {
+        if is_plain_cell(bytes) {
+            return self.ascii(|out| out.extend_from_slice(bytes));
+        }
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.clear();
+        push_cell(&mut scratch, bytes);
+        self.text(&scratch);
+        self.scratch = scratch;
+        self
+    }
+
+    /// The next cell, the last one: text that is safe already, and behind a `#` what else there is
+    /// to say.
+    pub fn noted(&mut self, text: &str, notes: &[String]) -> &mut Self {
+        if notes.is_empty() {
+            return self.text(text);
+        }
+        let space = if text.is_empty() { "" } else { "  " };
+        let notes = format!("{space}# {}", notes.join(", "));
+        match self.color {
+            true => self.text(&format!("{text}{NOTE}{notes}{NOTE:#}")),
+            false => self.text(&format!("{text}{notes}")),
+        }
+    }
+
+    /// The next cell: anything that can be displayed.
+    pub fn value(&mut self, value: impl std::fmt::Display) -> &mut Self {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.clear();
+        let _ = write!(scratch, "{value}"); // a String takes everything
+        self.text(&scratch);
+        self.scratch = scratch;
+        self
+    }
+}
+
+/// Whether to go on after a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// All is well
+    Open,
+    /// The reader has gone: end quietly
+    Closed,
+}
+
+/// Stdout, with the text to be written next.
+pub struct Output {
+    stdout: io::Stdout,
+    /// `--json`
+    pub json: bool,
+    /// Stdout is a terminal, and colours are wanted
+    pub color: bool,
+    buffer: Vec<u8>,
+    flow: Flow,
+}
+
+impl Output {
+    /// Stdout in the chosen format.
+    pub fn new(json: bool) -> Self {
+        let stdout = io::stdout();
+        let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        let color = !json && stdout.is_terminal() && !is_set("NO_COLOR") && !is_dumb;
+        Self { stdout, json, color, buffer: Vec::new(), flow: Flow::Open }
+    }
+
+    /// Appends the heading of a table; JSON has none.
+    pub fn heading(&mut self, columns: &[Column]) {
+        if self.json {
+            return;
+        }
+        let mut line = Line::new(&mut self.buffer, columns);
+        for column in columns {
+            line.text(column.title);
+        }
+    }
+
+    /// Begins a line of a table.
+    pub fn line<'a>(&'a mut self, columns: &'a [Column]) -> Line<'a> {
+        Line { color: self.color, ..Line::new(&mut self.buffer, columns) }
+    }
+
+    /// Appends text that is safe already, such as a table of its own.
+    pub fn raw(&mut self, text: impl AsRef<[u8]>) -> Result<()> {
+        self.buffer.extend_from_slice(text.as_ref());
+        self.flush_if_full()
+    }
+
+    /// Lets `write` append whole lines of JSON.
+    pub fn json_lines(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        write(&mut self.buffer);
+    }
+
+    /// Appends one object and a newline.
+    pub fn object(&mut self, object: &impl Serialize) -> Result<()> {
+        serde_json::to_writer(&mut self.buffer, object).context("write JSON")?;
+        self.buffer.push(b'\n');
+        Ok(())
+    }
+
+    /// Writes if the buffer is large; for use after each row.
+    pub fn flush_if_full(&mut self) -> Result<()> {
+        if self.buffer.len() >= FLUSH_BYTES { self.flush() } else { Ok(()) }
+    }
+
+    /// Writes everything collected so far.
+    pub fn flush(&mut self) -> Result<()> {
+        let mut rest = self.buffer.as_slice();
+        while !rest.is_empty() && self.flow == Flow::Open {
+            match nix::unistd::write(self.stdout.as_fd(), rest) {
+                Ok(n) => rest = rest.get(n..).unwrap_or_default(),
+                Err(Errno::EINTR) => {}
+                Err(Errno::EPIPE) => self.flow = Flow::Closed,
+                Err(Errno::EAGAIN) => self.wait_writable(),
+                Err(errno) => {
+                    self.buffer.clear();
+                    return Err(errno).context("cannot write to stdout");
+                }
+            }
+        }
+        self.buffer.clear();
+        Ok(())
+    }
+
+    /// Someone else made our stdout non-blocking, and its reader is slow.
+    fn wait_writable(&self) {
+        let mut fds = [PollFd::new(self.stdout.as_fd(), PollFlags::POLLOUT)];
+        let _ = poll(&mut fds, PollTimeout::NONE); // an error shows at the next write
+    }
+
+    /// Whether the reader is still there.
+    pub fn flow(&self) -> Flow {
+        self.flow
+    }
+
+    /// Notes that the reader has gone, seen while waiting for events.
+    pub fn close(&mut self) {
+        self.flow = Flow::Closed;
+    }
+
+    /// For `poll()`: an error condition means that the reader of a pipe has gone.
+    pub fn poll_fd(&self) -> BorrowedFd<'_> {
+        self.stdout.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COLUMNS: [Column; 3] =
+        [Column::left("NAME", 6), Column::right("PID", 7), Column::left("ARGS", 0)];
+
+    #[test]
+    fn heading_and_rows_line_up() {
+        let mut out = Output::new(false);
+        out.heading(&COLUMNS);
+        out.line(&COLUMNS).name(b"a b").value(12).text("x");
+        out.line(&COLUMNS).name("日本".as_bytes()).value(1234567).text("y");
+        out.line(&COLUMNS).name(b"longer-than-6").value(12345678).text("z");
+        let expected = "NAME       PID ARGS\n\
+                        a\\040b      12 x\n\
+                        日本   1234567 y\n\
+                        longer-than-6 12345678 z\n";
+        assert_eq!(String::from_utf8(out.buffer).unwrap(), expected);
+    }
+
+    #[test]
+    fn columns_are_as_wide_as_their_cells() {
+        let width = |cells: &[&str]| Column::left("NAME", 6).fit(cells).width;
+        assert_eq!(width(&[]), 6);
+        assert_eq!(width(&["a", "tracepoint__syscalls__sys_exit_execve", "b"]), 37);
+        assert_eq!(width(&["a b c d"]), 16); // each space is escaped
+        assert_eq!(width(&[&"x".repeat(1000)]), 64);
+    }
+
+    #[test]
+    fn an_empty_last_cell_leaves_no_space() {
+        let mut out = Output::new(false);
+        out.line(&COLUMNS).name(b"a").value(1).text("");
+        assert_eq!(String::from_utf8(out.buffer).unwrap(), "a            1\n");
+    }
+
+    #[test]
+    fn cells_written_in_place_look_the_same() {
+        let mut out = Output::new(false);
+        for pid in [0, 12, 1234567, 12345678] {
+            out.line(&COLUMNS).text("a").value(pid).text("z");
+            let slow = std::mem::take(&mut out.buffer);
+            out.line(&COLUMNS).ascii(|out| out.push(b'a')).number(pid).ascii(|out| out.push(b'z'));
+            assert_eq!(std::mem::take(&mut out.buffer), slow);
+        }
+    }
+
+    #[test]
+    fn colors_change_no_width() {
+        for color in [false, true] {
+            let mut out = Output { color, ..Output::new(false) };
+            out.line(&COLUMNS).text("a").styled("1", FAILURE).text("z");
+            let text = String::from_utf8(out.buffer).unwrap();
+            assert_eq!(text.contains('\x1b'), color);
+            let plain = text.replace("\x1b[31m", "").replace("\x1b[0m", "");
+            assert_eq!(plain, "a            1 z\n");
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Times of events. The kernel stamps them with `CLOCK_BOOTTIME`, which goes on during suspend and
+//! which nobody can set; people want the wall clock.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use nix::time::{ClockId, clock_gettime};
+
+use crate::output::digits::nine_digits;
+
+const NS_PER_S: i128 = 1_000_000_000;
+
+/// Nanoseconds, displayed as seconds with three digits behind the point.
+#[derive(Clone, Copy, Debug)]
+pub struct Seconds(pub u64);
+
+impl std::fmt::Display for Seconds {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let millis = self.0 / 1_000_000;
+        f.pad(&format!("{}.{:03}", millis / 1000, millis % 1000))
+    }
+}
+
+/// Nanoseconds, displayed as milliseconds with three digits behind the point.
+#[derive(Clone, Copy, Debug)]
+pub struct Millis(pub u64);
+
+impl std::fmt::Display for Millis {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let micros = self.0 / 1000;
+        f.pad(&format!("{}.{:03}", micros / 1000, micros % 1000))
+    }
+}
+
+fn clock_ns(clock: ClockId) -> i128 {
+    // Cannot fail: the clocks exist since Linux 2.6.39, and the address is ours.
+    clock_gettime(clock).map_or(0, |t| i128::from(t.tv_sec()) * NS_PER_S + i128::from(t.tv_nsec()))
+}
+
+/// `CLOCK_BOOTTIME` now, in nanoseconds: the time base of every event.
+pub fn boot_now_ns() -> u64 {
+    u64::try_from(clock_ns(ClockId::CLOCK_BOOTTIME)).unwrap_or(0)
+}
+
+/// `CLOCK_MONOTONIC` now, in nanoseconds: the boot clock less the time of suspend.
+pub fn monotonic_now_ns() -> u64 {
+    u64::try_from(clock_ns(ClockId::CLOCK_MONOTONIC)).unwrap_or(0)
+}
+
+/// Turns event times into wall-clock times.
+///
+/// The distance between the two clocks is measured for each batch of events
+/// ([`WallClock::update`]), so a step of the wall clock shows in the next event.
+#[derive(Clone, Debug)]
+pub struct WallClock {
+    /// Wall clock minus boot clock, in nanoseconds.
+    offset_ns: i128,
+    zone: TimeZone,
+    second: ShownSecond,
+}
+
+/// The second that was shown last: see [`WallClock::stamp`].
+#[derive(Clone, Debug)]
+struct ShownSecond {
+    /// Its beginning on the boot clock; `None`: no second yet
+    began_ns: Option<u64>,
+    /// The [`WallClock::offset_ns`] of that time
+    offset_ns: i128,
+    text: [u8; STAMP_LEN],
+}
+
+/// `2026-01-31T12:00:00.000000001Z`
+const STAMP_LEN: usize = 30;
+/// The place of the nanoseconds.
+const STAMP_NANOS: std::ops::Range<usize> = 20..29;
+
+impl Default for WallClock {
+    fn default() -> Self {
+        let second = ShownSecond { began_ns: None, offset_ns: 0, text: [0; STAMP_LEN] };
+        let mut clock = Self { offset_ns: 0, zone: TimeZone::system(), second };
+        clock.update();
+        clock
+    }
+}
+
+impl WallClock {
+    /// Measures the distance between the clocks.
+    pub fn update(&mut self) {
+        // The boot clock is read before and after: half the difference is the error.
+        let before = clock_ns(ClockId::CLOCK_BOOTTIME);
+        let wall = clock_ns(ClockId::CLOCK_REALTIME);
+        let after = clock_ns(ClockId::CLOCK_BOOTTIME);
+        self.offset_ns = wall - (before + after) / 2;
+    }
+
+    /// The wall-clock time of `boot_ns`, an event's `CLOCK_BOOTTIME` in nanoseconds.
+    pub fn at(&self, boot_ns: u64) -> Timestamp {
+        let ns = i128::from(boot_ns) + self.offset_ns;
+        Timestamp::from_nanosecond(ns).unwrap_or(Timestamp::UNIX_EPOCH)
+    }
+
+    /// `HH:MM:SS` in the local time zone.
+    pub fn local_time(&self, boot_ns: u64) -> String {
+        let zoned = self.at(boot_ns).to_zoned(self.zone.clone());
+        zoned.strftime("%H:%M:%S").to_string()
+    }
+
+    /// `HH:MM:SS.` and microseconds in the local time zone.
+    pub fn local_time_us(&self, boot_ns: u64) -> String {
+        let zoned = self.at(boot_ns).to_zoned(self.zone.clone());
+        zoned.strftime("%H:%M:%S%.6f").to_string()
+    }
+
+    /// RFC 3339 in UTC with nanoseconds: `2026-01-31T12:00:00.000000001Z`.
+    pub fn rfc3339(&self, boot_ns: u64) -> String {
+        format!("{:.9}", self.at(boot_ns))
+    }
+
+    /// The same as [`WallClock::rfc3339`], for events that come by the million: within a second
+    /// only the nanoseconds change.
+    pub fn stamp(&mut self, boot_ns: u64) -> &str {
+        let since = |began: u64| boot_ns.checked_sub(began).filter(|&ns| ns < NS_PER_S as u64);
+        let is_same = self.second.offset_ns == self.offset_ns;
+        match self.second.began_ns.filter(|_| is_same).and_then(since) {
+            Some(nanos) => {
+                if let Some(digits) = self.second.text.get_mut(STAMP_NANOS) {
+                    digits.copy_from_slice(&nine_digits(nanos as u32));
+                }
+            }
+            None => self.show_second(boot_ns),
+        }
+        std::str::from_utf8(&self.second.text).unwrap_or_default()
+    }
+
+    /// Formats the second of `boot_ns`, for [`WallClock::stamp`].
+    fn show_second(&mut self, boot_ns: u64) {
+        let at = self.at(boot_ns);
+        self.second.began_ns = None;
+        let Ok(text) = self.rfc3339(boot_ns).as_bytes().try_into() else { return };
+        self.second.text = text;
+        // They are negative before 1970.
+        let nanos = u64::try_from(at.subsec_nanosecond()).ok();
+        let is_exact = at.as_nanosecond() == i128::from(boot_ns) + self.offset_ns;
+        let began = nanos.and_then(|nanos| boot_ns.checked_sub(nanos));
+        self.second.began_ns = began.filter(|_| is_exact);
+        self.second.offset_ns = self.offset_ns;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn clock(offset_ns: i128) -> WallClock {
+        WallClock { offset_ns, zone: TimeZone::UTC, ..WallClock::default() }
+    }
+
+    #[test]
+    fn event_times_become_wall_time() {
+        let clock = clock(1_800_000_000 * NS_PER_S);
+        assert_eq!(clock.rfc3339(1), "2027-01-15T08:00:00.000000001Z");
+        assert_eq!(clock.local_time(61 * NS_PER_S as u64), "08:01:01");
+    }
+
+    #[test]
+    fn impossible_times_do_not_panic() {
+        assert_eq!(
+            clock(i128::from(i64::MAX) * NS_PER_S).rfc3339(u64::MAX),
+            "1970-01-01T00:00:00.000000000Z"
+        );
+    }
+
+    #[test]
+    fn stamps_are_the_same_only_faster() {
+        let mut clock = clock(1_800_000_000 * NS_PER_S);
+        for at in [0, 1, 999_999_999, 1_000_000_000, 1, 86_400 * NS_PER_S as u64 + 5, u64::MAX] {
+            let slow = clock.rfc3339(at);
+            assert_eq!(clock.stamp(at), slow);
+        }
+        clock.offset_ns = -1_000_000_000_000; // before 1970
+        for at in [0, 1, 500_000_000] {
+            let slow = clock.rfc3339(at);
+            assert_eq!(clock.stamp(at), slow);
+        }
+    }
+
+    #[test]
+    fn seconds_and_milliseconds_have_three_digits() {
+        assert_eq!(Seconds(0).to_string(), "0.000");
+        assert_eq!(format!("{:8}|", Seconds(61_009_999_999)), "61.009  |");
+        assert_eq!(Millis(1_234_567).to_string(), "1.234");
+    }
+
+    #[test]
+    fn now_is_now() {
+        let shown = WallClock::default().at(boot_now_ns());
+        let off = Timestamp::now().as_millisecond() - shown.as_millisecond();
+        assert!(off.abs() < 1000, "{off} ms");
+    }
+}

@@ -1,0 +1,6 @@
+//! The tracers, by the names that people type.
+
+pub mod execsnoop;
+pub mod mmapsnoop;
+pub mod procsnoop;
+pub mod tcpconnect;

@@ -1,0 +1,115 @@
+//! execsnoop's flags and manual.
+
+use clap::Parser;
+use regex::bytes::Regex;
+
+use crate::engine::cli::{CommonArgs, regex};
+use crate::engine::manual::{CAPABILITIES, Demo, EXIT_STATUS, GROUP, Manual};
+
+/// Show every program execution, with the arguments that really ran
+#[derive(Parser, Debug)]
+#[command(name = "execsnoop", version, after_help = MANUAL.after_help())]
+pub struct Args {
+    /// Show a column with the local time, HH:MM:SS
+    #[arg(short = 'T', long)]
+    pub time: bool,
+
+    /// Show failed executions too
+    #[arg(short = 'x', long)]
+    pub fails: bool,
+
+    /// With -x, show each miss of a search along PATH in a row of its own, not all in one
+    #[arg(long, requires = "fails")]
+    pub all: bool,
+
+    /// Show a column with the real user id
+    #[arg(short = 'U', long)]
+    pub print_uid: bool,
+
+    /// Show a column with the resolved path of the program
+    #[arg(short, long)]
+    pub exe: bool,
+
+    /// Put every argument in quotes
+    #[arg(short, long)]
+    pub quote: bool,
+
+    /// Show this many arguments [default: 60; with --json all]
+    #[arg(long, value_name = "N", value_parser = max_args)]
+    pub max_args: Option<usize>,
+
+    /// Only rows with a PCOMM that matches this regular expression: the name of the program, or of
+    /// the process that failed to execute one
+    #[arg(short, long, value_name = "REGEX", value_parser = regex, help_heading = "Filters")]
+    pub name: Option<Regex>,
+
+    /// Only command lines that match: arguments joined by spaces
+    #[arg(short, long, value_name = "REGEX", value_parser = regex, help_heading = "Filters")]
+    pub line: Option<Regex>,
+
+    /// Flags of every tool
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+/// The manual beyond the flags.
+pub const MANUAL: Manual = Manual {
+    description: "\
+Shows every program execution, with the arguments that the program really got: they come from the \
+new program's memory, after the kernel has put them there. With -x, failed attempts are shown too, \
+with the error and, for scripts, the missing interpreter.
+
+A row is printed when the execution has succeeded or failed. Arguments are quoted for the shell, so \
+that a row can be pasted and runs again with the same bytes; notes stand behind #. With --json each \
+line is an object, whose keys are OpenTelemetry's names.",
+    examples: &[
+        ("execsnoop", "every execution on this machine"),
+        ("execsnoop -x", "failed ones too, with their errno"),
+        ("execsnoop -T -u alice", "what alice runs, with the time"),
+        (r"execsnoop -l '\.py\b'", "command lines that mention a Python file"),
+        ("execsnoop -- make", "only what a build runs"),
+        ("execsnoop --json | jq -r '.process.command_args // empty | @sh'", ""),
+    ],
+    rows: "\
+PCOMM is the name of the program; if RET is an error instead of 0, the name of the caller. ARGS are \
+the arguments of the program; a script's interpreter comes first.
+
+Notes behind #: exe=PATH of the program, if the command line has another name; file=PATH that the \
+caller asked for in vain; missing interpreter=PATH of a script or of a dynamic program; deleted, \
+beginning of its path cut, end of the file name cut; after N places on PATH, nowhere on PATH, not \
+found in N places: the places searched before; by thread, if another thread than the first one \
+called; started by the kernel; pid in its namespace; cut: the arguments that are not shown; \
+unreadable or read after the call: see the documentation; failed past the point of no return: the \
+process dies of it. -- lost N events -- on stderr marks the place where events found no room.
+
+The manual page lists the columns and the keys of --json.",
+    exit_status: EXIT_STATUS,
+    privileges: &[
+        CAPABILITIES,
+        "With -x, on kernels where trampolines (fexit) do not load, failures come from a tracepoint \
+         that the tool looks up in tracefs, which only root may read. Without tracefs it uses a raw \
+         tracepoint, which makes every system call of the machine slower. The missing interpreter of \
+         another user's script is found only with CAP_SYS_PTRACE.",
+        GROUP,
+    ],
+    overhead: "\
+A few microseconds for each execution, a twentieth of the time of the execution itself; other system \
+calls pay nothing. With -x this is the same if fexit loads; with the backend tracepoint every system \
+call of the machine takes about a tenth longer, with raw_tp about a quarter. -v names the backend. \
+Memory: about 9 MiB, and 4 MiB in the kernel (--buffer-size).",
+    demo: Demo {
+        event: "process.exec",
+        command: "/bin/true",
+        flags: "-x",
+        ..Demo::NONE
+    },
+    ..Manual::TRACER
+};
+
+/// `--max-args`
+pub fn max_args(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| "a whole number is needed, from 0 up".to_owned())
+}
+
+/// The default of `--max-args`, for text.
+pub const DEFAULT_MAX_ARGS: usize = 60;

@@ -1,0 +1,333 @@
+//! The fields of `process.exec` and `process.exec_failed`: columns of the table and keys of JSON
+//! Lines.
+
+use super::args::Args;
+use super::search::Searched;
+use super::text::{Beside, notes};
+use super::{Cut, Exec};
+use crate::output::escape::{Quote, push_shell_word};
+use crate::output::row::{Field, Slot, View};
+use crate::output::table::Column;
+use crate::skel::exec_flag;
+
+/// One execution, or an attempt at one, and how much of it is shown.
+#[derive(Clone, Copy, Debug)]
+pub struct Row<'a> {
+    /// The execution
+    pub exec: &'a Exec<'a>,
+    /// The interpreter that does not exist, if that is why a file that exists was not found
+    pub missing_interpreter: Option<&'a [u8]>,
+    /// Files that the caller tried before
+    pub searched: &'a Searched,
+    /// Most arguments to show
+    pub max_args: usize,
+    /// When to quote arguments
+    pub quote: Quote,
+    /// Whether the path of the program has a column
+    pub has_exe_column: bool,
+}
+
+/// Writes a field.
+pub type Put = fn(&Row<'_>, &mut Slot<'_, '_>);
+
+/// All fields, in the order of the columns.
+pub const FIELDS: &[Field<Put>] = &[
+    Field::TIME,
+    Field::SINCE,
+    Field::UID,
+    Field::COMM.in_column(Column::left("PCOMM", 16)),
+    Field::PID,
+    Field::PPID,
+    Field::new(
+        Column::left("RET", 3),
+        "error.type",
+        "0, or the name of the error with which the call failed, such as ENOENT; in JSON absent \
+         after a success",
+        |row, slot| slot.error(row.exec.errno_name().as_deref()),
+    ),
+    Field::new(
+        Column::left("EXE", 32),
+        "process.executable.path",
+        "resolved path of the program that runs; absent if the call failed",
+        |row, slot| {
+            slot.cell(|line| line.name(row.exec.path));
+            slot.optional_name(some(row.exec.path));
+        },
+    ),
+    Field::json(
+        "process.executable.path_cut",
+        "true if the first components of the path are missing; otherwise absent",
+        |row, slot| slot.flag(has_path(row.exec) && row.exec.is(exec_flag::EXEC_PATH_CUT)),
+    ),
+    Field::json(
+        "process.executable.deleted",
+        "true if the file is deleted; otherwise absent",
+        |row, slot| slot.flag(has_path(row.exec) && row.exec.is(exec_flag::EXEC_PATH_DELETED)),
+    ),
+    Field::new(
+        Column::left("ARGS", 0),
+        "process.command_args",
+        "the arguments, quoted for a shell; behind # stand notes. In JSON a list, absent if the \
+         arguments are unknown",
+        |row, slot| {
+            slot.cell(|line| line.noted(&row.command_line(), &row.notes()));
+            if !row.exec.is(exec_flag::EXEC_FATAL) {
+                slot.json_names(row.exec.args().take(row.max_args));
+            }
+        },
+    ),
+    Field::json("process.args_count", "number of arguments", |row, slot| {
+        // After the point of no return the arguments are unknown, not empty.
+        let is_known = !row.exec.is(exec_flag::EXEC_FATAL);
+        slot.optional_number(is_known.then_some(row.exec.event.argc));
+    }),
+    Field::json(
+        "process.command_args_cut",
+        "arguments (args) and bytes (bytes) that are missing in process.command_args; absent if \
+         nothing is missing",
+        |row, slot| put_cut(row.exec.cut(row.max_args), slot),
+    ),
+    Field::json("thread.id", "thread that called exec", |row, slot| {
+        slot.number(row.exec.event.caller_tid);
+    }),
+    Field::json(
+        "exec.filename",
+        "the file as the caller named it; absent if the name could not be read",
+        |row, slot| {
+            if !row.exec.is(exec_flag::EXEC_FILENAME_FAULT) {
+                slot.name(&row.exec.filename());
+            }
+        },
+    ),
+    Field::json(
+        "exec.filename_cut",
+        "true if the end of the file name is missing: it is longer than the kernel takes; \
+         otherwise absent",
+        |row, slot| slot.flag(row.exec.is(exec_flag::EXEC_FILENAME_CUT)),
+    ),
+    Field::json(
+        "exec.interpreter",
+        "interpreter of a script; absent for other programs",
+        |row, slot| slot.optional_name(some(row.exec.interpreter)),
+    ),
+    Field::json(
+        "exec.missing_interpreter",
+        "interpreter or dynamic linker that the file needs and that does not exist; otherwise \
+         absent",
+        |row, slot| slot.optional_name(row.missing_interpreter),
+    ),
+    Field::json(
+        "exec.searched",
+        "files that the caller tried before without success, such as along PATH; absent if it \
+         tried no other",
+        |row, slot| {
+            if !row.searched.files.is_empty() {
+                slot.json_names(row.searched.files.iter().map(Vec::as_slice));
+            }
+        },
+    ),
+    Field::json(
+        "exec.origin",
+        "kernel if the kernel started the program; otherwise absent",
+        |row, slot| {
+            slot.optional_text(row.exec.is(exec_flag::EXEC_KERNEL).then_some("kernel"));
+        },
+    ),
+    Field::json(
+        "exec.secure",
+        "true if the program gained privileges; otherwise absent",
+        |row, slot| slot.flag(row.exec.is(exec_flag::EXEC_SECURE)),
+    ),
+    Field::json(
+        "exec.compat",
+        "true if the call was one of the 32-bit interface; otherwise absent",
+        |row, slot| slot.flag(row.exec.is(exec_flag::EXEC_COMPAT)),
+    ),
+    Field::json(
+        "exec.fatal_signal",
+        "signal that ends the process, because the call failed past the point of no return; \
+         otherwise absent",
+        |row, slot| slot.optional_text(row.exec.is(exec_flag::EXEC_FATAL).then_some("SIGSEGV")),
+    ),
+    Field::json(
+        "exec.args_unreadable",
+        "true if some arguments could not be read; otherwise absent",
+        |row, slot| {
+            slot.flag(row.exec.args_unreadable() && !row.exec.is(exec_flag::EXEC_FATAL));
+        },
+    ),
+    Field::json(
+        "exec.args_read_late",
+        "true if some arguments were read a moment after the call; otherwise absent",
+        |row, slot| slot.flag(row.exec.is(exec_flag::EXEC_ARGS_LATE)),
+    ),
+];
+
+fn some(bytes: &[u8]) -> Option<&[u8]> {
+    Some(bytes).filter(|bytes| !bytes.is_empty())
+}
+
+fn has_path(exec: &Exec<'_>) -> bool {
+    !exec.path.is_empty()
+}
+
+/// Writes `process.command_args_cut`.
+pub fn put_cut(cut: Option<Cut>, slot: &mut Slot<'_, '_>) {
+    if let Some(cut) = cut {
+        slot.json(&cut);
+    }
+}
+
+/// The fields that `args` ask for.
+pub fn view(args: &Args) -> View<Put> {
+    View::new(FIELDS.iter().copied(), |column| match column.title {
+        "TIME" => args.time,
+        "TIME(s)" => args.common.timestamp,
+        "UID" => args.print_uid,
+        "EXE" => args.exe,
+        "RET" => {
+            column.width = if args.fails { 7 } else { 3 };
+            true
+        }
+        _ => true,
+    })
+}
+
+impl Row<'_> {
+    /// `event.name` in JSON.
+    pub fn event_name(&self) -> &'static str {
+        if self.exec.errno().is_some() { "process.exec_failed" } else { "process.exec" }
+    }
+
+    /// Ready to be pasted into a shell.
+    fn command_line(&self) -> String {
+        let mut line = String::new();
+        for (index, arg) in self.exec.args().take(self.max_args).enumerate() {
+            if index > 0 {
+                line.push(' ');
+            }
+            push_shell_word(&mut line, arg, index == 0, self.quote);
+        }
+        line
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let &Self { missing_interpreter, searched, max_args, has_exe_column, .. } = self;
+        notes(self.exec, &Beside { missing_interpreter, searched, max_args, has_exe_column })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::output::row::Common;
+    use crate::skel::exec_event;
+    use crate::tools::execsnoop::testing::{any_record, edit, failure, record};
+
+    fn shown(flags: &[&str], row: &Row<'_>) -> String {
+        let args = Args::try_parse_from(["execsnoop"].iter().chain(flags)).unwrap();
+        let id = &row.exec.event.id;
+        let event = row.event_name();
+        let common = Common { id, event, time: "now", since_ns: 0, cgroup: None };
+        view(&args).line(args.common.json, &common, row)
+    }
+
+    /// What is shown behind RET.
+    fn command_line(row: &Row<'_>) -> String {
+        let line = shown(&[], row);
+        let line = line.strip_suffix('\n').unwrap();
+        let columns = 16 + 1 + 7 + 1 + 7 + 1;
+        line[columns..].split_once(' ').unwrap().1.trim_start().to_owned()
+    }
+
+    fn row<'a>(exec: &'a Exec<'a>, searched: &'a Searched) -> Row<'a> {
+        Row {
+            exec,
+            missing_interpreter: None,
+            searched,
+            max_args: 60,
+            quote: Quote::WhereNeeded,
+            has_exe_column: false,
+        }
+    }
+
+    #[test]
+    fn notes_stand_behind_the_command_line() {
+        let nowhere = Searched::default();
+        let mut own = record("/bin/x", &[b"x", b"a b"]);
+        edit(&mut own, |event| event.id.vpid = event.id.pid);
+        let exec = Exec::decode(&own).unwrap();
+        let plain = row(&exec, &nowhere);
+        assert_eq!(command_line(&plain), "x 'a b'");
+        assert_eq!(command_line(&Row { quote: Quote::Always, ..plain }), "'x' 'a b'");
+        let cut = "x  # cut: 1 argument (4 bytes) not shown";
+        assert_eq!(command_line(&Row { max_args: 1, ..plain }), cut);
+        edit(&mut own, |event| event.caller_tid = 7);
+        let exec = Exec::decode(&own).unwrap();
+        assert_eq!(command_line(&row(&exec, &nowhere)), "x 'a b'  # by thread 7");
+
+        let other = record("/bin/x", &[b"sshd"]);
+        let exec = Exec::decode(&other).unwrap();
+        let plain = row(&exec, &nowhere);
+        assert_eq!(command_line(&plain), "sshd  # exe=/bin/x");
+        assert_eq!(command_line(&Row { has_exe_column: true, ..plain }), "sshd");
+
+        let missing = failure(0, libc::ENOENT, "/bin/x y", &[b"x"]);
+        let exec = Exec::decode(&missing).unwrap();
+        assert_eq!(command_line(&row(&exec, &nowhere)), r"x  # file=/bin/x\040y");
+    }
+
+    #[test]
+    fn notes_name_the_kind_of_search() {
+        let missing = failure(0, libc::ENOENT, "/b/x", &[b"x"]);
+        let found = record("/b/x", &[b"x"]);
+        for (record, along_path, expected) in [
+            (&missing, true, "x  # file=/b/x, nowhere on PATH: 2 places"),
+            (&missing, false, "x  # file=/b/x, not found in 2 places"),
+            (&found, true, "x  # after 1 place on PATH"),
+            (&found, false, "x  # after 1 other place"),
+        ] {
+            let searched = Searched { files: vec![b"/a/x".to_vec()], along_path };
+            let exec = Exec::decode(record).unwrap();
+            assert_eq!(command_line(&row(&exec, &searched)), expected);
+        }
+    }
+
+    #[test]
+    fn cells_of_the_table() {
+        let missing = failure(0, libc::ENOENT, "/b/x", &[b"x"]);
+        let exec = Exec::decode(&missing).unwrap();
+        let nowhere = Searched::default();
+        let row = Row { has_exe_column: true, ..row(&exec, &nowhere) };
+        let line = shown(&["-T", "-t", "-U", "-x", "-e"], &row);
+        let cells: Vec<_> = line.split_whitespace().collect();
+        assert_eq!(cells[..2], ["now", "0.000"]);
+        assert!(line.contains(" ENOENT  "), "{line}");
+    }
+
+    proptest! {
+        #[test]
+        fn no_record_breaks_a_row(
+            fixed in proptest::collection::vec(any::<u8>(), size_of::<exec_event>()),
+            rest: Vec<u8>,
+            lengths: [u8; 5],
+            interpreter: Option<Vec<u8>>,
+            max_args in 0usize..5,
+        ) {
+            let record = any_record(&fixed, &rest, lengths.map(|n| n / 8));
+            let Some(exec) = Exec::decode(&record) else { return Ok(()) };
+            let searched = Searched { files: vec![rest], along_path: false };
+            let missing_interpreter = interpreter.as_deref();
+            let row = Row { missing_interpreter, max_args, ..row(&exec, &searched) };
+            let line = shown(&["-x"], &row);
+            prop_assert!(line.trim_end_matches('\n').chars().all(|c| !c.is_control()), "{line:?}");
+            let line = shown(&["--json"], &row);
+            let value: Value = serde_json::from_str(&line).unwrap();
+            prop_assert_eq!(&value["process"]["pid"], exec.event.id.pid);
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! The notes behind a command line.
+
+use super::search::Searched;
+use super::{Cut, Exec};
+use crate::output::escape::push_cell;
+use crate::output::table::count;
+use crate::skel::{exec_flag, task_id};
+
+/// What a row shows besides the record itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Beside<'a> {
+    /// ENOENT although the file is there: what it needs and what is not there
+    pub missing_interpreter: Option<&'a [u8]>,
+    /// The places tried before
+    pub searched: &'a Searched,
+    /// Most arguments to show
+    pub max_args: usize,
+    /// The path of the program has a column
+    pub has_exe_column: bool,
+}
+
+/// All notes on an execution, or on an attempt at one.
+pub fn notes(exec: &Exec<'_>, beside: &Beside<'_>) -> Vec<String> {
+    let mut notes = file_notes(exec, beside);
+    let mut say = |text: String| notes.push(text);
+    if exec.is(exec_flag::EXEC_FATAL) {
+        say("failed past the point of no return: dies of SIGSEGV".to_owned());
+    } else {
+        if exec.is(exec_flag::EXEC_FILENAME_FAULT) {
+            say("file name unreadable".to_owned());
+        }
+        if exec.args_unreadable() {
+            say("arguments unreadable".to_owned());
+        }
+        if exec.is(exec_flag::EXEC_ARGS_LATE) {
+            say("arguments read after the call".to_owned());
+        }
+    }
+    let at_least = exec.is(exec_flag::EXEC_ARGC_MORE);
+    cut_note(exec.cut(beside.max_args), at_least).into_iter().for_each(&mut say);
+    if let Some(thread) = exec.foreign_thread() {
+        say(format!("by thread {thread}"));
+    }
+    if exec.is(exec_flag::EXEC_KERNEL) {
+        say("started by the kernel".to_owned());
+    }
+    namespace_note(&exec.event.id).into_iter().for_each(&mut say);
+    let places = beside.searched.files.len() as u64;
+    if places > 0 {
+        say(match (exec.errno().is_some(), beside.searched.along_path) {
+            (true, true) => format!("nowhere on PATH: {}", count(places + 1, "place")),
+            (true, false) => format!("not found in {}", count(places + 1, "place")),
+            (false, true) => format!("after {} on PATH", count(places, "place")),
+            (false, false) => format!("after {}", count(places, "other place")),
+        });
+    }
+    notes
+}
+
+/// Notes on the file, where the command line does not name it.
+fn file_notes(exec: &Exec<'_>, beside: &Beside<'_>) -> Vec<String> {
+    let mut notes = Vec::new();
+    let mut note = |name: &str, value: &[u8]| {
+        let mut text = format!("{name}=");
+        push_cell(&mut text, value);
+        notes.push(text);
+    };
+    let failed = exec.errno().is_some();
+    let fatal = exec.is(exec_flag::EXEC_FATAL);
+    let first_arg = exec.args().next().unwrap_or_default();
+    let filename = exec.filename();
+    if exec.is(exec_flag::EXEC_PATH_NO_MOUNT) || fatal || (!failed && exec.is_disguised()) {
+        if !beside.has_exe_column {
+            note("exe", exec.path);
+        }
+    } else if failed && !exec.is(exec_flag::EXEC_FILENAME_FAULT) && *filename != *first_arg {
+        match &*filename {
+            // A dash would be a file of that name.
+            b"" => notes.push("file=''".to_owned()),
+            name => note("file", name),
+        }
+    }
+    if let Some(interpreter) = beside.missing_interpreter {
+        let mut text = "missing interpreter=".to_owned();
+        push_cell(&mut text, interpreter);
+        notes.push(text);
+    }
+    for (flag, words) in [
+        (exec_flag::EXEC_FILENAME_CUT, "end of the file name cut"),
+        (exec_flag::EXEC_PATH_CUT, "beginning of its path cut"),
+        (exec_flag::EXEC_PATH_DELETED, "deleted"),
+    ] {
+        if exec.is(flag) {
+            notes.push(words.to_owned());
+        }
+    }
+    notes
+}
+
+/// The missing part of the arguments. `at_least`: an unknown number more may be missing.
+pub fn cut_note(cut: Option<Cut>, at_least: bool) -> Option<String> {
+    let cut = cut?;
+    let at_least = if at_least { "at least " } else { "" };
+    let arguments = count(cut.args, "argument");
+    let bytes = match cut.bytes {
+        Some(bytes) => count(bytes, "byte"),
+        None => "bytes unknown".to_owned(),
+    };
+    Some(format!("cut: {at_least}{arguments} ({bytes}) not shown"))
+}
+
+/// The process's id in its own PID namespace, if it has another one there.
+pub fn namespace_note(id: &task_id) -> Option<String> {
+    (id.vpid != id.pid).then(|| format!("pid {} in its namespace", id.vpid))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{edit, failure, record};
+    use super::*;
+
+    fn told(record: &[u8]) -> String {
+        let searched = Searched::default();
+        let beside = Beside {
+            missing_interpreter: None,
+            searched: &searched,
+            max_args: 60,
+            has_exe_column: false,
+        };
+        notes(&Exec::decode(record).unwrap(), &beside).join(", ")
+    }
+
+    #[test]
+    fn the_file_that_was_asked_for() {
+        assert_eq!(told(&failure(0, libc::ENOENT, "", &[b"x"])), "file=''");
+        assert_eq!(told(&failure(0, libc::ENOENT, "-", &[b"x"])), "file=-");
+        assert_eq!(told(&failure(0, libc::ENOENT, "", &[b""])), "");
+    }
+
+    #[test]
+    fn what_is_with_the_file_that_runs() {
+        let mut gone = record("/tmp/x", &[b"y"]);
+        edit(&mut gone, |event| event.flags = exec_flag::EXEC_PATH_DELETED);
+        assert_eq!(told(&gone), "exe=/bin/x, deleted");
+        edit(&mut gone, |event| event.flags = exec_flag::EXEC_PATH_CUT);
+        assert_eq!(told(&gone), "exe=/bin/x, beginning of its path cut");
+        edit(&mut gone, |event| event.flags = exec_flag::EXEC_KERNEL);
+        assert_eq!(told(&gone), "exe=/bin/x, started by the kernel");
+    }
+}

@@ -1,0 +1,186 @@
+//! Which programs of `mmap.bpf.c` serve which flags.
+
+use anyhow::{Context, Result};
+
+use libbpf_rs::MapType;
+
+use super::summary::ENTRIES;
+use crate::engine::attach::leave_out;
+use crate::engine::backend::{Backend, Job};
+use crate::skel::mmap::OpenMmapMaps;
+
+/// Threads inside mmap() at once, for `--latency`.
+const ENTERED: u32 = 10_240;
+
+/// The ring buffer's size: 40 ms of three million calls a second, enough for a reader that has to
+/// wait for its CPU.
+const RING_BYTES: u32 = 16 * 1024 * 1024;
+
+/// The parts that the flags ask for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wanted {
+    /// All calls that change mappings
+    pub all: bool,
+    /// mmap() and mprotect() that make memory writable and executable
+    pub wx: bool,
+    /// The resulting mapping
+    pub vma: bool,
+    /// The duration
+    pub latency: bool,
+    /// The file of the mapping, for calls that do not name a file
+    pub file: bool,
+    /// Not every call is shown, so a skipped run is not necessarily a lost event
+    pub filtered: bool,
+}
+
+/// Calls that only some of the ways see.
+const CALLS_32: &str = "calls of 32-bit programs";
+
+/// The ways into the kernel, best first.
+pub fn backends(wanted: Wanted) -> Vec<Backend> {
+    let ways = [fexit(wanted), tracepoint(wanted).without(CALLS_32), tp_btf(wanted)];
+    ways.map(|mut backend| {
+        for job in &mut backend.jobs {
+            job.is_broad |= wanted.filtered;
+        }
+        backend
+    })
+    .into()
+}
+
+impl Wanted {
+    /// A job for a program that looks up the mapping or, if the kernel refuses it, for one that
+    /// does not.
+    fn with_vma(self, job: Job, plain: &'static str) -> Job {
+        if self.vma {
+            return job.or_without(plain, "the mapping that a call made");
+        }
+        // Without the mapping, --wx shows more than it should, and --path leaves mprotect() out.
+        if self.wx { job.or(plain) } else { job.or_without(plain, "mprotect() by the file's path") }
+    }
+
+    /// A call whose arguments are enough: the mapping is looked up only to be shown.
+    fn call(self, job: fn(&'static str) -> Job, plain: &'static str, vma: &'static str) -> Job {
+        if self.vma || self.wx { self.with_vma(job(vma), plain) } else { job(plain) }
+    }
+
+    /// A call whose file is known only from the mapping.
+    fn protection(
+        self,
+        job: fn(&'static str) -> Job,
+        plain: &'static str,
+        vma: &'static str,
+    ) -> Job {
+        let is_asked = self.vma || self.wx || (self.all && self.file);
+        if is_asked { self.with_vma(job(vma), plain) } else { job(plain) }
+    }
+}
+
+/// Calls of 32-bit programs.
+fn compat(program: &'static str) -> Job {
+    Job::adds(program, CALLS_32).if_there()
+}
+
+/// Needed for the duration.
+fn enter(program: &'static str) -> Job {
+    Job::adds(program, "latency").with_map("mmap_entered")
+}
+
+fn mprotect(program: &'static str) -> Job {
+    Job::adds(program, "mprotect()")
+}
+
+fn pkey(program: &'static str) -> Job {
+    Job::adds(program, "pkey_mprotect()").if_there()
+}
+
+fn munmap(program: &'static str) -> Job {
+    Job::adds(program, "munmap()")
+}
+
+fn brk(program: &'static str) -> Job {
+    Job::adds(program, "brk()")
+}
+
+fn madvise(program: &'static str) -> Job {
+    Job::adds(program, "madvise()")
+}
+
+fn mremap(program: &'static str) -> Job {
+    Job::adds(program, "mremap()")
+}
+
+fn fexit(wanted: Wanted) -> Backend {
+    let mut jobs = vec![
+        wanted.call(Job::main, "fexit_mmap", "fexit_mmap_vma"),
+        wanted.call(compat, "fexit32_mmap", "fexit32_mmap_vma"),
+        wanted.call(compat, "fexit32_old_mmap", "fexit32_old_mmap_vma"),
+    ];
+    if wanted.all || wanted.wx {
+        jobs.push(wanted.protection(mprotect, "fexit_mprotect", "fexit_mprotect_vma"));
+        jobs.push(wanted.protection(pkey, "fexit_pkey", "fexit_pkey_vma"));
+        jobs.push(wanted.protection(compat, "fexit32_mprotect", "fexit32_mprotect_vma"));
+    }
+    if wanted.all {
+        jobs.extend([munmap("fexit_munmap"), brk("fexit_brk"), madvise("fexit_madvise")]);
+        jobs.push(wanted.call(mremap, "fexit_mremap", "fexit_mremap_vma"));
+        let others = ["fexit32_munmap", "fexit32_brk", "fexit32_madvise", "fexit32_mremap"];
+        jobs.extend(others.map(compat));
+    }
+    if wanted.latency {
+        jobs.push(enter("fentry_mmap"));
+        jobs.extend(
+            ["fentry32_mmap", "fentry32_old_mmap"].map(|program| enter(program).if_there()),
+        );
+    }
+    Backend::new("fexit", jobs)
+}
+
+fn tracepoint(wanted: Wanted) -> Backend {
+    let mut jobs = vec![wanted.call(Job::main, "tp_mmap", "tp_mmap_vma")];
+    if wanted.all || wanted.wx {
+        jobs.push(wanted.protection(mprotect, "tp_mprotect", "tp_mprotect_vma"));
+        jobs.push(wanted.protection(pkey, "tp_pkey", "tp_pkey_vma"));
+    }
+    if wanted.all {
+        jobs.extend([munmap("tp_munmap"), brk("tp_brk"), madvise("tp_madvise")]);
+        jobs.push(wanted.call(mremap, "tp_mremap", "tp_mremap_vma"));
+    }
+    if wanted.latency {
+        jobs.push(enter("tp_enter_mmap"));
+    }
+    Backend::new("tracepoint", jobs)
+}
+
+fn tp_btf(wanted: Wanted) -> Backend {
+    let mut jobs = vec![wanted.protection(Job::main, "btf_sys_exit", "btf_sys_exit_vma").broad()];
+    if wanted.latency {
+        jobs.push(enter("btf_sys_enter").broad());
+    }
+    Backend::new("tp_btf", jobs)
+}
+
+/// Sizes the maps that these flags need. `buffer`: `--buffer-size` was given.
+pub fn size_maps(
+    maps: &mut OpenMmapMaps<'_>,
+    buffer: bool,
+    latency: bool,
+    summary: bool,
+) -> Result<()> {
+    if !buffer && maps.events.map_type() == MapType::RingBuf {
+        maps.events.set_max_entries(RING_BYTES).context("size events")?;
+    }
+    if summary {
+        maps.mmap_processes.set_max_entries(ENTRIES).context("size mmap_processes")?;
+        maps.mmap_files.set_max_entries(ENTRIES).context("size mmap_files")?;
+    } else {
+        leave_out(&mut maps.mmap_processes)?;
+        leave_out(&mut maps.mmap_files)?;
+    }
+    if !latency {
+        leave_out(&mut maps.mmap_entered)?;
+    } else if maps.mmap_entered.map_type() == MapType::LruHash {
+        maps.mmap_entered.set_max_entries(ENTERED).context("size mmap_entered")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,307 @@
+//! `--stacks`: names for the return addresses of a caller's stacks, and `--folded`: how often each
+//! stack was seen, in the input format of flame graphs.
+
+use std::collections::HashMap;
+use std::fs;
+use std::mem::offset_of;
+
+use blazesym::Pid;
+use blazesym::normalize::{Normalizer, UserMeta};
+use blazesym::symbolize::source::{Kernel, Process, Source};
+use blazesym::symbolize::{Input, Symbolized, Symbolizer};
+
+use super::json::StacksJson;
+use super::{Call, Frames};
+use crate::host::proc::is_process;
+use crate::output::escape::push_cell;
+use crate::skel::mmap_scratch;
+
+/// The most stacks that `--folded` counts separately.
+const STACKS: usize = 100_000;
+
+/// The most frames in a record: `MMAP_FRAMES` in mmap.h.
+pub const FRAMES: usize =
+    (offset_of!(mmap_scratch, user_stack) - offset_of!(mmap_scratch, kernel_stack)) / 8;
+
+/// Stands for missing outer frames.
+const CUT: &str = "...";
+
+/// Stands for a frame without a name or a file, in folded stacks.
+const UNKNOWN: &str = "[unknown]";
+
+/// Looks up names. Nothing about a process is cached: before its next call it may execute another
+/// program.
+pub struct Symbols {
+    symbolizer: Symbolizer,
+    normalizer: Normalizer,
+    /// A stack of this many frames may have had more
+    limit: usize,
+}
+
+impl Default for Symbols {
+    fn default() -> Self {
+        Self {
+            symbolizer: Symbolizer::builder().enable_code_info(false).build(),
+            normalizer: Normalizer::builder().enable_build_ids(false).build(),
+            limit: limit(fs::read_to_string("/proc/sys/kernel/perf_event_max_stack").ok()),
+        }
+    }
+}
+
+/// The most frames of a stack; `sysctl`: the kernel's own limit, if known.
+fn limit(sysctl: Option<String>) -> usize {
+    let most = sysctl.and_then(|text| text.trim().parse().ok());
+    most.map_or(FRAMES, |most: usize| most.clamp(1, FRAMES))
+}
+
+/// A frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Frame {
+    /// The return address: the next instruction
+    address: u64,
+    /// An address that is surely in the calling function: just before the return address, which
+    /// belongs to another function if a call that does not return comes last.
+    inside: u64,
+}
+
+/// Each frame, innermost first. A frame at address 0 is not a frame.
+fn each(frames: Frames<'_>) -> Vec<Frame> {
+    let frame = |(at, address): (usize, u64)| Frame {
+        address,
+        inside: address.saturating_sub(u64::from(at > 0)),
+    };
+    frames.iter().enumerate().map(frame).filter(|frame| frame.address != 0).collect()
+}
+
+impl Symbols {
+    /// The stacks of `call`, innermost function first. A frame without a name is a place in a file,
+    /// as in `libc.so.6+0x2724a`, or an address, above all if the process has ended.
+    pub fn stacks(&self, call: &Call<'_>) -> StacksJson {
+        let (pid, start_ns) = (call.id.pid, call.id.start_ns);
+        let process = is_process(pid, start_ns).then(|| Pid::from(pid));
+        // User space first: it goes with the process.
+        let user = self.user(process, &each(call.user_stack));
+        let kernel = each(call.kernel_stack);
+        let names = self.names(&Source::Kernel(Kernel::default()), &kernel);
+        StacksJson {
+            kernel: with_addresses(names, &kernel),
+            kernel_cut: call.kernel_stack.len() >= self.limit,
+            user,
+            user_cut: call.user_stack.len() >= self.limit,
+        }
+    }
+
+    fn user(&self, process: Option<Pid>, frames: &[Frame]) -> Vec<String> {
+        let Some(pid) = process else { return with_addresses(Vec::new(), frames) };
+        let mut names = self.names(&Source::Process(Process::new(pid)), frames);
+        if names.iter().any(Option::is_none) {
+            let places = self.places(pid, frames);
+            for (name, place) in names.iter_mut().zip(places) {
+                *name = name.take().or(place);
+            }
+        }
+        with_addresses(names, frames)
+    }
+
+    /// Names of functions, if they have one: an entry for each frame.
+    fn names(&self, source: &Source<'_>, frames: &[Frame]) -> Vec<Option<String>> {
+        let inside: Vec<u64> = frames.iter().map(|frame| frame.inside).collect();
+        let symbols = self.symbolizer.symbolize(source, Input::AbsAddr(&inside));
+        let name = |symbol: &Symbolized<'_>| match symbol {
+            Symbolized::Sym(symbol) => Some(symbol.name.clone().into_owned()),
+            Symbolized::Unknown(_) => None,
+        };
+        match symbols {
+            Ok(symbols) => symbols.iter().map(name).collect(),
+            Err(_) => vec![None; frames.len()],
+        }
+    }
+
+    /// The file and offset of each frame, if it is in a file: the same in all processes, unlike the
+    /// address.
+    fn places(&self, pid: Pid, frames: &[Frame]) -> Vec<Option<String>> {
+        let addresses: Vec<u64> = frames.iter().map(|frame| frame.address).collect();
+        let Ok(places) = self.normalizer.normalize_user_addrs(pid, &addresses) else {
+            return Vec::new();
+        };
+        let place = |&(offset, meta): &(u64, usize)| match places.meta.get(meta)? {
+            UserMeta::Elf(elf) => {
+                Some(format!("{}+{offset:#x}", elf.path.file_name()?.to_string_lossy()))
+            }
+            _ => None,
+        };
+        places.outputs.iter().map(place).collect()
+    }
+}
+
+/// Names, or addresses where there is no name.
+fn with_addresses(names: Vec<Option<String>>, frames: &[Frame]) -> Vec<String> {
+    let names = names.into_iter().chain(std::iter::repeat(None));
+    let shown = |(frame, name): (&Frame, Option<String>)| {
+        name.unwrap_or_else(|| format!("{:#x}", frame.address))
+    };
+    frames.iter().zip(names).map(shown).collect()
+}
+
+/// Frames below a row of text.
+pub fn text(stacks: &StacksJson) -> Vec<u8> {
+    let mut out = String::new();
+    for (names, is_cut, mark) in
+        [(&stacks.kernel, stacks.kernel_cut, " [k]"), (&stacks.user, stacks.user_cut, "")]
+    {
+        let cut = is_cut.then_some(CUT);
+        for name in names.iter().map(String::as_str).chain(cut) {
+            out.push_str("        ");
+            push_words(&mut out, name);
+            out.push_str(mark);
+            out.push('\n');
+        }
+    }
+    out.into_bytes()
+}
+
+/// Appends a name that may have blanks, escaped.
+fn push_words(out: &mut String, name: &str) {
+    for (at, word) in name.split(' ').enumerate() {
+        if at > 0 {
+            out.push(' ');
+        }
+        if !word.is_empty() {
+            push_cell(out, word.as_bytes());
+        }
+    }
+}
+
+/// How often each stack was seen.
+#[derive(Debug, Default)]
+pub struct Folded {
+    counts: HashMap<String, u64>,
+    others: u64,
+}
+
+impl Folded {
+    /// Counts one call.
+    pub fn add(&mut self, comm: &[u8], stacks: &StacksJson) {
+        let mut key = String::new();
+        push_words(&mut key, &String::from_utf8_lossy(comm));
+        for (names, is_cut, mark) in
+            [(&stacks.user, stacks.user_cut, ""), (&stacks.kernel, stacks.kernel_cut, "_[k]")]
+        {
+            let cut = is_cut.then_some(CUT);
+            for name in cut.into_iter().chain(names.iter().rev().map(String::as_str)) {
+                key.push(';');
+                // The address differs in each process. No function's name begins with 0x.
+                let known = !name.starts_with("0x") || !mark.is_empty();
+                push_words(&mut key, &if known { name.replace(';', ":") } else { UNKNOWN.into() });
+                key.push_str(mark);
+            }
+        }
+        if self.counts.len() < STACKS || self.counts.contains_key(&key) {
+            *self.counts.entry(key).or_default() += 1;
+        } else {
+            self.others += 1;
+        }
+    }
+
+    /// A line for each stack, `COMM;OUTERMOST;...;INNERMOST COUNT`, in their order.
+    pub fn lines(&self) -> Vec<u8> {
+        let mut lines: Vec<_> = self.counts.iter().collect();
+        lines.sort();
+        let mut out = String::new();
+        for (stack, count) in lines {
+            out.push_str(&format!("{stack} {count}\n"));
+        }
+        if self.others > 0 {
+            out.push_str(&format!("(others) {}\n", self.others));
+        }
+        out.into_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stacks(user: &[&str], kernel: &[&str]) -> StacksJson {
+        let own = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        StacksJson { kernel: own(kernel), user: own(user), ..StacksJson::default() }
+    }
+
+    #[test]
+    fn folded_lines() {
+        let mut folded = Folded::default();
+        folded.add(b"a b", &stacks(&["inner", "main"], &["sys;call"]));
+        folded.add(b"a b", &stacks(&["inner", "main"], &["sys;call"]));
+        folded.add(b"x\n", &stacks(&["operator new(unsigned long)"], &[]));
+        let expected = "a b;main;inner;sys:call_[k] 2\nx\\n;operator new(unsigned long) 1\n";
+        assert_eq!(String::from_utf8(folded.lines()).unwrap(), expected);
+    }
+
+    #[test]
+    fn frames_are_safe_for_a_terminal() {
+        let shown = text(&stacks(&["a\x1b[2Jb"], &["k"]));
+        assert_eq!(String::from_utf8(shown).unwrap(), "        k [k]\n        a\\033[2Jb\n");
+    }
+
+    #[test]
+    fn a_number_alone_is_no_process() {
+        let me = std::process::id();
+        assert!(!is_process(me, 0), "nobody was born when the machine was");
+        assert!(!is_process(u32::MAX, 0));
+    }
+
+    fn frames(addresses: &[u64]) -> Vec<u8> {
+        addresses.iter().flat_map(|address| address.to_ne_bytes()).collect()
+    }
+
+    #[test]
+    fn a_caller_is_before_its_return_address() {
+        let bytes = frames(&[0x100, 0x200, 0, 0x300]);
+        let frames = each(Frames { bytes: &bytes });
+        let inside: Vec<_> = frames.iter().map(|frame| frame.inside).collect();
+        assert_eq!(inside, [0x100, 0x1ff, 0x2ff]);
+        assert_eq!(with_addresses(vec![None], &frames), ["0x100", "0x200", "0x300"]);
+    }
+
+    #[test]
+    fn what_has_no_name_is_the_same_in_each_process() {
+        let mut folded = Folded::default();
+        folded.add(b"a", &stacks(&["0x7f01", "x+0x1"], &["0xffff01"]));
+        folded.add(b"a", &stacks(&["0x7f02", "x+0x1"], &["0xffff01"]));
+        let lines = String::from_utf8(folded.lines()).unwrap();
+        assert_eq!(lines, "a;x+0x1;[unknown];0xffff01_[k] 2\n");
+    }
+
+    #[test]
+    fn a_stack_that_is_cut_says_so() {
+        assert_eq!(limit(None), FRAMES);
+        assert_eq!(limit(Some("127\n".to_owned())), 127);
+        assert_eq!(limit(Some("640\n".to_owned())), FRAMES, "there is no room for them");
+        assert_eq!(limit(Some("16\n".to_owned())), 16);
+        assert_eq!(limit(Some("0\n".to_owned())), 1, "none is not cut");
+        let cut = StacksJson { user_cut: true, ..stacks(&["b", "a"], &["k"]) };
+        assert_eq!(text(&cut), b"        k [k]\n        b\n        a\n        ...\n");
+        let mut folded = Folded::default();
+        folded.add(b"c", &cut);
+        assert_eq!(folded.lines(), b"c;...;a;b;k_[k] 1\n");
+        let json = serde_json::to_string(&cut).unwrap();
+        assert_eq!(json, r#"{"kernel":["k"],"user":["b","a"],"user_cut":true}"#);
+    }
+
+    #[inline(never)]
+    fn here() -> u64 {
+        here as *const () as u64 + 1
+    }
+
+    #[test]
+    fn our_own_functions_have_names() {
+        let bytes = here().to_ne_bytes();
+        let frames = each(Frames { bytes: &bytes });
+        let names = Symbols::default().user(Some(Pid::Slf), &frames);
+        assert!(names[0].contains("here"), "{names:?}");
+        let places = Symbols::default().places(Pid::Slf, &frames);
+        let name = std::env::current_exe().unwrap();
+        let name = format!("{}+0x", name.file_name().unwrap().to_string_lossy());
+        assert!(places[0].as_ref().unwrap().starts_with(&name), "{places:?}");
+    }
+}

@@ -1,0 +1,210 @@
+//! Lives of processes: from a record of `bootstrap.bpf.c` to its parts.
+
+pub mod args;
+pub mod config;
+pub mod elders;
+pub mod held;
+pub mod history;
+pub mod json;
+pub mod lives;
+pub mod past;
+pub mod perfetto;
+pub mod pictures;
+pub mod plot;
+pub mod status;
+pub mod table;
+pub mod text;
+pub mod tree;
+pub mod usage;
+
+use anyhow::Result;
+
+use crate::host::proc::NS_PER_TICK;
+use crate::skel::{
+    decode, process_event, process_exit_event, process_flag, process_killer, process_kind,
+    process_reaped_event,
+};
+
+/// A process, for as long as the machine runs: ids are reused, times of birth are not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Identity {
+    /// Its id in the initial PID namespace
+    pub pid: u32,
+    /// Its birth, `CLOCK_BOOTTIME` in nanoseconds
+    pub start_ns: u64,
+}
+
+/// The time of birth, as exactly as it is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Birth {
+    /// `CLOCK_BOOTTIME` in nanoseconds
+    Exact(u64),
+    /// From /proc, in ticks
+    Ticks(u64),
+}
+
+impl Birth {
+    /// Whether this may be the birth at `start_ns`.
+    pub fn is(self, start_ns: u64) -> bool {
+        match self {
+            Self::Exact(ns) => ns == start_ns,
+            Self::Ticks(ticks) => ticks == start_ns / NS_PER_TICK,
+        }
+    }
+}
+
+/// One record.
+#[derive(Clone, Copy, Debug)]
+pub enum Record {
+    /// An execution: [`crate::tools::execsnoop::Exec`] takes it apart
+    Exec,
+    /// A birth
+    Fork(process_event),
+    /// An end
+    Exit(process_exit_event),
+    /// The end of a thread that is not the last
+    ThreadExit(process_exit_event),
+    /// The final account of a process
+    Reaped(process_reaped_event),
+}
+
+impl Record {
+    /// Takes a record apart. The error: the record is shorter than its kind requires.
+    pub fn decode(record: &[u8]) -> Result<Self> {
+        let event: process_event = decode(record)?;
+        Ok(match event.kind {
+            process_kind::PROCESS_FORK => Self::Fork(event),
+            process_kind::PROCESS_EXIT => Self::Exit(decode(record)?),
+            process_kind::PROCESS_THREAD_EXIT => Self::ThreadExit(decode(record)?),
+            process_kind::PROCESS_REAPED => Self::Reaped(decode(record)?),
+            _ => Self::Exec,
+        })
+    }
+}
+
+impl process_event {
+    /// Whether `flag` is set.
+    pub fn is(&self, flag: process_flag) -> bool {
+        self.flags.0 & flag.0 != 0
+    }
+
+    /// The process.
+    pub fn identity(&self) -> Identity {
+        Identity { pid: self.id.pid, start_ns: self.id.start_ns }
+    }
+
+    /// Its parent.
+    pub fn parent(&self) -> Identity {
+        Identity { pid: self.id.ppid, start_ns: self.parent_start_ns }
+    }
+}
+
+/// The source of a fatal signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Killer<'a> {
+    /// The process itself, as with abort()
+    Itself,
+    /// Another one
+    Process {
+        /// Its id in the initial PID namespace
+        pid: u32,
+        /// Its real user id
+        uid: u32,
+        /// Its name
+        comm: &'a [u8],
+    },
+    /// A fault of the process, at this address
+    Fault(u64),
+    /// The kernel, because memory ran out
+    OutOfMemory,
+    /// The kernel, for another reason: a terminal, a timer, a limit, the end of a PID namespace
+    Kernel,
+}
+
+impl process_exit_event {
+    /// The source of the fatal signal, if a signal ended the process and the source is known.
+    pub fn killer(&self) -> Option<Killer<'_>> {
+        const SI_KERNEL: i32 = 0x80;
+        let process_killer { pid, uid, code, address, .. } = self.killer;
+        if !self.process.is(process_flag::PROCESS_KILLER) {
+            return None;
+        }
+        Some(if !self.process.is(process_flag::PROCESS_KILLER_KERNEL) {
+            if pid == self.process.id.pid {
+                Killer::Itself
+            } else {
+                Killer::Process { pid, uid, comm: until_nul(&self.killer.comm) }
+            }
+        } else if self.process.is(process_flag::PROCESS_OOM) && code == SI_KERNEL {
+            Killer::OutOfMemory
+        } else if code > 0 && code != SI_KERNEL {
+            Killer::Fault(address)
+        } else {
+            Killer::Kernel
+        })
+    }
+
+    /// The lifetime of the process, or of the thread, in nanoseconds; for COMMAND since its
+    /// release.
+    pub fn duration_ns(&self) -> u64 {
+        self.process.id.time_ns.saturating_sub(self.begin_ns)
+    }
+}
+
+fn until_nul(bytes: &[u8]) -> &[u8] {
+    bytes.split(|&b| b == 0).next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn killed(flags: &[process_flag], killer: process_killer) -> process_exit_event {
+        let mut event = process_exit_event { killer, ..process_exit_event::default() };
+        event.process.id.pid = 7;
+        event.process.flags = process_flag(flags.iter().fold(0, |all, flag| all | flag.0));
+        event
+    }
+
+    #[test]
+    fn killers() {
+        let known = process_flag::PROCESS_KILLER;
+        let kernel = process_flag::PROCESS_KILLER_KERNEL;
+        let oom = process_flag::PROCESS_OOM;
+        let process = |pid| process_killer {
+            pid,
+            comm: *b"sh\0\0\0\0\0\0\0\0\0\0\0\0\0x",
+            ..Default::default()
+        };
+        let code = |code| process_killer { code, address: 16, ..Default::default() };
+        let of = |flags: &[process_flag], killer| format!("{:?}", killed(flags, killer).killer());
+        assert_eq!(killed(&[], process(8)).killer(), None);
+        assert_eq!(killed(&[known], process(7)).killer(), Some(Killer::Itself));
+        let sh = Killer::Process { pid: 8, uid: 0, comm: b"sh" };
+        assert_eq!(killed(&[known], process(8)).killer(), Some(sh));
+        assert_eq!(of(&[known, kernel], code(1)), "Some(Fault(16))");
+        assert_eq!(of(&[known, kernel], code(0x80)), "Some(Kernel)");
+        assert_eq!(of(&[known, kernel, oom], code(0x80)), "Some(OutOfMemory)");
+        assert_eq!(of(&[known, kernel, oom], code(2)), "Some(Fault(16))");
+        assert_eq!(of(&[known, kernel], code(-2)), "Some(Kernel)");
+    }
+
+    #[test]
+    fn births_in_two_units() {
+        assert!(Birth::Exact(5).is(5) && !Birth::Exact(5).is(6));
+        assert!(Birth::Ticks(5).is(59_999_999) && !Birth::Ticks(5).is(60_000_000));
+    }
+
+    proptest! {
+        #[test]
+        fn no_record_makes_it_panic(mut record: Vec<u8>, kind in 0u8..24) {
+            record.resize(record.len().max(81), 0);
+            record[80] = kind;
+            if let Ok(Record::Exit(event) | Record::ThreadExit(event)) = Record::decode(&record) {
+                let _ = (event.killer(), event.duration_ns());
+            }
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! procsnoop's flags and manual.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+
+use crate::engine::cli::{CommonArgs, milliseconds};
+use crate::engine::manual::{CAPABILITIES, Demo, EXIT_STATUS, GROUP, Manual};
+use crate::host::signal;
+use crate::tools::execsnoop::args::max_args;
+
+/// Show the lives of processes, with the status that wait() gives
+#[derive(Parser, Debug)]
+#[command(name = "procsnoop", version, after_help = MANUAL.after_help())]
+pub struct Args {
+    /// Only ends of processes that lived at least this long; fractions are allowed
+    #[arg(
+        short = 'd',
+        long = "min-duration",
+        value_name = "MS",
+        value_parser = milliseconds,
+        help_heading = "Filters"
+    )]
+    pub min_duration: Option<Duration>,
+
+    /// Only ends of processes that failed: an exit code other than 0, or a signal
+    #[arg(short = 'x', long, help_heading = "Filters")]
+    pub failed: bool,
+
+    /// Only ends by this signal: a name, a number, or "any" (repeatable)
+    #[arg(long, value_name = "SIGNAL", value_parser = signals, help_heading = "Filters")]
+    pub signal: Vec<u64>,
+
+    /// Only ends with this exit code (repeatable)
+    #[arg(long, value_name = "CODE", value_parser = exit_code, help_heading = "Filters")]
+    pub exit_code: Vec<u8>,
+
+    /// Show births too: all births, even with filters on ends
+    #[arg(long)]
+    pub fork: bool,
+
+    /// Show the ends of single threads too; -d, -x, --signal and --exit-code apply to them as well
+    #[arg(long)]
+    pub threads: bool,
+
+    /// Show kernel threads too
+    #[arg(long)]
+    pub kernel_threads: bool,
+
+    /// Show columns with the usage of each process: CPU time, memory, faults, switches, I/O
+    #[arg(long)]
+    pub usage: bool,
+
+    /// Show a column with the real user id
+    #[arg(short = 'U', long)]
+    pub print_uid: bool,
+
+    /// Show this many arguments [default: 60; with --json all kept ones]
+    #[arg(long, value_name = "N", value_parser = max_args)]
+    pub max_args: Option<usize>,
+
+    /// Show no rows, only the pictures at the end
+    #[arg(short, long, conflicts_with = "max_events")]
+    pub quiet: bool,
+
+    /// At the end, print the processes as a tree
+    #[arg(long, conflicts_with = "json", help_heading = "At the end")]
+    pub tree_view: bool,
+
+    /// At the end, draw the processes over time, as SVG
+    #[arg(long, value_name = "FILE", help_heading = "At the end")]
+    pub plot: Option<PathBuf>,
+
+    /// At the end, write a trace that Perfetto's viewer opens (Chrome's format)
+    #[arg(long, value_name = "FILE", help_heading = "At the end")]
+    pub perfetto: Option<PathBuf>,
+
+    /// Flags of every tool
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+/// The manual beyond the flags.
+pub const MANUAL: Manual = Manual {
+    description: "\
+Shows the executions and ends of processes: the exit status that wait() gives to the parent, the \
+fatal signal and its sender, the lifetime of the process, and with --usage the resources it used. A \
+process ends when its last thread has ended, whichever that is.
+
+At the end procsnoop can print the processes as a tree (--tree-view), draw them over time (--plot) \
+or write them for Perfetto's viewer (--perfetto). With --json each line is an object, whose keys are \
+OpenTelemetry's names.",
+    examples: &[
+        ("procsnoop", "executions and ends of all processes"),
+        ("procsnoop -x", "which commands fail, how, and after how long"),
+        ("procsnoop -d 1000 --usage", "processes that ran for a second or more, with their usage"),
+        ("procsnoop --signal KILL", "processes that were killed, and by whom"),
+        ("procsnoop -q --tree-view -- make", "the processes of a build"),
+        ("procsnoop -q --plot make.svg -- make", "the same as a picture"),
+        ("procsnoop --json | jq 'select(.process.memory.max_rss_bytes > 1e9)'", ""),
+    ],
+    rows: "\
+EVENT is EXEC, EXIT, with --fork FORK, with --threads THREAD. DURATION counts from the birth (for \
+COMMAND: from its release), SINCE-EXEC from the last execution; these, USER and SYSTEM (CPU time) \
+are seconds. STATUS is an exit code or a signal, +core if memory was dumped. With --usage: RSS is \
+the peak of resident memory, MAJFLT counts page faults with I/O, VCSW and ICSW voluntary and \
+involuntary switches from the CPU, READ and WRITE are block I/O.
+
+Notes behind #: SIGNAL with its sender or the address of a fault; no exec: the process executed \
+nothing, and the command is the parent's; exe=PATH if the command line has another name, with \
+deleted or beginning of its path cut; by thread; started by the kernel; pid in its namespace; cut: \
+the arguments that are not shown; not waited for yet: the usage may lack the last few milliseconds. \
+A command in [brackets] is only a name. -- lost N events -- on stderr marks the place where events \
+found no room.
+
+Keys of --json, of process.exit: process.exit.code, .signal, .core_dumped, .sender.type; \
+process.duration_ns, .duration_since_exec_ns, .command_args, .executable.path, .cpu.user_ns, \
+.cpu.system_ns, .memory.max_rss_bytes, .paging.major_faults, .context_switches, .disk; of each event: \
+timestamp, event.name, process.pid, process.parent_pid, process.comm, process.user.id.",
+    exit_status: EXIT_STATUS,
+    privileges: &[CAPABILITIES, GROUP],
+    overhead: "\
+About ten microseconds for the whole life of a process, from fork to the end: a tenth of the \
+shortest life. System calls pay nothing: the hooks are at fork, exec, exit and signals. \
+Memory: about 9 MiB.",
+    demo: Demo {
+        event: "process.exit",
+        command: "/bin/true",
+        flags: "--usage",
+        ..Demo::NONE
+    },
+    ..Manual::TRACER
+};
+
+/// The default of `--max-args`, for text.
+pub const DEFAULT_MAX_ARGS: usize = 60;
+
+fn exit_code(text: &str) -> Result<u8, String> {
+    text.parse().map_err(|_| "an exit code is a number from 0 to 255".to_owned())
+}
+
+/// `--signal`: as bits.
+fn signals(text: &str) -> Result<u64, String> {
+    if text.eq_ignore_ascii_case("any") {
+        return Ok(u64::MAX);
+    }
+    Ok(1 << (signal::parse(text)? - 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_fractions() {
+        assert_eq!(milliseconds("1.5"), Ok(Duration::from_micros(1500)));
+        assert_eq!(milliseconds("0"), Ok(Duration::ZERO));
+        assert_eq!(milliseconds("1000"), Ok(Duration::from_secs(1)));
+        assert!(milliseconds("1e12").unwrap().as_nanos() < u128::from(u64::MAX));
+        for wrong in ["", "-1", "-0.1", "nan", "inf", "1e13", "soon"] {
+            assert!(milliseconds(wrong).unwrap_err().contains("0.5"), "{wrong}");
+        }
+    }
+}

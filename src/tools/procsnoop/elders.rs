@@ -1,0 +1,267 @@
+//! Processes that are older than the tool, from /proc.
+
+use std::collections::HashMap;
+use std::fs;
+use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::fs::MetadataExt as _;
+
+use super::args::Args;
+use crate::host::pidns;
+use crate::host::proc::{Stat, pids};
+use crate::skel::exec_flag;
+
+/// A process that is older than the tool.
+#[derive(Clone, Debug)]
+pub struct Elder {
+    /// Its id
+    pub pid: u32,
+    /// Its parent's
+    pub ppid: u32,
+    /// Its birth, in units of [`crate::host::proc::NS_PER_TICK`]
+    pub born_ticks: u64,
+    /// Its name
+    pub comm: Vec<u8>,
+    /// The command line, which the program may have changed; empty for a kernel thread or a zombie
+    pub cmdline: Vec<u8>,
+    /// The path of the program; empty if unknown
+    pub path: Vec<u8>,
+    /// [`exec_flag::EXEC_PATH_DELETED`], [`exec_flag::EXEC_PATH_NO_MOUNT`]
+    pub path_flags: exec_flag,
+    /// A kernel thread
+    pub is_kernel: bool,
+}
+
+impl Default for Elder {
+    /// A process of which nothing is known.
+    fn default() -> Self {
+        Self {
+            pid: 0,
+            ppid: 0,
+            born_ticks: 0,
+            comm: Vec::new(),
+            cmdline: Vec::new(),
+            path: Vec::new(),
+            path_flags: exec_flag(0), // the generated default is a flag
+            is_kernel: false,
+        }
+    }
+}
+
+const PF_KTHREAD: u32 = 0x0020_0000;
+
+/// All older processes but ourselves. None if /proc shows the ids of another PID namespace than
+/// events do, since they would be mixed up.
+pub fn all() -> impl Iterator<Item = Elder> {
+    let pids = pidns::is_initial().then(pids).into_iter().flatten();
+    pids.filter(|&pid| pid != std::process::id()).filter_map(Elder::read)
+}
+
+impl Elder {
+    /// `None`: the process is gone, or is a zombie.
+    pub fn read(pid: u32) -> Option<Self> {
+        let mut elder = Self::from_stat(pid)?;
+        elder.cmdline = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        elder.read_path();
+        // Still the same process: an id may be reused between two looks.
+        (start_ticks(pid) == Some(elder.born_ticks)).then_some(elder)
+    }
+
+    fn from_stat(pid: u32) -> Option<Self> {
+        let stat = Stat::read(pid)?;
+        // The first thread may have ended while others go on.
+        if matches!(stat.field(3)?, "Z" | "X") && stat.number::<u32>(20)? <= 1 {
+            return None;
+        }
+        Some(Self {
+            pid,
+            is_kernel: stat.number::<u32>(9)? & PF_KTHREAD != 0,
+            ppid: stat.ppid()?,
+            born_ticks: stat.start_ticks()?,
+            comm: stat.name().to_vec(),
+            ..Self::default()
+        })
+    }
+
+    /// The kernel's path of the program, with the same flags as in execution events.
+    fn read_path(&mut self) {
+        let link = format!("/proc/{}/exe", self.pid);
+        let Ok(path) = fs::read_link(&link) else { return };
+        let mut path = path.into_os_string().into_vec();
+        // A file may really have such a name: then it is not gone.
+        let is_gone = || fs::metadata(&link).is_ok_and(|file| file.nlink() == 0);
+        if let Some(name) = path.strip_suffix(b" (deleted)").filter(|_| is_gone()) {
+            (path, self.path_flags) = match name.strip_prefix(b"/") {
+                Some(name) if name.starts_with(b"memfd:") => {
+                    (name.to_vec(), exec_flag::EXEC_PATH_NO_MOUNT)
+                }
+                _ => (name.to_vec(), exec_flag::EXEC_PATH_DELETED),
+            };
+        }
+        self.path = path;
+    }
+}
+
+/// The older processes that are drawn.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Older {
+    /// Processes with an event, and their ancestors
+    Ancestors,
+    /// These, with or without an event
+    These(Vec<u32>),
+}
+
+/// Chooses the older processes of a picture: by the filters of the flags, as far as /proc can
+/// answer them.
+#[derive(Debug)]
+pub struct AskedFor<'a> {
+    args: &'a Args,
+    /// By id: the parent's id, and whether all filters but `--tree` pass the process
+    seen: HashMap<u32, (u32, bool)>,
+}
+
+impl<'a> AskedFor<'a> {
+    /// A choice by these flags.
+    pub fn new(args: &'a Args) -> Self {
+        Self { args, seen: HashMap::new() }
+    }
+
+    /// Looks at one older process.
+    pub fn see(&mut self, elder: &Elder) {
+        let common = &self.args.common;
+        let has = |pids: &[u32], pid| pids.is_empty() || pids.contains(&pid);
+        let is_named = |comm: &[u8; 16]| {
+            comm.starts_with(&elder.comm) && comm.get(elder.comm.len()) == Some(&0)
+        };
+        // Only the kernel knows these two as the programs see them.
+        let is_known = common.uid.is_empty() && common.cgroup.is_empty();
+        let matches = is_known
+            && has(&common.pid, elder.pid)
+            && has(&common.ppid, elder.ppid)
+            && (common.comm.is_empty() || common.comm.iter().any(is_named))
+            && (self.args.kernel_threads || !elder.is_kernel);
+        self.seen.insert(elder.pid, (elder.ppid, matches));
+    }
+
+    /// The choice, once all have been seen.
+    pub fn drawn(&self) -> Older {
+        let common = &self.args.common;
+        if !common.filters() {
+            return Older::Ancestors;
+        }
+        let in_tree = |&pid: &u32| common.tree.is_empty() || self.descends(pid, &common.tree);
+        let matching = self.seen.iter().filter(|(_, (_, matches))| *matches);
+        Older::These(matching.map(|(&pid, _)| pid).filter(in_tree).collect())
+    }
+
+    fn descends(&self, pid: u32, roots: &[u32]) -> bool {
+        let mut pid = pid;
+        // At most as many steps as processes: parents read at different moments may form a ring.
+        for _ in 0..=self.seen.len() {
+            if roots.contains(&pid) {
+                return true;
+            }
+            match self.seen.get(&pid) {
+                Some((parent, _)) => pid = *parent,
+                None => return false,
+            }
+        }
+        false
+    }
+}
+
+/// The time of birth of the process that has this id now, in units of
+/// [`crate::host::proc::NS_PER_TICK`].
+pub fn start_ticks(pid: u32) -> Option<u64> {
+    Elder::from_stat(pid).map(|elder| elder.born_ticks)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn we_are_what_we_are() {
+        let me = Elder::read(std::process::id()).unwrap();
+        assert_eq!(me.ppid, std::os::unix::process::parent_id());
+        let exe = std::env::current_exe().unwrap();
+        assert_eq!(me.path, exe.into_os_string().into_vec());
+        let own = std::env::args().next().unwrap();
+        assert!(me.cmdline.starts_with(own.as_bytes()));
+        assert_eq!(me.comm, fs::read("/proc/self/comm").unwrap().trim_ascii_end());
+        assert!(all().all(|elder| elder.pid != me.pid));
+    }
+
+    #[test]
+    fn what_is_asked_for_is_drawn() {
+        use clap::Parser as _;
+        let me = std::process::id().to_string();
+        let tree = ["--tree", &me];
+        // 1 has 2 and 3, 3 has 4, a kernel thread
+        let drawn = |flags: &[&str]| {
+            let mut args = Args::try_parse_from(["procsnoop"].iter().chain(flags)).unwrap();
+            args.common.tree.iter_mut().for_each(|root| *root = 3);
+            let mut asked_for = AskedFor::new(&args);
+            for (pid, ppid, comm) in [(1, 0, "init"), (2, 1, "sh"), (3, 1, "bash"), (4, 3, "sh")] {
+                let comm = comm.as_bytes().to_vec();
+                asked_for.see(&Elder { pid, ppid, comm, is_kernel: pid == 4, ..Elder::default() });
+            }
+            match asked_for.drawn() {
+                Older::Ancestors => None,
+                Older::These(mut pids) => {
+                    pids.sort_unstable();
+                    Some(pids)
+                }
+            }
+        };
+        assert_eq!(drawn(&[]), None);
+        assert_eq!(drawn(&tree), Some(vec![3]));
+        assert_eq!(drawn(&["--kernel-threads", tree[0], tree[1]]), Some(vec![3, 4]));
+        assert_eq!(drawn(&["--pid", "2", "--pid", "3"]), Some(vec![2, 3]));
+        assert_eq!(drawn(&["--ppid", "1", "--comm", "sh"]), Some(vec![2]));
+        assert_eq!(drawn(&["--comm", "bas"]), Some(vec![]));
+        assert_eq!(drawn(&["--uid", "0"]), Some(vec![]), "told when they end");
+    }
+
+    #[test]
+    fn programs_that_are_gone() {
+        let folder = std::env::temp_dir().join(format!("snoop-elders-{}", std::process::id()));
+        fs::create_dir(&folder).unwrap();
+        // The second file only has such a name.
+        for (name, is_gone) in [("gone", true), ("there (deleted)", false)] {
+            let program = folder.join(name);
+            assert!(
+                std::process::Command::new("cp")
+                    .arg("/bin/sleep")
+                    .arg(&program)
+                    .status()
+                    .unwrap()
+                    .success()
+            );
+            let mut child = std::process::Command::new(&program).arg("300").spawn().unwrap();
+            if is_gone {
+                fs::remove_file(&program).unwrap();
+            }
+            let elder = Elder::read(child.id()).unwrap();
+            child.kill().unwrap();
+            child.wait().unwrap();
+            assert_eq!(elder.path, program.into_os_string().into_vec());
+            let flag = if is_gone { exec_flag::EXEC_PATH_DELETED } else { exec_flag(0) };
+            assert_eq!(elder.path_flags, flag, "{name}");
+        }
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn the_dead_are_none() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let has_ended = || {
+            let stat = fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
+            stat.contains(") Z ")
+        };
+        while !has_ended() {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        assert!(Elder::read(child.id()).is_none());
+        child.wait().unwrap();
+    }
+}

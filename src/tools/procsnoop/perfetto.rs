@@ -1,0 +1,113 @@
+//! `--perfetto`: the processes of a run as a trace in Chrome's format, which Perfetto's viewer and
+//! Chrome's own open. The lanes are the same as in the plot.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use super::history::{History, Past};
+use super::plot::Lanes;
+
+/// A slice, or a name of something.
+#[derive(Serialize)]
+struct Event<'a> {
+    ph: &'static str,
+    name: &'a str,
+    pid: u32,
+    tid: usize,
+    /// Microseconds
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ts: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dur: Option<f64>,
+    args: Details<'a>,
+}
+
+#[derive(Default, Serialize)]
+struct Details<'a> {
+    /// Of a name
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    command: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent_pid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cpu_ms: Option<f64>,
+}
+
+/// All lanes belong to one process of this number, as the format has it.
+const LANES: u32 = 1;
+
+/// Writes the trace. `title`: what was traced.
+pub fn write(out: &mut dyn Write, history: &History, title: &str) -> io::Result<()> {
+    let (first, last) = history.span().unwrap_or((0, 0));
+    let lanes = Lanes::new(history, last);
+    let all = history.processes();
+    write!(out, "{{\"displayTimeUnit\":\"ms\",\"traceEvents\":[")?;
+    let name = Event {
+        ph: "M",
+        name: "process_name",
+        pid: LANES,
+        tid: 0,
+        ts: None,
+        dur: None,
+        args: Details { name: Some(title), ..Details::default() },
+    };
+    serde_json::to_writer(&mut *out, &name)?;
+    for (past, lane) in all.iter().zip(&lanes.of) {
+        let label = past.short_label();
+        let command = past.label();
+        let us = |ns: u64| ns as f64 / 1000.0;
+        let (start_ns, end_ns) = history.drawn(past, last);
+        writeln!(out, ",")?;
+        let slice = Event {
+            ph: "X",
+            name: &label,
+            pid: LANES,
+            tid: lane + 1,
+            ts: Some(us(start_ns.saturating_sub(first))),
+            dur: Some(us(end_ns.saturating_sub(start_ns))),
+            args: Details { command: Some(&command), ..details(past, all) },
+        };
+        serde_json::to_writer(&mut *out, &slice)?;
+    }
+    writeln!(out, "]}}")
+}
+
+fn details(past: &Past, all: &[Past]) -> Details<'static> {
+    let parent = past.parent.and_then(|parent| all.get(parent));
+    Details {
+        pid: Some(past.pid),
+        parent_pid: parent.map(|parent| parent.pid),
+        status: Some(past.end.map_or("running".to_owned(), |end| end.status.to_string())),
+        cpu_ms: past.end.map(|end| end.cpu_ns as f64 / 1e6),
+        ..Details::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::history::testing::history;
+    use super::*;
+
+    #[test]
+    fn one_slice_for_each_process() {
+        let history = history(&[(1, 0, 1000, 9000, 0, 500), (2, 1, 2000, 3000, 9, 0)]);
+        let mut out = Vec::new();
+        write(&mut out, &history, "a \"title\"").unwrap();
+        let trace: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        let events = trace["traceEvents"].as_array().unwrap();
+        assert_eq!(events.len(), 3);
+        assert_eq!(events[0]["args"]["name"], "a \"title\"");
+        assert_eq!((events[1]["ts"].as_f64(), events[1]["dur"].as_f64()), (Some(0.0), Some(8.0)));
+        let expected = serde_json::json!(
+            { "command": "sh", "pid": 2, "parent_pid": 1, "status": "SIGKILL", "cpu_ms": 0.0 });
+        assert_eq!(events[2]["args"], expected);
+        assert_eq!(events[2]["tid"], 2);
+    }
+}

@@ -1,0 +1,232 @@
+//! The pictures at the end: on stdout as a tree, in files as a picture and as a trace.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+
+use super::args::Args;
+use super::history::History;
+use super::{perfetto, plot, tree};
+use crate::engine::session::Session;
+use crate::host::errno::without_numbers;
+use crate::output::escape::{Quote, push_shell_word};
+
+/// The wanted pictures.
+#[derive(Debug)]
+pub struct Pictures {
+    tree_view: bool,
+    plot: Option<Target>,
+    perfetto: Option<Target>,
+    title: String,
+}
+
+impl Pictures {
+    /// The pictures of the flags. The error, in one line: a file that cannot be written, found out
+    /// before a long run, not after it. No file is changed yet.
+    pub fn new(args: &Args) -> Result<Self, String> {
+        let plot = args.plot.as_deref().map(Draft::open).transpose()?;
+        let perfetto = args.perfetto.as_deref().map(Draft::open).transpose()?;
+        let is_one = plot.as_ref().zip(perfetto.as_ref()).is_some_and(|(a, b)| a.is_same_file(b));
+        if is_one {
+            return Err("--plot and --perfetto want the same file".to_owned());
+        }
+        Ok(Self {
+            tree_view: args.tree_view,
+            plot: plot.map(Draft::keep),
+            perfetto: perfetto.map(Draft::keep),
+            title: title(args),
+        })
+    }
+
+    /// Whether there are any.
+    pub fn is_any(&self) -> bool {
+        self.tree_view || self.plot.is_some() || self.perfetto.is_some()
+    }
+
+    /// Draws all of them, even if one cannot be written. The error is the first one.
+    pub fn draw(&self, history: &History, session: &mut Session) -> Result<()> {
+        let mut drawn = Ok(());
+        if self.tree_view {
+            let mut text = String::new();
+            tree::draw(&mut text, history);
+            drawn = session.out.raw(&text);
+        }
+        if let Some(target) = &self.plot {
+            let written = target.write(|out| plot::write(out, history, &self.title));
+            drawn = drawn.and(written);
+        }
+        if let Some(target) = &self.perfetto {
+            let written = target.write(|out| perfetto::write(out, history, &self.title));
+            drawn = drawn.and(written);
+        }
+        drawn
+    }
+}
+
+/// What was traced.
+fn title(args: &Args) -> String {
+    let mut title = String::new();
+    for (index, word) in args.common.command.iter().enumerate() {
+        if index > 0 {
+            title.push(' ');
+        }
+        push_shell_word(&mut title, word.as_encoded_bytes(), index == 0, Quote::WhereNeeded);
+    }
+    if title.is_empty() { "procsnoop".to_owned() } else { title }
+}
+
+/// A file to be written at the end. Until then it stays unchanged, since the run may never begin.
+#[derive(Debug)]
+struct Target {
+    path: PathBuf,
+    /// If it existed already
+    file: Option<File>,
+}
+
+impl Target {
+    fn write(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+        let written = self.file().and_then(|file| {
+            let mut out = BufWriter::new(file);
+            write(&mut out)?;
+            out.flush()
+        });
+        written
+            .map_err(|error| anyhow::anyhow!(without_numbers(&error.to_string())))
+            .with_context(|| format!("cannot write {}", shown(&self.path)))
+    }
+
+    /// Empty.
+    fn file(&self) -> io::Result<File> {
+        let Some(file) = &self.file else { return File::create(&self.path) };
+        if file.metadata()?.is_file() {
+            file.set_len(0)?;
+        }
+        file.try_clone()
+    }
+}
+
+/// A file opened to see whether it can be written; removed again if it did not exist.
+struct Draft<'a> {
+    path: &'a Path,
+    file: File,
+    is_new: bool,
+}
+
+impl<'a> Draft<'a> {
+    fn open(path: &'a Path) -> Result<Self, String> {
+        let mut options = OpenOptions::new();
+        let (file, is_new) = match options.write(true).create_new(true).open(path) {
+            Ok(file) => (Ok(file), true),
+            // Or a link to a file that does not exist.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                (options.create_new(false).create(true).open(path), false)
+            }
+            Err(error) => (Err(error), false),
+        };
+        let failed = |error: io::Error| {
+            format!("cannot create {}: {}", shown(path), without_numbers(&error.to_string()))
+        };
+        Ok(Self { path, file: file.map_err(failed)?, is_new })
+    }
+
+    /// Whether both are the same file. Devices and pipes do not count.
+    fn is_same_file(&self, other: &Self) -> bool {
+        let (Ok(one), Ok(two)) = (self.file.metadata(), other.file.metadata()) else {
+            return false;
+        };
+        one.is_file() && (one.dev(), one.ino()) == (two.dev(), two.ino())
+    }
+
+    fn keep(self) -> Target {
+        let file = if self.is_new { None } else { self.file.try_clone().ok() };
+        Target { path: self.path.to_owned(), file }
+    }
+}
+
+impl Drop for Draft<'_> {
+    fn drop(&mut self) {
+        if self.is_new {
+            let _ = fs::remove_file(self.path); // an empty one: does no harm
+        }
+    }
+}
+
+fn shown(path: &Path) -> String {
+    let mut text = String::new();
+    push_shell_word(&mut text, path.as_os_str().as_encoded_bytes(), false, Quote::WhereNeeded);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let folder = std::env::temp_dir().join(format!("snoop-{name}-{}", std::process::id()));
+            fs::create_dir(&folder).unwrap();
+            Self(folder)
+        }
+
+        fn path(&self, name: &str) -> String {
+            self.0.join(name).to_str().unwrap().to_owned()
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn pictures(flags: &[&str]) -> Result<Pictures, String> {
+        let words = ["procsnoop"].iter().chain(flags);
+        Pictures::new(&Args::try_parse_from(words).unwrap())
+    }
+
+    #[test]
+    fn files_are_as_they_were_until_they_are_written() {
+        let folder = Folder::new("pictures");
+        let (old, new) = (folder.path("old"), folder.path("new"));
+        fs::write(&old, "keep ".repeat(1000)).unwrap();
+        let pictures = pictures(&["--plot", &old, "--perfetto", &new]).unwrap();
+        assert_eq!(fs::read_to_string(&old).unwrap().len(), 5000);
+        assert!(!Path::new(&new).exists());
+        let mut session = Session::begin("procsnoop", false, None);
+        pictures.draw(&History::default(), &mut session).unwrap();
+        assert!(fs::read_to_string(&old).unwrap().ends_with("</svg>\n"), "nothing of what it was");
+        assert!(fs::read_to_string(&new).unwrap().ends_with("]}\n"));
+    }
+
+    #[test]
+    fn one_file_is_not_for_two_pictures() {
+        let folder = Folder::new("one-file");
+        let (path, other) = (folder.path("x"), folder.path("y"));
+        let refused = "--plot and --perfetto want the same file";
+        let both = |one: &str, two: &str| pictures(&["--plot", one, "--perfetto", two]);
+        assert_eq!(both(&path, &path).unwrap_err(), refused);
+        assert!(!Path::new(&path).exists());
+        fs::write(&path, "").unwrap();
+        fs::hard_link(&path, &other).unwrap();
+        assert_eq!(both(&path, &other).unwrap_err(), refused);
+        assert!(both("/dev/null", "/dev/null").is_ok());
+    }
+
+    #[test]
+    fn one_that_cannot_be_written_does_not_keep_the_other() {
+        let folder = Folder::new("full");
+        let trace = folder.path("trace");
+        let pictures = pictures(&["--plot", "/dev/full", "--perfetto", &trace]).unwrap();
+        let mut session = Session::begin("procsnoop", false, None);
+        let error = pictures.draw(&History::default(), &mut session).unwrap_err();
+        assert_eq!(format!("{error:#}"), "cannot write /dev/full: No space left on device");
+        assert!(fs::read_to_string(&trace).unwrap().ends_with("]}\n"));
+    }
+}

@@ -1,0 +1,157 @@
+//! tcpconnect's flags and manual.
+
+use std::time::Duration;
+
+use clap::Parser;
+use ipnet::IpNet;
+
+use super::filter::{Ports, netns, network};
+use crate::engine::cli::{CommonArgs, milliseconds, seconds};
+use crate::engine::manual::{CAPABILITIES, Demo, EXIT_STATUS, GROUP, Manual};
+
+/// Show every attempt to connect by TCP, with its outcome and latency
+#[derive(Parser, Debug)]
+#[command(
+    name = "tcpconnect",
+    version,
+    after_help = MANUAL.after_help(),
+    // In bcc's tool these letters are --port and --count.
+    mut_arg("ppid", |arg| arg.short(None)),
+    mut_arg("cgroup", |arg| arg.short(None))
+)]
+pub struct Args {
+    /// Show a column with the local time, HH:MM:SS
+    #[arg(short = 'T', long)]
+    pub time: bool,
+
+    /// Show a column with the real user id
+    #[arg(short = 'U', long)]
+    pub print_uid: bool,
+
+    /// Show a column with the thread that called
+    #[arg(long)]
+    pub print_tid: bool,
+
+    /// Show a column with the round-trip time of the handshake
+    #[arg(long)]
+    pub print_rtt: bool,
+
+    /// Show a column with the number of SYNs that were sent again
+    #[arg(long)]
+    pub print_retries: bool,
+
+    /// Show a column with the inode number of the network namespace
+    #[arg(long)]
+    pub print_netns: bool,
+
+    /// Show a column with the caller's cgroup
+    #[arg(long)]
+    pub print_cgroup: bool,
+
+    /// Show the host's name instead of its address, if a DNS answer to this machine had it
+    #[arg(long)]
+    pub dns: bool,
+
+    /// Show the name of the destination's port, from /etc/services
+    #[arg(long)]
+    pub services: bool,
+
+    /// As in bcc's tool; the local port is always shown
+    #[arg(short = 'L', long, hide = true)]
+    pub lport: bool,
+
+    /// Show calls that fail before a SYN too, even if this makes every system call of the machine
+    /// slower (where trampolines load, such calls are shown anyway)
+    #[arg(long)]
+    pub sync_errors: bool,
+
+    /// Show nothing but totals by process and destination, at the end
+    #[arg(short, long, conflicts_with = "summary")]
+    pub count: bool,
+
+    /// Show nothing but totals and latencies by destination, this often
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub summary: Option<Duration>,
+
+    /// Only attempts to this port; a list with ranges is allowed: 80,8000-8999 (repeatable)
+    #[arg(short = 'P', long, value_name = "PORTS", value_parser = Ports::parse_list, help_heading = "Filters")]
+    pub port: Vec<Vec<Ports>>,
+
+    /// Only attempts to this network or address: 10.0.0.0/8 (repeatable)
+    #[arg(long, value_name = "NETWORK", value_parser = network, help_heading = "Filters")]
+    pub cidr: Vec<IpNet>,
+
+    /// Only IPv4, also through IPv6 sockets
+    #[arg(short = '4', long, conflicts_with = "ipv6", help_heading = "Filters")]
+    pub ipv4: bool,
+
+    /// Only IPv6
+    #[arg(short = '6', long, help_heading = "Filters")]
+    pub ipv6: bool,
+
+    /// Only attempts in this network namespace: its name, its inode number, or /proc/PID/ns/net
+    /// (repeatable)
+    #[arg(long, value_name = "NETNS", value_parser = netns, help_heading = "Filters")]
+    pub netns: Vec<u32>,
+
+    /// Only attempts that failed or were given up; implies --sync-errors
+    #[arg(long, conflicts_with = "pending", help_heading = "Filters")]
+    pub failed: bool,
+
+    /// Only attempts without an answer when tracing ends; with a short --duration, the attempts
+    /// that wait now
+    #[arg(long, help_heading = "Filters")]
+    pub pending: bool,
+
+    /// Only attempts that took this long or longer
+    #[arg(long, value_name = "MS", value_parser = milliseconds, help_heading = "Filters")]
+    pub min_latency: Option<Duration>,
+
+    /// Flags of every tool
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+/// The manual beyond the flags.
+pub const MANUAL: Manual = Manual {
+    description: "\
+Shows every attempt of this machine to connect by TCP, whether by connect(), TCP Fast Open, \
+io_uring, or the kernel itself. A row comes when the outcome is known, with the latency. Attempts \
+without an answer are shown when tracing ends.
+
+With --count or --summary there are totals by destination instead of rows. With --json each line is \
+an object, whose keys are OpenTelemetry's names.",
+    examples: &[
+        ("tcpconnect", "every attempt on this machine"),
+        ("tcpconnect --failed", "failed attempts, and the reasons"),
+        ("tcpconnect -P 443 -U -T", "who talks HTTPS, and when"),
+        ("tcpconnect --cidr 10.0.0.0/8 --min-latency 10", "slow connects inside the company"),
+        ("tcpconnect --summary 10", "destinations with latencies, every ten seconds"),
+        ("tcpconnect -- curl -s https://example.org", ""),
+        ("tcpconnect --json | jq -r '[.process.comm, .network.peer.address] | @tsv'", ""),
+    ],
+    rows: "\
+RESULT is OK, the name of the error, ABORTED (the caller closed the socket or died) or PENDING (no \
+answer yet when tracing ended).",
+    exit_status: EXIT_STATUS,
+    privileges: &[
+        CAPABILITIES,
+        "--dns listens for answers of name servers, which needs CAP_NET_RAW. With --sync-errors, on \
+         kernels where trampolines (fexit) do not load, errors before a SYN come from a tracepoint \
+         that the tool looks up in tracefs, which only root may read. Without tracefs it uses a raw \
+         tracepoint, which makes every system call of the machine slower.",
+        GROUP,
+    ],
+    overhead: "\
+About a microsecond for each attempt, less than a tenth of an attempt that this machine refuses. \
+Sending and receiving data pays nothing, nor do other system calls. With --sync-errors this is the \
+same if fexit loads; with the backends tracepoint and raw_tp every system call of the machine is \
+slower. -v names the backend. Memory: about 9 MiB.",
+    demo: Demo {
+        event: "network.connect",
+        command: "bash -c ': </dev/tcp/127.0.0.1/1' || nc -w 1 127.0.0.1 1",
+        flags: "--print-retries",
+        ..Demo::NONE
+    },
+    ..Manual::TRACER
+};

@@ -1,0 +1,174 @@
+//! Filters on destinations and network namespaces: `--port`, `--cidr`, `--netns`.
+
+use std::fs::File;
+use std::net::IpAddr;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use ipnet::{IpNet, Ipv4Net};
+use nix::sys::statfs::{NSFS_MAGIC, statfs};
+
+use crate::skel::{connect_address, network_key};
+
+/// A range of ports, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ports {
+    first: u16,
+    last: u16,
+}
+
+impl Ports {
+    /// `80` or `8000-8999`.
+    fn parse(text: &str) -> Result<Self, String> {
+        let port = |text: &str| match text.parse::<u16>() {
+            Ok(port @ 1..) => Ok(port),
+            _ => Err("a port is a number from 1 to 65535, or a range such as 8000-8999".to_owned()),
+        };
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        let ports = Self { first: port(first)?, last: port(last)? };
+        if ports.first > ports.last {
+            return Err("a range of ports begins with the smaller one".to_owned());
+        }
+        Ok(ports)
+    }
+
+    /// A list of ports and ranges, separated by commas.
+    pub fn parse_list(text: &str) -> Result<Vec<Self>, String> {
+        text.split(',').map(Self::parse).collect()
+    }
+
+    /// Sets the bit of each port in `connect_ports`.
+    pub fn set_bits(self, bits: &mut [u64]) {
+        for port in self.first..=self.last {
+            if let Some(word) = bits.get_mut(usize::from(port / 64)) {
+                *word |= 1 << (port % 64);
+            }
+        }
+    }
+}
+
+/// A network of destinations: `10.0.0.0/8`, `2001:db8::/32`, or a single address.
+pub fn network(text: &str) -> Result<IpNet, String> {
+    let net = match text.parse::<IpAddr>() {
+        Ok(address) => IpNet::from(address),
+        Err(_) => text
+            .parse::<IpNet>()
+            .map_err(|_| "a network is written as 10.0.0.0/8 or 2001:db8::/32".to_owned())?,
+    };
+    Ok(unmapped(net).trunc())
+}
+
+/// IPv4 written as IPv6 (`::ffff:10.0.0.0/104`) is IPv4, as in the rows.
+fn unmapped(net: IpNet) -> IpNet {
+    let IpNet::V6(v6) = net else { return net };
+    let v4 = v6.addr().to_ipv4_mapped().zip(v6.prefix_len().checked_sub(96));
+    v4.and_then(|(address, bits)| Ipv4Net::new(address, bits).ok()).map_or(net, IpNet::V4)
+}
+
+/// The key of a network in the trie of the BPF programs.
+pub fn network_entry(net: &IpNet) -> network_key {
+    let mut address = connect_address::default();
+    let family = match net.addr() {
+        IpAddr::V4(v4) => {
+            for (byte, octet) in address.bytes.iter_mut().zip(v4.octets()) {
+                *byte = octet;
+            }
+            libc::AF_INET
+        }
+        IpAddr::V6(v6) => {
+            address.bytes = v6.octets();
+            libc::AF_INET6
+        }
+    };
+    let prefix_bits = 32 + u32::from(net.prefix_len());
+    network_key { prefix_bits, family: family as u32, address }
+}
+
+/// A network namespace by its inode number, its name in /run/netns, or a path such as
+/// /proc/PID/ns/net; its inode number.
+pub fn netns(text: &str) -> Result<u32, String> {
+    match text.parse::<u32>() {
+        Ok(0) => return Err(NO_NETNS.to_owned()),
+        Ok(inode) => return Ok(inode),
+        Err(_) => {}
+    }
+    let path = if text.contains('/') {
+        Path::new(text).to_owned()
+    } else {
+        Path::new("/run/netns").join(text)
+    };
+    let inode = path.metadata().ok().and_then(|meta| u32::try_from(meta.ino()).ok());
+    inode.filter(|_| is_netns(&path)).ok_or_else(|| NO_NETNS.to_owned())
+}
+
+/// The error for anything else.
+const NO_NETNS: &str = "there is no such network namespace";
+
+/// Whether a file is a network namespace.
+fn is_netns(path: &Path) -> bool {
+    /// `linux/nsfs.h`: returns the `CLONE_NEW...` flag of a namespace.
+    const NS_GET_NSTYPE: libc::Ioctl = 0xb703;
+    // On other files that ioctl number might mean anything.
+    if !statfs(path).is_ok_and(|fs| fs.filesystem_type() == NSFS_MAGIC) {
+        return false;
+    }
+    // SAFETY: the call has no argument.
+    let kind = |file: &File| unsafe { libc::ioctl(file.as_raw_fd(), NS_GET_NSTYPE) };
+    File::open(path).is_ok_and(|file| kind(&file) == libc::CLONE_NEWNET)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_and_ranges() {
+        let mut bits = [0; 1024];
+        for ports in Ports::parse_list("80,443,8000-8002,65535").unwrap() {
+            ports.set_bits(&mut bits);
+        }
+        let set: Vec<_> = (0..=65535u16)
+            .filter(|port| bits[usize::from(port / 64)] & (1 << (port % 64)) != 0)
+            .collect();
+        assert_eq!(set, [80, 443, 8000, 8001, 8002, 65535]);
+        for wrong in ["0", "65536", "", "80,", "9-8", "1-", "-1", "0-5", "http", "1-65536", "1-2-3"]
+        {
+            assert!(Ports::parse_list(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn networks() {
+        let text = |text| network(text).unwrap().to_string();
+        assert_eq!(text("10.1.2.3/8"), "10.0.0.0/8");
+        assert_eq!(text("10.1.2.3"), "10.1.2.3/32");
+        assert_eq!(text("0.0.0.0/0"), "0.0.0.0/0");
+        assert_eq!(text("2001:db8::1/32"), "2001:db8::/32");
+        assert_eq!(text("::1"), "::1/128");
+        assert_eq!(text("::ffff:10.1.2.3"), "10.1.2.3/32");
+        assert_eq!(text("::ffff:10.1.2.3/104"), "10.0.0.0/8");
+        assert_eq!(text("::/0"), "::/0");
+        for wrong in ["", "10", "10.0.0.0/33", "10.0.0.0/", "::/129", "example.org", "10.0.0.0/-1"]
+        {
+            assert!(network(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn entries_of_the_trie() {
+        let key = network_entry(&network("10.0.0.0/8").unwrap());
+        assert_eq!((key.prefix_bits, key.family, key.address.bytes[0]), (40, 2, 10));
+        let key = network_entry(&network("2001:db8::/32").unwrap());
+        assert_eq!((key.prefix_bits, key.family, key.address.bytes[1]), (64, 10, 1));
+    }
+
+    #[test]
+    fn namespaces() {
+        let own = std::fs::metadata("/proc/self/ns/net").unwrap().ino() as u32;
+        assert_eq!(netns("/proc/self/ns/net"), Ok(own));
+        assert_eq!(netns("4026531840"), Ok(4_026_531_840));
+        assert!(netns("no-such-namespace").is_err());
+        assert!(netns("").is_err() || Path::new("/run/netns").exists());
+    }
+}
