@@ -5,7 +5,7 @@ use std::fs;
 use super::{run, text};
 
 /// All programs, by their sources.
-fn programs() -> Vec<String> {
+pub(super) fn programs() -> Vec<String> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/bin");
     let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let mut programs: Vec<_> =

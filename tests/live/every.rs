@@ -8,18 +8,12 @@ use serde_json::Value;
 
 use crate::harness::*;
 
-/// Each tool, and the name of an event that [`work`] makes it show.
-const TOOLS: [(Tool, &str); 4] = [
-    (Tool("execsnoop"), "process.exec"),
-    (Tool("tcpconnect"), "network.connect"),
-    (Tool("mmapsnoop"), "memory.map"),
-    (Tool("procsnoop"), "process.exit"),
-];
-
 /// A script with something to see for each tool.
 fn work() -> String {
     let (argv, dial, mapper) = (fixture("argv"), fixture("dial"), fixture("mapper"));
-    format!("{argv} x; {dial} 127.0.0.1 1 >/dev/null; {mapper} flags >/dev/null; true")
+    let commands: Vec<_> = tracers().iter().map(|demo| demo.command.as_str()).collect();
+    let commands = commands.join("; ");
+    format!("{{ {argv} x; {dial} 127.0.0.1 1; {mapper} flags; {commands}; }} >/dev/null 2>&1; true")
 }
 
 /// Runs a tool as nobody with CAP_BPF and CAP_PERFMON and no other capability (but the one that
@@ -38,7 +32,7 @@ fn output(mut command: Command) -> Output {
 
 #[test]
 fn a_signal_ends_what_only_waits_for_its_command() {
-    for (tool, _) in TOOLS {
+    for &Demo { tool, .. } in tracers() {
         let flags = ["--json", "--duration", "0.1", "--", "sleep", "1000"];
         let mut running = tool.start(&flags);
         // From here on it waits for the command.
@@ -62,10 +56,10 @@ fn started_by_nohup_it_survives_its_terminal() {
 
 #[test]
 fn two_capabilities_suffice() {
-    for (tool, name) in TOOLS {
-        let command = as_nobody(tool, &["--json", "--", "/bin/sh", "-c", &work()]);
+    for Demo { tool, event: name, .. } in tracers() {
+        let command = as_nobody(*tool, &["--json", "--", "/bin/sh", "-c", &work()]);
         let trace = parse(&output(command));
-        let events = || trace.events.iter().filter(|event| event["event"]["name"] == name);
+        let events = || trace.events.iter().filter(|event| event["event"]["name"] == *name);
         assert!(events().count() > 0, "{name}: {trace:?}");
         assert!(events().all(|event| event["process"]["real_user"]["id"] == 65534), "{trace:?}");
     }
@@ -116,12 +110,12 @@ impl Drop for Container {
 #[test]
 fn events_name_their_container() {
     let container = Container::new(0);
-    for (tool, name) in TOOLS {
+    for Demo { tool, event: name, .. } in tracers() {
         let running = tool.start(&["--json"]);
         container.run();
         let trace = running.stop();
         let of_container =
-            |event: &&Value| container.is_of(event) && event["event"]["name"] == name;
+            |event: &&Value| container.is_of(event) && event["event"]["name"] == *name;
         assert!(trace.events.iter().any(|event| of_container(&event)), "{name}: {trace:?}");
         let wrong = trace
             .events
@@ -134,17 +128,17 @@ fn events_name_their_container() {
 #[test]
 fn without_other_capabilities_containers_are_found_too() {
     let container = Container::new(1);
-    for (tool, name) in TOOLS {
+    for Demo { tool, event: name, .. } in tracers() {
         let script = format!("read line; {}", work());
         let mut inside =
             Command::new("/bin/sh").args(["-c", &script]).stdin(Stdio::piped()).spawn().unwrap();
         fs::write(format!("{}/cgroup.procs", container.folder), inside.id().to_string()).unwrap();
         let pid = inside.id().to_string();
-        let running = Running::spawn(as_nobody(tool, &["--json", "--tree", &pid]));
+        let running = Running::spawn(as_nobody(*tool, &["--json", "--tree", &pid]));
         drop(inside.stdin.take());
         assert!(inside.wait().unwrap().success());
         let trace = running.stop();
-        let events = || trace.events.iter().filter(|event| event["event"]["name"] == name);
+        let events = || trace.events.iter().filter(|event| event["event"]["name"] == *name);
         assert!(events().count() > 0, "{name}: {trace:?}");
         assert!(events().all(|event| container.is_of(event)), "{name}: {trace:?}");
     }

@@ -79,6 +79,46 @@ impl Tool {
     }
 }
 
+/// What a program tells of itself with `--generate demo`.
+#[derive(Clone, Debug)]
+pub struct Demo {
+    pub tool: Tool,
+    pub event: String,
+    /// A shell command that makes it happen.
+    pub command: String,
+    /// For a program that needs an object; else empty.
+    pub object: String,
+}
+
+impl Demo {
+    fn of(tool: Tool) -> Self {
+        let output = tool.command(&["--generate", "demo"]).output().unwrap();
+        assert!(output.status.success(), "{tool:?}: {}", lossy(&output.stderr));
+        let text = lossy(&output.stdout);
+        let value = |key: &str| {
+            let mut pairs = text.lines().filter_map(|line| line.split_once('='));
+            pairs.find(|(name, _)| *name == key).unwrap().1.to_owned()
+        };
+        let (event, command, object) = (value("event"), value("command"), value("object"));
+        Self { tool, event, command, object }
+    }
+}
+
+/// All tracers: the programs that need no object.
+pub fn tracers() -> &'static [Demo] {
+    static TRACERS: OnceLock<Vec<Demo>> = OnceLock::new();
+    TRACERS.get_or_init(|| {
+        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/bin");
+        let folder = std::env::var_os("SNOOP_BIN_DIR").map_or(sources, PathBuf::from);
+        let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let name = |path: PathBuf| path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let mut names: Vec<_> = paths.map(name).collect();
+        names.sort();
+        let demos = names.into_iter().map(|name| Demo::of(Tool(name.leak())));
+        demos.filter(|demo| demo.object.is_empty()).collect()
+    })
+}
+
 impl Setup {
     /// The flags that force it.
     pub fn flags(self) -> [&'static str; 4] {

@@ -10,6 +10,7 @@
 //!   else those that do here, `tp_btf` and `raw_tp` at the least
 //! - `SNOOP_SHARE`: which part of all ways to run a tool is ours, see `harness::over`
 //! - `SNOOP_SKIPPED`: a file to which tests that cannot run here are added, see `skip`
+//! - `CI`: if `true`, a test that cannot run here for a reason that is not expected fails
 //! - `SNOOP_VM`: the machine is ours alone, so tests may change its settings
 //! - `SNOOP_SCALE`: divides the counts of the large tests
 

@@ -27,14 +27,24 @@ mmap.mmap(-1, 8192, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
 for port in 1, 1, 2: print(socket.socket().connect_ex(("127.0.0.1", port)))'
 exit 0
 """
-TOOLS = {"execsnoop": ["-x", "--all"], "tcpconnect": [], "mmapsnoop": [], "procsnoop": []}
+FLAGS = {"execsnoop": ["-x", "--all"]}
+
+
+def demo(program):
+    """What a program tells of itself: an event, a command that makes it happen, an object."""
+    lines = subprocess.run([program, "--generate", "demo"], capture_output=True, check=True, text=True)
+    return dict(line.split("=", 1) for line in lines.stdout.splitlines())
 
 
 def trace(tools, folder):
-    """Runs each tool; its lines go to FOLDER/TOOL.jsonl, as a fleet would collect them."""
-    for tool, flags in TOOLS.items():
-        command = [tools / tool, "--json", *flags, "--", "sh", "-c", f"exec >/dev/null 2>&1; {WORK}"]
-        with open(folder / f"{tool}.jsonl", "wb") as out:
+    """Runs each tracer; its lines go to FOLDER/TOOL.jsonl, as a fleet would collect them."""
+    for tool in sorted(tools.iterdir()):
+        own = demo(tool)
+        if own["object"]:
+            continue
+        work = f"exec >/dev/null 2>&1; {own['command']}; {WORK}"
+        command = [tool, "--json", *FLAGS.get(tool.name, []), "--", "sh", "-c", work]
+        with open(folder / f"{tool.name}.jsonl", "wb") as out:
             subprocess.run(command, stdout=out, check=True)
 
 

@@ -42,13 +42,16 @@ done
 
 # And they do trace with it.
 if ((EUID == 0)); then
-    examples/build.sh "$work/lesson" "${C_INCLUDE_PATH:-/usr/include}" "$PWD/examples/07-ring-buffer.bpf.c"
     for source in src/bin/*.rs; do
-        program=$(basename "$source" .rs) what=()
-        [[ $program != bpfrun ]] || what=("$work/lesson/07-ring-buffer.bpf.o")
-        "$work/bin/$program" --json "${what[@]}" -- true >"$work/out"
+        program=$work/bin/$(basename "$source" .rs)
+        demo=$("$program" --generate demo)
+        tells() { sed -n "s/^$1=//p" <<<"$demo"; }
+        object=$(tells object)
+        [[ ! $object ]] || examples/build.sh "$work/lesson" "${C_INCLUDE_PATH:-/usr/include}" \
+            "$PWD/examples/${object%.o}.c"
+        "$program" --json ${object:+"$work/lesson/$object"} -- sh -c "$(tells command); true" >"$work/out"
         tail -n 1 "$work/out" | grep '"trace.end".*"lost":0' || die "$program: no trace"
-        [[ $program == tcpconnect || $(wc -l <"$work/out") -gt 2 ]] || die "$program: shows nothing"
+        grep -q "\"name\":\"$(tells event)\"" "$work/out" || die "$program: no $(tells event)"
     done
     # An older libbpf says things in other words.
     SNOOP_BIN_DIR=$work/bin unshare --mount scripts/with-tracefs.sh "$live" bpfrun::load

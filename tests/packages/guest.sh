@@ -36,12 +36,19 @@ mount -t sysfs -o ro sysfs "$scratch/sys"
 id=0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
 group=/sys/fs/cgroup/docker-$id.scope
 mkdir "$group"
-# In the container: a program that maps its libraries, and is surely still there when its cgroup
-# is looked up.
+# demo PROGRAM KEY: what it tells of itself.
+demo() { "$scratch/usr/bin/$1" --generate demo | sed -n "s/^$2=//p"; }
+
+# In the container: something to see for each program, and one that is surely still there when its
+# cgroup is looked up.
+commands='sleep 0.1'
+for program in "$scratch"/usr/bin/*; do
+    commands="$commands; $(demo "${program##*/}" command)"
+done
 (
     echo 0 >"$group/cgroup.procs"
     while [ ! -e /tmp/enough ]; do
-        chroot "$debian" /bin/sleep 0.1
+        chroot "$debian" /bin/bash -c "$commands" >/dev/null 2>&1 || true
     done
 ) &
 for program in "$scratch"/usr/bin/*; do
@@ -51,26 +58,16 @@ for program in "$scratch"/usr/bin/*; do
     mkdir -p "$debian/scratch"
     mount -o rbind "$scratch" "$debian/scratch" 2>/dev/null || mount -o bind "$scratch" "$debian/scratch"
     $run /usr/sbin/chroot /scratch "/usr/bin/$program" --version
-    case $program in
-    execsnoop | procsnoop | mmapsnoop)
-        $run /usr/sbin/chroot /scratch "/usr/bin/$program" --json --duration 5 >/tmp/out
-        grep -q "\"container\":{\"id\":\"$id\"}" /tmp/out || {
-            head -n 5 /tmp/out
-            echo "$program: no container.id"
-            exit 1
-        }
-        echo "$program: sees the container"
-        ;;
-    bpfrun)
-        $run /usr/sbin/chroot /scratch "/usr/bin/$program" --json --duration 5 /07-ring-buffer.bpf.o >/tmp/out
-        grep -q '"name":"bpf.event"' /tmp/out || {
-            head -n 5 /tmp/out
-            echo "$program: no event"
-            exit 1
-        }
-        echo "$program: decodes events"
-        ;;
-    esac
+    event=$(demo "$program" event) object=$(demo "$program" object)
+    # Events of any object need not name a container.
+    [ -n "$object" ] && wanted='' || wanted="\"container\":{\"id\":\"$id\"}"
+    $run /usr/sbin/chroot /scratch "/usr/bin/$program" --json --duration 5 ${object:+"/$object"} >/tmp/out
+    grep "\"name\":\"$event\"" /tmp/out | grep -q "$wanted" || {
+        head -n 5 /tmp/out
+        echo "$program: no $event with $wanted"
+        exit 1
+    }
+    echo "$program: shows $event"
     umount -l "$debian/scratch"
 done
 touch /tmp/enough
