@@ -6,13 +6,17 @@
 
 use std::fmt::Write as _;
 
+use clap::Parser as _;
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
 
 use snoop_tools::output::escape::{Quote, push_cell, push_shell_word};
-use snoop_tools::output::table::{Column, Line};
+use snoop_tools::output::row::Common;
+use snoop_tools::output::table::Line;
 use snoop_tools::output::time::{WallClock, boot_now_ns};
-use snoop_tools::tools::execsnoop::json::{self, Context};
+use snoop_tools::tools::execsnoop::args::Args;
+use snoop_tools::tools::execsnoop::fields::{self, Row};
+use snoop_tools::tools::execsnoop::search::Searched;
 use snoop_tools::tools::execsnoop::{Exec, testing};
 
 fn main() {
@@ -93,32 +97,34 @@ fn walk_arguments(bencher: Bencher<'_, '_>, kind: Kind) {
     });
 }
 
-const COLUMNS: [Column; 5] = [
-    Column::left("PCOMM", 16),
-    Column::left("PID", 7),
-    Column::left("PPID", 7),
-    Column::left("RET", 3),
-    Column::left("ARGS", 0),
-];
+fn row<'a>(exec: &'a Exec<'a>, searched: &'a Searched) -> Row<'a> {
+    Row {
+        exec,
+        missing_interpreter: None,
+        searched,
+        max_args: usize::MAX,
+        quote: Quote::WhereNeeded,
+        has_exe_column: false,
+    }
+}
+
+fn common<'a>(exec: &'a Exec<'_>, time: &'a str) -> Common<'a> {
+    let cgroup = Some(&b"/system.slice/example.service"[..]);
+    Common { id: &exec.event.id, event: "process.exec", time, since_ns: 0, cgroup }
+}
 
 /// A row as execsnoop shows it without flags.
 #[divan::bench(args = KINDS)]
 fn text_row(bencher: Bencher<'_, '_>, kind: Kind) {
     let record = record(kind);
+    let nowhere = Searched::default();
+    let view = fields::view(&Args::parse_from(["execsnoop"]));
     let mut out = Vec::new();
     bencher.counter(ItemsCount::new(1u32)).bench_local(|| {
         out.clear(); // as after a flush: the memory is kept
         let exec = Exec::decode(black_box(&record)).unwrap();
-        let mut tail = String::new();
-        for (index, arg) in exec.args().enumerate() {
-            if index > 0 {
-                tail.push(' ');
-            }
-            push_shell_word(&mut tail, arg, index == 0, Quote::WhereNeeded);
-        }
-        let mut line = Line::new(&mut out, &COLUMNS);
-        let id = &exec.event.id;
-        line.name(id.comm()).value(id.pid).value(id.ppid).text("0").text(&tail);
+        let line = Line::new(&mut out, view.columns());
+        view.cells(line, &common(&exec, ""), &row(&exec, &nowhere));
         black_box(&out);
     });
 }
@@ -127,41 +133,15 @@ fn text_row(bencher: Bencher<'_, '_>, kind: Kind) {
 #[divan::bench(args = KINDS)]
 fn json_row(bencher: Bencher<'_, '_>, kind: Kind) {
     let record = record(kind);
+    let nowhere = Searched::default();
+    let view = fields::view(&Args::parse_from(["execsnoop", "--json"]));
     let clock = WallClock::default();
-    bencher.counter(ItemsCount::new(1u32)).bench_local(|| {
-        let exec = Exec::decode(black_box(&record)).unwrap();
-        let timestamp = clock.rfc3339(exec.event.id.time_ns);
-        let context = Context {
-            timestamp: &timestamp,
-            cgroup: Some(b"/system.slice/example.service"),
-            max_args: usize::MAX,
-            ..Context::default()
-        };
-        let filename = exec.filename();
-        let mut args = None;
-        let object = json::row(&exec, &context, &mut args, &filename);
-        serde_json::to_string(&object).unwrap()
-    });
-}
-
-/// The row of [`json_row`] alone, into memory that is kept.
-#[divan::bench(args = KINDS)]
-fn json_row_in_place(bencher: Bencher<'_, '_>, kind: Kind) {
-    let record = record(kind);
-    let exec = Exec::decode(&record).unwrap();
-    let filename = exec.filename();
-    let context = Context {
-        timestamp: "2027-01-15T08:00:00.000000001Z",
-        cgroup: Some(b"/system.slice/example.service"),
-        max_args: usize::MAX,
-        ..Context::default()
-    };
     let mut out = Vec::new();
     bencher.counter(ItemsCount::new(1u32)).bench_local(|| {
         out.clear();
-        let mut args = None;
-        let object = json::row(black_box(&exec), &context, &mut args, &filename);
-        serde_json::to_writer(&mut out, &object).unwrap();
+        let exec = Exec::decode(black_box(&record)).unwrap();
+        let timestamp = clock.rfc3339(exec.event.id.time_ns);
+        view.object(&mut out, &common(&exec, &timestamp), &row(&exec, &nowhere));
         black_box(&out);
     });
 }

@@ -5,19 +5,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use crate::host::cgroup::container_id;
 use crate::output::escape::until_nul;
 use crate::skel::task_id;
 
 /// The `schema` of the start record: rises when a key changes its meaning.
 pub const SCHEMA: u32 = 1;
-
-/// `"error": {"type": …}`
-#[derive(Clone, Debug, serde::Serialize)]
-pub struct ErrorType {
-    /// Such as `ENOENT`
-    pub r#type: std::borrow::Cow<'static, str>,
-}
 
 /// For members that are present only if true.
 pub fn is_false(value: &bool) -> bool {
@@ -114,99 +106,6 @@ pub fn push_string(out: &mut Vec<u8>, text: &str) {
         out.push(b'"');
     } else {
         let _ = serde_json::to_writer(out, text); // a Vec takes everything
-    }
-}
-
-/// A list of byte strings under a key, with exact bytes under the second key where needed.
-#[derive(Clone, Copy, Debug)]
-pub struct BytesList<'a, I> {
-    /// The key, and the key with `_base64`
-    pub keys: (&'static str, &'static str),
-    /// The values; `None` writes nothing
-    pub values: Option<&'a I>,
-}
-
-impl<'b, I: Iterator<Item = &'b [u8]> + Clone> Serialize for BytesList<'_, I> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        if let Some(values) = self.values {
-            let mut exact = true;
-            let text: Vec<_> = values
-                .clone()
-                .map(|bytes| {
-                    let text = String::from_utf8_lossy(bytes);
-                    exact &= matches!(text, std::borrow::Cow::Borrowed(_));
-                    text
-                })
-                .collect();
-            map.serialize_entry(self.keys.0, &text)?;
-            if !exact {
-                let encoded: Vec<_> = values.clone().map(|bytes| BASE64.encode(bytes)).collect();
-                map.serialize_entry(self.keys.1, &encoded)?;
-            }
-        }
-        map.end()
-    }
-}
-
-/// `{"id": …}`
-#[derive(Clone, Copy, Debug, serde::Serialize)]
-pub struct Id {
-    /// A user or thread id
-    pub id: u32,
-}
-
-/// `"linux": {"cgroup": …}` in `process`
-#[derive(Clone, Copy, Debug, serde::Serialize)]
-pub struct LinuxProcess<'a> {
-    /// Path in the cgroup v2 hierarchy
-    #[serde(flatten)]
-    pub cgroup: Bytes<'a>,
-}
-
-/// `"container": {"id": …}`
-#[derive(Clone, Copy, Debug, serde::Serialize)]
-pub struct Container<'a> {
-    id: &'a str,
-}
-
-impl<'a> Container<'a> {
-    /// The container of a cgroup, if any.
-    pub fn of(cgroup: Option<&'a [u8]>) -> Option<Self> {
-        cgroup.and_then(container_id).map(|id| Self { id })
-    }
-}
-
-/// The members of `process` that every event has, to be flattened.
-#[derive(Clone, Copy, Debug, serde::Serialize)]
-pub struct Process<'a> {
-    pid: u32,
-    parent_pid: u32,
-    /// The id in the process's own PID namespace, if it differs from `pid`
-    #[serde(skip_serializing_if = "Option::is_none")]
-    vpid: Option<u32>,
-    #[serde(flatten)]
-    comm: Bytes<'a>,
-    /// Effective user id
-    user: Id,
-    real_user: Id,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    linux: Option<LinuxProcess<'a>>,
-}
-
-impl<'a> Process<'a> {
-    /// Takes an event's first member. `cgroup`: the path, if known.
-    pub fn new(id: &'a task_id, cgroup: Option<&'a [u8]>) -> Self {
-        let path = |value| Bytes { keys: ("cgroup", "cgroup_base64"), value: Some(value) };
-        Self {
-            pid: id.pid,
-            parent_pid: id.ppid,
-            vpid: (id.vpid != id.pid).then_some(id.vpid),
-            comm: Bytes { keys: ("comm", "comm_base64"), value: Some(id.comm()) },
-            user: Id { id: id.euid },
-            real_user: Id { id: id.uid },
-            linux: cgroup.map(|value| LinuxProcess { cgroup: path(value) }),
-        }
     }
 }
 

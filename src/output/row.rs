@@ -272,7 +272,8 @@ impl<F: Copy> View<F> {
         }
     }
 
-    fn cells<E>(&self, mut line: Line<'_>, common: &Common<'_>, event: &E)
+    /// Fills a line of the table.
+    pub fn cells<E>(&self, mut line: Line<'_>, common: &Common<'_>, event: &E)
     where
         F: Fn(&E, &mut Slot<'_, '_>),
     {
@@ -285,7 +286,8 @@ impl<F: Copy> View<F> {
         }
     }
 
-    fn object<E>(&self, out: &mut Vec<u8>, common: &Common<'_>, event: &E)
+    /// Appends an object of JSON.
+    pub fn object<E>(&self, out: &mut Vec<u8>, common: &Common<'_>, event: &E)
     where
         F: Fn(&E, &mut Slot<'_, '_>),
     {
@@ -295,6 +297,23 @@ impl<F: Copy> View<F> {
             put.put(common, event, &mut slot);
         }
         object.end();
+    }
+}
+
+/// Appends `,"process":{…},"container":{…}`, as each line of JSON has them, for a line that is not
+/// made by a [`View`].
+pub fn push_process(out: &mut Vec<u8>, id: &task_id, cgroup: Option<&[u8]>) {
+    type Nothing = fn(&(), &mut Slot<'_, '_>);
+    let mut view = View::<Nothing>::new([], |_| false);
+    let is_about_process =
+        |key: &Key| key.dotted.starts_with("process.") || key.dotted.starts_with("container.");
+    view.members.retain(|(key, _)| is_about_process(key));
+    let common = Common { id, event: "", time: "", since_ns: 0, cgroup };
+    let start = out.len();
+    view.object(out, &common, &());
+    out.pop();
+    if let Some(bracket) = out.get_mut(start) {
+        *bracket = b',';
     }
 }
 

@@ -6,9 +6,8 @@ use serde::Serialize;
 use super::flags::{self, Part};
 use super::{Call, FileId, Vma};
 use crate::output::digits::{self, push_number};
-use crate::output::json::{
-    Bytes, Container, Process, is_false, push_list, push_object, push_string,
-};
+use crate::output::json::{Bytes, is_false, push_list, push_object, push_string};
+use crate::output::row::push_process;
 use crate::skel::{mmap_kind, mmap_note, task_id};
 
 /// What a row shows besides the record itself.
@@ -103,12 +102,7 @@ impl Lines {
             self.caller = caller;
             self.cgroup = cgroup.map(<[u8]>::to_vec);
             self.process.clear();
-            key!(self.process, "process");
-            push_json(&mut self.process, &Process::new(id, cgroup));
-            if let Some(container) = Container::of(cgroup) {
-                key!(self.process, "container");
-                push_json(&mut self.process, &container);
-            }
+            push_process(&mut self.process, id, cgroup);
         }
         &self.process
     }
