@@ -128,7 +128,7 @@ test_here() {
         name=${name%.rs}
         [[ -e $file && $name != live ]] && targets+=(--test "$name")
     done
-    "$cargo" test --locked --workspace --lib --bins "${targets[@]}" &&
+    "$cargo" test --locked --no-fail-fast --workspace --lib --bins "${targets[@]}" &&
         "$cargo" test --locked --doc
 }
 
