@@ -39,7 +39,7 @@ fn compile_file(folder: &str, name: &str, target: &str, flags: &[&str]) -> Vec<u
         .arg("-isystem")
         .arg(concat!(env!("OUT_DIR"), "/include"))
         .args(flags)
-        .arg("-c")
+        .args(["-iquote", "src/bpf/lib", "-c"])
         .arg(format!("{folder}/{name}.bpf.c"))
         .arg("-o")
         .arg(&object)
