@@ -42,14 +42,21 @@ if [[ ! -d $work/debug && -d target/debug/deps ]]; then
 fi
 (cd "$copy" && CARGO_TARGET_DIR=$work "$cargo" build --locked --bin killsnoop)
 
-# A shell that stops and continues a child, and ends it by two signals, of which the second fails.
-sent=$("$work/debug/killsnoop" --json -- sh -c '
-    sleep 60 & kill -STOP $!; kill -CONT $!; kill -TERM $!; wait $!
-    kill -WINCH 2147483647 2>/dev/null; true' |
-    jq -r 'select(.event.name == "signal.sent") | .signal | "\(.name) \(.result)"')
-expected=$'SIGSTOP delivered\nSIGCONT delivered\nSIGTERM delivered\nSIGWINCH ESRCH'
-[[ $sent == "$expected" ]] || die "expected:
-$expected
-seen:
-$sent"
+# seen FLAG... -- COMMAND...: signals and their fates
+seen() {
+    "$work/debug/killsnoop" --json "$@" |
+        jq -r 'select(.event.name == "signal.sent") | .signal | "\(.name) \(.result)"'
+}
+
+# expect LINES FLAG... -- COMMAND...
+expect() {
+    local lines
+    lines=$(seen "${@:2}" | tr '\n' ';')
+    [[ $lines == "$1" ]] || die "expected: $1 seen: $lines"
+}
+
+# shellcheck disable=SC2016 # the traced shell's own
+expect 'SIGSTOP delivered;SIGCONT ignored;SIGTERM delivered;' -- sh -c '
+    sleep 60 & kill -STOP $!; kill -CONT $!; kill -TERM $!; wait $! 2>/dev/null; true'
+expect 'SIGWINCH ESRCH;' --failed -- sh -c 'kill -WINCH 2147483647 2>/dev/null; true'
 echo "lesson: $lines lines, and its events are right"

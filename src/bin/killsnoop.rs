@@ -32,14 +32,14 @@ impl Tracer for Killsnoop {
     const EVENT: &'static str = "signal.sent";
     const DEMO: &'static str = "kill -CONT $$";
     const MANUAL: Manual = Manual {
-        description: "Shows signals and, with their errors, calls of kill() that fail. With --kernel, \
-            PID and COMM of the kernel's signals are of the process that happened to run.",
+        description: "Shows signals and, with -x, calls of kill() that fail. With --kernel, PID and COMM \
+            of the kernel's signals are of the process that happened to run.",
         examples: &[
             ("killsnoop -s KILL -s TERM", "who ends processes"),
             ("killsnoop -x", "what did not arrive"),
         ],
-        overhead: "About a microsecond for each signal. Calls that fail come from tracepoints, which \
-            make every system call of the machine a little slower.",
+        overhead: "About a microsecond for each signal; with -x every system call of the machine \
+            takes about a tenth longer.",
         ..Manual::TRACER
     };
     const FIELDS: &'static [FieldOf<kill_event>] = &[
