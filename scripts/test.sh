@@ -158,6 +158,7 @@ check() {
 kernels() {
     if ((EUID == 0)) || command -v sudo >/dev/null || [[ ${CI:-} == true ]]; then
         step "live tests on Linux $(uname -r)" test_live
+        step_if jq 'the lesson of CONTRIBUTING.md' tests/lesson.sh
     else
         skipped+=('live tests (neither root nor sudo)')
     fi
