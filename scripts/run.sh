@@ -17,7 +17,7 @@ name=${tool##*/}
 }
 workload=${WORKLOAD:-}
 if (($# == 0)); then
-    mapfile -t arguments < <(demo_arguments "$name")
+    mapfile -t arguments < <(demo_arguments "$tool")
     set -- "${arguments[@]}"
     workload=1
     echo "$name $*    (this machine for ten seconds, with a small workload; Ctrl-C ends it)" >&2

@@ -20,7 +20,7 @@ cat >"$payload/run" <<'END'
 tool=$1
 shift
 if [ $# = 0 ]; then
-    set -- $(demo_arguments "$tool")
+    set -- $(demo_arguments "/payload/$tool")
     echo "$tool $*    (this virtual machine for ten seconds, with a small workload)"
 fi
 /payload/workload.sh </dev/null >/dev/null 2>&1 &

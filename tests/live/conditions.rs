@@ -14,7 +14,6 @@ use crate::harness::*;
 use crate::skip::{self, skip};
 
 const EXECSNOOP: Tool = Tool("execsnoop");
-const TRACERS: [Tool; 4] = [EXECSNOOP, Tool("tcpconnect"), Tool("mmapsnoop"), Tool("procsnoop")];
 
 /// A condition that a process makes for itself before it becomes the tool.
 type Condition = fn() -> std::io::Result<()>;
@@ -81,7 +80,7 @@ fn without_proc_executions_are_shown() {
     let trace = parse(&under(command, without_proc).output().unwrap());
     trace.is_complete();
     assert_eq!(trace.only("argv")["process"]["command_args"][1], "x");
-    for tool in TRACERS {
+    for &Demo { tool, .. } in tracers() {
         let output = under(tool.command(&["--duration", "0.01"]), without_proc).output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{tool:?}: {}", lossy(&output.stderr));
     }
@@ -101,7 +100,7 @@ fn a_pid_namespace_without_proc() {
 
 #[test]
 fn without_sys_there_are_no_types() {
-    for tool in TRACERS {
+    for &Demo { tool, .. } in tracers() {
         let line = stops(under(tool.command(&["--duration", "0.01"]), without_sys));
         assert!(line.starts_with("/sys is not mounted"), "{line}");
         assert!(line.ends_with(": mount -t sysfs sysfs /sys"), "{line}");
@@ -110,7 +109,7 @@ fn without_sys_there_are_no_types() {
 
 #[test]
 fn root_of_a_user_namespace_is_not_enough() {
-    for tool in TRACERS {
+    for &Demo { tool, .. } in tracers() {
         let mut command = Command::new("unshare");
         command.args(["-U", "-r"]).arg(tool.path()).args(["--duration", "0.01"]);
         let line = stops(command);
@@ -126,7 +125,7 @@ fn names_the_limit(line: &str, limit: u64) -> bool {
 fn too_few_descriptors_are_named() {
     let conditions: [(Condition, u64); 2] = [(with_files::<5>, 5), (with_files::<8>, 8)];
     for (condition, limit) in conditions {
-        for tool in TRACERS {
+        for &Demo { tool, .. } in tracers() {
             let line = stops(under(tool.command(&["--", "true"]), condition));
             assert!(names_the_limit(&line, limit), "{tool:?}: {line}");
         }
@@ -140,7 +139,7 @@ fn too_few_descriptors_are_named() {
         (with_files::<48>, 48),
     ];
     for (condition, limit) in conditions {
-        for tool in TRACERS {
+        for &Demo { tool, .. } in tracers() {
             let output = under(tool.command(&["--", "true"]), condition).output().unwrap();
             let stderr = lossy(&output.stderr);
             let line = stderr.strip_prefix(&format!("{}: ", tool.0)).unwrap();
@@ -243,7 +242,7 @@ fn tracefs_that_may_not_be_mounted_is_named() {
 
 #[test]
 fn each_program_has_a_line_with_v() {
-    for tool in TRACERS {
+    for &Demo { tool, .. } in tracers() {
         let output = tool.command(&["-v", "--duration", "0.01"]).output().unwrap();
         let stderr = lossy(&output.stderr);
         let prefix = format!("{}: program ", tool.0);
