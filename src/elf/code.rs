@@ -14,7 +14,6 @@ use super::types::TypeId;
 /// A function: a program, or a function that programs call.
 #[derive(Clone, Debug, Default)]
 pub struct Function {
-    /// Its name
     pub name: String,
     /// Index of its section
     pub section: usize,

@@ -40,9 +40,7 @@ pub struct Dwarf {
 /// A variable or parameter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Variable {
-    /// Its name
     pub name: String,
-    /// Its type
     pub ty: TypeId,
     /// A function's parameter
     pub parameter: bool,

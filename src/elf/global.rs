@@ -12,7 +12,6 @@ use super::types::{Kind, Linkage, TypeId, Types};
 /// A variable in one of the object's data sections.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Global {
-    /// Its name
     pub name: String,
     /// Index of its section
     pub section: usize,
@@ -29,7 +28,6 @@ pub struct Global {
 /// A symbol or option that the object expects of the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Extern {
-    /// Its name
     pub name: String,
     /// `.kconfig`: an option of the kernel's configuration; `.ksyms`: a variable or function; empty
     /// if unknown

@@ -21,7 +21,6 @@ pub enum Refused {
     },
     /// This program may not be loaded, though others of its kind may
     Program {
-        /// Its name
         name: String,
         /// Of `bpf(BPF_PROG_LOAD)`
         errno: Errno,
@@ -32,12 +31,10 @@ pub enum Refused {
     Target {
         /// `tracepoint`, `function` or `iterator`
         what: &'static str,
-        /// Its name
         target: String,
     },
     /// The program was loaded, and could not be attached
     Attach {
-        /// Its name
         name: String,
         /// Of `bpf(BPF_LINK_CREATE)` or `bpf(BPF_RAW_TRACEPOINT_OPEN)`
         errno: Errno,
@@ -46,7 +43,6 @@ pub enum Refused {
     Tracepoint(TracepointError),
     /// A map could not be created
     Map {
-        /// Its name
         name: String,
         /// Its type, as libbpf calls it: `ringbuf`
         kind: String,

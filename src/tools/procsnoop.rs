@@ -110,7 +110,6 @@ pub enum Killer<'a> {
         pid: u32,
         /// Its real user id
         uid: u32,
-        /// Its name
         comm: &'a [u8],
     },
     /// A fault of the process, at this address

@@ -19,7 +19,6 @@ const FRAMES: u32 = 127;
 /// A map through which programs send events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventMap {
-    /// Its name
     pub name: String,
     /// Which
     pub kind: EventMapKind,

@@ -76,7 +76,7 @@ pub fn attach(
             let system = fstatfs(&folder).with_context(|| format!("look at {target}"))?;
             ensure!(
                 system.filesystem_type() == CGROUP2_SUPER_MAGIC,
-                "{target} is no folder of cgroup v2: findmnt -t cgroup2 shows where they are"
+                "{target} is not a folder of cgroup v2: findmnt -t cgroup2 shows where they are"
             );
             loaded.attach_cgroup(folder.as_raw_fd())?
         }

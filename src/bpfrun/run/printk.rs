@@ -30,7 +30,6 @@ pub struct Message {
     pub time_ns: u64,
     /// Name of the thread
     pub comm: Vec<u8>,
-    /// Its id
     pub tid: u32,
     /// On which CPU
     pub cpu: u32,

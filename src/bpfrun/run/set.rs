@@ -194,7 +194,7 @@ fn no_number(types: &Types, ty: TypeId, encoding: Encoding, value: &str) -> Stri
         _ if types.is_char(ty) => "a number or a character",
         _ => "a number, as 10 or 0x10",
     };
-    format!("{value:?} is no {name}: give {wanted}")
+    format!("{value:?} is not a valid {name}: give {wanted}")
 }
 
 /// A string, an address, or a list of values.
@@ -313,10 +313,10 @@ mod tests {
         assert_eq!(encode(char, "x"), Ok(vec![b'x']));
         assert_eq!(encode(char, "7"), Ok(vec![7]));
         for (ty, value, expected) in [
-            (constant, "", "\"\" is no __u8: give a number, as 10 or 0x10"),
-            (constant, "x", "\"x\" is no __u8: give a number, as 10 or 0x10"),
-            (flag, "yes", "\"yes\" is no _Bool: give true, false, 1 or 0"),
-            (char, "xy", "\"xy\" is no char: give a number or a character"),
+            (constant, "", "\"\" is not a valid __u8: give a number, as 10 or 0x10"),
+            (constant, "x", "\"x\" is not a valid __u8: give a number, as 10 or 0x10"),
+            (flag, "yes", "\"yes\" is not a valid _Bool: give true, false, 1 or 0"),
+            (char, "xy", "\"xy\" is not a valid char: give a number or a character"),
         ] {
             assert_eq!(encode(ty, value), Err(expected.to_owned()));
         }

@@ -27,7 +27,6 @@ pub enum Encoding {
 pub struct Member {
     /// `None`: an anonymous struct or union
     pub name: Option<String>,
-    /// Its type
     pub ty: TypeId,
     /// From the start of the struct; in a big-endian object counted from the most
     /// significant bit of each byte
@@ -52,7 +51,6 @@ pub struct SectionVariable {
     pub ty: TypeId,
     /// Bytes from the start of the section
     pub offset: u32,
-    /// Its size
     pub bytes: u32,
 }
 
@@ -61,7 +59,6 @@ pub struct SectionVariable {
 pub struct Parameter {
     /// Its name, if the compiler kept it
     pub name: Option<String>,
-    /// Its type
     pub ty: TypeId,
 }
 
@@ -147,14 +144,12 @@ pub enum Kind {
     },
     /// A global variable
     Var {
-        /// Its type
         ty: TypeId,
         /// Who sees it
         linkage: Linkage,
     },
     /// The variables of one section, which is the type's name
     DataSection {
-        /// Its size
         bytes: u64,
         /// In the order of their offsets, as the file has them
         variables: Vec<SectionVariable>,

@@ -63,7 +63,7 @@ fn describe(roff: &mut Roff, field: &FieldDoc) {
 fn date() -> Result<String> {
     let Some(epoch) = env::var_os("SOURCE_DATE_EPOCH") else { return Ok(String::new()) };
     let seconds = epoch.to_str().and_then(|text| text.parse().ok());
-    let seconds = seconds.context("SOURCE_DATE_EPOCH is no number of seconds")?;
+    let seconds = seconds.context("SOURCE_DATE_EPOCH is not a number of seconds")?;
     Ok(jiff::Timestamp::from_second(seconds)?.strftime("%Y-%m-%d").to_string())
 }
 

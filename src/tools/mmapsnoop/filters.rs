@@ -77,7 +77,7 @@ pub fn prot(text: &str) -> Result<u64, String> {
     };
     match text.split([',', '|']).map(bits).try_fold(0, |all, bits| Some(all | bits?)) {
         None => Err("a protection is letters of rwx, or names such as READ,EXEC".to_owned()),
-        Some(0) => Err("that is no protection to look for".to_owned()),
+        Some(0) => Err("that is not a protection to look for".to_owned()),
         Some(bits) => Ok(bits),
     }
 }

@@ -59,7 +59,6 @@ impl Sum {
 pub struct ProcessSum {
     /// The calls of the process
     pub sum: Sum,
-    /// Its id
     pub pid: u32,
     /// The name, at the first call
     pub comm: Vec<u8>,

@@ -13,13 +13,11 @@ use crate::skel::exec_flag;
 /// A process that is older than the tool.
 #[derive(Clone, Debug)]
 pub struct Elder {
-    /// Its id
     pub pid: u32,
     /// Its parent's
     pub ppid: u32,
     /// Its birth, in units of [`crate::host::proc::NS_PER_TICK`]
     pub born_ticks: u64,
-    /// Its name
     pub comm: Vec<u8>,
     /// The command line, which the program may have changed; empty for a kernel thread or a zombie
     pub cmdline: Vec<u8>,

@@ -12,11 +12,9 @@ const MOST_CHARS: usize = 200;
 /// One process, as far as it is known. Times are `CLOCK_BOOTTIME` in nanoseconds.
 #[derive(Clone, Debug, Default)]
 pub struct Past {
-    /// Its id
     pub pid: u32,
     /// Index of the parent, if it is known too
     pub parent: Option<usize>,
-    /// Its name
     pub comm: Vec<u8>,
     /// Beginning of the last command line, escaped; empty if it executed nothing
     pub command: String,

@@ -78,7 +78,6 @@ pub struct Caller {
     pub pid: u32,
     /// The time of birth, which distinguishes it from others with the same id
     start_ns: u64,
-    /// Its name
     pub comm: Vec<u8>,
     /// The destination
     pub peer: Endpoint,

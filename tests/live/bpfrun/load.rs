@@ -104,7 +104,7 @@ fn variables_are_set_by_their_types() {
     for (wrong, reason) in [
         ("nope=1", "no variable nope: there are level (const volatile int)"),
         ("level=99999999999", "level: 99999999999 is not from -2147483648 to 2147483647"),
-        ("level=x", "level: \"x\" is no int: give a number"),
+        ("level=x", "level: \"x\" is not a valid int: give a number"),
         ("level.a=1", "level.a: int has no member a"),
     ] {
         let output = BPFRUN.command(&[&object("isolate"), "--set", wrong]).output().unwrap();

@@ -117,7 +117,7 @@ fn cgroups() {
         format!("echo $$ >{folder}/cgroup.procs; exec {} 127.0.0.1 1 >/dev/null", fixture("dial"));
     let trace = attach("on_connect", &folder, &["sh", "-c", &join]);
     let reason = refused_place("on_connect", "/");
-    assert!(reason.contains(": / is no folder of cgroup v2"), "{reason}");
+    assert!(reason.contains(": / is not a folder of cgroup v2"), "{reason}");
     remove_cgroup(&folder);
     assert!(messages(&trace).contains(&"connect"), "{trace:?}");
 }
