@@ -1,7 +1,6 @@
 //! The section of a program: the kind of hook, and its place.
 
 /// The kind of a hook. `ret`: at the function's return; `session`: at entry and return.
-#[allow(missing_docs)] // of these two
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// `kprobe`, `kretprobe`
