@@ -21,7 +21,7 @@ macro_rules! plain {
 /// The `task_id` of an object that is not the first.
 macro_rules! copied_task_id {
     ($($member:ident),*) => {
-        impl From<types::task_id> for super::task_id {
+        impl From<types::task_id> for $crate::skel::task_id {
             fn from(id: types::task_id) -> Self {
                 Self { $($member: id.$member),* }
             }
