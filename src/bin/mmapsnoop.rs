@@ -12,10 +12,12 @@ use snoop_tools::engine::interval::Interval;
 use snoop_tools::engine::manual::Manual;
 use snoop_tools::engine::session::Session;
 use snoop_tools::engine::tool::{self, Loaded, Open, Tool};
+use snoop_tools::output::row::docs;
 use snoop_tools::output::time::boot_now_ns;
 use snoop_tools::skel::mmap::MmapSkelBuilder;
 use snoop_tools::skel::{mmap_backing, mmap_config, mmap_filter, mmap_kind, mmap_mode};
 use snoop_tools::tools::mmapsnoop::args::{self, Args};
+use snoop_tools::tools::mmapsnoop::fields::FIELDS;
 use snoop_tools::tools::mmapsnoop::json::{Context, Lines};
 use snoop_tools::tools::mmapsnoop::stacks::{self, Folded, Symbols};
 use snoop_tools::tools::mmapsnoop::summary::Reader;
@@ -40,7 +42,7 @@ struct Mmapsnoop {
 
 impl Tool for Mmapsnoop {
     const NAME: &'static str = "mmapsnoop";
-    const MANUAL: Manual = args::MANUAL;
+    const MANUAL: Manual = Manual { fields: Some(|| docs(FIELDS)), ..args::MANUAL };
     type Args = Args;
     type Builder = MmapSkelBuilder;
 

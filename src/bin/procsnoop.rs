@@ -1,7 +1,7 @@
 //! Shows the lives of processes, with the status that wait() gives.
 
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use libbpf_rs::{MapCore as _, MapFlags};
@@ -198,7 +198,8 @@ impl Tool for Procsnoop {
             Record::Exit(event) => {
                 let life = self.lives.exit(&event.process);
                 let row = Ended { event: *event, life, usage: Usage::new(&event.usage) };
-                self.held.end(row, event.process.is(process_flag::PROCESS_SHOWN));
+                let is_shown = event.process.is(process_flag::PROCESS_SHOWN);
+                self.held.end(row, is_shown, Instant::now());
             }
             Record::Reaped(event) => self.held.reaped(event),
         }
@@ -206,7 +207,7 @@ impl Tool for Procsnoop {
     }
 
     fn next_tick(&self) -> Option<Duration> {
-        self.held.next_tick()
+        self.held.next_tick(Instant::now())
     }
 
     fn is_waiting(&self) -> bool {
@@ -267,7 +268,7 @@ impl Procsnoop {
     /// Shows all rows that need not wait any more.
     fn show_ready(&mut self, all: bool, session: &mut Session) -> Result<()> {
         while !session.is_full() {
-            match self.held.pop(all) {
+            match self.held.pop(all, Instant::now()) {
                 None => break,
                 Some(held::Row::Ended(ended, is_final)) => {
                     self.show(ended.event.process.id, What::Exit(&ended, is_final), session);

@@ -297,6 +297,13 @@ mod tests {
             step: Step::MountTracefs,
             errno: Errno::EPERM,
         };
+        let name = || "p".to_owned();
+        let verifier = "unknown func".to_owned();
+        let program = Refused::Program { name: name(), errno: Errno::EINVAL, verifier };
+        let target = Refused::Target { what: "function", target: "tcp_connect".to_owned() };
+        let attach = Refused::Attach { name: name(), errno: Errno::EBUSY };
+        let object = Refused::Object { errno: Errno::EINVAL };
+        let both = map(Errno::EPERM).into_iter().chain(kind(Errno::EPERM)).collect();
         vec![
             ("5.4 is too old", lacks(|m| m.kernel = (5, 4)), kind(Errno::EPERM)),
             (
@@ -323,18 +330,34 @@ mod tests {
             ("ulimit -l unlimited", lacks(|m| m.kernel = (5, 10)), map(Errno::EPERM)),
             ("refused map events of type ringbuf (EPERM)", machine(), map(Errno::EPERM)),
             ("ulimit -n", machine(), map(Errno::EMFILE)),
+            ("sysctl fs.file-max", machine(), map(Errno::ENFILE)),
             ("memory.max", machine(), map(Errno::ENOMEM)),
             ("mount -t tracefs", machine(), refusal(Refused::Tracepoint(tracepoint))),
+            ("program p (EINVAL): unknown func", machine(), refusal(program)),
+            ("no function tcp_connect", machine(), refusal(target)),
+            ("program p could not be attached (EBUSY)", machine(), refusal(attach)),
+            ("object could not be loaded (EINVAL)", machine(), refusal(object)),
+            ("no .rodata", machine(), refusal(Refused::other(anyhow::anyhow!("no .rodata")))),
+            ("raw_tp: the kernel refused map", machine(), both),
         ]
     }
 
     #[test]
     fn each_lack_is_named_with_its_way_out() {
         for (part, machine, refusals) in cases() {
-            let line = explain_on(&machine, &refusals, false);
-            assert!(line.contains(part), "{part}: {line}");
-            assert_eq!(line.lines().count(), 1, "{line}");
+            for forced in [false, true] {
+                let line = explain_on(&machine, &refusals, forced);
+                assert!(line.contains(part), "{part}: {line}");
+                assert_eq!(line.lines().count(), 1, "{line}");
+            }
         }
+    }
+
+    #[test]
+    fn without_a_way_out_the_next_step_is_named() {
+        let line = |forced| explain_on(&machine(), &kind(Errno::EPERM), forced);
+        assert!(line(false).ends_with("; -v shows the kernel's words"), "{}", line(false));
+        assert!(line(true).contains("without --backend"), "{}", line(true));
     }
 
     #[test]

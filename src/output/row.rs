@@ -19,7 +19,8 @@ use crate::output::time::{Millis, Seconds};
 use crate::skel::task_id;
 use object::{Key, Object};
 
-/// One field. `F`: a function that takes the tool's event and a [`Slot`] for its value.
+/// One field. `F`: a function that takes the tool's event and a [`Slot`] for its value; `()` for a
+/// tool that writes its rows by hand.
 #[derive(Clone, Copy, Debug)]
 pub struct Field<F> {
     /// The column. Without a title the field is in JSON only.

@@ -3,9 +3,11 @@
 
 use std::io::Write as _;
 
+use super::fields::FIELDS;
 use super::{Call, flags};
 use crate::output::digits::{Short, push_hex, push_number};
 use crate::output::escape::{is_plain_cell, push_cell};
+use crate::output::row::View;
 use crate::output::table::{Column, FAILURE, Line, NOTE};
 use crate::output::time::Seconds;
 use crate::skel::{mmap_kind, mmap_note};
@@ -25,6 +27,24 @@ pub struct Options {
     pub latency: bool,
     /// Sizes in bytes
     pub bytes: bool,
+}
+
+impl Options {
+    /// Whether the table has this column, which becomes as wide as its values need.
+    fn shows(&self, column: &mut Column) -> bool {
+        match column.title {
+            "TIME" => self.time,
+            "TIME(s)" => self.timestamp,
+            "CALL" => self.calls,
+            "LEN" if self.bytes => {
+                column.width = 10;
+                true
+            }
+            "LAT(us)" => self.latency,
+            "VMA" => self.vma,
+            _ => true,
+        }
+    }
 }
 
 /// A row's values that are not in its record.
@@ -51,27 +71,8 @@ pub struct Table {
 impl Table {
     /// A table with the columns that `options` ask for.
     pub fn new(options: Options) -> Self {
-        let mut columns = Vec::new();
-        let mut add = |wanted: bool, column| {
-            if wanted {
-                columns.push(column);
-            }
-        };
-        add(options.time, Column::left("TIME", 8));
-        add(options.timestamp, Column::left("TIME(s)", 8));
-        add(true, Column::left("PID", 7));
-        add(true, Column::left("COMM", 16));
-        add(options.calls, Column::left("CALL", 8));
-        add(true, Column::left("ADDR", 14));
-        add(true, Column::right("LEN", if options.bytes { 10 } else { 6 }));
-        add(true, Column::left("PROT", 4));
-        add(true, Column::left("FLAGS", 23));
-        add(true, Column::right("FD", 3));
-        add(true, Column::right("OFFSET", 8));
-        add(options.latency, Column::right("LAT(us)", 7));
-        add(options.vma, Column::left("VMA", 34));
-        add(true, Column::left("PATH/RESULT", 0));
-        Self { columns, options }
+        let view = View::new(FIELDS.iter().copied(), |column| options.shows(column));
+        Self { columns: view.columns().to_vec(), options }
     }
 
     /// Appends the row of `call` to `line`, which has just begun.
@@ -282,9 +283,9 @@ const SAID: u32 = mmap_note::MMAP_PATH_CUT.0
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::testing::{any_record, record, with_path};
+    use super::super::testing::{any_record, record, with_extra, with_path};
     use super::*;
-    use crate::skel::mmap_event;
+    use crate::skel::{mmap_event, mmap_extra};
 
     fn row(options: Options, record: &[u8]) -> String {
         let table = Table::new(options);
@@ -361,6 +362,53 @@ mod tests {
         );
         let event = mmap_event { kind: mmap_kind::MMAP_ADVISE, prot: 4, ret: 0, ..event };
         assert_eq!(fields(all, &record(event))[6], "DONTNEED");
+    }
+
+    #[test]
+    fn each_cell_is_under_its_heading() {
+        let all = Options {
+            time: true,
+            timestamp: true,
+            calls: true,
+            vma: true,
+            latency: true,
+            bytes: true,
+        };
+        let notes = mmap_note(mmap_note::MMAP_VMA.0 | mmap_note::MMAP_DURATION.0);
+        let event = mmap_event { fd: 3, offset: 4096, notes, ..anonymous() };
+        let extra = mmap_extra {
+            vma_start: 0x7f00_0000_1000,
+            vma_end: 0x7f00_0000_3000,
+            vma_flags: 3,
+            duration_ns: 1500,
+            ..mmap_extra::default()
+        };
+        let record = with_extra(event, extra);
+        let table = Table::new(all);
+        let context = Context { time: "12:00:00", since_ns: 2_000_000_000, ..Context::default() };
+        let mut out = Vec::new();
+        let call = Call::decode(&record).unwrap();
+        table.row(&mut Line::new(&mut out, &table.columns), &call, &context);
+        let text = String::from_utf8(out).unwrap();
+        let titles = table.columns.iter().map(|column| column.title);
+        let cells: Vec<_> = titles.zip(text.split_whitespace()).collect();
+        let expected = [
+            ("TIME", "12:00:00"),
+            ("TIME(s)", "2.000"),
+            ("PID", "0"),
+            ("COMM", "-"),
+            ("CALL", "mmap"),
+            ("ADDR", "0x7f0000001000"),
+            ("LEN", "8192"),
+            ("PROT", "rw-"),
+            ("FLAGS", "PRIVATE|ANONYMOUS"),
+            ("FD", "3"),
+            ("OFFSET", "4096"),
+            ("LAT(us)", "1.5"),
+            ("VMA", "7f0000001000-7f0000003000,rw-p"),
+            ("PATH/RESULT", "-"),
+        ];
+        assert_eq!(cells, expected);
     }
 
     proptest! {

@@ -117,7 +117,8 @@ found no room.
 Keys of --json, of process.exit: process.exit.code, .signal, .core_dumped, .sender.type; \
 process.duration_ns, .duration_since_exec_ns, .command_args, .executable.path, .cpu.user_ns, \
 .cpu.system_ns, .memory.max_rss_bytes, .paging.major_faults, .context_switches, .disk; of each event: \
-timestamp, event.name, process.pid, process.parent_pid, process.comm, process.user.id.",
+timestamp, event.name, process.pid, process.parent_pid, process.comm, process.user.id. Most keys \
+under process are present only in process.exit.",
     exit_status: EXIT_STATUS,
     privileges: &[CAPABILITIES, GROUP],
     overhead: "\

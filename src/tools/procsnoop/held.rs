@@ -64,7 +64,7 @@ impl Held {
     }
 
     /// Adds the end of a process; without a row if it is not `shown`.
-    pub fn end(&mut self, ended: Ended, shown: bool) {
+    pub fn end(&mut self, ended: Ended, shown: bool, now: Instant) {
         let identity = ended.event.process.identity();
         let row = shown.then(|| self.first + self.rows.len() as u64);
         if shown {
@@ -72,7 +72,7 @@ impl Held {
         }
         if self.wait {
             self.awaited.insert(identity, row);
-            self.deadlines.push_back((Instant::now() + PATIENCE, identity));
+            self.deadlines.push_back((now + PATIENCE, identity));
         }
     }
 
@@ -87,8 +87,8 @@ impl Held {
     }
 
     /// The next row, if it need not wait any more. `all`: nothing more will come.
-    pub fn pop(&mut self, all: bool) -> Option<Row> {
-        self.give_up();
+    pub fn pop(&mut self, all: bool, now: Instant) -> Option<Row> {
+        self.give_up(now);
         if let Some(Row::Ended(ended, false)) = self.rows.front() {
             let waits = self.awaited.contains_key(&ended.event.process.identity());
             if waits && !all && self.rows.len() < MOST {
@@ -101,8 +101,7 @@ impl Held {
     }
 
     /// Gives up the rows that have waited long enough.
-    fn give_up(&mut self) {
-        let now = Instant::now();
+    fn give_up(&mut self, now: Instant) {
         while let Some((deadline, identity)) = self.deadlines.front() {
             let is_settled = !self.awaited.contains_key(identity);
             if !is_settled && *deadline > now {
@@ -119,9 +118,9 @@ impl Held {
     }
 
     /// How long the first row may still wait.
-    pub fn next_tick(&self) -> Option<Duration> {
+    pub fn next_tick(&self, now: Instant) -> Option<Duration> {
         let (deadline, _) = self.deadlines.front()?;
-        Some(deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1)))
+        Some(deadline.saturating_duration_since(now).max(Duration::from_millis(1)))
     }
 }
 
@@ -142,8 +141,8 @@ mod tests {
         event
     }
 
-    fn next(held: &mut Held) -> Option<(u32, bool)> {
-        match held.pop(false)? {
+    fn next(held: &mut Held, now: Instant) -> Option<(u32, bool)> {
+        match held.pop(false, now)? {
             Row::Ended(ended, is_final) => Some((ended.event.process.id.pid, is_final)),
             Row::Other(record) => Some((record.len() as u32, false)),
         }
@@ -151,45 +150,46 @@ mod tests {
 
     #[test]
     fn rows_wait_in_their_order() {
-        let mut held = Held::new(true);
-        held.end(ended(101), true);
+        let (mut held, now) = (Held::new(true), Instant::now());
+        held.end(ended(101), true, now);
         held.push(Row::Other(vec![0; 5]));
-        held.end(ended(102), true);
-        held.end(ended(103), false);
-        assert_eq!(next(&mut held), None);
+        held.end(ended(102), true, now);
+        held.end(ended(103), false, now);
+        assert_eq!(next(&mut held, now), None);
         held.reaped(&account(102));
         held.reaped(&account(999));
-        assert_eq!(next(&mut held), None, "the first one is still to come");
+        assert_eq!(next(&mut held, now), None, "the first one is still to come");
         held.reaped(&account(101));
-        assert_eq!(next(&mut held), Some((101, true)));
-        assert_eq!(next(&mut held), Some((5, false)));
-        assert_eq!(next(&mut held), Some((102, true)));
-        assert_eq!(next(&mut held), None);
+        assert_eq!(next(&mut held, now), Some((101, true)));
+        assert_eq!(next(&mut held, now), Some((5, false)));
+        assert_eq!(next(&mut held, now), Some((102, true)));
+        assert_eq!(next(&mut held, now), None);
         assert!(held.is_waiting(), "for the one without a row");
         held.reaped(&account(103));
         assert!(!held.is_waiting());
-        held.give_up();
-        assert_eq!((held.next_tick(), held.deadlines.len()), (None, 0));
+        held.give_up(now);
+        assert_eq!((held.next_tick(now), held.deadlines.len()), (None, 0));
     }
 
     #[test]
     fn not_for_ever() {
-        let mut held = Held::new(true);
-        held.end(ended(101), true);
-        assert!(held.next_tick().is_some_and(|left| left <= PATIENCE));
-        std::thread::sleep(PATIENCE);
-        assert_eq!(next(&mut held), Some((101, false)));
+        let (mut held, now) = (Held::new(true), Instant::now());
+        held.end(ended(101), true, now);
+        assert_eq!(held.next_tick(now), Some(PATIENCE));
+        let end = now + PATIENCE;
+        assert_eq!(next(&mut held, end - Duration::from_nanos(1)), None);
+        assert_eq!(next(&mut held, end), Some((101, false)));
         held.reaped(&account(101));
         assert!(!held.is_waiting());
     }
 
     #[test]
     fn nor_at_the_end_nor_without_accounts() {
-        let mut held = Held::new(true);
-        held.end(ended(101), true);
-        assert!(matches!(held.pop(true), Some(Row::Ended(_, false))));
+        let (mut held, now) = (Held::new(true), Instant::now());
+        held.end(ended(101), true, now);
+        assert!(matches!(held.pop(true, now), Some(Row::Ended(_, false))));
         let mut held = Held::new(false);
-        held.end(ended(101), true);
-        assert_eq!(next(&mut held), Some((101, false)));
+        held.end(ended(101), true, now);
+        assert_eq!(next(&mut held, now), Some((101, false)));
     }
 }

@@ -1,0 +1,310 @@
+//! The columns of the table and the keys of JSON Lines, with their descriptions for the manual.
+//!
+//! [`super::text`] and [`super::json`] write the values by hand: for rows that come by the million,
+//! one call through a pointer for each cell is too slow.
+
+use crate::output::row::Field;
+use crate::output::table::Column;
+
+/// All fields: the columns in their order, then the keys. `CALL` in a key stands for the object of
+/// any call, from `mmap` to `madvise`.
+pub const FIELDS: &[Field<()>] = &[
+    Field::TIME,
+    Field::SINCE,
+    Field::PID,
+    Field::COMM,
+    Field::left("CALL", 8, "", "the system call; only with --all or --wx", ()),
+    Field::left(
+        "ADDR",
+        14,
+        "",
+        "address of the memory: for mmap, mremap and brk the result, or - if the call failed; for \
+         the other calls the argument",
+        (),
+    ),
+    Field::new(
+        Column::right("LEN", 6),
+        "",
+        "length of the memory, for mremap the new one; with --bytes in bytes",
+        (),
+    ),
+    Field::left("PROT", 4, "", "protections in the arguments of mmap and mprotect", ()),
+    Field::left(
+        "FLAGS",
+        23,
+        "",
+        "flags of mmap and mremap, the advice of madvise, the key of pkey_mprotect()",
+        (),
+    ),
+    Field::new(Column::right("FD", 3), "", "file descriptor in the arguments of mmap", ()),
+    Field::new(
+        Column::right("OFFSET", 8),
+        "",
+        "offset in the file, in bytes, in the arguments of mmap",
+        (),
+    ),
+    Field::new(
+        Column::right("LAT(us)", 7),
+        "mmap.duration_ns",
+        "time from entry to exit, in microseconds, in JSON nanoseconds; only with --latency, and \
+         absent if the call was under way when tracing began",
+        (),
+    ),
+    Field::left(
+        "VMA",
+        34,
+        "",
+        "resulting mapping: its addresses, and its mode as in /proc/PID/maps; only with --vma",
+        (),
+    ),
+    Field::left(
+        "PATH/RESULT",
+        0,
+        "",
+        "name of the error, if the call failed; path of the file, if there is one; notes behind #",
+        (),
+    ),
+    Field::json("thread.id", "thread id", ()),
+    Field::json(
+        "mmap.hint",
+        "address in the arguments, a string in hexadecimal as all addresses; absent if it is 0",
+        (),
+    ),
+    Field::json("mmap.length_bytes", "length in the arguments", ()),
+    Field::json("mmap.prot", "list of the protections in the arguments", ()),
+    Field::json("mmap.flags", "list of the flags", ()),
+    Field::json(
+        "mmap.huge_page_bytes",
+        "size of the huge pages, if the flags contain it; otherwise absent",
+        (),
+    ),
+    Field::json("mmap.fd", "file descriptor; with the flag ANONYMOUS it means nothing", ()),
+    Field::json("mmap.offset_bytes", "offset in the file", ()),
+    Field::json("mmap.address", "resulting address; absent if the call failed", ()),
+    Field::json("munmap.address", "address in the arguments", ()),
+    Field::json(
+        "munmap.length_bytes",
+        "length in the arguments; the memory is gone only without error.type",
+        (),
+    ),
+    Field::json("mprotect.address", "address in the arguments", ()),
+    Field::json("mprotect.length_bytes", "length in the arguments", ()),
+    Field::json("mprotect.prot", "list of the protections in the arguments", ()),
+    Field::json("mprotect.key", "key of pkey_mprotect(); otherwise absent", ()),
+    Field::json("mremap.old_address", "address before the call", ()),
+    Field::json("mremap.old_length_bytes", "length before the call", ()),
+    Field::json("mremap.length_bytes", "new length in the arguments", ()),
+    Field::json("mremap.flags", "list of the flags", ()),
+    Field::json(
+        "mremap.hint",
+        "new address in the arguments, with the flag FIXED; absent if it is also the result",
+        (),
+    ),
+    Field::json("mremap.address", "resulting address; absent if the call failed", ()),
+    Field::json(
+        "brk.requested",
+        "end of the heap in the arguments; absent if the call only asks for the current one",
+        (),
+    ),
+    Field::json("brk.address", "end of the heap after the call", ()),
+    Field::json(
+        "brk.refused",
+        "true if the result is not what was requested; otherwise absent",
+        (),
+    ),
+    Field::json("madvise.address", "address in the arguments", ()),
+    Field::json("madvise.length_bytes", "length in the arguments", ()),
+    Field::json(
+        "madvise.advice",
+        "name of the advice, or its number in hexadecimal if it has none",
+        (),
+    ),
+    Field::json(
+        "CALL.vma.start",
+        "first address of the resulting mapping, if mmapsnoop looked it up, as with --vma; CALL is \
+         mmap, munmap, mprotect, mremap, brk or madvise",
+        (),
+    ),
+    Field::json("CALL.vma.end", "first address behind the mapping", ()),
+    Field::json("CALL.vma.mode", "mode of the mapping as in /proc/PID/maps", ()),
+    Field::json("CALL.vma.flags", "the kernel's flags of the mapping, in hexadecimal", ()),
+    Field::json(
+        "CALL.vma.differences",
+        "list of the differences from the request, such as merged; absent if there are none",
+        (),
+    ),
+    Field::json("CALL.compat", "true for a call by a 32-bit program; otherwise absent", ()),
+    Field::json("CALL.wx", "list of the reasons why --wx shows the call", ()),
+    Field::json("file.path", "path of the file; a name such as memfd:x if it has no path", ()),
+    Field::json(
+        "file.path_cut",
+        "true if the first components of the path are missing; otherwise absent",
+        (),
+    ),
+    Field::json("file.deleted", "true if the file has been deleted; otherwise absent", ()),
+    Field::json("file.device", "device of the file system, MAJOR:MINOR", ()),
+    Field::json("file.inode", "inode of the file, a string", ()),
+    Field::json("error.type", "name of the error; absent if the call succeeded", ()),
+    Field::json(
+        "stack.kernel",
+        "list of the functions in the kernel, innermost first; only with --stacks",
+        (),
+    ),
+    Field::json("stack.kernel_cut", "true if outer functions may be missing; otherwise absent", ()),
+    Field::json(
+        "stack.user",
+        "list of the functions in the program, innermost first; only with --stacks",
+        (),
+    ),
+    Field::json("stack.user_cut", "true if outer functions may be missing; otherwise absent", ()),
+    Field::json("summary.calls", "number of calls in the interval; only with --summary", ()),
+    Field::json("summary.failed", "number of those calls that failed", ()),
+    Field::json("summary.mapped_bytes", "sum of the lengths of those that succeeded", ()),
+    Field::json(
+        "summary.processes",
+        "list of the processes: pid, comm, and the same three numbers",
+        (),
+    ),
+    Field::json(
+        "summary.other_processes",
+        "the three numbers of the processes for which there was no room",
+        (),
+    ),
+    Field::json(
+        "summary.files",
+        "list of the files: path, path_cut, deleted, device, inode, and the three numbers",
+        (),
+    ),
+    Field::json(
+        "summary.other_files",
+        "the three numbers of the files for which there was no room",
+        (),
+    ),
+    Field::json("summary.no_file", "the three numbers of the calls without a file", ()),
+    Field::json(
+        "summary.lengths",
+        "list of ranges of lengths, from low up to but not including high, with the three numbers",
+        (),
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use super::super::json::{Context, Lines, StacksJson};
+    use super::super::summary::Summary;
+    use super::super::testing::with_path;
+    use super::super::text::{Options, Table};
+    use super::super::{Call, summary_rows};
+    use super::*;
+    use crate::output::row::docs;
+    use crate::skel::{mmap_event, mmap_kind, mmap_note};
+
+    type Keys = BTreeSet<String>;
+
+    /// What the manual lists.
+    fn listed() -> Keys {
+        let keys = docs(FIELDS).into_iter().map(|doc| doc.key.to_owned());
+        keys.filter(|key| !key.is_empty()).collect()
+    }
+
+    /// The entry of the manual for a key of a line.
+    fn entry(key: &str) -> String {
+        const CALLS: [&str; 6] = ["mmap", "munmap", "mprotect", "mremap", "brk", "madvise"];
+        match key.split_once('.') {
+            Some((call, rest))
+                if CALLS.contains(&call)
+                    && ["vma", "compat", "wx"].contains(&rest.split('.').next().unwrap()) =>
+            {
+                format!("CALL.{rest}")
+            }
+            _ => key.to_owned(),
+        }
+    }
+
+    /// Adds the keys of `value`. An object with an entry of its own is one key.
+    fn walk(value: &Value, path: &str, listed: &Keys, keys: &mut Keys) {
+        match value {
+            Value::Object(members) if !listed.contains(path) => {
+                for (name, value) in members {
+                    let dot = if path.is_empty() { "" } else { "." };
+                    walk(value, &format!("{path}{dot}{name}"), listed, keys);
+                }
+            }
+            _ => {
+                keys.insert(entry(path));
+            }
+        }
+    }
+
+    /// A line of a call that has all members: `ret` decides whether it fails.
+    fn line(kind: mmap_kind, ret: i64) -> Value {
+        const HUGETLB_2MB: u64 = 0x5404_0000;
+        const MREMAP_FIXED: u64 = 2;
+        let mut notes = mmap_note::MMAP_VMA.0
+            | mmap_note::MMAP_COMPAT.0
+            | mmap_note::MMAP_PATH_CUT.0
+            | mmap_note::MMAP_PATH_DELETED.0;
+        if kind == mmap_kind::MMAP_MAP {
+            notes |= mmap_note::MMAP_DURATION.0;
+        }
+        let mut event = mmap_event {
+            kind,
+            addr: 0x1000,
+            len: 4096,
+            prot: 7,
+            flags: HUGETLB_2MB | MREMAP_FIXED,
+            fd: 3,
+            ret,
+            notes: mmap_note(notes),
+            ..mmap_event::default()
+        };
+        event.id.vpid = 1;
+        event.id.comm[0] = b'x';
+        let record = with_path(event, b"/x");
+        let cgroup = format!("/docker/{}", "0".repeat(64));
+        let stacks = StacksJson { kernel_cut: true, user_cut: true, ..StacksJson::default() };
+        let context = Context {
+            timestamp: "now",
+            cgroup: Some(cgroup.as_bytes()),
+            wx: &["because".to_owned()],
+            stacks: Some(&stacks),
+        };
+        let mut out = Vec::new();
+        Lines::default().push(&mut out, &Call::decode(&record).unwrap(), &context);
+        serde_json::from_slice(&out).unwrap()
+    }
+
+    #[test]
+    fn the_manual_has_the_columns() {
+        let all = Options {
+            time: true,
+            timestamp: true,
+            calls: true,
+            vma: true,
+            latency: true,
+            bytes: true,
+        };
+        let shown: Vec<_> = Table::new(all).columns.iter().map(|column| column.title).collect();
+        let titles = docs(FIELDS).into_iter().map(|doc| doc.title);
+        assert_eq!(titles.filter(|title| !title.is_empty()).collect::<Vec<_>>(), shown);
+    }
+
+    #[test]
+    fn the_manual_has_the_keys() {
+        let listed = listed();
+        let mut keys = Keys::new();
+        for kind in mmap_kind::MMAP_MAP.0..=mmap_kind::MMAP_ADVISE.0 {
+            for ret in [0x2000, -22] {
+                walk(&line(mmap_kind(kind), ret), "", &listed, &mut keys);
+            }
+        }
+        let summary = Summary::default();
+        let summary = serde_json::to_value(summary_rows::json(&summary, "now")).unwrap();
+        walk(&summary, "", &listed, &mut keys);
+        assert_eq!(keys, listed);
+    }
+}
