@@ -301,20 +301,29 @@ impl<F: Copy> View<F> {
     }
 }
 
-/// Appends `,"process":{…},"container":{…}`, as each line of JSON has them, for a line that is not
-/// made by a [`View`].
-pub fn push_process(out: &mut Vec<u8>, id: &task_id, cgroup: Option<&[u8]>) {
-    type Nothing = fn(&(), &mut Slot<'_, '_>);
-    let mut view = View::<Nothing>::new([], |_| false);
-    let is_about_process =
-        |key: &Key| key.dotted.starts_with("process.") || key.dotted.starts_with("container.");
-    view.members.retain(|(key, _)| is_about_process(key));
-    let common = Common { id, event: "", time: "", since_ns: 0, cgroup };
-    let start = out.len();
-    view.object(out, &common, &());
-    out.pop();
-    if let Some(bracket) = out.get_mut(start) {
-        *bracket = b',';
+/// The members `process` and `container` of a line that is not made by a [`View`].
+#[derive(Debug)]
+pub struct ProcessMembers(View<fn(&(), &mut Slot<'_, '_>)>);
+
+impl Default for ProcessMembers {
+    fn default() -> Self {
+        let mut view = View::new([], |_| false);
+        let objects = ["process.", "container."];
+        view.members.retain(|(key, _)| objects.iter().any(|object| key.dotted.starts_with(object)));
+        Self(view)
+    }
+}
+
+impl ProcessMembers {
+    /// Appends `,"process":{…},"container":{…}`, as each line has them.
+    pub fn push(&self, out: &mut Vec<u8>, id: &task_id, cgroup: Option<&[u8]>) {
+        let common = Common { id, event: "", time: "", since_ns: 0, cgroup };
+        let start = out.len();
+        self.0.object(out, &common, &());
+        out.pop();
+        if let Some(bracket) = out.get_mut(start) {
+            *bracket = b',';
+        }
     }
 }
 

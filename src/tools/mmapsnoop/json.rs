@@ -7,7 +7,7 @@ use super::flags::{self, Part};
 use super::{Call, FileId, Vma};
 use crate::output::digits::{self, push_number};
 use crate::output::json::{Bytes, is_false, push_list, push_object, push_string};
-use crate::output::row::push_process;
+use crate::output::row::ProcessMembers;
 use crate::skel::{mmap_kind, mmap_note, task_id};
 
 /// What a row shows besides the record itself.
@@ -54,6 +54,7 @@ pub struct Lines {
     cgroup: Option<Vec<u8>>,
     /// and its text: the part about the process is mostly the same as in the line before
     process: Vec<u8>,
+    process_members: ProcessMembers,
 }
 
 impl Lines {
@@ -102,7 +103,7 @@ impl Lines {
             self.caller = caller;
             self.cgroup = cgroup.map(<[u8]>::to_vec);
             self.process.clear();
-            push_process(&mut self.process, id, cgroup);
+            self.process_members.push(&mut self.process, id, cgroup);
         }
         &self.process
     }
