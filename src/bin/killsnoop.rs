@@ -62,12 +62,10 @@ impl Tracer for Killsnoop {
     type Builder = KillsnoopSkelBuilder;
     type Event = kill_event;
 
-    fn backends(_: &Flags) -> Vec<Backend> {
+    fn backends(flags: &Flags) -> Vec<Backend> {
         let failed = ["failed_kill", "failed_tkill", "failed_tgkill"];
         let failed = failed.map(|program| Job::adds(program, "calls that fail"));
-        let by =
-            |name, sent| Backend::new(name, [Job::main(sent)].into_iter().chain(failed.clone()));
-        vec![by("tp_btf", "sent_btf"), by("raw_tp", "sent_raw")]
+        on_tracepoint(["sent_btf", "sent_raw"], if flags.failed { &failed } else { &[] })
     }
 
     fn configure(flags: &Flags, object: &mut Object<Self>) -> Result<()> {
