@@ -401,10 +401,5 @@ fn split_list(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     bytes.get(..end).unwrap_or_default().split(|&byte| byte == 0).filter(move |_| end > 0)
 }
 
-/// A string up to its NUL.
-fn until_nul(bytes: &[u8]) -> &[u8] {
-    bytes.split(|&byte| byte == 0).next().unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests;

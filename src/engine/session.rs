@@ -170,15 +170,19 @@ impl Session {
         F: Copy + Fn(&E, &mut Slot<'_, '_>),
     {
         let json = self.out.json;
-        let time = match json {
-            true => self.clock.rfc3339(id.time_ns),
-            false if view.shows("TIME") => self.clock.local_time(id.time_ns),
-            false => String::new(),
+        let local_time;
+        let time = if json {
+            self.clock.stamp(id.time_ns)
+        } else if view.shows("TIME") {
+            local_time = self.clock.local_time(id.time_ns);
+            &local_time
+        } else {
+            ""
         };
         let common = Common {
             id,
             event,
-            time: &time,
+            time,
             since_ns: id.time_ns.saturating_sub(self.started_ns),
             cgroup: if json || view.shows("CGROUP") { self.cgroups.path(id) } else { None },
         };

@@ -138,7 +138,19 @@ pub fn push_shell_word(out: &mut String, arg: &[u8], first: bool, quote: Quote) 
     out.push('\'');
 }
 
-/// What stands before the first NUL: names of processes end with one.
+/// A command line that can be pasted into a shell.
+pub fn command_line<'a>(args: impl IntoIterator<Item = &'a [u8]>, quote: Quote) -> String {
+    let mut line = String::new();
+    for (index, arg) in args.into_iter().enumerate() {
+        if index > 0 {
+            line.push(' ');
+        }
+        push_shell_word(&mut line, arg, index == 0, quote);
+    }
+    line
+}
+
+/// The bytes before the first NUL, or all: strings and names of processes end with one.
 pub fn until_nul(bytes: &[u8]) -> &[u8] {
     bytes.split(|&byte| byte == 0).next().unwrap_or_default()
 }

@@ -9,8 +9,6 @@ mod object;
 
 use std::fmt::Display;
 
-use serde::Serialize;
-
 use crate::host::cgroup::container_id;
 use crate::output::escape::until_nul;
 use crate::output::json::push_string;
@@ -73,7 +71,7 @@ impl<F> Field<F> {
         Column::left("TIME(s)", 8),
         "",
         "seconds since tracing began",
-        |common, slot| slot.seconds(common.since_ns),
+        |common, slot| slot.optional_seconds(Some(common.since_ns)),
     );
     /// The real user.
     pub const UID: Self = Self::common(
@@ -160,7 +158,7 @@ impl<F> Field<F> {
     }
 
     /// A column, and a member of each JSON line under `key`.
-    pub const fn new(column: Column, key: &'static str, about: &'static str, put: F) -> Self {
+    const fn new(column: Column, key: &'static str, about: &'static str, put: F) -> Self {
         Self { column, key, about, put: Put::Own(put) }
     }
 
@@ -173,6 +171,17 @@ impl<F> Field<F> {
         put: F,
     ) -> Self {
         Self::new(Column::left(title, width), key, about, put)
+    }
+
+    /// A column of numbers, and a member under `key`.
+    pub const fn right(
+        title: &'static str,
+        width: usize,
+        key: &'static str,
+        about: &'static str,
+        put: F,
+    ) -> Self {
+        Self::new(Column::right(title, width), key, about, put)
     }
 
     /// A member of each JSON line that has no column.
@@ -368,13 +377,6 @@ impl<'o> Slot<'_, 'o> {
         }
     }
 
-    /// In JSON: any value.
-    pub fn json(&mut self, value: &impl Serialize) {
-        self.member(|out| {
-            let _ = serde_json::to_writer(out, value); // a Vec takes everything
-        });
-    }
-
     /// In JSON: a list of names; if one is not valid UTF-8, all names again in base64 under a
     /// second key.
     pub fn json_names<'b>(&mut self, names: impl Iterator<Item = &'b [u8]> + Clone) {
@@ -457,16 +459,20 @@ impl<'o> Slot<'_, 'o> {
         self.member(|out| push_string(out, text));
     }
 
-    /// Nanoseconds: in a cell seconds.
-    pub fn seconds(&mut self, ns: u64) {
-        self.cell(|line| line.value(Seconds(ns)));
-        self.number(ns);
+    /// Nanoseconds, if known: in a cell seconds.
+    pub fn optional_seconds(&mut self, ns: Option<u64>) {
+        if let Some(ns) = ns {
+            self.cell(|line| line.value(Seconds(ns)));
+            self.number(ns);
+        }
     }
 
-    /// Nanoseconds: in a cell milliseconds.
-    pub fn millis(&mut self, ns: u64) {
-        self.cell(|line| line.value(Millis(ns)));
-        self.number(ns);
+    /// Nanoseconds, if known: in a cell milliseconds.
+    pub fn optional_millis(&mut self, ns: Option<u64>) {
+        if let Some(ns) = ns {
+            self.cell(|line| line.value(Millis(ns)));
+            self.number(ns);
+        }
     }
 
     /// In JSON `true`, or nothing.
@@ -509,16 +515,16 @@ mod tests {
     const FIELDS: &[Field<Put>] = &[
         Field::PID,
         Field::COMM.in_column(Column::left("WHO", 4)),
-        Field::new(Column::right("SIZE", 5), "file.size", "its size", |event, slot| {
+        Field::right("SIZE", 5, "file.size", "its size", |event, slot| {
             slot.optional_number(event.size);
         }),
         // A mistake: a second cell would get under the next heading.
-        Field::new(Column::left("NAME", 8), "file.name", "its name", |event, slot| {
+        Field::left("NAME", 8, "file.name", "its name", |event, slot| {
             slot.name(event.name);
             slot.text("twice");
         }),
         Field::json("process.extra", "in the object of the process", |_, slot| slot.flag(true)),
-        Field::new(Column::left("LAST", 0), "", "nothing", |_, _| {}),
+        Field::left("LAST", 0, "", "nothing", |_, _| {}),
     ];
 
     fn shown(json: bool, event: &Event<'_>) -> String {

@@ -34,13 +34,12 @@ pub struct Exec<'a> {
 }
 
 /// The arguments that are not shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cut {
     /// Missing arguments, including a partly shown one; a lower bound if the program could not
     /// count them all (a failed call with more than 128)
     pub args: u64,
     /// Missing bytes, with NULs, if known
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
 }
 

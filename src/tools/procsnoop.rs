@@ -20,6 +20,7 @@ pub mod usage;
 use anyhow::Result;
 
 use crate::host::proc::NS_PER_TICK;
+use crate::output::escape::until_nul;
 use crate::skel::{
     decode, process_event, process_exit_event, process_flag, process_killer, process_kind,
     process_reaped_event,
@@ -161,10 +162,6 @@ impl process_exit_event {
     pub fn duration_ns(&self) -> u64 {
         self.process.id.time_ns.saturating_sub(self.begin_ns)
     }
-}
-
-fn until_nul(bytes: &[u8]) -> &[u8] {
-    bytes.split(|&b| b == 0).next().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@ use serde_json::{Map, Value};
 
 use super::plan::{Group, Shape};
 use super::text::{float, push_hex};
-use super::{At, Meaning, Number, Walk, read, split_list, until_nul};
+use super::{At, Meaning, Number, Walk, read, split_list};
+use crate::output::escape::until_nul;
 
 pub(super) fn object(walk: &Walk<'_>, root: &Group, tail: Option<&[u8]>) -> Map<String, Value> {
     let mut map = Map::new();

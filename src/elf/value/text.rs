@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
-use crate::output::escape::{Quote, push_shell_word};
+use crate::output::escape::{Quote, push_shell_word, until_nul};
 
 use super::plan::{Field, Group, Shape};
-use super::{At, Meaning, Walk, read, split_list, until_nul};
+use super::{At, Meaning, Walk, read, split_list};
 
 /// This many equal elements of an array are written once.
 const RUN: usize = 4;

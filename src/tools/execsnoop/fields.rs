@@ -5,7 +5,7 @@ use super::args::Args;
 use super::search::Searched;
 use super::text::{Beside, notes};
 use super::{Cut, Exec};
-use crate::output::escape::{Quote, push_shell_word};
+use crate::output::escape::{Quote, command_line};
 use crate::output::row::{Field, Slot, View};
 use crate::output::table::Column;
 use crate::skel::exec_flag;
@@ -38,15 +38,17 @@ pub const FIELDS: &[Field<Put>] = &[
     Field::COMM.in_column(Column::left("PCOMM", 16)),
     Field::PID,
     Field::PPID,
-    Field::new(
-        Column::left("RET", 3),
+    Field::left(
+        "RET",
+        3,
         "error.type",
         "0, or the name of the error with which the call failed, such as ENOENT; in JSON absent \
          after a success",
         |row, slot| slot.error(row.exec.errno_name().as_deref()),
     ),
-    Field::new(
-        Column::left("EXE", 32),
+    Field::left(
+        "EXE",
+        32,
         "process.executable.path",
         "resolved path of the program that runs; absent if the call failed",
         |row, slot| {
@@ -64,13 +66,17 @@ pub const FIELDS: &[Field<Put>] = &[
         "true if the file is deleted; otherwise absent",
         |row, slot| slot.flag(has_path(row.exec) && row.exec.is(exec_flag::EXEC_PATH_DELETED)),
     ),
-    Field::new(
-        Column::left("ARGS", 0),
+    Field::left(
+        "ARGS",
+        0,
         "process.command_args",
         "the arguments, quoted for a shell; behind # stand notes. In JSON a list, absent if the \
          arguments are unknown",
         |row, slot| {
-            slot.cell(|line| line.noted(&row.command_line(), &row.notes()));
+            slot.cell(|line| {
+                let command = command_line(row.exec.args().take(row.max_args), row.quote);
+                line.noted(&command, &row.notes())
+            });
             if !row.exec.is(exec_flag::EXEC_FATAL) {
                 slot.json_names(row.exec.args().take(row.max_args));
             }
@@ -82,10 +88,15 @@ pub const FIELDS: &[Field<Put>] = &[
         slot.optional_number(is_known.then_some(row.exec.event.argc));
     }),
     Field::json(
-        "process.command_args_cut",
-        "arguments (args) and bytes (bytes) that are missing in process.command_args; absent if \
-         nothing is missing",
-        |row, slot| put_cut(row.exec.cut(row.max_args), slot),
+        "process.command_args_cut.args",
+        "number of the arguments that are not complete in process.command_args; absent if all are",
+        |row, slot| slot.optional_number(row.cut().map(|cut| cut.args)),
+    ),
+    Field::json(
+        "process.command_args_cut.bytes",
+        "number of bytes that process.command_args lacks, with a NUL for each argument; absent if \
+         it is not known",
+        |row, slot| slot.optional_number(row.cut().and_then(|cut| cut.bytes)),
     ),
     Field::json("thread.id", "thread that called exec", |row, slot| {
         slot.number(row.exec.event.caller_tid);
@@ -171,13 +182,6 @@ fn has_path(exec: &Exec<'_>) -> bool {
     !exec.path.is_empty()
 }
 
-/// Writes `process.command_args_cut`.
-pub fn put_cut(cut: Option<Cut>, slot: &mut Slot<'_, '_>) {
-    if let Some(cut) = cut {
-        slot.json(&cut);
-    }
-}
-
 /// The fields that `args` ask for.
 pub fn view(args: &Args) -> View<Put> {
     View::new(FIELDS.iter().copied(), |column| match column.title {
@@ -199,16 +203,8 @@ impl Row<'_> {
         if self.exec.errno().is_some() { "process.exec_failed" } else { "process.exec" }
     }
 
-    /// Ready to be pasted into a shell.
-    fn command_line(&self) -> String {
-        let mut line = String::new();
-        for (index, arg) in self.exec.args().take(self.max_args).enumerate() {
-            if index > 0 {
-                line.push(' ');
-            }
-            push_shell_word(&mut line, arg, index == 0, self.quote);
-        }
-        line
+    fn cut(&self) -> Option<Cut> {
+        self.exec.cut(self.max_args)
     }
 
     fn notes(&self) -> Vec<String> {

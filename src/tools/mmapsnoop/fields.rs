@@ -4,7 +4,6 @@
 //! one call through a pointer for each cell is too slow.
 
 use crate::output::row::Field;
-use crate::output::table::Column;
 
 /// All fields: the columns in their order, then the keys. `CALL` in a key stands for the object of
 /// any call, from `mmap` to `madvise`.
@@ -22,8 +21,9 @@ pub const FIELDS: &[Field<()>] = &[
          the other calls the argument",
         (),
     ),
-    Field::new(
-        Column::right("LEN", 6),
+    Field::right(
+        "LEN",
+        6,
         "",
         "length of the memory, for mremap the new one; with --bytes in bytes",
         (),
@@ -36,15 +36,11 @@ pub const FIELDS: &[Field<()>] = &[
         "flags of mmap and mremap, the advice of madvise, the key of pkey_mprotect()",
         (),
     ),
-    Field::new(Column::right("FD", 3), "", "file descriptor in the arguments of mmap", ()),
-    Field::new(
-        Column::right("OFFSET", 8),
-        "",
-        "offset in the file, in bytes, in the arguments of mmap",
-        (),
-    ),
-    Field::new(
-        Column::right("LAT(us)", 7),
+    Field::right("FD", 3, "", "file descriptor in the arguments of mmap", ()),
+    Field::right("OFFSET", 8, "", "offset in the file, in bytes, in the arguments of mmap", ()),
+    Field::right(
+        "LAT(us)",
+        7,
         "mmap.duration_ns",
         "time from entry to exit, in microseconds, in JSON nanoseconds; only with --latency, and \
          absent if the call was under way when tracing began",
@@ -280,15 +276,8 @@ mod tests {
 
     #[test]
     fn the_manual_has_the_columns() {
-        let all = Options {
-            time: true,
-            timestamp: true,
-            calls: true,
-            vma: true,
-            latency: true,
-            bytes: true,
-        };
-        let shown: Vec<_> = Table::new(all).columns.iter().map(|column| column.title).collect();
+        let shown: Vec<_> =
+            Table::new(Options::ALL).columns.iter().map(|column| column.title).collect();
         let titles = docs(FIELDS).into_iter().map(|doc| doc.title);
         assert_eq!(titles.filter(|title| !title.is_empty()).collect::<Vec<_>>(), shown);
     }

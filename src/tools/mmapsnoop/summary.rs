@@ -11,6 +11,7 @@ use libbpf_rs::{MapCore, MapFlags, MapImpl};
 use nix::errno::Errno;
 
 use super::{Device, FileId};
+use crate::output::escape::until_nul;
 use crate::output::histogram::Histogram;
 use crate::skel::mmap::MmapMaps;
 use crate::skel::{
@@ -143,8 +144,7 @@ impl Reader {
             let key: mmap_process_key = decode(&key)?;
             let value: mmap_process_sum = decode(&value)?;
             if key.epoch == old {
-                let end = value.comm.iter().position(|&b| b == 0).unwrap_or(value.comm.len());
-                let comm = value.comm.get(..end).unwrap_or_default().to_vec();
+                let comm = until_nul(&value.comm).to_vec();
                 summary.processes.push(ProcessSum { sum: Sum::of(&value.sum), pid: key.pid, comm });
                 delete(&maps.mmap_processes, &key)?;
             }

@@ -68,6 +68,13 @@ pub struct Table {
     options: Options,
 }
 
+#[cfg(test)]
+impl Options {
+    /// Every column.
+    pub(super) const ALL: Self =
+        Self { time: true, timestamp: true, calls: true, vma: true, latency: true, bytes: true };
+}
+
 impl Table {
     /// A table with the columns that `options` ask for.
     pub fn new(options: Options) -> Self {
@@ -366,14 +373,6 @@ mod tests {
 
     #[test]
     fn each_cell_is_under_its_heading() {
-        let all = Options {
-            time: true,
-            timestamp: true,
-            calls: true,
-            vma: true,
-            latency: true,
-            bytes: true,
-        };
         let notes = mmap_note(mmap_note::MMAP_VMA.0 | mmap_note::MMAP_DURATION.0);
         let event = mmap_event { fd: 3, offset: 4096, notes, ..anonymous() };
         let extra = mmap_extra {
@@ -384,7 +383,7 @@ mod tests {
             ..mmap_extra::default()
         };
         let record = with_extra(event, extra);
-        let table = Table::new(all);
+        let table = Table::new(Options::ALL);
         let context = Context { time: "12:00:00", since_ns: 2_000_000_000, ..Context::default() };
         let mut out = Vec::new();
         let call = Call::decode(&record).unwrap();

@@ -8,7 +8,6 @@ use super::row::{Row, What};
 use super::status::Status;
 use super::text::tail;
 use crate::output::row::{Field, Slot, View};
-use crate::output::table::Column;
 use crate::output::time::Seconds;
 use crate::skel::{exec_flag, process_exit_event, process_flag};
 
@@ -23,8 +22,9 @@ const USAGE: [&str; 8] =
 pub const FIELDS: &[Field<Put>] = &[
     Field::TIME,
     Field::SINCE,
-    Field::new(
-        Column::left("EVENT", 6),
+    Field::left(
+        "EVENT",
+        6,
         "",
         "EXEC for an execution, EXIT for the end of a process, with --fork FORK for a birth, with \
          --threads THREAD for the end of a thread",
@@ -92,8 +92,9 @@ pub const FIELDS: &[Field<Put>] = &[
             }
         },
     ),
-    Field::new(
-        Column::right("DURATION", 9),
+    Field::right(
+        "DURATION",
+        9,
         "process.duration_ns",
         "how long the process lived, since its birth, or for COMMAND since the tool let it go, in \
          seconds, in JSON nanoseconds; in a row THREAD how long the thread lived",
@@ -102,18 +103,20 @@ pub const FIELDS: &[Field<Put>] = &[
             if let Some(ns) = thread {
                 slot.cell(|line| line.value(Seconds(ns)));
             }
-            seconds(row.ended().map(|ended| ended.event.duration_ns()), slot);
+            slot.optional_seconds(row.ended().map(|ended| ended.event.duration_ns()));
         },
     ),
-    Field::new(
-        Column::right("SINCE-EXEC", 10),
+    Field::right(
+        "SINCE-EXEC",
+        10,
         "process.duration_since_exec_ns",
         "time from the last execution of the process to its end, in seconds, in JSON nanoseconds; \
          absent if there was no execution, or it was not seen",
-        |row, slot| seconds(row.since_exec_ns(), slot),
+        |row, slot| slot.optional_seconds(row.since_exec_ns()),
     ),
-    Field::new(
-        Column::left("STATUS", 12),
+    Field::left(
+        "STATUS",
+        12,
         "",
         "exit code, or the name of the signal, with +core if memory was dumped",
         |row, slot| match row.status().or(row.thread_status()) {
@@ -173,26 +176,30 @@ pub const FIELDS: &[Field<Put>] = &[
         "true for a thread of the kernel; otherwise absent",
         |row, slot| slot.flag(row.is(process_flag::PROCESS_KERNEL)),
     ),
-    Field::new(
-        Column::right("USER", 8),
+    Field::right(
+        "USER",
+        8,
         "process.cpu.user_ns",
         "CPU time of the process in user space, in seconds, in JSON nanoseconds",
-        |row, slot| seconds(row.used(|usage| usage.user_ns), slot),
+        |row, slot| slot.optional_seconds(row.used(|usage| usage.user_ns)),
     ),
-    Field::new(
-        Column::right("SYSTEM", 8),
+    Field::right(
+        "SYSTEM",
+        8,
         "process.cpu.system_ns",
         "CPU time of the process in the kernel, in seconds, in JSON nanoseconds",
-        |row, slot| seconds(row.used(|usage| usage.system_ns), slot),
+        |row, slot| slot.optional_seconds(row.used(|usage| usage.system_ns)),
     ),
-    Field::new(
-        Column::right("RSS(KiB)", 9),
+    Field::right(
+        "RSS(KiB)",
+        9,
         "process.memory.max_rss_bytes",
         "most memory that was resident at once, in KiB, in JSON bytes",
         |row, slot| kib(row.used(|usage| usage.max_rss_bytes), slot),
     ),
-    Field::new(
-        Column::right("MAJFLT", 6),
+    Field::right(
+        "MAJFLT",
+        6,
         "process.paging.major_faults",
         "number of page faults with I/O",
         |row, slot| slot.optional_number(row.used(|usage| usage.major_faults)),
@@ -200,26 +207,30 @@ pub const FIELDS: &[Field<Put>] = &[
     Field::json("process.paging.minor_faults", "number of page faults without I/O", |row, slot| {
         slot.optional_number(row.used(|usage| usage.minor_faults));
     }),
-    Field::new(
-        Column::right("VCSW", 6),
+    Field::right(
+        "VCSW",
+        6,
         "process.context_switches.voluntary",
         "how often the process gave up the CPU",
         |row, slot| slot.optional_number(row.used(|usage| usage.voluntary_switches)),
     ),
-    Field::new(
-        Column::right("ICSW", 6),
+    Field::right(
+        "ICSW",
+        6,
         "process.context_switches.involuntary",
         "how often the kernel took the CPU away from the process",
         |row, slot| slot.optional_number(row.used(|usage| usage.involuntary_switches)),
     ),
-    Field::new(
-        Column::right("READ(KiB)", 9),
+    Field::right(
+        "READ(KiB)",
+        9,
         "process.disk.read_bytes",
         "read from block devices for the process, in KiB, in JSON bytes",
         |row, slot| kib(row.used(|usage| usage.read_bytes), slot),
     ),
-    Field::new(
-        Column::right("WRITE(KiB)", 10),
+    Field::right(
+        "WRITE(KiB)",
+        10,
         "process.disk.written_bytes",
         "written by the process for block devices, in KiB, in JSON bytes",
         |row, slot| kib(row.used(|usage| usage.written_bytes), slot),
@@ -230,8 +241,9 @@ pub const FIELDS: &[Field<Put>] = &[
          last few milliseconds of CPU time may be missing; otherwise absent",
         |row, slot| slot.flag(matches!(row.what, What::Exit(_, false))),
     ),
-    Field::new(
-        Column::left("ARGS", 0),
+    Field::left(
+        "ARGS",
+        0,
         "",
         "command line, which can be pasted into a shell; a name in [brackets] if the arguments are \
          not known; notes behind #",
@@ -278,12 +290,6 @@ pub fn view(args: &Args) -> View<Put> {
         "UID" => args.print_uid,
         title => args.usage || !USAGE.contains(&title),
     })
-}
-
-fn seconds(ns: Option<u64>, slot: &mut Slot<'_, '_>) {
-    if let Some(ns) = ns {
-        slot.seconds(ns);
-    }
 }
 
 fn kib(bytes: Option<u64>, slot: &mut Slot<'_, '_>) {

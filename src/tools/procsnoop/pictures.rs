@@ -12,7 +12,7 @@ use super::history::History;
 use super::{perfetto, plot, tree};
 use crate::engine::session::Session;
 use crate::host::errno::without_numbers;
-use crate::output::escape::{Quote, push_shell_word};
+use crate::output::escape::{Quote, command_line, push_shell_word};
 
 /// The wanted pictures.
 #[derive(Debug)]
@@ -68,13 +68,8 @@ impl Pictures {
 
 /// What was traced.
 fn title(args: &Args) -> String {
-    let mut title = String::new();
-    for (index, word) in args.common.command.iter().enumerate() {
-        if index > 0 {
-            title.push(' ');
-        }
-        push_shell_word(&mut title, word.as_encoded_bytes(), index == 0, Quote::WhereNeeded);
-    }
+    let words = args.common.command.iter().map(|word| word.as_encoded_bytes());
+    let title = command_line(words, Quote::WhereNeeded);
     if title.is_empty() { "procsnoop".to_owned() } else { title }
 }
 

@@ -5,11 +5,11 @@ use super::held::Ended;
 use super::lives::Life;
 use super::row::{Row, What};
 use super::status::Status;
-use crate::output::escape::{Quote, push_cell, push_shell_word};
+use crate::output::escape::{Quote, command_line, push_cell};
 use crate::skel::{process_exit_event, process_flag};
+use crate::tools::execsnoop;
 use crate::tools::execsnoop::search::Searched;
 use crate::tools::execsnoop::text::{Beside, cut_note, namespace_note};
-use crate::tools::execsnoop::{self, Args};
 
 /// The command line of a row, escaped, and the notes behind it.
 pub fn tail(row: &Row<'_>) -> (String, Vec<String>) {
@@ -22,7 +22,7 @@ pub fn tail(row: &Row<'_>) -> (String, Vec<String>) {
                 has_exe_column: false,
             };
             let notes = execsnoop::text::notes(exec, &beside);
-            (command_line(exec.args(), row.max_args), notes)
+            (command_line(exec.args().take(row.max_args), Quote::WhereNeeded), notes)
         }
         What::Fork => (String::new(), namespace_note(row.id).into_iter().collect()),
         What::ThreadExit(_) => (String::new(), vec![format!("thread {}", row.id.tid)]),
@@ -33,7 +33,7 @@ pub fn tail(row: &Row<'_>) -> (String, Vec<String>) {
 fn exit_tail(row: &Row<'_>, ended: &Ended, is_final: bool) -> (String, Vec<String>) {
     let Ended { event, life, .. } = ended;
     let line = match row.command() {
-        Some(command) => command_line(command.args(), row.max_args),
+        Some(command) => command_line(command.args().take(row.max_args), Quote::WhereNeeded),
         None => {
             let mut name = "[".to_owned();
             push_cell(&mut name, row.id.comm());
@@ -47,18 +47,6 @@ fn exit_tail(row: &Row<'_>, ended: &Ended, is_final: bool) -> (String, Vec<Strin
         notes.push("not waited for yet".to_owned());
     }
     (line, notes)
-}
-
-/// A command line, ready to be pasted into a shell.
-fn command_line(args: Args<'_>, max_args: usize) -> String {
-    let mut line = String::new();
-    for (index, arg) in args.take(max_args).enumerate() {
-        if index > 0 {
-            line.push(' ');
-        }
-        push_shell_word(&mut line, arg, index == 0, Quote::WhereNeeded);
-    }
-    line
 }
 
 /// The notes on an end.

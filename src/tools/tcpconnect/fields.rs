@@ -3,7 +3,6 @@
 use super::Connect;
 use super::args::Args;
 use crate::output::row::{Field, Slot, View};
-use crate::output::table::Column;
 use crate::skel::connect_flag;
 
 /// One attempt, and the names that belong to it.
@@ -29,8 +28,9 @@ pub const FIELDS: &[Field<Put>] = &[
     Field::TID,
     Field::COMM,
     Field::json("network.transport", "always tcp", |_, slot| slot.text("tcp")),
-    Field::new(
-        Column::left("IP", 2),
+    Field::left(
+        "IP",
+        2,
         "network.type",
         "version of IP: 4 or 6, in JSON ipv4 or ipv6; IPv4 through an IPv6 socket is 4",
         |row, slot| {
@@ -39,8 +39,9 @@ pub const FIELDS: &[Field<Put>] = &[
             slot.text(if is_ipv4 { "ipv4" } else { "ipv6" });
         },
     ),
-    Field::new(
-        Column::left("SADDR", 15),
+    Field::left(
+        "SADDR",
+        15,
         "network.local.address",
         "local address; absent if the kernel had not chosen one yet",
         |row, slot| {
@@ -49,14 +50,16 @@ pub const FIELDS: &[Field<Put>] = &[
             }
         },
     ),
-    Field::new(
-        Column::left("SPORT", 5),
+    Field::left(
+        "SPORT",
+        5,
         "network.local.port",
         "local port; absent if the local address is",
         |row, slot| slot.optional_number(row.connect.local().map(|local| local.port)),
     ),
-    Field::new(
-        Column::left("DADDR", 15),
+    Field::left(
+        "DADDR",
+        15,
         "network.peer.address",
         "destination address; with --dns the table has the host name instead, if it is known",
         |row, slot| {
@@ -66,8 +69,9 @@ pub const FIELDS: &[Field<Put>] = &[
             slot.value(row.connect.peer().address);
         },
     ),
-    Field::new(
-        Column::left("DPORT", 5),
+    Field::left(
+        "DPORT",
+        5,
         "network.peer.port",
         "destination port; with --services the table has its name instead, if there is one",
         |row, slot| {
@@ -87,8 +91,9 @@ pub const FIELDS: &[Field<Put>] = &[
         "name of the destination port in /etc/services; only with --services",
         |row, slot| slot.optional_text(row.service),
     ),
-    Field::new(
-        Column::left("RESULT", 13),
+    Field::left(
+        "RESULT",
+        13,
         "",
         "outcome in one word: OK; the name of the error that the caller gets; ABORTED if the \
          caller closed the socket, gave up or died; PENDING if there was no answer when tracing \
@@ -104,22 +109,25 @@ pub const FIELDS: &[Field<Put>] = &[
          (no answer when tracing ended)",
         |row, slot| slot.text(row.connect.outcome()),
     ),
-    Field::new(
-        Column::right("LAT(ms)", 9),
+    Field::right(
+        "LAT(ms)",
+        9,
         "connect.duration_ns",
         "time from the first SYN to the outcome, in milliseconds, in JSON nanoseconds; absent if \
          no SYN was sent",
-        |row, slot| millis(row.connect.duration_ns(), slot),
+        |row, slot| slot.optional_millis(row.connect.duration_ns()),
     ),
-    Field::new(
-        Column::right("RTT(ms)", 9),
+    Field::right(
+        "RTT(ms)",
+        9,
         "connect.rtt_ns",
         "round-trip time of the handshake as TCP measured it, in milliseconds, in JSON \
          nanoseconds; absent if TCP did not measure it",
-        |row, slot| millis(row.connect.rtt_ns(), slot),
+        |row, slot| slot.optional_millis(row.connect.rtt_ns()),
     ),
-    Field::new(
-        Column::right("RETRIES", 7),
+    Field::right(
+        "RETRIES",
+        7,
         "connect.retransmits",
         "number of SYNs that were sent again; absent if the socket could not be read",
         |row, slot| slot.optional_number(row.connect.retransmits()),
@@ -148,8 +156,9 @@ pub const FIELDS: &[Field<Put>] = &[
             slot.optional_text(is_kernel.then_some("kernel"));
         },
     ),
-    Field::new(
-        Column::left("NETNS", 10),
+    Field::left(
+        "NETNS",
+        10,
         "network.namespace.inode",
         "inode number of the network namespace, as in /proc/PID/ns/net",
         |row, slot| slot.number(row.connect.event.netns),
@@ -187,12 +196,6 @@ pub fn view(args: &Args) -> View<Put> {
             _ => true,
         }
     })
-}
-
-fn millis(ns: Option<u64>, slot: &mut Slot<'_, '_>) {
-    if let Some(ns) = ns {
-        slot.millis(ns);
-    }
 }
 
 #[cfg(test)]
