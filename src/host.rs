@@ -2,6 +2,7 @@
 
 pub mod cgroup;
 pub(crate) mod descriptor;
+pub(crate) mod disposition;
 pub mod dns;
 pub mod errno;
 pub mod heap;
@@ -11,5 +12,6 @@ pub mod pidns;
 pub mod proc;
 pub mod services;
 pub mod signal;
+pub mod timens;
 pub mod tracefs;
 pub mod tracepoint;

@@ -149,7 +149,7 @@ impl Mmapsnoop {
             let timestamp = session.clock.rfc3339(now);
             session.out.object(&summary_rows::json(&summary, &timestamp))?;
         } else {
-            let time = session.clock.local_time(now);
+            let time = session.local_time(now);
             session.out.raw(summary_rows::text(&summary, &time, self.args.bytes))?;
         }
         session.shown()
@@ -234,8 +234,7 @@ impl Mmapsnoop {
             };
             session.out.json_lines(|out| self.lines.push(out, call, &context));
         } else {
-            let time =
-                if self.args.time { session.clock.local_time(id.time_ns) } else { String::new() };
+            let time = if self.args.time { session.local_time(id.time_ns) } else { String::new() };
             let context = text::Context {
                 time: &time,
                 since_ns: id.time_ns.saturating_sub(session.started_ns),

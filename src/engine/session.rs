@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::engine::attach::Attached;
 use crate::engine::cli::CommonArgs;
 use crate::host::cgroup::CgroupPaths;
+use crate::output::escape::push_cell;
 use crate::output::json::{EventName, SCHEMA};
 use crate::output::row::{Common, Slot, View};
 use crate::output::table::{Flow, Output, count};
@@ -174,7 +175,7 @@ impl Session {
         let time = if json {
             self.clock.stamp(id.time_ns)
         } else if view.shows("TIME") {
-            local_time = self.clock.local_time(id.time_ns);
+            local_time = self.local_time(id.time_ns);
             &local_time
         } else {
             ""
@@ -187,6 +188,26 @@ impl Session {
             cgroup: if json || view.shows("CGROUP") { self.cgroups.path(id) } else { None },
         };
         view.row(&mut self.out, &common, row);
+    }
+
+    /// `HH:MM:SS` in the local time zone.
+    pub fn local_time(&mut self, boot_ns: u64) -> String {
+        self.find_zone();
+        self.clock.local_time(boot_ns)
+    }
+
+    /// `HH:MM:SS.` and microseconds in the local time zone.
+    pub fn local_time_us(&mut self, boot_ns: u64) -> String {
+        self.find_zone();
+        self.clock.local_time_us(boot_ns)
+    }
+
+    fn find_zone(&mut self) {
+        if let Err(value) = self.clock.find_zone() {
+            let mut shown = String::new();
+            push_cell(&mut shown, value.as_bytes());
+            self.say(&format!("TZ={shown} is no time zone: times are UTC"));
+        }
     }
 
     /// Counts one row, and writes if much has been collected.

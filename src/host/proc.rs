@@ -3,6 +3,8 @@
 use std::fs;
 use std::ops::Range;
 
+use crate::host::timens;
+
 /// `USER_HZ`, 100 on all architectures of today: /proc counts in hundredths of a second.
 pub const NS_PER_TICK: u64 = 10_000_000;
 
@@ -43,7 +45,7 @@ impl Stat {
         self.number(4)
     }
 
-    /// Its birth, in units of [`NS_PER_TICK`].
+    /// Its birth: see [`ticks`].
     pub fn start_ticks(&self) -> Option<u64> {
         self.number(22)
     }
@@ -55,11 +57,22 @@ pub fn pids() -> impl Iterator<Item = u32> {
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
-/// Whether `pid` is still the process that was born at `start_ns` (`CLOCK_BOOTTIME`), and not a
-/// newer one with the same number.
+/// Whether `pid` is still the process that was born at `start_ns` (the kernel's `CLOCK_BOOTTIME`),
+/// and not a newer one with the same number.
 pub fn is_process(pid: u32, start_ns: u64) -> bool {
     let born = Stat::read(pid).and_then(|stat| stat.start_ticks());
-    born == Some(start_ns / NS_PER_TICK)
+    born == Some(ticks(start_ns))
+}
+
+/// A time of the kernel's `CLOCK_BOOTTIME` in nanoseconds as /proc shows it to our time namespace,
+/// in units of [`NS_PER_TICK`].
+pub fn ticks(boot_ns: u64) -> u64 {
+    boot_ns.saturating_add_signed(timens::offsets().boot_ns) / NS_PER_TICK
+}
+
+/// The first nanosecond of a tick: see [`ticks`].
+pub fn first_ns(ticks: u64) -> u64 {
+    ticks.saturating_mul(NS_PER_TICK).saturating_add_signed(-timens::offsets().boot_ns)
 }
 
 /// The path in the cgroup v2 hierarchy. From another cgroup namespace it may begin with `/..`.

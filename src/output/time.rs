@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use nix::time::{ClockId, clock_gettime};
 
+use crate::host::timens;
 use crate::output::digits::nine_digits;
 
 const NS_PER_S: i128 = 1_000_000_000;
@@ -36,14 +37,20 @@ fn clock_ns(clock: ClockId) -> i128 {
     clock_gettime(clock).map_or(0, |t| i128::from(t.tv_sec()) * NS_PER_S + i128::from(t.tv_nsec()))
 }
 
-/// `CLOCK_BOOTTIME` now, in nanoseconds: the time base of every event.
-pub fn boot_now_ns() -> u64 {
-    u64::try_from(clock_ns(ClockId::CLOCK_BOOTTIME)).unwrap_or(0)
+/// The kernel's `CLOCK_BOOTTIME`, which our time namespace may have an offset to.
+fn boot_ns() -> i128 {
+    clock_ns(ClockId::CLOCK_BOOTTIME) - i128::from(timens::offsets().boot_ns)
 }
 
-/// `CLOCK_MONOTONIC` now, in nanoseconds: the boot clock less the time of suspend.
+/// The kernel's `CLOCK_BOOTTIME` now, in nanoseconds: the time base of every event.
+pub fn boot_now_ns() -> u64 {
+    u64::try_from(boot_ns()).unwrap_or(0)
+}
+
+/// The kernel's `CLOCK_MONOTONIC` now, in nanoseconds: the boot clock less the time of suspend.
 pub fn monotonic_now_ns() -> u64 {
-    u64::try_from(clock_ns(ClockId::CLOCK_MONOTONIC)).unwrap_or(0)
+    let ns = clock_ns(ClockId::CLOCK_MONOTONIC) - i128::from(timens::offsets().monotonic_ns);
+    u64::try_from(ns).unwrap_or(0)
 }
 
 /// Turns event times into wall-clock times.
@@ -54,7 +61,8 @@ pub fn monotonic_now_ns() -> u64 {
 pub struct WallClock {
     /// Wall clock minus boot clock, in nanoseconds.
     offset_ns: i128,
-    zone: TimeZone,
+    /// Found when the first local time is shown, which may be never
+    zone: Option<TimeZone>,
     second: ShownSecond,
 }
 
@@ -76,7 +84,7 @@ const STAMP_NANOS: std::ops::Range<usize> = 20..29;
 impl Default for WallClock {
     fn default() -> Self {
         let second = ShownSecond { began_ns: None, offset_ns: 0, text: [0; STAMP_LEN] };
-        let mut clock = Self { offset_ns: 0, zone: TimeZone::system(), second };
+        let mut clock = Self { offset_ns: 0, zone: None, second };
         clock.update();
         clock
     }
@@ -86,9 +94,9 @@ impl WallClock {
     /// Measures the distance between the clocks.
     pub fn update(&mut self) {
         // The boot clock is read before and after: half the difference is the error.
-        let before = clock_ns(ClockId::CLOCK_BOOTTIME);
+        let before = boot_ns();
         let wall = clock_ns(ClockId::CLOCK_REALTIME);
-        let after = clock_ns(ClockId::CLOCK_BOOTTIME);
+        let after = boot_ns();
         self.offset_ns = wall - (before + after) / 2;
     }
 
@@ -98,16 +106,33 @@ impl WallClock {
         Timestamp::from_nanosecond(ns).unwrap_or(Timestamp::UNIX_EPOCH)
     }
 
-    /// `HH:MM:SS` in the local time zone.
+    /// `HH:MM:SS` in the local time zone; see [`WallClock::find_zone`].
     pub fn local_time(&self, boot_ns: u64) -> String {
-        let zoned = self.at(boot_ns).to_zoned(self.zone.clone());
-        zoned.strftime("%H:%M:%S").to_string()
+        self.local(boot_ns, "%H:%M:%S")
     }
 
-    /// `HH:MM:SS.` and microseconds in the local time zone.
+    /// `HH:MM:SS.` and microseconds in the local time zone; see [`WallClock::find_zone`].
     pub fn local_time_us(&self, boot_ns: u64) -> String {
-        let zoned = self.at(boot_ns).to_zoned(self.zone.clone());
-        zoned.strftime("%H:%M:%S%.6f").to_string()
+        self.local(boot_ns, "%H:%M:%S%.6f")
+    }
+
+    fn local(&self, boot_ns: u64, format: &str) -> String {
+        let zone = self.zone.clone().unwrap_or(TimeZone::UTC);
+        self.at(boot_ns).to_zoned(zone).strftime(format).to_string()
+    }
+
+    /// Looks for the local time zone, before the first local time is shown.
+    ///
+    /// # Errors
+    ///
+    /// The value of the environment variable TZ names no time zone: times are UTC.
+    pub fn find_zone(&mut self) -> Result<(), String> {
+        if self.zone.is_some() {
+            return Ok(());
+        }
+        let zone = zone();
+        self.zone = Some(zone.clone().unwrap_or(TimeZone::UTC));
+        zone.map(|_| ())
     }
 
     /// RFC 3339 in UTC with nanoseconds: `2026-01-31T12:00:00.000000001Z`.
@@ -146,12 +171,28 @@ impl WallClock {
     }
 }
 
+/// The time zone as date(1) finds it: of the environment variable TZ, else of `/etc/localtime`.
+/// The error is the value of TZ.
+fn zone() -> Result<TimeZone, String> {
+    let given = std::env::var_os("TZ");
+    match (TimeZone::try_system(), given) {
+        (Ok(zone), _) => Ok(zone),
+        (Err(_), None) => Ok(TimeZone::UTC), // no /etc/localtime
+        (Err(_), Some(given)) => {
+            let text = given.to_string_lossy();
+            // EST5EDT, without the days of change: the C library takes those of the United States,
+            // which are "the" rules of POSIX.
+            TimeZone::posix(&format!("{text},M3.2.0,M11.1.0")).map_err(|_| text.into_owned())
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn clock(offset_ns: i128) -> WallClock {
-        WallClock { offset_ns, zone: TimeZone::UTC, ..WallClock::default() }
+        WallClock { offset_ns, zone: Some(TimeZone::UTC), ..WallClock::default() }
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub mod usage;
 
 use anyhow::Result;
 
-use crate::host::proc::NS_PER_TICK;
+use crate::host::proc;
 use crate::output::escape::until_nul;
 use crate::skel::{
     decode, process_event, process_exit_event, process_flag, process_killer, process_kind,
@@ -49,7 +49,7 @@ impl Birth {
     pub fn is(self, start_ns: u64) -> bool {
         match self {
             Self::Exact(ns) => ns == start_ns,
-            Self::Ticks(ticks) => ticks == start_ns / NS_PER_TICK,
+            Self::Ticks(ticks) => ticks == proc::ticks(start_ns),
         }
     }
 }

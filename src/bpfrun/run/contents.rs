@@ -151,7 +151,7 @@ impl Table {
         }
         let mut name = String::new();
         push_text(&mut name, self.name.as_bytes());
-        let time = session.clock.local_time(now);
+        let time = session.local_time(now);
         let heading = match self.globals {
             Some(_) => format!("-- {time} {name}\n"),
             None => format!("-- {time} {name}: {}\n", count(elements, "element")),

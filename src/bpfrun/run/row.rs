@@ -303,7 +303,7 @@ impl Rows {
 
     /// A line of the table, with the contents of `self.text`.
     fn line(&mut self, origin: Origin<'_>, session: &mut Session) -> Result<()> {
-        let time = session.clock.local_time_us(origin.time_ns);
+        let time = session.local_time_us(origin.time_ns);
         let mut line = session.out.line(&self.columns);
         line.text(&time).name(origin.map.as_bytes());
         if self.has_cpu {

@@ -16,7 +16,7 @@ pub struct Elder {
     pub pid: u32,
     /// Its parent's
     pub ppid: u32,
-    /// Its birth, in units of [`crate::host::proc::NS_PER_TICK`]
+    /// Its birth: see [`crate::host::proc::ticks`]
     pub born_ticks: u64,
     pub comm: Vec<u8>,
     /// The command line, which the program may have changed; empty for a kernel thread or a zombie
@@ -167,8 +167,7 @@ impl<'a> AskedFor<'a> {
     }
 }
 
-/// The time of birth of the process that has this id now, in units of
-/// [`crate::host::proc::NS_PER_TICK`].
+/// The time of birth of the process that has this id now: see [`crate::host::proc::ticks`].
 pub fn start_ticks(pid: u32) -> Option<u64> {
     Elder::from_stat(pid).map(|elder| elder.born_ticks)
 }

@@ -7,7 +7,7 @@ use super::past::line;
 pub use super::past::{End, Past};
 use super::status::Status;
 use super::{Birth, Identity, Record};
-use crate::host::proc::NS_PER_TICK;
+use crate::host::proc::{first_ns, ticks};
 use crate::skel::{process_event, process_exit_event};
 use crate::tools::execsnoop::{Args, Exec};
 
@@ -154,9 +154,8 @@ impl History {
         }
         // The parent of the uppermost one may be known already, unless its id has been reused.
         let born = line.last().map_or(0, |(_, unseen)| unseen.born_ticks);
-        let is_older = |index: &usize| {
-            self.all.get(*index).is_some_and(|past| past.start_ns / NS_PER_TICK <= born)
-        };
+        let is_older =
+            |index: &usize| self.all.get(*index).is_some_and(|past| ticks(past.start_ns) <= born);
         let mut parent = self.living.get(&above).copied().filter(is_older);
         for (pid, unseen) in line.into_iter().rev() {
             let past = Past {
@@ -164,7 +163,7 @@ impl History {
                 parent,
                 comm: unseen.comm,
                 command: unseen.command,
-                start_ns: unseen.born_ticks.saturating_mul(NS_PER_TICK),
+                start_ns: first_ns(unseen.born_ticks),
                 is_rough: true,
                 ..Past::default()
             };
@@ -320,7 +319,7 @@ mod tests {
         history.processes().iter().map(|past| (past.label(), past.parent)).collect()
     }
 
-    const TICK: u64 = NS_PER_TICK;
+    const TICK: u64 = crate::host::proc::NS_PER_TICK;
 
     #[test]
     fn older_ones_are_parents_with_their_commands() {

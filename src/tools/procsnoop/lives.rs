@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use super::elders::{Elder, start_ticks};
 use super::{Birth, Identity};
-use crate::host::proc::NS_PER_TICK;
+use crate::host::proc::ticks;
 use crate::output::time::boot_now_ns;
 use crate::skel::{exec_flag, process_event, process_flag};
 use crate::tools::execsnoop::{Args, Cut, Exec};
@@ -222,8 +222,8 @@ impl Lives {
         for pid in pids {
             let now = start_ticks(pid);
             let same = |life: &Life| match life.birth {
-                Birth::Exact(ns) => now == Some(ns / NS_PER_TICK),
-                Birth::Ticks(ticks) => now == Some(ticks),
+                Birth::Exact(ns) => now == Some(ticks(ns)),
+                Birth::Ticks(born) => now == Some(born),
             };
             if !self.by_pid.get(&pid).is_some_and(same) {
                 self.by_pid.remove(&pid);
@@ -341,7 +341,7 @@ mod tests {
             lives.older(Elder { pid, born_ticks: 7, cmdline, path, ..Elder::default() });
         }
         assert!(lives.held.get() <= MOST_BYTES, "{}", lives.held.get());
-        let of = |pid| Identity { pid, start_ns: 7 * NS_PER_TICK + 1 };
+        let of = |pid| Identity { pid, start_ns: 7 * crate::host::proc::NS_PER_TICK + 1 };
         let command = |pid| lives.get(of(pid)).unwrap().command.clone().unwrap();
         assert_eq!(command(1).path, b"/bin/x");
         assert_eq!(command(3000).cut(9), Some(Cut { args: 1, bytes: Some(100_000) }));

@@ -2,7 +2,7 @@
 
 use super::status::Status;
 use super::{Birth, Identity};
-use crate::host::proc::NS_PER_TICK;
+use crate::host::proc::ticks;
 use crate::output::escape::{Quote, push_shell_word};
 use crate::tools::execsnoop::Args;
 
@@ -73,8 +73,10 @@ impl Past {
 
     /// Whether this is that process.
     pub(super) fn is(&self, identity: Identity) -> bool {
-        let ticks = self.start_ns / NS_PER_TICK;
-        let birth = if self.is_rough { Birth::Ticks(ticks) } else { Birth::Exact(self.start_ns) };
+        let birth = match self.is_rough {
+            true => Birth::Ticks(ticks(self.start_ns)),
+            false => Birth::Exact(self.start_ns),
+        };
         self.pid == identity.pid && birth.is(identity.start_ns)
     }
 }

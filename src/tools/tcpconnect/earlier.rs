@@ -15,7 +15,7 @@ use crate::engine::cli::CommonArgs;
 use crate::engine::session::say;
 use crate::host::descriptor::owned;
 use crate::host::pidns;
-use crate::host::proc::{NS_PER_TICK, Stat, pids};
+use crate::host::proc::{Stat, first_ns, pids};
 use crate::skel::tcpconnect::TcpconnectSkel;
 use crate::skel::tcpconnect::types::task_id;
 
@@ -103,7 +103,7 @@ fn owner(pid: u32) -> Option<task_id> {
     let mut uids = field("Uid:")?.split_whitespace().map_while(|uid| uid.parse().ok());
     let mut comm = [0; 16];
     comm.iter_mut().zip(stat.name().iter().take(15)).for_each(|(to, from)| *to = *from);
-    let start_ns = stat.start_ticks()?.saturating_mul(NS_PER_TICK);
+    let start_ns = first_ns(stat.start_ticks()?);
     Some(task_id {
         start_ns,
         cgroup: crate::host::cgroup::id_of(pid, start_ns).unwrap_or(0),

@@ -125,7 +125,7 @@ pub fn summary(summary: &Summary, names: &Names, session: &mut Session) -> Resul
         return summary_json(summary, names, &session.clock.rfc3339(now), session);
     }
     let total = &summary.total;
-    let time = session.clock.local_time(now);
+    let time = session.local_time(now);
     let attempts = count(total.attempts, "attempt");
     let failed = total.failed();
     let pending = match total.pending {
