@@ -100,7 +100,7 @@ fn walk_arguments(bencher: Bencher<'_, '_>, kind: Kind) {
 fn row<'a>(exec: &'a Exec<'a>, searched: &'a Searched) -> Row<'a> {
     Row {
         exec,
-        missing_interpreter: None,
+        interpreter: None,
         searched,
         max_args: usize::MAX,
         quote: Quote::WhereNeeded,

@@ -300,7 +300,7 @@ impl Procsnoop {
         if session.out.json {
             let row = execsnoop::fields::Row {
                 exec,
-                missing_interpreter: None,
+                interpreter: None,
                 searched: &Searched::default(),
                 max_args: self.max_args,
                 quote: Quote::WhereNeeded,

@@ -2,6 +2,7 @@
 //! Lines.
 
 use super::args::Args;
+use super::interpreter::{Fault, Interpreter};
 use super::search::Searched;
 use super::text::{Beside, notes};
 use super::{Cut, Exec};
@@ -15,8 +16,8 @@ use crate::skel::exec_flag;
 pub struct Row<'a> {
     /// The execution
     pub exec: &'a Exec<'a>,
-    /// The interpreter that does not exist, if that is why a file that exists was not found
-    pub missing_interpreter: Option<&'a [u8]>,
+    /// The interpreter that made the execution fail, if the file itself is in order
+    pub interpreter: Option<&'a Interpreter>,
     /// Files that the caller tried before
     pub searched: &'a Searched,
     /// Most arguments to show
@@ -125,7 +126,22 @@ pub const FIELDS: &[Field<Put>] = &[
         "exec.missing_interpreter",
         "interpreter or dynamic linker that the file needs and that does not exist; otherwise \
          absent",
-        |row, slot| slot.optional_name(row.missing_interpreter),
+        |row, slot| slot.optional_name(row.faulty(|fault| fault == Fault::Missing)),
+    ),
+    Field::json(
+        "exec.bad_interpreter.path",
+        "interpreter or dynamic linker that the file needs and that exists, but cannot be \
+         executed; otherwise absent",
+        |row, slot| slot.optional_name(row.faulty(|fault| fault != Fault::Missing)),
+    ),
+    Field::json(
+        "exec.bad_interpreter.reason",
+        "why it cannot be executed: not a file, not executable, on a file system without \
+         execution, of unknown format, after five others",
+        |row, slot| {
+            let bad = row.interpreter.filter(|bad| bad.fault != Fault::Missing);
+            slot.optional_text(bad.map(|bad| bad.fault.words()));
+        },
     ),
     Field::json(
         "exec.searched",
@@ -208,8 +224,13 @@ impl Row<'_> {
     }
 
     fn notes(&self) -> Vec<String> {
-        let &Self { missing_interpreter, searched, max_args, has_exe_column, .. } = self;
-        notes(self.exec, &Beside { missing_interpreter, searched, max_args, has_exe_column })
+        let &Self { interpreter, searched, max_args, has_exe_column, .. } = self;
+        notes(self.exec, &Beside { interpreter, searched, max_args, has_exe_column })
+    }
+
+    /// The path of the interpreter that made the execution fail, if it has such a fault.
+    fn faulty(&self, is_it: impl Fn(Fault) -> bool) -> Option<&[u8]> {
+        self.interpreter.filter(|bad| is_it(bad.fault)).map(|bad| bad.path.as_slice())
     }
 }
 
@@ -243,7 +264,7 @@ mod tests {
     fn row<'a>(exec: &'a Exec<'a>, searched: &'a Searched) -> Row<'a> {
         Row {
             exec,
-            missing_interpreter: None,
+            interpreter: None,
             searched,
             max_args: 60,
             quote: Quote::WhereNeeded,
@@ -311,14 +332,14 @@ mod tests {
             fixed in proptest::collection::vec(any::<u8>(), size_of::<exec_event>()),
             rest: Vec<u8>,
             lengths: [u8; 5],
-            interpreter: Option<Vec<u8>>,
+            path: Option<Vec<u8>>,
             max_args in 0usize..5,
         ) {
             let record = any_record(&fixed, &rest, lengths.map(|n| n / 8));
             let Some(exec) = Exec::decode(&record) else { return Ok(()) };
             let searched = Searched { files: vec![rest], along_path: false };
-            let missing_interpreter = interpreter.as_deref();
-            let row = Row { missing_interpreter, max_args, ..row(&exec, &searched) };
+            let missing = path.map(|path| Interpreter { path, fault: Fault::Missing });
+            let row = Row { interpreter: missing.as_ref(), max_args, ..row(&exec, &searched) };
             let line = shown(&["-x"], &row);
             prop_assert!(line.trim_end_matches('\n').chars().all(|c| !c.is_control()), "{line:?}");
             let line = shown(&["--json"], &row);

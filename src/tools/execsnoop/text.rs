@@ -1,5 +1,6 @@
 //! The notes behind a command line.
 
+use super::interpreter::{Fault, Interpreter};
 use super::search::Searched;
 use super::{Cut, Exec};
 use crate::output::escape::push_cell;
@@ -9,8 +10,8 @@ use crate::skel::{exec_flag, task_id};
 /// What a row shows besides the record itself.
 #[derive(Clone, Copy, Debug)]
 pub struct Beside<'a> {
-    /// ENOENT although the file is there: what it needs and what is not there
-    pub missing_interpreter: Option<&'a [u8]>,
+    /// The interpreter that made the execution fail, if the file itself is in order
+    pub interpreter: Option<&'a Interpreter>,
     /// The places tried before
     pub searched: &'a Searched,
     /// Most arguments to show
@@ -80,11 +81,7 @@ fn file_notes(exec: &Exec<'_>, beside: &Beside<'_>) -> Vec<String> {
             name => note("file", name),
         }
     }
-    if let Some(interpreter) = beside.missing_interpreter {
-        let mut text = "missing interpreter=".to_owned();
-        push_cell(&mut text, interpreter);
-        notes.push(text);
-    }
+    notes.extend(beside.interpreter.map(interpreter_note));
     for (flag, words) in [
         (exec_flag::EXEC_FILENAME_CUT, "end of the file name cut"),
         (exec_flag::EXEC_PATH_CUT, "beginning of its path cut"),
@@ -95,6 +92,20 @@ fn file_notes(exec: &Exec<'_>, beside: &Beside<'_>) -> Vec<String> {
         }
     }
     notes
+}
+
+fn interpreter_note(bad: &Interpreter) -> String {
+    let mut text = match bad.fault {
+        Fault::Missing => "missing interpreter=".to_owned(),
+        _ => "bad interpreter=".to_owned(),
+    };
+    push_cell(&mut text, &bad.path);
+    if bad.fault != Fault::Missing {
+        text = format!("{text} ({})", bad.fault.words());
+    } else if bad.path.ends_with(b"\r") {
+        text += " (its line ends in CR LF)";
+    }
+    text
 }
 
 /// The missing part of the arguments. `at_least`: an unknown number more may be missing.
@@ -121,12 +132,8 @@ mod tests {
 
     fn told(record: &[u8]) -> String {
         let searched = Searched::default();
-        let beside = Beside {
-            missing_interpreter: None,
-            searched: &searched,
-            max_args: 60,
-            has_exe_column: false,
-        };
+        let beside =
+            Beside { interpreter: None, searched: &searched, max_args: 60, has_exe_column: false };
         notes(&Exec::decode(record).unwrap(), &beside).join(", ")
     }
 

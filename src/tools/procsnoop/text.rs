@@ -16,7 +16,7 @@ pub fn tail(row: &Row<'_>) -> (String, Vec<String>) {
     match row.what {
         What::Exec(exec) => {
             let beside = Beside {
-                missing_interpreter: None,
+                interpreter: None,
                 searched: &Searched::default(),
                 max_args: row.max_args,
                 has_exe_column: false,

@@ -241,6 +241,89 @@ fn a_missing_interpreter_is_told_from_a_missing_file() {
     });
 }
 
+/// Runs FILE, which fails, in a process that goes on for a moment, as a shell that complains does.
+fn failed_run(setup: Setup, file: &str) -> Value {
+    let command = format!("{} exec {file} x; true", fixture("execer"));
+    let trace = trace(setup, &["-x"], &["/bin/sh", "-c", &command]);
+    only_failure(trace.is_complete()).clone()
+}
+
+#[test]
+fn interpreters_at_any_depth() {
+    let dir = TempDir::new();
+    let script = |name: &str, interpreter: &str| {
+        dir.program(name, format!("#!{interpreter}\nexit 0\n").as_bytes())
+    };
+    let missing = script("missing", "/no/such/interpreter");
+    let over_missing = script("over_missing", &missing);
+    let third = script("third", &over_missing);
+    let loader = dir.program("loader", &elf_with_loader("/no/such/loader"));
+    let over_loader = script("over_loader", &loader);
+    let dos = dir.program("dos", b"#!/bin/sh\r\nexit 0\r\n");
+    each_failure_setup(|setup| {
+        for (file, expected) in [
+            (&over_missing, "/no/such/interpreter"),
+            (&third, "/no/such/interpreter"),
+            (&over_loader, "/no/such/loader"),
+            (&dos, "/bin/sh\r"),
+        ] {
+            let row = failed_run(setup, file);
+            assert_eq!(row["error"]["type"], "ENOENT");
+            assert_eq!(row["exec"]["missing_interpreter"], expected, "{row}");
+        }
+        // The kernel follows five; what is missing behind them is no reason.
+        let mut last = script("d0", "/no/such/interpreter");
+        for depth in 1..=6 {
+            let file = script(&format!("d{depth}"), &last);
+            let row = failed_run(setup, &file);
+            let exec = &row["exec"];
+            match row["error"]["type"].as_str().unwrap() {
+                "ENOENT" => assert_eq!(exec["missing_interpreter"], "/no/such/interpreter"),
+                "ELOOP" => {
+                    assert_eq!(exec["bad_interpreter"]["reason"], "after five others", "{row}");
+                    assert!(depth > 4, "{row}");
+                }
+                other => panic!("{other}: {row}"),
+            }
+            last = file;
+        }
+    });
+}
+
+#[test]
+fn interpreters_that_are_there() {
+    let dir = TempDir::new();
+    let plain = dir.path("plain");
+    fs::write(&plain, "no program").unwrap();
+    let text = dir.program("text", b"no program");
+    let folder = dir.path("folder");
+    fs::create_dir(&folder).unwrap();
+    let over = |name: &str, interpreter: &str| {
+        dir.program(name, format!("#!{interpreter} -x\n").as_bytes())
+    };
+    let cases = [
+        (over("a", &plain), "EACCES", &plain, "not executable"),
+        (over("b", &folder), "EACCES", &folder, "not a file"),
+        (over("c", &text), "ENOEXEC", &text, "of unknown format"),
+        (over("d", &dir.path("a")), "EACCES", &plain, "not executable"),
+        (dir.program("e", &elf_with_loader(&plain)), "EACCES", &plain, "not executable"),
+    ];
+    each_failure_setup(|setup| {
+        for (file, errno, path, reason) in &cases {
+            let row = failed_run(setup, file);
+            assert_eq!(row["error"]["type"], *errno, "{row}");
+            let expected = json!({ "path": path, "reason": reason });
+            assert_eq!(row["exec"]["bad_interpreter"], expected, "{row}");
+        }
+        // The fault of the file itself is none of an interpreter.
+        for (file, errno) in [(&plain, "EACCES"), (&text, "ENOEXEC"), (&folder, "EACCES")] {
+            let row = failed_run(setup, file);
+            assert_eq!(row["error"]["type"], errno, "{row}");
+            assert_eq!(row["exec"]["bad_interpreter"], Value::Null, "{row}");
+        }
+    });
+}
+
 fn elf_with_loader(loader: &str) -> Vec<u8> {
     let headers = 64 + 2 * 56;
     let name = format!("{loader}\0");
