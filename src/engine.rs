@@ -13,5 +13,6 @@ pub mod manual;
 pub mod refusal;
 pub mod session;
 pub mod stop;
+mod targets;
 pub mod tool;
 pub mod tracer;

@@ -159,7 +159,7 @@ fn run(
     }
     session.out.flush()?;
     if let Some(command) = &mut command {
-        command.release()?;
+        stop.release(command)?;
     }
 
     let deadline = args.duration.map(|duration| Instant::now() + duration);

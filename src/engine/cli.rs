@@ -16,8 +16,8 @@ use crate::host::cgroup::Cgroup;
 /// another meaning for a short flag, the tool takes it away here with `mut_arg`.
 #[derive(Args, Clone, Debug)]
 pub struct CommonArgs {
-    /// Only this process (repeatable)
-    #[arg(short, long, value_name = "PID", value_parser = pid, help_heading = "Filters")]
+    /// Only this process (repeatable); the tool ends with the last of them
+    #[arg(short, long, value_name = "PID", value_parser = living_pid, help_heading = "Filters")]
     pub pid: Vec<u32>,
 
     /// Only children of this process (repeatable)
@@ -37,7 +37,7 @@ pub struct CommonArgs {
     #[arg(short, long, value_name = "PATH", value_parser = Cgroup::parse, help_heading = "Filters")]
     pub cgroup: Vec<Cgroup>,
 
-    /// Only this process and all its descendants (repeatable)
+    /// Only this process and all its descendants (repeatable); the tool ends with the last of them
     #[arg(long, value_name = "PID", value_parser = living_pid, help_heading = "Filters")]
     pub tree: Vec<u32>,
 
@@ -78,6 +78,10 @@ pub struct CommonArgs {
     /// Print the chosen backend, and why no other; on an error, add libbpf's words
     #[arg(short, long)]
     pub verbose: bool,
+
+    /// End when the last descendant of COMMAND has ended, not with COMMAND
+    #[arg(long, requires = "command")]
+    pub follow: bool,
 
     /// Run this command, trace only it and its descendants, and end with it
     #[arg(last = true, value_name = "COMMAND")]

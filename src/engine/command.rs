@@ -1,8 +1,7 @@
 //! `-- COMMAND [ARG...]`: a child that waits until tracing has begun.
 //!
 //! The child is forked first and held before its exec, so that the filters know its process id and
-//! not even its own exec is missed. It stays in our process group and so keeps the terminal. While
-//! it runs, Ctrl-C is for the child, as with system(3).
+//! not even its own exec is missed. It stays in our process group and so keeps the terminal.
 
 use std::ffi::{CString, OsString};
 use std::io::{Read, Write};
@@ -13,14 +12,18 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::sys::signal::{SigHandler, Signal, kill, signal};
-use nix::unistd::{ForkResult, Pid, execvp, fork, getpgrp, pipe, tcgetpgrp};
+use nix::unistd::{ForkResult, Pid, execvp, fork, getpgid, getpgrp, pipe};
 
 use crate::host::descriptor::owned;
+use crate::host::disposition;
 use crate::output::escape::{Quote, push_shell_word};
 
 /// The child that waits for its release: its id, or 0. There is at most one, as there is one
 /// command line.
 static WAITING: AtomicU32 = AtomicU32::new(0);
+
+/// The child until it has ended and its id may be another process's: its id, or 0.
+static LIVING: AtomicU32 = AtomicU32::new(0);
 
 /// The command that waits until tracing has begun, if there is one: its id in our own PID
 /// namespace.
@@ -28,8 +31,15 @@ pub fn waiting() -> Option<u32> {
     Some(WAITING.load(Ordering::Relaxed)).filter(|&pid| pid != 0)
 }
 
+/// Whether the command gets what the terminal sends to our process group. For signal handlers too.
+pub(crate) fn is_in_our_group() -> bool {
+    let pid = LIVING.load(Ordering::Relaxed);
+    pid != 0 && getpgid(Some(Pid::from_raw(pid as i32))) == Ok(getpgrp())
+}
+
 /// A command that was started with the tool.
 pub struct Command {
+    tool: String,
     pid: Pid,
     /// Readable once the child has ended.
     pidfd: OwnedFd,
@@ -56,12 +66,12 @@ impl Command {
         // Whoever started us may have ignored SIGCHLD, which is inherited: the kernel would then
         // throw the child's status away.
         // SAFETY: the default action runs no code of ours.
-        let inherited = unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }.context("signal")?;
+        unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }.context("signal")?;
         // SAFETY: there is no other thread that could hold a lock.
         match unsafe { fork() }.context("fork")? {
             ForkResult::Child => {
                 drop(go);
-                run_child(wait, &program, &argv, &complaint, inherited)
+                run_child(wait, &program, &argv, &complaint)
             }
             ForkResult::Parent { child } => {
                 drop(wait);
@@ -69,8 +79,10 @@ impl Command {
                 // SAFETY: pidfd_open() has no memory arguments.
                 let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, child.as_raw(), 0) };
                 let pidfd = owned(fd).context("pidfd_open")?;
-                let command = Self { pid: child, pidfd, go: Some(go.into()), status: None };
+                let tool = tool.to_owned();
+                let command = Self { tool, pid: child, pidfd, go: Some(go.into()), status: None };
                 WAITING.store(command.pid(), Ordering::Relaxed);
+                LIVING.store(command.pid(), Ordering::Relaxed);
                 Ok(command)
             }
         }
@@ -81,14 +93,13 @@ impl Command {
         self.pid.as_raw().unsigned_abs()
     }
 
-    /// Lets the child execute the command, and leaves the terminal's signals to it.
+    /// The name of the tool that started it.
+    pub fn tool(&self) -> &str {
+        &self.tool
+    }
+
+    /// Lets the child execute the command.
     pub fn release(&mut self) -> Result<()> {
-        if in_foreground() {
-            for tty_signal in [Signal::SIGINT, Signal::SIGQUIT] {
-                // SAFETY: ignoring runs no code of ours.
-                unsafe { signal(tty_signal, SigHandler::SigIgn) }.context("signal")?;
-            }
-        }
         WAITING.store(0, Ordering::Relaxed);
         if let Some(mut go) = self.go.take() {
             go.write_all(b"!").context("start the command")?;
@@ -96,20 +107,23 @@ impl Command {
         Ok(())
     }
 
-    /// Readable once the command has ended.
-    pub fn poll_fd(&self) -> BorrowedFd<'_> {
-        self.pidfd.as_fd()
+    /// Readable once the command has ended. `None`: it is known to have ended.
+    pub fn poll_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.status.is_none().then(|| self.pidfd.as_fd())
     }
 
     /// Asks the command to end.
-    pub fn terminate(&self) {
-        let _ = kill(self.pid, Signal::SIGTERM); // gone already: just as well
+    pub fn send(&self, signal: Signal) {
+        let _ = kill(self.pid, signal); // gone already: just as well
     }
 
     /// The exit status as a shell gives it: 128+N for signal N. `None`: still running.
     pub fn try_status(&mut self) -> Option<u8> {
         if self.status.is_none() {
             self.status = wait_status(self.pid, libc::WNOHANG);
+            if self.status.is_some() {
+                LIVING.store(0, Ordering::Relaxed);
+            }
         }
         self.status
     }
@@ -127,32 +141,16 @@ fn wait_status(pid: Pid, flags: i32) -> Option<u8> {
     }
 }
 
-/// Whether the terminal sends signals to us (and so also to the command).
-fn in_foreground() -> bool {
-    std::fs::File::open("/dev/tty").is_ok_and(|tty| tcgetpgrp(&tty) == Ok(getpgrp()))
-}
-
 fn close_on_exec(fd: &OwnedFd) {
     use nix::fcntl::{FcntlArg, FdFlag, fcntl};
     let _ = fcntl(fd, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)); // a fresh descriptor: cannot fail
 }
 
-/// `on_sigchld`: the inherited action for SIGCHLD, which the command gets back.
-fn run_child(
-    wait: OwnedFd,
-    program: &CString,
-    argv: &[CString],
-    complaint: &str,
-    on_sigchld: SigHandler,
-) -> ! {
+fn run_child(wait: OwnedFd, program: &CString, argv: &[CString], complaint: &str) -> ! {
     let mut byte = [0];
     let go = std::fs::File::from(wait).read(&mut byte).is_ok_and(|n| n == 1);
     if go {
-        // Rust ignores SIGPIPE; the command starts as if from a shell.
-        // SAFETY: the default action runs no code of ours.
-        let _ = unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) };
-        // SAFETY: ignoring, or the default action: an exec leaves no handlers.
-        let _ = unsafe { signal(Signal::SIGCHLD, on_sigchld) };
+        disposition::restore();
         let Err(errno) = execvp(program, argv);
         let _ = std::io::stderr().write_all(format!("{complaint}{}\n", errno.desc()).as_bytes());
         let status = if errno == Errno::ENOENT { 127 } else { 126 };

@@ -1,15 +1,22 @@
 //! How a run ends before its time: signals, and the command whose status becomes ours.
+//!
+//! While a command runs, Ctrl-C belongs to it, as with system(3): it may end, or go on as an editor
+//! does. But a command that has left our process group does not get Ctrl-C, and then it is for us.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use nix::sys::signal::{SigHandler, Signal, signal};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction, signal};
 
-use crate::engine::command::Command;
+use crate::engine::command::{self, Command};
+use crate::engine::session::say;
+use crate::host::disposition::was_ignored;
 
 /// SIGINT, SIGTERM and SIGHUP: a descriptor that wakes the main loop. A SIGHUP that was ignored
 /// when we were started stays so.
@@ -19,12 +26,17 @@ pub(crate) struct StopSignal {
     requested: bool,
 }
 
+/// [`StopSignal::eventfd`], for the handler of the terminal's signals.
+static EVENTFD: AtomicI32 = AtomicI32::new(-1);
+
+/// The terminal's signal that ends the run, or 0.
+static FROM_TERMINAL: AtomicI32 = AtomicI32::new(0);
+
 impl StopSignal {
     pub(crate) fn install() -> Result<Self> {
         let flags = EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC;
         let eventfd = Arc::new(EventFd::from_flags(flags).context("eventfd")?);
         let handle = Arc::clone(&eventfd);
-        let survives_hangup = is_ignored(Signal::SIGHUP)?;
         ctrlc::set_handler(move || {
             let _ = handle.write(1); // full only after 2^64 signals
         })
@@ -33,7 +45,7 @@ impl StopSignal {
             other => other.into(),
         })
         .context("handle signals")?;
-        if survives_hangup {
+        if was_ignored(Signal::SIGHUP) {
             // SAFETY: ignoring runs no code of ours.
             unsafe { signal(Signal::SIGHUP, SigHandler::SigIgn) }.context("signal")?;
         }
@@ -44,15 +56,40 @@ impl StopSignal {
         self.requested |= self.eventfd.read().is_ok();
         self.requested
     }
+
+    /// Lets the command begin, and shares the terminal with it.
+    pub(crate) fn release(&self, command: &mut Command) -> Result<()> {
+        EVENTFD.store(self.eventfd.as_fd().as_raw_fd(), Ordering::Relaxed);
+        let handler = SigHandler::SigAction(on_terminal_signal);
+        let action = SigAction::new(handler, SaFlags::SA_RESTART, SigSet::empty());
+        for of_terminal in [Signal::SIGINT, Signal::SIGQUIT] {
+            // SAFETY: the handler does only what signal-safety(7) allows.
+            unsafe { sigaction(of_terminal, &action) }.context("signal")?;
+        }
+        command.release()
+    }
 }
 
-/// Whether this signal was ignored when we were started, as by nohup(1).
-fn is_ignored(which: Signal) -> Result<bool> {
-    // SAFETY: ignoring runs no code of ours,
-    let before = unsafe { signal(which, SigHandler::SigIgn) }.context("signal")?;
-    // SAFETY: and this is what was there before.
-    unsafe { signal(which, before) }.context("signal")?;
-    Ok(matches!(before, SigHandler::SigIgn))
+extern "C" fn on_terminal_signal(
+    number: libc::c_int,
+    info: *mut libc::siginfo_t,
+    _: *mut libc::c_void,
+) {
+    let errno = Errno::last();
+    // SAFETY: the kernel gives the handler a valid address.
+    let is_from_terminal = unsafe { (*info).si_code } == libc::SI_KERNEL;
+    if !(is_from_terminal && command::is_in_our_group()) {
+        FROM_TERMINAL.store(number, Ordering::Relaxed);
+        let one = 1u64.to_ne_bytes();
+        // SAFETY: eight bytes of our own.
+        unsafe { libc::write(EVENTFD.load(Ordering::Relaxed), one.as_ptr().cast(), one.len()) };
+    }
+    errno.set();
+}
+
+/// The signal that the command gets when we end before it.
+fn passed_on() -> Signal {
+    Signal::try_from(FROM_TERMINAL.load(Ordering::Relaxed)).unwrap_or(Signal::SIGTERM)
 }
 
 /// The command's status is ours. The command may finish untraced, but it gets the signals that we
@@ -62,11 +99,12 @@ pub(crate) fn command_status(mut command: Command, signalled: bool, stop: &mut S
         if let Some(status) = command.try_status() {
             return status;
         }
-        let mut fds =
-            [command.poll_fd(), stop.eventfd.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+        let fds = command.poll_fd().into_iter().chain([stop.eventfd.as_fd()]);
+        let mut fds: Vec<_> = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
         let _ = poll(&mut fds, PollTimeout::NONE); // interrupted: just as well
     }
-    command.terminate();
+    let signal = passed_on();
+    command.send(signal);
     let until = Instant::now() + Duration::from_millis(500);
     while Instant::now() < until {
         if let Some(status) = command.try_status() {
@@ -74,5 +112,8 @@ pub(crate) fn command_status(mut command: Command, signalled: bool, stop: &mut S
         }
         std::thread::sleep(Duration::from_millis(5));
     }
-    128 + 15 // it does not listen to SIGTERM: left behind
+    // Killing it might cost its data: as strace(1), we leave that to the user.
+    let (tool, pid) = (command.tool(), command.pid());
+    say(tool, &format!("process {pid} does not end on {signal} and goes on, untraced"));
+    128 + signal as u8
 }

@@ -23,6 +23,7 @@ use crate::engine::generate;
 use crate::engine::manual::{Manual, Page};
 use crate::engine::session::{Session, say};
 use crate::engine::stop::{StopSignal, command_status};
+use crate::engine::targets::Targets;
 use crate::host::heap::free_unused_memory;
 use crate::output::table::Flow;
 use crate::skel::task_id;
@@ -152,7 +153,7 @@ fn run<T: Tool>(mut tool: T) -> Result<u8> {
         [] => None,
         words => Some(Command::spawn(T::NAME, words)?),
     };
-    let mut stop = StopSignal::install()?;
+    let stop = StopSignal::install()?;
 
     let transport = Transport::choose(common.buffer);
     let filters = Filters::new(&common, command.as_ref().map(Command::pid))?;
@@ -186,12 +187,12 @@ fn run<T: Tool>(mut tool: T) -> Result<u8> {
     tool.start(&attached.skeleton, &mut session)?;
     session.out.flush()?;
     if let Some(command) = &mut command {
-        command.release()?;
+        stop.release(command)?;
     }
 
     let deadline = common.duration.map(|duration| Instant::now() + duration);
-    let ended =
-        read_events(&mut tool, &mut session, &mut attached, &mut stop, &mut command, deadline)?;
+    let mut until = Until { stop, targets: Targets::new(&common), command, deadline };
+    let ended = read_events(&mut tool, &mut session, &mut attached, &mut until)?;
 
     settle(&mut tool, &mut session, &mut attached)?;
     attached.detach();
@@ -202,10 +203,19 @@ fn run<T: Tool>(mut tool: T) -> Result<u8> {
     session.account(&attached)?; // even if the last step failed
     finished?;
     drop(attached);
+    let Until { mut stop, command, .. } = until;
     match command {
         None => Ok(0),
         Some(command) => Ok(command_status(command, ended == Ended::Signal, &mut stop)),
     }
+}
+
+/// What reading goes on until.
+struct Until {
+    stop: StopSignal,
+    targets: Targets,
+    command: Option<Command>,
+    deadline: Option<Instant>,
 }
 
 /// Why reading ended.
@@ -219,17 +229,15 @@ enum Ended {
     Full,
     /// Nobody reads stdout any more
     Closed,
-    /// The command has ended
-    Command,
+    /// The command, or with it all that is traced, has ended
+    Gone,
 }
 
 fn read_events<T: Tool>(
     tool: &mut T,
     session: &mut Session,
     attached: &mut Attached<Loaded<T>>,
-    stop: &mut StopSignal,
-    command: &mut Option<Command>,
-    deadline: Option<Instant>,
+    until: &mut Until,
 ) -> Result<Ended> {
     loop {
         let busy = drain(tool, session, &mut attached.channel, false)?;
@@ -241,42 +249,36 @@ fn read_events<T: Tool>(
         if session.out.flow() == Flow::Closed {
             return Ok(Ended::Closed);
         }
-        if stop.is_requested() {
+        if until.stop.is_requested() {
             return Ok(Ended::Signal);
         }
-        if command.as_mut().is_some_and(|command| command.try_status().is_some()) {
-            return Ok(Ended::Command);
+        let has_ended = until.command.as_mut().map(|command| command.try_status().is_some());
+        if until.targets.are_gone(has_ended, attached.object())? {
+            return Ok(Ended::Gone);
         }
-        let mut timeout = if busy { BUSY_TICK } else { IDLE_TICK };
-        if let Some(deadline) = deadline {
+        let mut timeout = if busy { BUSY_TICK } else { until.targets.tick() };
+        if let Some(deadline) = until.deadline {
             match deadline.checked_duration_since(Instant::now()) {
                 None | Some(Duration::ZERO) => return Ok(Ended::Time),
                 Some(left) => timeout = timeout.min(left),
             }
         }
         timeout = timeout.min(tool.next_tick().unwrap_or(IDLE_TICK));
-        wait(session, &attached.channel, stop, command.as_ref(), timeout)?;
+        wait(session, &attached.channel, until, timeout)?;
     }
 }
 
 /// Sleeps until something is to be done, at most for `timeout`.
-fn wait(
-    session: &mut Session,
-    channel: &Channel,
-    stop: &StopSignal,
-    command: Option<&Command>,
-    timeout: Duration,
-) -> Result<()> {
+fn wait(session: &mut Session, channel: &Channel, until: &Until, timeout: Duration) -> Result<()> {
     // Rounded up, so that the last wait of a deadline does not spin.
     let millis = u16::try_from(timeout.as_millis() + 1).unwrap_or(u16::MAX);
     let mut fds = vec![
         PollFd::new(channel.poll_fd(), PollFlags::POLLIN),
-        PollFd::new(stop.eventfd.as_fd(), PollFlags::POLLIN),
+        PollFd::new(until.stop.eventfd.as_fd(), PollFlags::POLLIN),
         PollFd::new(session.out.poll_fd(), PollFlags::empty()),
     ];
-    if let Some(command) = command {
-        fds.push(PollFd::new(command.poll_fd(), PollFlags::POLLIN));
-    }
+    let ends = until.command.iter().filter_map(Command::poll_fd).chain(until.targets.poll_fds());
+    fds.extend(ends.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
     match poll(&mut fds, PollTimeout::from(millis)) {
         Ok(_) => {}
         // A signal, for example SIGCONT after SIGSTOP: no reason to end.

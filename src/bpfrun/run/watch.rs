@@ -192,7 +192,7 @@ impl Watch {
             PollFd::new(self.session.out.poll_fd(), PollFlags::empty()),
             PollFd::new(self.stop.eventfd.as_fd(), PollFlags::POLLIN),
         ];
-        let command = self.command.as_ref().map(Command::poll_fd);
+        let command = self.command.as_ref().and_then(Command::poll_fd);
         let printk = self.printk.as_ref().and_then(Printk::poll_fd);
         let more = self.sources.poll_fds().chain(command).chain(printk);
         fds.extend(more.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));

@@ -174,12 +174,8 @@ fn sigterm_is_passed_on() {
 #[test]
 fn on_a_terminal_ctrl_c_belongs_to_it() {
     use std::io::Write;
-    use std::os::fd::AsRawFd;
-    use std::os::unix::process::CommandExt;
     let dir = TempDir::new();
     let out = dir.path("out");
-    let pty = nix::pty::openpty(None, None).unwrap();
-    let terminal = pty.slave.as_raw_fd();
     // The command survives one Ctrl-C; the tool must too.
     let script = "trap 'caught=1' INT; echo rea''dy; \
                   while [ -z \"$caught\" ]; do sleep 0.05; done; exit 9";
@@ -187,23 +183,8 @@ fn on_a_terminal_ctrl_c_belongs_to_it() {
     command
         .args(["-c", "exec \"$0\" --json -- /bin/sh -c \"$1\" 2>\"$2\""])
         .arg(execsnoop())
-        .args([script, &out])
-        .stdin(pty.slave.try_clone().unwrap())
-        .stdout(pty.slave.try_clone().unwrap());
-    let take_terminal = move || {
-        nix::unistd::setsid()?;
-        // Ignored where the tests run in the background; a shell cannot trap it then.
-        // SAFETY: no handler.
-        unsafe { libc::signal(libc::SIGINT, libc::SIG_DFL) };
-        // SAFETY: an open terminal, and no pointer.
-        let result = unsafe { libc::ioctl(terminal, libc::TIOCSCTTY, 0) };
-        if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
-    };
-    // SAFETY: only system calls between fork and exec.
-    unsafe { command.pre_exec(take_terminal) };
-    let mut tool = command.spawn().unwrap();
-    drop((command, pty.slave)); // or the end of the tool would not end the reading
-    let mut master = fs::File::from(pty.master);
+        .args([script, &out]);
+    let (mut tool, mut master) = on_terminal(command);
     let mut seen = Vec::new();
     read_until(&mut master, &mut seen, "ready");
     master.write_all(b"\x03").unwrap();
@@ -232,4 +213,127 @@ fn other_limits_leave_it_alone() {
     assert_eq!(limited.status, 5);
     let timed = trace(setup, &["--duration", "0.1"], &["/bin/sh", "-c", "sleep 0.5; exit 6"]);
     assert_eq!(timed.status, 6);
+}
+
+#[test]
+fn inherited_dispositions_are_passed_on() {
+    use std::os::unix::process::CommandExt as _;
+    // As a service (SIGPIPE), nohup(1) (SIGHUP), a script in the background (SIGINT, SIGQUIT).
+    let ignored = [libc::SIGPIPE, libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGCHLD];
+    let ignored = move || {
+        for signal in ignored {
+            // SAFETY: ignoring runs no code of ours.
+            unsafe { libc::signal(signal, libc::SIG_IGN) };
+        }
+        Ok(())
+    };
+    let dir = TempDir::new();
+    let (traced, untraced) = (dir.path("traced"), dir.path("untraced"));
+    let tool = execsnoop();
+    let tool = tool.to_str().unwrap();
+    for (out, words) in [(&untraced, &[][..]), (&traced, &[tool, "--json", "--"])] {
+        let mut script =
+            vec!["/bin/sh", "-c", "grep -E '^Sig(Ign|Blk)' /proc/self/status >$0", out];
+        script.splice(0..0, words.iter().copied());
+        let mut command = Command::new(script[0]);
+        // SAFETY: it does nothing but system calls.
+        unsafe { command.args(&script[1..]).pre_exec(ignored) };
+        assert!(command.output().unwrap().status.success());
+    }
+    let untraced = fs::read_to_string(untraced).unwrap();
+    let mask = untraced.split("SigIgn:").nth(1).unwrap().split_whitespace().next().unwrap();
+    let mask = u64::from_str_radix(mask, 16).unwrap();
+    assert_eq!(mask & 0x1007, 0x1007, "{untraced}"); // the shell takes SIGCHLD back
+    assert_eq!(fs::read_to_string(traced).unwrap(), untraced);
+}
+
+/// A pseudo terminal whose foreground is `command`, and its other end.
+fn on_terminal(mut command: Command) -> (std::process::Child, fs::File) {
+    use std::os::fd::AsRawFd;
+    use std::os::unix::process::CommandExt;
+    let pty = nix::pty::openpty(None, None).unwrap();
+    let terminal = pty.slave.as_raw_fd();
+    command.stdin(pty.slave.try_clone().unwrap()).stdout(pty.slave.try_clone().unwrap());
+    let take_terminal = move || {
+        nix::unistd::setsid()?;
+        // Ignored where the tests run in the background; a shell cannot trap it then.
+        // SAFETY: no handler.
+        unsafe { libc::signal(libc::SIGINT, libc::SIG_DFL) };
+        // SAFETY: an open terminal, and no pointer.
+        let result = unsafe { libc::ioctl(terminal, libc::TIOCSCTTY, 0) };
+        if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+    };
+    // SAFETY: only system calls between fork and exec.
+    unsafe { command.pre_exec(take_terminal) };
+    let child = command.spawn().unwrap();
+    (child, fs::File::from(pty.master))
+}
+
+#[test]
+fn ctrl_c_is_for_us_when_the_command_does_not_get_it() {
+    use std::io::Write;
+    let dir = TempDir::new();
+    let out = dir.path("out");
+    let mark = dir.path("mark");
+    // A session of its own, as daemons have; it says which signal came to it.
+    let script = format!("trap 'echo INT >{mark}; exit 4' INT; echo rea''dy; sleep 1000 & wait");
+    let mut command = Command::new("/bin/sh");
+    command
+        .args(["-c", "exec \"$0\" --json -- \"$1\" session /bin/sh -c \"$2\" 2>\"$3\""])
+        .arg(execsnoop())
+        .args([&fixture("execer"), &script, &out]);
+    let (mut tool, mut master) = on_terminal(command);
+    let mut seen = Vec::new();
+    read_until(&mut master, &mut seen, "ready");
+    master.write_all(b"\x03").unwrap();
+    read_until(&mut master, &mut seen, "trace.end");
+    assert_eq!(tool.wait().unwrap().code(), Some(4), "{}", lossy(&seen));
+    assert_eq!(fs::read_to_string(mark).unwrap(), "INT\n");
+}
+
+#[test]
+fn a_command_that_ignores_the_signal_is_left_and_named() {
+    let dir = TempDir::new();
+    let ready = dir.path("ready");
+    let script = format!(
+        "trap '' TERM; exec >/dev/null 2>&1; echo $$ >{ready}.draft; mv {ready}.draft {ready}; \
+                          while :; do sleep 0.1; done"
+    );
+    let tool = start(&["--json", "--", "/bin/sh", "-c", &script]);
+    eventually("the command runs", || std::path::Path::new(&ready).exists());
+    let pid: i32 = fs::read_to_string(ready).unwrap().trim().parse().unwrap();
+    tool.signal(libc::SIGTERM);
+    let (_, words, status) = tool.finish();
+    // SAFETY: the shell of this test.
+    assert_eq!(unsafe { libc::kill(pid, libc::SIGKILL) }, 0, "it lives");
+    assert_eq!(status, 128 + libc::SIGTERM);
+    let line = format!("execsnoop: process {pid} does not end on SIGTERM and goes on, untraced");
+    assert!(words.lines().any(|said| said == line), "{words}");
+}
+
+#[test]
+fn with_follow_the_last_descendant_ends_it() {
+    each_setup(|setup| {
+        let dir = TempDir::new();
+        let argv = fixture("argv");
+        let go = dir.path("go");
+        mkfifo(go.as_str(), Mode::S_IRWXU).unwrap();
+        // An orphan in a session of its own outlives the command, whose status is ours.
+        let execer = fixture("execer");
+        let script = format!("{execer} session /bin/sh -c 'read line <{go}; {argv} last' & exit 3");
+        let flags = [&["--json", "--follow"][..], &setup.flags()].concat();
+        let mut tool = start(&[&flags[..], &["--", "/bin/sh", "-c", &script]].concat());
+        let is_orphan = |row: &Value| {
+            row["process"]["command_args"][0] == "/bin/sh"
+                && row["process"]["command_args"].to_string().contains("read line")
+        };
+        // (Once for the command, whose script names it too, and once for the orphan.)
+        tool.wait_for("the command", is_orphan);
+        tool.wait_for("the orphan", is_orphan);
+        fs::write(&go, "\n").unwrap();
+        let trace = tool.end();
+        trace.is_complete();
+        assert_eq!(trace.of("argv").len(), 1, "{trace:?}");
+        assert_eq!(trace.status, 3);
+    });
 }
