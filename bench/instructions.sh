@@ -4,7 +4,7 @@
 # instructions.sh [--tool mmapsnoop|tcpconnect] [KERNEL]: the instructions that the tool adds,
 # with each backend, to its cheapest event (mmapsnoop: a call of mmap() that fails;
 # tcpconnect: an attempt to connect that this machine refuses, with its socket() and close()),
-# and to a getppid(). It uses a virtual machine whose clock counts instructions, so that the
+# and to a getppid(), also in a thread with a seccomp filter. It uses a virtual machine whose clock counts instructions, so that the
 # numbers are the same on any machine, busy or not, and show the cost of a change. They say
 # nothing about caches and about the time of an instruction; run.sh does.
 set -euo pipefail
@@ -59,11 +59,12 @@ nth() { shift "$1"; echo "${1%%.*}"; }
 measure() {
     work=$(nth "$number" $(./$workload))
     getppid=$(nth 1 $(./getppid 20000))
+    filtered=$(nth 1 $(./getppid 20000 filtered))
 }
 measure
-bare_work=$work bare_getppid=$getppid refused=
-echo "Linux $(uname -r): $unit $work instructions, getppid() $getppid"
-printf '%-11s %-16s %7s %9s\n' BACKEND FLAGS "$unit" 'getppid()'
+bare_work=$work bare_getppid=$getppid bare_filtered=$filtered refused=
+echo "Linux $(uname -r): $unit $work instructions, getppid() $getppid, filtered $filtered"
+printf '%-11s %-16s %7s %9s %8s\n' BACKEND FLAGS "$unit" 'getppid()' filtered
 while read -r backend flags; do
     [ "$backend" = "$refused" ] && continue
     ./tool --backend $backend $flags >/dev/null 2>/tmp/said </dev/null &
@@ -75,8 +76,8 @@ while read -r backend flags; do
         continue
     fi
     measure
-    printf '%-11s %-16s %+7d %+9d\n' $backend "$flags" \
-        $((work - bare_work)) $((getppid - bare_getppid))
+    printf '%-11s %-16s %+7d %+9d %+8d\n' $backend "$flags" \
+        $((work - bare_work)) $((getppid - bare_getppid)) $((filtered - bare_filtered))
     kill -INT $tool
     wait $tool
 done <cases

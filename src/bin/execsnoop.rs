@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use regex::bytes::Regex;
 
-use snoop_tools::engine::backend::{Backend, Job};
+use snoop_tools::engine::backend::{Backend, Job, refused_by_seccomp};
 use snoop_tools::engine::cli::CommonArgs;
 use snoop_tools::engine::manual::Manual;
 use snoop_tools::engine::session::Session;
@@ -16,8 +16,9 @@ use snoop_tools::output::row::{View, docs};
 use snoop_tools::skel::execve::ExecveSkelBuilder;
 use snoop_tools::tools::execsnoop::args::{self, Args, DEFAULT_MAX_ARGS};
 use snoop_tools::tools::execsnoop::fields::{self, Put, Row};
+use snoop_tools::tools::execsnoop::interpreter::{self, Interpreter};
 use snoop_tools::tools::execsnoop::search::{Fate, Searched, Searches, Step};
-use snoop_tools::tools::execsnoop::{Exec, interpreter, late};
+use snoop_tools::tools::execsnoop::{Exec, late};
 
 fn main() -> ExitCode {
     tool::main::<Execsnoop>()
@@ -63,17 +64,16 @@ impl Tool for Execsnoop {
         // Successes come from the same place each time; only failures tax others.
         let done = || done_btf().or("exec_done_raw");
         let compat = |program| Job::adds(program, FAILURES_32).if_there();
+        let fexit = [
+            done(),
+            Job::main("fexit_execve"),
+            Job::main("fexit_execveat"),
+            compat("fexit_compat_execve"),
+            compat("fexit_compat_execveat"),
+        ];
+        let fexit = fexit.into_iter().chain(refused_by_seccomp());
         let mut backends = vec![
-            Backend::new(
-                "fexit",
-                [
-                    done(),
-                    Job::main("fexit_execve"),
-                    Job::main("fexit_execveat"),
-                    compat("fexit_compat_execve"),
-                    compat("fexit_compat_execveat"),
-                ],
-            ),
+            Backend::new("fexit", fexit),
             Backend::new("tracepoint", [done(), Job::main("tp_execve"), Job::main("tp_execveat")])
                 .without(FAILURES_32),
             Backend::new("raw_tp", [done_raw(), Job::main("raw_sys_exit").broad()]),
@@ -104,15 +104,15 @@ impl Tool for Execsnoop {
         if !self.matches(&exec) {
             return Ok(());
         }
-        let missing = interpreter::missing(&exec);
+        let culprit = interpreter::culprit(&exec);
         if !self.args.fails || self.args.all {
-            return self.show(&exec, missing.as_deref(), &Searched::default(), session);
+            return self.show(&exec, culprit.as_ref(), &Searched::default(), session);
         }
-        let verdict = self.searches.see(record, &exec, missing.is_none());
+        let verdict = self.searches.see(record, &exec, culprit.is_none());
         self.show_in_vain(&verdict.in_vain, session)?;
         match verdict.event {
             Fate::Held => Ok(()),
-            Fate::Show => self.show(&exec, missing.as_deref(), &Searched::default(), session),
+            Fate::Show => self.show(&exec, culprit.as_ref(), &Searched::default(), session),
             Fate::Found(steps) => self.show(&exec, None, &Searched::before(&steps), session),
         }
     }
@@ -159,7 +159,7 @@ impl Execsnoop {
     fn show(
         &self,
         exec: &Exec<'_>,
-        missing_interpreter: Option<&[u8]>,
+        interpreter: Option<&Interpreter>,
         searched: &Searched,
         session: &mut Session,
     ) -> Result<()> {
@@ -168,7 +168,7 @@ impl Execsnoop {
         }
         let row = Row {
             exec,
-            missing_interpreter,
+            interpreter,
             searched,
             max_args: self.max_args,
             quote: if self.args.quote { Quote::Always } else { Quote::WhereNeeded },

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use libbpf_rs::{MapCore as _, MapFlags, OpenMapMut};
 
 use snoop_tools::engine::attach::leave_out;
-use snoop_tools::engine::backend::{Backend, Job};
+use snoop_tools::engine::backend::{Backend, Job, refused_by_seccomp};
 use snoop_tools::engine::cli::CommonArgs;
 use snoop_tools::engine::interval::Interval;
 use snoop_tools::engine::manual::Manual;
@@ -103,16 +103,17 @@ impl Tool for Tcpconnect {
         };
         let calls = |program| main(program).with_map("untold");
         let more = |program, what| Job::adds(program, what).broad().if_there();
-        let fexit = backend(
-            "fexit",
-            either(),
-            vec![
-                calls("fexit_connect"),
-                more("fexit_fastopen", "attempts by TCP Fast Open that fail before a SYN"),
-                more("fexit_mptcp", "attempts by MPTCP that fail before a SYN"),
-                more("fexit_security", "attempts that a security module refuses"),
-            ],
-        );
+        let mut calls_by_fexit = vec![
+            calls("fexit_connect"),
+            more("fexit_fastopen", "attempts by TCP Fast Open that fail before a SYN"),
+            more("fexit_mptcp", "attempts by MPTCP that fail before a SYN"),
+            more("fexit_security", "attempts that a security module refuses"),
+        ];
+        if self.sees_errors() {
+            // These cost every system call of threads with a filter.
+            calls_by_fexit.extend(refused_by_seccomp());
+        }
+        let fexit = backend("fexit", either(), calls_by_fexit);
         let plain = [backend("tp_btf", btf(), vec![]), backend("raw_tp", raw(), vec![])];
         let mut backends = vec![fexit];
         let what = if self.sees_errors() {

@@ -8,6 +8,7 @@
  */
 
 #include "attempt.bpf.h"
+#include "seccomp.bpf.h"
 
 #define EINTR 4
 #define EISCONN 106
@@ -162,21 +163,18 @@ int tp_connect(struct trace_event_raw_sys_exit *ctx)
 
 	return syscall_done(ctx, PT_REGS_PARM1_CORE_SYSCALL(regs),
 			    (void *)PT_REGS_PARM2_CORE_SYSCALL(regs),
-			    PT_REGS_PARM3_CORE_SYSCALL(regs), ctx->ret);
+			    PT_REGS_PARM3_CORE_SYSCALL(regs), seccomp_result(ctx->ret));
 }
 
-/* Backend raw_tp: needs neither tracefs nor 5.15, and sees 32-bit programs. */
+/* Any system call: from the saved registers alone. */
 #ifdef __TARGET_ARCH_x86
 #define NR_CONNECT 42
 #define NR_IA32_SOCKETCALL 102
 #define NR_IA32_CONNECT 362
 #define SOCKETCALL_CONNECT 3
 
-SEC("raw_tp/sys_exit")
-int raw_sys_exit(struct bpf_raw_tracepoint_args *ctx)
+static __always_inline int any_call_done(void *ctx, struct pt_regs *regs, long ret)
 {
-	struct pt_regs *regs = (void *)ctx->args[0];
-	long ret = ctx->args[1];
 	struct task_struct *task = (void *)bpf_get_current_task();
 	long nr = BPF_CORE_READ(regs, orig_ax);
 	__u32 arguments[3];
@@ -201,6 +199,21 @@ int raw_sys_exit(struct bpf_raw_tracepoint_args *ctx)
 			    (void *)PT_REGS_PARM2_CORE_SYSCALL(regs),
 			    PT_REGS_PARM3_CORE_SYSCALL(regs), ret);
 }
+
+/* Backend raw_tp: needs neither tracefs nor 5.15, and sees 32-bit programs. */
+SEC("raw_tp/sys_exit")
+int raw_sys_exit(struct bpf_raw_tracepoint_args *ctx)
+{
+	return any_call_done(ctx, (void *)ctx->args[0], seccomp_result(ctx->args[1]));
+}
+
+static __always_inline int call_refused(void *ctx, struct pt_regs *regs, long ret, __u32 slot)
+{
+	(void)slot; /* the record is on the stack */
+	return any_call_done(ctx, regs, ret);
+}
+
+SECCOMP_PROGRAMS(call_refused, 0, 0)
 #endif
 
 #endif /* SNOOP_CONNECT_CALL_BPF_H */

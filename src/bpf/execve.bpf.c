@@ -15,6 +15,7 @@
 #include <bpf/bpf_tracing.h>
 
 #include "exec.bpf.h"
+#include "seccomp.bpf.h"
 
 #define AT_EXECVE_CHECK 0x10000
 #define SIGSEGV 11
@@ -279,7 +280,7 @@ int tp_execve(struct trace_event_raw_sys_exit *ctx)
 {
 	struct exec_call call = call_execve((void *)bpf_task_pt_regs(bpf_get_current_task_btf()));
 
-	return exec_failed(ctx, SLOT_EXECVE, &call, ctx->ret);
+	return exec_failed(ctx, SLOT_EXECVE, &call, seccomp_result(ctx->ret));
 }
 
 SEC("tp/syscalls/sys_exit_execveat")
@@ -287,10 +288,10 @@ int tp_execveat(struct trace_event_raw_sys_exit *ctx)
 {
 	struct exec_call call = call_execveat((void *)bpf_task_pt_regs(bpf_get_current_task_btf()));
 
-	return exec_failed(ctx, SLOT_EXECVEAT, &call, ctx->ret);
+	return exec_failed(ctx, SLOT_EXECVEAT, &call, seccomp_result(ctx->ret));
 }
 
-/* Backend raw_tp: slower still for others, but needs neither tracefs nor 5.15. */
+/* Any system call: from the saved registers alone. */
 
 #ifdef __TARGET_ARCH_x86
 #define NR_EXECVE 59
@@ -298,18 +299,18 @@ int tp_execveat(struct trace_event_raw_sys_exit *ctx)
 #define NR_IA32_EXECVE 11
 #define NR_IA32_EXECVEAT 358
 
-SEC("raw_tp/sys_exit")
-int raw_sys_exit(struct bpf_raw_tracepoint_args *ctx)
+static __always_inline bool is_exec(long nr)
 {
-	struct pt_regs *regs = (void *)ctx->args[0];
-	long ret = ctx->args[1];
-	struct task_struct *task = (void *)bpf_get_current_task();
-	struct exec_call call;
-	long nr;
+	return nr == NR_EXECVE || nr == NR_EXECVEAT || nr == NR_IA32_EXECVE ||
+	       nr == NR_IA32_EXECVEAT;
+}
 
-	if (ret >= 0)
-		return 0;
-	nr = BPF_CORE_READ(regs, orig_ax);
+static __always_inline int any_call_failed(void *ctx, struct pt_regs *regs, long ret, __u32 slot)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	long nr = BPF_CORE_READ(regs, orig_ax);
+	struct exec_call call;
+
 	if (BPF_CORE_READ(task, thread_info.status) & TS_COMPAT) {
 		if (nr == NR_IA32_EXECVE)
 			call = call_compat_execve(regs);
@@ -324,8 +325,22 @@ int raw_sys_exit(struct bpf_raw_tracepoint_args *ctx)
 	} else {
 		return 0;
 	}
-	return exec_failed(ctx, SLOT_EXECVE, &call, ret);
+	return exec_failed(ctx, slot, &call, ret);
 }
+
+/* Backend raw_tp: slower still for others, but needs neither tracefs nor 5.15. */
+SEC("raw_tp/sys_exit")
+int raw_sys_exit(struct bpf_raw_tracepoint_args *ctx)
+{
+	long ret = ctx->args[1];
+
+	/* Most calls end here. A call that a filter refuses may return its own number. */
+	if (ret >= 0 && !is_exec(ret))
+		return 0;
+	return any_call_failed(ctx, (void *)ctx->args[0], seccomp_result(ret), SLOT_EXECVE);
+}
+
+SECCOMP_PROGRAMS(any_call_failed, SLOT_REFUSED, SLOT_KILLED)
 #endif
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

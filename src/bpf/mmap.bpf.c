@@ -15,6 +15,7 @@
 #include <bpf/bpf_tracing.h>
 
 #include "mmap.bpf.h"
+#include "seccomp.bpf.h"
 
 /* ---- the resulting mapping ---- */
 
@@ -307,7 +308,7 @@ static __always_inline bool tp_take(struct mmap_call *call)
 
 	if (!mmap_take_regs(call, regs))
 		return false;
-	call->ret = PT_REGS_RC(regs);
+	call->ret = seccomp_result(PT_REGS_RC(regs));
 	return true;
 }
 
@@ -440,7 +441,7 @@ static __always_inline bool mmap_call_raw(struct pt_regs *regs, struct mmap_call
 		if (nr == NR_IA32_MPROTECT)
 			call->fd = -1;
 	}
-	call->ret = regs->ax;
+	call->ret = seccomp_result(regs->ax);
 	return true;
 }
 
@@ -469,6 +470,21 @@ int btf_sys_enter(__u64 *ctx)
 		return 0;
 	return mmap_enter();
 }
+
+/* ---- with backend fexit: calls that a seccomp filter refuses ---- */
+
+static __always_inline int mmap_refused(void *ctx, struct pt_regs *regs, long ret, __u32 slot)
+{
+	struct mmap_call call;
+
+	if (!mmap_call_raw(regs, &call))
+		return 0;
+	call.ret = ret;
+	call.slot = slot;
+	return mmap_plain(ctx, &call);
+}
+
+SECCOMP_PROGRAMS(mmap_refused, MMAP_SLOT_REFUSED, MMAP_SLOT_KILLED)
 #endif
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -59,7 +59,9 @@ struct mmap_scratch {
 #define MMAP_SLOT_OLD_MMAP 0
 #define MMAP_SLOT_PKEY (MMAP_ADVISE + 1)
 #define MMAP_SLOT_32(kind) (MMAP_SLOT_PKEY + (kind))
-#define MMAP_SLOTS (MMAP_SLOT_32(MMAP_ADVISE) + 1)
+#define MMAP_SLOT_REFUSED (MMAP_SLOT_32(MMAP_ADVISE) + 1)
+#define MMAP_SLOT_KILLED (MMAP_SLOT_REFUSED + 1)
+#define MMAP_SLOTS (MMAP_SLOT_KILLED + 1)
 #define PERF_SLOTS MMAP_SLOTS
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

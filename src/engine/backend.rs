@@ -103,6 +103,22 @@ impl Backend {
     }
 }
 
+/// Calls that a seccomp filter refuses, for backends on the functions of the calls, which these
+/// never reach: the programs that `SECCOMP_PROGRAMS` of `seccomp.bpf.h` defines. They run at each
+/// system call of a thread with such a filter, and at the end of each thread.
+pub fn refused_by_seccomp() -> [Job; 2] {
+    [
+        Job::adds("seccomp_refused", "calls that a seccomp filter refuses")
+            .or("seccomp_refused_behind_argument")
+            .with_map("seccomp_regs")
+            .if_there()
+            .broad(),
+        Job::adds("seccomp_killed", "calls for which a seccomp filter kills")
+            .with_map("seccomp_regs")
+            .broad(),
+    ]
+}
+
 /// The two ways to a tracepoint's arguments, for the programs that `TRACEPOINT(…, main)` of
 /// `tracer.bpf.h` defines; `others` go with both.
 pub fn on_tracepoint(programs: [&'static str; 2], others: &[Job]) -> Vec<Backend> {

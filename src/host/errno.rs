@@ -15,9 +15,16 @@ static NAMES: LazyLock<Vec<Option<String>>> = LazyLock::new(|| {
         .collect()
 });
 
+/// `ERRNO_SIGSYS` of `seccomp.bpf.h`: not an errno, but the signal with which a seccomp filter
+/// answered the call.
+const SIGSYS: i32 = 4095;
+
 /// The name of an error number, such as `ENOENT` for 2. The kernel's own numbers above 511,
 /// which programs never see, are shown as numbers: `E512`.
 pub fn name(number: i32) -> Cow<'static, str> {
+    if number == SIGSYS {
+        return "SIGSYS".into();
+    }
     let known = usize::try_from(number).ok().and_then(|number| NAMES.get(number)?.as_deref());
     known.map_or_else(|| format!("E{number}").into(), Cow::Borrowed)
 }
@@ -66,6 +73,7 @@ mod tests {
         assert_eq!(name(111), "ECONNREFUSED");
         assert_eq!(name(11), "EAGAIN");
         assert_eq!(name(512), "E512");
+        assert_eq!(name(4095), "SIGSYS");
         assert_eq!(name(i32::MIN), format!("E{}", i32::MIN));
     }
 }

@@ -17,6 +17,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(unreachable_pub)] // a program, not a library
 
+mod clocks;
 mod conditions;
 mod elf;
 mod every;
@@ -32,4 +33,5 @@ mod killsnoop;
 mod mmapsnoop;
 mod procsnoop;
 mod refusals;
+mod seccomp;
 mod tcpconnect;

@@ -6,7 +6,7 @@ use libbpf_rs::MapType;
 
 use super::summary::ENTRIES;
 use crate::engine::attach::leave_out;
-use crate::engine::backend::{Backend, Job};
+use crate::engine::backend::{Backend, Job, refused_by_seccomp};
 use crate::skel::mmap::OpenMmapMaps;
 
 /// Threads inside mmap() at once, for `--latency`.
@@ -133,6 +133,7 @@ fn fexit(wanted: Wanted) -> Backend {
             ["fentry32_mmap", "fentry32_old_mmap"].map(|program| enter(program).if_there()),
         );
     }
+    jobs.extend(refused_by_seccomp());
     Backend::new("fexit", jobs)
 }
 
