@@ -200,6 +200,8 @@ static __always_inline void exec_fill(struct exec_event *event, struct task_stru
 	task_id_fill(&event->id, task, bpf_ktime_get_boot_ns());
 	event->kind = kind;
 	event->arg_start = 0;
+	event->image_start = 0;
+	event->image_inode = 0;
 	event->mnt_ns = 0;
 	event->ret = 0;
 	event->flags = 0;

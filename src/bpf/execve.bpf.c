@@ -134,6 +134,25 @@ static __always_inline __u32 task_mnt_ns(struct task_struct *task)
 	return 0;
 }
 
+/*
+ * The file of the caller's program: constant strings that are not in memory are in
+ * there. Without a path that leads to it, nothing.
+ */
+static __always_inline void exec_image(struct exec_scratch *scratch, struct task_struct *task)
+{
+	struct file *file = BPF_CORE_READ(task, mm, exe_file);
+	struct exec_event *event = &scratch->event;
+
+	path_walk(&scratch->strings, file);
+	if (scratch->strings.flags) {
+		scratch->strings.start = PATH_CAP;
+		return;
+	}
+	event->path_len = PATH_CAP - scratch->strings.start;
+	event->image_start = BPF_CORE_READ(task, mm, start_code);
+	event->image_inode = BPF_CORE_READ(file, f_inode, i_ino);
+}
+
 static __always_inline int exec_failed(void *ctx, __u32 slot, const struct exec_call *call,
 				       long ret)
 {
@@ -173,7 +192,11 @@ static __always_inline int exec_failed(void *ctx, __u32 slot, const struct exec_
 		event->filename_len = exec_filename_len(event, n);
 		if (event->filename_len == FILENAME_CAP - 1)
 			event->flags |= EXEC_FILENAME_CUT; /* ENAMETOOLONG */
+		if (n < 0)
+			exec_cold_string(scratch, (__u64)call->filename, EXEC_COLD_FILENAME);
 		exec_failed_args(scratch, call);
+		if (event->cold_len)
+			exec_image(scratch, task);
 	}
 	args.address = scratch->args;
 	exec_emit(ctx, slot, scratch, &args);

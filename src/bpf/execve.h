@@ -28,10 +28,11 @@ enum exec_flag {
 /* A string of a failed call whose page was not in memory; in the record it is empty. */
 struct exec_cold {
 	__u64 address; /* in the caller's memory */
-	__u32 index; /* which argument */
+	__u32 index; /* which argument, or EXEC_COLD_FILENAME */
 	__u32 pad;
 };
 #define EXEC_COLD_MAX 8
+#define EXEC_COLD_FILENAME 0xffffffff
 
 /*
  * One execution. Behind it, without padding: path (path_len), filename
@@ -56,6 +57,8 @@ struct exec_event {
 	__u16 interp_len; /* interpreter of a script, no NUL; 0: none */
 	__u16 cold_len; /* bytes */
 	__u8 pad[4];
+	__u64 image_start; /* failed, with cold strings: address of the caller's program */
+	__u64 image_inode; /* of its file, whose path is in the place of the executable's */
 };
 
 #endif /* SNOOP_EXECVE_H */

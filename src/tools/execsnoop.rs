@@ -2,6 +2,7 @@
 
 pub mod args;
 pub mod fields;
+mod image;
 pub mod interpreter;
 pub mod late;
 pub mod search;
@@ -23,11 +24,13 @@ pub struct Exec<'a> {
     /// Resolved path of the program that runs; empty for most failures. With
     /// [`exec_flag::EXEC_PATH_CUT`], its first components are missing.
     pub path: &'a [u8],
+    /// Path of the caller's program, where a call failed and strings in it could not be read
+    image: &'a [u8],
     /// As the caller named it
     pub filename: &'a [u8],
     /// The interpreter of a script; empty for other programs
     pub interpreter: &'a [u8],
-    /// Places of the arguments of a failed call that could not be read: see [`late`]
+    /// Places of the strings of a failed call that could not be read: see [`late`]
     cold: &'a [u8],
     /// Arguments with their NULs, the last one possibly cut
     pub args: &'a [u8],
@@ -54,9 +57,14 @@ impl<'a> Exec<'a> {
             rest = behind;
             Some(part)
         };
+        let path = take(event.path_len.into())?;
+        let is_image =
+            event.kind == exec_kind::EXEC_FAILED && event.flags.0 & exec_flag::EXEC_FATAL.0 == 0;
+        let (path, image) = if is_image { (&[][..], path) } else { (path, &[][..]) };
         Some(Self {
             event,
-            path: take(event.path_len.into())?,
+            path,
+            image,
             filename: take(event.filename_len.into())?,
             interpreter: take(event.interp_len.into())?,
             cold: take(event.cold_len.into())?,
@@ -86,7 +94,8 @@ impl<'a> Exec<'a> {
 
     /// Whether some arguments could not be read.
     pub fn args_unreadable(&self) -> bool {
-        self.is(exec_flag::EXEC_ARGS_FAULT) || !self.cold.is_empty()
+        let is_arg = |cold: exec_cold| cold.index != late::FILENAME;
+        self.is(exec_flag::EXEC_ARGS_FAULT) || self.cold().any(is_arg)
     }
 
     /// Strings that were not in memory.

@@ -2,6 +2,7 @@
 //! names.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
@@ -141,5 +142,35 @@ fn without_other_capabilities_containers_are_found_too() {
         let events = || trace.events.iter().filter(|event| event["event"]["name"] == *name);
         assert!(events().count() > 0, "{name}: {trace:?}");
         assert!(events().all(|event| container.is_of(event)), "{name}: {trace:?}");
+    }
+}
+
+#[test]
+fn the_end_of_all_that_is_named_is_the_end() {
+    let sleeper = || Command::new("/bin/sleep").arg("1000").spawn().unwrap();
+    for Demo { tool, .. } in tracers() {
+        let (mut one, mut other) = (sleeper(), sleeper());
+        let ids = [&one, &other].map(|child| child.id().to_string());
+        let running = tool.start(&["--json", "--pid", &ids[0], "--pid", &ids[1]]);
+        one.kill().unwrap();
+        one.wait().unwrap();
+        running.settle();
+        other.kill().unwrap();
+        other.wait().unwrap();
+        assert_eq!(running.end().status, 0, "{tool:?}");
+
+        // The root ends first; a descendant in a session of its own is left.
+        let script = "setsid sleep 1000 & echo $!; exec sleep 1000";
+        let mut root =
+            Command::new("/bin/sh").args(["-c", script]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut last = String::new();
+        BufReader::new(root.stdout.take().unwrap()).read_line(&mut last).unwrap();
+        let running = tool.start(&["--json", "--tree", &root.id().to_string()]);
+        root.kill().unwrap();
+        root.wait().unwrap();
+        running.settle();
+        // SAFETY: a process of this test.
+        assert_eq!(unsafe { libc::kill(last.trim().parse().unwrap(), libc::SIGKILL) }, 0);
+        assert_eq!(running.end().status, 0, "{tool:?}");
     }
 }

@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::*;
 
@@ -61,10 +61,10 @@ fn executions() {
         let rows: Vec<_> = trace.events.iter().filter(failed).collect();
         assert_eq!(rows.len(), 1, "{trace:?}");
         assert_eq!(rows[0]["error"]["type"], expected);
-        // Before the refusal nobody has read the name: it is there if the page was.
-        if let Some(name) = rows[0]["exec"]["filename"].as_str() {
-            assert_eq!(name, "/no/such/tiny");
-        }
+        // Before the refusal nobody has read the strings; they are constants of the program.
+        assert_eq!(rows[0]["exec"]["filename"], "/no/such/tiny", "{}", rows[0]);
+        assert_eq!(rows[0]["process"]["command_args"], json!(["tiny", "refused"]), "{}", rows[0]);
+        assert_eq!(rows[0]["exec"]["args_unreadable"], Value::Null, "{}", rows[0]);
     });
 }
 

@@ -83,7 +83,7 @@ pub fn culprit(exec: &Exec<'_>) -> Option<Interpreter> {
     // A descriptor of execveat() exists only in the process.
     if event.dirfd == libc::AT_FDCWD {
         views.push(id.ppid);
-        if exec.filename.starts_with(b"/") && event.mnt_ns == our_mnt_ns() {
+        if exec.filename.starts_with(b"/") && is_ours(event.mnt_ns) {
             views.push(std::process::id());
         }
     }
@@ -102,9 +102,9 @@ fn is_lookup_error(errno: Errno) -> bool {
     matches!(errno, Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP | Errno::ENAMETOOLONG)
 }
 
-/// Inode of our own mount namespace.
-fn our_mnt_ns() -> u32 {
-    std::fs::metadata("/proc/self/ns/mnt").map_or(u32::MAX, |ns| ns.ino() as u32)
+/// Whether this mount namespace is our own.
+pub(super) fn is_ours(mnt_ns: u32) -> bool {
+    std::fs::metadata("/proc/self/ns/mnt").is_ok_and(|ns| ns.ino() as u32 == mnt_ns)
 }
 
 /// The file system as a process sees it.

@@ -1,44 +1,77 @@
-//! Arguments of a failed call that the program in the kernel could not read.
+//! Strings of a failed call that the program in the kernel could not read.
 //!
-//! The program must not fault pages in, and since 6.8 the kernel itself looks for the file before
-//! it reads the arguments: strings in memory that nobody has touched yet are not readable then. The
-//! record has their addresses, and this module reads them a moment later, if the process still has
-//! the same memory. They differ only if the process has written to them since, for the first time;
-//! rows say that they were read late.
+//! The program must not fault pages in, and the kernel itself may not have read the strings: since
+//! 6.8 it looks for the file first, and a seccomp filter refuses the call before all that. Strings in
+//! memory that nobody has touched yet are not readable then. The record has their addresses, and
+//! this module reads them a moment later, if the process still has the same memory. They differ only
+//! if the process has written to them since, for the first time; rows say that they were read late.
+//! Is the process gone, then constant strings are still in the file of its program.
 
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::Pid;
 
 use super::Exec;
+use super::image::Image;
 use crate::host::proc::Stat;
-use crate::skel::{exec_event, exec_flag};
+use crate::skel::{exec_cold, exec_event, exec_flag};
 
 /// `MAX_ARG_STRLEN`: the kernel accepts no longer string.
 const MOST_BYTES: usize = 128 * 1024;
 
+/// `EXEC_COLD_FILENAME` of `execve.h`.
+pub const FILENAME: u32 = u32::MAX;
+
 /// The record with its cold strings, if it has any and they can be read now.
 pub fn complete(exec: &Exec<'_>) -> Option<Vec<u8>> {
-    let mut cold = exec.cold().peekable();
-    cold.peek()?;
+    exec.cold().next()?;
+    from_memory(exec).or_else(|| {
+        let image = Image::of(exec)?;
+        strings(exec, |address, to| image.read_string(address, to))
+    })
+}
+
+fn from_memory(exec: &Exec<'_>) -> Option<Vec<u8>> {
     let process = Process { pid: exec.event.id.pid };
     // The same addresses mean the same strings only in the same memory.
     let same_memory = || process.arg_start() == Some(exec.event.arg_start);
     if !same_memory() {
         return None;
     }
+    let record = strings(exec, |address, to| process.read_string(address, to))?;
+    same_memory().then_some(record)
+}
+
+/// The record with strings that `read` appends, each with its NUL.
+fn strings(exec: &Exec<'_>, read: impl Fn(u64, &mut Vec<u8>) -> Option<()>) -> Option<Vec<u8>> {
+    let is_filename = |cold: &exec_cold| cold.index == FILENAME;
+    let mut filename = Vec::new();
+    match exec.cold().find(is_filename) {
+        Some(cold) => {
+            read(cold.address, &mut filename)?;
+            filename.pop();
+        }
+        None => filename.extend_from_slice(exec.filename),
+    }
+    if filename.len() >= libc::PATH_MAX as usize {
+        return None;
+    }
+    let mut cold = exec.cold().filter(|cold| !is_filename(cold)).peekable();
     let mut args = Vec::new();
     for (index, arg) in (0u32..).zip(exec.args.split_inclusive(|&b| b == 0)) {
         match cold.next_if(|cold| cold.index == index) {
-            Some(cold) => process.read_string(cold.address, &mut args)?,
+            Some(cold) => read(cold.address, &mut args)?,
             None => args.extend_from_slice(arg),
         }
     }
-    same_memory().then(|| rebuild(exec, &args))
+    Some(rebuild(exec, &filename, &args))
 }
 
-fn rebuild(exec: &Exec<'_>, args: &[u8]) -> Vec<u8> {
+fn rebuild(exec: &Exec<'_>, filename: &[u8], args: &[u8]) -> Vec<u8> {
+    let flags = exec.event.flags.0 & !exec_flag::EXEC_FILENAME_FAULT.0;
     let event = exec_event {
-        flags: exec_flag(exec.event.flags.0 | exec_flag::EXEC_ARGS_LATE.0),
+        flags: exec_flag(flags | exec_flag::EXEC_ARGS_LATE.0),
+        path_len: 0,
+        filename_len: filename.len() as u16,
         cold_len: 0,
         args_len: args.len() as u32,
         args_total: args.len() as u32,
@@ -46,7 +79,7 @@ fn rebuild(exec: &Exec<'_>, args: &[u8]) -> Vec<u8> {
     };
     // SAFETY: integers without padding.
     let fixed = unsafe { plain::as_bytes(&event) };
-    [fixed, exec.path, exec.filename, exec.interpreter, args].concat()
+    [fixed, filename, exec.interpreter, args].concat()
 }
 
 /// Another process's memory.
