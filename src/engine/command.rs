@@ -15,6 +15,7 @@ use nix::errno::Errno;
 use nix::sys::signal::{SigHandler, Signal, kill, signal};
 use nix::unistd::{ForkResult, Pid, execvp, fork, getpgrp, pipe, tcgetpgrp};
 
+use crate::engine::file_limit;
 use crate::host::descriptor::owned;
 use crate::output::escape::{Quote, push_shell_word};
 
@@ -151,6 +152,7 @@ fn run_child(
         // Rust ignores SIGPIPE; the command starts as if from a shell.
         // SAFETY: the default action runs no code of ours.
         let _ = unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) };
+        file_limit::restore();
         // SAFETY: ignoring, or the default action: an exec leaves no handlers.
         let _ = unsafe { signal(Signal::SIGCHLD, on_sigchld) };
         let Err(errno) = execvp(program, argv);

@@ -11,6 +11,8 @@ use anyhow::{Context, Result};
 use clap::builder::styling::{AnsiColor, Style};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::stat::{SFlag, fstat};
+use nix::unistd::{Whence, ftruncate, lseek};
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr;
 
@@ -293,6 +295,8 @@ impl Output {
                 Err(Errno::EPIPE) => self.flow = Flow::Closed,
                 Err(Errno::EAGAIN) => self.wait_writable(),
                 Err(errno) => {
+                    let written = self.buffer.len() - rest.len();
+                    self.take_back(written);
                     self.buffer.clear();
                     return Err(errno).context("cannot write to stdout");
                 }
@@ -300,6 +304,22 @@ impl Output {
         }
         self.buffer.clear();
         Ok(())
+    }
+
+    /// After a write that was cut short by a full disk or a limit: cuts a file back to the end of a
+    /// line, as far as the end of the file is ours. `written`: bytes of the buffer.
+    fn take_back(&self, written: usize) {
+        let written = self.buffer.get(..written).unwrap_or_default();
+        let whole = written.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+        let part = (written.len() - whole) as i64;
+        let stdout = self.stdout.as_fd();
+        let Ok(file) = fstat(stdout) else { return };
+        let is_file = SFlag::from_bits_truncate(file.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG;
+        // Somebody else may have written behind us.
+        let is_last = || lseek(stdout, 0, Whence::SeekCur) == Ok(file.st_size);
+        if part > 0 && is_file && is_last() && ftruncate(stdout, file.st_size - part).is_ok() {
+            let _ = lseek(stdout, -part, Whence::SeekCur); // else the next byte leaves a hole
+        }
     }
 
     /// Someone else made our stdout non-blocking, and its reader is slow.
