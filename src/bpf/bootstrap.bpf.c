@@ -447,7 +447,11 @@ int reaped_raw(struct bpf_raw_tracepoint_args *ctx)
 SEC("tp_btf/signal_generate")
 int signal_btf(__u64 *ctx)
 {
-	return signal_sent(ctx[0], (void *)ctx[1], (void *)ctx[2], ctx[4]);
+	struct kernel_siginfo *info = NULL;
+
+	/* Without its type: the verifier takes a typed pointer for one that is never NULL. */
+	bpf_probe_read_kernel(&info, sizeof(info), &ctx[1]);
+	return signal_sent(ctx[0], info, (void *)ctx[2], ctx[4]);
 }
 
 SEC("raw_tp/signal_generate")

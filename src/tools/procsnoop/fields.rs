@@ -52,8 +52,8 @@ pub const FIELDS: &[Field<Put>] = &[
     Field::json(
         "process.exit.sender.type",
         "origin of the signal: process, itself, fault (an instruction of the process), oom \
-         (memory ran out) or kernel (a terminal, a timer, a limit, the end of a PID namespace); \
-         absent if it is not known",
+         (memory ran out) or kernel (a terminal, a timer, a limit, a pipe without a reader, the \
+         end of a child or of a PID namespace); absent if it is not known",
         |row, slot| slot.optional_text(row.killer().map(|killer| killer.kind())),
     ),
     Field::json(
@@ -450,7 +450,7 @@ mod tests {
         };
         let known = process_flag::PROCESS_KILLER;
         let kernel = process_flag::PROCESS_KILLER_KERNEL;
-        let code = |code| process_killer { code, address: 16, ..Default::default() };
+        let code = |code| process_killer { code, address: 16, signal: 11, ..Default::default() };
         let itself = process_killer { pid: 7, ..Default::default() };
         assert_eq!(sender(&[], itself), Value::Null);
         assert_eq!(sender(&[known], itself), json!({ "type": "itself" }));
