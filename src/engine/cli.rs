@@ -132,6 +132,13 @@ fn negative_numbers_are_values(command: clap::Command) -> clap::Command {
 }
 
 impl CommonArgs {
+    /// Whether a process may pass the filters at one time, and not at another.
+    pub fn filters_that_change(&self) -> bool {
+        let numbers = [&self.ppid, &self.uid];
+        numbers.iter().any(|values| !values.is_empty())
+            || !(self.comm.is_empty() && self.cgroup.is_empty())
+    }
+
     /// Whether any of the filters is on.
     pub fn filters(&self) -> bool {
         let numbers = [&self.pid, &self.ppid, &self.uid, &self.tree];

@@ -7,6 +7,7 @@ pub mod fields;
 pub mod held;
 pub mod history;
 pub mod lives;
+pub mod older;
 pub mod past;
 pub mod perfetto;
 pub mod pictures;
@@ -22,8 +23,8 @@ use anyhow::Result;
 use crate::host::proc::NS_PER_TICK;
 use crate::output::escape::until_nul;
 use crate::skel::{
-    decode, process_event, process_exit_event, process_flag, process_killer, process_kind,
-    process_reaped_event,
+    decode, process_birth_event, process_event, process_exit_event, process_flag, process_killer,
+    process_kind, process_reaped_event,
 };
 
 /// A process, for as long as the machine runs: ids are reused, times of birth are not.
@@ -60,7 +61,7 @@ pub enum Record {
     /// An execution: [`crate::tools::execsnoop::Exec`] takes it apart
     Exec,
     /// A birth
-    Fork(process_event),
+    Fork(process_birth_event),
     /// An end
     Exit(process_exit_event),
     /// The end of a thread that is not the last
@@ -74,7 +75,7 @@ impl Record {
     pub fn decode(record: &[u8]) -> Result<Self> {
         let event: process_event = decode(record)?;
         Ok(match event.kind {
-            process_kind::PROCESS_FORK => Self::Fork(event),
+            process_kind::PROCESS_FORK => Self::Fork(decode(record)?),
             process_kind::PROCESS_EXIT => Self::Exit(decode(record)?),
             process_kind::PROCESS_THREAD_EXIT => Self::ThreadExit(decode(record)?),
             process_kind::PROCESS_REAPED => Self::Reaped(decode(record)?),
@@ -105,6 +106,13 @@ fn is_fault(signal: u32) -> bool {
     const FAULTS: [i32; 6] =
         [libc::SIGILL, libc::SIGTRAP, libc::SIGBUS, libc::SIGFPE, libc::SIGSEGV, libc::SIGSYS];
     FAULTS.iter().any(|fault| fault.unsigned_abs() == signal)
+}
+
+impl process_birth_event {
+    /// The process that made it: with `CLONE_PARENT` not its parent.
+    pub fn maker(&self) -> Identity {
+        Identity { pid: self.maker_pid, start_ns: self.maker_start_ns }
+    }
 }
 
 /// The source of a fatal signal.

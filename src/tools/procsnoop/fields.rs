@@ -471,7 +471,7 @@ mod tests {
             shown(&["--usage", "-t", "-U"], &row, None),
             "now      0.000    EXIT   0      x                7       1           2.000      1.500 \
              SIGKILL+core    0.003    0.000         4      6      7      8         1          2 \
-             x 'a b'  # SIGKILL from pid 8 (b\\377), not waited for yet\n"
+             x 'a b'  # deleted, SIGKILL from pid 8 (b\\377), not waited for yet\n"
         );
         let row = Row { what: What::Fork, ..row };
         assert_eq!(
