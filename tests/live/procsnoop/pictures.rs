@@ -187,7 +187,7 @@ fn older_ones_in_a_pid_namespace() {
             "mount -t proc proc /proc; mkfifo {fifo}
              sh -c 'read x <{fifo}; /bin/true one; exit 3' &
              {} {flags} -q --tree-view --tree $! -- \
-                 sh -c \"echo >{fifo}; while kill -0 $!; do sleep 0.02; done\"",
+                 sh -c \"echo >{fifo}; until grep -qs ') Z' /proc/$!/stat || ! [ -e /proc/$! ]; do sleep 0.02; done\"",
             tool.display()
         );
         let unshare = ["--pid", "--fork", "--mount", "sh", "-c", &script];
