@@ -287,6 +287,7 @@ static __always_inline void process_end(void *ctx, __u32 slot, struct task_struc
 	}
 	process_fill(&event->process, leader, PROCESS_EXIT, flags);
 	event->process.id.tid = BPF_CORE_READ(task, pid);
+	BPF_CORE_READ_INTO(&event->process.id.thread_comm, task, comm);
 	event->begin_ns = begin_ns;
 	event->status = status;
 	event->threads = BPF_CORE_READ(task, signal, nr_threads);
@@ -338,7 +339,7 @@ static __always_inline int process_exit(void *ctx, struct task_struct *task, boo
 	flags = process_flags(leader);
 	/* The end may be reported already, and the process no longer in the tree. */
 	if (((flags & PROCESS_KERNEL) && !process_config.kernel_threads) ||
-	    (!exit_is_told(leader, key.pid, key.start_ns) &&
+	    (!exit_is_told(task, key.pid, key.start_ns) &&
 	     !(is_thread && !is_end && end_is_told(&key)))) {
 		if (is_end)
 			process_forget(leader, key.pid);

@@ -73,7 +73,7 @@ struct process_killer {
 
 /* The end of a process, or of a thread. */
 struct process_exit_event {
-	struct process_event process; /* the name is the first thread's, or the ending thread's */
+	struct process_event process; /* tid and thread_comm: of the thread that ends last */
 	struct process_usage usage; /* up to now; not for threads */
 	struct process_killer killer; /* with PROCESS_KILLER; not for threads */
 	__u64 begin_ns; /* CLOCK_BOOTTIME of its beginning: see process_began() */

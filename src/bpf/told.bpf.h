@@ -10,8 +10,7 @@
 
 #include "bootstrap.h"
 
-#define FILTERS_THAT_CHANGE                                                                        \
-	(FILTER_BY_PPID | FILTER_BY_UID | FILTER_BY_COMM | FILTER_BY_CGROUP)
+#define FILTERS_THAT_CHANGE (FILTER_BY_PPID | FILTER_BY_UID | FILTER_BY_COMM | FILTER_BY_CGROUP)
 
 /*
  * Living processes that passed the filters, by id. User space sets the size if there is
@@ -122,9 +121,9 @@ static __always_inline bool exec_is_told(struct task_struct *task, bool is_row)
 }
 
 /* The end of a process, or of a thread of it. */
-static __always_inline bool exit_is_told(struct task_struct *leader, __u32 pid, __u64 start_ns)
+static __always_inline bool exit_is_told(struct task_struct *task, __u32 pid, __u64 start_ns)
 {
-	return (told_is_asked() && told_state(pid, start_ns)) || filter_allows(leader);
+	return (told_is_asked() && told_state(pid, start_ns)) || filter_allows(task);
 }
 
 #endif /* SNOOP_TOLD_BPF_H */

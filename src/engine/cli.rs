@@ -28,7 +28,7 @@ pub struct CommonArgs {
     #[arg(short, long, value_name = "USER", value_parser = user, help_heading = "Filters")]
     pub uid: Vec<u32>,
 
-    /// Only processes of exactly this name, 15 bytes at most (repeatable)
+    /// Only processes and threads of exactly this name, 15 bytes at most (repeatable)
     #[arg(long, value_name = "NAME", value_parser = comm, help_heading = "Filters")]
     pub comm: Vec<[u8; 16]>,
 

@@ -191,6 +191,21 @@ impl<'a> Line<'a> {
         self
     }
 
+    /// The next cell: the name of a process and, in brackets, that of its thread, if it is another
+    /// one and the column has room.
+    pub fn comms(&mut self, process: &[u8], thread: &[u8]) -> &mut Self {
+        if process == thread || thread.is_empty() {
+            return self.name(process);
+        }
+        let mut both = String::new();
+        push_cell(&mut both, process);
+        both.push('(');
+        push_cell(&mut both, thread);
+        both.push(')');
+        let room = self.columns.as_slice().first().map_or(0, |column| column.width);
+        if both.width() <= room { self.text(&both) } else { self.name(process) }
+    }
+
     /// The next cell, the last one: text that is safe already, and behind a `#` what else there is
     /// to say.
     pub fn noted(&mut self, text: &str, notes: &[String]) -> &mut Self {
@@ -372,6 +387,21 @@ mod tests {
         assert_eq!(width(&["a", "tracepoint__syscalls__sys_exit_execve", "b"]), 37);
         assert_eq!(width(&["a b c d"]), 16); // each space is escaped
         assert_eq!(width(&[&"x".repeat(1000)]), 64);
+    }
+
+    #[test]
+    fn the_name_of_a_thread_stands_where_it_fits() {
+        const COMMS: [Column; 2] = [Column::left("COMM", 16), Column::left("ARGS", 0)];
+        let shown = |process: &[u8], thread: &[u8]| {
+            let mut out = Output::new(false);
+            out.line(&COMMS).comms(process, thread).text("x");
+            String::from_utf8(out.buffer).unwrap()
+        };
+        assert_eq!(shown(b"java", b"java"), "java             x\n");
+        assert_eq!(shown(b"java", b""), "java             x\n");
+        assert_eq!(shown(b"java", b"worker-100"), "java(worker-100) x\n");
+        assert_eq!(shown(b"java", b"worker-1000"), "java             x\n");
+        assert_eq!(shown(b"java", b"G C"), "java(G\\040C)     x\n");
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod conditions;
 mod elf;
 mod every;
 mod harness;
+mod names;
 mod netns;
 mod skip;
 mod strict;

@@ -60,6 +60,25 @@ static __always_inline bool filter_has_pid(__u32 pid)
 	return snoop_config.only_pid ? pid == snoop_config.only_pid : filter_has(&filter_pids, pid);
 }
 
+static __always_inline bool filter_has_comm(struct task_struct *task)
+{
+	struct comm_key key = {};
+
+	BPF_CORE_READ_STR_INTO(&key.comm, task, comm);
+	return bpf_map_lookup_elem(&filter_comms, &key) != NULL;
+}
+
+/* By the name of the thread, or of the process, which is that of its first thread. */
+static __always_inline bool filter_allows_comm(struct task_struct *task)
+{
+	struct task_struct *leader;
+
+	if (filter_has_comm(task))
+		return true;
+	leader = BPF_CORE_READ(task, group_leader);
+	return leader != task && filter_has_comm(leader);
+}
+
 /* The filters on what a process is, whatever its parent and cgroup; for any task. */
 static __always_inline bool filter_allows_itself(struct task_struct *task)
 {
@@ -74,14 +93,7 @@ static __always_inline bool filter_allows_itself(struct task_struct *task)
 	if ((snoop_config.filters & FILTER_BY_UID) &&
 	    !filter_has(&filter_uids, BPF_CORE_READ(task, cred, uid.val)))
 		return false;
-	if (snoop_config.filters & FILTER_BY_COMM) {
-		struct comm_key key = {};
-
-		BPF_CORE_READ_STR_INTO(&key.comm, task, comm);
-		if (!bpf_map_lookup_elem(&filter_comms, &key))
-			return false;
-	}
-	return true;
+	return !(snoop_config.filters & FILTER_BY_COMM) || filter_allows_comm(task);
 }
 
 static __always_inline bool filter_allows_parent(struct task_struct *task)

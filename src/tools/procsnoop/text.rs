@@ -6,7 +6,7 @@ use super::lives::Life;
 use super::row::{Row, What};
 use super::status::Status;
 use crate::output::escape::{Quote, command_line, push_cell};
-use crate::skel::{process_exit_event, process_flag};
+use crate::skel::{process_exit_event, process_flag, task_id};
 use crate::tools::execsnoop;
 use crate::tools::execsnoop::search::Searched;
 use crate::tools::execsnoop::text::{Beside, cut_note, namespace_note, program_notes};
@@ -25,9 +25,20 @@ pub fn tail(row: &Row<'_>) -> (String, Vec<String>) {
             (command_line(exec.args().take(row.max_args), Quote::WhereNeeded), notes)
         }
         What::Fork => (String::new(), namespace_note(row.id).into_iter().collect()),
-        What::ThreadExit(_) => (String::new(), vec![format!("thread {}", row.id.tid)]),
+        What::ThreadExit(_) => (String::new(), vec![thread_note(row.id)]),
         What::Exit(ended, is_final) => exit_tail(row, ended, is_final),
     }
+}
+
+/// The thread, by its own name.
+fn thread_note(id: &task_id) -> String {
+    let mut note = format!("thread {}", id.tid);
+    if !id.thread_comm().is_empty() {
+        note.push_str(" (");
+        push_cell(&mut note, id.thread_comm());
+        note.push(')');
+    }
+    note
 }
 
 fn exit_tail(row: &Row<'_>, ended: &Ended, is_final: bool) -> (String, Vec<String>) {
