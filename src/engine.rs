@@ -6,6 +6,7 @@ pub mod channel;
 pub mod cli;
 pub mod command;
 pub mod explain;
+pub mod file_limit;
 pub mod filter;
 pub mod generate;
 pub mod interval;

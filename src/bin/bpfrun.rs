@@ -4,9 +4,12 @@
 use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 
+use anyhow::Context as _;
+
 use snoop_tools::bpfrun::{Args, Task, pages};
 use snoop_tools::engine::cli::parse;
 use snoop_tools::engine::explain::in_words;
+use snoop_tools::engine::file_limit;
 use snoop_tools::engine::generate;
 use snoop_tools::engine::session::say;
 use snoop_tools::{bpfrun::inspect, bpfrun::run};
@@ -16,10 +19,11 @@ fn main() -> ExitCode {
     if let Some(status) = generate::answer(&words, pages) {
         return status;
     }
-    let ended = match parse::<Args>(with_task(words)).task {
-        Task::Inspect(args) => inspect::main(&args),
-        Task::Run(args) => run::main(&args),
-    };
+    let task = parse::<Args>(with_task(words)).task;
+    let ended = file_limit::ignore().context("signal").and_then(|()| match &task {
+        Task::Inspect(args) => inspect::main(args),
+        Task::Run(args) => run::main(args),
+    });
     match ended {
         Ok(status) => ExitCode::from(status),
         Err(error) => {

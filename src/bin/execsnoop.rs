@@ -141,7 +141,8 @@ impl Execsnoop {
 
     /// The filters on free text.
     fn matches(&self, exec: &Exec<'_>) -> bool {
-        let by_name = |regex: &Regex| regex.is_match(exec.event.id.comm());
+        let id = &exec.event.id;
+        let by_name = |name: &Regex| name.is_match(id.comm()) || name.is_match(id.thread_comm());
         let by_line = |regex: &Regex| {
             let line: Vec<_> = exec.args().collect();
             regex.is_match(&line.join(&b' '))

@@ -13,12 +13,15 @@ use snoop_tools::engine::manual::Manual;
 use snoop_tools::engine::session::{Session, say};
 use snoop_tools::engine::tool::{self, Loaded, Open, Tool};
 use snoop_tools::host::kernel::tracepoints_are_preemptible;
+use snoop_tools::host::pidns;
 use snoop_tools::output::escape::Quote;
 use snoop_tools::output::row::{View, docs};
 use snoop_tools::output::table::count;
 use snoop_tools::output::time::boot_now_ns;
 use snoop_tools::skel::bootstrap::BootstrapSkelBuilder;
-use snoop_tools::skel::{process_command, process_config, process_flag, task_id};
+use snoop_tools::skel::{
+    process_command, process_config, process_counters, process_flag, task_id, told_state,
+};
 use snoop_tools::tools::execsnoop::search::Searched;
 use snoop_tools::tools::execsnoop::{self, Exec};
 use snoop_tools::tools::procsnoop::Record;
@@ -29,6 +32,7 @@ use snoop_tools::tools::procsnoop::fields;
 use snoop_tools::tools::procsnoop::held::{self, Ended, Held};
 use snoop_tools::tools::procsnoop::history::{History, MAX_PROCESSES};
 use snoop_tools::tools::procsnoop::lives::Lives;
+use snoop_tools::tools::procsnoop::older;
 use snoop_tools::tools::procsnoop::pictures::Pictures;
 use snoop_tools::tools::procsnoop::row::{Row, What};
 use snoop_tools::tools::procsnoop::usage::Usage;
@@ -52,6 +56,8 @@ struct Procsnoop {
     held: Held,
     history: Option<History>,
     pictures: Pictures,
+    /// Older processes that the programs have no room to remember
+    not_remembered: u64,
 }
 
 impl Tool for Procsnoop {
@@ -76,6 +82,7 @@ impl Tool for Procsnoop {
             held: Held::new(config.reaped != 0),
             history: drawn.then(History::default),
             pictures,
+            not_remembered: 0,
             args,
         })
     }
@@ -108,6 +115,9 @@ impl Tool for Procsnoop {
             jobs.extend(exits.into_iter().take(1 + stand_ins).map(|exit| Job::main(exit).broad()));
             let killer = "who sent the signal that ended a process";
             jobs.push(adds(signal, killer).with_map("killers"));
+            if self.looks_back() && !pidns::is_initial() {
+                jobs.push(Job::adds("older", "older processes and their commands").by_tool());
+            }
             if self.config.reaped != 0 {
                 jobs.push(adds(reaped, "what a process used on its way out"));
             }
@@ -146,18 +156,17 @@ impl Tool for Procsnoop {
     fn configure(&self, open: &mut Open<Self>) -> Result<()> {
         let data = open.maps.rodata_process_data.as_mut().context("no .rodata.process")?;
         let process_config { min_duration_ns, signals, codes, execs, forks, .. } = self.config;
-        let process_config { threads, kernel_threads, reaped, .. } = self.config;
+        let process_config { threads, kernel_threads, reaped, drawn, .. } = self.config;
         let config = &mut data.process_config;
         (config.min_duration_ns, config.signals, config.codes) = (min_duration_ns, signals, codes);
         (config.execs, config.forks, config.threads) = (execs, forks, threads);
-        (config.kernel_threads, config.reaped) = (kernel_threads, reaped);
+        (config.kernel_threads, config.reaped, config.drawn) = (kernel_threads, reaped, drawn);
         Ok(())
     }
 
     fn start(&mut self, object: &Loaded<Self>, session: &mut Session) -> Result<()> {
-        // Our own COMMAND and its descendants are seen from the beginning.
-        if self.args.common.command.is_empty() || !self.args.common.tree.is_empty() {
-            self.add_older_ones();
+        if self.looks_back() {
+            self.add_older_ones(object)?;
         }
         if !self.args.quiet {
             session.out.heading(self.view.columns());
@@ -190,7 +199,7 @@ impl Tool for Procsnoop {
             }
             Record::Fork(event) => {
                 self.lives.fork(event);
-                if event.is(process_flag::PROCESS_SHOWN) {
+                if event.process.is(process_flag::PROCESS_SHOWN) {
                     self.held.push(held::Row::Other(record.to_vec()));
                 }
             }
@@ -221,9 +230,18 @@ impl Tool for Procsnoop {
     fn finish(&mut self, object: &Loaded<Self>, session: &mut Session) -> Result<()> {
         self.show_ready(true, session)?;
         let drawn = self.draw(session);
-        let lost = context_lost(object)?;
-        if lost > 0 {
-            let records = count(lost, "helper record");
+        let counters = counters(object)?;
+        let left_out = counters.told_full + self.not_remembered;
+        if left_out > 0 {
+            let processes = match left_out {
+                1 => "1 process was".to_owned(),
+                number => format!("{number} processes were"),
+            };
+            let lack = "too many live at once, so each event had to pass the filters";
+            say(Self::NAME, &format!("{processes} not followed to the end: {lack}"));
+        }
+        if counters.context_lost > 0 {
+            let records = count(counters.context_lost, "helper record");
             let lack = "some rows may lack their command line or final usage";
             say(Self::NAME, &format!("dropped {records}: {lack}"));
         }
@@ -243,26 +261,41 @@ fn let_go(object: &Loaded<Procsnoop>) -> Result<Option<u64>> {
     Ok(Some(command.released_ns))
 }
 
-/// The number of lost helper records, which only complete other rows.
-fn context_lost(object: &Loaded<Procsnoop>) -> Result<u64> {
+/// What the programs have counted.
+fn counters(object: &Loaded<Procsnoop>) -> Result<process_counters> {
     let data = object.maps.data_process_data.as_ref().context("no .data.process")?;
-    Ok(data.process_counters.context_lost)
+    Ok(data.process_counters)
 }
 
 impl Procsnoop {
+    /// Whether processes older than the tool matter: our own COMMAND and its descendants are seen
+    /// from the beginning.
+    fn looks_back(&self) -> bool {
+        self.args.common.command.is_empty() || !self.args.common.tree.is_empty()
+    }
+
     /// Adds the processes that are older than the tool.
-    fn add_older_ones(&mut self) {
+    fn add_older_ones(&mut self, object: &Loaded<Self>) -> Result<()> {
+        let ids = older::ids(object)?;
         let mut asked_for = AskedFor::new(&self.args);
-        for elder in elders::all() {
+        for elder in elders::all(ids.as_ref()) {
+            asked_for.see(&elder);
             if let Some(history) = &mut self.history {
                 history.older(&elder);
-                asked_for.see(&elder);
             }
             self.lives.older(elder);
         }
-        if let Some(history) = &mut self.history {
-            history.draw_older(&asked_for.drawn());
+        let state = match &mut self.history {
+            Some(history) => {
+                history.draw_older(&asked_for.drawn());
+                told_state::TOLD_BY_ROW
+            }
+            None => told_state::TOLD_MATCHES,
+        };
+        if self.args.common.filters_that_change() {
+            self.not_remembered = older::remember(object, &asked_for.chosen(), state)?;
         }
+        Ok(())
     }
 
     /// Shows all rows that need not wait any more.
@@ -286,7 +319,7 @@ impl Procsnoop {
                 let exec = Exec::decode(record).context("a record that ends too early")?;
                 self.show_exec(&exec, session);
             }
-            Record::Fork(event) => self.show(event.id, What::Fork, session),
+            Record::Fork(event) => self.show(event.process.id, What::Fork, session),
             Record::ThreadExit(event) => {
                 self.show(event.process.id, What::ThreadExit(&event), session);
             }

@@ -37,9 +37,12 @@ enum process_slot {
 
 static __always_inline void exec_lost(void);
 #define EXEC_LOST() exec_lost()
+static __always_inline bool exec_is_told(struct task_struct *task, bool is_row);
+#define EXEC_ALLOWED(task) exec_is_told(task, process_config.execs || process_config.drawn)
 #define TREE_FORGOTTEN_BY_TOOL
 #include "exec.bpf.h"
 #include "killer.bpf.h"
+#include "told.bpf.h"
 #include "usage.bpf.h"
 
 _Static_assert((int)SLOT_FORK == EXEC_SLOTS, "no two programs have the same slot");
@@ -48,8 +51,10 @@ _Static_assert((int)SLOT_FORK == EXEC_SLOTS, "no two programs have the same slot
 #define EEXIST 17
 
 EVENT(process_event);
+EVENT(process_birth_event);
 EVENT(process_exit_event);
 EVENT(process_reaped_event);
+EVENT(process_ids);
 
 enum end_state {
 	END_SEEN = 1,
@@ -114,16 +119,17 @@ static __always_inline enum process_flag process_flags(struct task_struct *task)
 
 /* ---- birth ---- */
 
-static __always_inline int process_born(void *ctx, struct task_struct *child)
+static __always_inline int process_born(void *ctx, struct task_struct *maker,
+					struct task_struct *child)
 {
 	enum process_flag flags = process_flags(child);
-	struct process_event *event;
+	struct process_birth_event *event;
 
 	if (BPF_CORE_READ(child, pid) != BPF_CORE_READ(child, tgid))
 		return 0; /* a thread */
 	if ((flags & PROCESS_KERNEL) && !process_config.kernel_threads)
 		return 0;
-	if (!filter_allows(child))
+	if (!birth_is_told(child, process_config.forks || process_config.drawn))
 		return 0;
 	if (process_config.forks)
 		flags |= PROCESS_SHOWN;
@@ -132,10 +138,13 @@ static __always_inline int process_born(void *ctx, struct task_struct *child)
 		process_lost(flags);
 		return 0;
 	}
-	process_fill(event, child, PROCESS_FORK, flags);
-	/* Not always the parent's cgroup: CLONE_INTO_CGROUP. */
-	event->id.cgroup = BPF_CORE_READ(child, cgroups, dfl_cgrp, kn, id);
-	if (!event_try_submit(ctx, event, sizeof(*event), event->id.time_ns))
+	process_fill(&event->process, child, PROCESS_FORK, flags);
+	/* Not always the maker's cgroup: CLONE_INTO_CGROUP. */
+	event->process.id.cgroup = BPF_CORE_READ(child, cgroups, dfl_cgrp, kn, id);
+	event->maker_start_ns = BPF_CORE_READ(maker, group_leader, start_boottime);
+	event->maker_pid = BPF_CORE_READ(maker, tgid);
+	event->pad = 0;
+	if (!event_try_submit(ctx, event, sizeof(*event), event->process.id.time_ns))
 		process_lost(flags);
 	return 0;
 }
@@ -234,7 +243,7 @@ static __always_inline bool end_is_told(const struct process_key *key)
 
 /* The end of a single thread, as it happens. */
 static __always_inline void thread_exit(void *ctx, struct task_struct *task,
-					enum process_flag flags)
+					const struct process_key *key, enum process_flag flags)
 {
 	__s32 status = BPF_CORE_READ(task, exit_code) & 0xffff;
 	__u64 begin_ns = process_began(task, BPF_CORE_READ(task, start_boottime));
@@ -242,6 +251,8 @@ static __always_inline void thread_exit(void *ctx, struct task_struct *task,
 
 	if (!exit_asked_for(status, bpf_ktime_get_boot_ns() - begin_ns))
 		return;
+	if (told_is_asked() && !end_is_told(key))
+		told_remember(key->pid, key->start_ns, TOLD_BY_ROW);
 	event = event_reserve(SLOT_EXIT, sizeof(*event));
 	if (!event) {
 		event_lost();
@@ -276,6 +287,7 @@ static __always_inline void process_end(void *ctx, __u32 slot, struct task_struc
 	}
 	process_fill(&event->process, leader, PROCESS_EXIT, flags);
 	event->process.id.tid = BPF_CORE_READ(task, pid);
+	BPF_CORE_READ_INTO(&event->process.id.thread_comm, task, comm);
 	event->begin_ns = begin_ns;
 	event->status = status;
 	event->threads = BPF_CORE_READ(task, signal, nr_threads);
@@ -286,6 +298,15 @@ static __always_inline void process_end(void *ctx, __u32 slot, struct task_struc
 	killer_fill(event, key);
 	if (!event_try_submit(ctx, event, sizeof(*event), now))
 		process_lost(flags);
+}
+
+/* The process has ended: its id may soon be used again. */
+static __always_inline void process_forget(struct task_struct *leader, __u32 pid)
+{
+	if (snoop_config.filters & FILTER_BY_TREE)
+		tree_forget(leader);
+	if (told_is_asked())
+		told_forget(pid);
 }
 
 /*
@@ -318,20 +339,20 @@ static __always_inline int process_exit(void *ctx, struct task_struct *task, boo
 	flags = process_flags(leader);
 	/* The end may be reported already, and the process no longer in the tree. */
 	if (((flags & PROCESS_KERNEL) && !process_config.kernel_threads) ||
-	    (!filter_allows(leader) && !(is_thread && !is_end && end_is_told(&key)))) {
-		if (is_end && (snoop_config.filters & FILTER_BY_TREE))
-			tree_forget(leader);
+	    (!exit_is_told(task, key.pid, key.start_ns) &&
+	     !(is_thread && !is_end && end_is_told(&key)))) {
+		if (is_end)
+			process_forget(leader, key.pid);
 		return 0;
 	}
 	if (is_thread)
-		thread_exit(ctx, task, flags);
+		thread_exit(ctx, task, &key, flags);
 	if (is_end) {
 		__u8 told = END_TOLD;
 
 		bpf_map_update_elem(&ended, &key, &told, BPF_ANY);
 		process_end(ctx, SLOT_EXIT + number - 1, task, leader, &key, flags);
-		if (snoop_config.filters & FILTER_BY_TREE)
-			tree_forget(leader);
+		process_forget(leader, key.pid);
 	}
 	return 0;
 }
@@ -375,18 +396,38 @@ static __always_inline int process_reaped(void *ctx, struct task_struct *task)
 	return 0;
 }
 
+/* ---- processes that are older than the tool ---- */
+
+/*
+ * In a PID namespace /proc has other ids than events: user space reads here which is
+ * which.
+ */
+SEC("iter/task")
+int older(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct process_ids ids = {};
+
+	if (!task || BPF_CORE_READ(task, pid) != BPF_CORE_READ(task, tgid))
+		return 0;
+	ids.pid = BPF_CORE_READ(task, tgid);
+	ids.pid_here = task_pid_for_filter(task);
+	bpf_seq_write(ctx->meta->seq, &ids, sizeof(ids));
+	return 0;
+}
+
 /* ---- hooks: backend tp_btf, and raw_tp where that is refused ---- */
 
 SEC("tp_btf/sched_process_fork")
 int born_btf(__u64 *ctx)
 {
-	return process_born(ctx, (void *)ctx[1]);
+	return process_born(ctx, (void *)ctx[0], (void *)ctx[1]);
 }
 
 SEC("raw_tp/sched_process_fork")
 int born_raw(struct bpf_raw_tracepoint_args *ctx)
 {
-	return process_born(ctx, (void *)ctx->args[1]);
+	return process_born(ctx, (void *)ctx->args[0], (void *)ctx->args[1]);
 }
 
 SEC("tp_btf/sched_process_exec")
@@ -447,7 +488,11 @@ int reaped_raw(struct bpf_raw_tracepoint_args *ctx)
 SEC("tp_btf/signal_generate")
 int signal_btf(__u64 *ctx)
 {
-	return signal_sent(ctx[0], (void *)ctx[1], (void *)ctx[2], ctx[4]);
+	struct kernel_siginfo *info = NULL;
+
+	/* Without its type: the verifier takes a typed pointer for one that is never NULL. */
+	bpf_probe_read_kernel(&info, sizeof(info), &ctx[1]);
+	return signal_sent(ctx[0], info, (void *)ctx[2], ctx[4]);
 }
 
 SEC("raw_tp/signal_generate")

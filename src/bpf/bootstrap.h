@@ -9,7 +9,7 @@
  * other values.
  */
 enum process_kind {
-	PROCESS_FORK = 16, /* a process was born: struct process_event */
+	PROCESS_FORK = 16, /* a process was born: struct process_birth_event */
 	PROCESS_EXIT = 17, /* its last thread ends: struct process_exit_event */
 	PROCESS_REAPED = 18, /* its final account: struct process_reaped_event */
 	PROCESS_THREAD_EXIT = 19, /* a thread ends, others stay: struct process_exit_event */
@@ -24,7 +24,7 @@ enum process_flag {
 	PROCESS_KILLER_KERNEL = 1 << 5, /* the kernel sent the signal, not a process */
 };
 
-/* A process is born; the other records begin with this, too. */
+/* All other records begin with this. */
 struct process_event {
 	struct task_id id;
 	__u64 parent_start_ns; /* CLOCK_BOOTTIME of the parent's birth: with ppid, its identity */
@@ -36,6 +36,14 @@ _Static_assert(__builtin_offsetof(struct process_event, kind) ==
 		       __builtin_offsetof(struct exec_event, kind),
 	       "records are told apart by their kind");
 _Static_assert((int)PROCESS_FORK > (int)EXEC_FAILED, "no kind has two meanings");
+
+/* A process is born. */
+struct process_birth_event {
+	struct process_event process;
+	__u64 maker_start_ns; /* CLOCK_BOOTTIME of the birth of */
+	__u32 maker_pid; /* the process that forked: with CLONE_PARENT not the parent */
+	__u32 pad;
+};
 
 /* The usage of a process itself, all threads, without its children. */
 struct process_usage {
@@ -65,7 +73,7 @@ struct process_killer {
 
 /* The end of a process, or of a thread. */
 struct process_exit_event {
-	struct process_event process; /* the name is the first thread's, or the ending thread's */
+	struct process_event process; /* tid and thread_comm: of the thread that ends last */
 	struct process_usage usage; /* up to now; not for threads */
 	struct process_killer killer; /* with PROCESS_KILLER; not for threads */
 	__u64 begin_ns; /* CLOCK_BOOTTIME of its beginning: see process_began() */
@@ -79,6 +87,26 @@ struct process_reaped_event {
 	struct process_usage usage;
 };
 
+/* Whether a living process is shown to its end. */
+enum told_state {
+	TOLD_NOT = 0,
+	TOLD_MATCHES = 1, /* it passed the filters when it began its program, without a row */
+	TOLD_BY_ROW = 2, /* it has a row, or is drawn */
+};
+
+/* A living process that passed the filters. */
+struct process_told {
+	__u64 start_ns; /* CLOCK_BOOTTIME of its birth, */
+	__u32 within_ns; /* which /proc rounds down by up to so much */
+	enum told_state state;
+};
+
+/* A process that is older than the tool, in the initial PID namespace and in the tracer's. */
+struct process_ids {
+	__u32 pid;
+	__u32 pid_here;
+};
+
 /* Set before loading. */
 struct process_config {
 	__u64 min_duration_ns; /* of exits */
@@ -89,7 +117,7 @@ struct process_config {
 	__u32 threads; /* show the ends of threads */
 	__u32 kernel_threads; /* show kernel threads too */
 	__u32 reaped; /* send the final account */
-	__u32 pad;
+	__u32 drawn; /* all records are for a picture, too */
 };
 
 /* COMMAND, which waits until tracing has begun: set just before its release. */
@@ -102,6 +130,7 @@ struct process_command {
 /* Counted by the programs. */
 struct process_counters {
 	__u64 context_lost; /* helper records that found no room */
+	__u64 told_full; /* processes that filter_told had no room for */
 };
 
 #endif /* SNOOP_BOOTSTRAP_H */

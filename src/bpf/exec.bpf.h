@@ -49,6 +49,11 @@ EVENT(exec_event);
 #define EXEC_LOST() event_lost()
 #endif
 
+/* Whether an execution is to be traced; a tool that remembers processes redefines it. */
+#ifndef EXEC_ALLOWED
+#define EXEC_ALLOWED(task) filter_allows(task)
+#endif
+
 #define STRINGS_CAP (PATH_CAP + PATH_TAIL)
 #define PERF_ARGS_CAP (PERF_RECORD_MAX - sizeof(struct exec_event) - STRINGS_CAP)
 
@@ -232,7 +237,7 @@ static __always_inline int exec_done(void *ctx, struct task_struct *task, __u32 
 	__u64 total;
 	long n;
 
-	if (!filter_allows(task))
+	if (!EXEC_ALLOWED(task))
 		return 0;
 	scratch = bpf_map_lookup_elem(&exec_scratch, &slot);
 	if (!scratch)

@@ -18,7 +18,12 @@
 #include "seccomp.bpf.h"
 
 #define AT_EXECVE_CHECK 0x10000
+#define SIGKILL 9
 #define SIGSEGV 11
+
+/* ERESTARTSYS to ERESTART_RESTARTBLOCK: the kernel's own, which no program sees. */
+#define FIRST_RESTART 512
+#define LAST_RESTART 516
 
 /* ---- success ---- */
 
@@ -153,6 +158,21 @@ static __always_inline void exec_image(struct exec_scratch *scratch, struct task
 	event->image_inode = BPF_CORE_READ(file, f_inode, i_ino);
 }
 
+/*
+ * Whether a call that returns `ret` has failed. 0 does not prove an execution:
+ * AT_EXECVE_CHECK only asks whether one would succeed. Nor is it a failure if the call
+ * returns to nobody: after a signal the kernel may make it once more (a restart), and a
+ * thread that loses a race to exec dies on its way back.
+ */
+static __always_inline bool exec_has_failed(struct task_struct *task, const struct exec_call *call,
+					    long ret)
+{
+	bool restarts = ret <= -FIRST_RESTART && ret >= -LAST_RESTART;
+
+	return ret < 0 && !restarts && !(call->flags & AT_EXECVE_CHECK) &&
+	       !signal_is_pending(task, SIGKILL);
+}
+
 static __always_inline int exec_failed(void *ctx, __u32 slot, const struct exec_call *call,
 				       long ret)
 {
@@ -162,8 +182,7 @@ static __always_inline int exec_failed(void *ctx, __u32 slot, const struct exec_
 	struct exec_event *event;
 	long n;
 
-	/* 0 does not prove an execution: AT_EXECVE_CHECK only asks whether one would succeed. */
-	if (ret >= 0 || (call->flags & AT_EXECVE_CHECK) || !filter_allows(task))
+	if (!exec_has_failed(task, call, ret) || !filter_allows(task))
 		return 0;
 	scratch = bpf_map_lookup_elem(&exec_scratch, &slot);
 	if (!scratch)
@@ -178,7 +197,7 @@ static __always_inline int exec_failed(void *ctx, __u32 slot, const struct exec_
 		event->flags |= EXEC_COMPAT;
 	scratch->strings.start = PATH_CAP;
 
-	if (BPF_CORE_READ(task, pending.signal.sig[0]) & (1UL << (SIGSEGV - 1))) {
+	if (signal_is_pending(task, SIGSEGV)) {
 		/*
 		 * Past the point of no return: the old memory, with filename and
 		 * arguments, is gone, and the kernel has sent the signal that ends the

@@ -58,7 +58,12 @@ static __always_inline void killer_fill(struct process_exit_event *event, struct
 #define SI_QUEUE (-1)
 #define SI_TKILL (-6)
 
-/* In the place of a pointer to the information: from a process, from the kernel. */
+/*
+ * In the place of a pointer to the information. Without any the kernel tells the target
+ * that the current process has sent it: true of a parent's death (PR_SET_PDEATHSIG), not
+ * of SIGPIPE, SIGXFSZ and the like, which go to the current process itself. System calls
+ * always have information.
+ */
 #define SEND_SIG_NOINFO 0
 #define SEND_SIG_PRIV 1
 #define SI_KERNEL 0x80
@@ -92,8 +97,9 @@ static __always_inline int signal_sent(int number, struct kernel_siginfo *info,
 		return 0;
 
 	killer.signal = number;
+	key.pid = BPF_CORE_READ(target, tgid);
 	if ((__u64)info == SEND_SIG_NOINFO)
-		killer.code = SI_USER;
+		killer.code = bpf_get_current_pid_tgid() >> 32 == key.pid ? SI_KERNEL : SI_USER;
 	else if ((__u64)info == SEND_SIG_PRIV)
 		killer.code = SI_KERNEL;
 	else
@@ -107,7 +113,6 @@ static __always_inline int signal_sent(int number, struct kernel_siginfo *info,
 	} else if (killer.code > 0 && killer.code != SI_KERNEL) {
 		killer.address = (__u64)BPF_CORE_READ(info, _sifields._sigfault._addr);
 	}
-	key.pid = BPF_CORE_READ(target, tgid);
 	key.start_ns = BPF_CORE_READ(target, group_leader, start_boottime);
 	key.signal = number;
 	bpf_map_update_elem(&killers, &key, &killer, BPF_ANY);

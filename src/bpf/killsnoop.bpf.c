@@ -36,13 +36,18 @@ static __always_inline int see(void *ctx, struct kill_event *event)
 
 static __always_inline int sent(void *ctx, const __u64 *args)
 {
-	struct kernel_siginfo *info = (void *)args[1];
+	struct kernel_siginfo *info = NULL;
 	struct task_struct *target = (void *)args[2];
 	struct kill_event event = { .signal = args[0], .result = args[4] };
 
-	/* Instead of an address 0 stands for a process, 1 for the kernel. */
-	event.code = args[1] > 1 ? BPF_CORE_READ(info, si_code) : args[1] ? SI_KERNEL : 0;
 	event.target_pid = BPF_CORE_READ(target, tgid);
+	/* Without its type: the verifier takes a typed pointer for one that is never NULL. */
+	bpf_probe_read_kernel(&info, sizeof(info), &args[1]);
+	/* Instead of an address 1 stands for the kernel, 0 for a process: another one. */
+	if ((__u64)info > 1)
+		event.code = BPF_CORE_READ(info, si_code);
+	else if (info || event.target_pid == (__s32)(bpf_get_current_pid_tgid() >> 32))
+		event.code = SI_KERNEL;
 	BPF_CORE_READ_INTO(&event.target_comm, target, group_leader, comm);
 	return see(ctx, &event);
 }

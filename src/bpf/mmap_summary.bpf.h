@@ -135,7 +135,7 @@ static __always_inline void mmap_sum_process(const struct mmap_call *call,
 	if (!value) {
 		struct mmap_process_sum new = {};
 
-		bpf_get_current_comm(&new.comm, sizeof(new.comm));
+		current_comm(new.comm);
 		bpf_map_update_elem(&mmap_processes, &key, &new, BPF_NOEXIST);
 		value = bpf_map_lookup_elem(&mmap_processes, &key);
 	}

@@ -28,7 +28,7 @@ pub struct CommonArgs {
     #[arg(short, long, value_name = "USER", value_parser = user, help_heading = "Filters")]
     pub uid: Vec<u32>,
 
-    /// Only processes of exactly this name, 15 bytes at most (repeatable)
+    /// Only processes and threads of exactly this name, 15 bytes at most (repeatable)
     #[arg(long, value_name = "NAME", value_parser = comm, help_heading = "Filters")]
     pub comm: Vec<[u8; 16]>,
 
@@ -136,6 +136,13 @@ fn negative_numbers_are_values(command: clap::Command) -> clap::Command {
 }
 
 impl CommonArgs {
+    /// Whether a process may pass the filters at one time, and not at another.
+    pub fn filters_that_change(&self) -> bool {
+        let numbers = [&self.ppid, &self.uid];
+        numbers.iter().any(|values| !values.is_empty())
+            || !(self.comm.is_empty() && self.cgroup.is_empty())
+    }
+
     /// Whether any of the filters is on.
     pub fn filters(&self) -> bool {
         let numbers = [&self.pid, &self.ppid, &self.uid, &self.tree];

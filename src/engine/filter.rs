@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fs;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt as _;
 
 use anyhow::{Context, Result, anyhow};
 use libbpf_rs::{MapCore, MapFlags, Object, OpenObject};
@@ -16,8 +17,8 @@ use crate::skel::{snoop_config, snoop_filter};
 /// `MAX_CGROUP_FILTERS` of common.h.
 const MAX_CGROUPS: usize = 64;
 
-/// Processes of all trees that can live at once; 5 MiB of kernel memory.
-const TREE_PROCESSES: usize = 64 * 1024;
+/// Processes of all trees, or with a row, that can live at once; 5 MiB of kernel memory.
+const MOST_PROCESSES: usize = 64 * 1024;
 
 /// The common filters: each tool may have more.
 #[derive(Debug, Default)]
@@ -72,10 +73,18 @@ impl Filters {
             "filter_ppids" => self.ppids.is_empty(),
             "filter_uids" => self.uids.is_empty(),
             "filter_comms" => self.comms.is_empty(),
-            "filter_cgroups" => self.cgroups.is_empty(),
+            "filter_cgroups" | "filter_cgroup_ids" => self.cgroups.is_empty(),
             "filter_tree" => self.tree.is_empty(),
+            "filter_told" => !self.can_change(),
             _ => false,
         }
+    }
+
+    /// Whether a process may pass the filters at one time, and not at another.
+    fn can_change(&self) -> bool {
+        let numbers = [&self.ppids, &self.uids];
+        numbers.iter().any(|values| !values.is_empty())
+            || !(self.comms.is_empty() && self.cgroups.is_empty())
     }
 
     /// Writes which filters are on into the programs' configuration.
@@ -116,7 +125,9 @@ impl Filters {
                 Some("filter_uids") => self.uids.len(),
                 Some("filter_comms") => self.comms.len(),
                 Some("filter_cgroups") => self.cgroups.len(),
-                Some("filter_tree") if !self.tree.is_empty() => TREE_PROCESSES,
+                Some("filter_tree") if !self.tree.is_empty() => MOST_PROCESSES,
+                Some("filter_told") if self.can_change() => MOST_PROCESSES,
+                Some("filter_cgroup_ids") => self.cgroups.len(),
                 _ => continue,
             };
             map.set_max_entries(values.max(1) as u32)?;
@@ -141,6 +152,14 @@ impl Filters {
                         let folder = fs::File::open(folder)
                             .with_context(|| format!("open cgroup {}", folder.display()))?;
                         insert(&index.to_ne_bytes(), &folder.as_raw_fd().to_ne_bytes())?;
+                    }
+                }
+                Some("filter_cgroup_ids") => {
+                    for folder in &self.cgroups {
+                        let id = fs::metadata(folder)
+                            .with_context(|| format!("open cgroup {}", folder.display()))?
+                            .ino();
+                        insert(&id.to_ne_bytes(), &[1])?;
                     }
                 }
                 Some("filter_tree") => insert_all(&self.tree, insert)?,

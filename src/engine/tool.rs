@@ -18,6 +18,7 @@ use crate::engine::channel::{BUSY_TICK, Channel, IDLE_TICK, Transport};
 use crate::engine::cli::{self, CommonArgs};
 use crate::engine::command::Command;
 use crate::engine::explain::{explain, in_words};
+use crate::engine::file_limit;
 use crate::engine::filter::Filters;
 use crate::engine::generate;
 use crate::engine::manual::{Manual, Page};
@@ -148,6 +149,7 @@ fn choose_backends<T: Tool>(tool: &T) -> Vec<Backend> {
 fn run<T: Tool>(mut tool: T) -> Result<u8> {
     let common = tool.common().clone();
     let backends = choose_backends(&tool);
+    file_limit::ignore().context("signal")?;
     // First of all, so that the fork happens with one thread and little memory.
     let mut command = match common.command.as_slice() {
         [] => None,

@@ -26,6 +26,12 @@ pub fn inode() -> Result<Option<u64>, Errno> {
     Ok((inode != INITIAL).then_some(inode))
 }
 
+/// Whether ids in /proc are those of our own namespace.
+pub fn proc_is_ours() -> bool {
+    let own = std::process::id().to_string();
+    fs::read_link("/proc/self").is_ok_and(|link| link.as_os_str() == own.as_str())
+}
+
 /// Whether ids in /proc are those of events.
 pub fn is_initial() -> bool {
     inode() == Ok(None)

@@ -110,8 +110,13 @@ pub fn push_string(out: &mut Vec<u8>, text: &str) {
 }
 
 impl task_id {
-    /// The name, up to its NUL.
+    /// The name of the process, up to its NUL.
     pub fn comm(&self) -> &[u8] {
         until_nul(&self.comm)
+    }
+
+    /// The name of the thread, up to its NUL; empty if it is not known.
+    pub fn thread_comm(&self) -> &[u8] {
+        until_nul(&self.thread_comm)
     }
 }

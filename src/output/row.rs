@@ -97,12 +97,16 @@ impl<F> Field<F> {
         Self::common(Column::left("TID", 7), "thread.id", "thread id", |common, slot| {
             slot.number(common.id.tid);
         });
-    /// The name.
+    /// The name of the process, and in the table also that of the thread.
     pub const COMM: Self = Self::common(
         Column::left("COMM", 16),
         "process.comm",
-        "name of the process",
-        |common, slot| slot.name(common.id.comm()),
+        "name of the process, which is its first thread's; in the table with the name of the \
+         thread in brackets, if that is another one and there is room",
+        |common, slot| {
+            slot.cell(|line| line.comms(common.id.comm(), common.id.thread_comm()));
+            slot.name(common.id.comm());
+        },
     );
     /// The cgroup.
     pub const CGROUP: Self = Self::common(
@@ -113,7 +117,7 @@ impl<F> Field<F> {
     );
 
     /// Members of each line of JSON, in this order.
-    const ALWAYS: [Self; 10] = [
+    const ALWAYS: [Self; 11] = [
         Self::common(NO_COLUMN, "timestamp", "time of the event, RFC 3339", |common, slot| {
             slot.text(common.time);
         }),
@@ -145,6 +149,12 @@ impl<F> Field<F> {
             "container.id",
             "id of the container, if the cgroup is one's",
             |common, slot| slot.optional_text(common.cgroup.and_then(container_id)),
+        ),
+        Self::common(
+            NO_COLUMN,
+            "thread.name",
+            "name of the thread; for the first one that of the process",
+            |common, slot| slot.comm(&common.id.thread_comm),
         ),
     ];
 

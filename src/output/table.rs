@@ -11,6 +11,8 @@ use anyhow::{Context, Result};
 use clap::builder::styling::{AnsiColor, Style};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::stat::{SFlag, fstat};
+use nix::unistd::{Whence, ftruncate, lseek};
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr;
 
@@ -189,6 +191,21 @@ impl<'a> Line<'a> {
         self
     }
 
+    /// The next cell: the name of a process and, in brackets, that of its thread, if it is another
+    /// one and the column has room.
+    pub fn comms(&mut self, process: &[u8], thread: &[u8]) -> &mut Self {
+        if process == thread || thread.is_empty() {
+            return self.name(process);
+        }
+        let mut both = String::new();
+        push_cell(&mut both, process);
+        both.push('(');
+        push_cell(&mut both, thread);
+        both.push(')');
+        let room = self.columns.as_slice().first().map_or(0, |column| column.width);
+        if both.width() <= room { self.text(&both) } else { self.name(process) }
+    }
+
     /// The next cell, the last one: text that is safe already, and behind a `#` what else there is
     /// to say.
     pub fn noted(&mut self, text: &str, notes: &[String]) -> &mut Self {
@@ -293,6 +310,8 @@ impl Output {
                 Err(Errno::EPIPE) => self.flow = Flow::Closed,
                 Err(Errno::EAGAIN) => self.wait_writable(),
                 Err(errno) => {
+                    let written = self.buffer.len() - rest.len();
+                    self.take_back(written);
                     self.buffer.clear();
                     return Err(errno).context("cannot write to stdout");
                 }
@@ -300,6 +319,22 @@ impl Output {
         }
         self.buffer.clear();
         Ok(())
+    }
+
+    /// After a write that was cut short by a full disk or a limit: cuts a file back to the end of a
+    /// line, as far as the end of the file is ours. `written`: bytes of the buffer.
+    fn take_back(&self, written: usize) {
+        let written = self.buffer.get(..written).unwrap_or_default();
+        let whole = written.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+        let part = (written.len() - whole) as i64;
+        let stdout = self.stdout.as_fd();
+        let Ok(file) = fstat(stdout) else { return };
+        let is_file = SFlag::from_bits_truncate(file.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG;
+        // Somebody else may have written behind us.
+        let is_last = || lseek(stdout, 0, Whence::SeekCur) == Ok(file.st_size);
+        if part > 0 && is_file && is_last() && ftruncate(stdout, file.st_size - part).is_ok() {
+            let _ = lseek(stdout, -part, Whence::SeekCur); // else the next byte leaves a hole
+        }
     }
 
     /// Someone else made our stdout non-blocking, and its reader is slow.
@@ -352,6 +387,21 @@ mod tests {
         assert_eq!(width(&["a", "tracepoint__syscalls__sys_exit_execve", "b"]), 37);
         assert_eq!(width(&["a b c d"]), 16); // each space is escaped
         assert_eq!(width(&[&"x".repeat(1000)]), 64);
+    }
+
+    #[test]
+    fn the_name_of_a_thread_stands_where_it_fits() {
+        const COMMS: [Column; 2] = [Column::left("COMM", 16), Column::left("ARGS", 0)];
+        let shown = |process: &[u8], thread: &[u8]| {
+            let mut out = Output::new(false);
+            out.line(&COMMS).comms(process, thread).text("x");
+            String::from_utf8(out.buffer).unwrap()
+        };
+        assert_eq!(shown(b"java", b"java"), "java             x\n");
+        assert_eq!(shown(b"java", b""), "java             x\n");
+        assert_eq!(shown(b"java", b"worker-100"), "java(worker-100) x\n");
+        assert_eq!(shown(b"java", b"worker-1000"), "java             x\n");
+        assert_eq!(shown(b"java", b"G C"), "java(G\\040C)     x\n");
     }
 
     #[test]

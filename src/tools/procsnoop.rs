@@ -7,6 +7,7 @@ pub mod fields;
 pub mod held;
 pub mod history;
 pub mod lives;
+pub mod older;
 pub mod past;
 pub mod perfetto;
 pub mod pictures;
@@ -22,8 +23,8 @@ use anyhow::Result;
 use crate::host::proc;
 use crate::output::escape::until_nul;
 use crate::skel::{
-    decode, process_event, process_exit_event, process_flag, process_killer, process_kind,
-    process_reaped_event,
+    decode, process_birth_event, process_event, process_exit_event, process_flag, process_killer,
+    process_kind, process_reaped_event,
 };
 
 /// A process, for as long as the machine runs: ids are reused, times of birth are not.
@@ -60,7 +61,7 @@ pub enum Record {
     /// An execution: [`crate::tools::execsnoop::Exec`] takes it apart
     Exec,
     /// A birth
-    Fork(process_event),
+    Fork(process_birth_event),
     /// An end
     Exit(process_exit_event),
     /// The end of a thread that is not the last
@@ -74,7 +75,7 @@ impl Record {
     pub fn decode(record: &[u8]) -> Result<Self> {
         let event: process_event = decode(record)?;
         Ok(match event.kind {
-            process_kind::PROCESS_FORK => Self::Fork(event),
+            process_kind::PROCESS_FORK => Self::Fork(decode(record)?),
             process_kind::PROCESS_EXIT => Self::Exit(decode(record)?),
             process_kind::PROCESS_THREAD_EXIT => Self::ThreadExit(decode(record)?),
             process_kind::PROCESS_REAPED => Self::Reaped(decode(record)?),
@@ -100,6 +101,20 @@ impl process_event {
     }
 }
 
+/// Whether these signals are for instructions that fault; the kernel gives the address of the fault.
+fn is_fault(signal: u32) -> bool {
+    const FAULTS: [i32; 6] =
+        [libc::SIGILL, libc::SIGTRAP, libc::SIGBUS, libc::SIGFPE, libc::SIGSEGV, libc::SIGSYS];
+    FAULTS.iter().any(|fault| fault.unsigned_abs() == signal)
+}
+
+impl process_birth_event {
+    /// The process that made it: with `CLONE_PARENT` not its parent.
+    pub fn maker(&self) -> Identity {
+        Identity { pid: self.maker_pid, start_ns: self.maker_start_ns }
+    }
+}
+
 /// The source of a fatal signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Killer<'a> {
@@ -117,7 +132,8 @@ pub enum Killer<'a> {
     Fault(u64),
     /// The kernel, because memory ran out
     OutOfMemory,
-    /// The kernel, for another reason: a terminal, a timer, a limit, the end of a PID namespace
+    /// The kernel, for another reason: a terminal, a timer, a limit, a pipe without a reader, the
+    /// end of a child or of a PID namespace
     Kernel,
 }
 
@@ -138,7 +154,7 @@ impl process_exit_event {
     /// The source of the fatal signal, if a signal ended the process and the source is known.
     pub fn killer(&self) -> Option<Killer<'_>> {
         const SI_KERNEL: i32 = 0x80;
-        let process_killer { pid, uid, code, address, .. } = self.killer;
+        let process_killer { pid, uid, code, address, signal, .. } = self.killer;
         if !self.process.is(process_flag::PROCESS_KILLER) {
             return None;
         }
@@ -150,7 +166,7 @@ impl process_exit_event {
             }
         } else if self.process.is(process_flag::PROCESS_OOM) && code == SI_KERNEL {
             Killer::OutOfMemory
-        } else if code > 0 && code != SI_KERNEL {
+        } else if code > 0 && code != SI_KERNEL && is_fault(signal) {
             Killer::Fault(address)
         } else {
             Killer::Kernel
@@ -187,7 +203,7 @@ mod tests {
             comm: *b"sh\0\0\0\0\0\0\0\0\0\0\0\0\0x",
             ..Default::default()
         };
-        let code = |code| process_killer { code, address: 16, ..Default::default() };
+        let code = |code| process_killer { code, address: 16, signal: 11, ..Default::default() };
         let of = |flags: &[process_flag], killer| format!("{:?}", killed(flags, killer).killer());
         assert_eq!(killed(&[], process(8)).killer(), None);
         assert_eq!(killed(&[known], process(7)).killer(), Some(Killer::Itself));
@@ -198,6 +214,9 @@ mod tests {
         assert_eq!(of(&[known, kernel, oom], code(0x80)), "Some(OutOfMemory)");
         assert_eq!(of(&[known, kernel, oom], code(2)), "Some(Fault(16))");
         assert_eq!(of(&[known, kernel], code(-2)), "Some(Kernel)");
+        // The end of a child, which is to be told by this signal: CLD_EXITED.
+        let by_child = process_killer { signal: 10, ..code(1) };
+        assert_eq!(of(&[known, kernel], by_child), "Some(Kernel)");
     }
 
     #[test]

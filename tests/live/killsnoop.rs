@@ -144,6 +144,23 @@ fn signals_of_the_kernel_are_shown_if_asked_for() {
 }
 
 #[test]
+fn signals_without_information() {
+    each_backend(|setup| {
+        let dir = TempDir::new();
+        let shown = |flags: &[&str]| {
+            let mut tool = KILLSNOOP.command(&setup.flags());
+            tool.arg("--json").args(flags).args(["--", &fixture("lives"), "by-kernel"]);
+            let trace = parse(&tool.current_dir(&dir.0).output().unwrap());
+            names(&trace.is_complete().events.iter().collect::<Vec<_>>())
+        };
+        // The kernel sends these to the process that makes the call.
+        let to_itself = ["-s", "XFSZ", "-s", "PIPE"];
+        assert_eq!(shown(&to_itself), [""; 0]);
+        assert_eq!(shown(&[&to_itself[..], &["--kernel"]].concat()), ["SIGXFSZ", "SIGPIPE"]);
+    });
+}
+
+#[test]
 fn shown_and_lost_are_what_happened() {
     let count = scaled(20_000);
     each_backend(|setup| {

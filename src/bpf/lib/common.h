@@ -24,7 +24,8 @@ struct task_id {
 	__u32 uid; /* real user id, initial user namespace */
 	__u32 euid; /* effective user id */
 	__u32 vpid; /* pid as the process itself sees it (innermost PID namespace) */
-	__u8 comm[TASK_COMM_LEN]; /* NUL-terminated, arbitrary bytes */
+	__u8 comm[TASK_COMM_LEN]; /* the process's name, which is its first thread's */
+	__u8 thread_comm[TASK_COMM_LEN]; /* the thread's; both NUL-terminated, any bytes */
 };
 
 /* Which filters are on: bits of snoop_config.filters. Unset bits cost nothing. */

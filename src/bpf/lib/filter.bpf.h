@@ -60,8 +60,27 @@ static __always_inline bool filter_has_pid(__u32 pid)
 	return snoop_config.only_pid ? pid == snoop_config.only_pid : filter_has(&filter_pids, pid);
 }
 
-/* True: `task`, which is the current one, is to be traced. */
-static __always_inline bool filter_allows(struct task_struct *task)
+static __always_inline bool filter_has_comm(struct task_struct *task)
+{
+	struct comm_key key = {};
+
+	BPF_CORE_READ_STR_INTO(&key.comm, task, comm);
+	return bpf_map_lookup_elem(&filter_comms, &key) != NULL;
+}
+
+/* By the name of the thread, or of the process, which is that of its first thread. */
+static __always_inline bool filter_allows_comm(struct task_struct *task)
+{
+	struct task_struct *leader;
+
+	if (filter_has_comm(task))
+		return true;
+	leader = BPF_CORE_READ(task, group_leader);
+	return leader != task && filter_has_comm(leader);
+}
+
+/* The filters on what a process is, whatever its parent and cgroup; for any task. */
+static __always_inline bool filter_allows_itself(struct task_struct *task)
 {
 	__u32 pid = task_pid_for_filter(task);
 
@@ -71,32 +90,40 @@ static __always_inline bool filter_allows(struct task_struct *task)
 		return false;
 	if ((snoop_config.filters & FILTER_BY_TREE) && !filter_has(&filter_tree, pid))
 		return false;
-	if (snoop_config.filters & FILTER_BY_PPID) {
-		struct task_struct *parent = BPF_CORE_READ(task, real_parent);
-
-		if (!filter_has(&filter_ppids, task_pid_for_filter(parent)))
-			return false;
-	}
 	if ((snoop_config.filters & FILTER_BY_UID) &&
 	    !filter_has(&filter_uids, BPF_CORE_READ(task, cred, uid.val)))
 		return false;
-	if (snoop_config.filters & FILTER_BY_COMM) {
-		struct comm_key key = {};
+	return !(snoop_config.filters & FILTER_BY_COMM) || filter_allows_comm(task);
+}
 
-		BPF_CORE_READ_STR_INTO(&key.comm, task, comm);
-		if (!bpf_map_lookup_elem(&filter_comms, &key))
+static __always_inline bool filter_allows_parent(struct task_struct *task)
+{
+	struct task_struct *parent;
+
+	if (!(snoop_config.filters & FILTER_BY_PPID))
+		return true;
+	parent = BPF_CORE_READ(task, real_parent);
+	return filter_has(&filter_ppids, task_pid_for_filter(parent));
+}
+
+/* For the current task. */
+static __always_inline bool filter_allows_cgroup(void)
+{
+	if (!(snoop_config.filters & FILTER_BY_CGROUP))
+		return true;
+	for (__u32 i = 0; i < MAX_CGROUP_FILTERS; i++) {
+		if (i >= snoop_config.cgroups)
 			return false;
+		if (bpf_current_task_under_cgroup(&filter_cgroups, i) == 1)
+			return true;
 	}
-	if (snoop_config.filters & FILTER_BY_CGROUP) {
-		for (__u32 i = 0; i < MAX_CGROUP_FILTERS; i++) {
-			if (i >= snoop_config.cgroups)
-				return false;
-			if (bpf_current_task_under_cgroup(&filter_cgroups, i) == 1)
-				return true;
-		}
-		return false;
-	}
-	return true;
+	return false;
+}
+
+/* True: `task`, which is the current one, is to be traced. */
+static __always_inline bool filter_allows(struct task_struct *task)
+{
+	return filter_allows_itself(task) && filter_allows_parent(task) && filter_allows_cgroup();
 }
 
 /* The same for millions of events a second, mostly without filters. */

@@ -16,20 +16,15 @@
 /* In place of an errno: the filter answered with the signal SIGSYS. src/host/errno.rs knows it. */
 #define ERRNO_SIGSYS 4095
 
-static __always_inline bool sigsys_is_pending(void)
-{
-	struct task_struct *task = (void *)bpf_get_current_task();
-
-	return BPF_CORE_READ(task, pending.signal.sig[0]) & (1UL << (SIGSYS - 1));
-}
-
 /*
  * The result `ret` of the current system call. With the signal SIGSYS the kernel puts
  * the number of the call, which is small, back into the register of the result.
  */
 static __always_inline long seccomp_result(long ret)
 {
-	if (ret > 0 && ret < ERRNO_SIGSYS && sigsys_is_pending())
+	struct task_struct *task = (void *)bpf_get_current_task();
+
+	if (ret > 0 && ret < ERRNO_SIGSYS && signal_is_pending(task, SIGSYS))
 		return -ERRNO_SIGSYS;
 	return ret;
 }

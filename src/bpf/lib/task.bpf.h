@@ -7,6 +7,12 @@
 #define PF_KTHREAD 0x00200000
 #define TS_COMPAT 0x0002 /* thread_info.status on x86: inside a 32-bit system call */
 
+/* Whether this signal waits for the thread itself, as one that the kernel makes it get does. */
+static __always_inline bool signal_is_pending(struct task_struct *task, int number)
+{
+	return BPF_CORE_READ(task, pending.signal.sig[0]) & (1UL << (number - 1));
+}
+
 /* struct upid number `level` of `pid`: the array's declared length differs by kernel. */
 static __always_inline struct upid *pid_number(struct pid *pid, __u32 level)
 {
@@ -52,9 +58,11 @@ static __always_inline __u32 task_pid_for_filter(struct task_struct *task)
 
 static __always_inline void task_id_fill(struct task_id *id, struct task_struct *task, __u64 now)
 {
+	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
+
 	id->time_ns = now;
 	id->lost = snoop_counters.lost;
-	id->start_ns = BPF_CORE_READ(task, group_leader, start_boottime);
+	id->start_ns = BPF_CORE_READ(leader, start_boottime);
 	id->cgroup = bpf_get_current_cgroup_id();
 	id->pid = BPF_CORE_READ(task, tgid);
 	id->tid = BPF_CORE_READ(task, pid);
@@ -62,7 +70,11 @@ static __always_inline void task_id_fill(struct task_id *id, struct task_struct 
 	id->uid = BPF_CORE_READ(task, cred, uid.val);
 	id->euid = BPF_CORE_READ(task, cred, euid.val);
 	id->vpid = task_vpid(task);
-	BPF_CORE_READ_INTO(&id->comm, task, comm);
+	BPF_CORE_READ_INTO(&id->comm, leader, comm);
+	if (leader == task)
+		__builtin_memcpy(id->thread_comm, id->comm, TASK_COMM_LEN);
+	else
+		BPF_CORE_READ_INTO(&id->thread_comm, task, comm);
 }
 
 /* Whether the current task has a type here, so that its members are plain loads. */
@@ -91,6 +103,22 @@ static __always_inline __u64 current_start_ns(void)
 		return bpf_get_current_task_btf()->group_leader->start_boottime;
 	task = (void *)bpf_get_current_task();
 	return BPF_CORE_READ(task, group_leader, start_boottime);
+}
+
+/* The name of the current process: that of its first thread. */
+static __always_inline void current_comm(__u8 comm[TASK_COMM_LEN])
+{
+	struct task_struct *task;
+
+	if (task_is_typed()) {
+		task = bpf_get_current_task_btf()->group_leader;
+		*(__u64 *)&comm[0] = *(__u64 *)&task->comm[0];
+		*(__u64 *)&comm[8] = *(__u64 *)&task->comm[8];
+		return;
+	}
+	task = (void *)bpf_get_current_task();
+	task = BPF_CORE_READ(task, group_leader);
+	bpf_probe_read_kernel(comm, TASK_COMM_LEN, &task->comm);
 }
 
 /* The open file behind a descriptor of the current process, or NULL. */
@@ -145,8 +173,10 @@ static __always_inline void task_id_fill_current(struct task_id *id, __u64 now)
 	id->euid = cred->euid.val;
 	pid = leader->thread_pid;
 	id->vpid = pid->level ? task_vpid(task) : id->pid;
-	*(__u64 *)&id->comm[0] = *(__u64 *)&task->comm[0];
-	*(__u64 *)&id->comm[8] = *(__u64 *)&task->comm[8];
+	*(__u64 *)&id->comm[0] = *(__u64 *)&leader->comm[0];
+	*(__u64 *)&id->comm[8] = *(__u64 *)&leader->comm[8];
+	*(__u64 *)&id->thread_comm[0] = *(__u64 *)&task->comm[0];
+	*(__u64 *)&id->thread_comm[8] = *(__u64 *)&task->comm[8];
 }
 
 #endif /* SNOOP_TASK_BPF_H */

@@ -38,8 +38,8 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = max_args)]
     pub max_args: Option<usize>,
 
-    /// Only rows with a PCOMM that matches this regular expression: the name of the program, or of
-    /// the process that failed to execute one
+    /// Only rows whose name matches this regular expression: of the program, or of the process or
+    /// thread that failed to execute one
     #[arg(short, long, value_name = "REGEX", value_parser = regex, help_heading = "Filters")]
     pub name: Option<Regex>,
 
@@ -71,7 +71,8 @@ line is an object, whose keys are OpenTelemetry's names.",
         ("execsnoop --json | jq -r '.process.command_args // empty | @sh'", ""),
     ],
     rows: "\
-PCOMM is the name of the program; if RET is an error instead of 0, the name of the caller. ARGS are \
+PCOMM is the name of the program; if RET is an error instead of 0, the name of the calling process, \
+with that of its thread in brackets if it is another one and there is room. ARGS are \
 the arguments of the program; a script's interpreter comes first.
 
 Notes behind #: exe=PATH of the program, if the command line has another name; file=PATH that the \

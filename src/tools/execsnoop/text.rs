@@ -61,37 +61,50 @@ pub fn notes(exec: &Exec<'_>, beside: &Beside<'_>) -> Vec<String> {
 /// Notes on the file, where the command line does not name it.
 fn file_notes(exec: &Exec<'_>, beside: &Beside<'_>) -> Vec<String> {
     let mut notes = Vec::new();
-    let mut note = |name: &str, value: &[u8]| {
-        let mut text = format!("{name}=");
-        push_cell(&mut text, value);
-        notes.push(text);
-    };
     let failed = exec.errno().is_some();
     let fatal = exec.is(exec_flag::EXEC_FATAL);
     let first_arg = exec.args().next().unwrap_or_default();
     let filename = exec.filename();
     if exec.is(exec_flag::EXEC_PATH_NO_MOUNT) || fatal || (!failed && exec.is_disguised()) {
         if !beside.has_exe_column {
-            note("exe", exec.path);
+            notes.push(note("exe", exec.path));
         }
     } else if failed && !exec.is(exec_flag::EXEC_FILENAME_FAULT) && *filename != *first_arg {
-        match &*filename {
+        notes.push(match &*filename {
             // A dash would be a file of that name.
-            b"" => notes.push("file=''".to_owned()),
+            b"" => "file=''".to_owned(),
             name => note("file", name),
-        }
+        });
     }
     notes.extend(beside.interpreter.map(interpreter_note));
-    for (flag, words) in [
+    notes.extend(flag_notes(exec.event.flags));
+    notes
+}
+
+/// The same notes for a program that was executed earlier.
+pub fn program_notes(path: &[u8], flags: exec_flag, is_disguised: bool) -> Vec<String> {
+    let mut notes = Vec::new();
+    if flags.0 & exec_flag::EXEC_PATH_NO_MOUNT.0 != 0 || is_disguised {
+        notes.push(note("exe", path));
+    }
+    notes.extend(flag_notes(flags));
+    notes
+}
+
+fn note(name: &str, value: &[u8]) -> String {
+    let mut text = format!("{name}=");
+    push_cell(&mut text, value);
+    text
+}
+
+fn flag_notes(flags: exec_flag) -> impl Iterator<Item = String> {
+    let words = [
         (exec_flag::EXEC_FILENAME_CUT, "end of the file name cut"),
         (exec_flag::EXEC_PATH_CUT, "beginning of its path cut"),
         (exec_flag::EXEC_PATH_DELETED, "deleted"),
-    ] {
-        if exec.is(flag) {
-            notes.push(words.to_owned());
-        }
-    }
-    notes
+    ];
+    let set = words.into_iter().filter(move |(flag, _)| flags.0 & flag.0 != 0);
+    set.map(|(_, words)| words.to_owned())
 }
 
 fn interpreter_note(bad: &Interpreter) -> String {

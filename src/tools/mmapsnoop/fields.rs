@@ -259,7 +259,7 @@ mod tests {
             ..mmap_event::default()
         };
         event.id.vpid = 1;
-        event.id.comm[0] = b'x';
+        (event.id.comm[0], event.id.thread_comm[0]) = (b'x', b'x');
         let record = with_path(event, b"/x");
         let cgroup = format!("/docker/{}", "0".repeat(64));
         let stacks = StacksJson { kernel_cut: true, user_cut: true, ..StacksJson::default() };

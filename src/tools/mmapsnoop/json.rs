@@ -74,6 +74,8 @@ impl Lines {
         push_object(out, |out| {
             key!(out, "id");
             push_number(out, call.id.tid);
+            let name = Some(call.id.thread_comm()).filter(|name| !name.is_empty());
+            Bytes { keys: ("name", "name_base64"), value: name }.push(out);
         });
         out.extend_from_slice(key.as_bytes());
         push_object(out, |out| details(out, call, context.wx));
@@ -97,7 +99,8 @@ impl Lines {
     /// `process` and `container`.
     fn process(&mut self, id: &task_id, cgroup: Option<&[u8]>) -> &[u8] {
         // These are not part of the text.
-        let caller = task_id { time_ns: 0, lost: 0, start_ns: 0, tid: 0, ..*id };
+        let caller =
+            task_id { time_ns: 0, lost: 0, start_ns: 0, tid: 0, thread_comm: [0; 16], ..*id };
         let is_same = bytes_of(&caller) == bytes_of(&self.caller);
         if self.process.is_empty() || !is_same || self.cgroup.as_deref() != cgroup {
             self.caller = caller;
@@ -368,7 +371,7 @@ mod tests {
         };
         let first = mmap_event { kind: mmap_kind::MMAP_MAP, ..mmap_event::default() };
         let mut events = vec![first];
-        let edits: [fn(&mut mmap_event); 8] = [
+        let edits: [fn(&mut mmap_event); 9] = [
             |event| event.id.pid = 1,
             |event| event.id.tid = 2,
             |event| event.id.ppid = 3,
@@ -377,6 +380,7 @@ mod tests {
             |event| event.id.vpid = 6,
             |event| event.id.comm[15] = 7,
             |event| event.id.comm[0] = b'x',
+            |event| event.id.thread_comm[0] = b'x',
         ];
         for edit in edits {
             let mut event = first;

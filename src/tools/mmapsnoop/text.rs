@@ -91,7 +91,7 @@ impl Table {
         if timestamp {
             line.value(Seconds(context.since_ns));
         }
-        line.number(call.id.pid).name(call.id.comm());
+        line.number(call.id.pid).comms(call.id.comm(), call.id.thread_comm());
         if calls {
             line.ascii(|out| out.extend_from_slice(name(call).as_bytes()));
         }

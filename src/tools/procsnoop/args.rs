@@ -108,7 +108,7 @@ the peak of resident memory, MAJFLT counts page faults with I/O, VCSW and ICSW v
 involuntary switches from the CPU, READ and WRITE are block I/O.
 
 Notes behind #: SIGNAL with its sender or the address of a fault; no exec: the process executed \
-nothing, and the command is the parent's; exe=PATH if the command line has another name, with \
+nothing, and the command is that of the process that forked it; exe=PATH if the command line has another name, with \
 deleted or beginning of its path cut; by thread; started by the kernel; pid in its namespace; cut: \
 the arguments that are not shown; not waited for yet: the usage may lack the last few milliseconds. \
 A command in [brackets] is only a name. -- lost N events -- on stderr marks the place where events \

@@ -9,6 +9,7 @@ pub fn config(args: &Args, drawn: bool) -> process_config {
     let mut config = process_config {
         min_duration_ns: args.min_duration.map_or(0, |least| least.as_nanos() as u64),
         kernel_threads: args.kernel_threads.into(),
+        drawn: drawn.into(),
         reaped: (drawn || args.usage || args.common.json).into(),
         ..process_config::default()
     };

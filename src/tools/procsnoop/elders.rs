@@ -13,9 +13,11 @@ use crate::skel::exec_flag;
 /// A process that is older than the tool.
 #[derive(Clone, Debug)]
 pub struct Elder {
+    /// Its id, and its parent's, as events have them
     pub pid: u32,
-    /// Its parent's
     pub ppid: u32,
+    /// The same as /proc has them: in our own PID namespace
+    pub here: Here,
     /// Its birth: see [`crate::host::proc::ticks`]
     pub born_ticks: u64,
     pub comm: Vec<u8>,
@@ -29,12 +31,20 @@ pub struct Elder {
     pub is_kernel: bool,
 }
 
+/// Ids in our own PID namespace.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Here {
+    pub pid: u32,
+    pub ppid: u32,
+}
+
 impl Default for Elder {
     /// A process of which nothing is known.
     fn default() -> Self {
         Self {
             pid: 0,
             ppid: 0,
+            here: Here::default(),
             born_ticks: 0,
             comm: Vec::new(),
             cmdline: Vec::new(),
@@ -47,11 +57,20 @@ impl Default for Elder {
 
 const PF_KTHREAD: u32 = 0x0020_0000;
 
-/// All older processes but ourselves. None if /proc shows the ids of another PID namespace than
-/// events do, since they would be mixed up.
-pub fn all() -> impl Iterator<Item = Elder> {
-    let pids = pidns::is_initial().then(pids).into_iter().flatten();
-    pids.filter(|&pid| pid != std::process::id()).filter_map(Elder::read)
+/// Ids of processes: by the id in our own PID namespace, the id that events have.
+pub type Ids = HashMap<u32, u32>;
+
+/// All older processes but ourselves. `ids`: in a PID namespace, where /proc has other ids than
+/// events; without them none can be told.
+pub fn all(ids: Option<&Ids>) -> impl Iterator<Item = Elder> {
+    let is_initial = pidns::is_initial();
+    let is_known = is_initial || (ids.is_some() && pidns::proc_is_ours());
+    let pids = is_known.then(pids).into_iter().flatten();
+    let elders = pids.filter(|&pid| pid != std::process::id()).filter_map(Elder::read);
+    elders.filter_map(move |elder| match ids {
+        Some(ids) if !is_initial => elder.in_events(ids),
+        _ => Some(elder),
+    })
 }
 
 impl Elder {
@@ -64,16 +83,25 @@ impl Elder {
         (start_ticks(pid) == Some(elder.born_ticks)).then_some(elder)
     }
 
+    /// With the ids that events have. `None`: it began after `ids` were read.
+    fn in_events(mut self, ids: &Ids) -> Option<Self> {
+        self.pid = *ids.get(&self.here.pid)?;
+        self.ppid = ids.get(&self.here.ppid).copied().unwrap_or_default(); // 0: outside
+        Some(self)
+    }
+
     fn from_stat(pid: u32) -> Option<Self> {
         let stat = Stat::read(pid)?;
         // The first thread may have ended while others go on.
         if matches!(stat.field(3)?, "Z" | "X") && stat.number::<u32>(20)? <= 1 {
             return None;
         }
+        let ppid = stat.ppid()?;
         Some(Self {
             pid,
+            ppid,
+            here: Here { pid, ppid },
             is_kernel: stat.number::<u32>(9)? & PF_KTHREAD != 0,
-            ppid: stat.ppid()?,
             born_ticks: stat.start_ticks()?,
             comm: stat.name().to_vec(),
             ..Self::default()
@@ -108,13 +136,30 @@ pub enum Older {
     These(Vec<u32>),
 }
 
-/// Chooses the older processes of a picture: by the filters of the flags, as far as /proc can
-/// answer them.
+/// Chooses older processes by the filters of the flags, as far as /proc can answer them.
 #[derive(Debug)]
 pub struct AskedFor<'a> {
     args: &'a Args,
-    /// By id: the parent's id, and whether all filters but `--tree` pass the process
-    seen: HashMap<u32, (u32, bool)>,
+    /// By id in our own PID namespace
+    seen: HashMap<u32, Seen>,
+}
+
+#[derive(Debug)]
+struct Seen {
+    /// Its parent's, in our own PID namespace
+    ppid: u32,
+    /// All filters but `--tree` pass it
+    matches: bool,
+    chosen: Chosen,
+}
+
+/// An older process that passes the filters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Chosen {
+    /// Its id as events have it
+    pub pid: u32,
+    /// Its birth: see [`crate::host::proc::ticks`]
+    pub born_ticks: u64,
 }
 
 impl<'a> AskedFor<'a> {
@@ -133,22 +178,31 @@ impl<'a> AskedFor<'a> {
         // Only the kernel knows these two as the programs see them.
         let is_known = common.uid.is_empty() && common.cgroup.is_empty();
         let matches = is_known
-            && has(&common.pid, elder.pid)
-            && has(&common.ppid, elder.ppid)
+            && has(&common.pid, elder.here.pid)
+            && has(&common.ppid, elder.here.ppid)
             && (common.comm.is_empty() || common.comm.iter().any(is_named))
             && (self.args.kernel_threads || !elder.is_kernel);
-        self.seen.insert(elder.pid, (elder.ppid, matches));
+        let chosen = Chosen { pid: elder.pid, born_ticks: elder.born_ticks };
+        self.seen.insert(elder.here.pid, Seen { ppid: elder.here.ppid, matches, chosen });
     }
 
-    /// The choice, once all have been seen.
-    pub fn drawn(&self) -> Older {
+    /// Those that pass the filters, once all have been seen; none without filters.
+    pub fn chosen(&self) -> Vec<Chosen> {
         let common = &self.args.common;
         if !common.filters() {
-            return Older::Ancestors;
+            return Vec::new();
         }
         let in_tree = |&pid: &u32| common.tree.is_empty() || self.descends(pid, &common.tree);
-        let matching = self.seen.iter().filter(|(_, (_, matches))| *matches);
-        Older::These(matching.map(|(&pid, _)| pid).filter(in_tree).collect())
+        let matching = self.seen.iter().filter(|(pid, seen)| seen.matches && in_tree(pid));
+        matching.map(|(_, seen)| seen.chosen).collect()
+    }
+
+    /// Those that are drawn.
+    pub fn drawn(&self) -> Older {
+        if !self.args.common.filters() {
+            return Older::Ancestors;
+        }
+        Older::These(self.chosen().into_iter().map(|chosen| chosen.pid).collect())
     }
 
     fn descends(&self, pid: u32, roots: &[u32]) -> bool {
@@ -159,7 +213,7 @@ impl<'a> AskedFor<'a> {
                 return true;
             }
             match self.seen.get(&pid) {
-                Some((parent, _)) => pid = *parent,
+                Some(seen) => pid = seen.ppid,
                 None => return false,
             }
         }
@@ -185,7 +239,7 @@ mod tests {
         let own = std::env::args().next().unwrap();
         assert!(me.cmdline.starts_with(own.as_bytes()));
         assert_eq!(me.comm, fs::read("/proc/self/comm").unwrap().trim_ascii_end());
-        assert!(all().all(|elder| elder.pid != me.pid));
+        assert!(all(None).all(|elder| elder.pid != me.pid));
     }
 
     #[test]
@@ -199,8 +253,11 @@ mod tests {
             args.common.tree.iter_mut().for_each(|root| *root = 3);
             let mut asked_for = AskedFor::new(&args);
             for (pid, ppid, comm) in [(1, 0, "init"), (2, 1, "sh"), (3, 1, "bash"), (4, 3, "sh")] {
-                let comm = comm.as_bytes().to_vec();
-                asked_for.see(&Elder { pid, ppid, comm, is_kernel: pid == 4, ..Elder::default() });
+                let (comm, here) = (comm.as_bytes().to_vec(), Here { pid, ppid });
+                // As in a PID namespace: events have higher ids.
+                let elder = Elder { here, comm, is_kernel: pid == 4, ..Elder::default() };
+                let ids = [(1, 101), (2, 102), (3, 103), (4, 104)].into();
+                asked_for.see(&elder.in_events(&ids).unwrap());
             }
             match asked_for.drawn() {
                 Older::Ancestors => None,
@@ -211,10 +268,10 @@ mod tests {
             }
         };
         assert_eq!(drawn(&[]), None);
-        assert_eq!(drawn(&tree), Some(vec![3]));
-        assert_eq!(drawn(&["--kernel-threads", tree[0], tree[1]]), Some(vec![3, 4]));
-        assert_eq!(drawn(&["--pid", "2", "--pid", "3"]), Some(vec![2, 3]));
-        assert_eq!(drawn(&["--ppid", "1", "--comm", "sh"]), Some(vec![2]));
+        assert_eq!(drawn(&tree), Some(vec![103]));
+        assert_eq!(drawn(&["--kernel-threads", tree[0], tree[1]]), Some(vec![103, 104]));
+        assert_eq!(drawn(&["--pid", "2", "--pid", "3"]), Some(vec![102, 103]));
+        assert_eq!(drawn(&["--ppid", "1", "--comm", "sh"]), Some(vec![102]));
         assert_eq!(drawn(&["--comm", "bas"]), Some(vec![]));
         assert_eq!(drawn(&["--uid", "0"]), Some(vec![]), "told when they end");
     }

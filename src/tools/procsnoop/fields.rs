@@ -52,8 +52,8 @@ pub const FIELDS: &[Field<Put>] = &[
     Field::json(
         "process.exit.sender.type",
         "origin of the signal: process, itself, fault (an instruction of the process), oom \
-         (memory ran out) or kernel (a terminal, a timer, a limit, the end of a PID namespace); \
-         absent if it is not known",
+         (memory ran out) or kernel (a terminal, a timer, a limit, a pipe without a reader, the \
+         end of a child or of a PID namespace); absent if it is not known",
         |row, slot| slot.optional_text(row.killer().map(|killer| killer.kind())),
     ),
     Field::json(
@@ -450,7 +450,7 @@ mod tests {
         };
         let known = process_flag::PROCESS_KILLER;
         let kernel = process_flag::PROCESS_KILLER_KERNEL;
-        let code = |code| process_killer { code, address: 16, ..Default::default() };
+        let code = |code| process_killer { code, address: 16, signal: 11, ..Default::default() };
         let itself = process_killer { pid: 7, ..Default::default() };
         assert_eq!(sender(&[], itself), Value::Null);
         assert_eq!(sender(&[known], itself), json!({ "type": "itself" }));
@@ -471,7 +471,7 @@ mod tests {
             shown(&["--usage", "-t", "-U"], &row, None),
             "now      0.000    EXIT   0      x                7       1           2.000      1.500 \
              SIGKILL+core    0.003    0.000         4      6      7      8         1          2 \
-             x 'a b'  # SIGKILL from pid 8 (b\\377), not waited for yet\n"
+             x 'a b'  # deleted, SIGKILL from pid 8 (b\\377), not waited for yet\n"
         );
         let row = Row { what: What::Fork, ..row };
         assert_eq!(

@@ -73,7 +73,7 @@ impl History {
                     self.exec(exec);
                 }
             }
-            Record::Fork(event) => self.fork(event),
+            Record::Fork(event) => self.fork(&event.process),
             Record::Exit(event) => self.exit(event),
             Record::ThreadExit(_) => {}
             Record::Reaped(event) => {
@@ -233,7 +233,18 @@ impl History {
 #[cfg(test)]
 pub(crate) mod testing {
     use super::*;
-    use crate::skel::process_kind;
+    use crate::skel::{process_birth_event, process_kind};
+
+    /// A birth as most are.
+    pub(crate) fn birth(process: process_event) -> Record {
+        let maker = process.parent();
+        Record::Fork(process_birth_event {
+            process,
+            maker_pid: maker.pid,
+            maker_start_ns: maker.start_ns,
+            ..Default::default()
+        })
+    }
 
     /// A history made of (pid, parent's pid, birth, end, status, CPU time).
     pub(crate) fn history(lives: &[(u32, u32, u64, u64, i32, u64)]) -> History {
@@ -250,7 +261,7 @@ pub(crate) mod testing {
             event.process.id.time_ns = end_ns;
             event.process.id.comm[..2].copy_from_slice(b"sh");
             event.usage.runtime_ns = cpu_ns;
-            events.push((start_ns, Record::Fork(event.process)));
+            events.push((start_ns, birth(event.process)));
             events.push((end_ns, Record::Exit(event)));
         }
         events.sort_by_key(|(time_ns, _)| *time_ns);
@@ -264,6 +275,7 @@ pub(crate) mod testing {
 
 #[cfg(test)]
 mod tests {
+    use super::testing::birth;
     use super::*;
     use crate::skel::process_reaped_event;
 
@@ -330,9 +342,9 @@ mod tests {
         history.older(&elder(1, 0, 0, b"init\0"));
         history.draw_older(&Older::These(vec![8, 7]));
         let sh = (7, 30 * TICK + 5);
-        history.see(&Record::Fork(event(9, 200 * TICK, sh)), None);
+        history.see(&birth(event(9, 200 * TICK, sh)), None);
         // A new process has the id of an older one, whose end was lost.
-        history.see(&Record::Fork(event(8, 300 * TICK, sh)), None);
+        history.see(&birth(event(8, 300 * TICK, sh)), None);
         let label = |text: &str, parent| (text.to_owned(), parent);
         let expected = [
             label("sh -c work", None),
@@ -356,9 +368,9 @@ mod tests {
         history.draw_older(&Older::Ancestors);
         assert!(family(&history).is_empty());
         history.see(&end(20, 200 * TICK, (0, 0)), None);
-        history.see(&Record::Fork(event(9, 300 * TICK, (7, 30 * TICK))), None);
+        history.see(&birth(event(9, 300 * TICK, (7, 30 * TICK))), None);
         // Not its child: the id belonged to another process.
-        history.see(&Record::Fork(event(10, 400 * TICK, (8, 45 * TICK))), None);
+        history.see(&birth(event(10, 400 * TICK, (8, 45 * TICK))), None);
         let label = |text: &str, parent| (text.to_owned(), parent);
         let expected = [
             label("sh", None),

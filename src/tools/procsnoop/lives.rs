@@ -11,7 +11,7 @@ use super::elders::{Elder, start_ticks};
 use super::{Birth, Identity};
 use crate::host::proc::ticks;
 use crate::output::time::boot_now_ns;
-use crate::skel::{exec_flag, process_event, process_flag};
+use crate::skel::{exec_flag, process_birth_event, process_event, process_flag};
 use crate::tools::execsnoop::{Args, Cut, Exec};
 
 /// The most bytes of arguments to keep of one command.
@@ -38,8 +38,10 @@ pub struct Command {
     total: u32,
     /// Resolved path of the program; empty if unknown
     pub path: Vec<u8>,
-    /// [`exec_flag::EXEC_PATH_CUT`], [`exec_flag::EXEC_PATH_DELETED`]
+    /// [`exec_flag::EXEC_PATH_CUT`], [`exec_flag::EXEC_PATH_DELETED`], [`exec_flag::EXEC_PATH_NO_MOUNT`]
     pub path_flags: exec_flag,
+    /// The command line has another name than the file: see [`Exec::is_disguised`]
+    pub is_disguised: bool,
     held: Bytes,
 }
 
@@ -58,13 +60,15 @@ impl Command {
         let path = if exec.path.len() <= room { exec.path.to_vec() } else { Vec::new() };
         let mut command = Self::holding(args, exec.event.argc, exec.event.args_total, path, held);
         command.path_flags = exec.event.flags;
+        command.is_disguised = exec.is_disguised();
         command
     }
 
     fn holding(args: Vec<u8>, count: u32, total: u32, path: Vec<u8>, held: &Bytes) -> Self {
-        let path_flags = exec_flag(0);
-        let command = Self { args, count, total, path, path_flags, held: Rc::clone(held) };
-        held.set(held.get() + command.bytes());
+        let (path_flags, is_disguised) = (exec_flag(0), false);
+        let held = Rc::clone(held);
+        let command = Self { args, count, total, path, path_flags, is_disguised, held };
+        command.held.set(command.held.get() + command.bytes());
         command
     }
 
@@ -149,18 +153,19 @@ impl Lives {
         self.put(pid, life);
     }
 
-    /// A birth: the child runs its parent's command, until it executes another one.
-    pub fn fork(&mut self, event: &process_event) {
+    /// A birth: the child runs its maker's command, until it executes another one.
+    pub fn fork(&mut self, birth: &process_birth_event) {
+        let event = &birth.process;
         let identity = event.identity();
         // Known from /proc already, whose facts may be newer.
         if self.get(identity).is_some() {
             return;
         }
-        let parent = self.get(event.parent());
-        let parent = parent.filter(|parent| parent.known_ns <= event.id.time_ns);
+        let maker = self.get(birth.maker());
+        let maker = maker.filter(|maker| maker.known_ns <= event.id.time_ns);
         let life = Life {
             birth: Birth::Exact(identity.start_ns),
-            command: parent.and_then(|parent| parent.command.clone()),
+            command: maker.and_then(|maker| maker.command.clone()),
             exec_ns: None,
             known_ns: event.id.time_ns,
             exec_id: Some(event.exec_id),
@@ -255,6 +260,21 @@ mod tests {
         event
     }
 
+    /// A birth, with a maker that is not the parent.
+    fn birth(process: process_event, maker: (u32, u64)) -> process_birth_event {
+        process_birth_event {
+            process,
+            maker_pid: maker.0,
+            maker_start_ns: maker.1,
+            ..Default::default()
+        }
+    }
+
+    /// A birth as most are: the parent is the maker.
+    fn fork(lives: &mut Lives, process: process_event) {
+        lives.fork(&birth(process, (process.id.ppid, process.parent_start_ns)));
+    }
+
     fn command(life: Option<Life>) -> Option<Vec<Vec<u8>>> {
         Some(life?.command?.args().map(<[u8]>::to_vec).collect())
     }
@@ -262,10 +282,10 @@ mod tests {
     #[test]
     fn a_child_runs_its_parents_command_until_it_executes_one() {
         let mut lives = Lives::default();
-        lives.fork(&event(1, 100, (0, 0), 5));
+        fork(&mut lives, event(1, 100, (0, 0), 5));
         exec(&mut lives, 1, 100, 110, &[b"make", b"-j"]);
-        lives.fork(&event(2, 200, (1, 100), 6));
-        lives.fork(&event(3, 300, (1, 100), 6));
+        fork(&mut lives, event(2, 200, (1, 100), 6));
+        fork(&mut lives, event(3, 300, (1, 100), 6));
         exec(&mut lives, 3, 300, 310, &[b"cc"]);
         let forked = event(2, 200, (1, 100), 6);
         let make = Some(vec![b"make".to_vec(), b"-j".to_vec()]);
@@ -280,18 +300,28 @@ mod tests {
     }
 
     #[test]
+    fn a_child_of_its_makers_parent_runs_the_makers_command() {
+        let mut lives = Lives::default();
+        exec(&mut lives, 1, 100, 110, &[b"shell"]);
+        exec(&mut lives, 2, 200, 210, &[b"maker"]);
+        let child = event(3, 300, (1, 100), 6);
+        lives.fork(&birth(child, (2, 200)));
+        assert_eq!(command(lives.exit(&child)), Some(vec![b"maker".to_vec()]));
+    }
+
+    #[test]
     fn an_id_that_is_used_again_joins_nothing() {
         let mut lives = Lives::default();
         exec(&mut lives, 1, 100, 110, &[b"old"]);
         assert!(lives.exit(&event(1, 500, (0, 0), 1)).is_none());
-        lives.fork(&event(2, 600, (1, 500), 1));
+        fork(&mut lives, event(2, 600, (1, 500), 1));
         assert_eq!(command(lives.exit(&event(2, 600, (1, 500), 1))), None);
     }
 
     #[test]
     fn after_a_lost_execution_no_command_is_told() {
         let mut lives = Lives::default();
-        lives.fork(&event(1, 100, (0, 0), 5));
+        fork(&mut lives, event(1, 100, (0, 0), 5));
         exec(&mut lives, 1, 100, 110, &[b"sh"]);
         assert_eq!(command(lives.exit(&event(1, 100, (0, 0), 7))), None);
     }
@@ -300,7 +330,7 @@ mod tests {
     fn what_the_parent_ran_later_is_not_its_childs_command() {
         let mut lives = Lives::default();
         exec(&mut lives, 1, 100, 500, &[b"later"]);
-        lives.fork(&event(2, 200, (1, 100), 6));
+        fork(&mut lives, event(2, 200, (1, 100), 6));
         assert_eq!(command(lives.exit(&event(2, 200, (1, 100), 6))), None);
     }
 

@@ -6,10 +6,10 @@ use super::lives::Life;
 use super::row::{Row, What};
 use super::status::Status;
 use crate::output::escape::{Quote, command_line, push_cell};
-use crate::skel::{process_exit_event, process_flag};
+use crate::skel::{process_exit_event, process_flag, task_id};
 use crate::tools::execsnoop;
 use crate::tools::execsnoop::search::Searched;
-use crate::tools::execsnoop::text::{Beside, cut_note, namespace_note};
+use crate::tools::execsnoop::text::{Beside, cut_note, namespace_note, program_notes};
 
 /// The command line of a row, escaped, and the notes behind it.
 pub fn tail(row: &Row<'_>) -> (String, Vec<String>) {
@@ -25,9 +25,20 @@ pub fn tail(row: &Row<'_>) -> (String, Vec<String>) {
             (command_line(exec.args().take(row.max_args), Quote::WhereNeeded), notes)
         }
         What::Fork => (String::new(), namespace_note(row.id).into_iter().collect()),
-        What::ThreadExit(_) => (String::new(), vec![format!("thread {}", row.id.tid)]),
+        What::ThreadExit(_) => (String::new(), vec![thread_note(row.id)]),
         What::Exit(ended, is_final) => exit_tail(row, ended, is_final),
     }
+}
+
+/// The thread, by its own name.
+fn thread_note(id: &task_id) -> String {
+    let mut note = format!("thread {}", id.tid);
+    if !id.thread_comm().is_empty() {
+        note.push_str(" (");
+        push_cell(&mut note, id.thread_comm());
+        note.push(')');
+    }
+    note
 }
 
 fn exit_tail(row: &Row<'_>, ended: &Ended, is_final: bool) -> (String, Vec<String>) {
@@ -40,7 +51,13 @@ fn exit_tail(row: &Row<'_>, ended: &Ended, is_final: bool) -> (String, Vec<Strin
             name + "]"
         }
     };
-    let mut notes = notes(event, Status::from_wait(event.status), life.as_ref());
+    let mut notes = match row.command() {
+        Some(command) if !command.path.is_empty() => {
+            program_notes(&command.path, command.path_flags, command.is_disguised)
+        }
+        _ => Vec::new(),
+    };
+    notes.extend(ending_notes(event, Status::from_wait(event.status), life.as_ref()));
     notes.extend(cut_note(row.cut(), false));
     notes.extend(namespace_note(row.id));
     if row.shows_usage && !is_final {
@@ -49,8 +66,8 @@ fn exit_tail(row: &Row<'_>, ended: &Ended, is_final: bool) -> (String, Vec<Strin
     (line, notes)
 }
 
-/// The notes on an end.
-fn notes(event: &process_exit_event, status: Status, life: Option<&Life>) -> Vec<String> {
+/// The notes on how it ended.
+fn ending_notes(event: &process_exit_event, status: Status, life: Option<&Life>) -> Vec<String> {
     let mut notes = Vec::new();
     if let Some(killer) = event.killer() {
         let name = status.signal().unwrap_or_default();
@@ -91,9 +108,9 @@ mod tests {
             ..process_exit_event::default()
         };
         let killed = Status::from_wait(9);
-        assert_eq!(notes(&event, killed, None), [""; 0]);
+        assert_eq!(ending_notes(&event, killed, None), [""; 0]);
         event.process.flags = process_flag::PROCESS_KILLER;
-        assert_eq!(notes(&event, killed, None), [r"SIGKILL from pid 8 (a\040b)"]);
+        assert_eq!(ending_notes(&event, killed, None), [r"SIGKILL from pid 8 (a\040b)"]);
     }
 
     proptest! {
@@ -102,7 +119,7 @@ mod tests {
             fixed in proptest::collection::vec(any::<u8>(), size_of::<process_exit_event>()),
         ) {
             let event: process_exit_event = decode(&fixed).unwrap();
-            let notes = notes(&event, Status::from_wait(event.status), None).join(", ");
+            let notes = ending_notes(&event, Status::from_wait(event.status), None).join(", ");
             prop_assert!(notes.chars().all(|c| !c.is_control()), "{notes:?}");
         }
     }

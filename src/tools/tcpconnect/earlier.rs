@@ -114,6 +114,7 @@ fn owner(pid: u32) -> Option<task_id> {
         euid: uids.next()?,
         vpid: field("NSpid:")?.split_whitespace().last()?.parse().ok()?,
         comm,
+        thread_comm: comm,
         ..task_id::default()
     })
 }

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{Hash, Hasher};
 
 use hdrhistogram::Histogram as Quantiles;
 
@@ -72,15 +73,36 @@ impl Named {
 }
 
 /// A process at a destination.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug)]
 pub struct Caller {
     /// Process id
     pub pid: u32,
     /// The time of birth, which distinguishes it from others with the same id
     start_ns: u64,
+    /// Its name when it was first seen there, which is not part of what it is
     pub comm: Vec<u8>,
     /// The destination
     pub peer: Endpoint,
+}
+
+impl Caller {
+    fn key(&self) -> impl Eq + Hash + use<> {
+        (self.pid, self.start_ns, self.peer)
+    }
+}
+
+impl PartialEq for Caller {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for Caller {}
+
+impl Hash for Caller {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.key().hash(state);
+    }
 }
 
 /// `--count`.

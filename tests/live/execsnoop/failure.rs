@@ -49,6 +49,18 @@ fn errnos_with_file_and_arguments() {
 }
 
 #[test]
+fn a_lost_race_is_no_failure() {
+    let count = scaled(300).max(50);
+    each_failure_setup(|setup| {
+        let command = [&fixture("execer"), "race", &count.to_string(), &fixture("argv"), "x"];
+        let trace = trace(setup, &["-x"], &command.map(|s| s as &str));
+        assert_eq!(trace.status, 0, "exec has returned");
+        assert_eq!(failures(trace.is_complete()), [&Value::Null; 0]);
+        assert_eq!(trace.of("argv").len(), count as usize);
+    });
+}
+
+#[test]
 fn many_and_long_arguments_are_cut() {
     each_failure_setup(|setup| {
         let command = [&fixture("execer"), "long", &fixture("argv"), "131072", "1"];

@@ -119,6 +119,54 @@ fn a_full_disk_is_an_error() {
 }
 
 #[test]
+fn a_limit_of_file_size_is_an_error_after_a_whole_line() {
+    use std::os::unix::process::CommandExt as _;
+    const MOST: u64 = 5000;
+    let limited = || {
+        Ok(nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_FSIZE, MOST, MOST)?)
+    };
+    for flags in [&["--json"][..], &[]] {
+        let dir = TempDir::new();
+        let path = dir.path("rows");
+        // Behind what is there already.
+        fs::write(&path, "a line\n").unwrap();
+        let file = File::options().append(true).open(&path).unwrap();
+        let mut tool = Command::new(execsnoop());
+        tool.args(flags).args(["--", &fixture("execer"), "spawn", "50", &fixture("argv")]);
+        tool.arg("x".repeat(200)).stdin(Stdio::null()).stdout(file);
+        // SAFETY: a system call between fork and exec.
+        let output = unsafe { tool.pre_exec(limited) }.output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let expected = "execsnoop: cannot write to stdout: EFBIG: File too large\n";
+        assert_eq!(lossy(&output.stderr), expected);
+        let text = fs::read_to_string(&path).unwrap();
+        let longest = text.lines().map(str::len).max().unwrap() + 1;
+        assert!(text.len() as u64 <= MOST && text.len() + longest > MOST as usize, "{text}");
+        assert!(text.starts_with("a line\n") && text.ends_with('\n'), "{text}");
+        let is_whole = |line: &str| match flags {
+            [] => line.ends_with('x') || line.ends_with("ARGS") || line.contains("execer"),
+            _ => serde_json::from_str::<Value>(line).is_ok(),
+        };
+        assert!(text.lines().skip(1).all(is_whole), "{text}");
+    }
+}
+
+#[test]
+fn a_command_has_the_signal_of_that_limit_as_it_was() {
+    let ignored = |trap: &str| {
+        let script = format!("{trap} exec \"$0\" -- grep SigIgn: /proc/self/status");
+        let mut shell = Command::new("/bin/sh");
+        let output = shell.args(["-c", &script]).arg(execsnoop()).output().unwrap();
+        let text = lossy(&output.stdout);
+        let mask = text.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+        let mask = u64::from_str_radix(mask.unwrap().trim(), 16).unwrap();
+        mask >> (libc::SIGXFSZ - 1) & 1 == 1
+    };
+    assert!(!ignored(""));
+    assert!(ignored("trap '' XFSZ;"));
+}
+
+#[test]
 fn text_can_be_pasted_into_a_shell() {
     each_setup(|setup| {
         let argv = fixture("argv");

@@ -43,6 +43,34 @@ fn every_signal_has_its_sender() {
 }
 
 #[test]
+fn what_the_kernel_sends_is_from_the_kernel() {
+    each_backend(|setup| {
+        let trace = lives(setup, &[], &["by-kernel"]);
+        trace.check_ends();
+        let kernel = serde_json::json!({ "type": "kernel" });
+        // Its child is in another group of rows: the one that the parent's death ends.
+        let parent = trace.truth[2].pid;
+        let by_parent = serde_json::json!({ "type": "process", "pid": parent, "comm": "lives",
+            "real_user": { "id": 0 } });
+        let expected = [
+            (Some("SIGXFSZ"), &kernel),
+            (Some("SIGPIPE"), &kernel),
+            (None, &Value::Null),
+            (Some("SIGTERM"), &by_parent),
+            (Some("SIGUSR1"), &kernel), // the end of a child
+            (None, &Value::Null),
+            (Some("SIGUSR2"), &kernel), // data in a pipe
+        ];
+        assert_eq!(trace.truth.len(), expected.len(), "{:?}", trace.truth);
+        for (truth, (signal, sender)) in trace.truth.iter().zip(expected) {
+            let exit = &trace.end_of(truth)["process"]["exit"];
+            assert_eq!(exit["signal"].as_str(), signal, "{exit}");
+            assert_eq!(&exit["sender"], sender, "{exit}");
+        }
+    });
+}
+
+#[test]
 fn when_memory_runs_out() {
     if !in_vm() {
         skip!(skip::OWN_MACHINE); // of whose processes the kernel kills one

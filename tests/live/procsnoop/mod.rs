@@ -5,6 +5,7 @@ mod ends;
 mod killers;
 mod pictures;
 mod rows;
+mod told;
 mod usage;
 
 use std::collections::{HashMap, VecDeque};

@@ -176,3 +176,28 @@ fn what_does_nothing_is_drawn_too() {
         assert!(svg.contains("procsnoop: 1 process, ") && svg.contains("still there: 1"), "{svg}");
     }
 }
+
+#[test]
+fn older_ones_in_a_pid_namespace() {
+    each_backend(|setup| {
+        let dir = TempDir::new();
+        let (fifo, tool) = (dir.path("fifo"), PROCSNOOP.path());
+        let flags = setup.flags().join(" ");
+        let script = format!(
+            "mount -t proc proc /proc; mkfifo {fifo}
+             sh -c 'read x <{fifo}; /bin/true one; exit 3' &
+             {} {flags} -q --tree-view --tree $! -- \
+                 sh -c \"echo >{fifo}; until grep -qs ') Z' /proc/$!/stat || ! [ -e /proc/$! ]; do sleep 0.02; done\"",
+            tool.display()
+        );
+        let unshare = ["--pid", "--fork", "--mount", "sh", "-c", &script];
+        let output = Command::new("unshare").args(unshare).output().unwrap();
+        let text = lossy(&output.stdout);
+        let rows: Vec<_> = text.lines().collect();
+        let at = rows.iter().position(|row| row.ends_with("└ /bin/true one"));
+        let at = at.unwrap_or_else(|| panic!("{text}\n{}", lossy(&output.stderr)));
+        let parent = rows[at - 1];
+        assert!(parent.contains(" sh -c 'read x <"), "{text}");
+        assert_eq!(parent.split_whitespace().nth(2), Some("3"), "{text}");
+    });
+}

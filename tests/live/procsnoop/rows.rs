@@ -88,6 +88,28 @@ fn ends_have_the_command_line() {
 }
 
 #[test]
+fn a_child_of_the_makers_parent_has_the_makers_command() {
+    each_backend(|setup| {
+        let script = format!("{} clone-parent 7; true", fixture("lives"));
+        let trace = PROCSNOOP.trace(setup, &[], &["sh", "-c", &script]);
+        let ends = named(trace.is_complete(), "exit");
+        let child = ends.iter().find(|row| row["process"]["exit"]["code"] == 7).unwrap();
+        let [maker, shell] = ["lives", "sh"].map(|comm| {
+            *ends
+                .iter()
+                .find(|row| row["process"]["comm"] == comm && row["process"]["exit"]["code"] == 0)
+                .unwrap()
+        });
+        assert_eq!(child["process"]["parent_pid"], shell["process"]["pid"]);
+        for key in ["command_args", "executable"] {
+            assert_eq!(child["process"][key], maker["process"][key], "{child}");
+            assert_ne!(child["process"][key], Value::Null);
+        }
+        assert_eq!(child["process"]["without_exec"], true);
+    });
+}
+
+#[test]
 fn ends_name_the_file_as_its_execution_did() {
     let dir = TempDir::new();
     let (execer, argv, copy) = (fixture("execer"), fixture("argv"), dir.path("copy"));
@@ -160,9 +182,23 @@ fn text_says_what_is_with_the_file() {
     let command = [&fixture("execer"), "deleted", &dir.path("copy"), &fixture("argv")];
     let mut tool = PROCSNOOP.command(&["--fork", "--usage", "--"]);
     let text = lossy(&tool.args(command).output().unwrap().stdout);
-    let is_told = |line: &str| line.contains("exe=") && line.ends_with(", deleted");
-    assert!(text.lines().any(is_told), "{text}");
+    for event in ["EXEC", "EXIT"] {
+        let is_told = |line: &str| {
+            line.contains(event) && line.contains("exe=") && line.ends_with(", deleted")
+        };
+        assert!(text.lines().any(is_told), "{event}: {text}");
+    }
     assert!(!text.lines().any(|line| line.ends_with(' ')), "{text}");
+}
+
+#[test]
+fn text_says_that_there_is_no_file() {
+    let command = [&fixture("execer"), "memfd", "evil", &fixture("argv")];
+    let mut tool = PROCSNOOP.command(&["--"]);
+    let text = lossy(&tool.args(command).output().unwrap().stdout);
+    let told = text.lines().filter(|line| line.ends_with("# exe=memfd:evil"));
+    let events: Vec<_> = told.map(|line| line.split_whitespace().nth(1).unwrap()).collect();
+    assert_eq!(events, ["EXEC", "EXIT"], "{text}");
 }
 
 #[test]
