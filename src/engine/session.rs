@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::engine::attach::Attached;
 use crate::engine::cli::CommonArgs;
 use crate::host::cgroup::CgroupPaths;
-use crate::output::escape::push_cell;
+use crate::output::escape::{one_line, push_cell};
 use crate::output::json::{EventName, SCHEMA};
 use crate::output::row::{Common, Slot, View};
 use crate::output::table::{Flow, Output, count};
@@ -104,9 +104,9 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-/// One line on stderr: `TOOL: message`. A closed stderr is not a reason to stop.
+/// One line on stderr: `TOOL: message`, escaped. A closed stderr is not a reason to stop.
 pub fn say(tool: &str, message: &str) {
-    let _ = writeln!(std::io::stderr(), "{tool}: {message}");
+    let _ = writeln!(std::io::stderr(), "{tool}: {}", one_line(message));
 }
 
 impl Session {

@@ -18,6 +18,7 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::output::digits::{Short, push_number};
 use crate::output::escape::{is_plain_cell, push_cell};
+use crate::output::json;
 use crate::output::stdout::{Stdout, Stuck};
 
 /// The buffer is written at this size, also within a batch.
@@ -302,7 +303,7 @@ impl Output {
 
     /// Appends one object and a newline.
     pub fn object(&mut self, object: &impl Serialize) -> Result<()> {
-        serde_json::to_writer(&mut self.buffer, object).context("write JSON")?;
+        json::write(&mut self.buffer, object).context("write JSON")?;
         self.buffer.push(b'\n');
         Ok(())
     }
