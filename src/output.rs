@@ -5,5 +5,6 @@ pub mod escape;
 pub mod histogram;
 pub mod json;
 pub mod row;
+mod stdout;
 pub mod table;
 pub mod time;

@@ -26,6 +26,7 @@ pub mod words;
 
 use std::collections::HashSet;
 use std::io::Write as _;
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
@@ -153,6 +154,7 @@ fn run(
     let sizes = schemas::sizes(object, &schemas);
     let rows = Rows::new(schemas, sizes, running(&loaded.programs, object), &names, has_cpu);
     let mut session = Session::begin(NAME, args.json, args.max_events);
+    session.out.end_with(Arc::clone(&stop.eventfd));
     start(args, &loaded, &rows, &mut session)?;
     if !(sources.is_empty() && printk.is_none()) {
         rows.heading(&mut session);
@@ -163,6 +165,7 @@ fn run(
     }
 
     let deadline = args.duration.map(|duration| Instant::now() + duration);
+    session.out.end_at(deadline);
     let mut watch =
         Watch { session, rows, sources, printk, formats, contents, stop, command, deadline };
     let ended = match watch.iterate(&mut attachments)? {
@@ -175,7 +178,7 @@ fn run(
     watch.finish(skipped(&loaded))?;
     let command = watch.command.take();
     let signalled = ended == Ended::Signal;
-    Ok(command.map_or(0, |command| command_status(command, signalled, &mut watch.stop)))
+    Ok(command.map_or(0, |command| command_status(command, signalled, &watch.stop)))
 }
 
 /// Writes the values of `--set` into the opened object.

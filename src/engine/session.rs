@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::engine::attach::Attached;
 use crate::engine::cli::CommonArgs;
 use crate::host::cgroup::CgroupPaths;
-use crate::output::escape::push_cell;
+use crate::output::escape::{one_line, push_cell};
 use crate::output::json::{EventName, SCHEMA};
 use crate::output::row::{Common, Slot, View};
 use crate::output::table::{Flow, Output, count};
@@ -104,9 +104,9 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-/// One line on stderr: `TOOL: message`. A closed stderr is not a reason to stop.
+/// One line on stderr: `TOOL: message`, escaped. A closed stderr is not a reason to stop.
 pub fn say(tool: &str, message: &str) {
-    let _ = writeln!(std::io::stderr(), "{tool}: {message}");
+    let _ = writeln!(std::io::stderr(), "{tool}: {}", one_line(message));
 }
 
 impl Session {
@@ -213,6 +213,7 @@ impl Session {
     /// Counts one row, and writes if much has been collected.
     pub fn shown(&mut self) -> Result<()> {
         self.shown += 1;
+        self.out.end_row();
         self.out.flush_if_full()
     }
 
@@ -268,6 +269,8 @@ impl Session {
 
     /// Writes the totals as of `now`, and everything collected before.
     pub(crate) fn end(&mut self, now: u64, unseen: u64) -> Result<()> {
+        self.out.flush()?; // to know what could be written
+        self.count_unwritten();
         if self.out.json {
             self.out.object(&EndRecord {
                 timestamp: self.clock.rfc3339(now),
@@ -278,12 +281,27 @@ impl Session {
             })?;
         }
         self.out.flush()?;
-        if !self.out.json && self.out.flow() == Flow::Open {
-            let what = self.instead_of_events.take();
-            let what = what.unwrap_or_else(|| count(self.shown, "event"));
-            self.say(&format!("{what}, {} lost", self.lost));
+        match self.out.flow() {
+            Flow::Closed => {}
+            Flow::Open if self.out.json => {}
+            Flow::Open => {
+                let what = self.instead_of_events.take();
+                let what = what.unwrap_or_else(|| count(self.shown, "event"));
+                self.say(&format!("{what}, {} lost", self.lost));
+            }
+            Flow::Stuck => {
+                let what = count(self.shown, "event");
+                self.say(&format!("{what}, {} lost: nobody reads stdout", self.lost));
+            }
         }
         Ok(())
+    }
+
+    /// Rows that nobody read are lost, not shown.
+    fn count_unwritten(&mut self) {
+        let unwritten = self.out.take_unwritten();
+        self.shown -= unwritten;
+        self.lost += unwritten;
     }
 
     /// Notes that `more` events have been lost, at this place.

@@ -21,9 +21,8 @@ use crate::host::disposition::was_ignored;
 /// SIGINT, SIGTERM and SIGHUP: a descriptor that wakes the main loop. A SIGHUP that was ignored
 /// when we were started stays so.
 pub(crate) struct StopSignal {
-    /// Readable after a signal
+    /// Readable after a signal, from then on
     pub(crate) eventfd: Arc<EventFd>,
-    requested: bool,
 }
 
 /// [`StopSignal::eventfd`], for the handler of the terminal's signals.
@@ -49,12 +48,12 @@ impl StopSignal {
             // SAFETY: ignoring runs no code of ours.
             unsafe { signal(Signal::SIGHUP, SigHandler::SigIgn) }.context("signal")?;
         }
-        Ok(Self { eventfd, requested: false })
+        Ok(Self { eventfd })
     }
 
-    pub(crate) fn is_requested(&mut self) -> bool {
-        self.requested |= self.eventfd.read().is_ok();
-        self.requested
+    pub(crate) fn is_requested(&self) -> bool {
+        let mut fds = [PollFd::new(self.eventfd.as_fd(), PollFlags::POLLIN)];
+        poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
     }
 
     /// Lets the command begin, and shares the terminal with it.
@@ -94,7 +93,7 @@ fn passed_on() -> Signal {
 
 /// The command's status is ours. The command may finish untraced, but it gets the signals that we
 /// get, before (`signalled`) or meanwhile.
-pub(crate) fn command_status(mut command: Command, signalled: bool, stop: &mut StopSignal) -> u8 {
+pub(crate) fn command_status(mut command: Command, signalled: bool, stop: &StopSignal) -> u8 {
     while !signalled && !stop.is_requested() {
         if let Some(status) = command.try_status() {
             return status;

@@ -4,6 +4,7 @@
 use std::ops::ControlFlow;
 use std::os::fd::AsFd;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
@@ -185,6 +186,7 @@ fn run<T: Tool>(mut tool: T) -> Result<u8> {
     free_unused_memory();
 
     let mut session = Session::new(T::NAME, &common);
+    session.out.end_with(Arc::clone(&stop.eventfd));
     session.start(&attached)?;
     tool.start(&attached.skeleton, &mut session)?;
     session.out.flush()?;
@@ -193,6 +195,7 @@ fn run<T: Tool>(mut tool: T) -> Result<u8> {
     }
 
     let deadline = common.duration.map(|duration| Instant::now() + duration);
+    session.out.end_at(deadline);
     let mut until = Until { stop, targets: Targets::new(&common), command, deadline };
     let ended = read_events(&mut tool, &mut session, &mut attached, &mut until)?;
 
@@ -205,10 +208,10 @@ fn run<T: Tool>(mut tool: T) -> Result<u8> {
     session.account(&attached)?; // even if the last step failed
     finished?;
     drop(attached);
-    let Until { mut stop, command, .. } = until;
+    let Until { stop, command, .. } = until;
     match command {
         None => Ok(0),
-        Some(command) => Ok(command_status(command, ended == Ended::Signal, &mut stop)),
+        Some(command) => Ok(command_status(command, ended == Ended::Signal, &stop)),
     }
 }
 

@@ -7,7 +7,7 @@ use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 
 /// True for characters that stand for themselves: not control, invisible or direction-changing
 /// ones, and of separators only the ASCII space.
-fn is_plain(c: char) -> bool {
+pub(crate) fn is_plain(c: char) -> bool {
     use GeneralCategory as G;
     if c.is_ascii() {
         return !c.is_ascii_control();
@@ -102,6 +102,21 @@ pub fn push_text(out: &mut String, bytes: &[u8]) {
     push_escaped(out, bytes, |_| false);
 }
 
+/// A message as one line that a terminal only shows: what it quotes from elsewhere may hold anything.
+/// What is escaped already stays as it is.
+pub fn one_line(message: &str) -> String {
+    let mut out = String::with_capacity(message.len());
+    let mut buffer = [0; 4];
+    for c in message.chars() {
+        if is_plain(c) {
+            out.push(c);
+        } else {
+            c.encode_utf8(&mut buffer).bytes().for_each(|byte| push_byte(&mut out, byte));
+        }
+    }
+    out
+}
+
 /// Words that a shell does not accept as the name of a program.
 const RESERVED: [&str; 22] = [
     "!", "[[", "]]", "{", "}", "case", "coproc", "do", "done", "elif", "else", "esac", "fi", "for",
@@ -171,6 +186,11 @@ mod tests {
         let mut out = String::new();
         push_shell_word(&mut out, arg, false, Quote::WhereNeeded);
         out
+    }
+
+    #[test]
+    fn a_message_is_one_line() {
+        assert_eq!(one_line("a\u{1b}[31m\nb \\012 é"), "a\\033[31m\\nb \\012 é");
     }
 
     #[test]

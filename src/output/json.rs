@@ -1,11 +1,14 @@
 //! The common parts of the JSON Lines of all tools. Keys are OpenTelemetry's names, nested on the
 //! dots.
 
+use std::io;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::ser::Formatter;
 
-use crate::output::escape::until_nul;
+use crate::output::escape::{is_plain, until_nul};
 use crate::skel::task_id;
 
 /// The `schema` of the start record: rises when a key changes its meaning.
@@ -96,16 +99,45 @@ fn push_brackets(out: &mut Vec<u8>, [open, close]: [u8; 2], inside: impl FnOnce(
     out.push(close);
 }
 
+/// Writes a value. A terminal only shows what comes out.
+pub fn write(out: impl io::Write, value: &impl Serialize) -> serde_json::Result<()> {
+    value.serialize(&mut serde_json::Serializer::with_formatter(out, ForTerminals))
+}
+
+/// JSON allows characters in strings that a terminal obeys, such as U+009B, or that turn the
+/// direction of text. They have another form, which means the same.
+struct ForTerminals;
+
+impl Formatter for ForTerminals {
+    fn write_string_fragment<W: ?Sized + io::Write>(
+        &mut self,
+        out: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        let mut rest = fragment;
+        while let Some(at) = rest.find(|c| !is_plain(c)) {
+            let (plain, behind) = rest.split_at(at);
+            out.write_all(plain.as_bytes())?;
+            let mut chars = behind.chars();
+            for unit in chars.next().iter().flat_map(|c| c.encode_utf16(&mut [0; 2]).to_vec()) {
+                write!(out, "\\u{unit:04x}")?;
+            }
+            rest = chars.as_str();
+        }
+        out.write_all(rest.as_bytes())
+    }
+}
+
 /// Appends a string in quotes, escaped.
 pub fn push_string(out: &mut Vec<u8>, text: &str) {
     // Most need no escaping. No early exit, so that the compiler checks many bytes at once.
-    let plain = |byte: u8| (byte >= b' ') & (byte != b'"') & (byte != b'\\');
+    let plain = |byte: u8| (b' '..0x7f).contains(&byte) & (byte != b'"') & (byte != b'\\');
     if text.bytes().fold(true, |all, byte| all & plain(byte)) {
         out.push(b'"');
         out.extend_from_slice(text.as_bytes());
         out.push(b'"');
     } else {
-        let _ = serde_json::to_writer(out, text); // a Vec takes everything
+        let _ = write(out, &text); // a Vec takes everything
     }
 }
 
@@ -118,5 +150,28 @@ impl task_id {
     /// The name of the thread, up to its NUL; empty if it is not known.
     pub fn thread_comm(&self) -> &[u8] {
         until_nul(&self.thread_comm)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_only_shows_strings() {
+        for text in ["a\u{9b}31m", "\u{7f}", "\u{202e}txt.exe", "\u{e0041}\u{1b}\"\\", "é 日本"]
+        {
+            let mut out = Vec::new();
+            push_string(&mut out, text);
+            let mut whole = Vec::new();
+            write(&mut whole, &[text]).unwrap();
+            let out = String::from_utf8(out).unwrap();
+            assert!(out.chars().all(is_plain), "{out:?}");
+            assert_eq!(whole, format!("[{out}]").into_bytes());
+            assert_eq!(serde_json::from_str::<String>(&out).unwrap(), text, "{out}");
+        }
+        let mut out = Vec::new();
+        push_string(&mut out, "é 日本");
+        assert_eq!(out, "\"é 日本\"".as_bytes(), "letters stay");
     }
 }

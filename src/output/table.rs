@@ -5,19 +5,21 @@
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 use clap::builder::styling::{AnsiColor, Style};
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::stat::{SFlag, fstat};
-use nix::unistd::{Whence, ftruncate, lseek};
+use nix::sys::eventfd::EventFd;
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr;
 
 use crate::output::digits::{Short, push_number};
 use crate::output::escape::{is_plain_cell, push_cell};
+use crate::output::json;
+use crate::output::stdout::{Stdout, Stuck};
 
 /// The buffer is written at this size, also within a batch.
 const FLUSH_BYTES: usize = 64 * 1024;
@@ -238,27 +240,53 @@ pub enum Flow {
     Open,
     /// The reader has gone: end quietly
     Closed,
+    /// The reader does not read, and the run is to end: what is still shown is counted as lost
+    Stuck,
 }
 
 /// Stdout, with the text to be written next.
 pub struct Output {
-    stdout: io::Stdout,
+    stdout: Stdout,
     /// `--json`
     pub json: bool,
     /// Stdout is a terminal, and colours are wanted
     pub color: bool,
     buffer: Vec<u8>,
+    /// Ends of rows in the buffer
+    rows: Vec<usize>,
+    unwritten_rows: u64,
     flow: Flow,
 }
 
 impl Output {
     /// Stdout in the chosen format.
     pub fn new(json: bool) -> Self {
-        let stdout = io::stdout();
+        let stdout = Stdout::new();
         let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        let color = !json && stdout.is_terminal() && !is_set("NO_COLOR") && !is_dumb;
-        Self { stdout, json, color, buffer: Vec::new(), flow: Flow::Open }
+        let color = !json && io::stdout().is_terminal() && !is_set("NO_COLOR") && !is_dumb;
+        let (buffer, rows) = (Vec::new(), Vec::new());
+        Self { stdout, json, color, buffer, rows, unwritten_rows: 0, flow: Flow::Open }
+    }
+
+    /// From now on, no write waits for a reader that takes nothing after `stop` is readable.
+    pub fn end_with(&mut self, stop: Arc<EventFd>) {
+        self.stdout.end_with(stop);
+    }
+
+    /// From now on, no write waits for a reader that takes nothing after this time.
+    pub fn end_at(&mut self, deadline: Option<Instant>) {
+        self.stdout.end_at(deadline);
+    }
+
+    /// The text up to here is a row, which counts as shown once it is written.
+    pub fn end_row(&mut self) {
+        self.rows.push(self.buffer.len());
+    }
+
+    /// Rows that could not be written, and have not been reported here before.
+    pub fn take_unwritten(&mut self) -> u64 {
+        std::mem::take(&mut self.unwritten_rows)
     }
 
     /// Appends the heading of a table; JSON has none.
@@ -290,7 +318,7 @@ impl Output {
 
     /// Appends one object and a newline.
     pub fn object(&mut self, object: &impl Serialize) -> Result<()> {
-        serde_json::to_writer(&mut self.buffer, object).context("write JSON")?;
+        json::write(&mut self.buffer, object).context("write JSON")?;
         self.buffer.push(b'\n');
         Ok(())
     }
@@ -302,45 +330,32 @@ impl Output {
 
     /// Writes everything collected so far.
     pub fn flush(&mut self) -> Result<()> {
-        let mut rest = self.buffer.as_slice();
-        while !rest.is_empty() && self.flow == Flow::Open {
-            match nix::unistd::write(self.stdout.as_fd(), rest) {
-                Ok(n) => rest = rest.get(n..).unwrap_or_default(),
-                Err(Errno::EINTR) => {}
+        let mut written = 0;
+        let mut failed = None;
+        while self.flow == Flow::Open {
+            let rest = self.buffer.get(written..).unwrap_or_default();
+            if rest.is_empty() {
+                break;
+            }
+            match self.stdout.write(rest) {
+                Ok(Ok(n)) => written += n,
+                Ok(Err(Stuck)) => self.flow = Flow::Stuck,
                 Err(Errno::EPIPE) => self.flow = Flow::Closed,
-                Err(Errno::EAGAIN) => self.wait_writable(),
                 Err(errno) => {
-                    let written = self.buffer.len() - rest.len();
-                    self.take_back(written);
-                    self.buffer.clear();
-                    return Err(errno).context("cannot write to stdout");
+                    self.stdout.take_back(self.buffer.get(..written).unwrap_or_default());
+                    failed = Some(errno);
+                    break;
                 }
             }
         }
+        let is_unwritten = |end: &&usize| **end > written;
+        self.unwritten_rows += self.rows.iter().filter(is_unwritten).count() as u64;
+        self.rows.clear();
         self.buffer.clear();
-        Ok(())
-    }
-
-    /// After a write that was cut short by a full disk or a limit: cuts a file back to the end of a
-    /// line, as far as the end of the file is ours. `written`: bytes of the buffer.
-    fn take_back(&self, written: usize) {
-        let written = self.buffer.get(..written).unwrap_or_default();
-        let whole = written.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
-        let part = (written.len() - whole) as i64;
-        let stdout = self.stdout.as_fd();
-        let Ok(file) = fstat(stdout) else { return };
-        let is_file = SFlag::from_bits_truncate(file.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG;
-        // Somebody else may have written behind us.
-        let is_last = || lseek(stdout, 0, Whence::SeekCur) == Ok(file.st_size);
-        if part > 0 && is_file && is_last() && ftruncate(stdout, file.st_size - part).is_ok() {
-            let _ = lseek(stdout, -part, Whence::SeekCur); // else the next byte leaves a hole
+        match failed {
+            Some(errno) => Err(errno).context("cannot write to stdout"),
+            None => Ok(()),
         }
-    }
-
-    /// Someone else made our stdout non-blocking, and its reader is slow.
-    fn wait_writable(&self) {
-        let mut fds = [PollFd::new(self.stdout.as_fd(), PollFlags::POLLOUT)];
-        let _ = poll(&mut fds, PollTimeout::NONE); // an error shows at the next write
     }
 
     /// Whether the reader is still there.
@@ -355,7 +370,7 @@ impl Output {
 
     /// For `poll()`: an error condition means that the reader of a pipe has gone.
     pub fn poll_fd(&self) -> BorrowedFd<'_> {
-        self.stdout.as_fd()
+        self.stdout.fd()
     }
 }
 

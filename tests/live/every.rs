@@ -174,3 +174,63 @@ fn the_end_of_all_that_is_named_is_the_end() {
         assert_eq!(running.end().status, 0, "{tool:?}");
     }
 }
+
+/// `N events, M lost: nobody reads stdout`
+fn shown_and_lost(stderr: &str) -> (usize, usize) {
+    let line = stderr.lines().find(|line| line.ends_with("lost: nobody reads stdout"));
+    let line = line.unwrap_or_else(|| panic!("{stderr}"));
+    let numbers: Vec<_> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    (numbers[0], numbers[1])
+}
+
+/// Rows among complete lines of JSON.
+fn rows(stdout: &str) -> usize {
+    let lines = stdout.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+    lines.filter(|line| !line.contains("\"name\":\"trace.start\"")).count()
+}
+
+#[test]
+fn a_reader_that_does_not_read_delays_no_end() {
+    for Demo { tool, command, .. } in tracers() {
+        let flood = format!("i=0; while [ $i -lt 600 ]; do {command}; i=$((i+1)); done");
+        let work = || {
+            let mut shell = Command::new("/bin/sh");
+            let status = shell.args(["-c", &flood]).stdout(Stdio::null()).status().unwrap();
+            assert!(status.success());
+        };
+        for signal in [libc::SIGINT, libc::SIGTERM] {
+            let running = tool.start(&["--json"]);
+            work();
+            running.settle(); // it waits for its reader
+            running.signal(signal);
+            let (stdout, stderr, status) = running.finish_unread();
+            assert_eq!(status, 0, "{tool:?}: {stderr}");
+            let (shown, lost) = shown_and_lost(&stderr);
+            assert_eq!(shown, rows(&stdout), "{tool:?}: {stderr}");
+            assert!(lost > 0, "{tool:?}: {stderr}");
+        }
+        let running = tool.start(&["--json", "--duration", "2"]);
+        work();
+        let (stdout, stderr, status) = running.finish_unread();
+        assert_eq!(status, 0, "{tool:?}: {stderr}");
+        assert_eq!(shown_and_lost(&stderr).0, rows(&stdout), "{tool:?}: {stderr}");
+    }
+}
+
+#[test]
+fn what_nobody_reads_is_counted() {
+    let dir = TempDir::new();
+    let argv = dir.alias("unread", "argv");
+    for transport in ["ring", "perf"] {
+        let flags = ["--json", "--comm", "unread", "--buffer", transport];
+        let running = Tool("execsnoop").start(&flags);
+        let mut work = Command::new(fixture("execer"));
+        let status = work.args(["spawn", "1000", &argv, "x"]).status().unwrap();
+        assert!(status.success());
+        running.settle();
+        running.signal(libc::SIGTERM);
+        let (stdout, stderr, _) = running.finish_unread();
+        let (shown, lost) = shown_and_lost(&stderr);
+        assert_eq!((shown, shown + lost), (rows(&stdout), 1000), "{stderr}");
+    }
+}

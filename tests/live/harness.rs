@@ -453,6 +453,16 @@ impl Running {
         (self.lines, stderr, status.code().unwrap_or_else(|| panic!("{status}")))
     }
 
+    /// Waits for its end without reading; then all of stdout, which may end within a line, all of
+    /// stderr, and the exit status.
+    pub fn finish_unread(mut self) -> (String, String, i32) {
+        let status = self.child.wait().unwrap();
+        let (mut stdout, mut stderr) = (self.lines.concat(), String::new());
+        self.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
+        self.child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        (stdout, stderr, status.code().unwrap_or_else(|| panic!("{status}")))
+    }
+
     /// Interrupts it, and reads its JSON Lines to the end.
     pub fn stop(self) -> Trace {
         self.signal(libc::SIGINT);
