@@ -142,7 +142,7 @@ SEC("fexit/__inet_stream_connect")
 int BPF_PROG(fexit_fastopen, struct socket *socket, struct sockaddr *address, int len, int flags,
 	     int is_sendmsg, int ret)
 {
-	return is_sendmsg ? kernel_call_done(ctx, socket, address, len, ret, true) : 0;
+	return is_sendmsg ? kernel_call_done(ctx, socket, address, len, ret, false) : 0;
 }
 
 /* Since 6.1 the call for a multipath connection is inet_stream_connect() too. */
@@ -153,11 +153,11 @@ int BPF_PROG(fexit_mptcp, struct socket *socket, struct sockaddr *address, int l
 	return kernel_call_done(ctx, socket, address, len, ret, true);
 }
 
-/* A call that a security module refuses does not reach inet_stream_connect(). */
+/* A call that a security module refuses does not reach inet_stream_connect(), nor a hook. */
 SEC("fexit/security_socket_connect")
 int BPF_PROG(fexit_security, struct socket *socket, struct sockaddr *address, int len, int ret)
 {
-	return ret ? kernel_call_done(ctx, socket, address, len, ret, true) : 0;
+	return ret ? kernel_call_done(ctx, socket, address, len, ret, false) : 0;
 }
 
 /* Backends at the exit of the system call: these cost every system call. */

@@ -126,7 +126,8 @@ static __always_inline void given_up_inside(struct connect_event *event, struct 
 /*
  * A connecting socket is closed without an error: by the kernel or by its owner? The
  * kernel does so inside connect() if it cannot go on; only then has the call not yet
- * marked the socket as connecting. shutdown() marks it first, and leaves an error later.
+ * marked the socket as connecting. shutdown() marks it first, and leaves an error later;
+ * the owner of an MPTCP connection does not get that error.
  */
 static __always_inline void closed_without_error(struct connect_event *event, struct sock *sk,
 						 const struct connect_attempt *attempt)
@@ -139,7 +140,7 @@ static __always_inline void closed_without_error(struct connect_event *event, st
 	state = BPF_CORE_READ(owner, sk_socket, state);
 	if (state == SS_UNCONNECTED) {
 		given_up_inside(event, sk, attempt);
-	} else if (state == SS_DISCONNECTING) {
+	} else if (state == SS_DISCONNECTING && !(attempt->flags & CONNECT_MPTCP)) {
 		event->outcome = CONNECT_FAILED;
 		event->error = ECONNRESET;
 	} else {

@@ -80,6 +80,12 @@ impl Connect {
         Endpoint::new(&self.event.peer).unwrap_or(NOWHERE)
     }
 
+    /// Its port; `None` if the call was refused, and only the address is known.
+    pub fn peer_port(&self) -> Option<u16> {
+        let port = self.peer().port;
+        (port != 0 || !self.is(connect_flag::CONNECT_NO_SYN)).then_some(port)
+    }
+
     /// What the application asked for, if that is another destination.
     pub fn asked(&self) -> Option<Endpoint> {
         Endpoint::new(&self.event.asked)

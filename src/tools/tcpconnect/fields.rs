@@ -111,7 +111,7 @@ pub const FIELDS: &[Field<Put>] = &[
             if row.service.is_some() || row.connect.asked().is_some() {
                 slot.cell(|line| line.text(&row.ports()));
             }
-            slot.optional_number(row.connect.peer().known_port());
+            slot.optional_number(row.connect.peer_port());
         },
     ),
     Field::json(

@@ -321,6 +321,31 @@ fn shut_down_while_connecting() {
     });
 }
 
+/// The owner of a multipath connection gets no error for that.
+#[test]
+fn a_multipath_connection_that_is_shut_down() {
+    let protocol = Some(socket2::Protocol::from(libc::IPPROTO_MPTCP));
+    let socket = || socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, protocol);
+    if socket().is_err() {
+        assert!(!std::path::Path::new("/proc/sys/net/mptcp/enabled").exists());
+        skip!(skip::NO_MPTCP);
+    }
+    each_backend(|setup| {
+        in_new_netns(|netns| {
+            let (_hole, to) = sockets::black_hole(loopback(1));
+            let trace = watch(setup, netns, &[], || {
+                let socket = socket().unwrap();
+                assert_eq!(sockets::begin(&socket, to), libc::EINPROGRESS);
+                socket.shutdown(std::net::Shutdown::Both).unwrap();
+                assert!(socket.take_error().unwrap().is_none());
+            });
+            let rows: Vec<_> =
+                trace.is_complete().events.iter().map(|row| (result(row), peer(row))).collect();
+            assert_eq!(rows, [("ABORTED", to)]);
+        });
+    });
+}
+
 /// Who gave up: somebody who closed the socket, or the end of a process.
 #[test]
 fn aborted_by_whom() {
