@@ -16,14 +16,16 @@ use snoop_tools::engine::tool::{self, Loaded, Open, Tool};
 use snoop_tools::host::kernel::tracepoints_are_preemptible;
 use snoop_tools::output::row::{View, docs};
 use snoop_tools::output::table::count;
-use snoop_tools::skel::connect_outcome;
 use snoop_tools::skel::tcpconnect::TcpconnectSkelBuilder;
+use snoop_tools::skel::{connect_flag, connect_outcome};
 use snoop_tools::tools::tcpconnect::Connect;
 use snoop_tools::tools::tcpconnect::args::{self, Args};
+use snoop_tools::tools::tcpconnect::destination::Host;
 use snoop_tools::tools::tcpconnect::fields::{self, Row};
 use snoop_tools::tools::tcpconnect::filter::network_entry;
 use snoop_tools::tools::tcpconnect::names::Names;
 use snoop_tools::tools::tcpconnect::report;
+use snoop_tools::tools::tcpconnect::siblings::{Ready, Siblings};
 use snoop_tools::tools::tcpconnect::summary::{Counts, Summary};
 use snoop_tools::tools::tcpconnect::{earlier, pending};
 
@@ -36,6 +38,15 @@ const STATES_BTF: [&str; 5] =
     ["state_btf", "state_btf_2", "state_btf_3", "state_btf_4", "state_btf_5"];
 const STATES_RAW: [&str; 5] =
     ["state_raw", "state_raw_2", "state_raw_3", "state_raw_4", "state_raw_5"];
+
+/// Likewise, those that do not look at the caller's registers and memory.
+const PLAIN_BTF: [&str; 5] =
+    ["plain_btf", "plain_btf_2", "plain_btf_3", "plain_btf_4", "plain_btf_5"];
+const PLAIN_RAW: [&str; 5] =
+    ["plain_raw", "plain_raw_2", "plain_raw_3", "plain_raw_4", "plain_raw_5"];
+
+/// What these do not show.
+const ASKED: &str = "what an application asked for, where its socket connects to something else";
 
 /// Attempts that only the backend fexit sees, since they do not call connect().
 const OTHER_CALLS: &str =
@@ -56,6 +67,14 @@ fn look() -> Job {
         .by_tool()
 }
 
+/// Finds out who asks DNS servers.
+fn askers() -> Job {
+    Job::adds("asker_btf", "which process asked for a name (--dns takes any process's)")
+        .or("asker_raw")
+        .with_map("dns_askers")
+        .broad()
+}
+
 struct Tcpconnect {
     args: Args,
     view: View<fields::Put>,
@@ -63,6 +82,8 @@ struct Tcpconnect {
     summary: Summary,
     interval: Option<Interval>,
     names: Names,
+    /// With `--dns`; nothing is known of siblings without names
+    siblings: Option<Siblings>,
 }
 
 impl Tool for Tcpconnect {
@@ -78,6 +99,7 @@ impl Tool for Tcpconnect {
             summary: Summary::default(),
             interval: None,
             names: Names::default(),
+            siblings: args.dns.then(Siblings::default),
             args,
         })
     }
@@ -93,36 +115,50 @@ impl Tool for Tcpconnect {
         let main = |program| Job::main(program).broad();
         let backend = |name, states: [Job; 5], calls: Vec<Job>| {
             let states = states.into_iter().take(needed);
-            Backend::new(name, states.chain(calls).chain([earlier(), look()]))
+            let askers = self.args.dns.then(askers);
+            Backend::new(name, states.chain(calls).chain([earlier(), look()]).chain(askers))
         };
-        let (btf, raw) = (|| STATES_BTF.map(main), || STATES_RAW.map(main));
+        // Jobs for the first programs; instead of each, the others in turn.
+        type Five = [&'static str; 5];
+        let states = |first: Five, or: &[Five], plain: &[Five]| {
+            let mut number = 0;
+            first.map(|program| {
+                let at = |all: &[&'static str; 5]| all.get(number).copied();
+                let job = or.iter().filter_map(at).fold(main(program), Job::or);
+                let job = plain
+                    .iter()
+                    .filter_map(at)
+                    .fold(job, |job, program| job.or_without(program, ASKED));
+                number += 1;
+                job
+            })
+        };
+        let btf = || states(STATES_BTF, &[], &[PLAIN_BTF]);
+        let raw = || states(STATES_RAW, &[], &[PLAIN_RAW]);
         // Failed calls come from the same program, whichever one sees the changes of state.
-        let either = || {
-            let mut raw = STATES_RAW.into_iter();
-            btf().map(|job| raw.next().map_or(job.clone(), |program| job.or(program)))
-        };
+        let either = || states(STATES_BTF, &[STATES_RAW], &[PLAIN_BTF, PLAIN_RAW]);
         let calls = |program| main(program).with_map("untold");
         let more = |program, what| Job::adds(program, what).broad().if_there();
         let mut calls_by_fexit = vec![
-            calls("fexit_connect"),
+            calls("fexit_connect").or_without("plain_connect", ASKED),
             more("fexit_fastopen", "attempts by TCP Fast Open that fail before a SYN"),
             more("fexit_mptcp", "attempts by MPTCP that fail before a SYN"),
             more("fexit_security", "attempts that a security module refuses"),
         ];
         if self.sees_errors() {
             // These cost every system call of threads with a filter.
-            calls_by_fexit.extend(refused_by_seccomp());
+            calls_by_fexit.extend(refused_by_seccomp().map(|job| job.with_map("tried")));
         }
         let fexit = backend("fexit", either(), calls_by_fexit);
         let plain = [backend("tp_btf", btf(), vec![]), backend("raw_tp", raw(), vec![])];
         let mut backends = vec![fexit];
         let what = if self.sees_errors() {
             backends.push(
-                backend("tracepoint", either(), vec![calls("tp_connect")])
+                backend("tracepoint", either(), vec![calls("tp_connect").with_map("tried")])
                     .without("calls of 32-bit programs that fail before a SYN")
                     .without(OTHER_CALLS),
             );
-            let raw_tp = backend("raw_tp", raw(), vec![calls("raw_sys_exit")]);
+            let raw_tp = backend("raw_tp", raw(), vec![calls("raw_sys_exit").with_map("tried")]);
             backends.push(raw_tp.without(OTHER_CALLS));
             "attempts that fail before a SYN"
         } else {
@@ -139,7 +175,10 @@ impl Tool for Tcpconnect {
         // reports it.
         let made_good = if tracepoints_are_preemptible() { 4 } else { 2 };
         let first = |states: [&'static str; 5]| states.into_iter().take(made_good);
-        first(STATES_BTF).chain(first(STATES_RAW)).collect()
+        // Without an entry a name is anybody's, as if the question had been asked elsewhere.
+        let askers = ["asker_btf", "asker_raw"];
+        let states = [STATES_BTF, STATES_RAW, PLAIN_BTF, PLAIN_RAW];
+        states.into_iter().flat_map(first).chain(askers).collect()
     }
 
     fn configure(&self, open: &mut Open<Self>) -> Result<()> {
@@ -159,11 +198,19 @@ impl Tool for Tcpconnect {
         config.preemptible = u32::from(tracepoints_are_preemptible());
         let programs = &open.progs;
         let sees_errors = programs.fexit_connect.autoload()
+            || programs.plain_connect.autoload()
             || programs.tp_connect.autoload()
             || programs.raw_sys_exit.autoload();
         config.sees_errors = u32::from(sees_errors);
+        config.siblings = u32::from(self.siblings.is_some() && !self.args.pending);
         for ports in self.args.port.iter().flatten() {
             ports.set_bits(&mut rodata.connect_ports);
+        }
+        if !self.sees_errors() {
+            leave_out(&mut open.maps.tried)?;
+        }
+        if !self.args.dns {
+            leave_out(&mut open.maps.dns_askers)?;
         }
         if !tracepoints_are_preemptible() {
             leave_out(&mut open.maps.refused)?; // begins have no stand-ins
@@ -188,7 +235,7 @@ impl Tool for Tcpconnect {
 
     fn start(&mut self, object: &Loaded<Self>, session: &mut Session) -> Result<()> {
         earlier::begin(object, &self.args.common).context("look for attempts begun before")?;
-        self.names = Names::open(self.args.dns, self.args.services)?;
+        self.names = Names::open(self.args.dns, self.args.services, object)?;
         self.interval = self.args.summary.map(Interval::new);
         if self.shows_rows() {
             session.out.heading(self.view.columns());
@@ -197,15 +244,17 @@ impl Tool for Tcpconnect {
     }
 
     fn event(&mut self, record: &[u8], session: &mut Session) -> Result<()> {
-        self.see(&Connect::decode(record)?, session)
+        self.take(&Connect::decode(record)?, session)
     }
 
     fn next_tick(&self) -> Option<Duration> {
-        self.interval.as_ref().map(Interval::left)
+        let siblings = self.siblings.as_ref().and_then(Siblings::left);
+        self.interval.as_ref().map(Interval::left).into_iter().chain(siblings).min()
     }
 
     fn tick(&mut self, _: &Loaded<Self>, session: &mut Session) -> Result<()> {
         self.names.update()?;
+        self.release(false, session)?;
         if self.interval.as_mut().is_some_and(Interval::is_due) {
             self.show_summary(session)?;
         }
@@ -215,6 +264,7 @@ impl Tool for Tcpconnect {
     fn finish(&mut self, object: &Loaded<Self>, session: &mut Session) -> Result<()> {
         self.names.update()?;
         self.flush_pending(object, session)?;
+        self.release(true, session)?;
         self.explain_losses(object);
         if self.interval.is_some() && self.summary.total.attempts > 0 {
             self.show_summary(session)?;
@@ -253,20 +303,48 @@ impl Tcpconnect {
         }
     }
 
+    /// Takes one attempt, to be shown now or when it is known what became of its siblings.
+    fn take(&mut self, connect: &Connect, session: &mut Session) -> Result<()> {
+        let Some(siblings) = &mut self.siblings else {
+            return self.see(connect, None, false, session);
+        };
+        self.names.update()?;
+        let known = self.names.host(connect);
+        let has_several = known.is_some_and(|known| self.names.has_several_addresses(known.name));
+        let aside = connect.is(connect_flag::CONNECT_ASIDE);
+        siblings.add(connect, known.map(Into::into), has_several, aside);
+        self.release(false, session)
+    }
+
+    /// Shows the attempts that have waited for their siblings; at the `end` all of them.
+    fn release(&mut self, end: bool, session: &mut Session) -> Result<()> {
+        while let Some(ready) = self.siblings.as_mut().and_then(|siblings| siblings.next(end)) {
+            let Ready { connect, host, is_superseded } = &ready;
+            self.see(connect, host.as_ref(), *is_superseded, session)?;
+        }
+        Ok(())
+    }
+
     /// Shows or counts one attempt.
-    fn see(&mut self, connect: &Connect, session: &mut Session) -> Result<()> {
+    fn see(
+        &mut self,
+        connect: &Connect,
+        host: Option<&Host>,
+        is_superseded: bool,
+        session: &mut Session,
+    ) -> Result<()> {
         if session.is_full() {
             return Ok(());
         }
-        self.names.update()?;
-        let host = self.names.host(connect);
+        let name = host.map(|host| &*host.name);
         if self.interval.is_some() {
-            self.summary.add(connect, host);
+            self.summary.add(connect, name, is_superseded);
         } else if self.args.count {
-            self.counts.add(connect, host);
+            self.counts.add(connect, name, is_superseded);
         } else {
             let service = self.names.service(connect.peer());
-            let row = Row { connect, host, service };
+            let asked_service = connect.asked().and_then(|asked| self.names.service(asked));
+            let row = Row { connect, host, service, asked_service, is_superseded };
             session.row(&self.view, &connect.id, "network.connect", &row);
         }
         session.shown()
@@ -277,7 +355,7 @@ impl Tcpconnect {
         let mut pending = pending::read(object).context("read the attempts that are pending")?;
         pending.retain(|attempt| self.is_shown(attempt));
         for attempt in &pending {
-            self.see(attempt, session)?;
+            self.take(attempt, session)?;
         }
         Ok(())
     }
@@ -285,7 +363,8 @@ impl Tcpconnect {
     /// Whether an attempt is shown; the programs decide the same for attempts that end.
     fn is_shown(&self, attempt: &Connect) -> bool {
         let least = self.args.min_latency.unwrap_or_default().as_nanos();
-        self.outcomes() & 1 << attempt.event.outcome.0 != 0
+        !attempt.is(connect_flag::CONNECT_ASIDE)
+            && self.outcomes() & 1 << attempt.event.outcome.0 != 0
             && u128::from(attempt.event.duration_ns) >= least
     }
 

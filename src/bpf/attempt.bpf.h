@@ -4,17 +4,16 @@
 
 /* State of an attempt to connect, until it has ended, and until its caller knows. */
 
-#include "socket.bpf.h"
+#include "asked.bpf.h"
 
 /* An attempt without an answer yet; or an ended one whose place is kept. */
 struct connect_attempt {
 	struct task_id id; /* time_ns: its begin */
 	struct connect_peer peer;
-	__u64 untold; /* as in `untold`; 0: nobody waits, or the entry is there */
 	enum connect_flag flags;
+	__u64 untold; /* as in `untold`; 0: nobody waits, or the entry is there */
 	__u32 txhash; /* sk_txhash at the begin */
 	__u32 pending; /* 0: it has ended */
-	__u32 pad;
 };
 
 /*

@@ -10,35 +10,26 @@
 #include "attempt.bpf.h"
 #include "seccomp.bpf.h"
 
+#define EPERM 1
 #define EINTR 4
+#define EFAULT 14
+#define EPIPE 32
+#define ENETUNREACH 101
+#define ECONNABORTED 103
 #define EISCONN 106
+#define EHOSTUNREACH 113
 #define EALREADY 114
 #define EINPROGRESS 115
 #define ERESTARTSYS 512
 
-/* The caller's address: struct sockaddr_in or sockaddr_in6. */
-struct connect_target {
-	__u16 family;
-	__u16 port; /* network order */
-	__u32 v4; /* or the flow label */
-	struct connect_address v6;
-};
-
-static __always_inline bool target_to_peer(const struct connect_target *target, __u32 len,
-					   struct connect_peer *peer)
+/*
+ * There was no attempt (an address that could not be read), or it goes on, or another
+ * thread, which called connect() for the same socket, has been told how it ended (EPIPE).
+ */
+static __always_inline bool tells_nothing(long ret)
 {
-	peer->port = bpf_ntohs(target->port);
-	peer->family = target->family;
-	if (target->family == AF_INET && len >= 16) {
-		set_v4(&peer->address, target->v4);
-		return true;
-	}
-	if (target->family == AF_INET6 && len >= 24) {
-		peer->address = target->v6;
-		peer->family = unmap_v4(&peer->address, AF_INET6);
-		return true;
-	}
-	return false;
+	return ret == -EINPROGRESS || ret == -EALREADY || ret == -EISCONN || ret == -EINTR ||
+	       ret == -ERESTARTSYS || ret == -EFAULT || ret == -EPIPE;
 }
 
 /* Does this return from connect() report an outcome that no change of state has shown? */
@@ -47,8 +38,7 @@ static __always_inline bool call_is_news(struct socket *socket, const bool typed
 	struct sock *sk;
 	__u16 protocol;
 
-	if (ret == -EINPROGRESS || ret == -EALREADY || ret == -EISCONN || ret == -EINTR ||
-	    ret == -ERESTARTSYS)
+	if (tells_nothing(ret))
 		return false;
 	sk = SOCKET_READ(typed, socket, sk);
 	if (!sk)
@@ -56,29 +46,26 @@ static __always_inline bool call_is_news(struct socket *socket, const bool typed
 	protocol = SOCKET_READ(typed, sk, sk_protocol);
 	if (protocol != IPPROTO_TCP && protocol != IPPROTO_MPTCP)
 		return false;
-	if (caller_is_told(socket, sk) || ret >= 0 || !filter_allows_current())
+	/* ECONNABORTED: somebody else has taken the error of an attempt. */
+	if (caller_is_told(socket, sk) || ret >= 0 || ret == -ECONNABORTED ||
+	    !filter_allows_current())
 		return false;
 	/* A call inside a call: the one for the whole connection is seen too. */
 	return protocol == IPPROTO_MPTCP || !socket_mptcp((void *)sk, false);
 }
 
-static __always_inline int call_failed(void *ctx, struct socket *socket,
-				       const struct connect_target *target, __u32 len, long ret)
+static __always_inline int call_failed(void *ctx, struct sock *sk, struct connect_peer *peer,
+				       long ret)
 {
-	struct sock *sk = BPF_CORE_READ(socket, sk);
 	struct connect_event event = {};
-	struct connect_peer peer = {};
 
-	if (!target_to_peer(target, len, &peer))
-		return 0;
-	peer.netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
-	if (!peer_allowed(&peer))
+	peer->netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+	if (!peer_allowed(peer))
 		return 0;
 	task_id_fill_current(&event.id, bpf_ktime_get_boot_ns());
-	event.peer = peer.address;
-	event.peer_port = peer.port;
-	event.family = peer.family;
-	event.netns = peer.netns;
+	event.peer = peer->end;
+	event.asked = peer->asked;
+	event.netns = peer->netns;
 	event.outcome = CONNECT_FAILED;
 	event.error = -ret;
 	event.flags = CONNECT_NO_SYN;
@@ -86,9 +73,11 @@ static __always_inline int call_failed(void *ctx, struct socket *socket,
 		event.flags |= CONNECT_MPTCP;
 	if (current_flags() & PF_KTHREAD)
 		event.flags |= CONNECT_KERNEL;
-	event.local_port = BPF_CORE_READ(sk, __sk_common.skc_num);
-	if (event.local_port) /* bound by the owner */
-		socket_local(sk, false, event.family, &event.local);
+	event.local.port = BPF_CORE_READ(sk, __sk_common.skc_num);
+	if (event.local.port) /* bound by the owner */
+		socket_local(sk, false, &event.local);
+	if (event.peer.interface)
+		interface_name(sk, event.peer.interface, event.interface_name);
 	if (outcome_shown(&event))
 		event_send(ctx, &event, sizeof(event), event.id.time_ns);
 	return 0;
@@ -96,22 +85,59 @@ static __always_inline int call_failed(void *ctx, struct socket *socket,
 
 /* Backend fexit: costs nobody else. The address is in kernel memory. */
 
-static __always_inline int kernel_call_done(void *ctx, struct socket *socket, const void *address,
-					    int len, long ret)
+/*
+ * The kernel's address is the one that a hook has chosen; the application's own memory
+ * says what was asked for. EPERM: a hook refused, and nothing was chosen.
+ */
+static __always_inline void ask_caller(struct sock *sk, long ret, struct connect_target *target,
+				       struct connect_peer *peer)
 {
-	struct connect_target target;
+	struct connect_end *asked = &peer->asked;
+	struct connect_call call;
+
+	if (!is_hooked(sk, false) || (current_flags() & PF_KTHREAD) || !current_call(&call) ||
+	    current_socket(call.fd) != sk || !read_target(&call, target) ||
+	    !target_to_end(target, call.len, asked) || same_end(asked, &peer->end)) {
+		__builtin_memset(asked, 0, sizeof(*asked));
+		return;
+	}
+	if (ret == -EPERM) {
+		peer->end = *asked;
+		__builtin_memset(asked, 0, sizeof(*asked));
+	}
+}
+
+static __always_inline int kernel_call_done(void *ctx, struct socket *socket, const void *address,
+					    int len, long ret, const bool asks)
+{
+	struct connect_target target = {};
+	struct connect_peer peer = {};
+	struct sock *sk;
 
 	if (!call_is_news(socket, true, ret))
 		return 0;
 	bpf_probe_read_kernel(&target, sizeof(target), address);
-	return call_failed(ctx, socket, &target, len, ret);
+	if (!target_to_end(&target, len, &peer.end))
+		return 0;
+	sk = BPF_CORE_READ(socket, sk);
+	if (asks)
+		ask_caller(sk, ret, &target, &peer);
+	return call_failed(ctx, sk, &peer, ret);
 }
 
 SEC("fexit/inet_stream_connect")
 int BPF_PROG(fexit_connect, struct socket *socket, struct sockaddr *address, int len, int flags,
 	     int ret)
 {
-	return kernel_call_done(ctx, socket, address, len, ret);
+	return kernel_call_done(ctx, socket, address, len, ret, true);
+}
+
+/* Without the caller's registers and memory. */
+SEC("fexit/inet_stream_connect")
+int BPF_PROG(plain_connect, struct socket *socket, struct sockaddr *address, int len, int flags,
+	     int ret)
+{
+	return kernel_call_done(ctx, socket, address, len, ret, false);
 }
 
 /* sendto() with MSG_FASTOPEN comes only this way. */
@@ -119,7 +145,7 @@ SEC("fexit/__inet_stream_connect")
 int BPF_PROG(fexit_fastopen, struct socket *socket, struct sockaddr *address, int len, int flags,
 	     int is_sendmsg, int ret)
 {
-	return is_sendmsg ? kernel_call_done(ctx, socket, address, len, ret) : 0;
+	return is_sendmsg ? kernel_call_done(ctx, socket, address, len, ret, false) : 0;
 }
 
 /* Since 6.1 the call for a multipath connection is inet_stream_connect() too. */
@@ -127,32 +153,134 @@ SEC("fexit/mptcp_stream_connect")
 int BPF_PROG(fexit_mptcp, struct socket *socket, struct sockaddr *address, int len, int flags,
 	     int ret)
 {
-	return kernel_call_done(ctx, socket, address, len, ret);
+	return kernel_call_done(ctx, socket, address, len, ret, true);
 }
 
-/* A call that a security module refuses does not reach inet_stream_connect(). */
+/* A call that a security module refuses does not reach inet_stream_connect(), nor a hook. */
 SEC("fexit/security_socket_connect")
 int BPF_PROG(fexit_security, struct socket *socket, struct sockaddr *address, int len, int ret)
 {
-	return ret ? kernel_call_done(ctx, socket, address, len, ret) : 0;
+	return ret ? kernel_call_done(ctx, socket, address, len, ret, false) : 0;
 }
 
 /* Backends at the exit of the system call: these cost every system call. */
 
-static __always_inline int syscall_done(void *ctx, __u32 fd, const void *address, __u32 len,
-					long ret)
+/* What the last refused call of a socket tried. */
+struct connect_tried {
+	__u64 inode; /* of the socket, whose address may be used again */
+	struct connect_end end;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u64);
+	__type(value, struct connect_tried);
+} tried SEC(".maps");
+
+/* What TCP notes in the socket for the routing table, and leaves there. False: nothing. */
+static __always_inline bool socket_note(struct sock *sk, struct connect_end *end)
 {
-	struct connect_target target = {};
-	struct file *file = current_file(fd);
+	struct inet_sock *inet = (void *)sk;
+	__u32 v4 = BPF_CORE_READ(inet, cork.fl.u.ip4.daddr);
+	__u16 port = bpf_ntohs(BPF_CORE_READ(inet, cork.fl.u.ip4.uli.ports.dport));
+	const __u32 *words = (const void *)end->address.bytes;
+
+	if (BPF_CORE_READ(sk, __sk_common.skc_family) == AF_INET) {
+		set_v4(&end->address, v4);
+		end->family = AF_INET;
+		end->port = port;
+		return v4 != 0;
+	}
+	/* The port of IPv6 is on the stack only. */
+	READ_V6(false, sk, __sk_common.skc_v6_daddr, &end->address);
+	if (is_any(end))
+		return false;
+	settle_v6(end, BPF_CORE_READ(sk, __sk_common.skc_bound_dev_if));
+	if (end->family == AF_INET && words[0] == v4)
+		end->port = port;
+	return true;
+}
+
+/*
+ * The destination that this call tried, as the socket has it; false: unknown. A call that
+ * ends before TCP notes its destination leaves the one of an earlier call there. Errors of
+ * the routing table come later than that, others may come from anywhere.
+ */
+static __always_inline bool socket_tried(struct socket *socket, struct sock *sk, long ret,
+					 struct connect_end *end)
+{
+	struct connect_attempt *attempt;
+	struct connect_tried now = {}, *last;
+	__u64 key = (__u64)sk;
+
+	if (!socket_note(sk, &now.end))
+		return false;
+	*end = now.end;
+	now.inode = socket_inode(socket);
+	last = bpf_map_lookup_elem(&tried, &key);
+	if (ret != -ENETUNREACH && ret != -EHOSTUNREACH) {
+		if (last && last->inode == now.inode && same_end(&last->end, end))
+			return false;
+		attempt = bpf_map_lookup_elem(&attempts, &key);
+		if (attempt && same_end(&attempt->peer.end, end))
+			return false;
+	}
+	bpf_map_update_elem(&tried, &key, &now, BPF_ANY);
+	return true;
+}
+
+/*
+ * The destination of a refused call, by the application's memory (`peer->asked`; its
+ * family is 0 if it could not be read) and by the socket. False: nobody knows.
+ */
+static __always_inline bool settle_peer(struct socket *socket, struct sock *sk, long ret,
+					struct connect_peer *peer)
+{
+	struct connect_end *end = &peer->end, *asked = &peer->asked;
+	__u16 port;
+
+	if (!socket_tried(socket, sk, ret, end)) {
+		*end = *asked;
+		asked->family = 0;
+		return end->family != 0;
+	}
+	if (!asked->family)
+		return true;
+	port = end->port;
+	if (!port) /* the same address: the same port */
+		end->port = asked->port;
+	if (same_end(end, asked)) {
+		asked->family = 0;
+		return true;
+	}
+	end->port = port;
+	/* Without a hook the application's memory was written to during the call. */
+	if (!is_any(asked) && !is_hooked(sk, false))
+		asked->family = 0;
+	return true;
+}
+
+static __always_inline int syscall_done(void *ctx, const struct connect_call *call, long ret)
+{
+	struct file *file = current_file(call->fd);
 	struct socket *socket = file ? file_socket(file) : NULL;
+	struct connect_target target = {};
+	struct connect_peer peer = {};
+	struct sock *sk;
 
 	if (!socket || !call_is_news(socket, false, ret))
 		return 0;
-	/* A struct sockaddr_in at the end of a page has nothing behind it. */
-	if (bpf_probe_read_user(&target, sizeof(target), address) &&
-	    bpf_probe_read_user(&target, 8, address))
+	sk = BPF_CORE_READ(socket, sk);
+	if (read_target(call, &target) && !target_to_end(&target, call->len, &peer.asked))
 		return 0;
-	return call_failed(ctx, socket, &target, len, ret);
+	if (!settle_peer(socket, sk, ret, &peer)) {
+		event_lost();
+		return 0;
+	}
+	if (!peer.asked.family)
+		__builtin_memset(&peer.asked, 0, sizeof(peer.asked));
+	return call_failed(ctx, sk, &peer, ret);
 }
 
 /* Backend tracepoint. */
@@ -160,44 +288,33 @@ SEC("tp/syscalls/sys_exit_connect")
 int tp_connect(struct trace_event_raw_sys_exit *ctx)
 {
 	struct pt_regs *regs = (void *)bpf_task_pt_regs(bpf_get_current_task_btf());
+	struct connect_call call;
 
-	return syscall_done(ctx, PT_REGS_PARM1_CORE_SYSCALL(regs),
-			    (void *)PT_REGS_PARM2_CORE_SYSCALL(regs),
-			    PT_REGS_PARM3_CORE_SYSCALL(regs), seccomp_result(ctx->ret));
+	call.fd = PT_REGS_PARM1_CORE_SYSCALL(regs);
+	call.address = (void *)PT_REGS_PARM2_CORE_SYSCALL(regs);
+	call.len = PT_REGS_PARM3_CORE_SYSCALL(regs);
+	return syscall_done(ctx, &call, seccomp_result(ctx->ret));
 }
 
 /* Any system call: from the saved registers alone. */
 #ifdef __TARGET_ARCH_x86
-#define NR_CONNECT 42
-#define NR_IA32_SOCKETCALL 102
-#define NR_IA32_CONNECT 362
-#define SOCKETCALL_CONNECT 3
-
 static __always_inline int any_call_done(void *ctx, struct pt_regs *regs, long ret)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
-	long nr = BPF_CORE_READ(regs, orig_ax);
-	__u32 arguments[3];
+	__u64 nr = BPF_CORE_READ(regs, orig_ax);
+	struct connect_call call;
 
 	if (BPF_CORE_READ(task, thread_info.status) & TS_COMPAT) {
-		if (nr == NR_IA32_CONNECT)
-			return syscall_done(ctx, BPF_CORE_READ(regs, bx),
-					    (void *)(__u64)(__u32)BPF_CORE_READ(regs, cx),
-					    BPF_CORE_READ(regs, dx), ret);
-		if (nr != NR_IA32_SOCKETCALL ||
-		    (__u32)BPF_CORE_READ(regs, bx) != SOCKETCALL_CONNECT)
+		if (!compat_connect(regs, nr, &call))
 			return 0;
-		if (bpf_probe_read_user(arguments, sizeof(arguments),
-					(void *)(__u64)(__u32)BPF_CORE_READ(regs, cx)))
+	} else {
+		if (nr != NR_CONNECT)
 			return 0;
-		return syscall_done(ctx, arguments[0], (void *)(__u64)arguments[1], arguments[2],
-				    ret);
+		call.fd = PT_REGS_PARM1_CORE_SYSCALL(regs);
+		call.address = (void *)PT_REGS_PARM2_CORE_SYSCALL(regs);
+		call.len = PT_REGS_PARM3_CORE_SYSCALL(regs);
 	}
-	if (nr != NR_CONNECT)
-		return 0;
-	return syscall_done(ctx, PT_REGS_PARM1_CORE_SYSCALL(regs),
-			    (void *)PT_REGS_PARM2_CORE_SYSCALL(regs),
-			    PT_REGS_PARM3_CORE_SYSCALL(regs), ret);
+	return syscall_done(ctx, &call, ret);
 }
 
 /* Backend raw_tp: needs neither tracefs nor 5.15, and sees 32-bit programs. */

@@ -31,9 +31,8 @@ struct filter_map filter_netns SEC(".maps");
 
 /* The destination of an attempt. */
 struct connect_peer {
-	struct connect_address address;
-	__u16 port;
-	__u16 family;
+	struct connect_end end; /* the socket's */
+	struct connect_end asked; /* the application's, if that is another one */
 	__u32 netns;
 };
 
@@ -55,15 +54,28 @@ static __always_inline void set_v4(struct connect_address *address, __u32 v4)
 	words[3] = 0;
 }
 
-/* The real family; a mapped address becomes an IPv4 address. */
-static __always_inline __u16 unmap_v4(struct connect_address *address, __u16 family)
+/* Link-local: each link has such addresses of its own. */
+static __always_inline bool is_link_local(const struct connect_end *end)
 {
-	const __u32 *words = (const void *)address->bytes;
+	const __u32 *words = (const void *)end->address.bytes;
 
-	if (family != AF_INET6 || !is_v4_mapped(address))
-		return family;
-	set_v4(address, words[3]);
-	return AF_INET;
+	return end->family == AF_INET6 &&
+	       (words[0] & bpf_htonl(0xffc00000)) == bpf_htonl(0xfe800000);
+}
+
+/* An end with an IPv6 address: a mapped one becomes an IPv4 address. */
+static __always_inline void settle_v6(struct connect_end *end, __u32 interface)
+{
+	const __u32 *words = (const void *)end->address.bytes;
+
+	end->family = AF_INET6;
+	end->interface = 0;
+	if (is_v4_mapped(&end->address)) {
+		set_v4(&end->address, words[3]);
+		end->family = AF_INET;
+	} else if (is_link_local(end)) {
+		end->interface = interface;
+	}
 }
 
 /*
@@ -81,65 +93,102 @@ static __always_inline __u16 unmap_v4(struct connect_address *address, __u16 fam
 		value;                                                                             \
 	})
 
+#define READ_V6(typed, sk, member, address)                                                        \
+	({                                                                                         \
+		__u32 *words = (void *)(address)->bytes;                                           \
+                                                                                                   \
+		for (int i = 0; i < 4; i++)                                                        \
+			words[i] = SOCKET_READ(typed, sk, member.in6_u.u6_addr32[i]);              \
+	})
+
 static __always_inline void socket_peer(struct sock *sk, const bool typed,
 					struct connect_peer *peer)
 {
-	__u32 *words = (void *)peer->address.bytes;
+	struct connect_end *end = &peer->end;
 
-	peer->family = SOCKET_READ(typed, sk, __sk_common.skc_family);
-	peer->port = bpf_ntohs(SOCKET_READ(typed, sk, __sk_common.skc_dport));
+	__builtin_memset(peer, 0, sizeof(*peer));
+	end->family = SOCKET_READ(typed, sk, __sk_common.skc_family);
+	end->port = bpf_ntohs(SOCKET_READ(typed, sk, __sk_common.skc_dport));
 	if (typed)
 		peer->netns = sk->__sk_common.skc_net.net->ns.inum;
 	else
 		peer->netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
-	if (peer->family == AF_INET) {
-		set_v4(&peer->address, SOCKET_READ(typed, sk, __sk_common.skc_daddr));
+	if (end->family == AF_INET) {
+		set_v4(&end->address, SOCKET_READ(typed, sk, __sk_common.skc_daddr));
 		return;
 	}
-	for (int i = 0; i < 4; i++)
-		words[i] = SOCKET_READ(typed, sk, __sk_common.skc_v6_daddr.in6_u.u6_addr32[i]);
-	peer->family = unmap_v4(&peer->address, AF_INET6);
+	READ_V6(typed, sk, __sk_common.skc_v6_daddr, &end->address);
+	settle_v6(end, SOCKET_READ(typed, sk, __sk_common.skc_bound_dev_if));
 }
 
-/* The local address; `family` is the real one. */
-static __always_inline void socket_local(struct sock *sk, const bool typed, __u16 family,
-					 struct connect_address *local)
+/*
+ * The local address, whose family need not be the peer's: an IPv6 socket that is bound to
+ * an IPv6 address has a placeholder for IPv4, which nobody ever sees.
+ */
+static __always_inline void socket_local(struct sock *sk, const bool typed,
+					 struct connect_end *local)
 {
-	__u32 *words = (void *)local->bytes;
-
-	/* An IPv6 socket with IPv4 also has the IPv4 address in the IPv4 member. */
-	if (family == AF_INET) {
-		set_v4(local, SOCKET_READ(typed, sk, __sk_common.skc_rcv_saddr));
+	local->family = SOCKET_READ(typed, sk, __sk_common.skc_family);
+	if (local->family == AF_INET) {
+		set_v4(&local->address, SOCKET_READ(typed, sk, __sk_common.skc_rcv_saddr));
 		return;
 	}
-	for (int i = 0; i < 4; i++)
-		words[i] = SOCKET_READ(typed, sk, __sk_common.skc_v6_rcv_saddr.in6_u.u6_addr32[i]);
+	READ_V6(typed, sk, __sk_common.skc_v6_rcv_saddr, &local->address);
+	settle_v6(local, SOCKET_READ(typed, sk, __sk_common.skc_bound_dev_if));
 }
 
-static __always_inline bool peer_allowed(const struct connect_peer *peer)
+#define INTERFACE_HASHES 256 /* NETDEV_HASHENTRIES */
+#define INTERFACES_PER_HASH 16 /* looked at: enough for thousands of interfaces */
+
+/* The name of an interface of the socket's network namespace; left alone if there is none. */
+static __always_inline void interface_name(struct sock *sk, __u32 index, __u8 *name)
 {
-	if (connect_config.family && peer->family != connect_config.family)
+	struct hlist_head *hashes = BPF_CORE_READ(sk, __sk_common.skc_net.net, dev_index_head);
+	struct hlist_node *node = NULL;
+
+	bpf_probe_read_kernel(&node, sizeof(node), &hashes[index & (INTERFACE_HASHES - 1)]);
+	for (int i = 0; i < INTERFACES_PER_HASH && node; i++) {
+		struct net_device *device =
+			(void *)node - bpf_core_field_offset(struct net_device, index_hlist);
+
+		if ((__u32)BPF_CORE_READ(device, ifindex) == index) {
+			bpf_probe_read_kernel_str(name, INTERFACE_NAME_LEN, &device->name);
+			return;
+		}
+		node = BPF_CORE_READ(node, next);
+	}
+}
+
+static __always_inline bool end_allowed(const struct connect_end *end)
+{
+	if (connect_config.family && end->family != connect_config.family)
 		return false;
 	if (connect_config.by_port) {
-		__u32 word = peer->port / 64;
+		__u32 word = end->port / 64;
 
 		barrier_var(word); /* 5.10 does not know how large a swapped port can be */
-		if (!(connect_ports[word & 1023] & (1ULL << (peer->port % 64))))
+		if (!(connect_ports[word & 1023] & (1ULL << (end->port % 64))))
 			return false;
 	}
-	if (connect_config.by_netns && !filter_has(&filter_netns, peer->netns))
-		return false;
 	if (connect_config.by_network) {
 		struct network_key key = {
 			.prefix_bits = 32 + 128,
-			.family = peer->family,
-			.address = peer->address,
+			.family = end->family,
+			.address = end->address,
 		};
 
 		if (!bpf_map_lookup_elem(&filter_networks, &key))
 			return false;
 	}
 	return true;
+}
+
+/* Either what the application asked for or what it got passes the filters. */
+static __always_inline bool peer_allowed(const struct connect_peer *peer)
+{
+	if (connect_config.by_netns && !filter_has(&filter_netns, peer->netns))
+		return false;
+	return end_allowed(&peer->end) || (peer->asked.family && end_allowed(&peer->asked));
 }
 
 static __always_inline bool outcome_shown(const struct connect_event *event)

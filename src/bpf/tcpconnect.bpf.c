@@ -17,8 +17,11 @@
 #include <bpf/bpf_tracing.h>
 
 #include "connect_call.bpf.h"
+#include "dns_asker.bpf.h"
 
 #define EADDRNOTAVAIL 99
+#define ECONNRESET 104
+#define PF_EXITING 0x00000004
 
 EVENT(connect_event);
 
@@ -34,7 +37,18 @@ struct {
 
 /* ---- begin and end of an attempt ---- */
 
-static __always_inline int attempt_begin(struct sock *sk, const bool typed, const bool stand_in)
+/*
+ * A connection that is restored, from a checkpoint of its process (TCP_REPAIR): the socket
+ * takes all the states of one that connects, and sends nothing.
+ */
+static __always_inline bool in_repair(struct tcp_sock *tp, const bool typed)
+{
+	return typed ? BPF_CORE_READ_BITFIELD(tp, repair)
+		     : BPF_CORE_READ_BITFIELD_PROBED(tp, repair);
+}
+
+static __always_inline int attempt_begin(struct sock *sk, const bool typed, const bool stand_in,
+					 const bool asks)
 {
 	struct connect_attempt *attempt;
 	struct connect_peer peer;
@@ -43,6 +57,7 @@ static __always_inline int attempt_begin(struct sock *sk, const bool typed, cons
 	struct tcp_sock *tp;
 	struct sock *mptcp;
 	__u32 zero = 0;
+	bool allowed;
 
 	if (SOCKET_READ(typed, sk, sk_protocol) != IPPROTO_TCP)
 		return 0;
@@ -56,26 +71,31 @@ static __always_inline int attempt_begin(struct sock *sk, const bool typed, cons
 	}
 	if (!filter_allows_current())
 		return 0;
-	socket_peer(sk, typed, &peer);
-	if (!peer_allowed(&peer))
-		return 0;
 	tp = typed ? bpf_skc_to_tcp_sock(sk) : (void *)sk;
-	if (!tp)
+	if (!tp || in_repair(tp, typed))
 		return 0;
 	mptcp = socket_mptcp(tp, typed);
+	socket_peer(sk, typed, &peer);
+	if (asks)
+		peer_asked(sk, mptcp, typed, &peer);
+	allowed = peer_allowed(&peer);
+	if (!allowed && !connect_config.siblings)
+		return 0;
 	attempt = attempt_place(key);
 	if (connect_config.sees_errors)
 		caller_is_untold(mptcp ? NULL : attempt, mptcp ?: sk);
 	if (!attempt) {
-		event_lost();
-		__sync_fetch_and_add(&connect_counters.full, 1);
+		if (allowed) {
+			event_lost();
+			__sync_fetch_and_add(&connect_counters.full, 1);
+		}
 		last_refused = bpf_map_lookup_elem(&refused, &zero);
 		if (last_refused)
 			*last_refused = key;
 		return 0;
 	}
 	/* The end of this socket's last attempt was missed: forget that attempt. */
-	if (attempt->pending)
+	if (attempt->pending && !(attempt->flags & CONNECT_ASIDE))
 		event_lost();
 	task_id_fill_current(&attempt->id, bpf_ktime_get_boot_ns());
 	attempt->peer = peer;
@@ -83,26 +103,16 @@ static __always_inline int attempt_begin(struct sock *sk, const bool typed, cons
 	attempt->flags = mptcp ? CONNECT_MPTCP : 0;
 	if (current_flags() & PF_KTHREAD)
 		attempt->flags |= CONNECT_KERNEL;
+	if (!allowed)
+		attempt->flags |= CONNECT_ASIDE;
 	attempt->pending = 1;
 	return 0;
 }
 
-/*
- * A connecting socket is closed without an error: by the kernel or by its owner? The
- * kernel does so inside connect() if it cannot go on; only then has the call not yet
- * marked the socket as connecting. Ports are chosen before the socket gets its hash.
- */
-static __always_inline void closed_without_error(struct connect_event *event, struct sock *sk,
-						 const struct connect_attempt *attempt)
+/* The reason for giving up inside connect(). Ports are chosen before the socket gets its hash. */
+static __always_inline void given_up_inside(struct connect_event *event, struct sock *sk,
+					    const struct connect_attempt *attempt)
 {
-	struct sock *owner = sk;
-
-	if (attempt->flags & CONNECT_MPTCP)
-		owner = socket_mptcp((void *)sk, false) ?: sk;
-	if (BPF_CORE_READ(owner, sk_socket, state) != SS_UNCONNECTED) {
-		event->outcome = CONNECT_ABORTED;
-		return;
-	}
 	event->outcome = CONNECT_FAILED;
 	if (BPF_CORE_READ(sk, sk_txhash) != attempt->txhash)
 		return; /* the reason is unknown */
@@ -110,7 +120,34 @@ static __always_inline void closed_without_error(struct connect_event *event, st
 	event->flags |= CONNECT_NO_SYN;
 	event->duration_ns = 0;
 	if (!BPF_CORE_READ(sk, __sk_common.skc_num))
-		event->local_port = 0; /* the value is from an earlier attempt */
+		event->local.port = 0; /* the value is from an earlier attempt */
+}
+
+/*
+ * A connecting socket is closed without an error: by the kernel or by its owner? The
+ * kernel does so inside connect() if it cannot go on; only then has the call not yet
+ * marked the socket as connecting. shutdown() marks it first, and leaves an error later;
+ * the owner of an MPTCP connection does not get that error.
+ */
+static __always_inline void closed_without_error(struct connect_event *event, struct sock *sk,
+						 const struct connect_attempt *attempt)
+{
+	struct sock *owner = sk;
+	socket_state state;
+
+	if (attempt->flags & CONNECT_MPTCP)
+		owner = socket_mptcp((void *)sk, false) ?: sk;
+	state = BPF_CORE_READ(owner, sk_socket, state);
+	if (state == SS_UNCONNECTED) {
+		given_up_inside(event, sk, attempt);
+	} else if (state == SS_DISCONNECTING && !(attempt->flags & CONNECT_MPTCP)) {
+		event->outcome = CONNECT_FAILED;
+		event->error = ECONNRESET;
+	} else {
+		event->outcome = CONNECT_ABORTED;
+		if (current_flags() & PF_EXITING)
+			event->flags |= CONNECT_EXITED;
+	}
 }
 
 /*
@@ -126,13 +163,14 @@ static __always_inline void attempt_to_event(struct connect_event *event, struct
 	event->id.lost = snoop_counters.lost;
 	if (now > attempt->id.time_ns)
 		event->duration_ns = now - attempt->id.time_ns;
-	event->peer = attempt->peer.address;
-	event->peer_port = attempt->peer.port;
-	event->family = attempt->peer.family;
+	event->peer = attempt->peer.end;
+	event->asked = attempt->peer.asked;
 	event->netns = attempt->peer.netns;
 	event->flags = attempt->flags;
-	socket_local(sk, typed, event->family, &event->local);
-	event->local_port = bpf_ntohs(SOCKET_READ(typed, tp, inet_conn.icsk_inet.inet_sport));
+	if (event->peer.interface)
+		interface_name(sk, event->peer.interface, event->interface_name);
+	socket_local(sk, typed, &event->local);
+	event->local.port = bpf_ntohs(SOCKET_READ(typed, tp, inet_conn.icsk_inet.inet_sport));
 	event->retransmits = SOCKET_READ(typed, tp, total_retrans);
 }
 
@@ -179,8 +217,12 @@ static __always_inline int attempt_end(void *ctx, struct sock *sk, const bool ty
 	attempt_to_event(&event, sk, tp, typed, attempt, now);
 	attempt_outcome(&event, sk, tp, typed, attempt, new_state);
 	attempt_leave(attempt, key);
-	if (outcome_shown(&event))
+	if (!(event.flags & CONNECT_ASIDE) && outcome_shown(&event)) {
 		event_send(ctx, &event, sizeof(event), now);
+	} else if (connect_config.siblings && event.outcome == CONNECT_ESTABLISHED) {
+		event.flags |= CONNECT_ASIDE;
+		event_try_send(ctx, &event, sizeof(event), now); /* it is no event: never lost */
+	}
 	return 0;
 }
 
@@ -197,12 +239,13 @@ static __always_inline int attempt_end(void *ctx, struct sock *sk, const bool ty
  * the program's end.)
  */
 static __always_inline int state_changed(void *ctx, struct sock *sk, const bool typed,
-					 int old_state, int new_state, const bool stand_in)
+					 int old_state, int new_state, const bool stand_in,
+					 const bool asks)
 {
 	if (new_state == TCP_SYN_SENT) {
 		if (stand_in && !connect_config.preemptible)
 			return 0;
-		return attempt_begin(sk, typed, stand_in);
+		return attempt_begin(sk, typed, stand_in, asks);
 	}
 	/* SYN_RECV: both sides called at once, or the socket called itself. */
 	if (old_state != TCP_SYN_SENT && old_state != TCP_SYN_RECV)
@@ -210,25 +253,32 @@ static __always_inline int state_changed(void *ctx, struct sock *sk, const bool 
 	return new_state == TCP_SYN_RECV ? 0 : attempt_end(ctx, sk, typed, new_state);
 }
 
-#define STATE_PROGRAMS(suffix, stand_in)                                                           \
+#define STATE_PROGRAMS(name, suffix, stand_in, asks)                                               \
 	SEC("tp_btf/inet_sock_set_state")                                                          \
-	int BPF_PROG(state_btf##suffix, struct sock *sk, int old_state, int new_state)             \
+	int BPF_PROG(name##_btf##suffix, struct sock *sk, int old_state, int new_state)            \
 	{                                                                                          \
-		return state_changed(ctx, sk, true, old_state, new_state, stand_in);               \
+		return state_changed(ctx, sk, true, old_state, new_state, stand_in, asks);         \
 	}                                                                                          \
                                                                                                    \
 	SEC("raw_tp/inet_sock_set_state")                                                          \
-	int state_raw##suffix(struct bpf_raw_tracepoint_args *ctx)                                 \
+	int name##_raw##suffix(struct bpf_raw_tracepoint_args *ctx)                                \
 	{                                                                                          \
 		return state_changed(ctx, (void *)ctx->args[0], false, ctx->args[1], ctx->args[2], \
-				     stand_in);                                                    \
+				     stand_in, asks);                                              \
 	}
 
-STATE_PROGRAMS(, false)
-STATE_PROGRAMS(_2, true)
-STATE_PROGRAMS(_3, true)
-STATE_PROGRAMS(_4, true)
-STATE_PROGRAMS(_5, true)
+STATE_PROGRAMS(state, , false, true)
+STATE_PROGRAMS(state, _2, true, true)
+STATE_PROGRAMS(state, _3, true, true)
+STATE_PROGRAMS(state, _4, true, true)
+STATE_PROGRAMS(state, _5, true, true)
+
+/* The same without the caller's registers and memory, for kernels that refuse to show these. */
+STATE_PROGRAMS(plain, , false, false)
+STATE_PROGRAMS(plain, _2, true, false)
+STATE_PROGRAMS(plain, _3, true, false)
+STATE_PROGRAMS(plain, _4, true, false)
+STATE_PROGRAMS(plain, _5, true, false)
 
 /* ---- attempts that are pending when tracing ends ---- */
 
@@ -244,7 +294,7 @@ static __always_inline bool is_connecting(struct sock *sk, __u16 port)
 }
 
 /* `sk`, an address in `attempts`, may have been freed meanwhile: reads do not fault. */
-static __always_inline int look_at(struct sock *sk, __u16 family, __u16 port)
+static __always_inline int look_at(struct sock *sk, __u16 port, __u32 interface)
 {
 	struct tcp_sock *tp = (void *)sk;
 
@@ -258,8 +308,10 @@ static __always_inline int look_at(struct sock *sk, __u16 family, __u16 port)
 		return 0;
 	}
 	connect_look.connecting = 1;
-	socket_local(sk, false, family, &connect_look.local);
-	connect_look.local_port = bpf_ntohs(BPF_CORE_READ(tp, inet_conn.icsk_inet.inet_sport));
+	socket_local(sk, false, &connect_look.local);
+	if (interface)
+		interface_name(sk, interface, connect_look.interface_name);
+	connect_look.local.port = bpf_ntohs(BPF_CORE_READ(tp, inet_conn.icsk_inet.inet_sport));
 	connect_look.retransmits = BPF_CORE_READ(tp, total_retrans);
 	return 0;
 }

@@ -19,37 +19,61 @@ enum connect_flag {
 	CONNECT_KERNEL = 1 << 2, /* by a thread of the kernel, such as an NFS client */
 	CONNECT_EARLIER = 1 << 3, /* began before tracing: the age is exact to 4 ms at best */
 	CONNECT_UNSEEN = 1 << 4, /* pending, and the socket is unreadable: `local`, `retransmits` */
+	CONNECT_EXITED = 1 << 5, /* aborted: a process that ended closed the socket */
+	CONNECT_ASIDE = 1 << 6, /* filtered out: only its siblings need to know */
 };
 
-/* One end of a connection. */
 struct connect_address {
 	__u8 bytes[16]; /* network order; IPv4 in the first 4 */
 };
+
+/* One end of a connection. */
+struct connect_end {
+	struct connect_address address;
+	__u32 interface; /* index, for link-local addresses: they mean nothing without it */
+	__u16 port; /* 0: unknown, or not chosen yet */
+	__u16 family; /* AF_INET also for IPv4 through an IPv6 socket; 0: no such end */
+};
+
+#define INTERFACE_NAME_LEN 16
 
 /* One attempt. id.time_ns is when it ended; the rest of id is the caller's. */
 struct connect_event {
 	struct task_id id;
 	__u64 duration_ns; /* from beginning to end */
-	struct connect_address local; /* all zero: unknown, or not chosen yet */
-	struct connect_address peer;
+	struct connect_end local; /* address all zero: unknown, or not chosen yet */
+	struct connect_end peer; /* where the socket connects to */
+	struct connect_end asked; /* what the application asked for, if that is another end */
 	enum connect_outcome outcome;
 	enum connect_flag flags;
 	__u32 error; /* errno */
 	__u32 netns; /* inode number of the network namespace */
 	__u32 rtt_us; /* smoothed round-trip time; 0: none measured */
 	__u32 retransmits; /* SYNs sent again */
-	__u16 local_port; /* 0: unknown, or not chosen yet */
-	__u16 peer_port;
-	__u16 family; /* AF_INET also for IPv4 through an IPv6 socket */
-	__u16 pad;
+	__u8 interface_name[INTERFACE_NAME_LEN]; /* of peer.interface, if it still exists */
 };
 
 /* State of a pending attempt's socket, on request of user space. */
 struct connect_look {
-	struct connect_address local; /* all zero: not chosen yet */
+	struct connect_end local; /* address all zero: not chosen yet */
 	__u32 retransmits;
-	__u16 local_port;
-	__u16 connecting; /* 1: it has no answer yet */
+	__u32 connecting; /* 0: it is not connecting any more */
+	__u8 interface_name[INTERFACE_NAME_LEN];
+};
+
+/* A question to a DNS server, as its answer names it. */
+struct dns_question {
+	__u32 netns; /* inode number */
+	__u32 protocol; /* IPPROTO_UDP or IPPROTO_TCP */
+	__u16 port; /* of the client, network order */
+	__u16 id; /* UDP: of the message, network order */
+};
+
+/* The process that asked. */
+struct dns_asker {
+	__u64 start_ns; /* as in task_id */
+	__u32 pid;
+	__u32 pad;
 };
 
 /* Set before loading; the verifier removes code that is off. */
@@ -62,7 +86,7 @@ struct connect_config {
 	__u32 by_netns; /* 1: only network namespaces in filter_netns */
 	__u32 preemptible; /* 1: tracepoints are, and a begin can be missed */
 	__u32 sees_errors; /* 1: a program for calls that fail without a SYN is loaded */
-	__u32 pad;
+	__u32 siblings; /* 1: connections that the filters leave out are sent with CONNECT_ASIDE */
 };
 
 /* Key of filter_networks: family first, so that ::/0 matches no IPv4 address. */

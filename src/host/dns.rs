@@ -14,9 +14,9 @@
 //! - answers from before the start, UDP answers in several IP fragments, and TCP
 //!   connections of which a piece was lost (see [`PassiveDns::lost`])
 //!
-//! A name is a hint, not a proof: it is the last name that a process on this machine asked for and
-//! that had this address in the answer. Anybody who can send packets from port 53 to this machine
-//! can invent names.
+//! A name is a hint, not a proof: it is the last name that was asked for, by this process or else
+//! by any on this machine, and that had this address in the answer. Anybody who can send packets from
+//! port 53 to this machine can invent names.
 
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
@@ -25,6 +25,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 mod cache;
+mod clock;
 mod filter;
 mod message;
 mod packet;
@@ -34,6 +35,7 @@ mod stream;
 mod testing;
 
 use cache::Cache;
+use clock::Clock;
 use packet::Received;
 use socket::PacketSocket;
 use stream::Streams;
@@ -49,11 +51,48 @@ const MAX_PACKETS: usize = 1024;
 /// each; forged ones, full of compressed names, up to some 20 ms for 64 KiB.
 const MAX_TIME: Duration = Duration::from_millis(5);
 
+/// A question to a DNS server, by what its answer says of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// By TCP: the connection is meant, and `id` is 0
+    pub is_tcp: bool,
+    /// Port of the client
+    pub client_port: u16,
+    /// Id of the message
+    pub id: u16,
+}
+
+/// The process that asked: its id, and the time of its birth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asker {
+    /// Process id, initial PID namespace
+    pub pid: u32,
+    /// `CLOCK_BOOTTIME` in nanoseconds
+    pub start_ns: u64,
+}
+
+/// What is known of an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known<'a> {
+    /// The name, in lower case, without the last dot, at most 255 bytes. All of it is visible
+    /// ASCII: other characters are written as `\DDD`, a dot within a label as `\.` (RFC 1035, 5.1).
+    /// International names are as on the wire, `xn--...`.
+    pub name: &'a str,
+    /// Time since the answer was received
+    pub age_ns: u64,
+    /// Whether the answer's time to live was over, which many programs do not heed. (It counts
+    /// for at least ten seconds.)
+    pub has_expired: bool,
+    /// Whether this process asked, and not just any
+    pub by_process: bool,
+}
+
 /// Names of addresses, from the answers so far.
 pub struct PassiveDns {
     socket: PacketSocket,
     learner: Learner,
     buffer: Vec<u8>,
+    clock: Clock,
 }
 
 impl PassiveDns {
@@ -64,7 +103,12 @@ impl PassiveDns {
     /// Without `CAP_NET_RAW`, or on a kernel without packet sockets; one line for people.
     pub fn open() -> Result<Self> {
         let socket = PacketSocket::open()?;
-        Ok(Self { socket, learner: Learner::new(), buffer: vec![0; MAX_PACKET] })
+        Ok(Self {
+            socket,
+            learner: Learner::new(),
+            buffer: vec![0; MAX_PACKET],
+            clock: Clock::default(),
+        })
     }
 
     /// Readable when there is something to [drain](Self::drain).
@@ -73,33 +117,46 @@ impl PassiveDns {
     }
 
     /// Reads the waiting answers, without blocking. False if there may be more than one call reads;
-    /// the descriptor then stays readable.
+    /// the descriptor then stays readable. `boot_ns` reads `CLOCK_BOOTTIME`; `who` tells which
+    /// process asked, if it knows.
     ///
     /// # Errors
     ///
     /// If the kernel refuses to hand over packets; no reason for that is known.
-    pub fn drain(&mut self) -> Result<bool> {
-        let now = Instant::now();
+    pub fn drain(
+        &mut self,
+        boot_ns: fn() -> u64,
+        who: impl Fn(Question) -> Option<Asker>,
+    ) -> Result<bool> {
+        let begin = Instant::now();
+        self.clock.read(boot_ns);
         for _ in 0..MAX_PACKETS {
             match self.socket.receive(&mut self.buffer).context("receive DNS answers")? {
-                Some(packet) => self.learner.learn(packet, now),
-                None => return Ok(true),
+                Some((packet, received)) => {
+                    self.learner.learn(packet, self.clock.boot_ns(received), &who);
+                }
+                None => {
+                    self.clock.all_read();
+                    return Ok(true);
+                }
             }
-            if now.elapsed() > MAX_TIME {
+            if begin.elapsed() > MAX_TIME {
                 break;
             }
         }
         Ok(false)
     }
 
-    /// The last name that had `addr` in its answer, if the answer was valid `at` that instant: for
-    /// its time to live since it was received, but for at least ten seconds and at most a day.
-    ///
-    /// In lower case, without the last dot, at most 255 bytes. All of it is visible ASCII: other
-    /// characters are written as `\DDD`, a dot within a label as `\.` (RFC 1035, 5.1).
-    /// International names are as on the wire, `xn--...`.
-    pub fn name(&self, addr: IpAddr, at: Instant) -> Option<&str> {
-        self.learner.cache.name(addr, at)
+    /// The last name that was answered with `address` before `at_ns`, `CLOCK_BOOTTIME`: one that
+    /// `process` asked for, if there is any. Names are kept beyond their time to live, in a bounded
+    /// number.
+    pub fn name(&self, address: IpAddr, at_ns: u64, process: Asker) -> Option<Known<'_>> {
+        self.learner.cache.name(address, at_ns, process)
+    }
+
+    /// Whether more than one address is known to be an answer for `name`.
+    pub fn has_several_addresses(&self, name: &str) -> bool {
+        self.learner.cache.has_several_addresses(name)
     }
 
     /// Packets from port 53 since the start, including the [lost](Self::lost) ones.
@@ -125,17 +182,25 @@ impl Learner {
         Self { cache: Cache::new(), streams: Streams::default() }
     }
 
-    fn learn(&mut self, packet: &[u8], now: Instant) {
+    fn learn(&mut self, packet: &[u8], at_ns: u64, who: &impl Fn(Question) -> Option<Asker>) {
         let cache = &mut self.cache;
-        let mut learn = |message: &[u8]| {
+        let mut learn = |message: &[u8], question: Question| {
             let Some(answer) = message::parse(message) else { return };
+            let asker = who(question);
             for (address, ttl) in answer.addresses {
-                cache.learn(address, &answer.name, ttl, now);
+                cache.learn(address, &answer.name, ttl, asker, at_ns);
             }
         };
         match packet::parse(packet) {
-            Some(Received::Datagram(message)) => learn(message),
-            Some(Received::Segment(segment)) => self.streams.take(&segment, learn),
+            Some(Received::Datagram { client_port, message }) => {
+                let id = message.first_chunk().map_or(0, |id| u16::from_be_bytes(*id));
+                learn(message, Question { is_tcp: false, client_port, id });
+            }
+            Some(Received::Segment(segment)) => {
+                let client_port = segment.flow.client_port;
+                let question = Question { is_tcp: true, client_port, id: 0 };
+                self.streams.take(&segment, |message| learn(message, question));
+            }
             None => {}
         }
     }
@@ -157,19 +222,27 @@ mod tests {
 
     #[test]
     fn names_are_learnt_over_udp_and_tcp() {
-        let now = Instant::now();
+        const PROCESS: Asker = Asker { pid: 7, start_ns: 1 };
         let mut learner = Learner::new();
-        learner.learn(&ipv4(17, &udp(53, &answer(b'a', 1))), now);
-        learner.learn(&ipv6(17, &udp(53, &answer(b'b', 2))), now);
-        learner.learn(&ipv4(6, &tcp(53, 9, 0x12, b"")), now);
+        let mut learn = |packet: Vec<u8>| {
+            learner.learn(&packet, 5, &|question| {
+                // Ports and ids of the packets of `testing` and of `answer`.
+                let is_known = question.client_port == 1024 && question.id == 0;
+                (is_known && question.is_tcp).then_some(PROCESS)
+            });
+        };
         let message = answer(b'c', 3);
         let stream = [&(message.len() as u16).to_be_bytes()[..], &message].concat();
         let (one, two) = stream.split_at(7);
-        learner.learn(&ipv4(6, &tcp(53, 10, 0x10, one)), now);
-        assert_eq!(learner.cache.name([192, 0, 2, 3].into(), now), None);
-        learner.learn(&ipv4(6, &tcp(53, 17, 0x10, two)), now);
+        learn(ipv4(17, &udp(53, &answer(b'a', 1))));
+        learn(ipv6(17, &udp(53, &answer(b'b', 2))));
+        learn(ipv4(6, &tcp(53, 9, 0x12, b"")));
+        learn(ipv4(6, &tcp(53, 10, 0x10, one)));
+        learn(ipv4(6, &tcp(53, 17, 0x10, two)));
         for (last, name) in [(1, Some("a")), (2, Some("b")), (3, Some("c")), (4, None)] {
-            assert_eq!(learner.cache.name([192, 0, 2, last].into(), now), name);
+            let known = learner.cache.name([192, 0, 2, last].into(), 5, PROCESS);
+            assert_eq!(known.map(|known| known.name), name);
+            assert_eq!(known.is_some_and(|known| known.by_process), last == 3);
         }
     }
 }

@@ -1,12 +1,14 @@
 //! Attempts to connect by TCP: from a record of `tcpconnect.bpf.c` to its parts.
 
 pub mod args;
+pub mod destination;
 pub mod earlier;
 pub mod fields;
 pub mod filter;
 pub mod names;
 pub mod pending;
 pub mod report;
+pub mod siblings;
 pub mod summary;
 
 use std::borrow::Cow;
@@ -14,10 +16,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use anyhow::Result;
 
+use crate::host::dns::Asker;
 use crate::host::errno;
-use crate::skel::{
-    Event as _, connect_address, connect_event, connect_flag, connect_outcome, task_id,
-};
+use crate::output::escape::until_nul;
+use crate::skel::{Event as _, connect_end, connect_event, connect_flag, connect_outcome, task_id};
 
 /// One attempt.
 #[derive(Clone, Debug)]
@@ -33,8 +35,30 @@ pub struct Connect {
 pub struct Endpoint {
     /// Its address
     pub address: IpAddr,
-    /// Its port
+    /// The index of the interface to which a link-local address belongs; otherwise 0
+    pub interface: u32,
+    /// Its port; 0 if it is not known, or not chosen yet
     pub port: u16,
+}
+
+impl Endpoint {
+    /// `None`: there is no such end.
+    fn new(end: &connect_end) -> Option<Self> {
+        let address = match i32::from(end.family) {
+            libc::AF_INET => {
+                let [a, b, c, d, ..] = end.address.bytes;
+                Ipv4Addr::new(a, b, c, d).into()
+            }
+            libc::AF_INET6 => Ipv6Addr::from(end.address.bytes).into(),
+            _ => return None,
+        };
+        Some(Self { address, interface: end.interface, port: end.port })
+    }
+
+    /// The port, if it is known.
+    pub fn known_port(&self) -> Option<u16> {
+        (self.port != 0).then_some(self.port)
+    }
 }
 
 impl Connect {
@@ -49,24 +73,38 @@ impl Connect {
         self.event.flags.0 & flag.0 != 0
     }
 
-    /// The destination.
+    /// The destination of the socket.
     pub fn peer(&self) -> Endpoint {
-        Endpoint { address: self.address(&self.event.peer), port: self.event.peer_port }
+        const NOWHERE: Endpoint =
+            Endpoint { address: IpAddr::V4(Ipv4Addr::UNSPECIFIED), interface: 0, port: 0 };
+        Endpoint::new(&self.event.peer).unwrap_or(NOWHERE)
+    }
+
+    /// Its port; `None` if the call was refused, and only the address is known.
+    pub fn peer_port(&self) -> Option<u16> {
+        let port = self.peer().port;
+        (port != 0 || !self.is(connect_flag::CONNECT_NO_SYN)).then_some(port)
+    }
+
+    /// What the application asked for, if that is another destination.
+    pub fn asked(&self) -> Option<Endpoint> {
+        Endpoint::new(&self.event.asked)
+    }
+
+    /// The name of the interface that a link-local destination belongs to.
+    pub fn interface_name(&self) -> Option<&[u8]> {
+        Some(until_nul(&self.event.interface_name)).filter(|name| !name.is_empty())
     }
 
     /// The source; `None` if the kernel had not chosen it yet.
     pub fn local(&self) -> Option<Endpoint> {
-        let local =
-            Endpoint { address: self.address(&self.event.local), port: self.event.local_port };
+        let local = Endpoint::new(&self.event.local)?;
         (local.port != 0 || !local.address.is_unspecified()).then_some(local)
     }
 
-    fn address(&self, address: &connect_address) -> IpAddr {
-        if i32::from(self.event.family) == libc::AF_INET6 {
-            return Ipv6Addr::from(address.bytes).into();
-        }
-        let [a, b, c, d, ..] = address.bytes;
-        Ipv4Addr::new(a, b, c, d).into()
+    /// The process, as one that may have asked for names.
+    pub fn process(&self) -> Asker {
+        Asker { pid: self.id.pid, start_ns: self.id.start_ns }
     }
 
     /// Whether a connection was made.
@@ -123,6 +161,13 @@ impl Connect {
         (!self.is(connect_flag::CONNECT_NO_SYN)).then_some(self.event.duration_ns)
     }
 
+    /// How long the application waited before it gave up; `None` if it did not, or died.
+    pub fn gave_up_ns(&self) -> Option<u64> {
+        let gave_up = self.event.outcome == connect_outcome::CONNECT_ABORTED
+            && !self.is(connect_flag::CONNECT_EXITED);
+        self.duration_ns().filter(|_| gave_up)
+    }
+
     /// The number of SYNs sent again; `None` if the socket could not be read.
     pub fn retransmits(&self) -> Option<u32> {
         (!self.is(connect_flag::CONNECT_UNSEEN)).then_some(self.event.retransmits)
@@ -141,29 +186,35 @@ pub(crate) mod testing {
     /// A record of an attempt to `peer`.
     pub(crate) fn attempt(peer: Endpoint, edit: impl FnOnce(&mut connect_event)) -> Connect {
         let mut event = connect_event {
-            peer_port: peer.port,
+            peer: end(peer),
             flags: connect_flag(0),
+            duration_ns: 1_500_000,
             ..connect_event::default()
         };
-        match peer.address {
-            IpAddr::V4(v4) => {
-                event.family = libc::AF_INET as u16;
-                event.peer.bytes[..4].copy_from_slice(&v4.octets());
-            }
-            IpAddr::V6(v6) => {
-                event.family = libc::AF_INET6 as u16;
-                event.peer.bytes = v6.octets();
-            }
-        }
-        event.duration_ns = 1_500_000;
         edit(&mut event);
         // SAFETY: integers without padding.
         let record = unsafe { plain::as_bytes(&event) };
         Connect::decode(record).unwrap()
     }
 
+    pub(crate) fn end(endpoint: Endpoint) -> connect_end {
+        let Endpoint { address, interface, port } = endpoint;
+        let mut end = connect_end { interface, port, ..connect_end::default() };
+        match address {
+            IpAddr::V4(v4) => {
+                end.family = libc::AF_INET as u16;
+                end.address.bytes[..4].copy_from_slice(&v4.octets());
+            }
+            IpAddr::V6(v6) => {
+                end.family = libc::AF_INET6 as u16;
+                end.address.bytes = v6.octets();
+            }
+        }
+        end
+    }
+
     pub(crate) fn endpoint(address: &str, port: u16) -> Endpoint {
-        Endpoint { address: address.parse().unwrap(), port }
+        Endpoint { address: address.parse().unwrap(), interface: 0, port }
     }
 }
 
@@ -171,7 +222,7 @@ pub(crate) mod testing {
 mod tests {
     use proptest::prelude::*;
 
-    use super::testing::{attempt, endpoint};
+    use super::testing::{attempt, end, endpoint};
     use super::*;
 
     #[test]
@@ -179,10 +230,15 @@ mod tests {
         for peer in [endpoint("10.1.2.3", 80), endpoint("2001:db8::1", 443)] {
             let connect = attempt(peer, |_| {});
             assert_eq!(connect.peer(), peer);
-            assert_eq!(connect.local(), None);
+            assert_eq!((connect.local(), connect.asked()), (None, None));
         }
-        let bound = attempt(endpoint("10.1.2.3", 80), |event| event.local_port = 7);
-        assert_eq!(bound.local(), Some(endpoint("0.0.0.0", 7)));
+        let bound = endpoint("0.0.0.0", 7);
+        let asked = endpoint("2001:db8::1", 443);
+        let connect = attempt(endpoint("10.1.2.3", 80), |event| {
+            event.local = end(bound);
+            event.asked = end(asked);
+        });
+        assert_eq!((connect.local(), connect.asked()), (Some(bound), Some(asked)));
     }
 
     #[test]

@@ -111,17 +111,19 @@ static __always_inline void event_submit(void *ctx, void *record, __u32 used, __
 
 /*
  * Sends a small event from the stack: for programs that may interrupt each other on one
- * CPU, and so cannot share scratch memory.
+ * CPU, and so cannot share scratch memory. False: no room.
  */
+static __always_inline bool event_try_send(void *ctx, void *event, const __u32 size, __u64 now)
+{
+	if (snoop_config.perf)
+		return !bpf_perf_event_output(ctx, &events, BPF_F_CURRENT_CPU, event, size);
+	return !bpf_ringbuf_output(&events, event, size, event_wakeup_flags(now));
+}
+
+/* Likewise, and counts it if it found no room. */
 static __always_inline void event_send(void *ctx, void *event, const __u32 size, __u64 now)
 {
-	long err;
-
-	if (snoop_config.perf)
-		err = bpf_perf_event_output(ctx, &events, BPF_F_CURRENT_CPU, event, size);
-	else
-		err = bpf_ringbuf_output(&events, event, size, event_wakeup_flags(now));
-	if (err)
+	if (!event_try_send(ctx, event, size, now))
 		event_lost();
 }
 

@@ -30,8 +30,6 @@ static __always_inline long seccomp_result(long ret)
 }
 
 #ifdef __TARGET_ARCH_x86
-#define THREAD_SIZE 16384 /* without KASAN */
-
 /* Copies, one for each program: the stack has no room for them. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -41,24 +39,17 @@ struct {
 } seccomp_regs SEC(".maps");
 
 /*
- * The current task's saved registers: a typed address, or, before 5.15, a copy. NULL:
- * they are not where they should be.
+ * The registers of the current system call, for plain loads: a typed address, or, before
+ * 5.15, a copy. NULL: they are not where they should be.
  */
-static __always_inline struct pt_regs *current_regs(__u32 slot)
+static __always_inline struct pt_regs *loadable_regs(__u32 slot)
 {
-	struct task_struct *task;
-	struct pt_regs *copy;
-	void *stack;
+	struct pt_regs *regs = current_regs(), *copy;
 
 	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs))
-		return (void *)bpf_task_pt_regs(bpf_get_current_task_btf());
+		return regs;
 	copy = bpf_map_lookup_elem(&seccomp_regs, &slot);
-	if (!copy)
-		return NULL;
-	task = (void *)bpf_get_current_task();
-	stack = BPF_CORE_READ(task, stack);
-	if (bpf_probe_read_kernel(copy, sizeof(*copy), stack + THREAD_SIZE - sizeof(*copy)) ||
-	    (copy->cs & 3) != 3)
+	if (!copy || bpf_probe_read_kernel(copy, sizeof(*copy), regs) || (copy->cs & 3) != 3)
 		return NULL;
 	return copy;
 }
@@ -78,7 +69,7 @@ static __always_inline struct pt_regs *current_regs(__u32 slot)
                                                                                                    \
 		if (!verdict)                                                                      \
 			return 0;                                                                  \
-		regs = current_regs(0);                                                            \
+		regs = loadable_regs(0);                                                           \
 		return regs ? handler(ctx, regs, seccomp_result(regs->ax), refused_slot) : 0;      \
 	}                                                                                          \
                                                                                                    \
@@ -104,7 +95,7 @@ static __always_inline struct pt_regs *current_regs(__u32 slot)
                                                                                                    \
 		if ((ctx[0] & 0x7f) != SIGSYS || (current_flags() & PF_SIGNALED))                  \
 			return 0;                                                                  \
-		regs = current_regs(1);                                                            \
+		regs = loadable_regs(1);                                                           \
 		return regs ? handler(ctx, regs, -ERRNO_SIGSYS, killed_slot) : 0;                  \
 	}
 #endif

@@ -10,8 +10,12 @@ use super::filter::DNS_PORT;
 /// Data from port 53.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Received<'a> {
-    /// The payload of a UDP packet: one message
-    Datagram(&'a [u8]),
+    /// A UDP packet
+    Datagram {
+        client_port: u16,
+        /// Its payload
+        message: &'a [u8],
+    },
     /// A piece of a TCP connection
     Segment(Segment<'a>),
 }
@@ -68,7 +72,10 @@ fn transport(protocol: u8, server: IpAddr, client: IpAddr, ip: &[u8]) -> Option<
         return None;
     }
     match i32::from(protocol) {
-        libc::IPPROTO_UDP => ip.get(8..be16(ip, 4)?.into()).map(Received::Datagram),
+        libc::IPPROTO_UDP => {
+            let message = ip.get(8..be16(ip, 4)?.into())?;
+            Some(Received::Datagram { client_port: be16(ip, 2)?, message })
+        }
         libc::IPPROTO_TCP => {
             let header_len = usize::from(ip.get(12)? >> 4) * 4;
             if header_len < 20 {
@@ -107,9 +114,10 @@ mod tests {
     fn the_payload_is_found() {
         for ip in [ipv4 as fn(u8, &[u8]) -> Vec<u8>, ipv6] {
             let mut packet = ip(17, &udp(53, b"message"));
-            assert_eq!(parse(&packet), Some(Received::Datagram(b"message")));
+            let expected = Received::Datagram { client_port: 1024, message: b"message" };
+            assert_eq!(parse(&packet).as_ref(), Some(&expected));
             packet.extend([0; 20]);
-            assert_eq!(parse(&packet), Some(Received::Datagram(b"message")), "padding");
+            assert_eq!(parse(&packet), Some(expected), "padding");
             assert_eq!(parse(&ip(17, &udp(54, b"message"))), None);
             assert_eq!(parse(&ip(1, &udp(53, b"message"))), None);
 

@@ -1,15 +1,19 @@
 //! The packet socket: answers as the machine receives them, from all interfaces.
 
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::mem::size_of;
+use std::net::{Ipv4Addr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, anyhow};
 use libc::{c_int, c_void, sock_filter, socklen_t};
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockType, recv, setsockopt, socket, sockopt,
+    AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, setsockopt, socket,
+    sockopt,
 };
+use nix::sys::time::TimeSpec;
 
 use super::filter::FILTER;
 
@@ -47,6 +51,9 @@ impl PacketSocket {
         setsockopt(&fd, sockopt::RcvBufForce, &RECEIVE_BUFFER)
             .or_else(|_| setsockopt(&fd, sockopt::RcvBuf, &RECEIVE_BUFFER))
             .context("set the size of the receive buffer for DNS answers")?;
+        setsockopt(&fd, sockopt::ReceiveTimestampns, &true)
+            .context("have the times of DNS answers")?;
+        wait_for_times();
         bind(&fd).context("receive DNS answers from all interfaces")?;
         Ok(Self { fd, counts: Counts::default() })
     }
@@ -55,18 +62,25 @@ impl PacketSocket {
         self.fd.as_fd()
     }
 
-    /// The next packet, from the IP header on; `None` if there is none now. A packet that does not
-    /// fit into `buffer` is empty.
-    pub(super) fn receive<'a>(&self, buffer: &'a mut [u8]) -> io::Result<Option<&'a [u8]>> {
+    /// The next packet, from the IP header on, and when it was received, by the wall clock in
+    /// nanoseconds; `None` if there is none now. A packet that does not fit into `buffer` is empty.
+    pub(super) fn receive<'a>(
+        &self,
+        buffer: &'a mut [u8],
+    ) -> io::Result<Option<(&'a [u8], Option<i128>)>> {
+        let mut control = nix::cmsg_space!(TimeSpec);
+        let mut parts = [IoSliceMut::new(buffer)];
         // MSG_TRUNC: the length that the packet had.
-        let received = recv(self.fd.as_raw_fd(), buffer, MsgFlags::MSG_TRUNC);
-        match received {
-            Ok(len) => Ok(Some(buffer.get(..len).unwrap_or_default())),
-            Err(Errno::EAGAIN) => Ok(None),
+        let flags = MsgFlags::MSG_TRUNC;
+        let received = recvmsg::<()>(self.fd.as_raw_fd(), &mut parts, Some(&mut control), flags);
+        let (len, time) = match received {
+            Ok(message) => (message.bytes, message.cmsgs().ok().and_then(received_at)),
+            Err(Errno::EAGAIN) => return Ok(None),
             // ENETDOWN: an interface went away, and others stay.
-            Err(Errno::EINTR | Errno::ENETDOWN) => Ok(Some(&[])),
-            Err(error) => Err(error.into()),
-        }
+            Err(Errno::EINTR | Errno::ENETDOWN) => return Ok(Some((&[], None))),
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Some((buffer.get(..len).unwrap_or_default(), time)))
     }
 
     /// The counts since the start.
@@ -76,6 +90,45 @@ impl PacketSocket {
         self.counts.passed = self.counts.passed.saturating_add(new.0.into());
         self.counts.lost = self.counts.lost.saturating_add(new.1.into());
         self.counts
+    }
+}
+
+/// The time among the control messages.
+fn received_at(messages: impl Iterator<Item = ControlMessageOwned>) -> Option<i128> {
+    let mut messages = messages;
+    messages.find_map(|message| match message {
+        ControlMessageOwned::ScmTimestampns(time) => {
+            Some(i128::from(time.tv_sec()) * 1_000_000_000 + i128::from(time.tv_nsec()))
+        }
+        _ => None,
+    })
+}
+
+/// The kernel begins to stamp packets a moment after the first socket wants that; until then a packet
+/// has the time at which it is read, which is too late. So wait for a packet of our own that was
+/// stamped when it came. Where no packet can be sent none is waited for.
+fn wait_for_times() {
+    const TRIES: usize = 100;
+    let Ok(probe) = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)) else { return };
+    let timeout = Some(Duration::from_millis(100));
+    let is_ready = setsockopt(&probe, sockopt::ReceiveTimestampns, &true).is_ok()
+        && probe.set_read_timeout(timeout).is_ok()
+        && probe.local_addr().and_then(|own| probe.connect(own)).is_ok();
+    let is_stamped = || {
+        probe.send(&[0]).ok()?;
+        std::thread::sleep(Duration::from_millis(1));
+        let read = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?;
+        let mut control = nix::cmsg_space!(TimeSpec);
+        let message =
+            recvmsg::<()>(probe.as_raw_fd(), &mut [], Some(&mut control), MsgFlags::empty())
+                .ok()?;
+        let received = message.cmsgs().ok().and_then(received_at)?;
+        Some(received < i128::try_from(read.as_nanos()).ok()?)
+    };
+    for _ in 0..TRIES {
+        if !is_ready || is_stamped() != Some(false) {
+            return;
+        }
     }
 }
 

@@ -48,7 +48,8 @@ pub struct Args {
     #[arg(long)]
     pub print_cgroup: bool,
 
-    /// Show the host's name instead of its address, if a DNS answer to this machine had it
+    /// Show a column with the host's name, if a DNS answer to this machine had it, and mark attempts
+    /// that another address of the same host made up for
     #[arg(long)]
     pub dns: bool,
 
@@ -73,11 +74,11 @@ pub struct Args {
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub summary: Option<Duration>,
 
-    /// Only attempts to this port; a list with ranges is allowed: 80,8000-8999 (repeatable)
+    /// Only attempts to this port, as asked for or as got; a list with ranges is allowed: 80,8000-8999 (repeatable)
     #[arg(short = 'P', long, value_name = "PORTS", value_parser = Ports::parse_list, help_heading = "Filters")]
     pub port: Vec<Vec<Ports>>,
 
-    /// Only attempts to this network or address: 10.0.0.0/8 (repeatable)
+    /// Only attempts to this network or address, as asked for or as got: 10.0.0.0/8 (repeatable)
     #[arg(long, value_name = "NETWORK", value_parser = network, help_heading = "Filters")]
     pub cidr: Vec<IpNet>,
 
@@ -131,8 +132,10 @@ an object, whose keys are OpenTelemetry's names.",
         ("tcpconnect --json | jq -r '[.process.comm, .network.peer.address] | @tsv'", ""),
     ],
     rows: "\
-RESULT is OK, the name of the error, ABORTED (the caller closed the socket or died) or PENDING (no \
-answer yet when tracing ended).",
+RESULT is OK, the name of the error, ABORTED (the caller closed the socket or died; LAT is how long \
+it waited) or PENDING (no answer yet when tracing ended). In parentheses it did not matter: with \
+--dns, the same process connected to another address of the same host. Where a BPF program of the \
+cgroup sends a connect() elsewhere, DADDR and DPORT show both: asked->got.",
     exit_status: EXIT_STATUS,
     privileges: &[
         CAPABILITIES,
@@ -146,7 +149,8 @@ answer yet when tracing ended).",
 About a microsecond for each attempt, less than a tenth of an attempt that this machine refuses. \
 Sending and receiving data pays nothing, nor do other system calls. With --sync-errors this is the \
 same if fexit loads; with the backends tracepoint and raw_tp every system call of the machine is \
-slower. -v names the backend. Memory: about 9 MiB.",
+slower. -v names the backend. With --dns each packet that this machine sends costs a few dozen \
+nanoseconds. Memory: about 9 MiB.",
     demo: Demo {
         event: "network.connect",
         command: "bash -c ': </dev/tcp/127.0.0.1/1' || nc -w 1 127.0.0.1 1",

@@ -1,9 +1,10 @@
 //! The fields of `network.connect`: columns of the table and keys of JSON Lines.
 
-use super::Connect;
 use super::args::Args;
+use super::destination::{Host, addresses, ports, zoned};
+use super::{Connect, Endpoint};
 use crate::output::row::{Field, Slot, View};
-use crate::skel::connect_flag;
+use crate::skel::{connect_flag, connect_outcome};
 
 /// One attempt, and the names that belong to it.
 #[derive(Clone, Copy, Debug)]
@@ -11,9 +12,29 @@ pub struct Row<'a> {
     /// The attempt
     pub connect: &'a Connect,
     /// Name of the destination, for `--dns`
-    pub host: Option<&'a str>,
+    pub host: Option<&'a Host>,
     /// Name of the destination port, for `--services`
     pub service: Option<&'a str>,
+    /// Name of the port that was asked for, likewise
+    pub asked_service: Option<&'a str>,
+    /// Whether another attempt made up for it
+    pub is_superseded: bool,
+}
+
+impl Row<'_> {
+    /// The interface of a link-local destination.
+    fn interface(&self) -> Option<u32> {
+        Some(self.connect.peer().interface).filter(|index| *index != 0)
+    }
+
+    fn ports(&self) -> String {
+        let peer = self.connect.peer();
+        let service = |end: Endpoint| match end == peer {
+            true => self.service,
+            false => self.asked_service,
+        };
+        ports(peer, self.connect.asked(), service)
+    }
 }
 
 /// Writes a field.
@@ -46,6 +67,9 @@ pub const FIELDS: &[Field<Put>] = &[
         "local address; absent if the kernel had not chosen one yet",
         |row, slot| {
             if let Some(local) = row.connect.local() {
+                // Both ends of a connection between link-local addresses have one link.
+                let interface = row.connect.interface_name();
+                slot.cell(|line| line.name(&zoned(local, interface)));
                 slot.value(local.address);
             }
         },
@@ -54,37 +78,95 @@ pub const FIELDS: &[Field<Put>] = &[
         "SPORT",
         5,
         "network.local.port",
-        "local port; absent if the local address is",
-        |row, slot| slot.optional_number(row.connect.local().map(|local| local.port)),
+        "local port; absent if the kernel had not chosen one yet, or found none",
+        |row, slot| {
+            slot.optional_number(row.connect.local().and_then(|local| local.known_port()));
+        },
     ),
     Field::left(
         "DADDR",
         15,
         "network.peer.address",
-        "destination address; with --dns the table has the host name instead, if it is known",
+        "destination address of the socket; in the table a link-local one with its interface, and \
+         in front of it, as in 10.88.0.1->10.0.0.7, the address that the application asked for, \
+         if that is another one",
         |row, slot| {
-            if let Some(host) = row.host {
-                slot.cell(|line| line.text(host));
+            let (peer, asked) = (row.connect.peer(), row.connect.asked());
+            if peer.interface == 0 && asked.is_none() {
+                return slot.value(peer.address);
             }
-            slot.value(row.connect.peer().address);
+            let interface = row.connect.interface_name();
+            slot.cell(|line| line.name(&addresses(peer, asked, interface)));
+            slot.value(peer.address);
         },
     ),
     Field::left(
         "DPORT",
         5,
         "network.peer.port",
-        "destination port; with --services the table has its name instead, if there is one",
+        "destination port of the socket; in the table with --services its name instead, if there \
+         is one, and in front of it the port that the application asked for, if that is another \
+         one; absent if the call was refused, and only the address is known",
         |row, slot| {
-            if let Some(service) = row.service {
-                slot.cell(|line| line.text(service));
+            if row.service.is_some() || row.connect.asked().is_some() {
+                slot.cell(|line| line.text(&row.ports()));
             }
-            slot.number(row.connect.peer().port);
+            slot.optional_number(row.connect.peer_port());
         },
     ),
     Field::json(
+        "server.address",
+        "address that the application asked for, if the socket got another one: from a BPF \
+         program of the cgroup, such as a load balancer's, or from the kernel in place of 0.0.0.0 \
+         or ::; otherwise absent",
+        |row, slot| {
+            if let Some(asked) = row.connect.asked() {
+                slot.value(asked.address);
+            }
+        },
+    ),
+    Field::json(
+        "server.port",
+        "port that the application asked for; present if server.address is",
+        |row, slot| slot.optional_number(row.connect.asked().and_then(|end| end.known_port())),
+    ),
+    Field::json(
+        "network.interface.name",
+        "interface that a link-local destination address belongs to; otherwise absent",
+        |row, slot| {
+            slot.optional_name(row.interface().and_then(|_| row.connect.interface_name()));
+        },
+    ),
+    Field::json("network.interface.index", "index of that interface", |row, slot| {
+        slot.optional_number(row.interface());
+    }),
+    Field::left(
+        "HOST",
+        30,
         "network.peer.name",
-        "host name whose DNS answer had the destination address; only with --dns",
-        |row, slot| slot.optional_text(row.host),
+        "host name that was asked for, and whose DNS answer had the destination address: the last \
+         one before the attempt, by the process itself if it asked; only with --dns",
+        |row, slot| slot.optional_text(row.host.map(|host| &*host.name)),
+    ),
+    Field::json(
+        "network.peer.name_age_ns",
+        "age of that answer when the attempt began",
+        |row, slot| slot.optional_number(row.host.map(|host| host.age_ns)),
+    ),
+    Field::json(
+        "network.peer.name_expired",
+        "true if its time to live was over by then; otherwise absent",
+        |row, slot| slot.flag(row.host.is_some_and(|host| host.has_expired)),
+    ),
+    Field::json(
+        "network.peer.name_asked_by",
+        "process if this process asked for the name, other if another one did or it is not known",
+        |row, slot| {
+            slot.optional_text(row.host.map(|host| match host.by_process {
+                true => "process",
+                false => "other",
+            }));
+        },
     ),
     Field::json(
         "network.peer.service",
@@ -97,10 +179,30 @@ pub const FIELDS: &[Field<Put>] = &[
         "",
         "outcome in one word: OK; the name of the error that the caller gets; ABORTED if the \
          caller closed the socket, gave up or died; PENDING if there was no answer when tracing \
-         ended; FAILED if the kernel did not report an error",
-        |row, slot| match row.connect.has_failed() {
-            true => slot.failure(&row.connect.result()),
-            false => slot.text(&row.connect.result()),
+         ended; FAILED if the kernel did not report an error; in parentheses, as in (ABORTED), if \
+         another attempt made up for it: see connect.superseded",
+        |row, slot| match (row.connect.has_failed(), row.is_superseded) {
+            (true, true) => slot.text(&format!("({})", row.connect.result())),
+            (true, false) => slot.failure(&row.connect.result()),
+            (false, _) => slot.text(&row.connect.result()),
+        },
+    ),
+    Field::json(
+        "connect.superseded",
+        "true if the same process, at the same time or just after this attempt failed, connected \
+         to another address of the same host name: this attempt's end mattered little; otherwise \
+         absent; only with --dns",
+        |row, slot| slot.flag(row.is_superseded),
+    ),
+    Field::json(
+        "connect.aborted_by",
+        "of an aborted attempt: exit if a process that ended closed the socket, otherwise close; \
+         connect.duration_ns is how long it waited",
+        |row, slot| {
+            if row.connect.event.outcome == connect_outcome::CONNECT_ABORTED {
+                let died = row.connect.is(connect_flag::CONNECT_EXITED);
+                slot.text(if died { "exit" } else { "close" });
+            }
         },
     ),
     Field::json(
@@ -113,8 +215,8 @@ pub const FIELDS: &[Field<Put>] = &[
         "LAT(ms)",
         9,
         "connect.duration_ns",
-        "time from the first SYN to the outcome, in milliseconds, in JSON nanoseconds; absent if \
-         no SYN was sent",
+        "time from the first SYN to the outcome, of an aborted attempt until the caller gave up, \
+         in milliseconds, in JSON nanoseconds; absent if no SYN was sent",
         |row, slot| slot.optional_millis(row.connect.duration_ns()),
     ),
     Field::right(
@@ -179,8 +281,8 @@ pub fn view(args: &Args) -> View<Put> {
     View::new(FIELDS.iter().copied(), |column| {
         column.width = match column.title {
             "SADDR" => address,
-            "DADDR" if args.dns => address.max(30),
             "DADDR" => address,
+            "RESULT" if args.dns => 15, // with parentheses
             "DPORT" if args.services => 12,
             _ => column.width,
         };
@@ -193,6 +295,7 @@ pub fn view(args: &Args) -> View<Put> {
             "RETRIES" => args.print_retries,
             "NETNS" => args.print_netns,
             "CGROUP" => args.print_cgroup,
+            "HOST" => args.dns,
             _ => true,
         }
     })
@@ -206,14 +309,21 @@ mod tests {
     use super::*;
     use crate::output::row::Common;
     use crate::skel::connect_outcome;
-    use crate::tools::tcpconnect::testing::{attempt, endpoint};
+    use crate::tools::tcpconnect::testing::{attempt, end, endpoint};
+
+    fn row(connect: &Connect) -> Row<'_> {
+        Row { connect, host: None, service: None, asked_service: None, is_superseded: false }
+    }
+
+    fn host() -> Host {
+        Host { name: "example.org".into(), age_ns: 5, has_expired: false, by_process: true }
+    }
 
     fn refused() -> Connect {
         attempt(endpoint("10.0.0.1", 443), |event| {
             event.outcome = connect_outcome::CONNECT_FAILED;
             event.error = 111;
-            event.local_port = 40000;
-            event.local.bytes[0] = 10;
+            event.local = end(endpoint("10.0.0.0", 40000));
             event.netns = 7;
             event.id.pid = 12;
             event.id.vpid = 12;
@@ -231,7 +341,9 @@ mod tests {
 
     #[test]
     fn keys_follow_the_contract() {
-        let row = Row { connect: &refused(), host: Some("example.org"), service: Some("https") };
+        let host = host();
+        let connect = refused();
+        let row = Row { host: Some(&host), service: Some("https"), ..row(&connect) };
         let value: Value = serde_json::from_str(&shown(&["--json"], &row)).unwrap();
         let expected = json!({
             "timestamp": "now",
@@ -245,7 +357,8 @@ mod tests {
                 "transport": "tcp", "type": "ipv4",
                 "local": { "address": "10.0.0.0", "port": 40000 },
                 "peer": {
-                    "address": "10.0.0.1", "port": 443, "name": "example.org", "service": "https"
+                    "address": "10.0.0.1", "port": 443, "name": "example.org", "name_age_ns": 5,
+                    "name_asked_by": "process", "service": "https"
                 },
                 "namespace": { "inode": 7 }
             },
@@ -265,49 +378,85 @@ mod tests {
                     | connect_flag::CONNECT_UNSEEN.0
                     | connect_flag::CONNECT_MPTCP.0
                     | connect_flag::CONNECT_EARLIER.0
-                    | connect_flag::CONNECT_KERNEL.0,
+                    | connect_flag::CONNECT_KERNEL.0
+                    | connect_flag::CONNECT_EXITED.0,
             );
+            event.asked = end(endpoint("10.0.0.1", 2));
         });
-        let row = Row { connect: &connect, host: None, service: None };
+        let host = Host { has_expired: true, by_process: false, ..host() };
+        let row = Row { host: Some(&host), is_superseded: true, ..row(&connect) };
         let value: Value = serde_json::from_str(&shown(&["--json"], &row)).unwrap();
         let network = json!({
-            "transport": "tcp", "type": "ipv6", "peer": { "address": "::1", "port": 1 },
+            "transport": "tcp", "type": "ipv6",
+            "peer": {
+                "address": "::1", "port": 1, "name": "example.org", "name_age_ns": 5,
+                "name_expired": true, "name_asked_by": "other"
+            },
             "namespace": { "inode": 0 }
         });
+        assert_eq!(value["server"], json!({ "address": "10.0.0.1", "port": 2 }));
         let connect = json!({
             "outcome": "aborted", "rtt_ns": 3000, "no_syn": true, "mptcp": true, "earlier": true,
-            "origin": "kernel"
+            "origin": "kernel", "superseded": true, "aborted_by": "exit"
         });
         assert_eq!((&value["network"], &value["connect"]), (&network, &connect));
         assert_eq!(value.get("error"), None);
     }
 
     #[test]
-    fn cells_of_the_table() {
-        let row = Row { connect: &refused(), host: None, service: None };
+    fn link_local_destinations_name_their_interface() {
+        let connect = attempt(Endpoint { interface: 3, ..endpoint("fe80::1", 1) }, |event| {
+            event.interface_name[..4].copy_from_slice(b"eth0");
+            event.local = end(Endpoint { interface: 3, ..endpoint("fe80::2", 0) });
+        });
+        let value: Value = serde_json::from_str(&shown(&["--json"], &row(&connect))).unwrap();
+        let network = &value["network"];
+        assert_eq!(network["interface"], json!({ "name": "eth0", "index": 3 }));
+        assert_eq!(network["peer"]["address"], "fe80::1");
+        assert_eq!(network["local"], json!({ "address": "fe80::2" }), "no port was left");
         assert_eq!(
-            shown(&[], &row),
+            shown(&[], &row(&connect)),
+            "0       -                6  fe80::2%eth0    -     fe80::1%eth0    1     OK                \
+             1.500\n"
+        );
+    }
+
+    #[test]
+    fn cells_of_the_table() {
+        let connect = refused();
+        let plain = row(&connect);
+        assert_eq!(
+            shown(&[], &plain),
             "12      x                4  10.0.0.0        40000 10.0.0.1        443   \
              ECONNREFUSED      1.500\n"
         );
-        let named = Row { host: Some("example.org"), service: Some("https"), ..row };
+        let host = host();
+        let named = Row { host: Some(&host), service: Some("https"), is_superseded: true, ..plain };
         let flags = ["--dns", "--services", "--print-retries", "--print-netns", "--print-cgroup"];
         assert_eq!(
             shown(&flags, &named),
-            "12      x                4  10.0.0.0        40000 example.org                    \
-             https        ECONNREFUSED      1.500       0 7          -\n"
+            "12      x                4  10.0.0.0        40000 10.0.0.1        https        \
+             example.org                    (ECONNREFUSED)      1.500       0 7          -\n"
         );
         let pending = attempt(endpoint("::1", 1), |event| {
             event.outcome = connect_outcome::CONNECT_PENDING;
             event.flags =
                 connect_flag(connect_flag::CONNECT_NO_SYN.0 | connect_flag::CONNECT_UNSEEN.0);
         });
-        let row = Row { connect: &pending, host: None, service: None };
         let flags = ["-T", "-t", "-U", "--print-tid", "--print-rtt", "--print-retries"];
         assert_eq!(
-            shown(&flags, &row),
+            shown(&flags, &row(&pending)),
             "now      0.000    0      0       0       -                6  -               -     \
              ::1             1     PENDING               -         -       -\n"
+        );
+        let sent_on = attempt(endpoint("10.0.0.7", 8443), |event| {
+            event.asked = end(endpoint("10.88.0.1", 443));
+        });
+        let sent_on = Row { asked_service: Some("https"), ..row(&sent_on) };
+        assert_eq!(
+            shown(&[], &sent_on),
+            "0       -                4  -               -     10.88.0.1->10.0.0.7 https->8443 OK                \
+             1.500\n"
         );
     }
 }

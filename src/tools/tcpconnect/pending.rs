@@ -67,7 +67,8 @@ fn look_at(
     attempt: &connect_attempt,
 ) -> Result<Option<connect_look>> {
     let socket = u64::from_ne_bytes(key.try_into().context("a key of another size")?);
-    run(program, &[socket, attempt.peer.family.into(), attempt.peer.port.into()])?;
+    let peer = &attempt.peer.end;
+    run(program, &[socket, peer.port.into(), peer.interface.into()])?;
     let value = object.maps.data_look.lookup(&0u32.to_ne_bytes(), MapFlags::ANY)?;
     let look: connect_look = decode(&value.context("no .data.look")?)?;
     Ok((look.connecting != 0).then_some(look))
@@ -83,16 +84,15 @@ fn connect(attempt: &connect_attempt, seen: Option<connect_look>) -> Connect {
     let event = connect_event {
         duration_ns: now.saturating_sub(attempt.id.time_ns),
         local: seen.local,
-        peer: peer.address,
+        peer: peer.end,
+        asked: peer.asked,
         outcome: connect_outcome::CONNECT_PENDING,
         flags: connect_flag(attempt.flags.0 | unseen),
         error: 0,
         netns: peer.netns,
         rtt_us: 0,
         retransmits: seen.retransmits,
-        local_port: seen.local_port,
-        peer_port: peer.port,
-        family: peer.family,
+        interface_name: seen.interface_name,
         ..connect_event::default()
     };
     Connect { event, id }

@@ -6,30 +6,30 @@ use anyhow::Result;
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr;
 
-use super::Endpoint;
+use super::destination::Destination as Key;
 use super::names::Names;
-use super::summary::{
-    Caller, Counts, Destination, Named, Percentiles, Summary, Tally, micros_text,
-};
+use super::summary::{Caller, Counts, Destination, Percentiles, Summary, Tally, micros_text};
 use crate::engine::session::Session;
 use crate::output::histogram::Bucket;
 use crate::output::json::{Bytes, EventName};
 use crate::output::table::{Column, FAILURE, Line, count};
 use crate::output::time::{Millis, boot_now_ns};
 
-const COUNT_COLUMNS: [Column; 7] = [
+const COUNT_COLUMNS: [Column; 8] = [
     Column::left("PID", 7),
     Column::left("COMM", 16),
     Column::left("DADDR", 15),
     Column::left("DPORT", 5),
+    Column::left("HOST", 4),
     Column::right("CONNECTS", 8),
     Column::right("FAILED", 8),
     Column::left("ERRORS", 0),
 ];
 
-const SUMMARY_COLUMNS: [Column; 8] = [
+const SUMMARY_COLUMNS: [Column; 9] = [
     Column::left("DADDR", 15),
     Column::left("DPORT", 5),
+    Column::left("HOST", 4),
     Column::right("CONNECTS", 8),
     Column::right("FAILED", 8),
     Column::right("P50(ms)", 9),
@@ -42,72 +42,65 @@ const SUMMARY_COLUMNS: [Column; 8] = [
 pub fn counts(counts: &Counts, names: &Names, session: &mut Session) -> Result<()> {
     if session.out.json {
         let timestamp = session.clock.rfc3339(boot_now_ns());
-        let mut row = |caller, host: &Option<Box<str>>, tally| {
-            let row = CountJson::new(&timestamp, caller, host.as_deref(), names, tally);
-            session.out.object(&row)
-        };
-        for (caller, Named { tally, host }) in counts.sorted() {
-            row(Some(caller), host, tally)?;
+        for (caller, tally) in counts.sorted() {
+            session.out.object(&CountJson::new(&timestamp, Some(caller), names, tally))?;
         }
         if counts.others.attempts > 0 {
-            row(None, &None, &counts.others)?;
+            session.out.object(&CountJson::new(&timestamp, None, names, &counts.others))?;
         }
         return Ok(());
     }
     let sorted = counts.sorted();
-    let peers = sorted.iter().map(|(caller, named)| (caller.peer, *named));
-    let columns = fit(COUNT_COLUMNS, peers, names);
+    let columns = fit(&COUNT_COLUMNS, sorted.iter().map(|(caller, _)| &caller.destination), names);
     session.out.heading(&columns);
-    for (caller, Named { tally, host }) in sorted {
+    for (caller, tally) in sorted {
         let mut line = session.out.line(&columns);
         line.value(caller.pid).name(&caller.comm);
-        peer_cells(&mut line, caller.peer, host.as_deref(), names);
+        key_cells(&mut line, Some(&caller.destination), names);
         tally_cells(&mut line, tally);
         line.text(&tally.others_text());
     }
     if counts.others.attempts > 0 {
         let mut line = session.out.line(&columns);
-        line.text("-").text("others").text("-").text("-");
+        line.text("-").text("others");
+        key_cells(&mut line, None, names);
         tally_cells(&mut line, &counts.others);
         line.text(&counts.others.others_text());
     }
     Ok(())
 }
 
-/// Makes DADDR and DPORT as wide as their contents.
-fn fit<'a, const N: usize>(
-    mut columns: [Column; N],
-    peers: impl Iterator<Item = (Endpoint, &'a Named)>,
-    names: &Names,
-) -> [Column; N] {
-    let (mut host, mut port) = (0, 0);
-    for (peer, named) in peers {
-        host = host.max(match &named.host {
-            Some(name) => name.len(), // ASCII
-            None => peer.address.to_string().len(),
-        });
-        port = port.max(names.service(peer).map_or(0, UnicodeWidthStr::width));
-    }
+/// Makes DADDR, DPORT and HOST as wide as their contents. HOST is there only with `--dns`.
+fn fit<'a>(columns: &[Column], keys: impl Iterator<Item = &'a Key>, names: &Names) -> Vec<Column> {
+    let keys: Vec<_> = keys.collect();
+    let widest = |width: fn(&Key, &Names) -> usize| {
+        keys.iter().map(|key| width(key, names)).max().unwrap_or(0)
+    };
+    let address = widest(|key, _| key.addresses().len());
+    let port = widest(|key, names| key.ports(|end| names.service(end)).width());
+    let host = widest(|key, _| key.host.as_ref().map_or(0, |host| host.len())); // ASCII
+    let shown = columns.iter().filter(|column| column.title != "HOST" || names.has_hosts());
+    let mut columns: Vec<_> = shown.copied().collect();
     for column in &mut columns {
         column.width = match column.title {
-            "DADDR" => column.width.max(host),
+            "DADDR" => column.width.max(address),
             "DPORT" => column.width.max(port),
+            "HOST" => column.width.max(host),
             _ => column.width,
         };
     }
     columns
 }
 
-/// The columns DADDR and DPORT, with names where known.
-fn peer_cells(line: &mut Line<'_>, peer: Endpoint, host: Option<&str>, names: &Names) {
-    match host {
-        Some(name) => line.text(name),
-        None => line.value(peer.address),
+/// The columns DADDR, DPORT and, if it is there, HOST. `None`: of all others.
+fn key_cells(line: &mut Line<'_>, key: Option<&Key>, names: &Names) {
+    match key {
+        Some(key) => line.name(&key.addresses()).text(&key.ports(|end| names.service(end))),
+        None => line.text("-").text("-"),
     };
-    match names.service(peer) {
-        Some(name) => line.text(name),
-        None => line.value(peer.port),
-    };
+    if names.has_hosts() {
+        line.text(key.and_then(|key| key.host.as_deref()).unwrap_or("-"));
+    }
 }
 
 fn tally_cells(line: &mut Line<'_>, tally: &Tally) {
@@ -132,25 +125,30 @@ pub fn summary(summary: &Summary, names: &Names, session: &mut Session) -> Resul
         0 => String::new(),
         pending => format!(", {pending} pending"),
     };
-    session.out.raw(format!("{time}  {attempts}, {failed} failed{pending}\n"))?;
+    let superseded = match total.superseded() {
+        0 => String::new(),
+        superseded => format!(", {superseded} superseded"),
+    };
+    session.out.raw(format!("{time}  {attempts}, {failed} failed{superseded}{pending}\n"))?;
     if total.attempts == 0 {
         return Ok(());
     }
     let sorted = summary.sorted();
-    let peers = sorted.iter().map(|(peer, destination)| (**peer, &destination.named));
-    let columns = fit(SUMMARY_COLUMNS, peers, names);
+    let columns = fit(&SUMMARY_COLUMNS, sorted.iter().map(|(key, _)| *key), names);
     session.out.heading(&columns);
-    for (peer, destination) in sorted {
-        let Named { tally, host } = &destination.named;
+    for (key, destination) in sorted {
         let mut line = session.out.line(&columns);
-        peer_cells(&mut line, *peer, host.as_deref(), names);
-        tally_cells(&mut line, tally);
+        key_cells(&mut line, Some(key), names);
+        tally_cells(&mut line, &destination.tally);
         percentile_cells(&mut line, destination);
-        line.text(&tally.others_text());
+        line.text(&destination.tally.others_text());
     }
     if summary.others.attempts > 0 {
         let mut line = session.out.line(&columns);
         line.text("others").text("-");
+        if names.has_hosts() {
+            line.text("-");
+        }
         tally_cells(&mut line, &summary.others);
         line.text("-").text("-").text("-").text(&summary.others.others_text());
     }
@@ -181,8 +179,8 @@ struct CountJson<'a> {
     event: EventName,
     #[serde(skip_serializing_if = "Option::is_none")]
     process: Option<CallerJson<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    network: Option<Network<'a>>,
+    #[serde(flatten)]
+    key: Option<KeyJson<'a>>,
     connect: TallyJson<'a>,
 }
 
@@ -193,34 +191,81 @@ struct CallerJson<'a> {
     comm: Bytes<'a>,
 }
 
+/// A destination, by the keys that it has in `network.connect`.
+#[derive(Serialize)]
+struct KeyJson<'a> {
+    network: Network<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server: Option<ServerJson>,
+}
+
 #[derive(Serialize)]
 struct Network<'a> {
     peer: EndpointJson<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    interface: Option<InterfaceJson<'a>>,
 }
 
 /// `address`, `port`, and what people call them.
 #[derive(Serialize)]
 struct EndpointJson<'a> {
     address: IpAddr,
-    port: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    port: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     service: Option<&'a str>,
 }
 
-fn peer_json<'a>(peer: Endpoint, host: Option<&'a str>, names: &'a Names) -> EndpointJson<'a> {
-    let Endpoint { address, port } = peer;
-    EndpointJson { address, port, name: host, service: names.service(peer) }
+/// The link of a link-local address.
+#[derive(Serialize)]
+struct InterfaceJson<'a> {
+    #[serde(flatten)]
+    name: Bytes<'a>,
+    index: u32,
+}
+
+/// What the application asked for.
+#[derive(Serialize)]
+struct ServerJson {
+    address: IpAddr,
+    port: u16,
+}
+
+impl<'a> KeyJson<'a> {
+    fn new(key: &'a Key, names: &'a Names) -> Self {
+        let peer = EndpointJson {
+            address: key.peer.address,
+            port: key.peer.known_port(),
+            name: key.host.as_deref(),
+            service: names.service(key.peer),
+        };
+        let interface = (key.peer.interface != 0).then_some(InterfaceJson {
+            name: Bytes { keys: ("name", "name_base64"), value: key.interface.as_deref() },
+            index: key.peer.interface,
+        });
+        let server = key.asked.map(|end| ServerJson { address: end.address, port: end.port });
+        Self { network: Network { peer, interface }, server }
+    }
 }
 
 #[derive(Serialize)]
 struct TallyJson<'a> {
     attempts: u64,
     failed: u64,
+    superseded: u64,
     pending: u64,
     #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty")]
     errors: &'a std::collections::BTreeMap<std::borrow::Cow<'static, str>, u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gave_up_after_ns: Option<SpanJson>,
+}
+
+#[derive(Serialize)]
+struct SpanJson {
+    min: u64,
+    max: u64,
 }
 
 impl<'a> TallyJson<'a> {
@@ -228,8 +273,10 @@ impl<'a> TallyJson<'a> {
         Self {
             attempts: tally.attempts,
             failed: tally.failed(),
+            superseded: tally.superseded(),
             pending: tally.pending,
             errors: &tally.failures,
+            gave_up_after_ns: tally.gave_up_ns.map(|(min, max)| SpanJson { min, max }),
         }
     }
 }
@@ -238,7 +285,6 @@ impl<'a> CountJson<'a> {
     fn new(
         timestamp: &'a str,
         caller: Option<&'a Caller>,
-        host: Option<&'a str>,
         names: &'a Names,
         tally: &'a Tally,
     ) -> Self {
@@ -248,7 +294,7 @@ impl<'a> CountJson<'a> {
             timestamp,
             event: EventName { name: "network.connect.count" },
             process: caller.map(|caller| CallerJson { pid: caller.pid, comm: comm(caller) }),
-            network: caller.map(|caller| Network { peer: peer_json(caller.peer, host, names) }),
+            key: caller.map(|caller| KeyJson::new(&caller.destination, names)),
             connect: TallyJson::new(tally),
         }
     }
@@ -260,8 +306,8 @@ impl<'a> CountJson<'a> {
 struct DestinationJson<'a> {
     timestamp: &'a str,
     event: EventName,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    network: Option<Network<'a>>,
+    #[serde(flatten)]
+    key: Option<KeyJson<'a>>,
     connect: DestinationTally<'a>,
 }
 
@@ -308,18 +354,17 @@ fn summary_json(
     session: &mut Session,
 ) -> Result<()> {
     let event = EventName { name: "network.connect.summary" };
-    for (peer, destination) in summary.sorted() {
+    for (key, destination) in summary.sorted() {
         let connect = DestinationTally {
-            tally: TallyJson::new(&destination.named.tally),
+            tally: TallyJson::new(&destination.tally),
             latency_ns: destination.percentiles().map(Into::into),
         };
-        let peer = peer_json(*peer, destination.named.host.as_deref(), names);
-        let network = Some(Network { peer });
-        session.out.object(&DestinationJson { timestamp, event, network, connect })?;
+        let key = Some(KeyJson::new(key, names));
+        session.out.object(&DestinationJson { timestamp, event, key, connect })?;
     }
     if summary.others.attempts > 0 {
         let connect = DestinationTally { tally: TallyJson::new(&summary.others), latency_ns: None };
-        session.out.object(&DestinationJson { timestamp, event, network: None, connect })?;
+        session.out.object(&DestinationJson { timestamp, event, key: None, connect })?;
     }
     session.out.object(&LatencyJson {
         timestamp,

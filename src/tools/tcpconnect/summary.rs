@@ -8,7 +8,8 @@ use std::hash::{Hash, Hasher};
 
 use hdrhistogram::Histogram as Quantiles;
 
-use super::{Connect, Endpoint};
+use super::Connect;
+use super::destination::Destination as Key;
 use crate::output::histogram::Histogram;
 
 /// The most destinations, or pairs of a process and a destination, to count separately; the rest is
@@ -17,6 +18,9 @@ const MAX_KEYS: usize = 16 * 1024;
 
 /// Destinations with latencies, each of which may need 13 KB.
 const MAX_DESTINATIONS: usize = 4 * 1024;
+
+/// [`Connect::result`] of an attempt that the caller gave up.
+const ABORTED: &str = "ABORTED";
 
 /// The counts for one key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,14 +31,28 @@ pub struct Tally {
     pub pending: u64,
     /// Attempts without a connection, by result, such as `ECONNREFUSED` or `ABORTED`
     pub failures: BTreeMap<Cow<'static, str>, u64>,
+    /// Likewise, those that another attempt made up for: these do not count as failures
+    pub superseded: BTreeMap<Cow<'static, str>, u64>,
+    /// After how long callers gave up, in nanoseconds: the shortest and the longest time, over the
+    /// failures that are `ABORTED` by a process that lived on
+    pub gave_up_ns: Option<(u64, u64)>,
 }
 
 impl Tally {
-    fn add(&mut self, connect: &Connect) {
+    fn add(&mut self, connect: &Connect, is_superseded: bool) {
         self.attempts += 1;
         self.pending += u64::from(connect.is_pending());
-        if connect.has_failed() {
-            *self.failures.entry(connect.result()).or_default() += 1;
+        if !connect.has_failed() {
+            return;
+        }
+        if is_superseded {
+            *self.superseded.entry(connect.result()).or_default() += 1;
+            return;
+        }
+        *self.failures.entry(connect.result()).or_default() += 1;
+        if let Some(ns) = connect.gave_up_ns() {
+            let (least, most) = self.gave_up_ns.unwrap_or((ns, ns));
+            self.gave_up_ns = Some((least.min(ns), most.max(ns)));
         }
     }
 
@@ -43,33 +61,39 @@ impl Tally {
         self.failures.values().sum()
     }
 
-    /// `ECONNREFUSED 3, ETIMEDOUT 1, PENDING 2`: the most frequent first, pending ones last.
+    /// How many another attempt made up for.
+    pub fn superseded(&self) -> u64 {
+        self.superseded.values().sum()
+    }
+
+    /// `ECONNREFUSED 3, ABORTED 1 after 2 s, (ABORTED) 4, PENDING 2`: the most frequent first,
+    /// behind them those that do not count as failures, pending ones last.
     pub fn others_text(&self) -> String {
-        let mut failures: Vec<_> = self.failures.iter().collect();
-        failures.sort_by_key(|(_, count)| Reverse(**count));
-        let words = failures.iter().map(|(name, count)| format!("{name} {count}"));
+        let failures = by_frequency(&self.failures).map(|(name, count)| match self.gave_up_ns {
+            Some((least, most)) if name == ABORTED => {
+                format!("{name} {count} after {}", span_text(least / 1000, most / 1000))
+            }
+            _ => format!("{name} {count}"),
+        });
+        let superseded =
+            by_frequency(&self.superseded).map(|(name, count)| format!("({name}) {count}"));
         let pending = (self.pending > 0).then(|| format!("PENDING {}", self.pending));
-        words.chain(pending).collect::<Vec<_>>().join(", ")
+        failures.chain(superseded).chain(pending).collect::<Vec<_>>().join(", ")
     }
 }
 
-/// The counts for a destination, and its last host name. (The cache may forget the name before this
-/// is shown.)
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Named {
-    /// The counts
-    pub tally: Tally,
-    /// The name, where it is known
-    pub host: Option<Box<str>>,
+fn by_frequency<'a>(
+    results: &'a BTreeMap<Cow<'static, str>, u64>,
+) -> impl Iterator<Item = (&'a str, u64)> {
+    let mut sorted: Vec<_> = results.iter().map(|(name, count)| (&**name, *count)).collect();
+    sorted.sort_by_key(|(_, count)| Reverse(*count));
+    sorted.into_iter()
 }
 
-impl Named {
-    fn add(&mut self, connect: &Connect, host: Option<&str>) {
-        self.tally.add(connect);
-        if host.is_some() && host != self.host.as_deref() {
-            self.host = host.map(Into::into);
-        }
-    }
+/// `2 s`, or `1.5 ms to 2 s`.
+fn span_text(least_us: u64, most_us: u64) -> String {
+    let (least, most) = (micros_text(least_us), micros_text(most_us));
+    if least == most { most } else { format!("{least} to {most}") }
 }
 
 /// A process at a destination.
@@ -82,12 +106,12 @@ pub struct Caller {
     /// Its name when it was first seen there, which is not part of what it is
     pub comm: Vec<u8>,
     /// The destination
-    pub peer: Endpoint,
+    pub destination: Key,
 }
 
 impl Caller {
-    fn key(&self) -> impl Eq + Hash + use<> {
-        (self.pid, self.start_ns, self.peer)
+    fn key(&self) -> (u32, u64, &Key) {
+        (self.pid, self.start_ns, &self.destination)
     }
 }
 
@@ -108,35 +132,35 @@ impl Hash for Caller {
 /// `--count`.
 #[derive(Clone, Debug, Default)]
 pub struct Counts {
-    callers: HashMap<Caller, Named>,
+    callers: HashMap<Caller, Tally>,
     /// What found no room of its own
     pub others: Tally,
 }
 
 impl Counts {
     /// Counts one attempt, to a host of that name.
-    pub fn add(&mut self, connect: &Connect, host: Option<&str>) {
+    pub fn add(&mut self, connect: &Connect, host: Option<&str>, is_superseded: bool) {
         let caller = Caller {
             pid: connect.id.pid,
             start_ns: connect.id.start_ns,
             comm: connect.id.comm().to_vec(),
-            peer: connect.peer(),
+            destination: Key::new(connect, host),
         };
         let is_full = self.callers.len() >= MAX_KEYS;
         match self.callers.get_mut(&caller) {
-            Some(named) => named.add(connect, host),
-            None if is_full => self.others.add(connect),
-            None => self.callers.entry(caller).or_default().add(connect, host),
+            Some(tally) => tally.add(connect, is_superseded),
+            None if is_full => self.others.add(connect, is_superseded),
+            None => self.callers.entry(caller).or_default().add(connect, is_superseded),
         }
     }
 
     /// The most frequent first.
-    pub fn sorted(&self) -> Vec<(&Caller, &Named)> {
+    pub fn sorted(&self) -> Vec<(&Caller, &Tally)> {
         let mut all: Vec<_> = self.callers.iter().collect();
-        let key = |(caller, named): &(&Caller, &Named)| {
-            (Reverse(named.tally.attempts), caller.pid, caller.peer)
-        };
-        all.sort_by_key(key);
+        all.sort_by(|(a, left), (b, right)| {
+            let key = |tally: &Tally| Reverse(tally.attempts);
+            (key(left), a.pid, &a.destination).cmp(&(key(right), b.pid, &b.destination))
+        });
         all
     }
 }
@@ -145,7 +169,7 @@ impl Counts {
 #[derive(Clone, Debug)]
 pub struct Destination {
     /// Attempts
-    pub named: Named,
+    pub tally: Tally,
     /// Latencies of connections that were made, in microseconds, to 1 %
     latencies: Quantiles<u32>,
 }
@@ -157,11 +181,11 @@ impl Destination {
     fn new() -> Option<Self> {
         let mut latencies = Quantiles::new(2).ok()?;
         latencies.auto(true);
-        Some(Self { named: Named::default(), latencies })
+        Some(Self { tally: Tally::default(), latencies })
     }
 
-    fn add(&mut self, connect: &Connect, host: Option<&str>) {
-        self.named.add(connect, host);
+    fn add(&mut self, connect: &Connect, is_superseded: bool) {
+        self.tally.add(connect, is_superseded);
         if let (true, Some(ns)) = (connect.is_established(), connect.duration_ns()) {
             // The histogram grows with its values: only a value beyond 2^63 microseconds would be
             // an error.
@@ -179,7 +203,7 @@ impl Destination {
 /// `--summary`: one interval.
 #[derive(Clone, Debug, Default)]
 pub struct Summary {
-    destinations: HashMap<Endpoint, Destination>,
+    destinations: HashMap<Key, Destination>,
     /// What found no room of its own
     pub others: Tally,
     /// All attempts
@@ -190,26 +214,29 @@ pub struct Summary {
 
 impl Summary {
     /// Counts one attempt, to a host of that name.
-    pub fn add(&mut self, connect: &Connect, host: Option<&str>) {
-        self.total.add(connect);
+    pub fn add(&mut self, connect: &Connect, host: Option<&str>, is_superseded: bool) {
+        self.total.add(connect, is_superseded);
         if let (true, Some(ns)) = (connect.is_established(), connect.duration_ns()) {
             self.latencies.add(ns / 1000);
         }
-        let peer = connect.peer();
+        let key = Key::new(connect, host);
         let is_full = self.destinations.len() >= MAX_DESTINATIONS;
-        if !is_full && !self.destinations.contains_key(&peer) {
-            self.destinations.extend(Destination::new().map(|new| (peer, new)));
+        if !is_full && !self.destinations.contains_key(&key) {
+            self.destinations.extend(Destination::new().map(|new| (key.clone(), new)));
         }
-        match self.destinations.get_mut(&peer) {
-            Some(destination) => destination.add(connect, host),
-            None => self.others.add(connect),
+        match self.destinations.get_mut(&key) {
+            Some(destination) => destination.add(connect, is_superseded),
+            None => self.others.add(connect, is_superseded),
         }
     }
 
     /// The most frequent destinations first.
-    pub fn sorted(&self) -> Vec<(&Endpoint, &Destination)> {
+    pub fn sorted(&self) -> Vec<(&Key, &Destination)> {
         let mut all: Vec<_> = self.destinations.iter().collect();
-        all.sort_by_key(|(peer, destination)| (Reverse(destination.named.tally.attempts), **peer));
+        all.sort_by(|(a, left), (b, right)| {
+            let key = |destination: &Destination| Reverse(destination.tally.attempts);
+            (key(left), a).cmp(&(key(right), b))
+        });
         all
     }
 }
@@ -231,6 +258,7 @@ pub fn micros_text(us: u64) -> String {
 mod tests {
     use super::*;
     use crate::skel::connect_outcome;
+    use crate::tools::tcpconnect::Endpoint;
     use crate::tools::tcpconnect::testing::{attempt, endpoint};
 
     fn refused(peer: Endpoint) -> Connect {
@@ -244,14 +272,14 @@ mod tests {
     fn counts_by_process_and_destination() {
         let (one, two) = (endpoint("10.0.0.1", 80), endpoint("10.0.0.2", 80));
         let mut counts = Counts::default();
-        counts.add(&attempt(one, |_| {}), None);
-        counts.add(&refused(two), None);
-        counts.add(&attempt(two, |_| {}), None);
-        counts.add(&attempt(two, |event| event.id.start_ns = 5), None);
+        counts.add(&attempt(one, |_| {}), None, false);
+        counts.add(&refused(two), None, false);
+        counts.add(&attempt(two, |_| {}), None, false);
+        counts.add(&attempt(two, |event| event.id.start_ns = 5), None, false);
         let seen: Vec<_> = counts
             .sorted()
             .iter()
-            .map(|(caller, Named { tally, .. })| (caller.peer, tally.attempts, tally.failed()))
+            .map(|(caller, tally)| (caller.destination.peer, tally.attempts, tally.failed()))
             .collect();
         assert_eq!(seen, [(two, 2, 1), (one, 1, 0), (two, 1, 0)]);
         assert_eq!(counts.others, Tally::default());
@@ -262,8 +290,8 @@ mod tests {
         let mut counts = Counts::default();
         let mut summary = Summary::default();
         for port in 0..=u16::MAX {
-            counts.add(&refused(endpoint("10.0.0.1", port)), None);
-            summary.add(&refused(endpoint("10.0.0.1", port)), None);
+            counts.add(&refused(endpoint("10.0.0.1", port)), None, false);
+            summary.add(&refused(endpoint("10.0.0.1", port)), None, false);
         }
         assert_eq!(counts.sorted().len(), MAX_KEYS);
         assert_eq!(counts.others.attempts, 65536 - MAX_KEYS as u64);
@@ -278,12 +306,12 @@ mod tests {
         let mut summary = Summary::default();
         for ms in 1..=100 {
             let of_ms = attempt(peer, |event| event.duration_ns = ms * 1_000_000);
-            summary.add(&of_ms, None);
+            summary.add(&of_ms, None, false);
         }
-        summary.add(&refused(peer), None);
+        summary.add(&refused(peer), None, false);
         let (_, destination) = summary.sorted()[0];
-        assert_eq!(destination.named.tally.attempts, 101);
-        assert_eq!(destination.named.tally.others_text(), "ECONNREFUSED 1");
+        assert_eq!(destination.tally.attempts, 101);
+        assert_eq!(destination.tally.others_text(), "ECONNREFUSED 1");
         let percentiles = destination.percentiles().unwrap();
         for (ns, ms) in percentiles.into_iter().zip([50, 90, 99]) {
             let off = (ns as f64 / 1e6 - f64::from(ms)).abs() / f64::from(ms);
@@ -291,7 +319,7 @@ mod tests {
         }
         assert_eq!(summary.latencies.buckets().iter().map(|b| b.count).sum::<u64>(), 100);
         let mut only_failed = Summary::default();
-        only_failed.add(&refused(peer), None);
+        only_failed.add(&refused(peer), None, false);
         assert_eq!(only_failed.sorted()[0].1.percentiles(), None);
     }
 
@@ -300,8 +328,8 @@ mod tests {
         let peer = endpoint("::1", 80);
         let mut summary = Summary::default();
         let pending = attempt(peer, |event| event.outcome = connect_outcome::CONNECT_PENDING);
-        summary.add(&pending, None);
-        summary.add(&refused(peer), None);
+        summary.add(&pending, None, false);
+        summary.add(&refused(peer), None, false);
         let total = &summary.total;
         assert_eq!((total.attempts, total.failed(), total.pending), (2, 1, 1));
         assert_eq!(total.others_text(), "ECONNREFUSED 1, PENDING 1");
@@ -310,16 +338,65 @@ mod tests {
     }
 
     #[test]
-    fn names_are_those_at_the_time_of_the_attempt() {
+    fn each_name_of_an_address_has_its_own_totals() {
         let peer = endpoint("10.0.0.1", 80);
         let mut counts = Counts::default();
         let mut summary = Summary::default();
-        for host in [None, Some("a.example"), Some("b.example"), None] {
-            counts.add(&refused(peer), host);
-            summary.add(&refused(peer), host);
+        for host in [Some("b.example"), Some("a.example"), None, Some("b.example")] {
+            counts.add(&refused(peer), host, false);
+            summary.add(&refused(peer), host, false);
         }
-        assert_eq!(counts.sorted()[0].1.host.as_deref(), Some("b.example"));
-        assert_eq!(summary.sorted()[0].1.named.host.as_deref(), Some("b.example"));
+        let expected = [(Some("b.example"), 2), (None, 1), (Some("a.example"), 1)];
+        let sorted = counts.sorted();
+        let seen = sorted.iter().map(|(c, tally)| (c.destination.host.as_deref(), tally.attempts));
+        assert_eq!(seen.collect::<Vec<_>>(), expected);
+        let sorted = summary.sorted();
+        let seen = sorted.iter().map(|(key, d)| (key.host.as_deref(), d.tally.attempts));
+        assert_eq!(seen.collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn links_and_what_was_asked_for_are_told_apart() {
+        let link = |interface| Endpoint { interface, ..endpoint("fe80::1", 80) };
+        let mut summary = Summary::default();
+        for interface in [1, 2, 2] {
+            summary.add(&refused(link(interface)), None, false);
+        }
+        let asked = |address| {
+            attempt(endpoint("10.0.0.1", 80), |event| {
+                event.asked = crate::tools::tcpconnect::testing::end(endpoint(address, 80));
+            })
+        };
+        for address in ["10.88.0.1", "10.88.0.2"] {
+            summary.add(&asked(address), None, false);
+        }
+        let attempts: Vec<_> = summary.sorted().iter().map(|(_, d)| d.tally.attempts).collect();
+        assert_eq!(attempts, [2, 1, 1, 1]);
+    }
+
+    #[test]
+    fn what_was_superseded_is_no_failure() {
+        let peer = endpoint("::1", 80);
+        let given_up = |ms: u64| {
+            attempt(peer, |event| {
+                event.outcome = connect_outcome::CONNECT_ABORTED;
+                event.duration_ns = ms * 1_000_000;
+            })
+        };
+        let mut summary = Summary::default();
+        for _ in 0..2 {
+            summary.add(&given_up(7), None, true);
+        }
+        assert_eq!((summary.total.failed(), summary.total.superseded()), (0, 2));
+        assert_eq!(summary.total.others_text(), "(ABORTED) 2");
+        summary.add(&given_up(2000), None, false);
+        summary.add(&given_up(2001), None, false);
+        assert_eq!(summary.total.others_text(), "ABORTED 2 after 2 s, (ABORTED) 2");
+        summary.add(&given_up(5000), None, false);
+        summary.add(&refused(peer), None, false);
+        let text = "ABORTED 3 after 2 s to 5 s, ECONNREFUSED 1, (ABORTED) 2";
+        assert_eq!(summary.total.others_text(), text);
+        assert_eq!(summary.total.gave_up_ns, Some((2_000_000_000, 5_000_000_000)));
     }
 
     #[test]

@@ -5,10 +5,10 @@ pub mod network;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::thread;
-use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use snoop_tools::host::dns::PassiveDns;
+use snoop_tools::host::dns::{Asker, PassiveDns};
+use snoop_tools::output::time::boot_now_ns;
 
 use crate::harness::scaled;
 use crate::netns::{in_new_netns, leave_netns, set_loopback_mtu};
@@ -24,11 +24,21 @@ fn some_address(number: u32) -> IpAddr {
 
 /// Reads all that has come in. How much of it one call reads depends on the machine too.
 fn drain(dns: &mut PassiveDns) {
-    while !dns.drain().unwrap() {}
+    while !read_some(dns) {}
+}
+
+/// Whether that was all.
+fn read_some(dns: &mut PassiveDns) -> bool {
+    dns.drain(boot_now_ns, |_| None).unwrap()
 }
 
 fn name(dns: &PassiveDns, address: impl Into<IpAddr>) -> Option<String> {
-    dns.name(address.into(), Instant::now()).map(str::to_owned)
+    name_at(dns, address, boot_now_ns())
+}
+
+fn name_at(dns: &PassiveDns, address: impl Into<IpAddr>, at_ns: u64) -> Option<String> {
+    const NOBODY: Asker = Asker { pid: 0, start_ns: 0 };
+    dns.name(address.into(), at_ns, NOBODY).map(|known| known.name.to_owned())
 }
 
 fn is_readable(dns: &PassiveDns) -> bool {
@@ -67,9 +77,25 @@ fn answers_over_udp_are_learnt() {
                 assert_eq!(name(&dns, known).as_ref(), Some(&expected), "{known}");
             }
             assert_eq!(name(&dns, some_address(3)), None, "nobody asked for it");
-            let later = |s| dns.name(some_address(1), Instant::now() + Duration::from_secs(s));
-            assert_eq!(later(30), Some(&*expected));
-            assert_eq!(later(61), None);
+        }
+    });
+}
+
+/// However late they are read.
+#[test]
+fn answers_count_from_the_time_at_which_they_came() {
+    in_new_netns(|_| {
+        let mut dns = PassiveDns::open().unwrap();
+        let mut times = vec![boot_now_ns()];
+        let hosts = ["one", "two", "one", "three"];
+        for host in hosts {
+            ask_udp(FOUR, host, &[address(host, 60, some_address(1))]);
+            times.push(boot_now_ns());
+        }
+        drain(&mut dns);
+        assert_eq!(name_at(&dns, some_address(1), times[0]), None);
+        for (host, time) in hosts.into_iter().zip(&times[1..]) {
+            assert_eq!(name_at(&dns, some_address(1), *time).as_deref(), Some(host));
         }
     });
 }
@@ -201,7 +227,7 @@ fn what_is_lost_is_counted() {
         for number in many.clone() {
             send(number, 0);
         }
-        assert!(!dns.drain().unwrap());
+        assert!(!read_some(&mut dns));
         assert!(is_readable(&dns));
         drain(&mut dns);
         assert!(!is_readable(&dns));

@@ -225,67 +225,21 @@ pub fn restrict_this_thread() {
 /// A program of the cgroup refuses, as firewalls of containers do: EPERM.
 #[test]
 fn a_cgroup_says_no() {
-    use std::os::fd::AsRawFd;
-    use std::os::unix::process::CommandExt;
-    let folder = format!("{}/snoop-connect-{}", cgroup_mount(), std::process::id());
-    std::fs::create_dir_all(&folder).unwrap();
-    let cgroup = std::fs::File::open(&folder).unwrap();
-    let refuse = refuse_connect();
-    // SAFETY: descriptors that are open.
-    let attached = unsafe {
-        libbpf_sys::bpf_prog_attach(
-            refuse,
-            cgroup.as_raw_fd(),
-            libbpf_sys::BPF_CGROUP_INET4_CONNECT,
-            0,
-        )
-    };
-    assert_eq!(attached, 0);
+    let hooked = hooks::Hooked::new();
+    hooked.attach(&hooks::verdict(0), libbpf_sys::BPF_CGROUP_INET4_CONNECT);
     each_error_backend(|setup| {
         in_new_netns(|netns| {
             let (_listener, to) = listener(loopback(1));
             let trace = watch(setup, netns, &["--sync-errors"], || {
-                let procs = format!("{folder}/cgroup.procs");
-                let mut dial = std::process::Command::new(fixture("dial"));
-                dial.args([to.ip().to_string(), to.port().to_string()]);
-                // SAFETY: only writes to a file between fork and exec.
-                unsafe { dial.pre_exec(move || std::fs::write(&procs, "0")) };
-                let said = String::from_utf8(dial.output().unwrap().stdout).unwrap();
-                assert!(said.ends_with(&format!(" {}\n", libc::EPERM)), "{said}");
+                let errors = hooked.dial(&[&format!("{} {}", to.ip(), to.port())]);
+                assert_eq!(errors, [libc::EPERM]);
             });
             let rows: Vec<_> = trace.events.iter().map(|row| (result(row), peer(row))).collect();
             assert_eq!(rows, [("EPERM", to)]);
             assert_eq!(trace.events[0]["process"]["comm"], "dial");
+            assert!(trace.events[0]["server"].is_null(), "{trace:?}");
         });
     });
-    drop(cgroup);
-    remove_cgroup(&folder);
-}
-
-/// A program for cgroups that lets nobody connect: `return 0`.
-fn refuse_connect() -> i32 {
-    const MOV64_IMM: u8 = 0xb7;
-    const EXIT: u8 = 0x95;
-    let instruction = |code| libbpf_sys::bpf_insn { code, ..Default::default() };
-    let program = [instruction(MOV64_IMM), instruction(EXIT)];
-    let options = libbpf_sys::bpf_prog_load_opts {
-        sz: size_of::<libbpf_sys::bpf_prog_load_opts>() as _,
-        expected_attach_type: libbpf_sys::BPF_CGROUP_INET4_CONNECT,
-        ..Default::default()
-    };
-    // SAFETY: two instructions, and options that are as long as they say.
-    let fd = unsafe {
-        libbpf_sys::bpf_prog_load(
-            libbpf_sys::BPF_PROG_TYPE_CGROUP_SOCK_ADDR,
-            c"refuse".as_ptr(),
-            c"GPL".as_ptr(),
-            program.as_ptr(),
-            program.len() as _,
-            (&raw const options).cast_mut(),
-        )
-    };
-    assert!(fd >= 0, "{}", std::io::Error::last_os_error());
-    fd
 }
 
 /// By the tracepoint backend 32-bit calls are not seen, as the documentation says.

@@ -2,9 +2,13 @@
 //! of its own, and the tool shows only these.
 
 mod accounting;
+mod asked;
 mod cases;
 pub mod errors;
 mod filters;
+mod hooks;
+mod memory;
+mod names;
 mod network;
 mod outcomes;
 mod output;

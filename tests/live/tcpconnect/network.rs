@@ -95,6 +95,54 @@ fn a_listener_and_none() {
     });
 }
 
+/// The same link-local address on two links is two destinations: in rows and in totals.
+#[test]
+fn one_address_on_two_links() {
+    each_backend(|setup| {
+        in_new_netns(|netns| {
+            let address: std::net::Ipv6Addr = "fe80::53".parse().unwrap();
+            let mut links = Vec::new();
+            for number in 0..2 {
+                ip(&format!("link add here{number} type veth peer name there{number}"));
+                for end in ["here", "there"] {
+                    ip(&format!("link set {end}{number} up"));
+                }
+                ip(&format!("-6 addr add {address}/64 dev there{number} nodad"));
+                let index =
+                    nix::net::if_::if_nametoindex(format!("here{number}").as_str()).unwrap();
+                links.push((format!("here{number}"), index));
+            }
+            let connect_both = || {
+                for (_, index) in &links {
+                    let to = std::net::SocketAddrV6::new(address, 7500, 0, *index);
+                    eventually("the link works", || {
+                        let socket = tcp(address.into());
+                        errno(socket.connect(&to.into())) == libc::ECONNREFUSED
+                    });
+                }
+            };
+            connect_both();
+            let link = |row: &Value| {
+                let interface = &row["network"]["interface"];
+                assert_eq!(row["network"]["peer"]["address"], address.to_string(), "{row}");
+                let index = u32::try_from(interface["index"].as_u64().unwrap()).unwrap();
+                (interface["name"].as_str().unwrap().to_owned(), index)
+            };
+            for flags in [&[][..], &["-c"]] {
+                let inode = netns.inode.to_string();
+                let mut all = vec!["--json", "--netns", &inode];
+                all.extend(setup.flags());
+                all.extend(flags);
+                let running = TCPCONNECT.start(&all);
+                connect_both();
+                let mut seen: Vec<_> = running.stop().events.iter().map(link).collect();
+                seen.sort();
+                assert_eq!(seen, links, "{flags:?}");
+            }
+        });
+    });
+}
+
 /// A neighbour that is known, and is nobody: SYNs go out and nothing comes back.
 #[test]
 fn nobody_answers() {

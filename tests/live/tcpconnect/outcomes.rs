@@ -234,7 +234,205 @@ fn without_a_port_to_use() {
             for row in trace.events.iter().filter(|row| result(row) == refused) {
                 assert_eq!(row["connect"]["no_syn"], true, "{row}");
                 assert!(row["connect"]["duration_ns"].is_null(), "{row}");
+                assert_ne!(row["network"]["local"]["port"], 0, "{row}");
             }
+        });
+    });
+}
+
+/// One attempt is one row, however many threads wait for it.
+#[test]
+fn many_threads_in_one_attempt() {
+    each_error_backend(|setup| {
+        in_new_netns(|netns| {
+            let (_hole, other) = sockets::black_hole(loopback(2));
+            let refused: SocketAddr = "10.1.0.1:80".parse().unwrap();
+            let mut to = refused;
+            let trace = watch_interrupts(setup, netns, &["--sync-errors"], || {
+                let (hole, silent) = sockets::black_hole(loopback(1));
+                to = silent;
+                let socket = sockets::tcp(to.ip());
+                std::thread::scope(|scope| {
+                    let call = |to| waiting_call(scope, &socket, to);
+                    let mut calls = vec![call(to)];
+                    calls.extend((0..8).map(|_| call(other)));
+                    drop(hole); // the next SYN is answered
+                    let errors: Vec<_> =
+                        calls.into_iter().map(|call| call.join().unwrap()).collect();
+                    assert!(errors.contains(&libc::ECONNREFUSED), "{errors:?}");
+                });
+                // The socket is free for another call, which is news.
+                assert_eq!(sockets::connect(&socket, refused), libc::ENETUNREACH);
+            });
+            let rows: Vec<_> = trace.events.iter().map(|row| (result(row), peer(row))).collect();
+            assert_eq!(rows, [("ECONNREFUSED", to), ("ENETUNREACH", refused)]);
+        });
+    });
+}
+
+/// A thread that waits in connect(), which will return this errno.
+fn waiting_call<'scope>(
+    scope: &'scope std::thread::Scope<'scope, '_>,
+    socket: &'scope socket2::Socket,
+    to: SocketAddr,
+) -> std::thread::ScopedJoinHandle<'scope, i32> {
+    let (tell, tid) = std::sync::mpsc::channel();
+    let call = scope.spawn(move || {
+        // SAFETY: tells who we are.
+        tell.send(unsafe { libc::gettid() }).unwrap();
+        sockets::connect(socket, to)
+    });
+    let tid = tid.recv().unwrap();
+    eventually("it waits in connect()", || waits_in_connect(tid));
+    call
+}
+
+/// Whether that thread or process waits in connect().
+fn waits_in_connect(tid: i32) -> bool {
+    let call = std::fs::read_to_string(format!("/proc/{tid}/syscall")).unwrap_or_default();
+    call.split(' ').next() == Some(&libc::SYS_connect.to_string())
+}
+
+/// The application gets ECONNRESET for what it did itself.
+#[test]
+fn shut_down_while_connecting() {
+    each_error_backend(|setup| {
+        in_new_netns(|netns| {
+            let (_hole, to) = sockets::black_hole(loopback(1));
+            let ways = [std::net::Shutdown::Read, std::net::Shutdown::Write];
+            let trace = watch(setup, netns, &["--sync-errors"], || {
+                for way in ways {
+                    let socket = sockets::tcp(to.ip());
+                    assert_eq!(sockets::begin(&socket, to), libc::EINPROGRESS);
+                    socket.shutdown(way).unwrap();
+                    assert_eq!(sockets::outcome(&socket), libc::ECONNRESET);
+                }
+                let socket = sockets::tcp(to.ip());
+                std::thread::scope(|scope| {
+                    let call = waiting_call(scope, &socket, to);
+                    socket.shutdown(ways[0]).unwrap();
+                    assert_eq!(call.join().unwrap(), libc::ECONNRESET);
+                });
+            });
+            let rows: Vec<_> =
+                trace.is_complete().events.iter().map(|row| (result(row), peer(row))).collect();
+            assert_eq!(rows, [("ECONNRESET", to); 3]);
+        });
+    });
+}
+
+/// The owner of a multipath connection gets no error for that.
+#[test]
+fn a_multipath_connection_that_is_shut_down() {
+    let protocol = Some(socket2::Protocol::from(libc::IPPROTO_MPTCP));
+    let socket = || socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, protocol);
+    if socket().is_err() {
+        assert!(!std::path::Path::new("/proc/sys/net/mptcp/enabled").exists());
+        skip!(skip::NO_MPTCP);
+    }
+    each_backend(|setup| {
+        in_new_netns(|netns| {
+            let (_hole, to) = sockets::black_hole(loopback(1));
+            let trace = watch(setup, netns, &[], || {
+                let socket = socket().unwrap();
+                assert_eq!(sockets::begin(&socket, to), libc::EINPROGRESS);
+                socket.shutdown(std::net::Shutdown::Both).unwrap();
+                assert!(socket.take_error().unwrap().is_none());
+            });
+            let rows: Vec<_> =
+                trace.is_complete().events.iter().map(|row| (result(row), peer(row))).collect();
+            assert_eq!(rows, [("ABORTED", to)]);
+        });
+    });
+}
+
+/// Who gave up: somebody who closed the socket, or the end of a process.
+#[test]
+fn aborted_by_whom() {
+    each_backend(|setup| {
+        in_new_netns(|netns| {
+            let (_hole, to) = sockets::black_hole(loopback(1));
+            let trace = watch(setup, netns, &[], || {
+                assert_eq!(sockets::begin(&sockets::tcp(to.ip()), to), libc::EINPROGRESS);
+                let mut dial = std::process::Command::new(fixture("dial"))
+                    .args(["stay", &to.ip().to_string(), &to.port().to_string()])
+                    .stdout(std::process::Stdio::null())
+                    .spawn()
+                    .unwrap();
+                let tid = dial.id() as i32;
+                eventually("it connects", || waits_in_connect(tid));
+                dial.kill().unwrap();
+                dial.wait().unwrap();
+            });
+            let by = |row: &Value| row["connect"]["aborted_by"].as_str().unwrap().to_owned();
+            assert_eq!(trace.events.iter().map(result).collect::<Vec<_>>(), ["ABORTED"; 2]);
+            assert_eq!(trace.events.iter().map(by).collect::<Vec<_>>(), ["close", "exit"]);
+        });
+    });
+}
+
+/// A connection that is restored from a checkpoint: nothing is sent, so nothing was attempted.
+#[test]
+fn a_connection_that_is_restored() {
+    const TCP_REPAIR: i32 = 19;
+    each_backend(|setup| {
+        in_new_netns(|netns| {
+            let (_listener, open) = sockets::listener(loopback(1));
+            let to: SocketAddr = SocketAddr::new(loopback(2).into(), 80);
+            let trace = watch(setup, netns, &[], || {
+                let (socket, _) = sockets::bound(to.ip());
+                sockets::set_option(&socket, libc::SOL_TCP, TCP_REPAIR, &1i32);
+                assert_eq!(sockets::connect(&socket, to), 0, "nobody listens there");
+                drop(socket);
+                assert_eq!(sockets::connect(&sockets::tcp(open.ip()), open), 0);
+            });
+            let rows: Vec<_> = trace.is_complete().events.iter().map(peer).collect();
+            assert_eq!(rows, [open]);
+        });
+    });
+}
+
+/// An IPv6 socket with an IPv6 address of its own has none of IPv4, whatever the kernel notes.
+#[test]
+fn bound_to_the_other_family() {
+    each_error_backend(|setup| {
+        in_new_netns(|netns| {
+            let to = SocketAddr::new(loopback(1).into(), 80);
+            let mapped = SocketAddr::new(loopback(1).to_ipv6_mapped().into(), 80);
+            let (socket, from) = sockets::bound(std::net::Ipv6Addr::LOCALHOST.into());
+            let trace = watch(setup, netns, &["--sync-errors"], || {
+                assert_eq!(sockets::connect(&socket, mapped), libc::ENETUNREACH);
+            });
+            let [row] = &trace.is_complete().events[..] else { panic!("{trace:?}") };
+            assert_eq!((result(row), local(row), peer(row)), ("ENETUNREACH", Some(from), to));
+        });
+    });
+}
+
+/// A link-local address means nothing without its link.
+#[test]
+fn link_local_destinations() {
+    each_backend(|setup| {
+        in_new_netns(|netns| {
+            ip("-6 addr add fe80::53/64 dev lo");
+            let home = std::net::SocketAddrV6::new("fe80::53".parse().unwrap(), 0, 0, 1);
+            let server = sockets::tcp(home.ip().to_owned().into());
+            eventually("the address is usable", || server.bind(&home.into()).is_ok());
+            server.listen(1).unwrap();
+            let to = server.local_addr().unwrap();
+            let trace = watch(setup, netns, &[], || {
+                let socket = sockets::tcp(home.ip().to_owned().into());
+                socket.connect(&to).unwrap();
+                let v6 = sockets::tcp(home.ip().to_owned().into());
+                assert_eq!(sockets::connect(&v6, "[::1]:9".parse().unwrap()), libc::ECONNREFUSED);
+            });
+            let [row, other] = &trace.is_complete().events[..] else { panic!("{trace:?}") };
+            assert_eq!(
+                row["network"]["interface"],
+                serde_json::json!({ "name": "lo", "index": 1 })
+            );
+            assert_eq!(row["network"]["peer"]["address"], "fe80::53");
+            assert!(other["network"]["interface"].is_null(), "{other}");
         });
     });
 }

@@ -171,32 +171,3 @@ fn summaries_add_up() {
         }
     });
 }
-
-#[test]
-fn names_that_were_asked_for() {
-    use crate::dns::network::{address, alias, ask_udp};
-    each_backend(|setup| {
-        in_new_netns(|netns| {
-            let home = loopback(9);
-            let (_listener, unnamed) = listener(loopback(8));
-            let well_known = SocketAddr::new(home.into(), 80);
-            let trace = watch(setup, netns, &["--dns", "--services"], || {
-                let records = [
-                    alias("www.example.org", 60, "edge.example.net"),
-                    address("edge.example.net", 60, home),
-                ];
-                ask_udp(std::net::Ipv4Addr::LOCALHOST.into(), "www.example.org", &records);
-                assert_eq!(connect(&tcp(home.into()), well_known), libc::ECONNREFUSED);
-                assert_eq!(connect(&tcp(unnamed.ip()), unnamed), 0);
-            });
-            trace.is_complete();
-            let [named, other] = &trace.events[..] else { panic!("{trace:?}") };
-            assert_eq!(named["network"]["peer"]["name"], "www.example.org");
-            assert_eq!(named["network"]["peer"]["address"], "127.1.9.1", "it stays");
-            let has_services = std::path::Path::new("/etc/services").exists();
-            assert_eq!(named["network"]["peer"]["service"] == "http", has_services);
-            assert_eq!(peer(other), unnamed);
-            assert!(other["network"]["peer"]["name"].is_null());
-        });
-    });
-}

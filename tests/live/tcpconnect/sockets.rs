@@ -32,12 +32,20 @@ pub fn listener(address: impl Into<IpAddr>) -> (Socket, SocketAddr) {
 
 /// Somebody who listens at `address` and answers nobody: a filter drops all that comes.
 pub fn black_hole(address: impl Into<IpAddr>) -> (Socket, SocketAddr) {
-    let (socket, local) = bound(address.into());
+    let socket = black_hole_at(SocketAddr::new(address.into(), 0));
+    let local = local_addr(&socket);
+    (socket, local)
+}
+
+/// Likewise, with this port.
+pub fn black_hole_at(address: SocketAddr) -> Socket {
+    let socket = tcp(address.ip());
+    socket.bind(&address.into()).unwrap();
     let drop_all = libc::sock_filter { code: libc::BPF_RET as u16, jt: 0, jf: 0, k: 0 };
     let filter = libc::sock_fprog { len: 1, filter: (&raw const drop_all).cast_mut() };
     set_option(&socket, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &filter);
     socket.listen(1024).unwrap();
-    (socket, local)
+    socket
 }
 
 /// A port of `address` where nobody listens, and nobody will.

@@ -1,0 +1,157 @@
+//! Applications that write to the address while connect() runs.
+
+use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::sockets::*;
+use super::*;
+
+/// A page for one address.
+struct Page(*mut libc::sockaddr_in);
+
+// SAFETY: the kernel and two threads write to it as they like; that is what is tested.
+unsafe impl Sync for Page {}
+
+impl Page {
+    fn new() -> Self {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        let prot = libc::PROT_READ | libc::PROT_WRITE;
+        // SAFETY: a new mapping.
+        let page = unsafe { libc::mmap(std::ptr::null_mut(), 4096, prot, flags, -1, 0) };
+        assert_ne!(page, libc::MAP_FAILED);
+        Self(page.cast())
+    }
+
+    fn write(&self, address: Ipv4Addr) {
+        self.put(2, 80u16.to_be());
+        self.put(4, u32::from(address).to_be());
+        self.put(0, libc::AF_INET as u16);
+    }
+
+    fn put<T>(&self, offset: usize, value: T) {
+        let to = self.0.wrapping_byte_add(offset).cast::<T>();
+        // SAFETY: inside of the page, and aligned.
+        unsafe { to.write_volatile(value) };
+    }
+
+    /// Only zeros stand there afterwards.
+    fn vanish(&self) {
+        // SAFETY: the whole page.
+        unsafe { libc::madvise(self.0.cast(), 4096, libc::MADV_DONTNEED) };
+    }
+
+    /// connect() to what stands there; its errno.
+    fn connect(&self) -> i32 {
+        use std::os::fd::AsRawFd;
+        let socket = tcp(Ipv4Addr::LOCALHOST.into());
+        // SAFETY: the kernel checks the address.
+        match unsafe { libc::connect(socket.as_raw_fd(), self.0.cast(), 16) } {
+            0 => 0,
+            _ => std::io::Error::last_os_error().raw_os_error().unwrap(),
+        }
+    }
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        // SAFETY: nobody uses it any more.
+        unsafe { libc::munmap(self.0.cast(), 4096) };
+    }
+}
+
+/// Does `work` while another thread does `meanwhile`, over and over.
+fn beside<T>(meanwhile: impl Fn() + Sync, work: impl FnOnce() -> T) -> T {
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                meanwhile();
+            }
+        });
+        let result = work();
+        over.store(true, Ordering::Relaxed);
+        result
+    })
+}
+
+/// The address lies in memory that goes away: no row is missing for that.
+#[test]
+fn an_address_that_vanishes() {
+    const TO: Ipv4Addr = Ipv4Addr::new(10, 200, 0, 1);
+    let count = scaled(10_000);
+    each_error_backend(|setup| {
+        in_new_netns(|netns| {
+            let mut refused = 0;
+            let trace = watch(setup, netns, &["--sync-errors"], || {
+                let page = Page::new();
+                beside(
+                    || page.vanish(),
+                    || {
+                        for _ in 0..count {
+                            page.write(TO);
+                            refused += usize::from(page.connect() == libc::ENETUNREACH);
+                        }
+                    },
+                );
+            });
+            let rows = trace.events.iter().filter(|row| result(row) == "ENETUNREACH");
+            let rows: Vec<_> = rows.map(|row| &row["network"]["peer"]["address"]).collect();
+            assert_eq!((rows.len(), &trace.end["lost"]), (refused, &Value::from(0)));
+            assert!(rows.iter().all(|address| **address == TO.to_string()), "{rows:?}");
+        });
+    });
+}
+
+/// The address becomes another one: a row names the one that the kernel has tried.
+#[test]
+fn an_address_that_flips() {
+    const NOWHERE: Ipv4Addr = Ipv4Addr::new(10, 200, 0, 1);
+    const PROHIBITED: Ipv4Addr = Ipv4Addr::new(10, 2, 0, 1);
+    let count = scaled(10_000) as usize;
+    each_error_backend(|setup| {
+        in_new_netns(|netns| {
+            ip("route add prohibit 10.2.0.0/16");
+            let mut errors = Vec::new();
+            let trace = watch(setup, netns, &["--sync-errors"], || {
+                let page = Page::new();
+                page.write(NOWHERE);
+                let flip = || {
+                    page.write(PROHIBITED);
+                    page.write(NOWHERE);
+                };
+                beside(flip, || errors.extend((0..count).map(|_| page.connect())));
+            });
+            let rows = &trace.is_complete().events;
+            assert_eq!(rows.len(), count);
+            for (row, error) in rows.iter().zip(errors) {
+                let to = if error == libc::EACCES { PROHIBITED } else { NOWHERE };
+                assert_eq!(result(row), snoop_tools::host::errno::name(error), "{row}");
+                assert_eq!(row["network"]["peer"]["address"], to.to_string(), "{row}");
+                assert!(row["server"].is_null(), "{row}");
+            }
+        });
+    });
+}
+
+/// A socket keeps the destination of its last call: that is not the one of the next.
+#[test]
+fn a_refusal_names_its_own_destination() {
+    each_error_backend(|setup| {
+        in_new_netns(|netns| {
+            let to = |last: u8| SocketAddr::new([10, 1, 0, last].into(), 80);
+            let hooked = hooks::Hooked::new();
+            hooked.attach(&hooks::verdict(0), libbpf_sys::BPF_CGROUP_INET6_CONNECT);
+            let trace = watch(setup, netns, &["--sync-errors"], || {
+                let socket = tcp(to(1).ip());
+                for last in [1, 2, 1, 1] {
+                    assert_eq!(connect(&socket, to(last)), libc::ENETUNREACH);
+                }
+                let errors = hooked.dial(&["2001:db8::1 80", "2001:db8::2 80"]);
+                assert_eq!(errors, [libc::EPERM, libc::EPERM]);
+            });
+            let six = |last: u8| format!("[2001:db8::{last}]:80").parse().unwrap();
+            let peers: Vec<_> = trace.is_complete().events.iter().map(peer).collect();
+            assert_eq!(peers, [to(1), to(2), to(1), to(1), six(1), six(2)]);
+        });
+    });
+}
