@@ -241,9 +241,24 @@ static __always_inline bool end_is_told(const struct process_key *key)
 	return state && *state == END_TOLD;
 }
 
-/* The end of a single thread, as it happens. */
+/*
+ * Whether the end of a single thread passes the filters: with its process, whose end may
+ * be reported already, or by a name of its own.
+ */
+static __always_inline bool thread_is_told(struct task_struct *task, const struct process_key *key,
+					   bool with_process, enum process_flag flags)
+{
+	if (with_process || end_is_told(key))
+		return true;
+	if ((flags & PROCESS_KERNEL) && !process_config.kernel_threads)
+		return false;
+	return (snoop_config.filters & FILTER_BY_COMM) && filter_allows(task);
+}
+
+/* The end of a single thread, as it happens. `is_told`: the process passes the filters. */
 static __always_inline void thread_exit(void *ctx, struct task_struct *task,
-					const struct process_key *key, enum process_flag flags)
+					const struct process_key *key, bool is_told,
+					enum process_flag flags)
 {
 	__s32 status = BPF_CORE_READ(task, exit_code) & 0xffff;
 	__u64 begin_ns = process_began(task, BPF_CORE_READ(task, start_boottime));
@@ -251,7 +266,7 @@ static __always_inline void thread_exit(void *ctx, struct task_struct *task,
 
 	if (!exit_asked_for(status, bpf_ktime_get_boot_ns() - begin_ns))
 		return;
-	if (told_is_asked() && !end_is_told(key))
+	if (is_told && told_is_asked() && !end_is_told(key))
 		told_remember(key->pid, key->start_ns, TOLD_BY_ROW);
 	event = event_reserve(SLOT_EXIT, sizeof(*event));
 	if (!event) {
@@ -323,7 +338,7 @@ static __always_inline int process_exit(void *ctx, struct task_struct *task, boo
 	struct process_key key = {};
 	struct task_struct *leader;
 	enum process_flag flags;
-	bool is_end, is_thread;
+	bool is_end, is_thread, is_told;
 
 	if (tells_group_dead() && !group_dead && (stand_in || !process_config.threads))
 		return 0;
@@ -337,23 +352,19 @@ static __always_inline int process_exit(void *ctx, struct task_struct *task, boo
 		return 0;
 
 	flags = process_flags(leader);
-	/* The end may be reported already, and the process no longer in the tree. */
-	if (((flags & PROCESS_KERNEL) && !process_config.kernel_threads) ||
-	    (!exit_is_told(task, key.pid, key.start_ns) &&
-	     !(is_thread && !is_end && end_is_told(&key)))) {
-		if (is_end)
-			process_forget(leader, key.pid);
+	is_told = (!(flags & PROCESS_KERNEL) || process_config.kernel_threads) &&
+		  exit_is_told(leader, key.pid, key.start_ns);
+	if (is_thread && thread_is_told(task, &key, is_told, flags))
+		thread_exit(ctx, task, &key, is_told, flags);
+	if (!is_end)
 		return 0;
-	}
-	if (is_thread)
-		thread_exit(ctx, task, &key, flags);
-	if (is_end) {
+	if (is_told) {
 		__u8 told = END_TOLD;
 
 		bpf_map_update_elem(&ended, &key, &told, BPF_ANY);
 		process_end(ctx, SLOT_EXIT + number - 1, task, leader, &key, flags);
-		process_forget(leader, key.pid);
 	}
+	process_forget(leader, key.pid);
 	return 0;
 }
 

@@ -121,9 +121,9 @@ static __always_inline bool exec_is_told(struct task_struct *task, bool is_row)
 }
 
 /* The end of a process, or of a thread of it. */
-static __always_inline bool exit_is_told(struct task_struct *task, __u32 pid, __u64 start_ns)
+static __always_inline bool exit_is_told(struct task_struct *leader, __u32 pid, __u64 start_ns)
 {
-	return (told_is_asked() && told_state(pid, start_ns)) || filter_allows(task);
+	return (told_is_asked() && told_state(pid, start_ns)) || filter_allows(leader);
 }
 
 #endif /* SNOOP_TOLD_BPF_H */

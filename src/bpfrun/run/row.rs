@@ -150,14 +150,14 @@ impl Rows {
         let comm = Some(comm.as_slice()).filter(|comm| *comm != b"<...>");
         if session.out.json {
             #[derive(Serialize)]
-            struct Id {
+            struct Id<'a> {
                 id: u32,
+                #[serde(flatten)]
+                name: Bytes<'a>,
             }
             #[derive(Serialize)]
             struct Thread<'a> {
-                thread: Id,
-                #[serde(skip_serializing_if = "Option::is_none")]
-                process: Option<Bytes<'a>>,
+                thread: Id<'a>,
                 #[serde(flatten)]
                 message: Bytes<'a>,
             }
@@ -166,9 +166,10 @@ impl Rows {
                 event: EventName { name: "bpf.printk" },
                 bpf: Bpf { map: None, program: None, cpu: Some(*cpu) },
                 content: Thread {
-                    thread: Id { id: *tid },
-                    process: comm
-                        .map(|comm| Bytes { keys: ("comm", "comm_base64"), value: Some(comm) }),
+                    thread: Id {
+                        id: *tid,
+                        name: Bytes { keys: ("name", "name_base64"), value: comm },
+                    },
                     message: Bytes {
                         keys: ("message", "message_base64"),
                         value: Some(text.as_slice()),

