@@ -80,11 +80,15 @@ fn the_row_names_the_caller() {
                 assert_eq!(sockets::connect(&socket, silent), libc::ETIMEDOUT);
             });
             assert_eq!(trace.events.len(), 2, "{trace:?}");
-            let comm = std::fs::read_to_string("/proc/thread-self/comm").unwrap();
+            let comm_of = |what: &str| {
+                let comm = std::fs::read_to_string(format!("/proc/{what}/comm")).unwrap();
+                comm.trim_end().to_owned()
+            };
             for row in &trace.events {
                 assert_eq!(pid(row), u64::from(std::process::id()));
                 assert_eq!(row["thread"]["id"], tid);
-                assert_eq!(row["process"]["comm"], comm.trim_end());
+                assert_eq!(row["process"]["comm"], comm_of("self"));
+                assert_eq!(row["thread"]["name"], comm_of("thread-self"));
                 assert_eq!(row["process"]["user"]["id"], 0);
                 assert_eq!(row["network"]["namespace"]["inode"], netns.inode);
             }
