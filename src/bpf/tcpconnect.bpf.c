@@ -22,6 +22,7 @@
 #define EADDRNOTAVAIL 99
 #define ECONNRESET 104
 #define PF_EXITING 0x00000004
+#define SHUTDOWN_MASK 3
 
 EVENT(connect_event);
 
@@ -127,7 +128,8 @@ static __always_inline void given_up_inside(struct connect_event *event, struct 
  * A connecting socket is closed without an error: by the kernel or by its owner? The
  * kernel does so inside connect() if it cannot go on; only then has the call not yet
  * marked the socket as connecting. shutdown() marks it first, and leaves an error later;
- * the owner of an MPTCP connection does not get that error.
+ * the owner of an MPTCP connection does not get that error. The mark stays if 5.10 refuses
+ * to shut down a socket that a thread waits for; close() then sets both bits first.
  */
 static __always_inline void closed_without_error(struct connect_event *event, struct sock *sk,
 						 const struct connect_attempt *attempt)
@@ -140,7 +142,8 @@ static __always_inline void closed_without_error(struct connect_event *event, st
 	state = BPF_CORE_READ(owner, sk_socket, state);
 	if (state == SS_UNCONNECTED) {
 		given_up_inside(event, sk, attempt);
-	} else if (state == SS_DISCONNECTING && !(attempt->flags & CONNECT_MPTCP)) {
+	} else if (state == SS_DISCONNECTING && !(attempt->flags & CONNECT_MPTCP) &&
+		   BPF_CORE_READ_BITFIELD_PROBED(sk, sk_shutdown) != SHUTDOWN_MASK) {
 		event->outcome = CONNECT_FAILED;
 		event->error = ECONNRESET;
 	} else {
