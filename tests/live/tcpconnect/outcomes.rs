@@ -80,11 +80,13 @@ fn the_row_names_the_caller() {
                 assert_eq!(sockets::connect(&socket, silent), libc::ETIMEDOUT);
             });
             assert_eq!(trace.events.len(), 2, "{trace:?}");
-            let comm = std::fs::read_to_string("/proc/thread-self/comm").unwrap();
+            let comm = |of: &str| std::fs::read_to_string(format!("/proc/{of}/comm")).unwrap();
+            let (process, thread) = (comm("self"), comm("thread-self"));
             for row in &trace.events {
                 assert_eq!(pid(row), u64::from(std::process::id()));
                 assert_eq!(row["thread"]["id"], tid);
-                assert_eq!(row["process"]["comm"], comm.trim_end());
+                assert_eq!(row["process"]["comm"], process.trim_end());
+                assert_eq!(row["thread"]["name"], thread.trim_end());
                 assert_eq!(row["process"]["user"]["id"], 0);
                 assert_eq!(row["network"]["namespace"]["inode"], netns.inode);
             }

@@ -32,7 +32,7 @@ fn columns_hold_the_longest_values_apart() {
     in_new_netns(|netns| {
         let address = "2001:db8:1111:2222:3333:4444:5555:6666";
         let far: std::net::IpAddr = address.parse().unwrap();
-        let comm = std::fs::read_to_string("/proc/thread-self/comm").unwrap();
+        let comm = std::fs::read_to_string("/proc/self/comm").unwrap();
         ip(&format!("-6 addr add {address}/128 dev lo"));
         eventually("the address is usable", || {
             socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::STREAM, None)
