@@ -133,7 +133,7 @@ impl PassiveDns {
         for _ in 0..MAX_PACKETS {
             match self.socket.receive(&mut self.buffer).context("receive DNS answers")? {
                 Some((packet, received)) => {
-                    self.learner.learn(packet, self.clock.boot_ns(received), &who);
+                    self.learner.learn(packet, self.clock.boot_ns(received, boot_ns()), &who);
                 }
                 None => {
                     self.clock.all_read();

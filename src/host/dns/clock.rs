@@ -14,9 +14,10 @@ const NS_PER_S: i128 = 1_000_000_000;
 pub(super) struct Clock {
     /// Wall clock minus boot clock
     offset_ns: i128,
-    /// Whatever waits was received between these two
+    /// Whatever waits was received after this time
     since_ns: u64,
-    until_ns: u64,
+    /// When the clocks were read
+    read_ns: u64,
 }
 
 impl Clock {
@@ -30,7 +31,7 @@ impl Clock {
                 best_apart = apart;
                 self.offset_ns = wall - i128::from(before) - i128::from(apart / 2);
             }
-            self.until_ns = after;
+            self.read_ns = after;
             if apart <= MAX_APART_NS {
                 break;
             }
@@ -39,15 +40,15 @@ impl Clock {
 
     /// No packet waits any more: what comes next has come since the clocks were read.
     pub(super) fn all_read(&mut self) {
-        self.since_ns = self.until_ns;
+        self.since_ns = self.read_ns;
     }
 
-    /// The boot clock's time of a packet. If somebody has set the wall clock meanwhile, it is at
-    /// least a time at which the packet could have come.
-    pub(super) fn boot_ns(&self, received_ns: Option<i128>) -> u64 {
-        let (since, until) = (i128::from(self.since_ns), i128::from(self.until_ns));
-        let received = received_ns.map_or(until, |wall| wall - self.offset_ns);
-        u64::try_from(received.min(until).max(since)).unwrap_or(self.until_ns)
+    /// The boot clock's time of a packet that was read at `now_ns`. If somebody has set the wall
+    /// clock meanwhile, it is at least a time at which the packet could have come.
+    pub(super) fn boot_ns(&self, received_ns: Option<i128>, now_ns: u64) -> u64 {
+        let (since, now) = (i128::from(self.since_ns), i128::from(now_ns));
+        let received = received_ns.map_or(now, |wall| wall - self.offset_ns);
+        u64::try_from(received.min(now).max(since)).unwrap_or(now_ns)
     }
 }
 
@@ -67,10 +68,10 @@ mod tests {
         clock.read(|| 1_000_000_000);
         let now = wall_ns();
         // The readings are a moment apart; a second is far more.
-        let ago = |ns: i128| clock.boot_ns(Some(now - ns));
+        let ago = |ns: i128| clock.boot_ns(Some(now - ns), 1_000_000_000);
         assert!(ago(500_000_000).abs_diff(500_000_000) < 400_000_000);
         assert_eq!(ago(-5_000_000_000), 1_000_000_000, "nothing comes from the future");
-        assert_eq!(clock.boot_ns(None), 1_000_000_000);
+        assert_eq!(clock.boot_ns(None, 1_000_000_000), 1_000_000_000);
     }
 
     #[test]
@@ -79,6 +80,9 @@ mod tests {
         clock.read(|| 1_000_000_000);
         clock.all_read();
         clock.read(|| 2_000_000_000);
-        assert_eq!(clock.boot_ns(Some(wall_ns() - 86_400_000_000_000)), 1_000_000_000);
+        assert_eq!(
+            clock.boot_ns(Some(wall_ns() - 86_400_000_000_000), 2_000_000_000),
+            1_000_000_000
+        );
     }
 }
