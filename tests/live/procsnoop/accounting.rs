@@ -73,7 +73,7 @@ fn one_end_each_whatever_the_filter() {
     let count = scaled(1000).max(100);
     each_backend(|setup| {
         let dir = TempDir::new();
-        let name = format!("storm-{}", setup.backend);
+        let name = format!("storm-{}", std::process::id()); // others may run this test now
         let program = own_lives(&dir, &name);
         // No tree that forgets a process after its first end.
         let flags = [&setup.flags()[..], &["--json", "--comm", &name]].concat();
