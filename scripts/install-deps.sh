@@ -49,6 +49,7 @@ test        | shellcheck          | have shellcheck         | shellcheck       |
 test        | iproute2            | have ip                 | iproute2         | iproute               | iproute2
 test        | nftables            | have nft                | nftables         | nftables              | nftables
 test        | jq                  | have jq                 | jq               | jq                    | jq
+test        | btrfs-progs         | have mkfs.btrfs         | btrfs-progs      | btrfs-progs           | btrfs-progs
 test        | LLVM tools          | have llvm-objdump       | llvm             | llvm                  | llvm
 vm          | qemu                | have qemu-system-x86_64 | qemu-system-x86  | qemu-system-x86-core  | qemu-system-x86
 vm          | busybox             | have busybox            | busybox-static   | busybox               | busybox

@@ -1,6 +1,7 @@
 //! Shows every mmap(), with its result and its file, and with `--all` the other calls that change
 //! mappings.
 
+use std::fs;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -10,19 +11,24 @@ use snoop_tools::engine::backend::Backend;
 use snoop_tools::engine::cli::CommonArgs;
 use snoop_tools::engine::interval::Interval;
 use snoop_tools::engine::manual::Manual;
-use snoop_tools::engine::session::Session;
+use snoop_tools::engine::session::{Session, say};
 use snoop_tools::engine::tool::{self, Loaded, Open, Tool};
 use snoop_tools::output::row::docs;
+use snoop_tools::output::table;
 use snoop_tools::output::time::boot_now_ns;
 use snoop_tools::skel::mmap::MmapSkelBuilder;
-use snoop_tools::skel::{mmap_backing, mmap_config, mmap_filter, mmap_kind, mmap_mode};
+use snoop_tools::skel::{
+    mmap_backing, mmap_config, mmap_filter, mmap_kind, mmap_mode, mmap_prefix,
+};
 use snoop_tools::tools::mmapsnoop::args::{self, Args};
 use snoop_tools::tools::mmapsnoop::fields::FIELDS;
+use snoop_tools::tools::mmapsnoop::filters::prefixes;
 use snoop_tools::tools::mmapsnoop::json::{Context, Lines};
 use snoop_tools::tools::mmapsnoop::stacks::{self, Folded, Symbols};
 use snoop_tools::tools::mmapsnoop::summary::Reader;
 use snoop_tools::tools::mmapsnoop::text::{self, Options, Table};
 use snoop_tools::tools::mmapsnoop::wx::Reasons;
+use snoop_tools::tools::mmapsnoop::wx_sums::Sums;
 use snoop_tools::tools::mmapsnoop::{Call, hooks, summary_rows};
 
 fn main() -> ExitCode {
@@ -34,8 +40,13 @@ struct Mmapsnoop {
     table: Table,
     lines: Lines,
     reasons: Reasons,
-    /// With `--summary`: the interval, and the reader of its maps
-    summary: Option<(Interval, Reader)>,
+    /// What paths begin with
+    prefixes: Vec<String>,
+    /// With `--summary`: the interval,
+    interval: Option<Interval>,
+    /// and the reader of its maps; with `--wx` instead the sums
+    reader: Reader,
+    sums: Sums,
     symbols: Symbols,
     folded: Folded,
 }
@@ -62,7 +73,10 @@ impl Tool for Mmapsnoop {
             table: Table::new(options),
             lines: Lines::default(),
             reasons: Reasons::default(),
-            summary: args.summary.map(|period| (Interval::new(period), Reader::default())),
+            prefixes: args.path.as_deref().map_or(Ok(Vec::new()), prefixes)?,
+            interval: args.summary.map(Interval::new),
+            reader: Reader::default(),
+            sums: Sums::default(),
             symbols: Symbols::default(),
             folded: Folded::default(),
             args,
@@ -91,13 +105,13 @@ impl Tool for Mmapsnoop {
         let rodata = open.maps.rodata_data.as_deref_mut().context("no .rodata")?;
         rodata.mmap_config = self.config();
         let buffer = self.args.common.buffer_size.is_some();
-        let summary = self.args.summary.is_some();
+        let summary = self.counts_in_kernel();
         hooks::size_maps(&mut open.maps, buffer, self.args.latency, summary)
     }
 
     fn start(&mut self, _: &Loaded<Self>, session: &mut Session) -> Result<()> {
         if let Some(period) = self.args.summary {
-            self.summary = Some((Interval::new(period), Reader::default()));
+            self.interval = Some(Interval::new(period));
         } else if !self.args.folded {
             session.out.heading(&self.table.columns);
         }
@@ -110,15 +124,22 @@ impl Tool for Mmapsnoop {
             return self.show(&call, &[], session);
         }
         let reasons = self.reasons.of(&call);
-        if reasons.is_empty() { Ok(()) } else { self.show(&call, &reasons, session) }
+        if reasons.is_empty() {
+            return Ok(());
+        }
+        if self.args.summary.is_some() {
+            self.sums.add(&call, reasons);
+            return Ok(());
+        }
+        self.show(&call, &reasons, session)
     }
 
     fn next_tick(&self) -> Option<Duration> {
-        self.summary.as_ref().map(|(interval, _)| interval.left())
+        self.interval.map(|interval| interval.left())
     }
 
     fn tick(&mut self, object: &Loaded<Self>, session: &mut Session) -> Result<()> {
-        let is_due = self.summary.as_mut().is_some_and(|(interval, _)| interval.is_due());
+        let is_due = self.interval.as_mut().is_some_and(Interval::is_due);
         if is_due { self.show_summary(false, object, session) } else { Ok(()) }
     }
 
@@ -126,6 +147,7 @@ impl Tool for Mmapsnoop {
         if self.args.folded {
             session.out.raw(self.folded.lines())?;
         }
+        self.say_what_was_not_followed(object);
         self.show_summary(true, object, session)
     }
 }
@@ -138,13 +160,22 @@ impl Mmapsnoop {
         object: &Loaded<Self>,
         session: &mut Session,
     ) -> Result<()> {
-        let Some((_, reader)) = &mut self.summary else { return Ok(()) };
-        if session.is_full() {
+        if self.interval.is_none() || session.is_full() {
             return Ok(());
         }
-        let summary = reader.take(&object.maps, last)?;
         session.clock.update();
         let now = boot_now_ns();
+        if self.args.wx {
+            let sums = std::mem::take(&mut self.sums);
+            if session.out.json {
+                session.out.object(&sums.json(&session.clock.rfc3339(now)))?;
+            } else {
+                let time = session.local_time(now);
+                session.out.raw(sums.text(&time))?;
+            }
+            return session.shown();
+        }
+        let summary = self.reader.take(&object.maps, last)?;
         if session.out.json {
             let timestamp = session.clock.rfc3339(now);
             session.out.object(&summary_rows::json(&summary, &timestamp))?;
@@ -153,6 +184,27 @@ impl Mmapsnoop {
             session.out.raw(summary_rows::text(&summary, &time, self.args.bytes))?;
         }
         session.shown()
+    }
+
+    /// Whether there are only numbers, which the programs count.
+    fn counts_in_kernel(&self) -> bool {
+        self.args.summary.is_some() && !self.args.wx
+    }
+
+    /// Reports calls of which a file may be missing that became writable.
+    fn say_what_was_not_followed(&self, object: &Loaded<Self>) {
+        let count =
+            object.maps.data_unfollowed_data.as_deref().map_or(0, |data| data.mmap_unfollowed);
+        if self.args.wx && count > 0 {
+            let calls = table::count(count, "call");
+            say(
+                Self::NAME,
+                &format!(
+                    "{calls} over too many mappings to look at all of them: files that are \
+                     'mapped both ways' may be missing"
+                ),
+            );
+        }
     }
 
     /// The filters that are on, besides those that every tool has and `--path`.
@@ -169,14 +221,15 @@ impl Mmapsnoop {
 
     /// The modes that are on, besides showing each call.
     fn modes(&self) -> mmap_mode {
-        let Args { wx, vma, path, latency, stacks, folded, summary, .. } = &self.args;
+        let Args { wx, vma, path, latency, stacks, folded, .. } = &self.args;
         mmap_mode(any_of(&[
             (*wx, mmap_mode::MMAP_MODE_WX.0),
             (path.is_some(), mmap_mode::MMAP_MODE_PATH.0),
             (*latency, mmap_mode::MMAP_MODE_LATENCY.0),
             (*stacks || *folded, mmap_mode::MMAP_MODE_STACKS.0),
-            (summary.is_some(), mmap_mode::MMAP_MODE_SUMMARY.0),
+            (self.counts_in_kernel(), mmap_mode::MMAP_MODE_SUMMARY.0),
             (path.is_some() && !wx && !vma, mmap_mode::MMAP_MODE_FILE_ONLY.0),
+            (has_btrfs(), mmap_mode::MMAP_MODE_BTRFS.0),
         ]))
     }
 
@@ -185,7 +238,9 @@ impl Mmapsnoop {
         let args = &self.args;
         let mut kinds = 1 << mmap_kind::MMAP_MAP.0;
         if args.wx {
-            kinds |= 1 << mmap_kind::MMAP_PROTECT.0;
+            let kinds_of_wx =
+                [mmap_kind::MMAP_PROTECT, mmap_kind::MMAP_BREAK, mmap_kind::MMAP_ATTACH];
+            kinds |= kinds_of_wx.iter().fold(0, |all, kind| all | 1 << kind.0);
         }
         if args.all {
             kinds |= (mmap_kind::MMAP_UNMAP.0..=mmap_kind::MMAP_ADVISE.0)
@@ -206,12 +261,10 @@ impl Mmapsnoop {
             },
             filters: self.filters(),
             modes: self.modes(),
-            prefix: [0; 256],
             ..mmap_config::default()
         };
-        if let Some(path) = &args.path {
-            config.prefix_len = path.len() as u32;
-            config.prefix.iter_mut().zip(path.bytes()).for_each(|(to, from)| *to = from);
+        for (to, from) in config.prefixes.iter_mut().zip(&self.prefixes) {
+            *to = prefix(from);
         }
         config
     }
@@ -248,6 +301,19 @@ impl Mmapsnoop {
         }
         session.shown()
     }
+}
+
+/// The beginning of a path, which is not too long: see [`prefixes`].
+fn prefix(text: &str) -> mmap_prefix {
+    let mut prefix = mmap_prefix { len: text.len() as u32, bytes: [0; 256] };
+    prefix.bytes.iter_mut().zip(text.bytes()).for_each(|(to, from)| *to = from);
+    prefix
+}
+
+/// Whether this kernel knows btrfs, whose files need a closer look.
+fn has_btrfs() -> bool {
+    let all = fs::read_to_string("/proc/filesystems").unwrap_or_default();
+    all.lines().any(|line| line.trim() == "btrfs")
 }
 
 /// The union of the bits that are on.

@@ -7,14 +7,15 @@
  * could fill up or miss calls that were under way when tracing began.
  *
  * Programs with _vma also look up the resulting mapping: bpf_find_vma() came with 5.17,
- * and older kernels refuse programs that merely contain a callback.
+ * and older kernels refuse programs that merely contain a callback. Programs with _list look
+ * it up by themselves: mmap_list.bpf.h.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 
-#include "mmap.bpf.h"
+#include "mmap_list.bpf.h"
 #include "seccomp.bpf.h"
 
 /* ---- the resulting mapping ---- */
@@ -27,35 +28,121 @@ static long mmap_copy_vma(struct task_struct *task, struct vm_area_struct *vma, 
 	found->start = vma->vm_start;
 	found->end = vma->vm_end;
 	found->flags = vma->vm_flags;
-	found->file = vma->vm_file;
-	found->anon_vma = (__u64)vma->anon_vma;
-	found->known = true;
+	found->file = (__u64)vma->vm_file;
 	return 0;
 }
 
-/* Not found if another thread changes mappings of this process just now. */
-static __always_inline void mmap_find(const struct mmap_call *call, struct mmap_found *found)
-{
-	__u64 at = call->kind == MMAP_PROTECT ? call->addr : (__u64)call->ret;
+/* A callback may only be given the stack, of which there is little: see mmap_walk_vmas(). */
+struct mmap_see_data {
+	struct mmap_seen *seen;
+};
 
+static long mmap_see_vma(struct task_struct *task, struct vm_area_struct *vma, void *data)
+{
+	struct mmap_seen *seen = ((struct mmap_see_data *)data)->seen;
+
+	(void)task;
+	seen->start = vma->vm_start;
+	seen->stop = vma->vm_end;
+	seen->flags = vma->vm_flags;
+	seen->file = (__u64)vma->vm_file;
+	seen->anon_vma = (__u64)vma->anon_vma;
+	return 0;
+}
+
+/* The address to look up; 0: none, for the call has made no mapping or no filter asks for it. */
+static __always_inline __u64 mmap_place(const struct mmap_call *call)
+{
 	/* For mmap() the descriptor identifies the file. */
 	if ((mmap_config.modes & MMAP_MODE_FILE_ONLY) && call->kind != MMAP_PROTECT)
-		return;
-	if (!mmap_failed(call) && call->len)
-		bpf_find_vma(bpf_get_current_task_btf(), at, mmap_copy_vma, found, 0);
+		return 0;
+	if (mmap_failed(call) || !call->len)
+		return 0;
+	return call->kind == MMAP_PROTECT ? call->addr : (__u64)call->ret;
+}
+
+static __noinline int mmap_wx_plain(void *ctx, const struct mmap_call *call)
+{
+	struct mmap_scratch *scratch = mmap_wx_begin(call);
+
+	if (scratch)
+		mmap_wx_done(ctx, call, scratch);
+	return mmap_nothing();
 }
 
 static __always_inline int mmap_plain(void *ctx, const struct mmap_call *call)
 {
+	if (mmap_config.modes & MMAP_MODE_WX) {
+		struct mmap_call copy = *call; /* see mmap_done() */
+
+		return mmap_wx_plain(ctx, &copy);
+	}
 	return mmap_done(ctx, call, NULL);
+}
+
+static __always_inline void mmap_walk_vmas(struct mmap_walk *walk, __u32 slot)
+{
+	for (int i = 0; i < MMAP_WALK_MAX && walk->at < walk->end; i++) {
+		struct mmap_see_data data = { .seen = &walk->seen };
+		long err =
+			bpf_find_vma(bpf_get_current_task_btf(), walk->at, mmap_see_vma, &data, 0);
+
+		/* A hole, at which the call has ended; otherwise another thread has made it. */
+		if (err == -ENOENT && walk->failed)
+			walk->end = 0;
+		if (err)
+			break;
+		mmap_judge_seen(slot);
+	}
+}
+
+/* Not inlined, for loops and callbacks are long. */
+static __noinline int mmap_wx_with_vma(void *ctx, const struct mmap_call *call)
+{
+	struct mmap_scratch *scratch = mmap_wx_begin(call);
+
+	if (scratch) {
+		mmap_walk_vmas(&scratch->walk, call->slot);
+		mmap_wx_done(ctx, call, scratch);
+	}
+	return mmap_nothing();
 }
 
 static __always_inline int mmap_with_vma(void *ctx, const struct mmap_call *call)
 {
 	struct mmap_found found = {};
+	__u64 at;
 
-	if (mmap_passes(call))
-		mmap_find(call, &found);
+	if (mmap_config.modes & MMAP_MODE_WX)
+		return mmap_wx_with_vma(ctx, call);
+	at = mmap_passes(call) ? mmap_place(call) : 0;
+	/* Not found if another thread changes mappings of this process just now. */
+	if (at)
+		bpf_find_vma(bpf_get_current_task_btf(), at, mmap_copy_vma, &found, 0);
+	return mmap_done(ctx, call, &found);
+}
+
+static __noinline int mmap_wx_with_list(void *ctx, const struct mmap_call *call)
+{
+	struct mmap_scratch *scratch = mmap_wx_begin(call);
+
+	if (scratch) {
+		list_walk(&scratch->walk, call->slot);
+		mmap_wx_done(ctx, call, scratch);
+	}
+	return mmap_nothing();
+}
+
+static __always_inline int mmap_with_list(void *ctx, const struct mmap_call *call)
+{
+	struct mmap_found found = {};
+	__u64 at;
+
+	if (mmap_config.modes & MMAP_MODE_WX)
+		return mmap_wx_with_list(ctx, call);
+	at = mmap_passes(call) ? mmap_place(call) : 0;
+	if (at)
+		list_copy(at, &found);
 	return mmap_done(ctx, call, &found);
 }
 
@@ -85,6 +172,14 @@ static __always_inline void mmap_take(struct mmap_call *call, const __u64 *arg)
 		break;
 	case MMAP_ADVISE:
 		call->prot = arg[2];
+		break;
+	case MMAP_ATTACH:
+		call->fd = arg[0];
+		call->addr = arg[1];
+		call->len = 0; /* that of the segment */
+		call->flags = arg[2];
+		call->prot = PROT_READ | (arg[2] & SHM_RDONLY ? 0 : PROT_WRITE) |
+			     (arg[2] & SHM_EXEC ? PROT_EXEC : 0);
 		break;
 	case MMAP_BREAK:
 	case MMAP_UNMAP:
@@ -248,40 +343,37 @@ static __always_inline bool fexit_in_memory(struct mmap_call *call, __u64 *ctx)
 		return mmap_begin(&call, kind, slot) && take(&call, ctx) ? done(ctx, &call) : 0;   \
 	}
 
-#define FEXIT(name, hook, kind, take, done) FEXIT_SLOT(name, hook, kind, kind, take, done)
-#define FEXIT32(name, hook, kind, take, done)                                                      \
-	FEXIT_SLOT(name, hook, kind, MMAP_SLOT_32(kind), take, done)
+#define FEXIT(name, hook, kind, take) FEXIT_SLOT(name, hook, kind, kind, take, mmap_plain)
+#define FEXIT32(name, hook, kind, take)                                                            \
+	FEXIT_SLOT(name, hook, kind, MMAP_SLOT_32(kind), take, mmap_plain)
+
+/* The same for calls whose mapping may be looked up: a program for each way to do it. */
+#define FEXIT_WAYS(name, hook, kind, slot, take)                                                   \
+	FEXIT_SLOT(name, hook, kind, slot, take, mmap_plain)                                       \
+	FEXIT_SLOT(name##_vma, hook, kind, slot, take, mmap_with_vma)                              \
+	FEXIT_SLOT(name##_list, hook, kind, slot, take, mmap_with_list)
 
 #define HOOK_MMAP "__x64_sys_mmap"
 #define HOOK_MMAP2 "__ia32_sys_mmap_pgoff"
 #define HOOK_OLD_MMAP "__ia32_compat_sys_ia32_mmap"
 
-FEXIT(fexit_mmap, HOOK_MMAP, MMAP_MAP, fexit_64, mmap_plain)
-FEXIT(fexit_mmap_vma, HOOK_MMAP, MMAP_MAP, fexit_64, mmap_with_vma)
-FEXIT(fexit_munmap, "__x64_sys_munmap", MMAP_UNMAP, fexit_64, mmap_plain)
-FEXIT(fexit_mprotect, "__x64_sys_mprotect", MMAP_PROTECT, fexit_mprotect_64, mmap_plain)
-FEXIT(fexit_mprotect_vma, "__x64_sys_mprotect", MMAP_PROTECT, fexit_mprotect_64, mmap_with_vma)
-FEXIT_SLOT(fexit_pkey, "__x64_sys_pkey_mprotect", MMAP_PROTECT, MMAP_SLOT_PKEY, fexit_64,
-	   mmap_plain)
-FEXIT_SLOT(fexit_pkey_vma, "__x64_sys_pkey_mprotect", MMAP_PROTECT, MMAP_SLOT_PKEY, fexit_64,
-	   mmap_with_vma)
-FEXIT(fexit_mremap, "__x64_sys_mremap", MMAP_REMAP, fexit_64, mmap_plain)
-FEXIT(fexit_mremap_vma, "__x64_sys_mremap", MMAP_REMAP, fexit_64, mmap_with_vma)
-FEXIT(fexit_brk, "__x64_sys_brk", MMAP_BREAK, fexit_64, mmap_plain)
-FEXIT(fexit_madvise, "__x64_sys_madvise", MMAP_ADVISE, fexit_64, mmap_plain)
+FEXIT_WAYS(fexit_mmap, HOOK_MMAP, MMAP_MAP, MMAP_MAP, fexit_64)
+FEXIT_WAYS(fexit_mprotect, "__x64_sys_mprotect", MMAP_PROTECT, MMAP_PROTECT, fexit_mprotect_64)
+FEXIT_WAYS(fexit_pkey, "__x64_sys_pkey_mprotect", MMAP_PROTECT, MMAP_SLOT_PKEY, fexit_64)
+FEXIT_WAYS(fexit_mremap, "__x64_sys_mremap", MMAP_REMAP, MMAP_REMAP, fexit_64)
+FEXIT_WAYS(fexit_brk, "__x64_sys_brk", MMAP_BREAK, MMAP_BREAK, fexit_64)
+FEXIT_WAYS(fexit_shmat, "__x64_sys_shmat", MMAP_ATTACH, MMAP_ATTACH, fexit_64)
+FEXIT(fexit_munmap, "__x64_sys_munmap", MMAP_UNMAP, fexit_64)
+FEXIT(fexit_madvise, "__x64_sys_madvise", MMAP_ADVISE, fexit_64)
 
-FEXIT32(fexit32_mmap, HOOK_MMAP2, MMAP_MAP, fexit_mmap2, mmap_plain)
-FEXIT32(fexit32_mmap_vma, HOOK_MMAP2, MMAP_MAP, fexit_mmap2, mmap_with_vma)
-FEXIT_SLOT(fexit32_old_mmap, HOOK_OLD_MMAP, MMAP_MAP, MMAP_SLOT_OLD_MMAP, fexit_in_memory,
-	   mmap_plain)
-FEXIT_SLOT(fexit32_old_mmap_vma, HOOK_OLD_MMAP, MMAP_MAP, MMAP_SLOT_OLD_MMAP, fexit_in_memory,
-	   mmap_with_vma)
-FEXIT32(fexit32_munmap, "__ia32_sys_munmap", MMAP_UNMAP, fexit_32, mmap_plain)
-FEXIT32(fexit32_mprotect, "__ia32_sys_mprotect", MMAP_PROTECT, fexit_mprotect_32, mmap_plain)
-FEXIT32(fexit32_mprotect_vma, "__ia32_sys_mprotect", MMAP_PROTECT, fexit_mprotect_32, mmap_with_vma)
-FEXIT32(fexit32_mremap, "__ia32_sys_mremap", MMAP_REMAP, fexit_32, mmap_plain)
-FEXIT32(fexit32_brk, "__ia32_sys_brk", MMAP_BREAK, fexit_32, mmap_plain)
-FEXIT32(fexit32_madvise, "__ia32_sys_madvise", MMAP_ADVISE, fexit_32, mmap_plain)
+FEXIT_WAYS(fexit32_mmap, HOOK_MMAP2, MMAP_MAP, MMAP_SLOT_32(MMAP_MAP), fexit_mmap2)
+FEXIT_WAYS(fexit32_old_mmap, HOOK_OLD_MMAP, MMAP_MAP, MMAP_SLOT_OLD_MMAP, fexit_in_memory)
+FEXIT_WAYS(fexit32_mprotect, "__ia32_sys_mprotect", MMAP_PROTECT, MMAP_SLOT_32(MMAP_PROTECT),
+	   fexit_mprotect_32)
+FEXIT_WAYS(fexit32_brk, "__ia32_sys_brk", MMAP_BREAK, MMAP_SLOT_32(MMAP_BREAK), fexit_32)
+FEXIT32(fexit32_munmap, "__ia32_sys_munmap", MMAP_UNMAP, fexit_32)
+FEXIT32(fexit32_mremap, "__ia32_sys_mremap", MMAP_REMAP, fexit_32)
+FEXIT32(fexit32_madvise, "__ia32_sys_madvise", MMAP_ADVISE, fexit_32)
 
 #define FENTRY(name, hook)                                                                         \
 	SEC("fentry/" hook)                                                                        \
@@ -329,19 +421,21 @@ static __always_inline bool tp_take_mprotect(struct mmap_call *call)
 		return mmap_begin(&call, kind, slot) && take(&call) ? done(ctx, &call) : 0;        \
 	}
 
-#define TP(name, event, kind, take, done) TP_SLOT(name, event, kind, kind, take, done)
+#define TP(name, event, kind, take) TP_SLOT(name, event, kind, kind, take, mmap_plain)
 
-TP(tp_mmap, "mmap", MMAP_MAP, tp_take, mmap_plain)
-TP(tp_mmap_vma, "mmap", MMAP_MAP, tp_take, mmap_with_vma)
-TP(tp_munmap, "munmap", MMAP_UNMAP, tp_take, mmap_plain)
-TP(tp_mprotect, "mprotect", MMAP_PROTECT, tp_take_mprotect, mmap_plain)
-TP(tp_mprotect_vma, "mprotect", MMAP_PROTECT, tp_take_mprotect, mmap_with_vma)
-TP_SLOT(tp_pkey, "pkey_mprotect", MMAP_PROTECT, MMAP_SLOT_PKEY, tp_take, mmap_plain)
-TP_SLOT(tp_pkey_vma, "pkey_mprotect", MMAP_PROTECT, MMAP_SLOT_PKEY, tp_take, mmap_with_vma)
-TP(tp_mremap, "mremap", MMAP_REMAP, tp_take, mmap_plain)
-TP(tp_mremap_vma, "mremap", MMAP_REMAP, tp_take, mmap_with_vma)
-TP(tp_brk, "brk", MMAP_BREAK, tp_take, mmap_plain)
-TP(tp_madvise, "madvise", MMAP_ADVISE, tp_take, mmap_plain)
+#define TP_WAYS(name, event, kind, slot, take)                                                     \
+	TP_SLOT(name, event, kind, slot, take, mmap_plain)                                         \
+	TP_SLOT(name##_vma, event, kind, slot, take, mmap_with_vma)                                \
+	TP_SLOT(name##_list, event, kind, slot, take, mmap_with_list)
+
+TP_WAYS(tp_mmap, "mmap", MMAP_MAP, MMAP_MAP, tp_take)
+TP_WAYS(tp_mprotect, "mprotect", MMAP_PROTECT, MMAP_PROTECT, tp_take_mprotect)
+TP_WAYS(tp_pkey, "pkey_mprotect", MMAP_PROTECT, MMAP_SLOT_PKEY, tp_take)
+TP_WAYS(tp_mremap, "mremap", MMAP_REMAP, MMAP_REMAP, tp_take)
+TP_WAYS(tp_brk, "brk", MMAP_BREAK, MMAP_BREAK, tp_take)
+TP_WAYS(tp_shmat, "shmat", MMAP_ATTACH, MMAP_ATTACH, tp_take)
+TP(tp_munmap, "munmap", MMAP_UNMAP, tp_take)
+TP(tp_madvise, "madvise", MMAP_ADVISE, tp_take)
 
 SEC("tp/syscalls/sys_enter_mmap")
 int tp_enter_mmap(__u64 *ctx)
@@ -359,6 +453,7 @@ int tp_enter_mmap(__u64 *ctx)
 #define NR_BRK 12
 #define NR_MREMAP 25
 #define NR_MADVISE 28
+#define NR_SHMAT 30
 #define NR_PKEY_MPROTECT 329
 
 #define NR_IA32_BRK 45
@@ -386,6 +481,8 @@ static __always_inline enum mmap_kind mmap_kind_of(__u64 nr)
 		return MMAP_BREAK;
 	case NR_MADVISE:
 		return MMAP_ADVISE;
+	case NR_SHMAT:
+		return MMAP_ATTACH;
 	}
 	return 0;
 }
@@ -459,6 +556,14 @@ int btf_sys_exit_vma(__u64 *ctx)
 	struct mmap_call call;
 
 	return mmap_call_raw((void *)ctx[0], &call) ? mmap_with_vma(ctx, &call) : 0;
+}
+
+SEC("tp_btf/sys_exit")
+int btf_sys_exit_list(__u64 *ctx)
+{
+	struct mmap_call call;
+
+	return mmap_call_raw((void *)ctx[0], &call) ? mmap_with_list(ctx, &call) : 0;
 }
 
 SEC("tp_btf/sys_enter")

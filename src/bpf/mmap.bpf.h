@@ -11,6 +11,7 @@
 #include "mmap_call.bpf.h" /* first: defines the number of slots */
 #include "filter.bpf.h"
 #include "mmap_summary.bpf.h"
+#include "mmap_wx.bpf.h"
 
 EVENT(mmap_event);
 
@@ -20,19 +21,10 @@ EVENT(mmap_event);
 #define PT_REGS_PARM6_CORE_SYSCALL(x) BPF_CORE_READ(__PT_REGS_CAST(x), r9)
 #endif
 
-#define PROT_WRITE 0x2
-#define PROT_EXEC 0x4
-#define MAP_TYPE 0x0f
-#define MAP_PRIVATE 0x02
-#define MAP_ANONYMOUS 0x20
-#define VM_WRITE 0x2
-#define VM_EXEC 0x4
-#define VM_SHARED 0x8
-#define S_IFMT 0170000
-#define S_IFCHR 0020000
-#define DEV_ZERO (1 << 20 | 5) /* MKDEV() */
-
 const volatile struct mmap_config mmap_config = {};
+
+/* A macro, for constants do not go through functions. */
+#define MMAP_BTRFS (mmap_config.modes & MMAP_MODE_BTRFS)
 
 /* --latency: when threads entered mmap(). LRU: a thread that dies inside leaves its entry. */
 struct {
@@ -48,12 +40,13 @@ static __always_inline bool mmap_shows(enum mmap_kind kind)
 }
 
 /*
- * Filters by the length in the row: for mremap() the new one. brk() has no length, so
- * none matches.
+ * Filters by the length in the row: for mremap() the new one. brk() and shmat() have no
+ * length, so none matches.
  */
 static __always_inline bool mmap_len_passes(enum mmap_kind kind, __u64 len)
 {
-	return kind != MMAP_BREAK && len >= mmap_config.min_len && len <= mmap_config.max_len;
+	return kind != MMAP_BREAK && kind != MMAP_ATTACH && len >= mmap_config.min_len &&
+	       len <= mmap_config.max_len;
 }
 
 /* Other calls have no protections or flags in these arguments. */
@@ -87,76 +80,44 @@ static __always_inline bool mmap_passes(const struct mmap_call *call)
 	return !(mmap_config.filters & MMAP_BY_ARGS) || mmap_args_pass(call);
 }
 
-/* "memfd:": the name of a file that memfd_create() made. */
-static __always_inline bool mmap_is_memfd(const struct path_buf *path)
+/*
+ * The result of a function that is called, not inlined. If clang saw that it is always the same,
+ * it would leave something else in its place, which the verifier refuses if it is an address.
+ */
+static __always_inline int mmap_nothing(void)
 {
-	__u32 start = path->start;
+	int nothing = 0;
 
-	if (!(path->flags & PATH_NO_MOUNT))
-		return false;
-	barrier_var(start);
-	if (start >= PATH_CAP)
-		return false;
-	return path->bytes[start] == 'm' && path->bytes[start + 1] == 'e' &&
-	       path->bytes[start + 2] == 'm' && path->bytes[start + 3] == 'f' &&
-	       path->bytes[start + 4] == 'd' && path->bytes[start + 5] == ':';
+	barrier_var(nothing);
+	return nothing;
 }
 
-/* /dev/zero has no contents of its own: a write to one mapping shows in no other. */
-static __always_inline bool mmap_is_zero(struct inode *inode)
+static __always_inline bool mmap_begins_with(const struct path_buf *path,
+					     const volatile struct mmap_prefix *prefix)
 {
-	return BPF_CORE_READ(inode, i_rdev) == DEV_ZERO &&
-	       (BPF_CORE_READ(inode, i_mode) & S_IFMT) == S_IFCHR;
-}
-
-static __always_inline bool mmap_has_prefix(const struct path_buf *path)
-{
-	if (!path || PATH_CAP - path->start < mmap_config.prefix_len)
+	if (!prefix->len || PATH_CAP - path->start < prefix->len)
 		return false;
 	/* The beginning is unknown, except for the slash. */
-	if ((path->flags & PATH_CUT) && mmap_config.prefix_len > 1)
+	if ((path->flags & PATH_CUT) && prefix->len > 1)
 		return false;
 	for (__u32 i = 0; i < MMAP_PREFIX_MAX; i++) {
 		__u32 at = path->start + i;
 
-		if (i >= mmap_config.prefix_len)
+		if (i >= prefix->len)
 			break;
 		barrier_var(at);
-		if (at >= PATH_CAP || path->bytes[at] != mmap_config.prefix[i])
+		if (at >= PATH_CAP || path->bytes[at] != prefix->bytes[i])
 			return false;
 	}
 	return true;
 }
 
-/* --wx: bits of enum mmap_note, 0 for a harmless call. */
-static __always_inline __u32 mmap_wx(const struct mmap_call *call, const struct mmap_found *found,
-				     bool file, bool memfd)
+static __always_inline bool mmap_has_prefix(const struct path_buf *path)
 {
-	bool failed = mmap_failed(call);
-	__u64 prot = call->prot;
-	__u32 notes = 0;
-	bool shared;
-
-	if (call->kind != MMAP_MAP && call->kind != MMAP_PROTECT)
-		return 0;
-	if (found->known)
-		prot |= found->flags & (VM_WRITE | VM_EXEC); /* the same bits */
-	if ((prot & PROT_WRITE) && (prot & PROT_EXEC))
-		notes |= MMAP_WX_BOTH;
-	if (failed)
-		return notes;
-	if (call->kind == MMAP_PROTECT && (call->prot & PROT_EXEC) &&
-	    (!found->known || !found->file || found->anon_vma))
-		notes |= MMAP_WX_MADE_EXEC;
-	if (memfd && (prot & PROT_EXEC))
-		notes |= MMAP_WX_MEMFD;
-	if (call->kind == MMAP_MAP)
-		shared = (call->flags & MAP_TYPE) != MAP_PRIVATE;
-	else
-		shared = found->known && (found->flags & VM_SHARED);
-	if (file && ((prot & PROT_EXEC) || ((prot & PROT_WRITE) && shared)))
-		notes |= MMAP_WX_HALF;
-	return notes;
+	for (int i = 0; i < MMAP_PREFIXES; i++)
+		if (mmap_begins_with(path, &mmap_config.prefixes[i]))
+			return true;
+	return false;
 }
 
 static __always_inline void mmap_fill(struct mmap_event *event, const struct mmap_call *call,
@@ -192,10 +153,11 @@ static __always_inline void mmap_send_short(void *ctx, const struct mmap_call *c
 
 /*
  * Copies the scratch slot into a record with room for `path_cap` bytes of path and, if
- * `stacks`, for both stacks; both are constants.
+ * `stacks`, for both stacks, and if `owners`, for those; all three are constants.
  */
 static __always_inline void mmap_send_extra(void *ctx, struct mmap_scratch *scratch, __u32 slot,
-					    const __u32 path_cap, const bool stacks)
+					    const __u32 path_cap, const bool stacks,
+					    const bool owners)
 {
 	const __u32 stack_cap = sizeof(scratch->kernel_stack);
 	struct mmap_event *event = &scratch->event;
@@ -205,7 +167,8 @@ static __always_inline void mmap_send_extra(void *ctx, struct mmap_scratch *scra
 	__u8 *record;
 
 	record = event_reserve(slot, sizeof(*event) + sizeof(struct mmap_extra) + path_cap +
-					     (stacks ? 2 * stack_cap : 0));
+					     (stacks ? 2 * stack_cap : 0) +
+					     (owners ? sizeof(scratch->walk.owner) : 0));
 	if (!record) {
 		event_lost();
 		return;
@@ -219,10 +182,11 @@ static __always_inline void mmap_send_extra(void *ctx, struct mmap_scratch *scra
 	barrier_var(start);
 	if (path_len && start < PATH_CAP)
 		bpf_probe_read_kernel(record + used, path_len, &scratch->path.bytes[start]);
+	used += path_len;
 	if (stacks) {
 		__u32 kernel = scratch->extra.kernel_frames * 8;
 		__u32 user = scratch->extra.user_frames * 8;
-		__u8 *at = record + used + path_len;
+		__u8 *at = record + used;
 
 		barrier_var(kernel);
 		if (kernel > stack_cap)
@@ -234,7 +198,16 @@ static __always_inline void mmap_send_extra(void *ctx, struct mmap_scratch *scra
 		bpf_probe_read_kernel(at + kernel, user, scratch->user_stack);
 		used += kernel + user;
 	}
-	event_submit(ctx, record, used + path_len, event->id.time_ns);
+	if (owners) {
+		__u32 len = scratch->extra.owners * sizeof(struct mmap_owner);
+
+		barrier_var(len);
+		if (len > sizeof(scratch->walk.owner))
+			len = sizeof(scratch->walk.owner);
+		bpf_probe_read_kernel(record + used, len, scratch->walk.owner);
+		used += len;
+	}
+	event_submit(ctx, record, used, event->id.time_ns);
 }
 
 static __always_inline void mmap_stacks(void *ctx, struct mmap_scratch *scratch)
@@ -274,6 +247,49 @@ static __always_inline int mmap_enter(void)
 }
 
 /*
+ * Path, device and inode of a file, with the bits of enum mmap_note about them. The file of a
+ * mapping, unlike that of a descriptor, may be one that its file system has opened elsewhere.
+ */
+static __always_inline __u32 mmap_describe_file(struct mmap_scratch *scratch, struct file *file,
+						bool is_mapped)
+{
+	struct inode *inode;
+	__u32 notes = MMAP_FILE;
+
+	if (is_mapped) {
+		struct path *path = file_user_path(file);
+		struct dentry *dentry = BPF_CORE_READ(path, dentry);
+
+		path_walk_from(&scratch->path, dentry, BPF_CORE_READ(path, mnt));
+		inode = BPF_CORE_READ(dentry, d_inode);
+	} else {
+		path_walk(&scratch->path, file);
+		inode = BPF_CORE_READ(file, f_inode);
+	}
+	scratch->extra.inode = BPF_CORE_READ(inode, i_ino);
+	scratch->extra.dev = inode_device(inode, MMAP_BTRFS);
+	if (scratch->path.flags & PATH_CUT)
+		notes |= MMAP_PATH_CUT;
+	if (scratch->path.flags & PATH_DELETED)
+		notes |= MMAP_PATH_DELETED;
+	if (scratch->path.flags & PATH_NO_MOUNT)
+		notes |= MMAP_PATH_NO_MOUNT;
+	return notes;
+}
+
+/* --wx: what the walk has found besides the notes. */
+static __always_inline void mmap_describe_walk(struct mmap_extra *extra,
+					       const struct mmap_walk *walk)
+{
+	__u64 unseen = walk->at < walk->end ? (walk->end - walk->at) >> 10 : 0;
+
+	if (walk->kind == MMAP_PROTECT)
+		extra->unseen_kib = unseen > 0xffffffff ? 0xffffffff : unseen;
+	extra->owners = walk->owners;
+	extra->shown_owner = walk->shown_owner;
+}
+
+/*
  * The record with all parts that a short one lacks. Not inlined, since otherwise each
  * program would have a copy, a hundred times its own size.
  */
@@ -281,13 +297,12 @@ static __noinline int mmap_send_long(void *ctx, const struct mmap_facts *facts)
 {
 	const struct mmap_found *found = &facts->found;
 	const struct mmap_call *call = &facts->call;
-	struct file *file = facts->file;
+	struct file *file = (void *)facts->file;
 	__u64 now = bpf_ktime_get_boot_ns();
-	__u32 slot = call->slot, notes = MMAP_EXTRA, wx;
+	__u32 slot = call->slot, notes = MMAP_EXTRA | facts->wx;
 	struct mmap_scratch *scratch;
 	struct mmap_extra *extra;
 	struct mmap_event *event;
-	struct inode *inode = NULL;
 
 	scratch = bpf_map_lookup_elem(&mmap_scratch, &slot);
 	if (!scratch)
@@ -301,52 +316,36 @@ static __noinline int mmap_send_long(void *ctx, const struct mmap_facts *facts)
 	}
 	scratch->path.start = PATH_CAP;
 	scratch->path.flags = 0;
-	if (file) {
-		notes |= MMAP_FILE;
-		inode = BPF_CORE_READ(file, f_inode);
-		extra->inode = BPF_CORE_READ(inode, i_ino);
-		extra->generation = BPF_CORE_READ(inode, i_generation);
-		extra->dev = BPF_CORE_READ(inode, i_sb, s_dev);
-		path_walk(&scratch->path, file);
-		if (scratch->path.flags & PATH_CUT)
-			notes |= MMAP_PATH_CUT;
-		if (scratch->path.flags & PATH_DELETED)
-			notes |= MMAP_PATH_DELETED;
-		if (scratch->path.flags & PATH_NO_MOUNT)
-			notes |= MMAP_PATH_NO_MOUNT;
-	}
+	if (file)
+		notes |= mmap_describe_file(scratch, file, call->kind != MMAP_MAP);
 	if ((mmap_config.modes & MMAP_MODE_PATH) && !mmap_has_prefix(&scratch->path))
 		return 0;
-	if (found->known && !(mmap_config.modes & MMAP_MODE_FILE_ONLY)) {
+	if (found->end && !(mmap_config.modes & MMAP_MODE_FILE_ONLY)) {
 		notes |= MMAP_VMA;
 		extra->vma_start = found->start;
 		extra->vma_end = found->end;
 		extra->vma_flags = found->flags;
-		if (!found->file)
-			notes |= MMAP_VMA_ANON;
-		if (found->anon_vma)
-			notes |= MMAP_VMA_WRITTEN;
 	}
-	if (mmap_config.modes & MMAP_MODE_WX) {
-		wx = mmap_wx(call, found, file && !mmap_is_zero(inode),
-			     mmap_is_memfd(&scratch->path));
-		if (!wx)
-			return 0;
-		notes |= wx;
-	}
+	if (mmap_config.modes & MMAP_MODE_WX)
+		mmap_describe_walk(extra, &scratch->walk);
 	mmap_fill(event, call, now, notes);
 	event->path_len = PATH_CAP - scratch->path.start;
 	if (mmap_config.modes & MMAP_MODE_STACKS) {
 		mmap_stacks(ctx, scratch);
-		mmap_send_extra(ctx, scratch, slot, PATH_CAP, true);
+		mmap_send_extra(ctx, scratch, slot, PATH_CAP, true, true);
+	} else if (mmap_config.modes & MMAP_MODE_WX) {
+		if (event->path_len <= 256)
+			mmap_send_extra(ctx, scratch, slot, 256, false, true);
+		else
+			mmap_send_extra(ctx, scratch, slot, PATH_CAP, false, true);
 	} else if (event->path_len <= 72) {
-		mmap_send_extra(ctx, scratch, slot, 72, false);
+		mmap_send_extra(ctx, scratch, slot, 72, false, false);
 	} else if (event->path_len <= 512) {
-		mmap_send_extra(ctx, scratch, slot, 512, false);
+		mmap_send_extra(ctx, scratch, slot, 512, false, false);
 	} else {
-		mmap_send_extra(ctx, scratch, slot, PATH_CAP, false);
+		mmap_send_extra(ctx, scratch, slot, PATH_CAP, false, false);
 	}
-	return 0;
+	return mmap_nothing();
 }
 
 /*
@@ -377,29 +376,84 @@ static __always_inline bool mmap_begin(struct mmap_call *call, enum mmap_kind ki
 static __always_inline int mmap_done(void *ctx, const struct mmap_call *call,
 				     const struct mmap_found *found)
 {
-	bool is_long = mmap_config.modes != 0;
+	bool is_long = mmap_config.modes & ~MMAP_MODE_BTRFS;
 	struct file *file = NULL;
 
 	if (!mmap_passes(call))
 		return 0;
 	if (call->kind == MMAP_MAP && !(call->flags & MAP_ANONYMOUS))
 		file = current_file(call->fd);
-	else if (call->kind == MMAP_PROTECT && found && found->known)
-		file = found->file;
+	else if (call->kind == MMAP_PROTECT && found && found->end)
+		file = (void *)found->file;
 	if (mmap_config.modes & MMAP_MODE_SUMMARY) {
 		struct mmap_call copy = *call;
 
-		mmap_summarize(&copy, file);
-	} else if (is_long || file || (found && found->known)) {
-		struct mmap_facts facts = { .call = *call, .file = file };
+		mmap_summarize(&copy, file, MMAP_BTRFS);
+	} else if (found && (is_long || file || found->end)) {
+		__u32 slot = call->slot;
+		struct mmap_scratch *scratch = bpf_map_lookup_elem(&mmap_scratch, &slot);
 
-		if (found)
-			facts.found = *found;
+		if (!scratch)
+			return 0;
+		scratch->facts.call = *call;
+		scratch->facts.found = *found;
+		scratch->facts.file = (__u64)file;
+		scratch->facts.wx = 0;
+		mmap_send_long(ctx, &scratch->facts);
+	} else if (is_long || file) {
+		struct mmap_facts facts = { .call = *call, .file = (__u64)file };
+
 		mmap_send_long(ctx, &facts);
 	} else {
 		mmap_send_short(ctx, call);
 	}
 	return 0;
+}
+
+/* --wx: where the walk over the mappings is kept; NULL for a call that is not of interest. */
+static __always_inline struct mmap_scratch *mmap_wx_begin(const struct mmap_call *call)
+{
+	struct mmap_scratch *scratch;
+	__u32 slot = call->slot;
+
+	if (!mmap_passes(call))
+		return NULL;
+	scratch = bpf_map_lookup_elem(&mmap_scratch, &slot);
+	return scratch && mmap_walk_begin(&scratch->walk, call) ? scratch : NULL;
+}
+
+/* --wx: judges walk->seen. Not static, so that the verifier looks at it once for all mappings. */
+__noinline int mmap_judge_seen(__u32 slot)
+{
+	struct mmap_scratch *scratch = bpf_map_lookup_elem(&mmap_scratch, &slot);
+
+	if (scratch)
+		mmap_judge(&scratch->walk, MMAP_BTRFS);
+	return 0;
+}
+
+/* --wx: sends the call if the walk has found something. */
+static __always_inline void mmap_wx_done(void *ctx, const struct mmap_call *call,
+					 struct mmap_scratch *scratch)
+{
+	struct mmap_facts *facts = &scratch->facts;
+	struct mmap_walk *walk = &scratch->walk;
+	struct file *file = NULL;
+
+	if (call->kind == MMAP_MAP && !(call->flags & MAP_ANONYMOUS))
+		file = current_file(call->fd);
+	if (mmap_walk_end(walk, call, file))
+		mmap_judge_seen(call->slot);
+	if (!walk->notes && !walk->owners)
+		return;
+	facts->call = *call;
+	facts->found.start = walk->shown.start;
+	facts->found.end = walk->shown.stop;
+	facts->found.flags = walk->shown.flags;
+	/* mmap() shows the file that it names. */
+	facts->file = call->kind == MMAP_MAP ? (__u64)file : walk->shown.file;
+	facts->wx = walk->notes;
+	mmap_send_long(ctx, facts);
 }
 
 #endif /* SNOOP_MMAP_BPF_H */

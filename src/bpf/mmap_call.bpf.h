@@ -21,24 +21,24 @@ struct mmap_call {
 	__s32 fd;
 	enum mmap_kind kind;
 	__u32 slot; /* of the program that has seen it */
-	bool compat;
+	__u32 compat;
 };
 
 /* A copy of the result of find_vma(), since the mapping may go when its lock is released. */
 struct mmap_found {
 	__u64 start;
-	__u64 end;
+	__u64 end; /* 0: not known */
 	__u64 flags;
-	struct file *file;
-	__u64 anon_vma;
-	bool known;
+	__u64 file;
 };
 
-/* A call with all its facts, for functions that are called, not inlined. */
+/* A call with all its facts, for functions that are called, not inlined. Plain integers. */
 struct mmap_facts {
 	struct mmap_call call;
 	struct mmap_found found;
-	struct file *file;
+	__u64 file;
+	__u32 wx; /* --wx: bits of enum mmap_note */
+	__u8 pad[4];
 };
 
 /* Scratch for a record with strings or stacks. */
@@ -48,6 +48,8 @@ struct mmap_scratch {
 	__u64 kernel_stack[MMAP_FRAMES];
 	__u64 user_stack[MMAP_FRAMES];
 	struct path_buf path;
+	struct mmap_walk walk;
+	struct mmap_facts facts; /* with a mapping, for the stack is too small */
 	struct mmap_process_sum process_sum;
 	struct mmap_file_sum file_sum;
 };
@@ -57,7 +59,7 @@ struct mmap_scratch {
  * that enters another one. Most programs use the slot of their kind.
  */
 #define MMAP_SLOT_OLD_MMAP 0
-#define MMAP_SLOT_PKEY (MMAP_ADVISE + 1)
+#define MMAP_SLOT_PKEY (MMAP_ATTACH + 1)
 #define MMAP_SLOT_32(kind) (MMAP_SLOT_PKEY + (kind))
 #define MMAP_SLOT_REFUSED (MMAP_SLOT_32(MMAP_ADVISE) + 1)
 #define MMAP_SLOT_KILLED (MMAP_SLOT_REFUSED + 1)

@@ -8,6 +8,7 @@
  * "other".
  */
 
+#include "inode.bpf.h"
 #include "mmap_call.bpf.h"
 #include "task.bpf.h"
 
@@ -93,11 +94,13 @@ static __always_inline void mmap_sum_path(struct mmap_scratch *scratch, struct f
 }
 
 static __always_inline void mmap_sum_file(const struct mmap_call *call, struct file *file,
-					  struct mmap_totals *totals, __u32 epoch)
+					  struct mmap_totals *totals, __u32 epoch, const bool btrfs)
 {
+	struct inode *inode = BPF_CORE_READ(file, f_inode);
 	struct mmap_file_key key = {
-		.inode = BPF_CORE_READ(file, f_inode, i_ino),
-		.dev = BPF_CORE_READ(file, f_inode, i_sb, s_dev),
+		.inode = BPF_CORE_READ(inode, i_ino),
+		.object = inode_object(inode, btrfs),
+		.dev = inode_device(inode, btrfs),
 		.epoch = epoch,
 	};
 	bool failed = mmap_failed(call);
@@ -142,7 +145,8 @@ static __always_inline void mmap_sum_process(const struct mmap_call *call,
 	mmap_count(value ? &value->sum : &totals->other_processes, call->len, failed);
 }
 
-static __noinline int mmap_summarize(const struct mmap_call *call, struct file *file)
+static __noinline int mmap_summarize(const struct mmap_call *call, struct file *file,
+				     const bool btrfs)
 {
 	__u32 epoch = *(volatile __u32 *)&mmap_epoch & 1;
 	__u32 class = mmap_size_class(call->len);
@@ -156,7 +160,7 @@ static __noinline int mmap_summarize(const struct mmap_call *call, struct file *
 		mmap_count(&totals->sizes[class], call->len, mmap_failed(call));
 	mmap_sum_process(call, totals, epoch);
 	if (file)
-		mmap_sum_file(call, file, totals, epoch);
+		mmap_sum_file(call, file, totals, epoch, btrfs);
 	return 0;
 }
 

@@ -13,11 +13,14 @@ pub mod summary_rows;
 pub mod testing;
 pub mod text;
 pub mod wx;
+pub mod wx_sums;
 
 use std::borrow::Cow;
 
 use crate::engine::channel::page_size;
-use crate::skel::{Event as _, decode, mmap_event, mmap_extra, mmap_kind, mmap_note, task_id};
+use crate::skel::{
+    Event as _, decode, mmap_event, mmap_extra, mmap_kind, mmap_note, mmap_owner, task_id,
+};
 
 /// The kernel's last error number; results from there up to -1 are errors.
 const MAX_ERRNO: i64 = 4095;
@@ -38,6 +41,8 @@ pub struct Call<'a> {
     pub kernel_stack: Frames<'a>,
     /// Return addresses, innermost first
     pub user_stack: Frames<'a>,
+    /// With `--wx`: see [`Call::owners`]
+    owners: &'a [u8],
 }
 
 impl<'a> Call<'a> {
@@ -45,7 +50,7 @@ impl<'a> Call<'a> {
     /// kind.
     pub fn decode(record: &'a [u8]) -> Option<Self> {
         let (id, event) = mmap_event::decode(record).ok()?;
-        if !(mmap_kind::MMAP_MAP.0..=mmap_kind::MMAP_ADVISE.0).contains(&event.kind.0) {
+        if !(mmap_kind::MMAP_MAP.0..=mmap_kind::MMAP_ATTACH.0).contains(&event.kind.0) {
             return None;
         }
         let mut call = Self {
@@ -55,6 +60,7 @@ impl<'a> Call<'a> {
             path: &[],
             kernel_stack: Frames::default(),
             user_stack: Frames::default(),
+            owners: &[],
         };
         if !call.is(mmap_note::MMAP_EXTRA) {
             return Some(call);
@@ -70,6 +76,7 @@ impl<'a> Call<'a> {
         call.path = take(event.path_len.into())?;
         call.kernel_stack = Frames { bytes: take(usize::from(extra.kernel_frames) * 8)? };
         call.user_stack = Frames { bytes: take(usize::from(extra.user_frames) * 8)? };
+        call.owners = take(usize::from(extra.owners) * size_of::<mmap_owner>())?;
         call.extra = Some(extra);
         Some(call)
     }
@@ -104,7 +111,7 @@ impl<'a> Call<'a> {
     /// `None`: the call failed.
     pub fn address(&self) -> Option<u64> {
         match self.event.kind {
-            mmap_kind::MMAP_MAP | mmap_kind::MMAP_REMAP => {
+            mmap_kind::MMAP_MAP | mmap_kind::MMAP_REMAP | mmap_kind::MMAP_ATTACH => {
                 self.errno().is_none().then_some(self.event.ret as u64)
             }
             mmap_kind::MMAP_BREAK => Some(self.event.ret as u64),
@@ -112,10 +119,10 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// The address that the caller asked mmap() or mremap() to use, if it differs.
+    /// The address that the caller asked mmap(), mremap() or shmat() to use, if it differs.
     pub fn hint(&self) -> Option<u64> {
         let hint = match self.event.kind {
-            mmap_kind::MMAP_MAP => self.event.addr,
+            mmap_kind::MMAP_MAP | mmap_kind::MMAP_ATTACH => self.event.addr,
             // The fifth argument means something with MREMAP_FIXED only.
             mmap_kind::MMAP_REMAP if self.event.flags & flags::MREMAP_FIXED != 0 => self.event.prot,
             _ => 0,
@@ -123,10 +130,12 @@ impl<'a> Call<'a> {
         (hint != 0 && self.address() != Some(hint)).then_some(hint)
     }
 
-    /// The length: for mremap() the new one; `None` for brk().
+    /// The length: for mremap() the new one, for shmat() that of the mapping, if known; `None` for
+    /// brk().
     pub fn length(&self) -> Option<u64> {
         match self.event.kind {
             mmap_kind::MMAP_REMAP => Some(self.event.offset),
+            mmap_kind::MMAP_ATTACH => self.vma().map(|vma| vma.end.saturating_sub(vma.start)),
             mmap_kind::MMAP_BREAK => None,
             _ => Some(self.event.len),
         }
@@ -143,7 +152,20 @@ impl<'a> Call<'a> {
         Some(FileId { device: Device(extra.dev), inode: extra.inode })
     }
 
-    /// The resulting mapping, if it was looked up and found.
+    /// With `--wx`: what the mappings of the call belong to, and whether it is the file of the row.
+    pub fn owners(&self) -> impl Iterator<Item = (mmap_owner, bool)> + use<'a> {
+        let shown = self.extra.map_or(usize::MAX, |extra| extra.shown_owner.into());
+        let each = self.owners.chunks_exact(size_of::<mmap_owner>()).enumerate();
+        each.filter_map(move |(at, bytes)| Some((decode(bytes).ok()?, at == shown)))
+    }
+
+    /// With `--wx`: how much of the range of mprotect() was not looked at.
+    pub fn unseen_bytes(&self) -> u64 {
+        self.extra.map_or(0, |extra| u64::from(extra.unseen_kib) << 10)
+    }
+
+    /// The resulting mapping, if it was looked up and found; with `--wx` that of those in the range
+    /// which the notes and the file are about.
     pub fn vma(&self) -> Option<Vma> {
         let extra = self.extra.filter(|_| self.is(mmap_note::MMAP_VMA))?;
         Some(Vma { start: extra.vma_start, end: extra.vma_end, flags: extra.vma_flags })
@@ -151,7 +173,9 @@ impl<'a> Call<'a> {
 
     /// Differences between the resulting mapping and the request.
     pub fn differences(&self) -> impl Iterator<Item = &'static str> + use<> {
-        let vma = self.vma().filter(|_| self.event.kind != mmap_kind::MMAP_BREAK);
+        let has_request =
+            !matches!(self.event.kind, mmap_kind::MMAP_BREAK | mmap_kind::MMAP_ATTACH);
+        let vma = self.vma().filter(|_| has_request);
         let (start, len) = (self.address(), self.length());
         let merged = vma.zip(start.zip(len)).is_some_and(|(vma, (start, len))| {
             let end = start.saturating_add(len).checked_next_multiple_of(page_size());

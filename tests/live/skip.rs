@@ -6,7 +6,7 @@ use std::io::Write as _;
 
 /// The only reasons where `CI` is set, as it is in our virtual machines: a test that is skipped
 /// there for another one fails.
-const EXPECTED: [&str; 10] = [
+const EXPECTED: [&str; 11] = [
     OWN_MACHINE,
     CORE_PATTERN,
     NO_KPROBES,
@@ -15,7 +15,8 @@ const EXPECTED: [&str; 10] = [
     NO_IO_URING,
     BEFORE_5_11,
     BEFORE_5_15,
-    BEFORE_5_17,
+    NO_OVERLAY,
+    NO_BTRFS,
     BEFORE_6_7,
 ];
 
@@ -25,9 +26,11 @@ pub const NO_KPROBES: &str = "a kernel without kprobes";
 pub const NOT_LOADED: &str = "a kernel, or its lockdown, that refuses this kind of program";
 pub const NO_MPTCP: &str = "a kernel without Multipath TCP";
 pub const NO_IO_URING: &str = "a kernel without io_uring";
+pub const NO_OVERLAY: &str = "a kernel without overlayfs";
+pub const NO_BTRFS: &str =
+    "no btrfs: in the kernel, or mkfs.btrfs of btrfs-progs, or a loop device";
 pub const BEFORE_5_11: &str = "before Linux 5.11, which charges memory of BPF to cgroups";
 pub const BEFORE_5_15: &str = "before Linux 5.15, which the backend on tracepoints needs";
-pub const BEFORE_5_17: &str = "before Linux 5.17, which has bpf_find_vma()";
 pub const BEFORE_6_7: &str = "before Linux 6.7, whose Landlock knows TCP";
 
 /// `skip!(REASON)` leaves the test, as skipped; `skip!(REASON, VALUE)` a part of it, with a value.

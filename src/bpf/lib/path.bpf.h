@@ -53,10 +53,10 @@ static __always_inline bool path_prepend(struct path_buf *path, struct dentry *d
 	return true;
 }
 
-static __always_inline void path_walk(struct path_buf *path, struct file *file)
+/* Writes the path of a place in the tree. */
+static __always_inline void path_walk_from(struct path_buf *path, struct dentry *dentry,
+					   struct vfsmount *vfsmnt)
 {
-	struct dentry *dentry = BPF_CORE_READ(file, f_path.dentry);
-	struct vfsmount *vfsmnt = BPF_CORE_READ(file, f_path.mnt);
 	struct mount *mount = (void *)vfsmnt - bpf_core_field_offset(struct mount, mnt);
 	bool is_root = BPF_CORE_READ(dentry, d_parent) == dentry;
 
@@ -104,6 +104,33 @@ static __always_inline void path_walk(struct path_buf *path, struct file *file)
 		path->dentry = (__u64)parent;
 	}
 	path->flags |= PATH_CUT;
+}
+
+static __always_inline void path_walk(struct path_buf *path, struct file *file)
+{
+	path_walk_from(path, BPF_CORE_READ(file, f_path.dentry), BPF_CORE_READ(file, f_path.mnt));
+}
+
+#define FMODE_NOACCOUNT (1 << 29)
+
+/*
+ * The place of a mapping's file as the program has opened it. File systems that lie on others
+ * (overlayfs, fuse) map a file of the lower one, which since 6.7 has both paths. The bit in
+ * f_mode that marks such a file has moved in 6.14, where the old one came to mean something
+ * else. All of them are exempt from a limit, as are few other files, behind which there is
+ * hardly a path: one of which both parts belong to the same file system.
+ */
+static __always_inline struct path *file_user_path(struct file *file)
+{
+	struct path *own = (void *)file + bpf_core_field_offset(struct file, f_path), *user;
+	struct super_block *sb;
+
+	if (!bpf_core_field_exists(struct backing_file, user_path) ||
+	    !(BPF_CORE_READ(file, f_mode) & FMODE_NOACCOUNT))
+		return own;
+	user = (void *)file + bpf_core_field_offset(struct backing_file, user_path);
+	sb = BPF_CORE_READ(user, dentry, d_sb);
+	return sb && sb == BPF_CORE_READ(user, mnt, mnt_sb) ? user : own;
 }
 
 #endif /* SNOOP_PATH_BPF_H */

@@ -28,7 +28,7 @@ pub struct Args {
     #[arg(short, long)]
     pub bytes: bool,
 
-    /// Show a column with the resulting mapping (Linux 5.17)
+    /// Show a column with the resulting mapping
     #[arg(long)]
     pub vma: bool,
 
@@ -47,13 +47,14 @@ pub struct Args {
     )]
     pub folded: bool,
 
-    /// Show no calls, but every SECONDS their number, by process, file and length
+    /// Show no calls, but every SECONDS their number, by process, file and length; with --wx by
+    /// process, file and reason
     #[arg(
         short,
         long,
         value_name = "SECONDS",
         value_parser = seconds,
-        conflicts_with_all = ["all", "wx", "vma", "latency", "time", "timestamp", "path", "stacks", "folded"]
+        conflicts_with_all = ["all", "vma", "latency", "time", "timestamp", "path", "stacks", "folded"]
     )]
     pub summary: Option<Duration>,
 
@@ -92,7 +93,7 @@ pub struct Args {
     #[arg(long, help_heading = "Filters")]
     pub file: bool,
 
-    /// Only files whose path begins like this
+    /// Only files whose path begins like this, or like what it is where symbolic links lead
     #[arg(long, value_name = "PREFIX", value_parser = prefix, help_heading = "Filters")]
     pub path: Option<String>,
 
@@ -108,7 +109,7 @@ Shows every mmap() call, with the request, the resulting address or error, and t
 with --all also the other calls that change mappings. --wx shows only calls that make memory \
 writable and executable, and in which steps.
 
-With --summary or --folded there are totals instead of rows; they are counted in the kernel. With \
+With --summary or --folded there are totals instead of rows. With \
 --json each line is an object, whose keys are OpenTelemetry's names where it has some.",
     examples: &[
         ("mmapsnoop", "every mmap() on this machine"),
@@ -118,6 +119,7 @@ With --summary or --folded there are totals instead of rows; they are counted in
         ("mmapsnoop --wx", "memory that can be written and executed"),
         ("mmapsnoop -a -- ls", "every change that ls makes to its mappings"),
         ("mmapsnoop --summary 10", "who maps most, every ten seconds"),
+        ("mmapsnoop --wx --summary 10", "which JIT compilers are at work, in one row each"),
     ],
     rows: "",
     exit_status: EXIT_STATUS,

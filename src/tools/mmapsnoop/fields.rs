@@ -6,7 +6,7 @@
 use crate::output::row::Field;
 
 /// All fields: the columns in their order, then the keys. `CALL` in a key stands for the object of
-/// any call, from `mmap` to `madvise`.
+/// any call, from `mmap` to `shmat`.
 pub const FIELDS: &[Field<()>] = &[
     Field::TIME,
     Field::SINCE,
@@ -17,26 +17,27 @@ pub const FIELDS: &[Field<()>] = &[
         "ADDR",
         14,
         "",
-        "address of the memory: for mmap, mremap and brk the result, or - if the call failed; for \
-         the other calls the argument",
+        "address of the memory: for mmap, mremap, shmat and brk the result, or - if the call \
+         failed; for the other calls the argument",
         (),
     ),
     Field::right(
         "LEN",
         6,
         "",
-        "length of the memory, for mremap the new one; with --bytes in bytes",
+        "length of the memory, for mremap the new one, for shmat that of the segment; with --bytes \
+         in bytes",
         (),
     ),
-    Field::left("PROT", 4, "", "protections in the arguments of mmap and mprotect", ()),
+    Field::left("PROT", 4, "", "protections in the arguments of mmap, mprotect and shmat", ()),
     Field::left(
         "FLAGS",
         23,
         "",
-        "flags of mmap and mremap, the advice of madvise, the key of pkey_mprotect()",
+        "flags of mmap, mremap and shmat, the advice of madvise, the key of pkey_mprotect()",
         (),
     ),
-    Field::right("FD", 3, "", "file descriptor in the arguments of mmap", ()),
+    Field::right("FD", 3, "", "file descriptor in the arguments of mmap, segment of shmat", ()),
     Field::right("OFFSET", 8, "", "offset in the file, in bytes, in the arguments of mmap", ()),
     Field::right(
         "LAT(us)",
@@ -115,10 +116,16 @@ pub const FIELDS: &[Field<()>] = &[
         "name of the advice, or its number in hexadecimal if it has none",
         (),
     ),
+    Field::json("shmat.id", "segment of shared memory; shmat() is shown only with --wx", ()),
+    Field::json("shmat.hint", "address in the arguments; absent if it is 0", ()),
+    Field::json("shmat.prot", "list of the protections that the flags ask for", ()),
+    Field::json("shmat.flags", "list of the flags", ()),
+    Field::json("shmat.address", "resulting address; absent if the call failed", ()),
     Field::json(
         "CALL.vma.start",
-        "first address of the resulting mapping, if mmapsnoop looked it up, as with --vma; CALL is \
-         mmap, munmap, mprotect, mremap, brk or madvise",
+        "first address of the resulting mapping, if mmapsnoop looked it up, as with --vma; with \
+         --wx that of several in the range which the notes are about; CALL is mmap, munmap, \
+         mprotect, mremap, brk, madvise or shmat",
         (),
     ),
     Field::json("CALL.vma.end", "first address behind the mapping", ()),
@@ -131,6 +138,11 @@ pub const FIELDS: &[Field<()>] = &[
     ),
     Field::json("CALL.compat", "true for a call by a 32-bit program; otherwise absent", ()),
     Field::json("CALL.wx", "list of the reasons why --wx shows the call", ()),
+    Field::json(
+        "CALL.unseen_bytes",
+        "with --wx the rest of the range of an mprotect() that was not looked at; otherwise absent",
+        (),
+    ),
     Field::json("file.path", "path of the file; a name such as memfd:x if it has no path", ()),
     Field::json(
         "file.path_cut",
@@ -138,7 +150,7 @@ pub const FIELDS: &[Field<()>] = &[
         (),
     ),
     Field::json("file.deleted", "true if the file has been deleted; otherwise absent", ()),
-    Field::json("file.device", "device of the file system, MAJOR:MINOR", ()),
+    Field::json("file.device", "device of the file as stat() has it, MAJOR:MINOR", ()),
     Field::json("file.inode", "inode of the file, a string", ()),
     Field::json("error.type", "name of the error; absent if the call succeeded", ()),
     Field::json(
@@ -182,6 +194,18 @@ pub const FIELDS: &[Field<()>] = &[
         "list of ranges of lengths, from low up to but not including high, with the three numbers",
         (),
     ),
+    Field::json(
+        "wx_summary.calls",
+        "number of calls in the interval; only with --wx and --summary",
+        (),
+    ),
+    Field::json(
+        "wx_summary.rows",
+        "list of what belongs together: pid, comm, call, path, the notes, the addresses from start \
+         to end of all its calls, the number of calls and how many of them failed",
+        (),
+    ),
+    Field::json("wx_summary.other_calls", "number of the calls for which there was no room", ()),
 ];
 
 #[cfg(test)]
@@ -194,10 +218,11 @@ mod tests {
     use super::super::summary::Summary;
     use super::super::testing::with_path;
     use super::super::text::{Options, Table};
+    use super::super::wx_sums::Sums;
     use super::super::{Call, summary_rows};
     use super::*;
     use crate::output::row::docs;
-    use crate::skel::{mmap_event, mmap_kind, mmap_note};
+    use crate::skel::{mmap_event, mmap_extra, mmap_kind, mmap_note};
 
     type Keys = BTreeSet<String>;
 
@@ -209,11 +234,13 @@ mod tests {
 
     /// The entry of the manual for a key of a line.
     fn entry(key: &str) -> String {
-        const CALLS: [&str; 6] = ["mmap", "munmap", "mprotect", "mremap", "brk", "madvise"];
+        const CALLS: [&str; 7] =
+            ["mmap", "munmap", "mprotect", "mremap", "brk", "madvise", "shmat"];
         match key.split_once('.') {
             Some((call, rest))
                 if CALLS.contains(&call)
-                    && ["vma", "compat", "wx"].contains(&rest.split('.').next().unwrap()) =>
+                    && ["vma", "compat", "wx", "unseen_bytes"]
+                        .contains(&rest.split('.').next().unwrap()) =>
             {
                 format!("CALL.{rest}")
             }
@@ -234,6 +261,11 @@ mod tests {
                 keys.insert(entry(path));
             }
         }
+    }
+
+    /// Where a record has this member.
+    fn unseen_kib() -> usize {
+        size_of::<mmap_event>() + std::mem::offset_of!(mmap_extra, unseen_kib)
     }
 
     /// A line of a call that has all members: `ret` decides whether it fails.
@@ -260,7 +292,8 @@ mod tests {
         };
         event.id.vpid = 1;
         (event.id.comm[0], event.id.thread_comm[0]) = (b'x', b'x');
-        let record = with_path(event, b"/x");
+        let mut record = with_path(event, b"/x");
+        record[unseen_kib()] = 1;
         let cgroup = format!("/docker/{}", "0".repeat(64));
         let stacks = StacksJson { kernel_cut: true, user_cut: true, ..StacksJson::default() };
         let context = Context {
@@ -286,7 +319,7 @@ mod tests {
     fn the_manual_has_the_keys() {
         let listed = listed();
         let mut keys = Keys::new();
-        for kind in mmap_kind::MMAP_MAP.0..=mmap_kind::MMAP_ADVISE.0 {
+        for kind in mmap_kind::MMAP_MAP.0..=mmap_kind::MMAP_ATTACH.0 {
             for ret in [0x2000, -22] {
                 walk(&line(mmap_kind(kind), ret), "", &listed, &mut keys);
             }
@@ -294,6 +327,8 @@ mod tests {
         let summary = Summary::default();
         let summary = serde_json::to_value(summary_rows::json(&summary, "now")).unwrap();
         walk(&summary, "", &listed, &mut keys);
+        let sums = Sums::default();
+        walk(&serde_json::to_value(sums.json("now")).unwrap(), "", &listed, &mut keys);
         assert_eq!(keys, listed);
     }
 }

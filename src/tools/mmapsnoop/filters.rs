@@ -1,6 +1,8 @@
 //! Values of the filters on the command line. Protections and flags in the notation of the rows are
 //! accepted, so that they can be pasted. Each error is one line.
 
+use std::fs;
+
 use super::flags::{
     HUGE_MASK, HUGE_SHIFT, MAP, MAP_ANONYMOUS, MAP_HUGETLB, MAP_TYPE, Names, PROT, RWX,
 };
@@ -132,9 +134,36 @@ pub fn length(text: &str) -> Result<u64, String> {
     bytes.ok_or_else(|| "a length is a number of bytes, such as 4096, 64K, 8M, 2G or 1T".to_owned())
 }
 
+/// The most bytes of a prefix, and one.
+const PREFIX_END: usize = 256;
+
+/// The beginnings of paths that a value of `--path` stands for: itself, and what it is where its
+/// symbolic links lead, since the kernel's paths have none. Its last part may be the beginning of
+/// a name, or the name of a link.
+pub fn prefixes(text: &str) -> Result<Vec<String>, String> {
+    let mut all = vec![text.to_owned()];
+    if text.starts_with('/') {
+        let (folder, name) = text.rsplit_once('/').unwrap_or_default();
+        let resolve = |path: &str| fs::canonicalize(path).ok()?.into_os_string().into_string().ok();
+        // The root's name ends with a slash.
+        let folder = resolve(&format!("{folder}/"))
+            .map(|folder| format!("{}/{name}", folder.trim_end_matches('/')));
+        let file = Some(text).filter(|_| !name.is_empty()).and_then(resolve);
+        all.extend(folder.into_iter().chain(file));
+        all.dedup();
+    }
+    if all.iter().any(|prefix| prefix.len() >= PREFIX_END) {
+        return Err(
+            "the beginning of a path has 1 to 255 bytes, also where its symbolic links lead"
+                .to_owned(),
+        );
+    }
+    Ok(all)
+}
+
 /// `--path`: the beginning of paths, or of names of files outside of the tree.
 pub fn prefix(text: &str) -> Result<String, String> {
-    if !(1..256).contains(&text.len()) {
+    if !(1..PREFIX_END).contains(&text.len()) {
         return Err("the beginning of a path has 1 to 255 bytes".to_owned());
     }
     if !text.starts_with(['/', '[']) && !text.contains(':') {
@@ -251,6 +280,32 @@ mod tests {
         for wrong in ["", "rel", "usr/lib", "./x", "libc.so.6", &"/x".repeat(128)] {
             assert!(prefix(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn symbolic_links_are_followed() {
+        let dir = std::env::temp_dir().join(format!("snoop-prefixes-{}", std::process::id()));
+        let dir = dir.to_str().unwrap();
+        fs::create_dir_all(format!("{dir}/real/sub")).unwrap();
+        fs::write(format!("{dir}/real/sub/lib.so.1"), "").unwrap();
+        for (link, to) in [("link", "real"), ("real/sub/lib.so", "lib.so.1")] {
+            std::os::unix::fs::symlink(to, format!("{dir}/{link}")).unwrap();
+        }
+        let followed = |text: &str| {
+            let all = prefixes(&format!("{dir}/{text}")).unwrap().into_iter();
+            all.map(|path| path.strip_prefix(dir).unwrap()[1..].to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(followed("real/sub"), ["real/sub"]);
+        assert_eq!(followed("real/sub/"), ["real/sub/"]);
+        assert_eq!(followed("link/su"), ["link/su", "real/su"]);
+        assert_eq!(followed("link/sub/"), ["link/sub/", "real/sub/"]);
+        assert_eq!(followed("link"), ["link", "real"]);
+        let links = ["link/sub/lib.so", "real/sub/lib.so", "real/sub/lib.so.1"];
+        assert_eq!(followed("link/sub/lib.so"), links);
+        assert_eq!(followed("missing/x"), ["missing/x"]);
+        fs::remove_dir_all(dir).unwrap();
+        assert_eq!(prefixes("/"), Ok(vec!["/".to_owned()]));
+        assert_eq!(prefixes("memfd:x"), Ok(vec!["memfd:x".to_owned()]));
     }
 
     fn shown(push: impl Fn(&mut Vec<u8>)) -> String {

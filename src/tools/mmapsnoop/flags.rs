@@ -78,6 +78,14 @@ const REMAP: Names = &[
     (libc::MREMAP_DONTUNMAP as u64, "DONTUNMAP"),
 ];
 
+/// See shmat(2).
+const SHM: Names = &[
+    (libc::SHM_RDONLY as u64, "RDONLY"),
+    (libc::SHM_RND as u64, "RND"),
+    (libc::SHM_REMAP as u64, "REMAP"),
+    (libc::SHM_EXEC as u64, "EXEC"),
+];
+
 /// From `asm-generic/mman-common.h`, which all architectures but parisc use.
 const ADVICE: &[(u64, &str)] = &[
     (0, "NORMAL"),
@@ -175,6 +183,11 @@ pub fn remap(value: u64) -> impl Iterator<Item = Part> + Clone {
     parts(value, REMAP)
 }
 
+/// Flags of shmat(), `SHM_*`
+pub fn shm(value: u64) -> impl Iterator<Item = Part> + Clone {
+    parts(u64::from(value as u32), SHM) // an int
+}
+
 /// `MADV_*`
 pub fn advice(value: u64) -> Part {
     // An int: the upper half means nothing.
@@ -240,6 +253,11 @@ pub fn push_map(out: &mut Vec<u8>, value: u64) {
 /// Appends `MREMAP_*`.
 pub fn push_remap(out: &mut Vec<u8>, value: u64) {
     push_parts(out, remap(value));
+}
+
+/// Appends `SHM_*`.
+pub fn push_shm(out: &mut Vec<u8>, value: u64) {
+    push_parts(out, shm(value));
 }
 
 /// A number of bytes with at most one digit behind the point: `4K`, `1.5M`. Rounded down, so that
@@ -368,6 +386,7 @@ mod tests {
                 &[(1, "SHARED"), (2, "PRIVATE"), (3, "SHARED_VALIDATE"), (8, "DROPPABLE")];
             prop_assert_eq!(encode(prot(value), &[RWX, PROT]), value);
             prop_assert_eq!(encode(remap(value), &[REMAP]), value);
+            prop_assert_eq!(encode(shm(value), &[SHM]), u64::from(value as u32));
             let huge = huge_shift(value).map_or(0, |shift| u64::from(shift) << HUGE_SHIFT);
             prop_assert_eq!(encode(map(value), &[TYPES, MAP]) | huge, value);
         }

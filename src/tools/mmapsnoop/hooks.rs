@@ -21,7 +21,7 @@ const RING_BYTES: u32 = 16 * 1024 * 1024;
 pub struct Wanted {
     /// All calls that change mappings
     pub all: bool,
-    /// mmap() and mprotect() that make memory writable and executable
+    /// Calls that make memory writable and executable
     pub wx: bool,
     /// The resulting mapping
     pub vma: bool,
@@ -48,10 +48,20 @@ pub fn backends(wanted: Wanted) -> Vec<Backend> {
     .into()
 }
 
+/// The programs for a call whose mapping may be looked up, best first: with the kernel's help, by
+/// themselves, and not at all.
+macro_rules! ways {
+    ($name:literal) => {
+        [concat!($name, "_vma"), concat!($name, "_list"), $name]
+    };
+}
+
 impl Wanted {
     /// A job for a program that looks up the mapping or, if the kernel refuses it, for one that
     /// does not.
-    fn with_vma(self, job: Job, plain: &'static str) -> Job {
+    fn with_vma(self, job: fn(&'static str) -> Job, ways: [&'static str; 3]) -> Job {
+        let [vma, list, plain] = ways;
+        let job = job(vma).or(list);
         if self.vma {
             return job.or_without(plain, "the mapping that a call made");
         }
@@ -60,19 +70,19 @@ impl Wanted {
     }
 
     /// A call whose arguments are enough: the mapping is looked up only to be shown.
-    fn call(self, job: fn(&'static str) -> Job, plain: &'static str, vma: &'static str) -> Job {
-        if self.vma || self.wx { self.with_vma(job(vma), plain) } else { job(plain) }
+    fn call(self, job: fn(&'static str) -> Job, ways: [&'static str; 3]) -> Job {
+        if self.vma || self.wx { self.with_vma(job, ways) } else { job(ways[2]) }
     }
 
     /// A call whose file is known only from the mapping.
-    fn protection(
-        self,
-        job: fn(&'static str) -> Job,
-        plain: &'static str,
-        vma: &'static str,
-    ) -> Job {
+    fn protection(self, job: fn(&'static str) -> Job, ways: [&'static str; 3]) -> Job {
         let is_asked = self.vma || self.wx || (self.all && self.file);
-        if is_asked { self.with_vma(job(vma), plain) } else { job(plain) }
+        if is_asked { self.with_vma(job, ways) } else { job(ways[2]) }
+    }
+
+    /// brk(), whose mapping only `--wx` asks for.
+    fn brk(self, job: fn(&'static str) -> Job, ways: [&'static str; 3]) -> Job {
+        if self.wx { self.with_vma(job, ways) } else { job(ways[2]) }
     }
 }
 
@@ -110,21 +120,30 @@ fn mremap(program: &'static str) -> Job {
     Job::adds(program, "mremap()")
 }
 
+fn shmat(program: &'static str) -> Job {
+    Job::adds(program, "shmat()").if_there()
+}
+
 fn fexit(wanted: Wanted) -> Backend {
     let mut jobs = vec![
-        wanted.call(Job::main, "fexit_mmap", "fexit_mmap_vma"),
-        wanted.call(compat, "fexit32_mmap", "fexit32_mmap_vma"),
-        wanted.call(compat, "fexit32_old_mmap", "fexit32_old_mmap_vma"),
+        wanted.call(Job::main, ways!("fexit_mmap")),
+        wanted.call(compat, ways!("fexit32_mmap")),
+        wanted.call(compat, ways!("fexit32_old_mmap")),
     ];
     if wanted.all || wanted.wx {
-        jobs.push(wanted.protection(mprotect, "fexit_mprotect", "fexit_mprotect_vma"));
-        jobs.push(wanted.protection(pkey, "fexit_pkey", "fexit_pkey_vma"));
-        jobs.push(wanted.protection(compat, "fexit32_mprotect", "fexit32_mprotect_vma"));
+        jobs.push(wanted.protection(mprotect, ways!("fexit_mprotect")));
+        jobs.push(wanted.protection(pkey, ways!("fexit_pkey")));
+        jobs.push(wanted.protection(compat, ways!("fexit32_mprotect")));
+        jobs.push(wanted.brk(brk, ways!("fexit_brk")));
+        jobs.push(wanted.brk(compat, ways!("fexit32_brk")));
+    }
+    if wanted.wx {
+        jobs.push(wanted.call(shmat, ways!("fexit_shmat")));
     }
     if wanted.all {
-        jobs.extend([munmap("fexit_munmap"), brk("fexit_brk"), madvise("fexit_madvise")]);
-        jobs.push(wanted.call(mremap, "fexit_mremap", "fexit_mremap_vma"));
-        let others = ["fexit32_munmap", "fexit32_brk", "fexit32_madvise", "fexit32_mremap"];
+        jobs.extend([munmap("fexit_munmap"), madvise("fexit_madvise")]);
+        jobs.push(wanted.call(mremap, ways!("fexit_mremap")));
+        let others = ["fexit32_munmap", "fexit32_madvise", "fexit32_mremap"];
         jobs.extend(others.map(compat));
     }
     if wanted.latency {
@@ -138,14 +157,18 @@ fn fexit(wanted: Wanted) -> Backend {
 }
 
 fn tracepoint(wanted: Wanted) -> Backend {
-    let mut jobs = vec![wanted.call(Job::main, "tp_mmap", "tp_mmap_vma")];
+    let mut jobs = vec![wanted.call(Job::main, ways!("tp_mmap"))];
     if wanted.all || wanted.wx {
-        jobs.push(wanted.protection(mprotect, "tp_mprotect", "tp_mprotect_vma"));
-        jobs.push(wanted.protection(pkey, "tp_pkey", "tp_pkey_vma"));
+        jobs.push(wanted.protection(mprotect, ways!("tp_mprotect")));
+        jobs.push(wanted.protection(pkey, ways!("tp_pkey")));
+        jobs.push(wanted.brk(brk, ways!("tp_brk")));
+    }
+    if wanted.wx {
+        jobs.push(wanted.call(shmat, ways!("tp_shmat")));
     }
     if wanted.all {
-        jobs.extend([munmap("tp_munmap"), brk("tp_brk"), madvise("tp_madvise")]);
-        jobs.push(wanted.call(mremap, "tp_mremap", "tp_mremap_vma"));
+        jobs.extend([munmap("tp_munmap"), madvise("tp_madvise")]);
+        jobs.push(wanted.call(mremap, ways!("tp_mremap")));
     }
     if wanted.latency {
         jobs.push(enter("tp_enter_mmap"));
@@ -154,7 +177,7 @@ fn tracepoint(wanted: Wanted) -> Backend {
 }
 
 fn tp_btf(wanted: Wanted) -> Backend {
-    let mut jobs = vec![wanted.protection(Job::main, "btf_sys_exit", "btf_sys_exit_vma").broad()];
+    let mut jobs = vec![wanted.protection(Job::main, ways!("btf_sys_exit")).broad()];
     if wanted.latency {
         jobs.push(enter("btf_sys_enter").broad());
     }

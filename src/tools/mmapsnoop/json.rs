@@ -1,5 +1,5 @@
 //! Calls as JSON Lines: `memory.map`, and with `--all` `memory.unmap`, `memory.protect`,
-//! `memory.remap`, `memory.break` and `memory.advise`.
+//! `memory.remap`, `memory.break` and `memory.advise`, with `--wx` `memory.attach`.
 
 use serde::Serialize;
 
@@ -135,6 +135,7 @@ fn names(kind: mmap_kind) -> (&'static str, &'static str) {
         mmap_kind::MMAP_REMAP => names!("remap", "mremap"),
         mmap_kind::MMAP_BREAK => names!("break", "brk"),
         mmap_kind::MMAP_ADVISE => names!("advise", "madvise"),
+        mmap_kind::MMAP_ATTACH => names!("attach", "shmat"),
         _ => names!("map", "mmap"),
     }
 }
@@ -204,6 +205,7 @@ fn details(out: &mut Vec<u8>, call: &Call<'_>, wx: &[String]) {
             key!(out, "advice");
             push_part(out, flags::advice(event.prot));
         }
+        mmap_kind::MMAP_ATTACH => attach(out, call),
         _ => map(out, call),
     }
     if let Some(vma) = call.vma() {
@@ -220,6 +222,10 @@ fn details(out: &mut Vec<u8>, call: &Call<'_>, wx: &[String]) {
     if !wx.is_empty() {
         key!(out, "wx");
         push_json(out, &wx);
+    }
+    if call.unseen_bytes() > 0 {
+        key!(out, "unseen_bytes");
+        push_number(out, call.unseen_bytes());
     }
 }
 
@@ -270,6 +276,24 @@ fn remap(out: &mut Vec<u8>, call: &Call<'_>) {
         key!(out, "hint");
         push_hex(out, hint);
     }
+    if let Some(address) = call.address() {
+        key!(out, "address");
+        push_hex(out, address);
+    }
+}
+
+fn attach(out: &mut Vec<u8>, call: &Call<'_>) {
+    let event = &call.event;
+    key!(out, "id");
+    push_number(out, event.fd);
+    if event.addr != 0 {
+        key!(out, "hint");
+        push_hex(out, event.addr);
+    }
+    key!(out, "prot");
+    push_prot(out, event.prot);
+    key!(out, "flags");
+    push_parts(out, flags::shm(event.flags));
     if let Some(address) = call.address() {
         key!(out, "address");
         push_hex(out, address);

@@ -83,8 +83,9 @@ impl Symbols {
         let user = self.user(process, &each(call.user_stack));
         let kernel = each(call.kernel_stack);
         let names = self.names(&Source::Kernel(Kernel::default()), &kernel);
+        let ours = tracer_frames(&names);
         StacksJson {
-            kernel: with_addresses(names, &kernel),
+            kernel: with_addresses(names, &kernel).split_off(ours),
             kernel_cut: call.kernel_stack.len() >= self.limit,
             user,
             user_cut: call.user_stack.len() >= self.limit,
@@ -134,6 +135,33 @@ impl Symbols {
     }
 }
 
+/// Functions in which a program of ours runs and what calls them, by the beginning of their names:
+/// the traced call does not reach them.
+const TRACER: [&str; 14] = [
+    "bpf_prog_",
+    "__bpf_prog_",
+    "bpf_trampoline_",
+    "bpf_get_stack",
+    "__bpf_get_stack",
+    "bpf_trace_run",
+    "__bpf_trace_",
+    "__traceiter_",
+    "trace_call_bpf",
+    "perf_call_bpf_",
+    "perf_syscall_exit",
+    "syscall_trace_exit",
+    "syscall_exit_work",
+    "syscall_slow_exit_work",
+];
+
+/// How many of the innermost frames of a kernel stack are the tracer's.
+fn tracer_frames(names: &[Option<String>]) -> usize {
+    let is_ours = |name: &Option<String>| {
+        name.as_ref().is_some_and(|name| TRACER.iter().any(|prefix| name.starts_with(prefix)))
+    };
+    names.iter().rposition(is_ours).map_or(0, |last| last + 1)
+}
+
 /// Names, or addresses where there is no name.
 fn with_addresses(names: Vec<Option<String>>, frames: &[Frame]) -> Vec<String> {
     let names = names.into_iter().chain(std::iter::repeat(None));
@@ -172,6 +200,19 @@ fn push_words(out: &mut String, name: &str) {
     }
 }
 
+/// Appends the name of a frame of a folded stack. Readers take `;` as the end of a frame, and a
+/// number behind a blank as a count.
+fn push_frame(out: &mut String, name: &str) {
+    let mut name = name.replace(';', ":");
+    let words = name.trim_end();
+    if let Some((before, last)) = words.rsplit_once(' ') {
+        if last.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
+            name = format!("{}_{last}", before.trim_end());
+        }
+    }
+    push_words(out, &name);
+}
+
 /// How often each stack was seen.
 #[derive(Debug, Default)]
 pub struct Folded {
@@ -183,7 +224,8 @@ impl Folded {
     /// Counts one call.
     pub fn add(&mut self, comm: &[u8], stacks: &StacksJson) {
         let mut key = String::new();
-        push_words(&mut key, &String::from_utf8_lossy(comm));
+        // Without blanks, as the usual tools have it.
+        push_frame(&mut key, &String::from_utf8_lossy(comm).replace(' ', "_"));
         for (names, is_cut, mark) in
             [(&stacks.user, stacks.user_cut, ""), (&stacks.kernel, stacks.kernel_cut, "_[k]")]
         {
@@ -192,7 +234,7 @@ impl Folded {
                 key.push(';');
                 // The address differs in each process. No function's name begins with 0x.
                 let known = !name.starts_with("0x") || !mark.is_empty();
-                push_words(&mut key, &if known { name.replace(';', ":") } else { UNKNOWN.into() });
+                push_frame(&mut key, if known { name } else { UNKNOWN });
                 key.push_str(mark);
             }
         }
@@ -233,8 +275,59 @@ mod tests {
         folded.add(b"a b", &stacks(&["inner", "main"], &["sys;call"]));
         folded.add(b"a b", &stacks(&["inner", "main"], &["sys;call"]));
         folded.add(b"x\n", &stacks(&["operator new(unsigned long)"], &[]));
-        let expected = "a b;main;inner;sys:call_[k] 2\nx\\n;operator new(unsigned long) 1\n";
+        let expected = "a_b;main;inner;sys:call_[k] 2\nx\\n;operator new(unsigned long) 1\n";
         assert_eq!(String::from_utf8(folded.lines()).unwrap(), expected);
+    }
+
+    /// As inferno reads a line: the number behind the last blank is the count, and another one
+    /// before it would be the count of a second profile.
+    fn read(line: &str) -> (Vec<&str>, u64) {
+        let (stack, count) = line.rsplit_once(' ').unwrap();
+        let second = stack.rsplit_once(' ').and_then(|(_, word)| word.parse::<f64>().ok());
+        assert_eq!(second, None, "{line}");
+        (stack.split(';').collect(), count.parse().unwrap())
+    }
+
+    #[test]
+    fn names_do_not_forge_frames_or_counts() {
+        for (comm, frame) in [
+            ("a;b", "f;g"),
+            ("worker 7", "f"),
+            ("x", "jit 12"),
+            ("x", "jit 1.5"),
+            ("x", "jit 12 "),
+            ("7", " 7"),
+            ("a\nb 1", "f\n9"),
+        ] {
+            for user in [&[][..], &[frame]] {
+                let mut folded = Folded::default();
+                (0..3).for_each(|_| folded.add(comm.as_bytes(), &stacks(user, &[])));
+                let text = String::from_utf8(folded.lines()).unwrap();
+                let lines: Vec<_> = text.lines().collect();
+                assert_eq!(lines.len(), 1, "{text}");
+                let (frames, count) = read(lines[0]);
+                assert_eq!((frames.len(), count), (user.len() + 1, 3), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_tracers_own_frames_are_left_out() {
+        let names = |names: &[&str]| -> Vec<_> {
+            names.iter().map(|name| Some((*name).to_owned()).filter(|_| *name != "-")).collect()
+        };
+        for (own, rest) in [
+            (
+                &["bpf_prog_1_tp_mmap", "trace_call_bpf", "perf_syscall_exit"][..],
+                &["do_syscall_64"],
+            ),
+            (&["bpf_prog_1_btf", "-", "bpf_trace_run2"], &["do_syscall_64"]),
+            (&["bpf_trampoline_64"], &["__x64_sys_mmap"]),
+            (&[], &["__x64_sys_mmap"]),
+        ] {
+            assert_eq!(tracer_frames(&names(&[own, &rest[..]].concat())), own.len());
+        }
+        assert_eq!(tracer_frames(&[None, None]), 0, "unknown ones may be anything");
     }
 
     #[test]

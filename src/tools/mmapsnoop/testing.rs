@@ -1,6 +1,6 @@
 //! Records for tests and benchmarks, as the BPF programs make them.
 
-use crate::skel::{mmap_event, mmap_extra, mmap_kind, mmap_note};
+use crate::skel::{mmap_event, mmap_extra, mmap_kind, mmap_note, mmap_owner};
 
 fn bytes_of<T: plain::Plain>(value: &T) -> Vec<u8> {
     // SAFETY: plain integers without padding.
@@ -30,11 +30,19 @@ pub fn with_extra(mut event: mmap_event, extra: mmap_extra) -> Vec<u8> {
     record
 }
 
+/// A record of `--wx`; the first owner is the file of the row.
+pub fn with_owners(event: mmap_event, owners: &[mmap_owner]) -> Vec<u8> {
+    let extra = mmap_extra { owners: owners.len() as u16, ..mmap_extra::default() };
+    let mut record = with_extra(event, extra);
+    owners.iter().for_each(|owner| record.extend_from_slice(&bytes_of(owner)));
+    record
+}
+
 /// Any bytes as the fixed part, and any behind it; lengths that often fit.
 pub fn any_record(fixed: &[u8], rest: &[u8], path_len: u8) -> Vec<u8> {
     let mut event = mmap_event::default();
     if plain::copy_from_bytes(&mut event, fixed).is_ok() {
-        event.kind = mmap_kind(event.kind.0 % 8);
+        event.kind = mmap_kind(event.kind.0 % 9);
         event.path_len = path_len.into();
     }
     let mut record = record(event);

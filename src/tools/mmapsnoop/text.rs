@@ -129,6 +129,10 @@ impl Table {
             mmap_kind::MMAP_PROTECT => {
                 prot(line, event.prot).ascii(|out| push_key(out, event.fd)).short(NONE).short(NONE)
             }
+            mmap_kind::MMAP_ATTACH => prot(line, event.prot)
+                .ascii(|out| flags::push_shm(out, event.flags))
+                .number(event.fd)
+                .short(NONE),
             mmap_kind::MMAP_REMAP => line
                 .short(NONE)
                 .ascii(|out| flags::push_remap(out, event.flags))
@@ -166,6 +170,7 @@ pub fn name(call: &Call<'_>) -> &'static str {
         mmap_kind::MMAP_REMAP => "mremap",
         mmap_kind::MMAP_BREAK => "brk",
         mmap_kind::MMAP_ADVISE => "madvise",
+        mmap_kind::MMAP_ATTACH => "shmat",
         _ => "mmap",
     }
 }

@@ -3,15 +3,29 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use super::{Call, FileId, flags};
+use super::Call;
+use super::flags::push_size;
 use crate::output::escape::push_cell;
-use crate::skel::{mmap_kind, mmap_note};
+use crate::skel::{mmap_note, mmap_owner, mmap_way};
 
 /// The most files to remember that are mapped in one of the two ways.
 const REMEMBERED: usize = 64 * 1024;
 
-/// A file, distinct from earlier files with the same inode.
-type Key = (FileId, u32);
+/// A file, or memory without a name, distinct from earlier ones with the same inode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    device: u32,
+    inode: u64,
+    generation: u32,
+    object: u64,
+}
+
+impl Key {
+    fn of(owner: &mmap_owner) -> Self {
+        let mmap_owner { dev: device, inode, generation, object, .. } = *owner;
+        Self { device, inode, generation, object }
+    }
+}
 
 /// Who mapped a file in one way first.
 #[derive(Clone, Debug)]
@@ -44,29 +58,28 @@ pub struct Reasons {
 impl Reasons {
     /// All reasons to show `call`; empty if there are none.
     pub fn of(&mut self, call: &Call<'_>) -> Vec<String> {
-        let mut reasons = Vec::new();
-        if call.is(mmap_note::MMAP_WX_BOTH) {
-            reasons.push("writable and executable".to_owned());
+        let mut reasons: Vec<_> = NOTES
+            .iter()
+            .filter(|(note, _)| call.is(*note) && !is_outdone(call, *note))
+            .map(|&(_, words)| words.to_owned())
+            .collect();
+        if call.is(mmap_note::MMAP_WX_UNKNOWN) {
+            reasons.push(unknown(call));
         }
-        if call.is(mmap_note::MMAP_WX_MADE_EXEC) {
-            reasons.push(made_executable(call).to_owned());
-        }
-        if call.is(mmap_note::MMAP_WX_MEMFD) {
-            reasons.push("executable memfd".to_owned());
-        }
-        if call.is(mmap_note::MMAP_WX_HALF) {
-            reasons.extend(self.both_ways(call));
+        for (owner, is_shown) in call.owners() {
+            reasons.extend(self.both_ways(call, &owner, is_shown));
         }
         reasons
     }
 
-    /// The note for a file that is mapped writable (and shared) here, and executable elsewhere, or
-    /// the other way round.
-    fn both_ways(&mut self, call: &Call<'_>) -> Option<String> {
-        let key = (call.file_id()?, call.extra?.generation);
-        let prot = call.event.prot | call.vma().map_or(0, |vma| vma.flags & flags::VM_PROT);
-        let executable = prot & flags::VM_EXEC != 0;
-        let writable = prot & flags::VM_WRITE != 0 && is_shared(call);
+    /// The note for what is mapped writable (and shared) here, and executable elsewhere, or the
+    /// other way round. `is_shown`: it is the file of the row.
+    fn both_ways(&mut self, call: &Call<'_>, owner: &mmap_owner, is_shown: bool) -> Option<String> {
+        let is = |way: mmap_way| owner.ways.0 & way.0 != 0;
+        let executable = is(mmap_way::MMAP_WAY_EXECUTABLE);
+        let writable = is(mmap_way::MMAP_WAY_WRITABLE);
+        let is_memory = is(mmap_way::MMAP_WAY_MEMORY);
+        let key = Key::of(owner);
         if self.files.len() >= REMEMBERED {
             self.older = std::mem::take(&mut self.files);
         }
@@ -79,8 +92,15 @@ impl Reasons {
             (_, Some(first)) if writable && !executable => Some(("executable", first)),
             _ => None,
         };
+        // Of memory that has just become executable another note says enough.
+        let said = said.filter(|_| !(is_memory && call.is(mmap_note::MMAP_WX_SHARED)));
         let said = said.map(|(how, first)| {
-            let mut text = format!("file mapped both ways: {how} by {} ", first.pid);
+            let what = match (is_memory, is_shown) {
+                (true, _) => "shared memory",
+                (false, true) => "file",
+                (false, false) => "another file",
+            };
+            let mut text = format!("{what} mapped both ways: {how} by {} ", first.pid);
             push_cell(&mut text, &first.comm);
             text
         });
@@ -94,49 +114,62 @@ impl Reasons {
     }
 }
 
-/// For mprotect(): the note on the memory that became executable.
-fn made_executable(call: &Call<'_>) -> &'static str {
-    if call.vma().is_none() {
-        "made executable, contents unknown"
-    } else if call.is(mmap_note::MMAP_VMA_WRITTEN) {
-        if call.is(mmap_note::MMAP_VMA_ANON) {
-            "written memory made executable"
-        } else {
-            "changed pages of a file made executable"
-        }
-    } else {
-        "anonymous memory made executable"
-    }
+/// What the programs have found.
+const NOTES: [(mmap_note, &str); 7] = [
+    (mmap_note::MMAP_WX_BOTH, "writable and executable"),
+    (mmap_note::MMAP_WX_WRITTEN, "written memory made executable"),
+    (mmap_note::MMAP_WX_CHANGED, "changed pages of a file made executable"),
+    (mmap_note::MMAP_WX_SHARED, "shared memory made executable"),
+    (mmap_note::MMAP_WX_UNTOUCHED, "anonymous memory made executable"),
+    (mmap_note::MMAP_WX_MEMFD, "executable memfd"),
+    (mmap_note::MMAP_WX_NAMELESS, "executable file without a name, in memory"),
+];
+
+/// What mprotect() made executable that has contents.
+const CONTENTS: [mmap_note; 3] =
+    [mmap_note::MMAP_WX_WRITTEN, mmap_note::MMAP_WX_CHANGED, mmap_note::MMAP_WX_SHARED];
+
+/// That nobody has touched some of the memory means nothing beside memory that was written.
+fn is_outdone(call: &Call<'_>, note: mmap_note) -> bool {
+    note == mmap_note::MMAP_WX_UNTOUCHED && CONTENTS.iter().any(|&other| call.is(other))
 }
 
-/// Whether writes through this mapping reach the file.
-fn is_shared(call: &Call<'_>) -> bool {
-    match call.vma() {
-        Some(vma) => vma.flags & flags::VM_MAYSHARE != 0,
-        None => {
-            call.event.kind == mmap_kind::MMAP_MAP
-                && call.event.flags & flags::MAP_TYPE != libc::MAP_PRIVATE as u64
-        }
+/// The note on memory that could not be looked at.
+fn unknown(call: &Call<'_>) -> String {
+    let is_known = call.vma().is_some();
+    let mut text = "made executable, contents unknown".to_owned();
+    if is_known && call.unseen_bytes() > 0 {
+        let mut size = Vec::new();
+        push_size(&mut size, call.unseen_bytes());
+        text.push_str(&format!(" of {}", String::from_utf8_lossy(&size)));
     }
+    text
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::with_path;
+    use super::super::testing::with_owners;
     use super::*;
     use crate::skel::mmap_event;
 
-    fn half(pid: u32, prot: u64, flags: u64) -> Vec<u8> {
-        let mut event = mmap_event {
-            kind: mmap_kind::MMAP_MAP,
-            notes: mmap_note::MMAP_WX_HALF,
-            prot,
-            flags,
-            ..mmap_event::default()
-        };
+    const WRITABLE: u32 = mmap_way::MMAP_WAY_WRITABLE.0;
+    const EXECUTABLE: u32 = mmap_way::MMAP_WAY_EXECUTABLE.0;
+    const MEMORY: u32 = mmap_way::MMAP_WAY_MEMORY.0;
+
+    fn owner(inode: u64, ways: u32) -> mmap_owner {
+        mmap_owner { inode, ways: mmap_way(ways), ..mmap_owner::default() }
+    }
+
+    fn call(pid: u32, notes: mmap_note, owners: &[mmap_owner]) -> Vec<u8> {
+        let mut event =
+            mmap_event { kind: crate::skel::mmap_kind::MMAP_MAP, notes, ..mmap_event::default() };
         event.id.pid = pid;
         event.id.comm[0] = b'a';
-        with_path(event, b"/tmp/x")
+        with_owners(event, owners)
+    }
+
+    fn half(pid: u32, ways: u32) -> Vec<u8> {
+        call(pid, mmap_note::MMAP_PLAIN, &[owner(1, ways)])
     }
 
     fn reasons(state: &mut Reasons, record: &[u8]) -> Vec<String> {
@@ -146,8 +179,8 @@ mod tests {
     #[test]
     fn a_file_mapped_both_ways_takes_two_calls() {
         for (first, second, how) in [
-            (half(1, 3, 1), half(2, 5, 2), "writable"),
-            (half(1, 5, 2), half(2, 3, 1), "executable"),
+            (half(1, WRITABLE), half(2, EXECUTABLE), "writable"),
+            (half(1, EXECUTABLE), half(2, WRITABLE), "executable"),
         ] {
             let mut state = Reasons::default();
             assert_eq!(reasons(&mut state, &first), Vec::<String>::new());
@@ -158,24 +191,68 @@ mod tests {
     }
 
     #[test]
-    fn a_private_writable_mapping_changes_no_file() {
+    fn each_file_of_a_range_counts() {
         let mut state = Reasons::default();
-        assert!(reasons(&mut state, &half(1, 3, 2)).is_empty());
-        assert!(reasons(&mut state, &half(2, 5, 2)).is_empty());
+        for inode in 1..=2 {
+            let writer = call(1, mmap_note::MMAP_PLAIN, &[owner(inode, WRITABLE)]);
+            assert!(reasons(&mut state, &writer).is_empty());
+        }
+        let both = call(2, mmap_note::MMAP_PLAIN, &[owner(1, EXECUTABLE), owner(2, EXECUTABLE)]);
+        let expected = [
+            "file mapped both ways: writable by 1 a",
+            "another file mapped both ways: writable by 1 a",
+        ];
+        assert_eq!(reasons(&mut state, &both), expected);
+    }
+
+    #[test]
+    fn one_inode_number_may_be_several_files() {
+        let other = [
+            mmap_owner { dev: 1, ..owner(1, EXECUTABLE) },
+            mmap_owner { generation: 1, ..owner(1, EXECUTABLE) },
+            mmap_owner { object: 1, ..owner(1, EXECUTABLE) },
+        ];
+        let mut state = Reasons::default();
+        assert!(reasons(&mut state, &half(1, WRITABLE)).is_empty());
+        let call = call(2, mmap_note::MMAP_PLAIN, &other);
+        assert!(reasons(&mut state, &call).is_empty());
+    }
+
+    #[test]
+    fn shared_memory_is_said_once() {
+        let mut state = Reasons::default();
+        assert!(reasons(&mut state, &half(1, WRITABLE | MEMORY)).is_empty());
+        let made = call(1, mmap_note::MMAP_WX_SHARED, &[owner(1, EXECUTABLE | MEMORY)]);
+        assert_eq!(reasons(&mut state, &made), ["shared memory made executable"]);
+        let mapped = half(1, EXECUTABLE | MEMORY);
+        assert_eq!(
+            reasons(&mut state, &mapped),
+            ["shared memory mapped both ways: writable by 1 a"]
+        );
+    }
+
+    #[test]
+    fn untouched_memory_beside_written_memory_is_not_worth_a_word() {
+        let of = |notes: &[mmap_note]| {
+            let all = notes.iter().fold(0, |all, note| all | note.0);
+            reasons(&mut Reasons::default(), &call(1, mmap_note(all), &[]))
+        };
+        let untouched = mmap_note::MMAP_WX_UNTOUCHED;
+        assert_eq!(of(&[untouched]), ["anonymous memory made executable"]);
+        let both = [untouched, mmap_note::MMAP_WX_WRITTEN];
+        assert_eq!(of(&both), ["written memory made executable"]);
+        assert_eq!(of(&[mmap_note::MMAP_WX_UNKNOWN]), ["made executable, contents unknown"]);
     }
 
     #[test]
     fn memory_is_bounded_and_forgets_the_oldest() {
         let mut state = Reasons::default();
-        let first = half(1, 3, 1);
-        assert!(reasons(&mut state, &first).is_empty());
-        let call = Call::decode(&first).unwrap();
+        assert!(reasons(&mut state, &half(1, WRITABLE)).is_empty());
         for inode in 0..REMEMBERED as u64 {
-            let mut call = call;
-            call.extra.as_mut().unwrap().inode = inode;
-            state.of(&call);
+            let record = call(3, mmap_note::MMAP_PLAIN, &[owner(inode + 2, WRITABLE)]);
+            state.of(&Call::decode(&record).unwrap());
             assert!(state.files.len() <= REMEMBERED);
         }
-        assert_eq!(reasons(&mut state, &half(2, 5, 2)).len(), 1, "in the older half still");
+        assert_eq!(reasons(&mut state, &half(2, EXECUTABLE)).len(), 1, "in the older half still");
     }
 }

@@ -102,9 +102,6 @@ pub(super) fn is_row_of(row: &Value, truth: &Truth) -> bool {
 /// A personality that makes executable what can be read.
 #[test]
 fn more_than_was_asked_for() {
-    if !finds_vmas() {
-        skip!(skip::BEFORE_5_17);
-    }
     each_backend(|setup| {
         let traced = trace(setup, &["--vma"], &["implied"]);
         let [readable, nothing] = traced.rows()[..] else { panic!("{traced:?}") };
@@ -118,9 +115,6 @@ fn more_than_was_asked_for() {
 
 #[test]
 fn the_resulting_mapping() {
-    if !finds_vmas() {
-        skip!(skip::BEFORE_5_17);
-    }
     each_backend(|setup| {
         let traced = trace(setup, &["--vma", "--latency"], &["flags"]);
         let rows = traced.rows();

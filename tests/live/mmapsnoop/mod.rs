@@ -16,7 +16,6 @@ use base64::Engine as _;
 use serde_json::Value;
 
 use crate::harness::*;
-use crate::skip::{self, skip};
 
 const MMAPSNOOP: Tool = Tool("mmapsnoop");
 const BACKENDS: [&str; 3] = ["fexit", "tracepoint", "tp_btf"];
@@ -31,11 +30,6 @@ fn backends() -> &'static [&'static str] {
 /// calls: one test is enough for the other one.
 fn each_backend(test: impl Fn(Setup)) {
     over_ring(backends(), test);
-}
-
-/// Whether the kernel has `bpf_find_vma()`, as 5.17 and later do.
-fn finds_vmas() -> bool {
-    kernel_release() >= (5, 17)
 }
 
 /// What `mapper` says that it did.

@@ -43,6 +43,9 @@ fn functions_have_their_names() {
         let kernel = &stack.kernel;
         let told = kernel.iter().any(|name| name.contains("syscall") || name.contains("mmap"));
         assert!(told || (kernel.is_empty() && setup.backend != "fexit"), "{stack:?}");
+        // What runs our programs is no part of the call.
+        let is_ours = |name: &String| name.contains("bpf") || name.starts_with("perf_");
+        assert!(!kernel.iter().any(is_ours), "{stack:?}");
     });
 }
 
@@ -90,4 +93,21 @@ fn folded_stacks() {
     assert!(lines[0].starts_with("mapper;"), "{lines:?}");
     assert!(lines[0].contains(";mode_stack;outer_function;inner_function;"), "{lines:?}");
     assert!(lines[0].ends_with("_[k] 1\n"), "{lines:?}");
+}
+
+/// The name of a process is its own choice.
+#[test]
+fn a_name_forges_no_frame() {
+    let setup = Setup { backend: backends()[0], buffer: "ring" };
+    let dir = TempDir::new();
+    let program = dir.alias("a;b;c 7", "mapper");
+    let command = ["--folded", "--max-size", "1", "--", &program, "loop", "5"];
+    let output = MMAPSNOOP.command(&setup.flags()).args(command).output().unwrap();
+    let text = lossy(&output.stdout);
+    // The last return address may be in another function than the others.
+    let count = |line: &str| {
+        assert!(line.starts_with("a:b:c_7;"), "{text}");
+        line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap()
+    };
+    assert_eq!(text.lines().map(count).sum::<u64>(), 5, "{text}");
 }
