@@ -199,9 +199,10 @@ fn own_objects() {
             &[
                 // Another event that is said to be sent is small enough to be its beginning.
                 "events: struct exec_event... by dataflow",
-                "events: struct process_event by annotation",
+                "events: struct process_birth_event by annotation",
                 "events: struct process_exit_event by annotation",
                 "events: struct process_reaped_event by annotation",
+                "older: struct process_ids by annotation",
             ],
         ),
     ] {
