@@ -103,6 +103,14 @@ impl Backend {
     }
 }
 
+/// The map that the programs of [`refused_by_seccomp`] need before Linux 5.15.
+pub(crate) const SECCOMP_MAP: &str = "seccomp_regs";
+
+/// Whether this is one of the programs of [`refused_by_seccomp`].
+pub(crate) fn is_for_seccomp(program: &str) -> bool {
+    program.starts_with("seccomp_")
+}
+
 /// Calls that a seccomp filter refuses, for backends on the functions of the calls, which these
 /// never reach: the programs that `SECCOMP_PROGRAMS` of `seccomp.bpf.h` defines. They run at each
 /// system call of a thread with such a filter, and at the end of each thread.
@@ -110,11 +118,11 @@ pub fn refused_by_seccomp() -> [Job; 2] {
     [
         Job::adds("seccomp_refused", "calls that a seccomp filter refuses")
             .or("seccomp_refused_behind_argument")
-            .with_map("seccomp_regs")
+            .with_map(SECCOMP_MAP)
             .if_there()
             .broad(),
         Job::adds("seccomp_killed", "calls for which a seccomp filter kills")
-            .with_map("seccomp_regs")
+            .with_map(SECCOMP_MAP)
             .broad(),
     ]
 }

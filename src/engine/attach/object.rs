@@ -7,6 +7,7 @@ use libbpf_rs::{MapType, OpenMapImpl, OpenMapMut, OpenObject};
 use nix::errno::Errno;
 
 use super::Setup;
+use crate::engine::backend::{self, is_for_seccomp};
 use crate::engine::channel::Transport;
 use crate::skel::snoop_config;
 
@@ -26,6 +27,10 @@ pub(super) fn prepare(
         match map.name().to_str() {
             Some("events") => setup.transport.prepare(&mut map, setup.buffer_bytes)?,
             Some("perf_records") if setup.transport != Transport::Perf => leave_out(&mut map)?,
+            // It comes with a header, also where no backend has a job for its programs.
+            Some(backend::SECCOMP_MAP) if !plan.iter().any(|name| is_for_seccomp(name)) => {
+                leave_out(&mut map)?;
+            }
             Some(name) if unused.contains(&name) || setup.filters.is_unused(name) => {
                 leave_out(&mut map)?;
             }
