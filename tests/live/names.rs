@@ -58,6 +58,12 @@ fn names(trace: &Trace, is_it: fn(&Value) -> bool) -> Vec<(String, String)> {
     names
 }
 
+/// Rows that are missing because the kernel skipped a program, at most. On preemptible kernels it
+/// does: both workers may be in the same program of one CPU.
+fn unseen(trace: &Trace) -> usize {
+    trace.end["unseen"].as_u64().unwrap_or(0) as usize
+}
+
 #[test]
 fn events_have_both() {
     for (name, flags, is_it) in TRACERS {
@@ -65,7 +71,10 @@ fn events_have_both() {
         each_backend(tool, flags, |setup| {
             let trace = trace(tool, setup, flags, &[SHORT, LONG]);
             let both = [LONG, SHORT].map(|thread| ("lives".to_owned(), thread.to_owned()));
-            assert_eq!(names(&trace, is_it), both, "{name}: {trace:?}");
+            let names = names(&trace, is_it);
+            assert!(names.len() + unseen(&trace) >= 2, "{name}: {trace:?}");
+            assert!(names.len() < 2 || names == both, "{name}: {trace:?}");
+            assert!(names.iter().all(|name| both.contains(name)), "{name}: {trace:?}");
         });
     }
 }
@@ -78,7 +87,9 @@ fn filters_match_either() {
             for (comm, count) in [("lives", 2), (LONG, 1), ("live", 0)] {
                 let flags = [flags, &["--comm", comm]].concat();
                 let trace = trace(tool, setup, &flags, &[SHORT, LONG]);
-                assert_eq!(names(&trace, is_it).len(), count, "{name} --comm {comm}: {trace:?}");
+                let rows = names(&trace, is_it).len();
+                let fits = (rows..=rows + unseen(&trace)).contains(&count);
+                assert!(fits, "{name} --comm {comm}: {trace:?}");
             }
         });
     }
@@ -87,7 +98,8 @@ fn filters_match_either() {
         for (regex, count) in [("^lives$", 2), ("pool", 2), ("worker", 1)] {
             let trace = trace(tool, setup, &["-x", "-n", regex], &[SHORT, LONG]);
             let failed = |row: &Value| row["event"]["name"] == "process.exec_failed";
-            assert_eq!(names(&trace, failed).len(), count, "{regex}: {trace:?}");
+            let rows = names(&trace, failed).len();
+            assert!((rows..=rows + unseen(&trace)).contains(&count), "{regex}: {trace:?}");
         }
     });
 }
