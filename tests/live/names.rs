@@ -51,7 +51,7 @@ fn trace(tool: Tool, setup: Setup, flags: &[&str], names: &[&str]) -> Trace {
 /// Names of the process and of the thread, sorted.
 fn names(trace: &Trace, is_it: fn(&Value) -> bool) -> Vec<(String, String)> {
     let name = |value: &Value| value.as_str().unwrap().to_owned();
-    let rows = trace.is_complete().events.iter().filter(|row| is_it(row));
+    let rows = trace.events.iter().filter(|row| is_it(row));
     let mut names: Vec<_> =
         rows.map(|row| (name(&row["process"]["comm"]), name(&row["thread"]["name"]))).collect();
     names.sort();
@@ -61,7 +61,7 @@ fn names(trace: &Trace, is_it: fn(&Value) -> bool) -> Vec<(String, String)> {
 /// Rows that are missing because the kernel skipped a program, at most. On preemptible kernels it
 /// does: both workers may be in the same program of one CPU.
 fn unseen(trace: &Trace) -> usize {
-    trace.end["unseen"].as_u64().unwrap_or(0) as usize
+    ["unseen", "lost"].iter().map(|key| trace.end[key].as_u64().unwrap_or(0) as usize).sum()
 }
 
 #[test]

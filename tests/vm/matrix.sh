@@ -66,13 +66,13 @@ build() {
 
 # Writes tests/KERNEL, the names of its tests, and share/KERNEL, see SNOOP_SHARE.
 assign() {
-    local all kernels between name test number=0
+    local all kernels shares name test number=0
     mapfile -t all < <("$payload/live" --list --format terse | sed -n 's/: test$//p')
     # By age: those called after a suite, such as sid, are the newest.
     mapfile -t kernels < <(awk '!/^(#|$)/ { print $1 }' "$here/kernels" | sort -V)
-    between=("${kernels[@]:1:${#kernels[@]}-2}")
     mkdir "$payload/tests" "$payload/share"
     read_where
+    count_shares
     for name in "${kernels[@]}"; do
         for test in "${all[@]}"; do
             ! has "$name" "$test" || printf '%s\n' "$test"
@@ -112,16 +112,22 @@ has() {
     is_named "$2"
 }
 
-# Each test runs on two kernels: on the oldest or the newest one, and on one of those in between. Its
-# name decides, by the CRC that POSIX defines: a test stays where it is.
+# Each test runs on one kernel, besides this machine's own. Its name decides, by the CRC that POSIX
+# defines: a test stays where it is.
 is_share() {
-    local hash group=("${kernels[0]}" "${kernels[-1]}")
+    local hash
     read -r hash _ < <(printf %s "$2" | cksum)
-    if [[ " ${between[*]} " == *" $1 "* ]]; then
-        group=("${between[@]}")
-        hash=$((hash / 2))
-    fi
-    [[ ${group[hash % ${#group[@]}]} == "$1" ]]
+    [[ ${shares[hash % ${#shares[@]}]} == "$1" ]]
+}
+
+# The kernels as often as they have shares: a kernel with tests of its own has one, others four.
+count_shares() {
+    local name
+    shares=()
+    for name in "${kernels[@]}"; do
+        shares+=("$name")
+        [[ " ${place_of[*]} " == *" $name "* ]] || shares+=("$name" "$name" "$name")
+    done
 }
 
 is_named() {
