@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // getppid CALLS [filtered]
 //
-// What a system call costs that nobody traces, in a thread with a seccomp filter if asked for. Prints nanoseconds per call: the best of 20
-// batches, since whatever else runs on this machine can only make a batch slower, and the mean.
+// What a system call costs that nobody traces, in a thread with a seccomp filter if asked for.
+// Prints nanoseconds per call: the best of 20 batches, since whatever else runs on this machine can
+// only make a batch slower, and the mean.
 #define _GNU_SOURCE
 #include <linux/filter.h>
 #include <linux/seccomp.h>
