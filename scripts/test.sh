@@ -155,21 +155,23 @@ check() {
     step 'unit and command-line tests' test_here
 }
 
-kernels() {
-    # Guests take all of both cores, for longer than all the rest; the tests here mostly wait.
+# They take all of both cores, for longer than all the rest; the tests here mostly wait.
+guests() {
     if command -v qemu-system-x86_64 >/dev/null || [[ ${CI:-} == true ]]; then
         beside 'live tests in virtual machines' \
             nice -n 19 tests/vm/matrix.sh ${FULL:+--full} --jobs 2
     else
         skipped+=('live tests in virtual machines (no qemu-system-x86_64)')
     fi
+}
+
+here() {
     if ((EUID == 0)) || command -v sudo >/dev/null || [[ ${CI:-} == true ]]; then
         step "live tests on Linux $(uname -r)" test_live
         step_if jq 'the lesson of CONTRIBUTING.md' tests/lesson.sh
     else
         skipped+=('live tests (neither root nor sudo)')
     fi
-    meet
 }
 
 packages() {
@@ -205,8 +207,10 @@ install() {
 
 all() {
     install build test vm ${PACKAGES:+dist packages} || exit
+    guests
     check
-    kernels
+    here
+    meet
     # Packages take as long as all the rest: only where they are asked for, as in CI.
     if [[ ! ${PACKAGES:-} ]]; then
         skipped+=('packages (PACKAGES=1 make test)')
