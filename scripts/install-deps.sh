@@ -26,6 +26,7 @@ have_all() {
     local name
     for name; do have "$name" || return; done
 }
+has_zones() { [[ -e /usr/share/zoneinfo/Asia/Kolkata ]]; }
 has_venv() { python3 -c 'import venv, ensurepip' 2>/dev/null; }
 has_clang() { at_least "$("${CLANG:-clang}" --version 2>/dev/null | version_in)" 14; }
 has_rust() { at_least "$(cargo --version 2>/dev/null | version_in)" "$msrv"; }
@@ -50,6 +51,7 @@ test        | iproute2            | have ip                 | iproute2         |
 test        | nftables            | have nft                | nftables         | nftables              | nftables
 test        | jq                  | have jq                 | jq               | jq                    | jq
 test        | btrfs-progs         | have mkfs.btrfs         | btrfs-progs      | btrfs-progs           | btrfs-progs
+test        | time zones          | has_zones               | tzdata           | tzdata                | tzdata
 test        | LLVM tools          | have llvm-objdump       | llvm             | llvm                  | llvm
 vm          | qemu                | have qemu-system-x86_64 | qemu-system-x86  | qemu-system-x86-core  | qemu-system-x86
 vm          | busybox             | have busybox            | busybox-static   | busybox               | busybox
