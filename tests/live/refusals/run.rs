@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::modes::Mode;
 
 /// A tool that takes longer hangs.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(200);
 
 /// How a tool ended.
 #[derive(Debug)]
