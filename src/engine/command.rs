@@ -14,7 +14,7 @@ use nix::errno::Errno;
 use nix::sys::signal::{SigHandler, Signal, kill, signal};
 use nix::unistd::{ForkResult, Pid, execvp, fork, getpgid, getpgrp, pipe};
 
-use crate::host::descriptor::owned;
+use crate::host::descriptor::of_process;
 use crate::host::disposition;
 use crate::output::escape::{Quote, push_shell_word};
 
@@ -76,9 +76,7 @@ impl Command {
             ForkResult::Parent { child } => {
                 drop(wait);
                 close_on_exec(&go);
-                // SAFETY: pidfd_open() has no memory arguments.
-                let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, child.as_raw(), 0) };
-                let pidfd = owned(fd).context("pidfd_open")?;
+                let pidfd = of_process(child.as_raw().unsigned_abs()).context("pidfd_open")?;
                 let tool = tool.to_owned();
                 let command = Self { tool, pid: child, pidfd, go: Some(go.into()), status: None };
                 WAITING.store(command.pid(), Ordering::Relaxed);

@@ -29,6 +29,8 @@ pub struct Filters {
     comms: Vec<[u8; 16]>,
     cgroups: Vec<std::path::PathBuf>,
     tree: Vec<u32>,
+    /// See [`CommonArgs::filters_that_change`]
+    can_change: bool,
 }
 
 impl Filters {
@@ -50,6 +52,7 @@ impl Filters {
             comms: args.comm.clone(),
             cgroups: args.cgroup.iter().map(|cgroup| cgroup.folder.clone()).collect(),
             tree: args.tree.iter().copied().chain(command).collect(),
+            can_change: args.filters_that_change(),
         })
     }
 
@@ -75,16 +78,9 @@ impl Filters {
             "filter_comms" => self.comms.is_empty(),
             "filter_cgroups" | "filter_cgroup_ids" => self.cgroups.is_empty(),
             "filter_tree" => self.tree.is_empty(),
-            "filter_told" => !self.can_change(),
+            "filter_told" => !self.can_change,
             _ => false,
         }
-    }
-
-    /// Whether a process may pass the filters at one time, and not at another.
-    fn can_change(&self) -> bool {
-        let numbers = [&self.ppids, &self.uids];
-        numbers.iter().any(|values| !values.is_empty())
-            || !(self.comms.is_empty() && self.cgroups.is_empty())
     }
 
     /// Writes which filters are on into the programs' configuration.
@@ -126,7 +122,7 @@ impl Filters {
                 Some("filter_comms") => self.comms.len(),
                 Some("filter_cgroups") => self.cgroups.len(),
                 Some("filter_tree") if !self.tree.is_empty() => MOST_PROCESSES,
-                Some("filter_told") if self.can_change() => MOST_PROCESSES,
+                Some("filter_told") if self.can_change => MOST_PROCESSES,
                 Some("filter_cgroup_ids") => self.cgroups.len(),
                 _ => continue,
             };

@@ -16,6 +16,7 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction
 
 use crate::engine::command::{self, Command};
 use crate::engine::session::say;
+use crate::host::descriptor::is_readable;
 use crate::host::disposition::was_ignored;
 
 /// SIGINT, SIGTERM and SIGHUP: a descriptor that wakes the main loop. A SIGHUP that was ignored
@@ -52,8 +53,7 @@ impl StopSignal {
     }
 
     pub(crate) fn is_requested(&self) -> bool {
-        let mut fds = [PollFd::new(self.eventfd.as_fd(), PollFlags::POLLIN)];
-        poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+        is_readable(self.eventfd.as_fd())
     }
 
     /// Lets the command begin, and shares the terminal with it.

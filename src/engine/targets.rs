@@ -7,13 +7,12 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use libbpf_rs::{MapCore, Object};
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
 
 use crate::engine::channel::IDLE_TICK;
 use crate::engine::cli::CommonArgs;
-use crate::host::descriptor::owned;
+use crate::host::descriptor::{is_readable, of_process};
 
 /// How often a tree is looked at.
 const TREE_TICK: Duration = Duration::from_millis(200);
@@ -58,7 +57,7 @@ impl Targets {
             return Ok(true);
         }
         if let Some(processes) = &mut self.processes {
-            processes.retain(|process| !has_ended(process.as_fd()));
+            processes.retain(|process| !is_readable(process.as_fd()));
             if processes.is_empty() {
                 return Ok(true);
             }
@@ -85,19 +84,13 @@ impl Targets {
 fn watch(pids: &[u32]) -> Option<Vec<OwnedFd>> {
     let mut watched = Vec::new();
     for pid in pids {
-        // SAFETY: pidfd_open() has no memory arguments.
-        match owned(unsafe { libc::syscall(libc::SYS_pidfd_open, *pid, 0) }) {
+        match of_process(*pid) {
             Ok(process) => watched.push(process),
             Err(Errno::ESRCH) => {}
             Err(_) => return None,
         }
     }
     Some(watched)
-}
-
-fn has_ended(process: BorrowedFd<'_>) -> bool {
-    let mut fds = [PollFd::new(process, PollFlags::POLLIN)];
-    poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
 }
 
 /// Whether no process of the tree lives. The kernel's side forgets those that end, unless the

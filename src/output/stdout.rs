@@ -15,6 +15,8 @@ use nix::sys::socket::{MsgFlags, send};
 use nix::sys::stat::{SFlag, fstat};
 use nix::unistd::{Whence, ftruncate, lseek};
 
+use crate::host::descriptor::is_readable;
+
 /// How long a reader may take nothing once the run is to end. A busy reader takes something every
 /// few milliseconds.
 const GRACE: Duration = Duration::from_millis(500);
@@ -133,10 +135,7 @@ impl Stdout {
     }
 
     fn is_to_end(&self, now: Instant) -> bool {
-        let stopped = self.stop.as_ref().is_some_and(|stop| {
-            let mut fds = [PollFd::new(stop.as_fd(), PollFlags::POLLIN)];
-            poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
-        });
+        let stopped = self.stop.as_ref().is_some_and(|stop| is_readable(stop.as_fd()));
         stopped || self.deadline.is_some_and(|deadline| deadline <= now)
     }
 

@@ -13,7 +13,7 @@ use libbpf_rs::{Iter, MapCore as _, MapFlags, ProgramMut};
 use super::pending::{loaded, run};
 use crate::engine::cli::CommonArgs;
 use crate::engine::session::say;
-use crate::host::descriptor::owned;
+use crate::host::descriptor::{of_process, owned};
 use crate::host::pidns;
 use crate::host::proc::{Stat, first_ns, pids};
 use crate::skel::tcpconnect::TcpconnectSkel;
@@ -147,11 +147,10 @@ fn borrow(pid: u32, connecting: &HashSet<u64>) -> impl Iterator<Item = OwnedFd> 
         .filter(|entry| is_connecting(entry).is_some())
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
         .collect();
-    // SAFETY: pidfd_open() has no memory arguments.
-    let process = owned(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) }).ok();
+    let process = of_process(pid).ok();
     numbers.into_iter().filter_map(move |number| {
         let process = process.as_ref()?.as_raw_fd();
-        // SAFETY: pidfd_getfd() has no memory arguments either.
+        // SAFETY: pidfd_getfd() has no memory arguments.
         owned(unsafe { libc::syscall(libc::SYS_pidfd_getfd, process, number, 0) }).ok()
     })
 }
