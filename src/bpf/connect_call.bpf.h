@@ -330,7 +330,7 @@ static __always_inline int call_refused(void *ctx, struct pt_regs *regs, long re
 	return any_call_done(ctx, regs, ret);
 }
 
-SECCOMP_PROGRAMS(call_refused, 0, 0)
+SECCOMP_PROGRAMS(seccomp, call_refused, 0, 0)
 #endif
 
 #endif /* SNOOP_CONNECT_CALL_BPF_H */
