@@ -184,7 +184,6 @@ packages() {
     step 'licences and sources of the crates' \
         target/tools/bin/cargo-deny --workspace check licenses bans sources
     advisories
-    meet
     step 'SQL over JSON Lines' tests/packages/fleet.sh
 }
 
@@ -210,7 +209,6 @@ all() {
     guests
     check
     here
-    meet
     # Packages take as long as all the rest: only where they are asked for, as in CI.
     if [[ ! ${PACKAGES:-} ]]; then
         skipped+=('packages (PACKAGES=1 make test)')
@@ -219,6 +217,7 @@ all() {
     else
         step 'packages (need root)' false
     fi
+    meet
 }
 
 case $what in
