@@ -31,6 +31,7 @@ mod bpfrun;
 mod dns;
 mod execsnoop;
 mod killsnoop;
+mod load;
 mod mmapsnoop;
 mod procsnoop;
 mod refusals;
