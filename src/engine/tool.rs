@@ -269,6 +269,7 @@ fn read_events<T: Tool>(
             }
         }
         timeout = timeout.min(tool.next_tick().unwrap_or(IDLE_TICK));
+        timeout = timeout.min(attached.channel.idle_tick());
         wait(session, &attached.channel, until, timeout)?;
     }
 }

@@ -183,12 +183,6 @@ fn where_other_processes_are_hidden() {
     }
 }
 
-/// How long [`memory_is_flat_in_a_storm`] takes: `SNOOP_SOAK` seconds.
-fn soak() -> Duration {
-    let seconds = std::env::var("SNOOP_SOAK").map_or(15, |seconds| seconds.parse().unwrap());
-    Duration::from_secs(seconds)
-}
-
 /// The slope of a line through these points, by least squares.
 fn slope(points: &[(f64, f64)]) -> f64 {
     let mean =

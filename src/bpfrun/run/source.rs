@@ -12,6 +12,7 @@ use libbpf_rs::{MapCore, MapFlags, MapHandle, MapType, Object};
 use crate::bpfrun::run::maps::{EventMap, EventMapKind};
 use crate::bpfrun::run::perf::{Content, Perf};
 use crate::engine::channel::ring::Ring;
+use crate::engine::channel::{BUSY_TICK, IDLE_TICK};
 use crate::output::time::boot_now_ns;
 
 /// The time between two searches of maps of maps for new ring buffers.
@@ -123,6 +124,12 @@ impl Sources {
             Reader::Ring(ring) => ring.poll_fd(),
             Reader::Perf(perf) => perf.poll_fd(),
         })
+    }
+
+    /// How long to sleep while nothing happens: perf buffers do not wake their reader at once.
+    pub fn idle_tick(&self) -> Duration {
+        let is_perf = |source: &Source| matches!(source.reader, Reader::Perf(_));
+        if self.sources.iter().any(is_perf) { BUSY_TICK } else { IDLE_TICK }
     }
 
     /// Hands over all waiting records until `each` breaks. `last`: nothing more will come. Returns
