@@ -8,7 +8,7 @@ use object::elf::{STT_FUNC, STT_NOTYPE, STT_SECTION};
 use super::btf_ext::{BtfExt, CoreInfo, LineInfo};
 use super::insn::{BYTES, Insn};
 use super::map::Map;
-use super::sections::{File, R_BPF_64_32, R_BPF_64_64, Relocation};
+use super::sections::{File, R_BPF_64_32, R_BPF_64_64, Relocation, few};
 use super::types::TypeId;
 
 /// A function: a program, or a function that programs call.
@@ -51,6 +51,13 @@ pub enum Reference {
     Function(usize),
     /// Index in `Object::externs`
     Extern(usize),
+    /// Code, but not the beginning of a function
+    Code {
+        /// Index of the section
+        section: usize,
+        /// Bytes from its start; `None`: outside of it
+        offset: Option<u64>,
+    },
     /// A symbol that has no place in a loaded program
     Other(String),
 }
@@ -78,6 +85,7 @@ pub(super) fn functions(file: &File<'_>) -> Result<Vec<Function>> {
                 insns: Insn::decode_all(code, file.endian),
                 ..Function::default()
             });
+            few(functions.len(), "functions")?;
         }
     }
     Ok(functions)
@@ -150,7 +158,7 @@ pub(super) fn resolve(
             let distance = (i64::from(insn.imm) + 1 + slot as i64) * BYTES as i64;
             let target = function.offset.checked_add_signed(distance);
             if !function.references.contains_key(&slot) {
-                let reference = resolver.code(function.section, target)?;
+                let reference = resolver.code(function.section, target);
                 function.references.insert(slot, reference);
             }
         }
@@ -183,15 +191,18 @@ impl Resolver<'_, '_> {
         match relocation.kind {
             R_BPF_64_32 => {
                 let distance = (i64::from(insn.imm) + 1) * BYTES as i64;
-                self.code(section, symbol.value.checked_add_signed(distance + addend))
+                Ok(self.code(
+                    section,
+                    symbol.value.checked_add_signed(distance.saturating_add(addend)),
+                ))
             }
             R_BPF_64_64 => {
-                let imm = i64::from(insn.imm as u32) + addend;
+                let imm = i64::from(insn.imm as u32).saturating_add(addend);
                 let Some(offset) = symbol.value.checked_add_signed(imm) else {
                     return Ok(Reference::Other(self.file.section_name(section)?));
                 };
                 if self.file.sections.get(section).is_some_and(super::sections::Section::is_code) {
-                    return self.code(section, Some(offset));
+                    return Ok(self.code(section, Some(offset)));
                 }
                 let place = (section, offset);
                 let map = self.maps.binary_search_by_key(&place, |map| (map.section, map.offset));
@@ -212,16 +223,11 @@ impl Resolver<'_, '_> {
     }
 
     /// A place in code, which must be the beginning of a function.
-    fn code(&self, section: usize, offset: Option<u64>) -> Result<Reference> {
-        let function = offset.and_then(|offset| self.places.get(&(section, offset)));
-        if let Some(&function) = function {
-            return Ok(Reference::Function(function));
+    fn code(&self, section: usize, offset: Option<u64>) -> Reference {
+        match offset.and_then(|offset| self.places.get(&(section, offset))) {
+            Some(&function) => Reference::Function(function),
+            None => Reference::Code { section, offset },
         }
-        let name = self.file.section_name(section)?;
-        Ok(Reference::Other(match offset {
-            Some(offset) => format!("{name}+{offset:#x}"),
-            None => format!("{name}, outside of it"),
-        }))
     }
 }
 

@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use serde::ser::{Error as _, Serialize, SerializeMap, SerializeSeq as _, Serializer};
+use serde::ser::{Serialize, SerializeMap, SerializeSeq as _, Serializer};
 use serde_json::{Value, json};
 
 use crate::elf::code::{Function, Reference};
@@ -20,8 +20,6 @@ use super::{Subject, events, words};
 /// The most instructions, because the text is built before it is written. No program that the
 /// kernel accepts has more.
 const MAX_INSNS: usize = 1_000_000;
-/// Bytes of types as C, for the same reason.
-const MAX_TYPES: usize = 64 << 20;
 
 /// The whole document, without the keys that do not apply. Written item by item, because items take
 /// much more memory than the file or the text.
@@ -44,32 +42,47 @@ impl Serialize for Document<'_> {
         let object = subject.object;
         let mut document = serializer.serialize_map(None)?;
         entries(&mut document, summary(subject))?;
-        let programs = Each(|| object.programs.iter().map(|program| Program { subject, program }));
+        let programs = Each(subject, "programs", || {
+            object.programs.iter().map(|program| Program { subject, program })
+        });
         document.serialize_entry("programs", &programs)?;
-        let functions = Each(|| object.called().map(|function| Called { subject, function }));
+        let functions = Each(subject, "functions", || {
+            object.called().map(|function| Called { subject, function })
+        });
         document.serialize_entry("functions", &functions)?;
-        let maps = Each(|| object.maps.iter().map(|item| present(map(subject, item))));
+        let maps =
+            Each(subject, "maps", || object.maps.iter().map(|item| present(map(subject, item))));
         document.serialize_entry("maps", &maps)?;
-        let globals = Each(|| object.globals.iter().map(|item| present(variable(subject, item))));
+        let globals = Each(subject, "variables", || {
+            object.globals.iter().map(|item| present(variable(subject, item)))
+        });
         document.serialize_entry("variables", &globals)?;
-        let externs = Each(|| object.externs.iter().map(|item| present(external(subject, item))));
+        let externs = Each(subject, "expected symbols", || {
+            object.externs.iter().map(|item| present(external(subject, item)))
+        });
         document.serialize_entry("externs", &externs)?;
-        let events = Each(|| subject.events.iter().map(|item| present(event(subject, item))));
+        let events = Each(subject, "events", || {
+            subject.events.iter().map(|item| present(event(subject, item)))
+        });
         document.serialize_entry("events", &events)?;
         if subject.args.types.is_some() {
             document.serialize_entry("types", &AllTypes(subject))?;
         }
-        document.serialize_entry("damage", &subject.damage)?;
+        document.serialize_entry("damage", &subject.all_damage())?;
         document.end()
     }
 }
 
 /// A list whose items are made one after the other.
-struct Each<F>(F);
+///
+/// Ends with the last that fits into the output.
+struct Each<'a, F>(&'a Subject<'a>, &'static str, F);
 
-impl<F: Fn() -> I, I: Iterator<Item: Serialize>> Serialize for Each<F> {
+impl<F: Fn() -> I, I: Iterator<Item: Serialize>> Serialize for Each<'_, F> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq((self.0)())
+        let Self(subject, what, items) = self;
+        let some = items().enumerate().take_while(|&(number, _)| subject.has_room(what, number));
+        serializer.collect_seq(some.map(|(_, item)| item))
     }
 }
 
@@ -186,7 +199,9 @@ fn function<M: SerializeMap>(
     entries(map, what)?;
     if subject.disassembles(function) {
         let rows = || listing::rows(object, function);
-        let insns = Each(|| rows().map(|row| present(insn(subject, function, &row))));
+        let insns = Each(subject, "instructions", || {
+            rows().map(|row| present(insn(subject, function, &row)))
+        });
         map.serialize_entry("instructions", &insns)?;
     }
     Ok(())
@@ -212,6 +227,7 @@ fn insn(subject: &Subject<'_>, function: &Function, row: &Row) -> Value {
                 "offset_bytes": offset,
             })
         }
+        Reference::Code { section, offset } => json!({ "symbol": object.place(*section, *offset) }),
         Reference::Other(text) => json!({ "symbol": text }),
     });
     json!({
@@ -276,7 +292,7 @@ fn event(subject: &Subject<'_>, schema: &EventSchema<'_>) -> Value {
 
 fn member(types: &Types, member: &Member) -> Value {
     json!({
-        "name": member.name,
+        "name": member.name.as_deref(),
         "type": types.c_name(member.ty),
         "bit_offset": member.bit_offset,
         "bit_size": member.bit_size,
@@ -286,7 +302,7 @@ fn member(types: &Types, member: &Member) -> Value {
 fn variable(subject: &Subject<'_>, global: &Global) -> Value {
     let object = subject.object;
     let bytes = object.initial_value(global);
-    let decoder = words::decoder(object, global.ty);
+    let decoder = subject.decoder(global.ty);
     json!({
         "name": global.name,
         "section": object.sections.get(global.section).map(|section| &section.name),
@@ -294,7 +310,7 @@ fn variable(subject: &Subject<'_>, global: &Global) -> Value {
         "size_bytes": global.size,
         "type": subject.c_name(global.ty),
         "static": !global.global,
-        "value": bytes.zip(decoder).map(|(bytes, decoder)| decoder.json_value(bytes)),
+        "value": bytes.zip(decoder).map(|(bytes, decoder)| decoder.json_value(bytes, &subject.values)),
         "value_base64": bytes.map(|bytes| BASE64.encode(bytes)),
     })
 }
@@ -314,14 +330,12 @@ struct AllTypes<'a>(&'a Subject<'a>);
 impl Serialize for AllTypes<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut list = serializer.serialize_seq(None)?;
-        let mut written = 0;
         if let Some(btf) = &self.0.object.btf {
-            for id in self.0.types() {
-                let declaration = btf.types.c_declaration(id);
-                written += declaration.len();
-                if written > MAX_TYPES {
-                    return Err(S::Error::custom("its types are longer than any honest ones"));
+            for (number, id) in self.0.types().enumerate() {
+                if !self.0.has_room("types", number) {
+                    break;
                 }
+                let declaration = btf.types.c_declaration(id);
                 list.serialize_element(&present(one_type(&btf.types, id, &declaration)))?;
             }
         }

@@ -166,6 +166,7 @@ fn refer(object: &Object, reference: &Reference, notes: &mut Vec<String>) -> Str
             external.name.clone()
         }
         Reference::Data { section, offset } => data(object, *section, *offset, notes),
+        Reference::Code { section, offset } => object.place(*section, *offset),
         Reference::Other(text) => text.clone(),
     }
 }

@@ -1,5 +1,7 @@
 //! Words that text and JSON share.
 
+use std::collections::BTreeSet;
+
 use object::Endianness;
 
 use crate::elf::code::{Function, Reference};
@@ -14,6 +16,9 @@ use crate::output::escape::push_text;
 /// The most characters of a source line, an instruction, a note.
 const MAX_CHARS: usize = 400;
 
+/// The most bytes of a list of names, about.
+const MAX_LIST: usize = 4096;
+
 /// Text from a file, escaped for a terminal.
 pub(super) fn safe(text: &str) -> String {
     let mut out = String::new();
@@ -26,6 +31,22 @@ pub(super) fn short(mut text: String) -> String {
     if let Some((end, _)) = text.char_indices().nth(MAX_CHARS) {
         text.truncate(end);
         text.push('…');
+    }
+    text
+}
+
+/// Names on one line, as many as anybody reads.
+pub(super) fn list<'a>(names: impl IntoIterator<Item = &'a str>, between: &str) -> String {
+    let mut text = String::new();
+    for (number, name) in names.into_iter().enumerate() {
+        if number > 0 {
+            text.push_str(between);
+        }
+        if text.len() > MAX_LIST {
+            text.push('…');
+            break;
+        }
+        text.push_str(name);
     }
     text
 }
@@ -73,16 +94,19 @@ pub(super) fn pinning(map: &Map) -> Option<String> {
 /// Names of the maps that a function uses, and of the functions that it calls or takes the
 /// address of, each once.
 pub(super) fn used<'a>(object: &'a Object, function: &Function) -> (Vec<&'a str>, Vec<&'a str>) {
-    let (mut maps, mut functions) = (Vec::new(), Vec::new());
+    // By number first: comparing the same long name again and again takes time.
+    let (mut maps, mut functions) = (BTreeSet::new(), BTreeSet::new());
     for reference in function.references.values() {
-        match *reference {
-            Reference::Map(index) => maps.extend(object.maps.get(index).map(|m| &*m.name)),
-            Reference::Function(index) => {
-                functions.extend(object.functions.get(index).map(|f| &*f.name));
-            }
-            _ => {}
-        }
+        _ = match *reference {
+            Reference::Map(index) => maps.insert(index),
+            Reference::Function(index) => functions.insert(index),
+            _ => false,
+        };
     }
+    let map = |index: usize| object.maps.get(index).map(|map| &*map.name);
+    let function = |index: usize| object.functions.get(index).map(|function| &*function.name);
+    let mut maps: Vec<_> = maps.into_iter().filter_map(map).collect();
+    let mut functions: Vec<_> = functions.into_iter().filter_map(function).collect();
     for names in [&mut maps, &mut functions] {
         names.sort_unstable();
         names.dedup();

@@ -103,7 +103,7 @@ fn named(types: &Types, ty: TypeId, name: &str, depth: u32) -> Found {
     for member in &composite.members {
         let offset = u64::from(member.bit_offset / 8);
         match &member.name {
-            Some(known) if known == name => {
+            Some(known) if **known == *name => {
                 if member.bit_size.is_some() {
                     return Some(Err(format!("{name} is a bitfield, which cannot be set")));
                 }
@@ -156,10 +156,10 @@ fn encode(types: &Types, ty: TypeId, value: &str) -> Result<Vec<u8>, String> {
             Ok(in_order(number, size, network))
         }
         Kind::Enum { values, .. } => {
-            let named = values.iter().find(|(name, _)| name == value);
+            let named = values.iter().find(|(name, _)| **name == *value);
             let number = named.map(|(_, number)| i128::from(*number)).or_else(|| number(value));
             let number = number.ok_or_else(|| {
-                let names: Vec<_> = values.iter().map(|(name, _)| name.as_str()).collect();
+                let names: Vec<_> = values.iter().map(|(name, _)| &**name).collect();
                 format!("{value:?} is neither a number nor one of {}", names.join(", "))
             })?;
             Ok(in_order(number, size, false))
@@ -261,7 +261,7 @@ mod tests {
     use super::*;
 
     fn add(types: &mut Types, name: Option<&str>, kind: Kind) -> TypeId {
-        types.push(Type { name: name.map(str::to_owned), kind }).unwrap()
+        types.push(Type { name: name.map(Into::into), kind }).unwrap()
     }
 
     fn int(types: &mut Types, name: &str, bytes: u32, encoding: Encoding) -> TypeId {
@@ -329,7 +329,7 @@ mod tests {
         let u32 = int(&mut types, "unsigned int", 4, Encoding::Unsigned);
         let name = add(&mut types, None, Kind::Array { element: char, count: 4 });
         let list = add(&mut types, None, Kind::Array { element: u32, count: 2 });
-        let values = vec![("OFF".to_owned(), 0), ("ON".to_owned(), 1)];
+        let values = vec![("OFF".into(), 0), ("ON".into(), 1)];
         let state = add(&mut types, Some("state"), Kind::Enum { bytes: 4, signed: false, values });
         let encode = |ty, value| encode(&types, ty, value);
         assert_eq!(encode(name, "abc"), Ok(b"abc\0".to_vec()));
@@ -351,7 +351,7 @@ mod tests {
         let u32 = int(&mut types, "unsigned int", 4, Encoding::Unsigned);
         let array = add(&mut types, None, Kind::Array { element: u32, count: 3 });
         let field = |name: Option<&str>, ty, bit_offset, bit_size| Member {
-            name: name.map(str::to_owned),
+            name: name.map(Into::into),
             ty,
             bit_offset,
             bit_size,
