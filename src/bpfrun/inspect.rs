@@ -264,14 +264,14 @@ const NO_TYPES: &str = "it has no BTF, so there are no types";
 
 /// The loader's change to an instruction, in words.
 fn core_words(object: &Object, function: &Function, slot: usize) -> Option<String> {
-    let info = function.core.get(&slot)?;
+    let info = function.core.get(slot)?;
     let btf = object.btf.as_ref()?;
     Some(co_re::describe(&btf.types, info, &btf.string(info.access)))
 }
 
 /// The contents of an object, as `--json` shows them.
 pub fn describe(args: &Args, data: &[u8]) -> Result<serde_json::Value> {
-    with_subject(args, data, |subject| Ok(serde_json::to_value(json::Document::new(subject)?)?))
+    with_subject(args, data, |subject| Ok(serde_json::to_value(json::Document::new(subject))?))
 }
 
 /// Shows the object. Returns the exit status.
@@ -285,7 +285,7 @@ pub fn main(args: &Args) -> Result<u8> {
             return Ok(Err(wrong));
         }
         if args.json {
-            let document = json::Document::new(subject)?;
+            let document = json::Document::new(subject);
             out.large_object(&document, |bytes| _ = subject.output.take(bytes))?;
         } else {
             text::write(subject, &mut out)?;

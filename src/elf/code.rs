@@ -26,13 +26,60 @@ pub struct Function {
     /// Slots of eight bytes: a wide load takes two
     pub insns: Vec<Insn>,
     /// References of instructions, by the index of the slot
-    pub references: BTreeMap<usize, Reference>,
+    pub references: Slots<Reference>,
     /// Source lines, with the slot where each begins, in the order of slots
     pub lines: Vec<(usize, LineInfo)>,
     /// Instructions that the loader adapts to the running kernel, by the index of the slot
-    pub core: BTreeMap<usize, CoreInfo>,
+    pub core: Slots<CoreInfo>,
     /// Its `Kind::Function` in BTF
     pub ty: Option<TypeId>,
+}
+
+/// Stands for the offset of a place that is not within its section.
+pub const OUTSIDE: u64 = u64::MAX;
+
+/// Facts about some instructions of a function, by the index of their slots.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slots<T>(Vec<(usize, T)>);
+
+impl<T> Default for Slots<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T> FromIterator<(usize, T)> for Slots<T> {
+    /// If there are several for one slot, the last one counts.
+    fn from_iter<I: IntoIterator<Item = (usize, T)>>(facts: I) -> Self {
+        let mut facts: Vec<_> = facts.into_iter().collect();
+        facts.reverse();
+        facts.sort_by_key(|&(slot, _)| slot);
+        facts.dedup_by_key(|&mut (slot, _)| slot);
+        Self(facts)
+    }
+}
+
+impl<T> Slots<T> {
+    /// The fact about a slot.
+    pub fn get(&self, slot: usize) -> Option<&T> {
+        let index = self.0.binary_search_by_key(&slot, |&(slot, _)| slot).ok()?;
+        self.0.get(index).map(|(_, fact)| fact)
+    }
+
+    /// All facts, in the order of the slots.
+    pub fn values(&self) -> impl Iterator<Item = &T> {
+        self.0.iter().map(|(_, fact)| fact)
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
 /// A reference of an instruction.
@@ -55,8 +102,8 @@ pub enum Reference {
     Code {
         /// Index of the section
         section: usize,
-        /// Bytes from its start; `None`: outside of it
-        offset: Option<u64>,
+        /// Bytes from its start; [`OUTSIDE`] if it is not within it
+        offset: u64,
     },
     /// A symbol that has no place in a loaded program
     Other(String),
@@ -139,6 +186,16 @@ pub(super) fn resolve(
         let relocations = section.map_or(&[][..], |section| &section.relocations);
         let first = relocations.partition_point(|r| r.offset < function.offset);
         let end = function.offset + (function.insns.len() * BYTES) as u64;
+        let mut references = Vec::new();
+        // Calls within a section need no relocation: those that have one come later, and count.
+        for (slot, insn) in function.insns.iter().enumerate() {
+            if insn.opcode != Insn::CALL || insn.src != Insn::PSEUDO_CALL {
+                continue;
+            }
+            let distance = (i64::from(insn.imm) + 1 + slot as i64) * BYTES as i64;
+            let target = function.offset.checked_add_signed(distance);
+            references.push((slot, resolver.code(function.section, target)));
+        }
         for relocation in relocations.get(first..).unwrap_or_default() {
             if relocation.offset >= end {
                 break;
@@ -148,20 +205,9 @@ pub(super) fn resolve(
             let Some(&insn) = function.insns.get(slot).filter(|_| place % BYTES as u64 == 0) else {
                 bail!("damaged ELF file: a relocation is within an instruction");
             };
-            function.references.insert(slot, resolver.reference(relocation, insn)?);
+            references.push((slot, resolver.reference(relocation, insn)?));
         }
-        // Calls within a section need no relocation.
-        for (slot, insn) in function.insns.iter().enumerate() {
-            if insn.opcode != Insn::CALL || insn.src != Insn::PSEUDO_CALL {
-                continue;
-            }
-            let distance = (i64::from(insn.imm) + 1 + slot as i64) * BYTES as i64;
-            let target = function.offset.checked_add_signed(distance);
-            if !function.references.contains_key(&slot) {
-                let reference = resolver.code(function.section, target);
-                function.references.insert(slot, reference);
-            }
-        }
+        function.references = references.into_iter().collect();
     }
     Ok(())
 }
@@ -226,7 +272,7 @@ impl Resolver<'_, '_> {
     fn code(&self, section: usize, offset: Option<u64>) -> Reference {
         match offset.and_then(|offset| self.places.get(&(section, offset))) {
             Some(&function) => Reference::Function(function),
-            None => Reference::Code { section, offset },
+            None => Reference::Code { section, offset: offset.unwrap_or(OUTSIDE) },
         }
     }
 }

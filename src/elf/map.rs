@@ -203,6 +203,7 @@ fn fill(file: &File<'_>, section: usize, maps: &mut [Map], starts: &[u64]) -> Re
         ) {
             let place = (relocation.offset - map.offset).saturating_sub(*start);
             map.values.push((place / 8, file.name(symbol.name)?));
+            few(map.values.len(), "contents of a map")?;
         }
     }
     Ok(())

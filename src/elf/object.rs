@@ -7,7 +7,7 @@ use object::Endianness;
 
 use super::btf::Btf;
 use super::btf_ext::BtfExt;
-use super::code::{self, Function};
+use super::code::{self, Function, OUTSIDE};
 use super::cursor::Cursor;
 use super::global::{self, Extern, Global, Section};
 use super::hook::Hook;
@@ -134,7 +134,7 @@ impl Object {
     }
 
     /// A place in code that is not the beginning of a function, in words.
-    pub fn place(&self, section: usize, offset: Option<u64>) -> String {
+    pub fn place(&self, section: usize, offset: u64) -> String {
         let first = self.functions.partition_point(|function| function.section < section);
         let function = self.functions.get(first).filter(|function| function.section == section);
         let name = match (function, self.sections.get(section)) {
@@ -143,8 +143,8 @@ impl Object {
             (None, _) => format!("section {section}"),
         };
         match offset {
-            Some(offset) => format!("{name}+{offset:#x}"),
-            None => format!("{name}, outside of it"),
+            OUTSIDE => format!("{name}, outside of it"),
+            offset => format!("{name}+{offset:#x}"),
         }
     }
 

@@ -7,6 +7,7 @@
 
 mod annotation;
 mod choose;
+mod clang;
 mod layout;
 mod lines;
 mod select;

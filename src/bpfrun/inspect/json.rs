@@ -1,6 +1,5 @@
 //! The contents of an object, for programs: one JSON object.
 
-use anyhow::{Result, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::ser::{Serialize, SerializeMap, SerializeSeq as _, Serializer};
@@ -17,22 +16,14 @@ use crate::output::json::SCHEMA;
 use super::listing::{self, Row};
 use super::{Subject, events, words};
 
-/// The most instructions, because the text is built before it is written. No program that the
-/// kernel accepts has more.
-const MAX_INSNS: usize = 1_000_000;
-
 /// The whole document, without the keys that do not apply. Written item by item, because items take
 /// much more memory than the file or the text.
 pub(super) struct Document<'a>(&'a Subject<'a>);
 
 impl<'a> Document<'a> {
-    /// The document of an object, unless it has too many instructions.
-    pub(super) fn new(subject: &'a Subject<'a>) -> Result<Self> {
-        let shown = subject.object.functions.iter().filter(|f| subject.disassembles(f));
-        if shown.map(|function| function.insns.len()).sum::<usize>() > MAX_INSNS {
-            bail!("more than {MAX_INSNS} instructions: choose some functions with --prog");
-        }
-        Ok(Self(subject))
+    /// The document of an object.
+    pub(super) fn new(subject: &'a Subject<'a>) -> Self {
+        Self(subject)
     }
 }
 
@@ -62,7 +53,7 @@ impl Serialize for Document<'_> {
         });
         document.serialize_entry("externs", &externs)?;
         let events = Each(subject, "events", || {
-            subject.events.iter().map(|item| present(event(subject, item)))
+            subject.events.iter().map(|schema| Event { subject, schema })
         });
         document.serialize_entry("events", &events)?;
         if subject.args.types.is_some() {
@@ -211,7 +202,7 @@ fn insn(subject: &Subject<'_>, function: &Function, row: &Row) -> Value {
     let object = subject.object;
     let bytes = row.slots.iter().flat_map(|slot| slot.encode(object.endian));
     let line = row.line.and_then(|index| function.lines.get(index)).zip(object.btf.as_ref());
-    let refers_to = function.references.get(&row.slot).map(|reference| match reference {
+    let refers_to = function.references.get(row.slot).map(|reference| match reference {
         Reference::Map(index) => json!({ "map": object.maps.get(*index).map(|m| &m.name) }),
         Reference::Function(index) => {
             json!({ "function": object.functions.get(*index).map(|f| &f.name) })
@@ -272,9 +263,36 @@ fn map(subject: &Subject<'_>, map_: &Map) -> Value {
     })
 }
 
+/// A kind of events.
+struct Event<'a> {
+    subject: &'a Subject<'a>,
+    schema: &'a EventSchema<'a>,
+}
+
+impl Serialize for Event<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        entries(&mut map, event(self.subject, self.schema))?;
+        let asked = self.schema.ty.filter(|_| self.subject.args.schema);
+        members(&mut map, self.subject, self.schema.types, asked)?;
+        map.end()
+    }
+}
+
+/// The members of a struct or union, if it is one: there may be very many.
+fn members<M: SerializeMap>(
+    map: &mut M,
+    subject: &Subject<'_>,
+    types: &Types,
+    ty: Option<TypeId>,
+) -> Result<(), M::Error> {
+    let Some(body) = ty.and_then(|ty| types.composite(ty)) else { return Ok(()) };
+    let all = || body.members.iter().map(|item| present(member(types, item)));
+    map.serialize_entry("members", &Each(subject, "members", all))
+}
+
 fn event(subject: &Subject<'_>, schema: &EventSchema<'_>) -> Value {
     let types = schema.types;
-    let members = schema.ty.and_then(|ty| types.composite(ty));
     let asked = subject.args.schema;
     json!({
         "map": (!schema.iterator).then_some(&schema.map),
@@ -286,7 +304,6 @@ fn event(subject: &Subject<'_>, schema: &EventSchema<'_>) -> Value {
         "programs": schema.senders,
         "when": some(&events::condition(&schema.when)),
         "c": asked.then(|| events::definition(schema)),
-        "members": members.filter(|_| asked).map(|body| list(&body.members, |m| member(types, m))),
     })
 }
 
@@ -336,23 +353,41 @@ impl Serialize for AllTypes<'_> {
                     break;
                 }
                 let declaration = btf.types.c_declaration(id);
-                list.serialize_element(&present(one_type(&btf.types, id, &declaration)))?;
+                list.serialize_element(&OneType {
+                    subject: self.0,
+                    types: &btf.types,
+                    id,
+                    declaration,
+                })?;
             }
         }
         list.end()
     }
 }
 
-fn one_type(types: &Types, id: TypeId, declaration: &str) -> Value {
-    let members = types.composite(id).filter(|_| is_composite(types.kind(id)));
-    json!({
-        "id": id.0,
-        "kind": kind(types.kind(id)),
-        "name": types.name(id),
-        "size_bytes": types.size(id),
-        "c": declaration,
-        "members": members.map(|body| list(&body.members, |m| member(types, m))),
-    })
+struct OneType<'a> {
+    subject: &'a Subject<'a>,
+    types: &'a Types,
+    id: TypeId,
+    declaration: String,
+}
+
+impl Serialize for OneType<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { subject, types, id, declaration } = self;
+        let mut map = serializer.serialize_map(None)?;
+        let what = json!({
+            "id": id.0,
+            "kind": kind(types.kind(*id)),
+            "name": types.name(*id),
+            "size_bytes": types.size(*id),
+            "c": declaration,
+        });
+        entries(&mut map, what)?;
+        let own = Some(*id).filter(|&id| is_composite(types.kind(id)));
+        members(&mut map, subject, types, own)?;
+        map.end()
+    }
 }
 
 fn is_composite(kind: &Kind) -> bool {

@@ -102,7 +102,7 @@ fn describe(
 ) {
     let Some(&insn) = row.slots.first() else { return };
     let mut names = Names::default();
-    let reference = function.references.get(&row.slot);
+    let reference = function.references.get(row.slot);
     let referred = reference.map(|reference| refer(object, reference, &mut row.notes));
     let mut callee = None;
     if insn.opcode == Insn::CALL {

@@ -58,7 +58,7 @@ fn format_before(object: &Object, function: &Function, call: usize) -> Option<Ve
         return None;
     }
     let insn = function.insns.get(load)?;
-    match function.references.get(&load)? {
+    match function.references.get(load)? {
         Reference::Data { section, offset } if insn.opcode == Insn::LDDW => {
             object.string_at(*section, *offset).map(<[u8]>::to_vec)
         }

@@ -18,7 +18,7 @@ use crate::elf::object::Object;
 use crate::elf::types::{Kind, TypeId};
 
 /// The most instructions to follow, in all programs of an object.
-const MAX_STEPS: usize = 1 << 23;
+const MAX_STEPS: usize = 1 << 22;
 /// The most instructions to follow in one program.
 const MAX_PROGRAM_STEPS: usize = 1 << 20;
 /// The most places in memory that all states of a program know at once.
@@ -226,7 +226,7 @@ impl<'a> Machine<'a> {
             0 if insn.is_wide() => {
                 let high = function.insns.get(here.slot + 1).map_or(0, |high| high.imm);
                 let constant = i64::from(high) << 32 | i64::from(insn.imm as u32);
-                let value = match function.references.get(&here.slot) {
+                let value = match function.references.get(here.slot) {
                     Some(&Reference::Map(map)) => Atom::Map(map).into(),
                     Some(&Reference::Data { section, offset }) => {
                         let offset = i64::try_from(offset).unwrap_or(i64::MAX);
@@ -276,7 +276,7 @@ impl<'a> Machine<'a> {
                 _ => Next::Branch(here.slot + 1, target),
             };
         }
-        match (insn.opcode, insn.src, function.references.get(&here.slot)) {
+        match (insn.opcode, insn.src, function.references.get(here.slot)) {
             (Insn::CALL, Insn::PSEUDO_CALL, Some(&Reference::Function(callee))) => {
                 if !self.call(callee, here, state) {
                     return Next::Nowhere;

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::history::{History, Past};
 use super::plot::Lanes;
+use crate::output::json;
 
 /// A slice, or a name of something.
 #[derive(Serialize)]
@@ -58,7 +59,7 @@ pub fn write(out: &mut dyn Write, history: &History, title: &str) -> io::Result<
         dur: None,
         args: Details { name: Some(title), ..Details::default() },
     };
-    serde_json::to_writer(&mut *out, &name)?;
+    json::write(&mut *out, &name)?;
     for (past, lane) in all.iter().zip(&lanes.of) {
         let label = past.short_label();
         let command = past.label();
@@ -74,7 +75,7 @@ pub fn write(out: &mut dyn Write, history: &History, title: &str) -> io::Result<
             dur: Some(us(end_ns.saturating_sub(start_ns))),
             args: Details { command: Some(&command), ..details(past, all) },
         };
-        serde_json::to_writer(&mut *out, &slice)?;
+        json::write(&mut *out, &slice)?;
     }
     writeln!(out, "]}}")
 }
