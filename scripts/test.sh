@@ -211,6 +211,7 @@ all() {
     check
     here
     meet
+    step_if "${CXX:-c++}" 'one minute of fuzzing' scripts/fuzz.sh 1
     # Packages take as long as all the rest: only where they are asked for, as in CI.
     if [[ ! ${PACKAGES:-} ]]; then
         skipped+=('packages (PACKAGES=1 make test)')

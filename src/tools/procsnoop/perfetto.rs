@@ -111,4 +111,12 @@ mod tests {
         assert_eq!(events[2]["args"], expected);
         assert_eq!(events[2]["tid"], 2);
     }
+
+    #[test]
+    fn a_terminal_only_shows_it() {
+        let mut out = Vec::new();
+        write(&mut out, &history(&[]), "\u{9b}31m \u{202e}\u{1b}\u{7}").unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.chars().all(|c| c == '\n' || crate::output::escape::is_plain(c)), "{text:?}");
+    }
 }

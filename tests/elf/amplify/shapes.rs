@@ -302,9 +302,8 @@ fn states(size: Size) -> Vec<u8> {
     object(&code, Vec::new(), Vec::new())
 }
 
-/// Many events, each with all that was written before.
+/// Many events.
 fn events(size: Size) -> Vec<u8> {
-    let stores: Vec<_> = (1..=2048).map(|at| insn(0x7a, 10, -8 * at, 1)).collect();
     let send = [
         insn(0xbf, 0xa2, 0, 0),
         insn(0x07, 2, 0, -8 * 2048),
@@ -312,14 +311,11 @@ fn events(size: Size) -> Vec<u8> {
         insn(0xb7, 4, 0, 0),
         insn(0x85, 0, 0, 130),
     ];
-    let mut rest = stores.clone();
-    rest.truncate(if size.fan > 32 { 0 } else { size.fan });
+    // Each event has a few writes more than the one before.
+    let stores = (1..).map(|at| insn(0x7a, 10, -8 * (at % 2048) - 8, 1)).take(size.fan % 16);
+    let mut rest: Vec<_> = stores.collect();
     rest.extend(send);
-    let count = size.times((rest.len() + 4) * 8);
-    let mut data = loads(b"rb".to_vec(), count, &rest);
-    // The stores come once, in the place of the first instructions' work.
-    data.truncate(data.len());
-    data
+    loads(b"rb".to_vec(), size.times((rest.len() + 4) * 8), &rest)
 }
 
 fn symbols(size: Size) -> Vec<u8> {
