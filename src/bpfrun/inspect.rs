@@ -15,6 +15,7 @@ use std::rc::Rc;
 use anyhow::{Context as _, Result};
 
 use crate::bpfrun::glob::Glob;
+use crate::bpfrun::list::list;
 use crate::elf::budget::{Budget, OUTPUT_BYTES, VALUES};
 use crate::elf::code::Function;
 use crate::elf::dwarf::Dwarf;
@@ -231,7 +232,7 @@ impl Subject<'_> {
         let functions = || self.object.functions.iter().map(|function| &*function.name);
         for glob in &self.args.prog {
             if !functions().any(|name| glob.matches(name)) {
-                let names = words::list(functions(), ", ");
+                let names = list(functions(), ", ");
                 let names = if names.is_empty() { "none".to_owned() } else { names };
                 return Some(format!("no function is like {glob}: there are {names}"));
             }

@@ -25,7 +25,7 @@ pub const FIELDS: usize = 1 << 17;
 pub const VALUES: usize = 1 << 21;
 /// The most bytes that `inspect` writes. The largest program that the kernel accepts has about this
 /// many as text, with all its source lines.
-pub const OUTPUT_BYTES: usize = 128 << 20;
+pub const OUTPUT_BYTES: usize = 96 << 20;
 
 /// An amount to spend, shared by all that spend it. Counts steps or bytes, never time, so that the
 /// same file always gives the same output.

@@ -52,9 +52,17 @@ impl<T> FromIterator<(usize, T)> for Slots<T> {
     /// If there are several for one slot, the last one counts.
     fn from_iter<I: IntoIterator<Item = (usize, T)>>(facts: I) -> Self {
         let mut facts: Vec<_> = facts.into_iter().collect();
-        facts.reverse();
-        facts.sort_by_key(|&(slot, _)| slot);
-        facts.dedup_by_key(|&mut (slot, _)| slot);
+        // Mostly they are, and sorting takes memory.
+        if !facts.is_sorted_by_key(|&(slot, _)| slot) {
+            facts.sort_by_key(|&(slot, _)| slot);
+        }
+        facts.dedup_by(|later, kept| {
+            let same = later.0 == kept.0;
+            if same {
+                std::mem::swap(later, kept);
+            }
+            same
+        });
         Self(facts)
     }
 }
@@ -303,4 +311,19 @@ fn within<T>(list: &[T], start: u64, end: u64, offset: impl Fn(&T) -> u32) -> &[
     let first = list.partition_point(|item| u64::from(offset(item)) < start);
     let last = list.partition_point(|item| u64::from(offset(item)) < end);
     list.get(first..last).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_facts_about_a_slot_the_last_counts() {
+        let slots: Slots<char> =
+            [(7, 'a'), (2, 'b'), (7, 'c'), (2, 'd'), (9, 'e')].into_iter().collect();
+        assert_eq!(slots.values().collect::<String>(), "dce");
+        assert_eq!((slots.get(7), slots.get(8), slots.len()), (Some(&'c'), None, 3));
+        let sorted: Slots<char> = [(1, 'a'), (1, 'b'), (1, 'c')].into_iter().collect();
+        assert_eq!(sorted.values().collect::<String>(), "c");
+    }
 }

@@ -58,13 +58,15 @@ fn check(data: &[u8], what: &str) -> bool {
         assert!(told.lines().all(|line| line.starts_with("bpfrun: ")), "{what}: {told}");
         only_shown(what, &told);
         only_shown(what, std::str::from_utf8(&output.stdout).unwrap());
-        assert_eq!(status == Some(0), told.is_empty(), "{what}: no cut is silent: {told}");
+        // Without BTF there are no types: nothing is missing.
+        let told: Vec<_> = told.lines().filter(|line| !line.ends_with("no types")).collect();
+        assert_eq!(status == Some(0), told.is_empty(), "{what}: no cut is silent: {told:?}");
         let most = OUTPUT_BYTES + (32 << 20);
         assert!(output.stdout.len() <= most, "{what} {flags:?}: {} bytes", output.stdout.len());
         if flags.contains(&"--json") && !output.stdout.is_empty() {
             let all: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
             let damage = all["damage"].as_array().unwrap();
-            assert_eq!(damage.len(), told.lines().count(), "{what}: the same in JSON: {told}");
+            assert_eq!(damage.len(), told.len(), "{what}: the same in JSON: {told:?}");
         }
         missing |= status == Some(1);
     }
@@ -92,7 +94,7 @@ fn sizes() -> impl Strategy<Value = Size> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 20, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 12, max_shrink_iters: 20, ..ProptestConfig::default() })]
 
     #[test]
     fn any_shape_has_bounds(shape in 0..SHAPES.len(), size in sizes()) {
@@ -104,7 +106,7 @@ proptest! {
 #[test]
 fn every_shape_has_bounds() {
     for (name, make) in SHAPES {
-        let size = Size { bytes: 1 << 18, fan: 64, name: 4095, byte: 0xff };
+        let size = Size { bytes: 1 << 16, fan: 64, name: 4095, byte: 0xff };
         check(&make(size), name);
     }
 }

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use anyhow::Result;
 
+use crate::bpfrun::list::list;
 use crate::elf::budget::OUTPUT_BYTES;
 use crate::elf::code::Function;
 use crate::elf::global::Global;
@@ -203,7 +204,7 @@ fn functions(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
 /// Names of the maps that a function uses.
 fn names(subject: &Subject<'_>, function: &Function) -> String {
     let (maps, _) = words::used(subject.object, function);
-    safe(&words::list(maps, " "))
+    safe(&list(maps, " "))
 }
 
 fn maps(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
@@ -278,7 +279,7 @@ fn details(subject: &Subject<'_>, map: &Map) -> String {
         let value = |(index, name): &(u64, String)| format!("{index}={}", safe(name));
         // One more than fits: it becomes the `…`.
         let values: Vec<_> = map.values.iter().take(MAX_HELD).map(value).collect();
-        parts.push(format!("holds {}", words::list(values.iter().map(String::as_str), " ")));
+        parts.push(format!("holds {}", list(&values, " ")));
         if map.values.len() > MAX_HELD {
             parts.push("…".to_owned());
         }
@@ -312,7 +313,7 @@ fn events(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
             .text(&ty(schema))
             .text(&size.map(|size| size.to_string()).unwrap_or_default())
             .text(schema.provenance.word())
-            .text(&safe(&words::list(schema.senders.iter().map(String::as_str), " ")));
+            .text(&safe(&list(&schema.senders, " ")));
         out.flush_if_full()?;
     }
     Ok(())
@@ -332,7 +333,7 @@ fn schemas(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
         let what = schema.type_name().unwrap_or_else(|| "bytes".to_owned());
         let _ = write!(text, "{}: {what}", safe(&schema.map)); // a String takes everything
         if !schema.senders.is_empty() {
-            let senders = words::list(schema.senders.iter().map(String::as_str), ", ");
+            let senders = list(&schema.senders, ", ");
             let _ = write!(text, ", sent by {}", safe(&senders));
         }
         let _ = write!(text, "\n * {}", safe(&schema.provenance.to_string()));

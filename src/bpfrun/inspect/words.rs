@@ -16,9 +16,6 @@ use crate::output::escape::push_text;
 /// The most characters of a source line, an instruction, a note.
 const MAX_CHARS: usize = 400;
 
-/// The most bytes of a list of names, about.
-const MAX_LIST: usize = 4096;
-
 /// Text from a file, escaped for a terminal.
 pub(super) fn safe(text: &str) -> String {
     let mut out = String::new();
@@ -31,22 +28,6 @@ pub(super) fn short(mut text: String) -> String {
     if let Some((end, _)) = text.char_indices().nth(MAX_CHARS) {
         text.truncate(end);
         text.push('…');
-    }
-    text
-}
-
-/// Names on one line, as many as anybody reads.
-pub(super) fn list<'a>(names: impl IntoIterator<Item = &'a str>, between: &str) -> String {
-    let mut text = String::new();
-    for (number, name) in names.into_iter().enumerate() {
-        if number > 0 {
-            text.push_str(between);
-        }
-        if text.len() > MAX_LIST {
-            text.push('…');
-            break;
-        }
-        text.push_str(name);
     }
     text
 }
