@@ -22,7 +22,7 @@ const MAX_STEPS: usize = 1 << 22;
 /// The most instructions to follow in one program.
 const MAX_PROGRAM_STEPS: usize = 1 << 20;
 /// The most places in memory that all states of a program know at once.
-const MAX_KNOWN: usize = 1 << 20;
+const MAX_KNOWN: usize = 3 << 18;
 /// The most writes into all events of an object.
 const MAX_WRITES: usize = 1 << 18;
 /// An event takes as much memory as so many writes.
