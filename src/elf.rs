@@ -6,6 +6,7 @@
 
 pub mod btf;
 pub mod btf_ext;
+pub mod budget;
 pub mod co_re;
 pub mod code;
 mod cursor;

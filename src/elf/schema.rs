@@ -7,13 +7,15 @@
 
 mod annotation;
 mod choose;
+mod clang;
 mod layout;
 mod lines;
 mod select;
 mod source;
 mod user;
 
-use std::collections::BTreeSet;
+use std::cell::OnceCell;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::LazyLock;
 
@@ -23,7 +25,9 @@ use object::Endianness;
 pub use select::{Alternative, EventDecoder, When};
 pub use user::{UserSchemas, can_have_types};
 
+use self::choose::NoEvents;
 use self::lines::Lines;
+use super::budget::{Budget, MATCH_STEPS, SCHEMAS};
 use super::dataflow::{Emission, Sink, emissions};
 use super::dwarf::Dwarf;
 use super::map::Map;
@@ -100,7 +104,22 @@ pub struct EventSchema<'a> {
     pub hints: Vec<(u64, Hint)>,
 }
 
+/// The most bytes of all lists in all schemas.
+const MAX_COPIED: usize = 16 << 20;
+/// What a part of a list takes.
+const LIST_BYTES: usize = 64;
+/// The reading of the source lines of an event, in steps.
+const LINES_STEPS: usize = 1 << 14;
+
 impl EventSchema<'_> {
+    /// What a copy takes, about.
+    fn bytes(&self) -> usize {
+        let senders: usize = self.senders.iter().map(|sender| sender.len() + LIST_BYTES).sum();
+        let sizes = self.when.sizes.as_ref().map_or(0, BTreeSet::len);
+        let values = self.when.number.as_ref().map_or(0, |number| number.values.len());
+        size_of::<Self>() + senders + (self.hints.len() + sizes + values) * LIST_BYTES
+    }
+
     /// The C name of the type.
     pub fn type_name(&self) -> Option<String> {
         Some(self.types.c_name(self.ty?))
@@ -118,76 +137,85 @@ impl EventSchema<'_> {
     }
 }
 
-/// The schemas of all events of an object, in the order of the maps. A map with several kinds of
-/// records has several. An error is a wrong command line: a struct or a map that does not exist.
+/// The events of an object.
+#[derive(Clone, Debug)]
+pub struct Schemas<'a> {
+    /// In the order of the maps, then of the iterators. A map with several kinds of records has
+    /// several
+    pub all: Vec<EventSchema<'a>>,
+    /// Why some are missing or unknown, if that is not due to the object but to limits: one line each
+    pub cut: Vec<&'static str>,
+}
+
+/// The schemas of all events of an object. An error is a wrong command line: a struct or a map that
+/// does not exist.
 pub fn schemas<'a>(
     object: &'a Object,
     dwarf: Option<&'a Dwarf>,
     user: &'a UserSchemas,
-) -> Result<Vec<EventSchema<'a>>> {
+) -> Result<Schemas<'a>> {
     let named = user.resolve(object, dwarf)?;
-    let sources = Sources { object, dwarf, user };
+    let sources = Sources::new(object, dwarf, user);
     let emissions = emissions(object);
+    let (by_map, by_iterator) = by_place(object, &emissions.all);
     let mut schemas = Vec::new();
     for (index, map) in object.maps.iter().enumerate().filter(|(_, map)| map.takes_events()) {
-        let sent: Vec<_> = emissions.iter().filter(|sent| sent.maps.contains(&index)).collect();
+        let sent = by_map.get(index).map_or(&[][..], |sent| sent);
         let chosen = named.iter().find(|named| named.map == map.name);
         if let Some(chosen) = chosen {
             let how = Provenance::User(chosen.how.clone());
             let size = chosen.types.size(chosen.ty);
             let tail = sent.is_empty() || sent.iter().any(|sent| only_size(sent) != size);
             let found = Found { types: chosen.types, ty: Some(chosen.ty), how, tail };
-            schemas.push(new_schema(object, &map.name, found, &sent));
+            schemas.push(sources.schema(&map.name, found, sent));
         } else if sent.is_empty() {
-            schemas.push(new_schema(object, &map.name, sources.unsent(map), &sent));
+            schemas.push(sources.schema(&map.name, sources.unsent(map), sent));
         } else {
             let found = sent.iter().map(|sent| (sources.find(Some(map), sent), *sent)).collect();
-            schemas.extend(grouped(object, &map.name, found));
+            schemas.extend(sources.grouped(&map.name, found));
         }
     }
-    share_with_inner(object, &mut schemas);
-    for (index, program) in object.programs.iter().enumerate() {
-        let written: Vec<_> = emissions
-            .iter()
-            .filter(|sent| sent.program == index && sent.sink == Sink::Iterator)
-            .collect();
+    sources.share_with_inner(&mut schemas);
+    for (program, written) in object.programs.iter().zip(&by_iterator) {
+        let new = |schema| EventSchema { iterator: true, ..schema };
         if let Some(chosen) = named.iter().find(|named| named.map == program.name) {
             let how = Provenance::User(chosen.how.clone());
             let found = Found { types: chosen.types, ty: Some(chosen.ty), how, tail: false };
-            schemas.push(EventSchema {
-                iterator: true,
-                ..new_schema(object, &program.name, found, &written)
-            });
+            schemas.push(new(sources.schema(&program.name, found, written)));
             continue;
         }
         let found = written.iter().map(|sent| (sources.find(None, sent), *sent)).collect();
-        schemas.extend(
-            grouped(object, &program.name, found)
-                .into_iter()
-                .map(|schema| EventSchema { iterator: true, ..schema }),
-        );
+        schemas.extend(sources.grouped(&program.name, found).into_iter().map(new));
     }
-    Ok(schemas)
+    let mut cut = Vec::new();
+    if emissions.cut {
+        cut.push("events: the programs are too large to follow to their ends: some may be missing");
+    }
+    if sources.is_cut() {
+        cut.push("events: too many types, writes and senders to compare: some stay unknown");
+    }
+    if schemas.len() > SCHEMAS {
+        schemas.truncate(SCHEMAS);
+        cut.push("events: too many kinds: only the first are shown");
+    }
+    Ok(Schemas { all: schemas, cut })
 }
 
-/// Records sent to a map of maps go to the maps that the object puts into it.
-fn share_with_inner(object: &Object, schemas: &mut Vec<EventSchema<'_>>) {
-    for outer in &object.maps {
-        for (_, inner) in &outer.values {
-            let own = |schema: &&EventSchema<'_>| schema.map == *inner;
-            if !schemas.iter().filter(own).all(|schema| schema.senders.is_empty()) {
-                continue;
-            }
-            let of_outer = schemas.iter().filter(|schema| schema.map == outer.name);
-            let copies: Vec<_> = of_outer
-                .map(|schema| EventSchema { map: inner.clone(), ..schema.clone() })
-                .collect();
-            if !copies.is_empty() {
-                schemas.retain(|schema| schema.map != *inner);
-                schemas.extend(copies);
-            }
+/// The events of each map, and those of each program that is an iterator.
+type ByPlace<'e> = (Vec<Vec<&'e Emission>>, Vec<Vec<&'e Emission>>);
+
+fn by_place<'e>(object: &Object, emissions: &'e [Emission]) -> ByPlace<'e> {
+    let mut by_map = vec![Vec::new(); object.maps.len()];
+    let mut by_iterator = vec![Vec::new(); object.programs.len()];
+    for sent in emissions {
+        for &map in &sent.maps {
+            by_map.get_mut(map).into_iter().for_each(|known| known.push(sent));
+        }
+        if sent.sink == Sink::Iterator {
+            by_iterator.get_mut(sent.program).into_iter().for_each(|known| known.push(sent));
         }
     }
+    (by_map, by_iterator)
 }
 
 /// The findings about one event.
@@ -204,18 +232,52 @@ struct Sources<'a> {
     object: &'a Object,
     dwarf: Option<&'a Dwarf>,
     user: &'a UserSchemas,
+    no_events: OnceCell<NoEvents>,
+    /// For comparisons that need no types
+    steps: Budget,
+    /// Bytes of all lists in all schemas
+    copied: Budget,
 }
 
 impl<'a> Sources<'a> {
-    /// The type of an event, from the most trusted source that has it.
+    fn new(object: &'a Object, dwarf: Option<&'a Dwarf>, user: &'a UserSchemas) -> Self {
+        let (steps, copied) = (Budget::new(MATCH_STEPS), Budget::new(MAX_COPIED));
+        Self { object, dwarf, user, no_events: OnceCell::new(), steps, copied }
+    }
+
+    /// Whether a limit was reached anywhere.
+    fn is_cut(&self) -> bool {
+        self.is_search_cut() || self.copied.is_cut()
+    }
+
+    /// Whether a search has not gone through all candidates, or a name is not whole: what it found
+    /// may be wrong.
+    fn is_search_cut(&self) -> bool {
+        let own = self.object.btf.iter().map(|btf| &btf.types);
+        let all = own.chain(self.dwarf.map(|dwarf| &dwarf.types));
+        let mut all = all.chain(self.user.headers().map(|(types, _)| types));
+        self.steps.is_cut() || all.any(|types| types.steps.is_cut() || types.is_c_cut())
+    }
+
+    /// The type of an event, from the most trusted source that has it. Unknown from the moment when
+    /// there is too much to compare.
     fn find(&self, map: Option<&Map>, sent: &Emission) -> Found<'a> {
+        let too_much = || unknown("too many types and writes to compare".to_owned());
+        if self.is_search_cut() || !self.steps.take(LINES_STEPS) {
+            return too_much();
+        }
+        let found = self.search(map, sent);
+        if self.is_search_cut() { too_much() } else { found }
+    }
+
+    fn search(&self, map: Option<&Map>, sent: &Emission) -> Found<'a> {
         let mut doubts = Vec::new();
         let lines = Lines::new(self.object, sent);
         choose::by_header(self.user, sent, &lines, &mut doubts)
             .or_else(|| annotation::find(self.object, map, sent))
             .or_else(|| source::by_dataflow(self.object, sent))
             .or_else(|| choose::by_variables(self.object, self.dwarf, sent, &lines, &mut doubts))
-            .or_else(|| choose::by_btf(self.object, sent, &lines, &mut doubts))
+            .or_else(|| choose::by_btf(self.object, &self.no_events, sent, &lines, &mut doubts))
             // Inferring a struct from stores and source lines would go here.
             .or_else(|| scalar(sent).filter(|_| doubts.is_empty()))
             .unwrap_or_else(|| {
@@ -245,7 +307,7 @@ fn unknown<'a>(why: String) -> Found<'a> {
 static SCALARS: LazyLock<Types> = LazyLock::new(|| {
     let mut types = Types::new();
     for bytes in [1_u32, 2, 4, 8] {
-        let name = Some(format!("__u{}", bytes * 8));
+        let name = Some(format!("__u{}", bytes * 8).into());
         let encoding = Encoding::Unsigned;
         let kind = Kind::Int { bytes, encoding, bits: bytes * 8, bit_offset: 0 };
         _ = types.push(Type { name, kind });
@@ -272,60 +334,88 @@ fn only_size(sent: &Emission) -> Option<u64> {
     sizes.first().copied().filter(|_| sizes.len() == 1)
 }
 
-/// One schema for each type, from the findings about each event of a map.
-fn grouped<'a>(
-    object: &Object,
-    map: &str,
-    found: Vec<(Found<'a>, &Emission)>,
-) -> Vec<EventSchema<'a>> {
-    let mut groups: Vec<(Found<'a>, Vec<&Emission>)> = Vec::new();
-    for (found, sent) in found {
-        let same = |known: &Found<'a>| match (known.ty, found.ty) {
-            (Some(one), Some(other)) => {
-                known.types.c_name(one) == found.types.c_name(other)
-                    && known.types.size(one) == found.types.size(other)
-            }
-            (None, None) => true,
-            _ => false,
-        };
-        match groups.iter_mut().find(|(known, _)| same(known)) {
-            Some((known, group)) => {
-                known.tail |= found.tail;
-                if found.how < known.how {
-                    *known = Found { tail: known.tail, ..found };
+impl<'a> Sources<'a> {
+    /// One schema for each type, from the findings about each event of a map.
+    fn grouped(&self, map: &str, found: Vec<(Found<'a>, &Emission)>) -> Vec<EventSchema<'a>> {
+        let mut groups: Vec<(Found<'a>, Vec<&Emission>)> = Vec::new();
+        let mut by_key: HashMap<Option<(String, Option<u64>)>, usize> = HashMap::new();
+        for (found, sent) in found {
+            // The same struct may have several numbers.
+            let key = found.ty.map(|ty| {
+                let name = found.types.c_name(ty);
+                let whole = !found.types.is_c_cut();
+                (if whole { name } else { ty.0.to_string() }, found.types.size(ty))
+            });
+            let next = groups.len();
+            match groups.get_mut(*by_key.entry(key).or_insert(next)) {
+                Some((known, group)) => {
+                    known.tail |= found.tail;
+                    if found.how < known.how {
+                        *known = Found { tail: known.tail, ..found };
+                    }
+                    group.push(sent);
                 }
-                group.push(sent);
+                None => groups.push((found, vec![sent])),
             }
-            None => groups.push((found, vec![sent])),
+        }
+        let sent: Vec<_> = groups.iter().map(|(_, sent)| &sent[..]).collect();
+        let whens = select::tell_apart(&sent, self.object.endian, &self.steps);
+        groups
+            .into_iter()
+            .zip(whens)
+            .map(|((found, sent), when)| EventSchema { when, ..self.schema(map, found, &sent) })
+            .collect()
+    }
+
+    fn schema(&self, map: &str, found: Found<'a>, sent: &[&Emission]) -> EventSchema<'a> {
+        let programs: BTreeSet<_> = sent.iter().map(|sent| sent.program).collect();
+        let programs = programs.into_iter().filter_map(|index| self.object.programs.get(index));
+        let mut senders = Vec::new();
+        for program in programs {
+            if !self.copied.take(program.name.len() + LIST_BYTES) {
+                senders.push("…".to_owned());
+                break;
+            }
+            senders.push(program.name.clone());
+        }
+        EventSchema {
+            map: map.to_owned(),
+            iterator: false,
+            ty: found.ty,
+            types: found.types,
+            provenance: found.how,
+            tail: found.tail,
+            senders,
+            when: When::default(),
+            hints: hints(sent),
         }
     }
-    let sent: Vec<_> = groups.iter().map(|(_, sent)| &sent[..]).collect();
-    let whens = select::tell_apart(&sent, object.endian);
-    groups
-        .into_iter()
-        .zip(whens)
-        .map(|((found, sent), when)| EventSchema { when, ..new_schema(object, map, found, &sent) })
-        .collect()
-}
 
-fn new_schema<'a>(
-    object: &Object,
-    map: &str,
-    found: Found<'a>,
-    sent: &[&Emission],
-) -> EventSchema<'a> {
-    let programs: BTreeSet<_> = sent.iter().map(|sent| sent.program).collect();
-    let senders = programs.into_iter().filter_map(|index| object.programs.get(index));
-    EventSchema {
-        map: map.to_owned(),
-        iterator: false,
-        ty: found.ty,
-        types: found.types,
-        provenance: found.how,
-        tail: found.tail,
-        senders: senders.map(|program| program.name.clone()).collect(),
-        when: When::default(),
-        hints: hints(sent),
+    /// Records sent to a map of maps go to the maps that the object puts into it.
+    fn share_with_inner(&self, schemas: &mut Vec<EventSchema<'_>>) {
+        for outer in &self.object.maps {
+            for (_, inner) in &outer.values {
+                if !self.steps.take(schemas.len()) {
+                    return;
+                }
+                let own = |schema: &&EventSchema<'_>| schema.map == *inner;
+                if !schemas.iter().filter(own).all(|schema| schema.senders.is_empty()) {
+                    continue;
+                }
+                let of_outer: Vec<_> =
+                    schemas.iter().filter(|schema| schema.map == outer.name).collect();
+                let bytes = of_outer.iter().map(|schema| schema.bytes()).sum();
+                if of_outer.is_empty() || !self.copied.take(bytes) {
+                    continue;
+                }
+                let copies: Vec<_> = of_outer
+                    .into_iter()
+                    .map(|schema| EventSchema { map: inner.clone(), ..schema.clone() })
+                    .collect();
+                schemas.retain(|schema| schema.map != *inner);
+                schemas.extend(copies);
+            }
+        }
     }
 }
 

@@ -177,6 +177,18 @@ struct Learner {
     streams: Streams,
 }
 
+/// Takes in packets, each with its length in two bytes before it, from wherever: for `make fuzz`.
+#[cfg(fuzzing)]
+pub fn learn_from(mut packets: &[u8]) {
+    let mut learner = Learner::new();
+    while let Some((&length, rest)) = packets.split_first_chunk() {
+        let length = usize::from(u16::from_be_bytes(length)).min(rest.len());
+        let (packet, rest) = rest.split_at(length);
+        learner.learn(packet, 1, &|_| None);
+        packets = rest;
+    }
+}
+
 impl Learner {
     fn new() -> Self {
         Self { cache: Cache::new(), streams: Streams::default() }

@@ -116,7 +116,7 @@ fn what_instructions_refer_to() {
                 let (global, within) = object.global_at(*section, *offset).unwrap();
                 format!("variable {}+{within}", global.name)
             }
-            Reference::Other(text) => panic!("{text}"),
+            Reference::Other(_) | Reference::Code { .. } => panic!("{reference:?}"),
         });
         let mut names: Vec<_> = names.collect();
         names.sort(); // their order is the compiler's

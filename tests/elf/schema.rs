@@ -12,7 +12,7 @@ fn found(data: &[u8], user: &UserSchemas) -> Result<Vec<String>, String> {
     let object = Object::parse(data).unwrap();
     let dwarf = Dwarf::parse(data).unwrap();
     let schemas = schemas(&object, dwarf.as_ref(), user);
-    let schemas = schemas.map_err(|error| format!("{error:#}"))?;
+    let schemas = schemas.map_err(|error| format!("{error:#}"))?.all;
     let mut shown: Vec<_> = schemas
         .iter()
         .map(|schema| {
@@ -160,7 +160,7 @@ fn enums_below_zero() {
     let types = object.btf.unwrap().types;
     let ty = types.by_c_name("enum outcome").unwrap();
     let Kind::Enum { signed: true, values, .. } = types.kind(ty) else { panic!("no signed enum") };
-    assert_eq!(values[0], ("OUTCOME_FAILED".to_owned(), -3));
+    assert_eq!(values[0], ("OUTCOME_FAILED".into(), -3));
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn reasons_name_the_variable_that_is_sent() {
     let object = Object::parse(&data).unwrap();
     let dwarf = Dwarf::parse(&data).unwrap();
     let user = UserSchemas::default();
-    let schemas = schemas(&object, dwarf.as_ref(), &user).unwrap();
+    let schemas = schemas(&object, dwarf.as_ref(), &user).unwrap().all;
     let reason = |map: &str| {
         let schema = schemas.iter().find(|schema| schema.map == map).unwrap();
         schema.provenance.to_string()

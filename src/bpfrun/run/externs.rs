@@ -14,7 +14,7 @@ use anyhow::Result;
 
 use crate::bpfrun::run::plan::{Program, State};
 use crate::bpfrun::run::reason::{self, Reason};
-use crate::elf::code::Reference;
+use crate::elf::code::{Reference, Slots};
 use crate::elf::global::Extern;
 use crate::elf::object::Object;
 use crate::elf::types::TypeId;
@@ -159,7 +159,7 @@ fn needs(object: &Object, function: usize) -> BTreeSet<usize> {
             continue;
         }
         let references = object.functions.get(index).map(|function| &function.references);
-        for reference in references.into_iter().flat_map(BTreeMap::values) {
+        for reference in references.into_iter().flat_map(Slots::values) {
             match *reference {
                 Reference::Extern(index) => drop(needs.insert(index)),
                 Reference::Function(index) => next.push(index),

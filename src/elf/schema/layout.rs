@@ -15,6 +15,9 @@ pub(super) fn contains(types: &Types, ty: TypeId, writes: &[Write]) -> bool {
     let Some(size) = types.size(ty) else { return false };
     let mut layout = Layout { types, leaves: Vec::new() };
     layout.add(ty, 0, 0);
+    if types.steps.is_cut() {
+        return false;
+    }
     if layout.leaves.len() >= MAX_LEAVES {
         return true;
     }
@@ -33,7 +36,7 @@ pub(super) fn names<'t>(types: &'t Types, ty: TypeId, write: &Write) -> Vec<&'t 
         let Some(body) = types.composite(ty).filter(|_| depth < MAX_DEPTH) else { continue };
         for member in &body.members {
             steps = steps.saturating_sub(1);
-            if steps == 0 {
+            if steps == 0 || !types.steps.take(1) {
                 return names;
             }
             let start = at.saturating_add(u64::from(member.bit_offset) / 8);
@@ -73,7 +76,7 @@ pub(super) fn inner_structs(types: &Types, ty: TypeId) -> HashSet<&str> {
         let Some(body) = types.composite(ty).filter(|_| depth < MAX_DEPTH) else { continue };
         inner.extend(types.name(ty));
         steps = steps.saturating_sub(1 + body.members.len());
-        if steps == 0 {
+        if steps == 0 || !types.steps.take(1 + body.members.len()) {
             break;
         }
         left.extend(body.members.iter().map(|member| (member.ty, depth + 1)));
@@ -97,6 +100,9 @@ impl Layout<'_> {
         match types.resolved(ty) {
             Kind::Struct(body) | Kind::Union(body) => {
                 for member in &body.members {
+                    if !types.steps.take(1) {
+                        return;
+                    }
                     let start = at.saturating_add(u64::from(member.bit_offset) / 8);
                     match member.bit_size {
                         // Compilers write the whole storage unit.
@@ -119,6 +125,9 @@ impl Layout<'_> {
     }
 
     fn allows(&self, write: &Write, writes: &[Write]) -> bool {
+        if !self.types.steps.take(self.leaves.len()) {
+            return false;
+        }
         self.leaves.iter().any(|&(start, end, within)| {
             if within {
                 return (start..end).contains(&write.offset);

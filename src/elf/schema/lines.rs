@@ -68,6 +68,12 @@ impl<'e> Lines<'e> {
         self.sending.is_empty() && self.writing.is_empty()
     }
 
+    /// The cost of [`Lines::votes`], in steps.
+    pub(super) fn cost(&self) -> usize {
+        let targets: usize = self.writing.iter().map(|line| line.targets.len()).sum();
+        self.sending.iter().map(String::len).sum::<usize>() / 8 + self.writing.len() + targets
+    }
+
     /// How often lines name a variable as sent or filled. A sending line counts more than any
     /// writing line, and one with `sizeof` the variable still more.
     pub(super) fn votes(&self, variable: &str) -> usize {
@@ -103,6 +109,10 @@ impl<'e> Lines<'e> {
             let here: Vec<_> = within.map(|write| names(types, ty, write)).collect();
             if members.is_empty() || here.is_empty() {
                 continue;
+            }
+            let names: usize = here.iter().map(Vec::len).sum();
+            if !types.steps.take(members.len() * (names + here.len())) {
+                return None;
             }
             if !members.iter().all(|member| here.iter().any(|names| names.contains(member))) {
                 return None;
