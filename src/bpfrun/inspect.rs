@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 
 use crate::bpfrun::glob::Glob;
+use crate::elf::acts::{self, Act};
 use crate::elf::code::Function;
 use crate::elf::dwarf::Dwarf;
 use crate::elf::object::Object;
@@ -94,6 +95,8 @@ struct Subject<'a> {
     object: &'a Object,
     /// The events of the programs
     events: Vec<EventSchema<'a>>,
+    /// What each program does to the system
+    acts: Vec<Vec<Act>>,
     /// The parts that could not be read
     damage: Vec<String>,
     args: &'a Args,
@@ -115,7 +118,9 @@ fn with_subject<T>(
     can_have_types(&object, wanted).map_err(anyhow::Error::msg)?;
     let user = UserSchemas::new(&args.wanted, &args.type_from)?;
     let events = schemas(&object, dwarf.as_ref(), &user)?;
-    show(&Subject { path: &args.file, bytes: data.len(), object: &object, events, damage, args })
+    let acts = acts::of(&object);
+    let (path, bytes) = (args.file.as_path(), data.len());
+    show(&Subject { path, bytes, object: &object, events, acts, damage, args })
 }
 
 impl Subject<'_> {
