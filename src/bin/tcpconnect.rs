@@ -69,10 +69,13 @@ fn look() -> Job {
 
 /// Finds out who asks DNS servers.
 fn askers() -> Job {
-    Job::adds("asker_btf", "which process asked for a name (--dns takes any process's)")
-        .or("asker_raw")
-        .with_map("dns_askers")
-        .broad()
+    Job::adds(
+        "asker_btf",
+        "which process asked for a name, and whether any did (--dns takes any answer)",
+    )
+    .or("asker_raw")
+    .with_map("dns_askers")
+    .broad()
 }
 
 struct Tcpconnect {
@@ -211,6 +214,7 @@ impl Tool for Tcpconnect {
         }
         if !self.args.dns {
             leave_out(&mut open.maps.dns_askers)?;
+            leave_out(&mut open.maps.dns_scratch)?;
         }
         if !tracepoints_are_preemptible() {
             leave_out(&mut open.maps.refused)?; // begins have no stand-ins
@@ -253,7 +257,7 @@ impl Tool for Tcpconnect {
     }
 
     fn tick(&mut self, _: &Loaded<Self>, session: &mut Session) -> Result<()> {
-        self.names.update()?;
+        self.names.tick()?;
         self.release(false, session)?;
         if self.interval.as_mut().is_some_and(Interval::is_due) {
             self.show_summary(session)?;
@@ -262,7 +266,7 @@ impl Tool for Tcpconnect {
     }
 
     fn finish(&mut self, object: &Loaded<Self>, session: &mut Session) -> Result<()> {
-        self.names.update()?;
+        self.names.tick()?;
         self.flush_pending(object, session)?;
         self.release(true, session)?;
         self.explain_losses(object);

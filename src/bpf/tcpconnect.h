@@ -61,19 +61,24 @@ struct connect_look {
 	__u8 interface_name[INTERFACE_NAME_LEN];
 };
 
-/* A question to a DNS server, as its answer names it. */
+/* A question to a DNS server that left this machine, as its answer names it. */
 struct dns_question {
 	__u32 netns; /* inode number */
 	__u32 protocol; /* IPPROTO_UDP or IPPROTO_TCP */
 	__u16 port; /* of the client, network order */
 	__u16 id; /* UDP: of the message, network order */
+	struct connect_address client; /* as in the packet, which may have been translated */
+	struct connect_address server;
 };
 
-/* The process that asked. */
+#define DNS_NAME_LEN 256 /* a name has at most 255 bytes */
+
+/* What was asked, and who did. */
 struct dns_asker {
 	__u64 start_ns; /* as in task_id */
-	__u32 pid;
-	__u32 pad;
+	__u32 pid; /* 0: unknown */
+	__u32 first_seq; /* TCP: of the SYN */
+	__u8 name[DNS_NAME_LEN]; /* UDP: as in the message, and what is behind it */
 };
 
 /* Set before loading; the verifier removes code that is off. */

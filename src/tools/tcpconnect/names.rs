@@ -1,17 +1,21 @@
 //! Names for people: `--dns` and `--services`.
 
+use std::net::IpAddr;
+use std::time::Duration;
+
 use anyhow::{Context as _, Result};
 use libbpf_rs::{MapCore as _, MapFlags, MapHandle};
 
 use super::{Connect, Endpoint};
-use crate::host::dns::{Asker, Known, PassiveDns, Question};
+use crate::host::dns::{Asked, Asker, Known, PassiveDns, Question};
 use crate::host::services::Services;
 use crate::output::time::boot_now_ns;
 use crate::skel::tcpconnect::TcpconnectSkel;
-use crate::skel::{decode, dns_asker, dns_question};
+use crate::skel::{connect_address, decode, dns_asker, dns_question};
 
-/// Calls of [`PassiveDns::drain`] in a row: a flood of answers must not stop the rows.
-const MAX_DRAINS: usize = 4;
+/// The time for reading answers from one tick to the next, however many rows there are: a flood of
+/// answers must not stop the rows. Names may then be missing.
+const TIME: Duration = Duration::from_millis(5);
 
 /// The known names. By default nothing is looked up.
 #[derive(Default)]
@@ -19,6 +23,8 @@ pub struct Names {
     dns: Option<PassiveDns>,
     askers: Option<Askers>,
     services: Option<Services>,
+    /// Left until the next tick
+    time: Duration,
 }
 
 impl Names {
@@ -30,19 +36,25 @@ impl Names {
     pub fn open(dns: bool, services: bool, object: &TcpconnectSkel<'_>) -> Result<Self> {
         let dns = dns.then(PassiveDns::open).transpose()?;
         let askers = dns.is_some().then(|| Askers::new(object)).transpose()?.flatten();
-        Ok(Self { dns, askers, services: services.then(Services::load) })
+        Ok(Self { dns, askers, services: services.then(Services::load), time: TIME })
     }
 
-    /// Reads the answers that have come in. An answer arrives here before it reaches the process
-    /// that asked, so each row has every name that the process knew.
+    /// There is time again. For use once after each batch of rows.
+    pub fn tick(&mut self) -> Result<()> {
+        self.time = TIME;
+        self.update()
+    }
+
+    /// Reads the answers that have come in, if there is time. An answer arrives here before it
+    /// reaches the process that asked, so each row has every name that the process knew, but in a
+    /// flood of answers.
     pub fn update(&mut self) -> Result<()> {
         let Some(dns) = &mut self.dns else { return Ok(()) };
-        let who = |question| self.askers.as_ref()?.of(question);
-        for _ in 0..MAX_DRAINS {
-            if dns.drain(boot_now_ns, who)? {
-                break;
-            }
-        }
+        let asked = |question: Question| match &self.askers {
+            Some(askers) => askers.of(question),
+            None => Asked::Unseen,
+        };
+        while !self.time.is_zero() && !dns.drain(boot_now_ns, asked, &mut self.time)? {}
         Ok(())
     }
 
@@ -93,19 +105,37 @@ impl Askers {
         Ok(Some(Self { map, netns }))
     }
 
-    fn of(&self, question: Question) -> Option<Asker> {
+    fn of(&self, question: Question) -> Asked {
         let protocol = if question.is_tcp { libc::IPPROTO_TCP } else { libc::IPPROTO_UDP };
         let key = dns_question {
             netns: self.netns,
             protocol: protocol as u32,
             port: question.client_port.to_be(),
             id: question.id.to_be(),
+            client: address(question.client),
+            server: address(question.server),
         };
         // SAFETY: integers without padding.
         let key = unsafe { plain::as_bytes(&key) };
-        // Without an entry somebody has asked in a way that does not show who.
-        let value = self.map.lookup(key, MapFlags::ANY).ok()??;
-        let asker: dns_asker = decode(&value).ok()?;
-        Some(Asker { pid: asker.pid, start_ns: asker.start_ns })
+        let value = self.map.lookup(key, MapFlags::ANY).ok().flatten();
+        let Some(value) = value.and_then(|value| decode::<dns_asker>(&value).ok()) else {
+            return Asked::No;
+        };
+        let asker = Asker { pid: value.pid, start_ns: value.start_ns };
+        Asked::Yes {
+            asker: Some(asker).filter(|asker| asker.pid != 0),
+            name: value.name.to_vec(),
+            first_seq: value.first_seq,
+        }
     }
+}
+
+/// IPv4 in the first four bytes.
+fn address(address: IpAddr) -> connect_address {
+    let mut bytes = [0; 16];
+    match address {
+        IpAddr::V4(four) => bytes.iter_mut().zip(four.octets()).for_each(|(to, from)| *to = from),
+        IpAddr::V6(six) => bytes = six.octets(),
+    }
+    connect_address { bytes }
 }
