@@ -230,8 +230,8 @@ impl Tool for Tcpconnect {
             let key = unsafe { plain::as_bytes(&entry) };
             object.maps.filter_networks.update(key, &[1], MapFlags::ANY).context("set --cidr")?;
         }
-        for inode in &self.args.netns {
-            let key = inode.to_ne_bytes();
+        for netns in &self.args.netns {
+            let key = netns.inode.to_ne_bytes();
             object.maps.filter_netns.update(&key, &[1], MapFlags::ANY).context("set --netns")?;
         }
         Ok(())
@@ -383,7 +383,10 @@ impl Tcpconnect {
         let full = object.maps.bss_data.as_ref().map_or(0, |bss| bss.connect_counters.full);
         if full > 0 {
             let attempts = count(full, "attempt");
-            say(Self::NAME, &format!("{attempts} not followed: too many pending at once"));
+            say(
+                Self::NAME,
+                &format!("{attempts} not followed to the end: too many pending at once"),
+            );
         }
     }
 }

@@ -64,9 +64,8 @@ static __always_inline bool is_question(struct sk_buff *skb, struct sock *sk, co
 	struct question_header header = {};
 
 	/* Other states: a connection that sends data, or no whole socket. */
-	if (state != TCP_SYN_SENT &&
-	    ((state != TCP_ESTABLISHED && state != TCP_CLOSE) ||
-	     SOCKET_READ(typed, sk, sk_protocol) != IPPROTO_UDP))
+	if (state != TCP_SYN_SENT && ((state != TCP_ESTABLISHED && state != TCP_CLOSE) ||
+				      SOCKET_READ(typed, sk, sk_protocol) != IPPROTO_UDP))
 		return false;
 	transport = head + SOCKET_READ(typed, skb, transport_header);
 	if (bpf_probe_read_kernel(&header, sizeof(header), transport) ||

@@ -10,6 +10,7 @@ enum connect_outcome {
 	CONNECT_FAILED = 1, /* `error` has the reason, if known */
 	CONNECT_ABORTED = 2, /* the caller closed the socket, gave up or died */
 	CONNECT_PENDING = 3, /* no answer yet when tracing ended */
+	CONNECT_UNKNOWN = 4, /* not followed: too many were pending when it began */
 };
 
 /* Bits of connect_event.flags. */
@@ -102,7 +103,7 @@ struct network_key {
 };
 
 struct connect_counters {
-	__u64 full; /* attempts not followed, because too many were pending */
+	__u64 full; /* attempts not followed to their end, because too many were pending */
 };
 
 #endif /* SNOOP_TCPCONNECT_H */

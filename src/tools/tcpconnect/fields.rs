@@ -207,8 +207,8 @@ pub const FIELDS: &[Field<Put>] = &[
     ),
     Field::json(
         "connect.outcome",
-        "established, failed, aborted (the caller closed the socket, gave up or died) or pending \
-         (no answer when tracing ended)",
+        "established, failed, aborted (the caller closed the socket, gave up or died), pending (no \
+         answer when tracing ended) or unknown (too many were pending to follow it)",
         |row, slot| slot.text(row.connect.outcome()),
     ),
     Field::right(

@@ -101,7 +101,7 @@ impl Askers {
             return Ok(None);
         }
         let map = MapHandle::try_from(&object.maps.dns_askers).context("share a map")?;
-        let netns = super::filter::netns("/proc/thread-self/ns/net").unwrap_or(0);
+        let netns = super::filter::netns("/proc/thread-self/ns/net").map_or(0, |netns| netns.inode);
         Ok(Some(Self { map, netns }))
     }
 
