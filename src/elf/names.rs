@@ -12,7 +12,7 @@ pub fn helper(number: u32) -> Option<&'static str> {
     find(HELPERS, number)
 }
 
-/// All helpers, and the two entries around them.
+/// All helpers, and `unspec` before them.
 #[cfg(test)]
 pub(super) fn helpers() -> impl Iterator<Item = &'static str> {
     HELPERS.iter().map(|&(_, name)| name)

@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use nix::sys::stat::Mode;
 
 use crate::harness::*;
+use crate::skip::{self, skip};
 
 const EXECSNOOP: Tool = Tool("execsnoop");
 const MMAPSNOOP: Tool = Tool("mmapsnoop");
@@ -39,6 +40,9 @@ fn fifo(dir: &TempDir) -> String {
 
 #[test]
 fn an_argument_that_never_comes_stops_nothing() {
+    if kernel_release() < (6, 8) {
+        skip!(skip::BEFORE_6_8); // the caller itself would wait
+    }
     let dir = TempDir::new();
     let (fifo, hostile) = (fifo(&dir), fixture("hostile"));
     let command = ["--json", "-x", "--all", "--", &hostile, "exec", &fifo];
@@ -156,6 +160,9 @@ fn most_kib(pid: u32) -> u64 {
 
 #[test]
 fn who_helps_ends_with_the_tool() {
+    if kernel_release() < (6, 8) {
+        skip!(skip::BEFORE_6_8);
+    }
     let dir = TempDir::new();
     let mut running = EXECSNOOP.start(&["--json", "-x", "--all"]);
     let _hostile = Hostile::start(&["exec", &fifo(&dir)]);
