@@ -240,6 +240,12 @@ pub const FIELDS: &[Field<Put>] = &[
         |row, slot| slot.flag(row.connect.is(connect_flag::CONNECT_NO_SYN)),
     ),
     Field::json(
+        "connect.unsure",
+        "true if the destination is what stood in the caller's memory after the call, which other \
+         threads may have written to; otherwise absent",
+        |row, slot| slot.flag(row.connect.is(connect_flag::CONNECT_UNSURE)),
+    ),
+    Field::json(
         "connect.mptcp",
         "true if the attempt was for Multipath TCP; otherwise absent",
         |row, slot| slot.flag(row.connect.is(connect_flag::CONNECT_MPTCP)),
