@@ -4,6 +4,7 @@
 //! refuses. The file is hostile: every length is checked against the file's size, and memory and
 //! time grow only with that size.
 
+pub mod acts;
 pub mod btf;
 pub mod btf_ext;
 pub mod budget;

@@ -41,6 +41,7 @@ fn exec(record: &[u8]) {
     let row = Row {
         exec: &exec,
         interpreter: None,
+        is_unseen: false,
         searched: &searched,
         max_args: 60,
         quote: Quote::WhereNeeded,

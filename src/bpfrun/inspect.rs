@@ -16,6 +16,7 @@ use anyhow::{Context as _, Result};
 
 use crate::bpfrun::glob::Glob;
 use crate::bpfrun::list::list;
+use crate::elf::acts::{self, Act};
 use crate::elf::budget::{Budget, OUTPUT_BYTES, VALUES};
 use crate::elf::code::Function;
 use crate::elf::dwarf::Dwarf;
@@ -100,6 +101,8 @@ struct Subject<'a> {
     object: &'a Object,
     /// The events of the programs
     events: Vec<EventSchema<'a>>,
+    /// What each program does to the system
+    acts: Vec<Vec<Act>>,
     /// The parts that could not be read
     damage: Vec<String>,
     args: &'a Args,
@@ -132,11 +135,13 @@ fn with_subject<T>(
     let user = UserSchemas::new(&args.wanted, &args.type_from)?;
     let Schemas { all: events, cut } = schemas(&object, dwarf.as_ref(), &user)?;
     damage.extend(cut.iter().map(|&line| line.to_owned()));
+    let acts = acts::of(&object);
     show(&Subject {
         path: &args.file,
         bytes: data.len(),
         object: &object,
         events,
+        acts,
         damage,
         args,
         output: Budget::new(OUTPUT_BYTES),

@@ -149,7 +149,7 @@ impl Channel {
         each: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
     ) -> Result<bool> {
         match self {
-            Self::Ring(ring) => Ok(ring.drain(each)),
+            Self::Ring(ring) => ring.drain(each),
             Self::Perf(perf) => perf.drain(last, each),
         }
     }

@@ -22,6 +22,7 @@ mod conditions;
 mod elf;
 mod every;
 mod harness;
+mod hostile;
 mod names;
 mod netns;
 mod skip;

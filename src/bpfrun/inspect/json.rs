@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::ser::{Serialize, SerializeMap, SerializeSeq as _, Serializer};
 use serde_json::{Value, json};
 
+use crate::elf::acts::Act;
 use crate::elf::code::{Function, Reference};
 use crate::elf::global::{Extern, Global};
 use crate::elf::map::Map;
@@ -34,7 +35,8 @@ impl Serialize for Document<'_> {
         let mut document = serializer.serialize_map(None)?;
         entries(&mut document, summary(subject))?;
         let programs = Each(subject, "programs", || {
-            object.programs.iter().map(|program| Program { subject, program })
+            let programs = object.programs.iter().zip(&subject.acts);
+            programs.map(|(program, acts)| Program { subject, program, acts })
         });
         document.serialize_entry("programs", &programs)?;
         let functions = Each(subject, "functions", || {
@@ -105,6 +107,7 @@ fn summary(subject: &Subject<'_>) -> Value {
 struct Program<'a> {
     subject: &'a Subject<'a>,
     program: &'a object::Program,
+    acts: &'a [Act],
 }
 
 impl Serialize for Program<'_> {
@@ -117,6 +120,7 @@ impl Serialize for Program<'_> {
             "type": hook.program_type_name(),
             "attach_type": hook.attach_type_name(),
             "optional": hook.optional,
+            "acts": list(self.acts, |act| json!({ "name": act.name, "what": act.what })),
         });
         entries(&mut map, what)?;
         if let Some(code) = self.subject.object.function(self.program) {

@@ -28,6 +28,9 @@ const PROGRAMS: [Column; 6] = [
     Column::left("MAPS", 0),
 ];
 
+const ACTS: [Column; 3] =
+    [Column::left("ACTING", 20), Column::left("BY", 16), Column::left("EFFECT", 0)];
+
 const FUNCTIONS: [Column; 4] = [
     Column::left("FUNCTION", 20),
     Column::left("SECTION", 16),
@@ -171,7 +174,30 @@ fn programs(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
             .text(&function.map(|function| names(subject, function)).unwrap_or_default());
         out.flush_if_full()?;
     }
+    acts(subject, out)?;
     functions(subject, out)
+}
+
+/// What programs do to the system.
+fn acts(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
+    let programs = || subject.object.programs.iter().zip(&subject.acts);
+    let acts = || programs().flat_map(|(program, acts)| acts.iter().map(move |act| (program, act)));
+    let [name, call, what] = ACTS;
+    let columns = [
+        name.fit(acts().map(|(program, _)| &program.name)),
+        call.fit(acts().map(|(_, act)| &act.name)),
+        what,
+    ];
+    for (number, (program, act)) in acts().enumerate() {
+        if number == 0 {
+            out.raw("\n")?;
+            out.heading(&columns);
+        }
+        let mut line = out.line(&columns);
+        line.name(program.name.as_bytes()).name(act.name.as_bytes()).text(act.what);
+        out.flush_if_full()?;
+    }
+    Ok(())
 }
 
 fn functions(subject: &Subject<'_>, out: &mut Output) -> Result<()> {

@@ -233,7 +233,7 @@ impl Source {
                     *longest = (*longest).max(record.len() as u64);
                     let content = Received::Record(record);
                     each(Event { map, time_ns: now, cpu: None, content })
-                });
+                })?;
                 let used = ring.take_most_used();
                 *full += u64::from(used > 0 && used + *longest + RECORD_EXTRA > ring.size());
                 Ok(busy)

@@ -36,6 +36,9 @@ pub struct StacksJson {
     /// Outer ones of these may be missing
     #[serde(skip_serializing_if = "is_false")]
     pub user_cut: bool,
+    /// The process kept these names from being looked up in time: they are addresses
+    #[serde(skip_serializing_if = "is_false")]
+    pub user_unseen: bool,
 }
 
 /// Appends `,"KEY":`. The comma before the first member becomes the bracket of its object:
