@@ -38,6 +38,17 @@ struct question_header {
 #define UDP_HEADER 8
 #define DNS_HEADER 12
 
+/* Servers may answer with other upper and lower case: src/host/dns/question.rs does the same. */
+static __always_inline void question_begins(const __u8 *name, __u8 *beginning)
+{
+	bool ended = false;
+
+	for (int i = 0; i < DNS_BEGINNING_LEN; i++) {
+		ended |= !name[i];
+		beginning[i] = ended ? 0 : name[i] | 0x20;
+	}
+}
+
 /* The addresses of the packet, which a translation may have changed. */
 static __always_inline void question_ends(void *ip, struct dns_question *question)
 {
@@ -80,6 +91,7 @@ static __always_inline bool is_question(struct sk_buff *skb, struct sock *sk, co
 		question->id = header.id;
 		bpf_probe_read_kernel(asker->name, sizeof(asker->name),
 				      transport + UDP_HEADER + DNS_HEADER);
+		question_begins(asker->name, question->beginning);
 	}
 	question_ends(head + SOCKET_READ(typed, skb, network_header), question);
 	return true;

@@ -48,25 +48,20 @@ static __always_inline bool in_repair(struct tcp_sock *tp, const bool typed)
 		     : BPF_CORE_READ_BITFIELD_PROBED(tp, repair);
 }
 
-/* The record of an attempt without a place: rare, and too large for the stack. */
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct connect_event);
-} unplaced SEC(".maps");
-
-/* Shows at once an attempt that cannot be followed to its end. */
+/*
+ * Shows at once an attempt that cannot be followed to its end. Its record is written in the buffer,
+ * since it is too large for the stack.
+ */
 static __always_inline void attempt_unplaced(void *ctx, struct sock *sk, const bool typed,
 					     bool is_mptcp, const struct connect_peer *peer)
 {
-	struct connect_event *event;
-	__u32 zero = 0;
+	/* In a perf buffer's scratch, a task that is preempted would share the record with others.
+	 */
+	bool shared = snoop_config.perf && connect_config.preemptible;
+	struct connect_event *event = shared ? NULL : event_reserve(0, sizeof(*event));
 
 	__sync_fetch_and_add(&connect_counters.full, 1);
-	event = bpf_map_lookup_elem(&unplaced, &zero);
-	/* A task that is preempted here would share the record with others. */
-	if (!event || connect_config.preemptible) {
+	if (!event) {
 		event_lost();
 		return;
 	}
@@ -80,10 +75,12 @@ static __always_inline void attempt_unplaced(void *ctx, struct sock *sk, const b
 	if (current_flags() & PF_KTHREAD)
 		event->flags |= CONNECT_KERNEL;
 	socket_local(sk, typed, &event->local);
-	if (outcome_shown(event))
-		event_send(ctx, event, sizeof(*event), event->id.time_ns);
-	else
+	if (outcome_shown(event)) {
+		event_submit(ctx, event, sizeof(*event), event->id.time_ns);
+	} else {
+		event_drop(event);
 		event_lost(); /* its end might have been shown */
+	}
 }
 
 static __always_inline int attempt_begin(void *ctx, struct sock *sk, const bool typed,

@@ -63,7 +63,12 @@ struct connect_look {
 	__u8 interface_name[INTERFACE_NAME_LEN];
 };
 
-/* A question to a DNS server that left this machine, as its answer names it. */
+#define DNS_BEGINNING_LEN 16
+
+/*
+ * A question to a DNS server that left this machine, as its answer names it. With a part of the
+ * name, since ports and ids are soon used again.
+ */
 struct dns_question {
 	__u32 netns; /* inode number */
 	__u32 protocol; /* IPPROTO_UDP or IPPROTO_TCP */
@@ -71,6 +76,8 @@ struct dns_question {
 	__u16 id; /* UDP: of the message, network order */
 	struct connect_address client; /* as in the packet, which may have been translated */
 	struct connect_address server;
+	__u8 beginning[DNS_BEGINNING_LEN]; /* UDP: of the name up to a zero, each byte with bit 0x20
+					      set */
 };
 
 #define DNS_NAME_LEN 256 /* a name has at most 255 bytes */

@@ -24,9 +24,10 @@
 
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
+use nix::time::{ClockId, clock_gettime};
 
 mod cache;
 mod clock;
@@ -65,6 +66,8 @@ pub struct Question {
     pub client_port: u16,
     /// Id of the message
     pub id: u16,
+    /// The beginning of the name, as [`question`] makes it; zeros for TCP
+    pub beginning: [u8; question::BEGINNING],
 }
 
 /// What is known of a question.
@@ -141,7 +144,8 @@ impl PassiveDns {
 
     /// Reads the waiting answers, without blocking. False if there may be more than one call reads;
     /// the descriptor then stays readable. `boot_ns` reads `CLOCK_BOOTTIME`; `asked` tells whether
-    /// a question was asked. `time`: what this call may take, from which it takes what it took.
+    /// a question was asked. `time`: what this call may take of the processor's time, from which it
+    /// takes what it took.
     ///
     /// # Errors
     ///
@@ -152,9 +156,9 @@ impl PassiveDns {
         asked: impl Fn(Question) -> Asked,
         time: &mut Duration,
     ) -> Result<bool> {
-        let begin = Instant::now();
+        let begin = worked();
         let all = self.read_until(boot_ns, asked, begin + *time);
-        *time = time.saturating_sub(begin.elapsed());
+        *time = time.saturating_sub(worked().saturating_sub(begin));
         all
     }
 
@@ -162,7 +166,7 @@ impl PassiveDns {
         &mut self,
         boot_ns: fn() -> u64,
         asked: impl Fn(Question) -> Asked,
-        until: Instant,
+        until: Duration,
     ) -> Result<bool> {
         self.clock.read(boot_ns);
         for _ in 0..MAX_PACKETS {
@@ -175,7 +179,7 @@ impl PassiveDns {
                     return Ok(true);
                 }
             }
-            if Instant::now() >= until {
+            if worked() >= until {
                 break;
             }
         }
@@ -204,6 +208,11 @@ impl PassiveDns {
     pub fn lost(&mut self) -> u64 {
         self.socket.counts().lost
     }
+}
+
+/// The time for which this thread has worked: on a busy machine others take much of the rest.
+fn worked() -> Duration {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
 }
 
 /// From packets to the cache.
@@ -240,7 +249,9 @@ impl Learner {
         match packet::parse(packet) {
             Some(Received::Datagram { server, client, client_port, message }) => {
                 let id = message.first_chunk().map_or(0, |id| u16::from_be_bytes(*id));
-                let question = Question { is_tcp: false, client, server, client_port, id };
+                let beginning = question::beginning(message);
+                let question =
+                    Question { is_tcp: false, client, server, client_port, id, beginning };
                 match asked(question) {
                     Asked::Unseen => learn(message, None),
                     Asked::Yes { asker, name, .. } if question::is_for(message, &name) => {
@@ -251,7 +262,9 @@ impl Learner {
             }
             Some(Received::Segment(segment)) => {
                 let packet::Flow { server, client, client_port } = segment.flow;
-                let question = Question { is_tcp: true, client, server, client_port, id: 0 };
+                let (id, beginning) = (0, [0; question::BEGINNING]);
+                let question =
+                    Question { is_tcp: true, client, server, client_port, id, beginning };
                 // Those that begin no connection belong to one that was asked for, or to none.
                 let known = asked(question);
                 let is_answer = match &known {

@@ -102,6 +102,13 @@ static __always_inline bool event_try_submit(void *ctx, void *record, __u32 used
 	return bpf_perf_event_output(ctx, &events, BPF_F_CURRENT_CPU, record, used) == 0;
 }
 
+/* Gives a reserved record back. */
+static __always_inline void event_drop(void *record)
+{
+	if (!snoop_config.perf)
+		bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);
+}
+
 /* Sends a reserved record, and counts it if it found no room. */
 static __always_inline void event_submit(void *ctx, void *record, __u32 used, __u64 now)
 {

@@ -20,6 +20,9 @@ use crate::skel::task_id;
 const DEFAULT_BYTES: u64 = 64 * 1024 * 1024;
 const DEFAULT_LIMITS: (u64, u64) = (2 * 1024 * 1024, 8 * 1024 * 1024);
 
+/// The least that is tried if the default size is refused.
+const SMALLEST_BYTES: u64 = 64 * 1024;
+
 /// Default size for each CPU.
 fn default_bytes() -> u64 {
     let cpus = libbpf_rs::num_possible_cpus().unwrap_or(1).max(1) as u64;
@@ -69,9 +72,21 @@ pub struct Perf(PerfBuffer<Batch>);
 
 impl Perf {
     pub(super) fn open(map: &impl MapCore, bytes: Option<u64>) -> Result<Self, Errno> {
-        let bytes = round_size(bytes.unwrap_or_else(default_bytes));
-        let attr = attributes(libbpf_sys::PERF_SAMPLE_RAW);
-        PerfBuffer::open(map, bytes, attr, Batch::default()).map(Self)
+        let open = |bytes| {
+            let attr = attributes(libbpf_sys::PERF_SAMPLE_RAW);
+            PerfBuffer::open(map, round_size(bytes), attr, Batch::default()).map(Self)
+        };
+        if let Some(bytes) = bytes {
+            return open(bytes);
+        }
+        let mut bytes = default_bytes();
+        loop {
+            match open(bytes) {
+                // Users other than root have little memory for this (ulimit -l).
+                Err(Errno::EPERM) if bytes > SMALLEST_BYTES => bytes /= 2,
+                outcome => return outcome,
+            }
+        }
     }
 
     pub(super) fn poll_fd(&self) -> BorrowedFd<'_> {

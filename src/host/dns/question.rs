@@ -1,10 +1,23 @@
 //! The name in a question, as on the wire.
 
+/// Bytes of a name that belong to the key of a question.
+pub(super) const BEGINNING: usize = 16;
+
 /// Bytes of the header of a message.
 const HEADER: usize = 12;
 
 /// The longest name, with its last label, which is empty.
 const MOST: usize = 255;
+
+/// The beginning of the name in a message, for a key: up to a zero, and without upper and lower
+/// case. Programs do the same with questions.
+pub(super) fn beginning(message: &[u8]) -> [u8; BEGINNING] {
+    let name = message.get(HEADER..).unwrap_or_default();
+    let mut beginning = [0; BEGINNING];
+    let bytes = name.iter().take_while(|&&byte| byte != 0);
+    beginning.iter_mut().zip(bytes).for_each(|(to, byte)| *to = byte | 0x20);
+    beginning
+}
 
 /// Whether `message` is about the name with which `asked` begins; behind that may be anything.
 pub(super) fn is_for(message: &[u8], asked: &[u8]) -> bool {
@@ -43,6 +56,17 @@ mod tests {
         }
         assert!(!is_for(&message(b"\xc0\x0c"), b"\xc0\x0c"), "compressed");
         assert!(!is_for(&message(&[1; 400]), &[1; 400]), "longer than names are");
+    }
+
+    #[test]
+    fn beginnings_end_where_names_do() {
+        let begins = |name: &[u8]| beginning(&[&[7; HEADER][..], name].concat());
+        let www = *b"#www\"de\0\0\0\0\0\0\0\0\0";
+        assert_eq!(begins(b"\x03wWw\x02De\0\x01\x02\x03\x04\x05\x06\x07\x08"), www);
+        assert_eq!(begins(b"\x03www\x02de"), www);
+        assert_eq!(begins(b""), [0; BEGINNING]);
+        assert_eq!(beginning(b"short"), [0; BEGINNING]);
+        assert_eq!(begins(&[b'a'; 40]), [b'a'; BEGINNING]);
     }
 
     proptest! {

@@ -9,6 +9,7 @@ use std::os::unix::fs::MetadataExt as _;
 
 use anyhow::{Context, Result};
 use libbpf_rs::{Iter, MapCore as _, MapFlags, ProgramMut};
+use nix::errno::Errno;
 
 use super::pending::{loaded, run};
 use crate::engine::cli::CommonArgs;
@@ -30,8 +31,10 @@ const SYN_SENT: &str = "02";
 pub fn begin(object: &TcpconnectSkel<'_>, args: &CommonArgs) -> Result<()> {
     let programs = &object.progs;
     if programs.earlier.autoload() {
-        let link = programs.earlier.attach()?;
-        Iter::new(&link)?.read_to_end(&mut Vec::new())?;
+        // libbpf-rs's errors have no errno, by which a lack of descriptors is told.
+        let link = programs.earlier.attach().map_err(|_| Errno::last())?;
+        let mut all = Iter::new(&link).map_err(|_| Errno::last())?;
+        all.read_to_end(&mut Vec::new())?;
         return Ok(());
     }
     match loaded([&programs.adopt, &programs.adopt_syscall]) {

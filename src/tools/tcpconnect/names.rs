@@ -13,7 +13,7 @@ use crate::output::time::boot_now_ns;
 use crate::skel::tcpconnect::TcpconnectSkel;
 use crate::skel::{connect_address, decode, dns_asker, dns_question};
 
-/// One part in so many of the time may be spent on answers, in the long run: a flood of them must not
+/// One part in so many of the time the processor may work on answers, in the long run: a flood of them must not
 /// stop the rows. Names may then be missing.
 const PART: u32 = 4;
 
@@ -131,6 +131,7 @@ impl Askers {
             id: question.id.to_be(),
             client: address(question.client),
             server: address(question.server),
+            beginning: question.beginning,
         };
         // SAFETY: integers without padding.
         let key = unsafe { plain::as_bytes(&key) };
