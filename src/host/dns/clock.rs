@@ -44,10 +44,11 @@ impl Clock {
     }
 
     /// The boot clock's time of a packet that was read at `now_ns`. If somebody has set the wall
-    /// clock meanwhile, it is at least a time at which the packet could have come.
+    /// clock meanwhile, it is at least a time at which the packet could have come. Without a time of
+    /// its own it is the earliest: it came before what its receiver did then.
     pub(super) fn boot_ns(&self, received_ns: Option<i128>, now_ns: u64) -> u64 {
         let (since, now) = (i128::from(self.since_ns), i128::from(now_ns));
-        let received = received_ns.map_or(now, |wall| wall - self.offset_ns);
+        let received = received_ns.map_or(since, |wall| wall - self.offset_ns);
         u64::try_from(received.min(now).max(since)).unwrap_or(now_ns)
     }
 }
@@ -71,7 +72,8 @@ mod tests {
         let ago = |ns: i128| clock.boot_ns(Some(now - ns), 1_000_000_000);
         assert!(ago(500_000_000).abs_diff(500_000_000) < 400_000_000);
         assert_eq!(ago(-5_000_000_000), 1_000_000_000, "nothing comes from the future");
-        assert_eq!(clock.boot_ns(None, 1_000_000_000), 1_000_000_000);
+        clock.all_read();
+        assert_eq!(clock.boot_ns(None, 3_000_000_000), 1_000_000_000);
     }
 
     #[test]

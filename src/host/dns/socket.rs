@@ -4,16 +4,15 @@ use std::io::{self, IoSliceMut};
 use std::mem::size_of;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use libc::{c_int, c_void, sock_filter, socklen_t};
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, setsockopt, socket,
-    sockopt,
+    AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, TimestampingFlag, Timestamps,
+    recvmsg, setsockopt, socket, sockopt,
 };
-use nix::sys::time::TimeSpec;
 
 use super::filter::FILTER;
 
@@ -51,8 +50,7 @@ impl PacketSocket {
         setsockopt(&fd, sockopt::RcvBufForce, &RECEIVE_BUFFER)
             .or_else(|_| setsockopt(&fd, sockopt::RcvBuf, &RECEIVE_BUFFER))
             .context("set the size of the receive buffer for DNS answers")?;
-        setsockopt(&fd, sockopt::ReceiveTimestampns, &true)
-            .context("have the times of DNS answers")?;
+        setsockopt(&fd, sockopt::Timestamping, &TIMES).context("have the times of DNS answers")?;
         wait_for_times();
         bind(&fd).context("receive DNS answers from all interfaces")?;
         Ok(Self { fd, counts: Counts::default() })
@@ -63,12 +61,12 @@ impl PacketSocket {
     }
 
     /// The next packet, from the IP header on, and when it was received, by the wall clock in
-    /// nanoseconds; `None` if there is none now. A packet that does not fit into `buffer` is empty.
+    /// nanoseconds, if the kernel has noted that; `None` if there is none now. A packet that does not fit into `buffer` is empty.
     pub(super) fn receive<'a>(
         &self,
         buffer: &'a mut [u8],
     ) -> io::Result<Option<(&'a [u8], Option<i128>)>> {
-        let mut control = nix::cmsg_space!(TimeSpec);
+        let mut control = nix::cmsg_space!(Timestamps);
         let mut parts = [IoSliceMut::new(buffer)];
         // MSG_TRUNC: the length that the packet had.
         let flags = MsgFlags::MSG_TRUNC;
@@ -97,38 +95,42 @@ impl PacketSocket {
 fn received_at(messages: impl Iterator<Item = ControlMessageOwned>) -> Option<i128> {
     let mut messages = messages;
     messages.find_map(|message| match message {
-        ControlMessageOwned::ScmTimestampns(time) => {
+        ControlMessageOwned::ScmTimestampsns(times) => {
+            let time = times.system;
             Some(i128::from(time.tv_sec()) * 1_000_000_000 + i128::from(time.tv_nsec()))
         }
         _ => None,
     })
 }
 
-/// The kernel begins to stamp packets a moment after the first socket wants that; until then a packet
-/// has the time at which it is read, which is too late. So wait for a packet of our own that was
-/// stamped when it came. Where no packet can be sent none is waited for.
+/// The times that the kernel notes when packets come in. Packets without have none, unlike with
+/// SO_TIMESTAMPNS, where they have the time at which they are read.
+const TIMES: TimestampingFlag = TimestampingFlag::SOF_TIMESTAMPING_RX_SOFTWARE
+    .union(TimestampingFlag::SOF_TIMESTAMPING_SOFTWARE);
+
+/// The kernel begins to note times a moment after the first socket wants that, and may leave it for a
+/// moment if another socket has just ceased to. So wait for a packet of our own that has one. Where
+/// no packet can be sent none is waited for.
 fn wait_for_times() {
     const TRIES: usize = 100;
     let Ok(probe) = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)) else { return };
     let timeout = Some(Duration::from_millis(100));
-    let is_ready = setsockopt(&probe, sockopt::ReceiveTimestampns, &true).is_ok()
+    let is_ready = setsockopt(&probe, sockopt::Timestamping, &TIMES).is_ok()
         && probe.set_read_timeout(timeout).is_ok()
         && probe.local_addr().and_then(|own| probe.connect(own)).is_ok();
-    let is_stamped = || {
+    let has_time = || {
         probe.send(&[0]).ok()?;
-        std::thread::sleep(Duration::from_millis(1));
-        let read = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?;
-        let mut control = nix::cmsg_space!(TimeSpec);
+        let mut control = nix::cmsg_space!(Timestamps);
         let message =
             recvmsg::<()>(probe.as_raw_fd(), &mut [], Some(&mut control), MsgFlags::empty())
                 .ok()?;
-        let received = message.cmsgs().ok().and_then(received_at)?;
-        Some(received < i128::try_from(read.as_nanos()).ok()?)
+        Some(message.cmsgs().ok().and_then(received_at).is_some())
     };
     for _ in 0..TRIES {
-        if !is_ready || is_stamped() != Some(false) {
+        if !is_ready || has_time() != Some(false) {
             return;
         }
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 

@@ -1,8 +1,9 @@
 //! DNS in a network of a test's own.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd as _;
+use std::time::Duration;
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 
@@ -50,10 +51,21 @@ pub fn answer(query: &[u8], records: &[Record]) -> Vec<u8> {
     [answer, edns].concat()
 }
 
+/// A DNS server's socket. A process that another test starts just now may have the one before open,
+/// until it executes its program.
+pub fn udp_server(server: IpAddr) -> UdpSocket {
+    let mut socket = UdpSocket::bind((server, 53));
+    while socket.as_ref().is_err_and(|error| error.kind() == ErrorKind::AddrInUse) {
+        std::thread::sleep(Duration::from_millis(1));
+        socket = UdpSocket::bind((server, 53));
+    }
+    socket.unwrap()
+}
+
 /// Asks a server at `server` for `name` over UDP; it answers with `records`. Returns when
 /// who asked has the answer.
 pub fn ask_udp(server: IpAddr, name: &str, records: &[Record]) {
-    let resolver = UdpSocket::bind((server, 53)).unwrap();
+    let resolver = udp_server(server);
     let client = UdpSocket::bind((server, 0)).unwrap();
     client.send_to(&query(name), (server, 53)).unwrap();
     let mut buffer = [0; 65_535];

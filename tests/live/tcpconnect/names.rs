@@ -1,12 +1,12 @@
 //! Names of destinations, by what processes asked DNS servers for.
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::Ipv4Addr;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use super::sockets::*;
 use super::*;
-use crate::dns::network::{address, alias, answer, ask_udp, inject, query};
+use crate::dns::network::{address, alias, answer, ask_udp, inject, query, udp_server};
 
 const SERVER: std::net::IpAddr = std::net::IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -109,7 +109,7 @@ impl Asker {
 
 /// A process that asks for `host`, and is answered with the address of `to`.
 fn ask(host: &str, to: SocketAddr) -> Asker {
-    let server = UdpSocket::bind((SERVER, 53)).unwrap();
+    let server = udp_server(SERVER);
     let mut child = Command::new(fixture("ask"))
         .args([host, &to.ip().to_string(), &to.port().to_string()])
         .stdin(Stdio::piped())
@@ -244,7 +244,8 @@ fn attempts_that_a_sibling_made_up_for() {
             };
             let rows = |trace: &Trace| -> Vec<(String, String, bool)> {
                 let row = |row: &Value| {
-                    let name = row["network"]["peer"]["name"].as_str().unwrap().to_owned();
+                    let name = row["network"]["peer"]["name"].as_str();
+                    let name = name.unwrap_or_else(|| panic!("{trace:?}")).to_owned();
                     (name, result(row).to_owned(), row["connect"]["superseded"] == true)
                 };
                 trace.is_complete().events.iter().map(row).collect()
