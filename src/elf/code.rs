@@ -35,6 +35,14 @@ pub struct Function {
     pub ty: Option<TypeId>,
 }
 
+impl Function {
+    /// The source line of an instruction.
+    pub fn line(&self, slot: usize) -> Option<&LineInfo> {
+        let after = self.lines.partition_point(|&(start, _)| start <= slot);
+        self.lines.get(after.checked_sub(1)?).map(|(_, line)| line)
+    }
+}
+
 /// A reference of an instruction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reference {

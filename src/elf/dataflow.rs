@@ -89,6 +89,8 @@ pub struct Write {
     pub copied: Option<(usize, i64)>,
     /// A further hint
     pub hint: Option<Hint>,
+    /// Filled by a helper: it may be only a part of a member
+    pub filled: bool,
     /// The instruction, or one of them: function and slot
     pub by: (usize, usize),
 }

@@ -23,6 +23,7 @@ use object::Endianness;
 pub use select::{Alternative, EventDecoder, When};
 pub use user::{UserSchemas, can_have_types};
 
+use self::layout::{begins, is_exact};
 use self::lines::Lines;
 use super::dataflow::{Emission, Sink, emissions};
 use super::dwarf::Dwarf;
@@ -94,10 +95,23 @@ pub struct EventSchema<'a> {
     pub tail: bool,
     /// The names of the programs that send it
     pub senders: Vec<String>,
+    /// Where they send it, as far as the object has source lines
+    pub sites: Vec<Site>,
     /// The difference from other records in the same map
     pub when: When,
     /// Hints from the writes of programs
     pub hints: Vec<(u64, Hint)>,
+}
+
+/// A place in the source that sends a record.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Site {
+    /// The name of the program
+    pub program: String,
+    /// The source file, as the compiler wrote it
+    pub file: String,
+    /// Counted from 1
+    pub line: u32,
 }
 
 impl EventSchema<'_> {
@@ -141,7 +155,9 @@ pub fn schemas<'a>(
         } else if sent.is_empty() {
             schemas.push(new_schema(object, &map.name, sources.unsent(map), &sent));
         } else {
-            let found = sent.iter().map(|sent| (sources.find(Some(map), sent), *sent)).collect();
+            let mut found: Vec<_> =
+                sent.iter().map(|sent| (sources.find(Some(map), sent), *sent)).collect();
+            sources.share(&mut found);
             schemas.extend(grouped(object, &map.name, found));
         }
     }
@@ -199,6 +215,11 @@ struct Found<'a> {
     tail: bool,
 }
 
+/// The C name of a found type, behind typedefs.
+fn type_name(found: &Found<'_>) -> Option<String> {
+    found.ty.map(|ty| found.types.c_name(found.types.resolve(ty)))
+}
+
 /// The sources of types.
 struct Sources<'a> {
     object: &'a Object,
@@ -211,10 +232,11 @@ impl<'a> Sources<'a> {
     fn find(&self, map: Option<&Map>, sent: &Emission) -> Found<'a> {
         let mut doubts = Vec::new();
         let lines = Lines::new(self.object, sent);
+        let object = self.object;
         choose::by_header(self.user, sent, &lines, &mut doubts)
-            .or_else(|| annotation::find(self.object, map, sent))
-            .or_else(|| source::by_dataflow(self.object, sent))
-            .or_else(|| choose::by_variables(self.object, self.dwarf, sent, &lines, &mut doubts))
+            .or_else(|| self.annotated(map, sent, &lines))
+            .or_else(|| source::by_dataflow(object, sent, false))
+            .or_else(|| choose::by_variables(object, self.dwarf, sent, &lines, &mut doubts))
             .or_else(|| choose::by_btf(self.object, sent, &lines, &mut doubts))
             // Inferring a struct from stores and source lines would go here.
             .or_else(|| scalar(sent).filter(|_| doubts.is_empty()))
@@ -228,6 +250,61 @@ impl<'a> Sources<'a> {
                 };
                 unknown(why)
             })
+    }
+
+    /// Gives a record of unknown type the type that another sender of the same map has, if only one
+    /// fits and no source line contradicts it.
+    fn share(&self, found: &mut [(Found<'a>, &Emission)]) {
+        let mut known: Vec<Found<'a>> = Vec::new();
+        for (found, sent) in found.iter() {
+            // An annotated type that other records surely go on behind is a header.
+            let header = found.tail && matches!(found.how, Provenance::Annotation(_));
+            let exact = |ty| {
+                let whole = header || is_exact(found.types, ty, sent);
+                whole && found.types.composite(ty).is_some()
+            };
+            let same = |known: &&mut Found<'_>| type_name(known) == type_name(found);
+            if !found.ty.is_some_and(exact) {
+                continue;
+            }
+            match known.iter_mut().find(same) {
+                Some(known) => known.tail |= header,
+                None => known.push(found.clone()),
+            }
+        }
+        for (found, sent) in found.iter_mut().filter(|(found, _)| found.ty.is_none()) {
+            let lines = Lines::new(self.object, sent);
+            let mut fitting = known.iter().filter(|known| {
+                let fits = |ty| match known.tail {
+                    true => begins(known.types, ty, sent),
+                    false => is_exact(known.types, ty, sent),
+                };
+                let named = |ty| lines.for_struct(known.types, ty).is_some();
+                known.ty.is_some_and(|ty| fits(ty) && named(ty))
+            });
+            if let (Some(only), None) = (fitting.next(), fitting.next()) {
+                *found = only.clone();
+            }
+        }
+    }
+
+    /// What the object itself says about an event, unless the instructions or the debug information
+    /// know better: an annotation may be for another event, or only fill a place.
+    fn annotated(
+        &self,
+        map: Option<&Map>,
+        sent: &Emission,
+        lines: &Lines<'_>,
+    ) -> Option<Found<'a>> {
+        let object = self.object;
+        let found = annotation::of_event(object, map, sent, lines).or_else(|| {
+            let found = annotation::by_pointer(object, sent, lines)?;
+            let mut doubts = Vec::new();
+            let other = choose::by_variables(object, self.dwarf, sent, lines, &mut doubts);
+            (other.is_none_or(|other| type_name(&other) == type_name(&found))).then_some(found)
+        })?;
+        let exact = source::by_dataflow(object, sent, true);
+        exact.is_none_or(|exact| type_name(&exact) == type_name(&found)).then_some(found)
     }
 
     /// The type of a map's events if no sending program was found.
@@ -324,9 +401,32 @@ fn new_schema<'a>(
         provenance: found.how,
         tail: found.tail,
         senders: senders.map(|program| program.name.clone()).collect(),
+        sites: sites(object, sent),
         when: When::default(),
         hints: hints(sent),
     }
+}
+
+/// The most places of one kind of record.
+const MAX_SITES: usize = 64;
+
+/// The places that send, by program and line.
+fn sites(object: &Object, sent: &[&Emission]) -> Vec<Site> {
+    let Some(btf) = &object.btf else { return Vec::new() };
+    let mut sites = BTreeSet::new();
+    for emission in sent {
+        let Some(program) = object.programs.get(emission.program) else { continue };
+        let Some(&(function, slot)) = emission.places.first() else { continue };
+        let Some(info) = object.functions.get(function).and_then(|f| f.line(slot)) else {
+            continue;
+        };
+        let (program, file) = (program.name.clone(), btf.string(info.file).to_string());
+        sites.insert(Site { program, file, line: info.line });
+        if sites.len() >= MAX_SITES {
+            break;
+        }
+    }
+    sites.into_iter().collect()
 }
 
 /// The hints on which all programs agree.

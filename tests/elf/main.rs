@@ -12,3 +12,4 @@ mod object;
 mod own;
 mod plain;
 mod schema;
+mod survey;

@@ -182,6 +182,71 @@ fn reasons_name_the_variable_that_is_sent() {
     );
 }
 
+#[test]
+fn right_or_silent() {
+    let data = compile("doubtful", "bpfel", &[]);
+    check(
+        &data,
+        &[
+            "drained: struct called by dwarf from drains",
+            "dummies: struct ended by dataflow from sends_ended",
+            "founds: struct found by dataflow from sends_found",
+            "packets: struct packet by dwarf from sends_packet",
+            "shared: struct found by dataflow from sends_kept,sends_words",
+            "smalls: struct small by dwarf from sends_small",
+            "spans: struct span by dwarf from sends_span",
+            "texts: bytes by unknown from sends_text",
+            "ticks: struct called by dwarf from starts_timer",
+            "unions: union scratch by dwarf from sends_either",
+            "unpaddeds: struct unpadded by dwarf from sends_unpadded",
+        ],
+    );
+    // Without debug information no struct is better than one that only looks like it.
+    check(
+        &strip(&data),
+        &[
+            "drained: bytes by unknown from drains",
+            "dummies: struct ended by dataflow from sends_ended",
+            "founds: struct found by dataflow from sends_found",
+            "packets: bytes by unknown from sends_packet",
+            "shared: struct found by dataflow from sends_kept,sends_words",
+            "smalls: bytes by unknown from sends_small",
+            "spans: bytes by unknown from sends_span",
+            "texts: bytes by unknown from sends_text",
+            "ticks: bytes by unknown from starts_timer",
+            // Either of its members would be a guess.
+            "unions: bytes by unknown from sends_either",
+            "unpaddeds: bytes by unknown from sends_unpadded",
+        ],
+    );
+}
+
+#[test]
+fn schemas_tell_program_and_line() {
+    let data = strip(&compile("doubtful", "bpfel", &[]));
+    let object = Object::parse(&data).unwrap();
+    let user = UserSchemas::default();
+    let schemas = schemas(&object, None, &user).unwrap();
+    let shared = schemas.iter().find(|schema| schema.map == "shared").unwrap();
+    let source = std::fs::read_to_string("tests/elf/sources/doubtful.bpf.c").unwrap();
+    let texts: Vec<_> = shared
+        .sites
+        .iter()
+        .map(|site| {
+            assert!(site.file.ends_with("doubtful.bpf.c"), "{}", site.file);
+            let line = source.lines().nth(site.line as usize - 1).unwrap().trim();
+            format!("{}: {line}", site.program)
+        })
+        .collect();
+    assert_eq!(
+        texts,
+        [
+            "sends_kept: bpf_ringbuf_output(&shared, f, sizeof(*f), 0);",
+            "sends_words: bpf_ringbuf_submit(words, 0);"
+        ]
+    );
+}
+
 /// Map, type and source of each schema.
 fn short(data: &[u8]) -> Vec<String> {
     let shown = found(data, &UserSchemas::default()).unwrap();

@@ -73,6 +73,7 @@ pub(super) fn helper(number: i32) -> Helper {
         141 => fill(2, 3),                 // get_task_stack
         26 => fill(3, 4),                  // skb_load_bytes
         181 => H::CallBack { function: 2, context: 3, own: 2, map: false }, // loop
+        209 => H::CallBack { function: 2, context: 3, own: 2, map: false }, // user_ringbuf_drain
         180 => H::CallBack { function: 3, context: 4, own: 3, map: false }, // find_vma
         164 => H::CallBack { function: 2, context: 3, own: 4, map: true }, // for_each_map_elem
         _ => H::Other,

@@ -236,6 +236,10 @@ impl<'a> Machine<'a> {
                 }
             }
             (Insn::CALL, 0, None) => self.helper(here, insn.imm, state),
+            (Insn::CALL, ..) => {
+                self.handed_over(here, state);
+                forget_arguments(state, Value::unknown());
+            }
             _ => forget_arguments(state, Value::unknown()),
         }
         Next::Slot(here.slot + 1)

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::LazyLock;
 
-use super::layout::contains;
+use super::layout::{Extent, extent, is_exact, is_open};
 use super::lines::Lines;
 use super::source::is_raw;
 use super::user::UserSchemas;
@@ -22,14 +22,12 @@ pub(super) fn by_header<'a>(
     lines: &Lines<'_>,
     doubts: &mut Vec<String>,
 ) -> Option<Found<'a>> {
-    let size = only_size(sent)?;
     let mut fitting = Vec::new();
     for (types, name) in user.headers() {
         let of_size = types.iter().map(|(id, _)| id).filter(|&id| {
             matches!(types.kind(id), Kind::Struct(_))
                 && types.name(id).is_some()
-                && types.size(id) == Some(size)
-                && contains(types, id, &sent.writes)
+                && is_exact(types, id, sent)
                 && lines.for_struct(types, id).is_some()
         });
         fitting.extend(of_size.map(|id| (types, id, name)));
@@ -63,9 +61,8 @@ pub(super) fn by_variables<'a>(
     let dwarf = dwarf?;
     let types = &dwarf.types;
     let only = only_size(sent);
-    let least = sent.sizes.as_ref().and_then(|sizes| sizes.first().copied());
     let mut candidates: Vec<Candidate<'_>> = Vec::new();
-    let mut fitting: HashMap<TypeId, bool> = HashMap::new();
+    let mut fitting: HashMap<TypeId, Option<Extent>> = HashMap::new();
     let pointee =
         |variable: &Variable| types.resolve(types.pointee(variable.ty).unwrap_or(variable.ty));
     // The kernel's argument to the program: every line that sends to a perf buffer names it.
@@ -90,32 +87,42 @@ pub(super) fn by_variables<'a>(
             let Some(size) = types.size(ty).filter(|&size| is_struct || only == Some(size)) else {
                 continue;
             };
-            if size == 0 || least.is_some_and(|least| size > least) {
+            if size == 0 {
                 continue;
             }
             // The kernel's own structs, which hold state for a program, are not events.
-            let fits = *fitting.entry(ty).or_insert_with(|| {
-                !types.name(ty).is_some_and(|name| name.starts_with("bpf_"))
-                    && contains(types, ty, &sent.writes)
+            let extent = *fitting.entry(ty).or_insert_with(|| {
+                let kernels = types.name(ty).is_some_and(|name| name.starts_with("bpf_"));
+                extent(types, ty, sent).filter(|_| !kernels)
             });
-            if fits {
-                candidates.push(Candidate { ty, size, variable, function: &function.name });
-            }
+            let function = &function.name;
+            candidates.extend(extent.map(|extent| Candidate {
+                ty,
+                size,
+                extent,
+                variable,
+                function,
+            }));
         }
     }
-    let whole = |candidate: &Candidate<'_>| only == Some(candidate.size);
+    let whole = |candidate: &Candidate<'_>| only.is_some() && candidate.extent == Extent::Whole;
     if candidates.iter().any(whole) {
         candidates.retain(whole);
         return decide(types, sent, lines, &candidates, false, doubts);
     }
-    // Candidates for the fixed part of a longer record.
-    candidates.retain(|candidate| lines.for_struct(types, candidate.ty).is_some());
+    // Candidates for the fixed part of a longer record, or for one that ends early.
+    candidates.retain(|candidate| {
+        let part =
+            only.is_none() || candidate.extent == Extent::Cut || is_open(types, candidate.ty);
+        part && lines.for_struct(types, candidate.ty).is_some()
+    });
     decide(types, sent, lines, &candidates, true, doubts)
 }
 
 struct Candidate<'a> {
     ty: TypeId,
     size: u64,
+    extent: Extent,
     variable: &'a Variable,
     function: &'a str,
 }
@@ -180,7 +187,6 @@ pub(super) fn by_btf<'a>(
     doubts: &mut Vec<String>,
 ) -> Option<Found<'a>> {
     let types = &object.btf.as_ref()?.types;
-    let size = only_size(sent)?;
     let sure = sent.writes.iter().filter(|write| write.sure);
     let written: BTreeSet<u64> = sure.map(|write| write.offset).collect();
     if written.len() < 2 {
@@ -198,12 +204,11 @@ pub(super) fn by_btf<'a>(
         .map(|(id, _)| id)
         .filter(|id| {
             matches!(types.kind(*id), Kind::Struct(_))
-                && types.size(*id) == Some(size)
+                && is_exact(types, *id, sent)
                 && !accessed.contains(id)
                 && types.name(*id).is_some_and(|name| !name.starts_with("bpf_"))
                 && !not_events.contains(id)
                 && !is_raw(types, *id)
-                && contains(types, *id, &sent.writes)
                 && lines.for_struct(types, *id).is_some_and(|lines| lines > 0)
                 // Data sent or copied from a map is recognised by that map.
                 && (!kept.contains(id) || lines.make(types, *id))

@@ -24,6 +24,8 @@ pub(super) struct Lines<'e> {
     writing: Vec<Writing<'e>>,
     /// For each line that makes structs, their names
     made: BTreeSet<Vec<String>>,
+    /// All structs that lines name, in casts for example
+    named: BTreeSet<String>,
 }
 
 /// A line that writes into an event.
@@ -56,11 +58,13 @@ impl<'e> Lines<'e> {
         let sending: Vec<_> = sent.places.iter().filter_map(|&by| line(object, by)).collect();
         let all = sending.iter().chain(by_line.keys());
         let made = all.map(|line| made_structs(line)).filter(|made| !made.is_empty()).collect();
+        let named =
+            sending.iter().chain(by_line.keys()).flat_map(|line| named_structs(line)).collect();
         let sending = sending.iter().map(|line| sent_by(line).to_owned()).collect();
         let writing = by_line
             .into_iter()
             .map(|(line, (filled, writes))| Writing { targets: targets(&line, &filled), writes });
-        Self { sending, writing: writing.collect(), made }
+        Self { sending, writing: writing.collect(), made, named }
     }
 
     /// Whether the compiler kept no lines.
@@ -83,6 +87,11 @@ impl<'e> Lines<'e> {
     pub(super) fn make(&self, types: &Types, ty: TypeId) -> bool {
         let name = types.name(ty);
         self.made.iter().flatten().any(|made| name == Some(made))
+    }
+
+    /// Whether some line names a struct of this type.
+    pub(super) fn name(&self, types: &Types, ty: TypeId) -> bool {
+        types.name(ty).is_some_and(|name| self.named.contains(name))
     }
 
     /// The number of lines that support a struct: they make one, or write to a member with a name
@@ -115,9 +124,7 @@ impl<'e> Lines<'e> {
 
 /// The source line of an instruction.
 fn line(object: &Object, (function, slot): (usize, usize)) -> Option<String> {
-    let lines = &object.functions.get(function)?.lines;
-    let after = lines.partition_point(|&(start, _)| start <= slot);
-    let (_, line) = lines.get(after.checked_sub(1)?)?;
+    let line = object.functions.get(function)?.line(slot)?;
     let text = object.btf.as_ref()?.string(line.text);
     let code = text.split("//").next().unwrap_or_default();
     Some(code.chars().take(MAX_LINE).collect()).filter(|code: &String| !code.trim().is_empty())
@@ -249,6 +256,14 @@ fn opening(text: &str) -> Option<usize> {
         }
         (depth == 0).then_some(at)
     })
+}
+
+/// All structs that a line names.
+fn named_structs(line: &str) -> Vec<String> {
+    let after = line.match_indices("struct ").take(MAX_PLACES);
+    let rest = after.filter_map(|(at, keyword)| line.get(at + keyword.len()..));
+    let name = |rest: &str| rest.trim_start().split(|c| !is_word(c)).next().map(str::to_owned);
+    rest.filter_map(name).filter(|name| !name.is_empty()).collect()
 }
 
 /// The structs that a line makes, or whose size it takes: `struct event e = {}`, `struct event *e =

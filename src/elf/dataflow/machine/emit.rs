@@ -196,7 +196,8 @@ pub(super) fn writes(state: &State, data: &Value, sizes: Option<&BTreeSet<u64>>)
         };
         let copied = cell.value.loaded();
         let hint = cell.hint.or(clock).filter(|_| cell.sure);
-        Write { offset, width, constants, sure: cell.sure, copied, hint, by: cell.by }
+        let Cell { sure, filled, by, .. } = cell;
+        Write { offset, width, constants, sure, copied, hint, filled, by }
     };
     all.into_iter().map(write).collect()
 }
