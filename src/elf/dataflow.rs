@@ -91,6 +91,8 @@ pub struct Write {
     pub hint: Option<Hint>,
     /// Filled by a helper: it may be only a part of a member
     pub filled: bool,
+    /// The whole result of this helper, which is two numbers in one
+    pub result: Option<i32>,
     /// The instruction, or one of them: function and slot
     pub by: (usize, usize),
 }

@@ -51,6 +51,47 @@ impl Types {
     }
 }
 
+/// The most members to look at for the alignment of one struct, in all levels.
+const MAX_ALIGNED: usize = 1024;
+
+impl Types {
+    /// Whether a compiler would lay out a struct differently without `packed`: a member is not where
+    /// its alignment puts it, or the size is not a multiple of the largest alignment.
+    fn is_packed(&self, body: &Composite) -> bool {
+        let mut left = MAX_ALIGNED;
+        let (packed, _) = self.layout(body, &mut left);
+        packed && left > 0
+    }
+
+    /// Whether a struct is packed, and its alignment in bytes. `left`: members to look at.
+    fn layout(&self, body: &Composite, left: &mut usize) -> (bool, u64) {
+        let (mut packed, mut largest) = (false, 1);
+        for member in &body.members {
+            if *left == 0 {
+                break;
+            }
+            *left -= 1;
+            let align = self.alignment(member.ty, left);
+            largest = largest.max(align);
+            packed |= member.bit_size.is_none() && u64::from(member.bit_offset / 8) % align != 0;
+        }
+        packed |= body.bytes % largest != 0;
+        (packed, if packed { 1 } else { largest })
+    }
+
+    /// `_Alignof` in BPF.
+    fn alignment(&self, mut ty: TypeId, left: &mut usize) -> u64 {
+        for _ in 0..MAX_DEPTH {
+            match self.resolved(ty) {
+                Kind::Array { element, .. } => ty = *element,
+                Kind::Struct(body) | Kind::Union(body) => return self.layout(body, left).1,
+                _ => return self.size(ty).filter(|size| size.is_power_of_two()).unwrap_or(1),
+            }
+        }
+        1
+    }
+}
+
 /// A name out of a file, which may be any bytes.
 fn printable(name: &str) -> String {
     let mut out = String::new();
@@ -194,6 +235,9 @@ impl Writer<'_> {
             Kind::Struct(body) => {
                 begin("struct");
                 self.members(body, depth);
+                if self.types.is_packed(body) {
+                    self.out.push_str(" __attribute__((packed))");
+                }
             }
             Kind::Union(body) => {
                 begin("union");

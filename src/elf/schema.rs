@@ -7,19 +7,22 @@
 
 mod annotation;
 mod choose;
+mod infer;
+mod known;
 mod layout;
 mod lines;
 mod select;
 mod source;
 mod user;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::LazyLock;
 
 use anyhow::Result;
 use object::Endianness;
 
+pub use known::Known;
 pub use select::{Alternative, EventDecoder, When};
 pub use user::{UserSchemas, can_have_types};
 
@@ -47,6 +50,8 @@ pub enum Provenance {
     Btf(String),
     /// A number of this size
     Scalar,
+    /// Made of the stores into the record
+    Inferred(String),
     /// Unknown, for this reason
     Unknown(String),
 }
@@ -61,6 +66,7 @@ impl Provenance {
             Self::Dwarf(_) => "dwarf",
             Self::Btf(_) => "btf",
             Self::Scalar => "scalar",
+            Self::Inferred(_) => "inferred",
             Self::Unknown(_) => "unknown",
         }
     }
@@ -73,6 +79,7 @@ impl fmt::Display for Provenance {
             Self::Dwarf(how) => write!(f, "debug information: {how}"),
             Self::Btf(how) => write!(f, "BTF: {how}"),
             Self::Scalar => f.write_str("a number, by its size"),
+            Self::Inferred(how) => write!(f, "inferred {how}"),
             Self::Unknown(why) => write!(f, "not known: {why}"),
         }
     }
@@ -88,7 +95,7 @@ pub struct EventSchema<'a> {
     /// The type in [`EventSchema::types`]; `None`: shown as bytes
     pub ty: Option<TypeId>,
     /// Where the type is
-    pub types: &'a Types,
+    pub types: Known<'a>,
     /// The source of this knowledge
     pub provenance: Provenance,
     /// Records may be longer than the type
@@ -128,7 +135,7 @@ impl EventSchema<'_> {
             tail: self.tail,
             clocks: clocks.clone(),
         };
-        Some(Decoder::new(self.types, self.ty?, options))
+        Some(Decoder::new(&self.types, self.ty?, options))
     }
 }
 
@@ -150,7 +157,7 @@ pub fn schemas<'a>(
             let how = Provenance::User(chosen.how.clone());
             let size = chosen.types.size(chosen.ty);
             let tail = sent.is_empty() || sent.iter().any(|sent| only_size(sent) != size);
-            let found = Found { types: chosen.types, ty: Some(chosen.ty), how, tail };
+            let found = Found { types: chosen.types.into(), ty: Some(chosen.ty), how, tail };
             schemas.push(new_schema(object, &map.name, found, &sent));
         } else if sent.is_empty() {
             schemas.push(new_schema(object, &map.name, sources.unsent(map), &sent));
@@ -158,6 +165,7 @@ pub fn schemas<'a>(
             let mut found: Vec<_> =
                 sent.iter().map(|sent| (sources.find(Some(map), sent), *sent)).collect();
             sources.share(&mut found);
+            sources.infer(&mut found);
             schemas.extend(grouped(object, &map.name, found));
         }
     }
@@ -169,14 +177,16 @@ pub fn schemas<'a>(
             .collect();
         if let Some(chosen) = named.iter().find(|named| named.map == program.name) {
             let how = Provenance::User(chosen.how.clone());
-            let found = Found { types: chosen.types, ty: Some(chosen.ty), how, tail: false };
+            let found = Found { types: chosen.types.into(), ty: Some(chosen.ty), how, tail: false };
             schemas.push(EventSchema {
                 iterator: true,
                 ..new_schema(object, &program.name, found, &written)
             });
             continue;
         }
-        let found = written.iter().map(|sent| (sources.find(None, sent), *sent)).collect();
+        let mut found: Vec<_> =
+            written.iter().map(|sent| (sources.find(None, sent), *sent)).collect();
+        sources.infer(&mut found);
         schemas.extend(
             grouped(object, &program.name, found)
                 .into_iter()
@@ -209,7 +219,7 @@ fn share_with_inner(object: &Object, schemas: &mut Vec<EventSchema<'_>>) {
 /// The findings about one event.
 #[derive(Clone)]
 struct Found<'a> {
-    types: &'a Types,
+    types: Known<'a>,
     ty: Option<TypeId>,
     how: Provenance,
     tail: bool,
@@ -238,7 +248,6 @@ impl<'a> Sources<'a> {
             .or_else(|| source::by_dataflow(object, sent, false))
             .or_else(|| choose::by_variables(object, self.dwarf, sent, &lines, &mut doubts))
             .or_else(|| choose::by_btf(self.object, sent, &lines, &mut doubts))
-            // Inferring a struct from stores and source lines would go here.
             .or_else(|| scalar(sent).filter(|_| doubts.is_empty()))
             .unwrap_or_else(|| {
                 if self.dwarf.is_none() {
@@ -260,7 +269,7 @@ impl<'a> Sources<'a> {
             // An annotated type that other records surely go on behind is a header.
             let header = found.tail && matches!(found.how, Provenance::Annotation(_));
             let exact = |ty| {
-                let whole = header || is_exact(found.types, ty, sent);
+                let whole = header || is_exact(&found.types, ty, sent);
                 whole && found.types.composite(ty).is_some()
             };
             let same = |known: &&mut Found<'_>| type_name(known) == type_name(found);
@@ -276,14 +285,41 @@ impl<'a> Sources<'a> {
             let lines = Lines::new(self.object, sent);
             let mut fitting = known.iter().filter(|known| {
                 let fits = |ty| match known.tail {
-                    true => begins(known.types, ty, sent),
-                    false => is_exact(known.types, ty, sent),
+                    true => begins(&known.types, ty, sent),
+                    false => is_exact(&known.types, ty, sent),
                 };
-                let named = |ty| lines.for_struct(known.types, ty).is_some();
+                let named = |ty| lines.for_struct(&known.types, ty).is_some();
                 known.ty.is_some_and(|ty| fits(ty) && named(ty))
             });
             if let (Some(only), None) = (fitting.next(), fitting.next()) {
                 *found = only.clone();
+            }
+        }
+    }
+
+    /// Makes structs for the records that are still unknown: one for all senders of a size, unless
+    /// they fill it in different ways.
+    fn infer(&self, found: &mut [(Found<'a>, &Emission)]) {
+        let mut by_size: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
+        for (index, (found, sent)) in found.iter().enumerate() {
+            if let (None, Some(size)) = (found.ty, only_size(sent)) {
+                by_size.entry(size).or_default().push(index);
+            }
+        }
+        for (size, indices) in by_size {
+            let sent = |index: &usize| found.get(*index).map(|&(_, sent)| sent);
+            let all: Vec<_> = indices.iter().filter_map(sent).collect();
+            let lines: Vec<_> = all.iter().map(|sent| Lines::new(self.object, sent)).collect();
+            let joint: Vec<_> = all.iter().copied().zip(&lines).collect();
+            let each = |one| infer::by_stores(self.object, std::slice::from_ref(one), size);
+            let made: Vec<_> = match infer::by_stores(self.object, &joint, size) {
+                Some(one) => vec![Some(one); joint.len()],
+                None => joint.iter().map(each).collect(),
+            };
+            for (index, made) in indices.into_iter().zip(made) {
+                if let (Some((found, _)), Some(made)) = (found.get_mut(index), made) {
+                    *found = made;
+                }
             }
         }
     }
@@ -301,7 +337,8 @@ impl<'a> Sources<'a> {
             let found = annotation::by_pointer(object, sent, lines)?;
             let mut doubts = Vec::new();
             let other = choose::by_variables(object, self.dwarf, sent, lines, &mut doubts);
-            (other.is_none_or(|other| type_name(&other) == type_name(&found))).then_some(found)
+            (other.is_none_or(|other| other.tail || type_name(&other) == type_name(&found)))
+                .then_some(found)
         })?;
         let exact = source::by_dataflow(object, sent, true);
         exact.is_none_or(|exact| type_name(&exact) == type_name(&found)).then_some(found)
@@ -315,7 +352,7 @@ impl<'a> Sources<'a> {
 }
 
 fn unknown<'a>(why: String) -> Found<'a> {
-    Found { types: &SCALARS, ty: None, how: Provenance::Unknown(why), tail: false }
+    Found { types: Known::Borrowed(&SCALARS), ty: None, how: Provenance::Unknown(why), tail: false }
 }
 
 /// `__u8`, `__u16`, `__u32` and `__u64`.
@@ -340,7 +377,12 @@ fn scalar<'a>(sent: &Emission) -> Option<Found<'a>> {
     let (ty, _) = SCALARS
         .iter()
         .find(|&(_, ty)| matches!(ty.kind, Kind::Int { bytes, .. } if u64::from(bytes) == size))?;
-    Some(Found { types: &SCALARS, ty: Some(ty), how: Provenance::Scalar, tail: false })
+    Some(Found {
+        types: Known::Borrowed(&SCALARS),
+        ty: Some(ty),
+        how: Provenance::Scalar,
+        tail: false,
+    })
 }
 
 /// The size of an event, if it is always the same.
@@ -359,8 +401,12 @@ fn grouped<'a>(
     for (found, sent) in found {
         let same = |known: &Found<'a>| match (known.ty, found.ty) {
             (Some(one), Some(other)) => {
+                let made = |found: &Found<'_>| matches!(found.how, Provenance::Inferred(_));
+                // Inferred structs all have one name.
                 known.types.c_name(one) == found.types.c_name(other)
                     && known.types.size(one) == found.types.size(other)
+                    && (!made(known)
+                        || known.types.c_declaration(one) == found.types.c_declaration(other))
             }
             (None, None) => true,
             _ => false,
@@ -431,7 +477,7 @@ fn sites(object: &Object, sent: &[&Emission]) -> Vec<Site> {
 
 /// The hints on which all programs agree.
 fn hints(sent: &[&Emission]) -> Vec<(u64, Hint)> {
-    let mut hints = std::collections::BTreeMap::new();
+    let mut hints = BTreeMap::new();
     for write in sent.iter().flat_map(|sent| &sent.writes) {
         let Some(hint) = write.hint else { continue };
         hints

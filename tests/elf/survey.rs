@@ -39,6 +39,8 @@ struct Counts {
     fields: usize,
     found: usize,
     named: usize,
+    /// Inferred names that the source has elsewhere or not at all
+    misnamed: usize,
     /// Inferred fields where the source has none
     invented: usize,
 }
@@ -137,7 +139,7 @@ fn compare(data: &[u8], truth: &Object, counts: &mut Counts, notes: &mut Vec<Str
             continue;
         }
         counts.right += 1;
-        let (own, theirs) = (all_leaves(types, truth.ty), all_leaves(schema.types, ty));
+        let (own, theirs) = (all_leaves(types, truth.ty), all_leaves(&schema.types, ty));
         let before = (counts.found, counts.named);
         let mut missed = Vec::new();
         for leaf in &own {
@@ -156,10 +158,16 @@ fn compare(data: &[u8], truth: &Object, counts: &mut Counts, notes: &mut Vec<Str
         }
         let starts: BTreeMap<u64, u64> = own.iter().map(|leaf| (leaf.at, leaf.bytes)).collect();
         let invented = theirs.iter().filter(|leaf| !starts.contains_key(&leaf.at));
+        let named = theirs.iter().filter(|leaf| !is_place(&leaf.name));
+        let misnamed: Vec<_> = named
+            .filter(|leaf| !own.iter().any(|own| own.at == leaf.at && own.name == leaf.name))
+            .map(|leaf| format!("{}@{}", leaf.name, leaf.at))
+            .collect();
+        counts.misnamed += misnamed.len();
         let invented: Vec<_> = invented.map(|leaf| format!("{}@{}", leaf.name, leaf.at)).collect();
         counts.invented += invented.len();
         notes.push(format!(
-            "inferred {} for {}: {} found, {} named of {}; missed {}; invented {}",
+            "inferred {} for {}: {} found, {} named of {}; missed {}; invented {}; misnamed {}",
             schema.map,
             truth.name,
             counts.found - before.0,
@@ -167,8 +175,18 @@ fn compare(data: &[u8], truth: &Object, counts: &mut Counts, notes: &mut Vec<Str
             own.len(),
             missed.join(" "),
             invented.join(" "),
+            misnamed.join(" "),
         ));
     }
+}
+
+/// A name that only says where a field is, such as `field_8`.
+fn is_place(name: &str) -> bool {
+    name.rsplit_once('_').is_some_and(|(kind, at)| {
+        ["field", "gap", "pad", "time", "text", "comm", "path", "stack", "pid", "tid"]
+            .contains(&kind)
+            && at.parse::<u64>().is_ok()
+    })
 }
 
 fn is_inferred(schema: &EventSchema<'_>) -> bool {
@@ -206,11 +224,11 @@ fn survey(folder: &Path, strip: impl Fn(&[u8]) -> Vec<u8>) {
     }
     println!("{objects} objects");
     for (form, counts) in ["unstripped", "stripped"].iter().zip(&counts) {
-        let Counts { right, none, wrong, fields, found, named, invented } = counts;
+        let Counts { right, none, wrong, fields, found, named, misnamed, invented } = counts;
         println!(
             "{form}: types {right} right, {none} none, {wrong} wrong; \
              of {fields} fields {found} at the right place, {named} with their name; \
-             {invented} invented"
+             {misnamed} names wrong, {invented} fields invented"
         );
     }
 }

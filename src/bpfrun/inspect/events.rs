@@ -32,7 +32,7 @@ pub(super) fn condition(when: &When) -> String {
 /// accepts it (given the kernel's names of integers).
 pub(super) fn definition(schema: &EventSchema<'_>) -> Vec<String> {
     let Some(ty) = schema.ty else { return Vec::new() };
-    let mut needed = Needed { types: schema.types, seen: HashSet::new(), order: Vec::new() };
+    let mut needed = Needed { types: &schema.types, seen: HashSet::new(), order: Vec::new() };
     needed.visit(ty, 0);
     needed.order.iter().map(|&id| schema.types.c_declaration(id)).collect()
 }

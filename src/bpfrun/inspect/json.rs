@@ -257,7 +257,7 @@ fn map(subject: &Subject<'_>, map_: &Map) -> Value {
 }
 
 fn event(subject: &Subject<'_>, schema: &EventSchema<'_>) -> Value {
-    let types = schema.types;
+    let types = &*schema.types;
     let members = schema.ty.and_then(|ty| types.composite(ty));
     let asked = subject.args.schema;
     json!({

@@ -39,6 +39,8 @@ pub(super) enum Atom {
     Function(usize),
     /// The reading of a clock
     Clock(ClockAtom),
+    /// The whole result of a helper: two numbers in one
+    Result(i32),
     /// Bytes of a map's value
     Loaded {
         map: usize,

@@ -16,7 +16,7 @@ pub(super) fn of_event<'a>(
     lines: &Lines<'_>,
 ) -> Option<Found<'a>> {
     let found = map.and_then(|map| of_map(object, map))?;
-    let (types, ty) = (found.types, found.ty?);
+    let (types, ty) = (&found.types, found.ty?);
     let tail = fits(types, ty, sent)?;
     lines.for_struct(types, ty)?;
     Some(Found { tail, ..found })
@@ -41,7 +41,7 @@ pub(super) fn of_map<'a>(object: &'a Object, map: &Map) -> Option<Found<'a>> {
     let types = &object.btf.as_ref()?.types;
     let found = |ty, how: String| {
         let how = Provenance::Annotation(how);
-        Some(Found { types, ty: Some(ty), how, tail: true })
+        Some(Found { types: types.into(), ty: Some(ty), how, tail: true })
     };
     let inner = map.inner.as_deref().filter(|inner| inner.is_of_events());
     let value = if map.is_of_events() { map.value } else { inner.and_then(|inner| inner.value) };
@@ -113,7 +113,7 @@ pub(super) fn by_pointer<'a>(
         return None;
     }
     let how = Provenance::Annotation(format!("the unused pointer {name}"));
-    Some(Found { types, ty: Some(ty), how, tail })
+    Some(Found { types: types.into(), ty: Some(ty), how, tail })
 }
 
 /// Whether no instruction refers to the variable.

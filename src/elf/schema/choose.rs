@@ -39,7 +39,7 @@ pub(super) fn by_header<'a>(
     match fitting[..] {
         [(types, ty, name)] => {
             let how = Provenance::User(format!("the only struct of {name} that fits"));
-            Some(Found { types, ty: Some(ty), how, tail: false })
+            Some(Found { types: types.into(), ty: Some(ty), how, tail: false })
         }
         [] => None,
         [(_, _, file), ..] => {
@@ -170,9 +170,12 @@ fn decide<'a>(
         None => format!("the variable {name} of {}", candidate.function),
     };
     match types.resolved(candidate.ty) {
-        Kind::Struct(_) | Kind::Union(_) => {
-            Some(Found { types, ty: Some(candidate.ty), how: Provenance::Dwarf(how), tail: part })
-        }
+        Kind::Struct(_) | Kind::Union(_) => Some(Found {
+            types: types.into(),
+            ty: Some(candidate.ty),
+            how: Provenance::Dwarf(how),
+            tail: part,
+        }),
         Kind::Array { .. } => Some(unknown(format!("{how} is an array"))),
         _ => scalar(sent),
     }
@@ -218,7 +221,7 @@ pub(super) fn by_btf<'a>(
     match fitting[..] {
         [ty] => {
             let how = Provenance::Btf("the only struct that fits the writes".to_owned());
-            Some(Found { types, ty: Some(ty), how, tail: false })
+            Some(Found { types: types.into(), ty: Some(ty), how, tail: false })
         }
         [] => None,
         _ => {

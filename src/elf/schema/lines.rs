@@ -33,6 +33,9 @@ struct Writing<'e> {
     targets: Vec<Target>,
     /// Writes with a known place
     writes: Vec<&'e Write>,
+    /// A line beside it fills a member, too, and has no store of its own: compilers store neighbours
+    /// together, so its name may be that of a part
+    merged: bool,
 }
 
 /// The target of a line: `e` and `pid` of `e->id.pid = x;`.
@@ -46,6 +49,9 @@ impl<'e> Lines<'e> {
     pub(super) fn new(object: &Object, sent: &'e Emission) -> Self {
         // For each line, the arguments that helpers fill.
         let mut by_line: BTreeMap<String, (BTreeSet<u8>, Vec<&Write>)> = BTreeMap::new();
+        let storing: BTreeSet<Place> =
+            sent.writes.iter().take(MAX_WRITES).filter_map(|w| place(object, w.by)).collect();
+        let silent = without_stores(object, sent, &storing);
         for write in sent.writes.iter().take(MAX_WRITES) {
             let Some(text) = line(object, write.by) else { continue };
             let (function, slot) = write.by;
@@ -61,9 +67,15 @@ impl<'e> Lines<'e> {
         let named =
             sending.iter().chain(by_line.keys()).flat_map(|line| named_structs(line)).collect();
         let sending = sending.iter().map(|line| sent_by(line).to_owned()).collect();
-        let writing = by_line
-            .into_iter()
-            .map(|(line, (filled, writes))| Writing { targets: targets(&line, &filled), writes });
+        let writing = by_line.into_iter().map(|(line, (filled, writes))| {
+            let places = writes.iter().filter_map(|write| place(object, write.by));
+            let beside = |(file, line): Place| {
+                (line.saturating_sub(MERGED)..=line + MERGED)
+                    .any(|near| silent.contains(&(file, near)))
+            };
+            let merged = places.into_iter().any(beside);
+            Writing { targets: targets(&line, &filled), writes, merged }
+        });
         Self { sending, writing: writing.collect(), made, named }
     }
 
@@ -94,6 +106,19 @@ impl<'e> Lines<'e> {
         types.name(ty).is_some_and(|name| self.named.contains(name))
     }
 
+    /// The member that the line of a write names, if it is only one.
+    pub(super) fn member(&self, write: &Write) -> Option<&str> {
+        let is_it = |line: &&Writing<'_>| line.writes.iter().any(|&own| std::ptr::eq(own, write));
+        let line = self.writing.iter().find(is_it)?;
+        // What a helper fills, or a clock, is one member.
+        if line.merged && !write.filled && write.hint.is_none() && write.width > 1 {
+            return None;
+        }
+        let mut members = line.targets.iter().filter_map(|target| target.member.as_deref());
+        let first = members.next()?;
+        members.all(|member| member == first).then_some(first)
+    }
+
     /// The number of lines that support a struct: they make one, or write to a member with a name
     /// that it has there. `None`: some line contradicts it. Of several writes by one line, one must
     /// fit each member: compilers store neighbours together.
@@ -120,6 +145,39 @@ impl<'e> Lines<'e> {
         }
         Some(found)
     }
+}
+
+/// A line: the offset of the file's name, and the number.
+type Place = (u32, u32);
+
+/// How far lines can be apart whose stores are made together.
+const MERGED: u32 = 2;
+/// The most lines of functions to read for one event.
+const MAX_LINES: usize = 4096;
+
+fn place(object: &Object, (function, slot): (usize, usize)) -> Option<Place> {
+    let line = object.functions.get(function)?.line(slot)?;
+    Some((line.file, line.line))
+}
+
+/// The lines of the sending functions that assign to a member, but that no store belongs to.
+fn without_stores(object: &Object, sent: &Emission, storing: &BTreeSet<Place>) -> BTreeSet<Place> {
+    let functions = sent.functions.iter().filter_map(|&index| object.functions.get(index));
+    let lines = functions.flat_map(|function| &function.lines).take(MAX_LINES);
+    let mut seen = BTreeSet::new();
+    let mut silent = BTreeSet::new();
+    for (_, line) in lines {
+        let place = (line.file, line.line);
+        if storing.contains(&place) || !seen.insert(place) {
+            continue;
+        }
+        let Some(text) = object.btf.as_ref().map(|btf| btf.string(line.text)) else { continue };
+        let text: String = text.chars().take(MAX_LINE).collect();
+        if targets(&text, &BTreeSet::new()).iter().any(|target| target.member.is_some()) {
+            silent.insert(place);
+        }
+    }
+    silent
 }
 
 /// The source line of an instruction.

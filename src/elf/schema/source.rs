@@ -31,7 +31,7 @@ pub(super) fn by_dataflow<'a>(
     let found = found.or_else(|| copied(object, types, sent));
     let (ty, how) = found.filter(|&(ty, _)| !exact || is_exact(types, ty, sent))?;
     let tail = !is_exact(types, ty, sent);
-    Some(Found { types, ty: Some(ty), how: Provenance::Dataflow(how), tail })
+    Some(Found { types: types.into(), ty: Some(ty), how: Provenance::Dataflow(how), tail })
 }
 
 fn typed(

@@ -27,6 +27,7 @@ impl Machine<'_> {
                 });
             }
             Helper::MonotonicClock => return Atom::Clock(ClockAtom::Monotonic).into(),
+            Helper::Pair(number) => return Atom::Result(number).into(),
             Helper::BootClock => return Atom::Clock(ClockAtom::Boot).into(),
             Helper::Reserve => {
                 let site = self.reserve(here, state);
