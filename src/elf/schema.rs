@@ -309,7 +309,8 @@ impl<'a> Sources<'a> {
         for (size, indices) in by_size {
             let sent = |index: &usize| found.get(*index).map(|&(_, sent)| sent);
             let all: Vec<_> = indices.iter().filter_map(sent).collect();
-            let lines: Vec<_> = all.iter().map(|sent| Lines::new(self.object, sent)).collect();
+            let lines: Vec<_> =
+                all.iter().map(|sent| Lines::with_neighbours(self.object, sent)).collect();
             let joint: Vec<_> = all.iter().copied().zip(&lines).collect();
             let each = |one| infer::by_stores(self.object, std::slice::from_ref(one), size);
             let made: Vec<_> = match infer::by_stores(self.object, &joint, size) {

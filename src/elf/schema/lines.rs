@@ -46,12 +46,22 @@ struct Target {
 }
 
 impl<'e> Lines<'e> {
+    /// For finding a struct: [`Self::member`] is not asked.
     pub(super) fn new(object: &Object, sent: &'e Emission) -> Self {
+        Self::read(object, sent, &BTreeSet::new())
+    }
+
+    /// For naming fields, which needs all lines of the sending functions.
+    pub(super) fn with_neighbours(object: &Object, sent: &'e Emission) -> Self {
+        let writes = sent.writes.iter().take(MAX_WRITES);
+        let storing = writes.filter_map(|write| place(object, write.by)).collect();
+        Self::read(object, sent, &without_stores(object, sent, &storing))
+    }
+
+    /// `silent`: lines that assign to members without a store of their own.
+    fn read(object: &Object, sent: &'e Emission, silent: &BTreeSet<Place>) -> Self {
         // For each line, the arguments that helpers fill.
         let mut by_line: BTreeMap<String, (BTreeSet<u8>, Vec<&Write>)> = BTreeMap::new();
-        let storing: BTreeSet<Place> =
-            sent.writes.iter().take(MAX_WRITES).filter_map(|w| place(object, w.by)).collect();
-        let silent = without_stores(object, sent, &storing);
         for write in sent.writes.iter().take(MAX_WRITES) {
             let Some(text) = line(object, write.by) else { continue };
             let (function, slot) = write.by;
