@@ -8,6 +8,7 @@ TOOL ?= execsnoop
 ARGS ?=
 KERNEL ?= 6.12
 PREFIX ?= /usr/local
+MINUTES ?= 1
 CARGO ?= cargo
 
 # Where cargo puts what it builds; where rustup puts cargo.
@@ -16,7 +17,7 @@ tools := $(patsubst src/bin/%.rs,$(target)/release/%,$(wildcard src/bin/*.rs))
 export PATH := $(PATH):$(HOME)/.cargo/bin
 export CARGO
 
-.PHONY: help build run vm examples check test test-vm bench install dist clean deps
+.PHONY: help build run vm examples check test test-vm fuzz bench install dist clean deps
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -25,7 +26,7 @@ help: ## show this list
 		while IFS="$$(printf '\t')" read -r name text; do printf '  %-9s%s\n' "$$name" "$$text"; done
 	@echo 'PACKAGES=1 make test: the packages too. FULL=1 make test, or test-vm: each test in all ways'
 	@echo 'on each kernel, before a release.'
-	@echo "Variables: TOOL=$(TOOL) ARGS='...' WORKLOAD=1 FULL=1 PACKAGES=1 KERNEL=$(KERNEL) PREFIX=$(PREFIX) DESTDIR="
+	@echo "Variables: TOOL=$(TOOL) ARGS='...' WORKLOAD=1 FULL=1 PACKAGES=1 KERNEL=$(KERNEL) MINUTES=$(MINUTES) PREFIX=$(PREFIX) DESTDIR="
 
 deps: ## install what a build needs, if something is missing
 	@scripts/install-deps.sh build
@@ -54,6 +55,9 @@ test: ## make check, live tests on this kernel (root), and make test-vm
 test-vm: ## live tests in virtual machines; KERNEL=6.1 or TOOL=mmapsnoop: only these
 	@scripts/install-deps.sh build test vm
 	@exec tests/vm/matrix.sh --jobs 2 $(test_vm)
+
+fuzz: deps ## look for inputs that crash, hang or take too much memory; MINUTES=5
+	@scripts/fuzz.sh '$(MINUTES)'
 
 bench: build ## measure costs, against the tools that are installed too
 	@scripts/install-deps.sh bench

@@ -177,7 +177,8 @@ def main():
     others = working(peers(), workload)
     if "call" in args.parts:
         silent = [mine(args.tool, *flags, shows=False) for flags in (*REJECTING, COUNTING)]
-        everyone = ours + backends + working(silent, workload) + others
+        perf = working([mine(args.tool, "--buffer", "perf")], workload)
+        everyone = ours + perf + backends + working(silent, workload) + others
         measure_call(everyone, workload, args, targets)
         for how in ("anon", "file"):
             measure_call(ours, Calls(args, how), args, targets)

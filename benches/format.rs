@@ -101,6 +101,7 @@ fn row<'a>(exec: &'a Exec<'a>, searched: &'a Searched) -> Row<'a> {
     Row {
         exec,
         interpreter: None,
+        is_unseen: false,
         searched,
         max_args: usize::MAX,
         quote: Quote::WhereNeeded,

@@ -90,6 +90,10 @@ step_if() {
     fi
 }
 
+format_rust() {
+    "$cargo" fmt --all --check && "$cargo" fmt --manifest-path fuzz/Cargo.toml --check
+}
+
 format_c() {
     local files=()
     mapfile -t files < <(git_files 'src/bpf/*.[ch]' 'tests/fixtures/*.c' 'tests/fixtures/bpf/*.c' \
@@ -147,7 +151,7 @@ test_live() {
 
 # What needs no root, and what depends on no kernel.
 check() {
-    step 'Rust format' "$cargo" fmt --all --check
+    step 'Rust format' format_rust
     step_if clang-format 'C format' format_c
     step_if shellcheck 'shell lints' lint_shell
     step 'Rust lints' lint_rust
@@ -184,7 +188,6 @@ packages() {
     step 'licences and sources of the crates' \
         target/tools/bin/cargo-deny --workspace check licenses bans sources
     advisories
-    meet
     step 'SQL over JSON Lines' tests/packages/fleet.sh
 }
 
@@ -210,7 +213,11 @@ all() {
     guests
     check
     here
-    meet
+    if [[ ${CI:-} == true ]]; then
+        step 'a minute of fuzzing' scripts/fuzz.sh 1
+    else
+        skipped+=('fuzzing (make fuzz)')
+    fi
     # Packages take as long as all the rest: only where they are asked for, as in CI.
     if [[ ! ${PACKAGES:-} ]]; then
         skipped+=('packages (PACKAGES=1 make test)')
@@ -219,6 +226,7 @@ all() {
     else
         step 'packages (need root)' false
     fi
+    meet
 }
 
 case $what in

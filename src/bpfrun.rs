@@ -3,6 +3,7 @@
 pub mod args;
 pub mod glob;
 pub mod inspect;
+pub mod list;
 pub mod run;
 
 pub use args::{Args, Task, pages};

@@ -4,8 +4,10 @@
 //! refuses. The file is hostile: every length is checked against the file's size, and memory and
 //! time grow only with that size.
 
+pub mod acts;
 pub mod btf;
 pub mod btf_ext;
+pub mod budget;
 pub mod co_re;
 pub mod code;
 mod cursor;

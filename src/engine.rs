@@ -5,6 +5,7 @@ pub mod backend;
 pub mod channel;
 pub mod cli;
 pub mod command;
+pub mod errand;
 pub mod explain;
 pub mod file_limit;
 pub mod filter;

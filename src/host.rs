@@ -1,6 +1,7 @@
 //! What the machine says: files of /proc and of the kernel, names of numbers, cgroups, answers of DNS servers.
 
 pub mod cgroup;
+pub mod chosen;
 pub(crate) mod descriptor;
 pub(crate) mod disposition;
 pub mod dns;

@@ -229,3 +229,17 @@ fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
     files.sort();
     files
 }
+
+/// What goes to a terminal or a file as JSON is escaped in one place. `code` leaves the tests out.
+#[test]
+fn json_has_one_writer() {
+    let others = ["serde_json::to_writer", "serde_json::to_string", "serde_json::to_vec"];
+    let writer = Path::new("src/output/json.rs");
+    for file in sources().into_iter().filter(|file| file != writer) {
+        let text = code(&file);
+        for other in others.into_iter().chain(["Serializer::new", "Serializer::pretty"]) {
+            assert!(!text.contains(other), "{} uses {other}", file.display());
+        }
+    }
+    assert!(code(writer).contains("serde_json::Serializer"), "src is read");
+}

@@ -8,17 +8,18 @@ use regex::bytes::Regex;
 
 use snoop_tools::engine::backend::{Backend, Job, refused_by_seccomp};
 use snoop_tools::engine::cli::CommonArgs;
+use snoop_tools::engine::errand::Errand;
 use snoop_tools::engine::manual::Manual;
 use snoop_tools::engine::session::Session;
 use snoop_tools::engine::tool::{self, Loaded, Open, Tool};
 use snoop_tools::output::escape::Quote;
 use snoop_tools::output::row::{View, docs};
 use snoop_tools::skel::execve::ExecveSkelBuilder;
+use snoop_tools::tools::execsnoop::Exec;
 use snoop_tools::tools::execsnoop::args::{self, Args, DEFAULT_MAX_ARGS};
+use snoop_tools::tools::execsnoop::errand::{self, Found};
 use snoop_tools::tools::execsnoop::fields::{self, Put, Row};
-use snoop_tools::tools::execsnoop::interpreter::{self, Interpreter};
 use snoop_tools::tools::execsnoop::search::{Fate, Searched, Searches, Step};
-use snoop_tools::tools::execsnoop::{Exec, late};
 
 fn main() -> ExitCode {
     tool::main::<Execsnoop>()
@@ -82,6 +83,10 @@ impl Tool for Execsnoop {
         backends
     }
 
+    fn errand(&self) -> Option<Errand> {
+        self.args.fails.then_some(errand::errand)
+    }
+
     fn configure(&self, open: &mut Open<Self>) -> Result<()> {
         // Without failures, only the program of the first slot runs: enum exec_slot in exec.bpf.h.
         if !self.args.fails {
@@ -98,22 +103,30 @@ impl Tool for Execsnoop {
 
     fn event(&mut self, record: &[u8], session: &mut Session) -> Result<()> {
         let exec = Exec::decode(record).context("a record that ends too early")?;
-        if let Some(completed) = late::complete(&exec) {
-            return self.event(&completed, session);
+        // What cannot be read now may match later.
+        if !exec.args_unreadable() && !self.matches(&exec) {
+            return Ok(());
         }
+        let errands = session.errands.as_mut();
+        let found = errands.map(|errands| errand::look_up(errands, record, &exec));
+        let found = found.unwrap_or_default();
+        let record = found.record.as_deref().unwrap_or(record);
+        let exec = Exec::decode(record).context("a record that ends too early")?;
         if !self.matches(&exec) {
             return Ok(());
         }
-        let culprit = interpreter::culprit(&exec);
         if !self.args.fails || self.args.all {
-            return self.show(&exec, culprit.as_ref(), &Searched::default(), session);
+            return self.show(&exec, &found, &Searched::default(), session);
         }
-        let verdict = self.searches.see(record, &exec, culprit.is_none());
+        let is_missing = found.interpreter.is_none() && !found.is_missing;
+        let verdict = self.searches.see(record, &exec, is_missing);
         self.show_in_vain(&verdict.in_vain, session)?;
         match verdict.event {
             Fate::Held => Ok(()),
-            Fate::Show => self.show(&exec, culprit.as_ref(), &Searched::default(), session),
-            Fate::Found(steps) => self.show(&exec, None, &Searched::before(&steps), session),
+            Fate::Show => self.show(&exec, &found, &Searched::default(), session),
+            Fate::Found(steps) => {
+                self.show(&exec, &Found::default(), &Searched::before(&steps), session)
+            }
         }
     }
 
@@ -154,13 +167,13 @@ impl Execsnoop {
     fn show_in_vain(&self, steps: &[Step], session: &mut Session) -> Result<()> {
         let Some((last, searched)) = Searched::in_vain(steps) else { return Ok(()) };
         let exec = Exec::decode(last).context("a record that ends too early")?;
-        self.show(&exec, None, &searched, session)
+        self.show(&exec, &Found::default(), &searched, session)
     }
 
     fn show(
         &self,
         exec: &Exec<'_>,
-        interpreter: Option<&Interpreter>,
+        found: &Found,
         searched: &Searched,
         session: &mut Session,
     ) -> Result<()> {
@@ -169,7 +182,8 @@ impl Execsnoop {
         }
         let row = Row {
             exec,
-            interpreter,
+            interpreter: found.interpreter.as_ref(),
+            is_unseen: found.is_missing,
             searched,
             max_args: self.max_args,
             quote: if self.args.quote { Quote::Always } else { Quote::WhereNeeded },

@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result};
 
 use snoop_tools::engine::backend::Backend;
 use snoop_tools::engine::cli::CommonArgs;
+use snoop_tools::engine::errand::Errand;
 use snoop_tools::engine::interval::Interval;
 use snoop_tools::engine::manual::Manual;
 use snoop_tools::engine::session::{Session, say};
@@ -27,6 +28,7 @@ use snoop_tools::tools::mmapsnoop::json::{Context, Lines};
 use snoop_tools::tools::mmapsnoop::stacks::{self, Folded, Symbols};
 use snoop_tools::tools::mmapsnoop::summary::Reader;
 use snoop_tools::tools::mmapsnoop::text::{self, Options, Table};
+use snoop_tools::tools::mmapsnoop::user_names;
 use snoop_tools::tools::mmapsnoop::wx::Reasons;
 use snoop_tools::tools::mmapsnoop::wx_sums::Sums;
 use snoop_tools::tools::mmapsnoop::{Call, hooks, summary_rows};
@@ -99,6 +101,10 @@ impl Tool for Mmapsnoop {
                 || self.filters() != mmap_filter::MMAP_ANY_CALL
                 || self.args.common.filters(),
         })
+    }
+
+    fn errand(&self) -> Option<Errand> {
+        (self.args.stacks || self.args.folded).then_some(user_names::errand)
     }
 
     fn configure(&self, open: &mut Open<Self>) -> Result<()> {
@@ -273,7 +279,7 @@ impl Mmapsnoop {
     fn show(&mut self, call: &Call<'_>, wx: &[String], session: &mut Session) -> Result<()> {
         let id = &call.id;
         let wants_stacks = self.args.stacks || self.args.folded;
-        let stacks = wants_stacks.then(|| self.symbols.stacks(call));
+        let stacks = wants_stacks.then(|| self.symbols.stacks(call, session.errands.as_mut()));
         if let (true, Some(stacks)) = (self.args.folded, &stacks) {
             self.folded.add(id.comm(), stacks);
             return session.shown();

@@ -9,6 +9,7 @@ use libbpf_rs::{MapCore as _, MapFlags};
 use snoop_tools::engine::backend::{Backend, Job};
 use snoop_tools::engine::cli::CommonArgs;
 use snoop_tools::engine::command;
+use snoop_tools::engine::errand::{Errand, Errands};
 use snoop_tools::engine::manual::Manual;
 use snoop_tools::engine::session::{Session, say};
 use snoop_tools::engine::tool::{self, Loaded, Open, Tool};
@@ -153,6 +154,10 @@ impl Tool for Procsnoop {
         names
     }
 
+    fn errand(&self) -> Option<Errand> {
+        self.looks_back().then_some(elders::errand)
+    }
+
     fn configure(&self, open: &mut Open<Self>) -> Result<()> {
         let data = open.maps.rodata_process_data.as_mut().context("no .rodata.process")?;
         let process_config { min_duration_ns, signals, codes, execs, forks, .. } = self.config;
@@ -166,7 +171,7 @@ impl Tool for Procsnoop {
 
     fn start(&mut self, object: &Loaded<Self>, session: &mut Session) -> Result<()> {
         if self.looks_back() {
-            self.add_older_ones(object)?;
+            self.add_older_ones(object, session.errands.as_mut())?;
         }
         if !self.args.quiet {
             session.out.heading(self.view.columns());
@@ -275,10 +280,14 @@ impl Procsnoop {
     }
 
     /// Adds the processes that are older than the tool.
-    fn add_older_ones(&mut self, object: &Loaded<Self>) -> Result<()> {
+    fn add_older_ones(
+        &mut self,
+        object: &Loaded<Self>,
+        errands: Option<&mut Errands>,
+    ) -> Result<()> {
         let ids = older::ids(object)?;
         let mut asked_for = AskedFor::new(&self.args);
-        for elder in elders::all(ids.as_ref()) {
+        for elder in elders::all(ids.as_ref(), errands) {
             asked_for.see(&elder);
             if let Some(history) = &mut self.history {
                 history.older(&elder);
@@ -334,6 +343,7 @@ impl Procsnoop {
             let row = execsnoop::fields::Row {
                 exec,
                 interpreter: None,
+                is_unseen: false,
                 searched: &Searched::default(),
                 max_args: self.max_args,
                 quote: Quote::WhereNeeded,

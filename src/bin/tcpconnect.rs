@@ -69,10 +69,13 @@ fn look() -> Job {
 
 /// Finds out who asks DNS servers.
 fn askers() -> Job {
-    Job::adds("asker_btf", "which process asked for a name (--dns takes any process's)")
-        .or("asker_raw")
-        .with_map("dns_askers")
-        .broad()
+    Job::adds(
+        "asker_btf",
+        "which process asked for a name, and whether any did (--dns takes any answer)",
+    )
+    .or("asker_raw")
+    .with_map("dns_askers")
+    .broad()
 }
 
 struct Tcpconnect {
@@ -211,6 +214,7 @@ impl Tool for Tcpconnect {
         }
         if !self.args.dns {
             leave_out(&mut open.maps.dns_askers)?;
+            leave_out(&mut open.maps.dns_scratch)?;
         }
         if !tracepoints_are_preemptible() {
             leave_out(&mut open.maps.refused)?; // begins have no stand-ins
@@ -226,8 +230,8 @@ impl Tool for Tcpconnect {
             let key = unsafe { plain::as_bytes(&entry) };
             object.maps.filter_networks.update(key, &[1], MapFlags::ANY).context("set --cidr")?;
         }
-        for inode in &self.args.netns {
-            let key = inode.to_ne_bytes();
+        for netns in &self.args.netns {
+            let key = netns.inode.to_ne_bytes();
             object.maps.filter_netns.update(&key, &[1], MapFlags::ANY).context("set --netns")?;
         }
         Ok(())
@@ -379,7 +383,10 @@ impl Tcpconnect {
         let full = object.maps.bss_data.as_ref().map_or(0, |bss| bss.connect_counters.full);
         if full > 0 {
             let attempts = count(full, "attempt");
-            say(Self::NAME, &format!("{attempts} not followed: too many pending at once"));
+            say(
+                Self::NAME,
+                &format!("{attempts} not followed to the end: too many pending at once"),
+            );
         }
     }
 }

@@ -38,6 +38,44 @@ struct {
 __u64 attempts_count; /* elements of `attempts` */
 
 /*
+ * Pending attempts of each user, so that none takes the places of all others: a user may
+ * have so many times the places that are left, which leaves a quarter of them to others.
+ * Users whose ids hash alike share a count.
+ */
+#define SHARE 3
+#define USER_BITS 12
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1 << USER_BITS);
+	__type(key, __u32);
+	__type(value, __s64);
+} attempts_by_user SEC(".maps");
+
+static __always_inline __s64 *user_count(__u32 uid)
+{
+	__u32 index = uid * 2654435761U >> (32 - USER_BITS);
+
+	return bpf_map_lookup_elem(&attempts_by_user, &index);
+}
+
+static __always_inline void user_add(__u32 uid, __s64 number)
+{
+	__s64 *count = user_count(uid);
+
+	if (count)
+		__sync_fetch_and_add(count, number);
+}
+
+/* Skipped programs may have left a count below zero. */
+static __always_inline bool user_may_have_more(void)
+{
+	__s64 *count = user_count((__u32)bpf_get_current_uid_gid());
+	__s64 left = MAX_ATTEMPTS - (__s64)attempts_count;
+
+	return !count || *count <= 0 || *count < SHARE * left;
+}
+
+/*
  * Attempts whose outcome no return from connect() has given the caller yet: that return
  * is not a new attempt. The inode number of the socket is kept too, because its address
  * may be reused by then. This map is for attempts without a place in `attempts` (any
@@ -50,15 +88,18 @@ struct {
 	__type(value, __u64);
 } untold SEC(".maps");
 
-/* The place for this socket's attempt; NULL if there is no more room. */
-static __always_inline struct connect_attempt *attempt_place(__u64 key)
+/*
+ * The place for this socket's attempt: `attempt`, if it has one; NULL if there is no more
+ * room, or none for this user.
+ */
+static __always_inline struct connect_attempt *attempt_place(struct connect_attempt *attempt,
+							     __u64 key)
 {
-	struct connect_attempt *attempt = bpf_map_lookup_elem(&attempts, &key);
-
 	if (!attempt) {
 		struct connect_attempt none = {};
 
-		if (bpf_map_update_elem(&attempts, &key, &none, BPF_NOEXIST))
+		if (!user_may_have_more() ||
+		    bpf_map_update_elem(&attempts, &key, &none, BPF_NOEXIST))
 			return NULL;
 		__sync_fetch_and_add(&attempts_count, 1);
 		attempt = bpf_map_lookup_elem(&attempts, &key);
@@ -69,6 +110,7 @@ static __always_inline struct connect_attempt *attempt_place(__u64 key)
 /* The attempt has ended: its place is free for the socket's next attempt, or for any. */
 static __always_inline void attempt_leave(struct connect_attempt *attempt, __u64 key)
 {
+	user_add(attempt->id.uid, -1);
 	if (attempts_count <= MAX_KEPT) {
 		attempt->pending = 0;
 		return;
@@ -77,6 +119,18 @@ static __always_inline void attempt_leave(struct connect_attempt *attempt, __u64
 		bpf_map_update_elem(&untold, &key, &attempt->untold, BPF_ANY);
 	if (!bpf_map_delete_elem(&attempts, &key))
 		__sync_fetch_and_add(&attempts_count, -1);
+}
+
+/*
+ * A pending attempt whose end was missed: its socket is gone, and another one has its
+ * memory now, or it begins anew.
+ */
+static __always_inline void attempt_missed(struct connect_attempt *attempt)
+{
+	if (!(attempt->flags & CONNECT_ASIDE))
+		event_lost();
+	user_add(attempt->id.uid, -1);
+	attempt->pending = 0;
 }
 
 static __always_inline __u64 socket_inode(struct socket *socket)

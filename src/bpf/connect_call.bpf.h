@@ -13,7 +13,9 @@
 #define EPERM 1
 #define EINTR 4
 #define EFAULT 14
+#define EINVAL 22
 #define EPIPE 32
+#define EAFNOSUPPORT 97
 #define ENETUNREACH 101
 #define ECONNABORTED 103
 #define EISCONN 106
@@ -55,7 +57,7 @@ static __always_inline bool call_is_news(struct socket *socket, const bool typed
 }
 
 static __always_inline int call_failed(void *ctx, struct sock *sk, struct connect_peer *peer,
-				       long ret)
+				       long ret, __u32 flags)
 {
 	struct connect_event event = {};
 
@@ -68,7 +70,7 @@ static __always_inline int call_failed(void *ctx, struct sock *sk, struct connec
 	event.netns = peer->netns;
 	event.outcome = CONNECT_FAILED;
 	event.error = -ret;
-	event.flags = CONNECT_NO_SYN;
+	event.flags = CONNECT_NO_SYN | flags;
 	if (BPF_CORE_READ(sk, sk_protocol) == IPPROTO_MPTCP)
 		event.flags |= CONNECT_MPTCP;
 	if (current_flags() & PF_KTHREAD)
@@ -122,7 +124,7 @@ static __always_inline int kernel_call_done(void *ctx, struct socket *socket, co
 	sk = BPF_CORE_READ(socket, sk);
 	if (asks)
 		ask_caller(sk, ret, &target, &peer);
-	return call_failed(ctx, sk, &peer, ret);
+	return call_failed(ctx, sk, &peer, ret, 0);
 }
 
 SEC("fexit/inet_stream_connect")
@@ -230,12 +232,26 @@ static __always_inline bool socket_tried(struct socket *socket, struct sock *sk,
 	return true;
 }
 
+/* Errors of an address that is none for this socket: there was no attempt. */
+static __always_inline bool address_is_refused(long ret)
+{
+	return ret == -EAFNOSUPPORT || ret == -EINVAL;
+}
+
+/* Another thread may have written to the caller's memory since the call began. */
+static __always_inline bool memory_is_shared(void)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+
+	return BPF_CORE_READ(task, mm, mm_users.counter) > 1;
+}
+
 /*
  * The destination of a refused call, by the application's memory (`peer->asked`; its
  * family is 0 if it could not be read) and by the socket. False: nobody knows.
  */
 static __always_inline bool settle_peer(struct socket *socket, struct sock *sk, long ret,
-					struct connect_peer *peer)
+					struct connect_peer *peer, __u32 *flags)
 {
 	struct connect_end *end = &peer->end, *asked = &peer->asked;
 	__u16 port;
@@ -243,6 +259,8 @@ static __always_inline bool settle_peer(struct socket *socket, struct sock *sk, 
 	if (!socket_tried(socket, sk, ret, end)) {
 		*end = *asked;
 		asked->family = 0;
+		if (memory_is_shared())
+			*flags |= CONNECT_UNSURE;
 		return end->family != 0;
 	}
 	if (!asked->family)
@@ -268,19 +286,23 @@ static __always_inline int syscall_done(void *ctx, const struct connect_call *ca
 	struct connect_target target = {};
 	struct connect_peer peer = {};
 	struct sock *sk;
+	__u32 flags = 0;
 
 	if (!socket || !call_is_news(socket, false, ret))
 		return 0;
 	sk = BPF_CORE_READ(socket, sk);
-	if (read_target(call, &target) && !target_to_end(&target, call->len, &peer.asked))
-		return 0;
-	if (!settle_peer(socket, sk, ret, &peer)) {
+	if (read_target(call, &target) && !target_to_end(&target, call->len, &peer.asked)) {
+		if (address_is_refused(ret))
+			return 0;
+		peer.asked.family = 0; /* something else stands there now */
+	}
+	if (!settle_peer(socket, sk, ret, &peer, &flags)) {
 		event_lost();
 		return 0;
 	}
 	if (!peer.asked.family)
 		__builtin_memset(&peer.asked, 0, sizeof(peer.asked));
-	return call_failed(ctx, sk, &peer, ret);
+	return call_failed(ctx, sk, &peer, ret, flags);
 }
 
 /* Backend tracepoint. */
@@ -330,7 +352,7 @@ static __always_inline int call_refused(void *ctx, struct pt_regs *regs, long re
 	return any_call_done(ctx, regs, ret);
 }
 
-SECCOMP_PROGRAMS(call_refused, 0, 0)
+SECCOMP_PROGRAMS(seccomp, call_refused, 0, 0)
 #endif
 
 #endif /* SNOOP_CONNECT_CALL_BPF_H */

@@ -2,7 +2,10 @@
 #ifndef SNOOP_DNS_ASKER_BPF_H
 #define SNOOP_DNS_ASKER_BPF_H
 
-/* Which process asks a DNS server: loaded only to name destinations. */
+/*
+ * Questions to DNS servers that leave this machine, and which process asks: loaded only to
+ * name destinations. An answer to none of them names nothing.
+ */
 
 #include "asked.bpf.h"
 
@@ -16,38 +19,70 @@ struct {
 	__type(value, struct dns_asker);
 } dns_askers SEC(".maps");
 
-/* The header of UDP, and the first member of a DNS message. */
-struct udp_question {
+/* A value is too large for the stack. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct dns_asker);
+} dns_scratch SEC(".maps");
+
+/* The beginning of a transport header, and behind UDP's the first member of a message. */
+struct question_header {
 	__be16 from;
 	__be16 to;
-	__be16 len;
-	__sum16 check;
-	__be16 id;
+	__be32 seq; /* TCP */
+	__be16 id; /* UDP */
 };
+
+#define UDP_HEADER 8
+#define DNS_HEADER 12
+
+/* The addresses of the packet, which a translation may have changed. */
+static __always_inline void question_ends(void *ip, struct dns_question *question)
+{
+	__u8 version = 0;
+	__u32 pair[2];
+
+	bpf_probe_read_kernel(&version, sizeof(version), ip);
+	if (version >> 4 == 4) {
+		bpf_probe_read_kernel(pair, sizeof(pair), ip + 12);
+		set_v4(&question->client, pair[0]);
+		set_v4(&question->server, pair[1]);
+		return;
+	}
+	bpf_probe_read_kernel(&question->client, sizeof(question->client), ip + 8);
+	bpf_probe_read_kernel(&question->server, sizeof(question->server), ip + 24);
+}
 
 /* Whether the socket's packet is a question; by TCP it is the SYN that tells who asks. */
 static __always_inline bool is_question(struct sk_buff *skb, struct sock *sk, const bool typed,
-					struct dns_question *question)
+					struct dns_question *question, struct dns_asker *asker)
 {
 	__u8 state = SOCKET_READ(typed, sk, __sk_common.skc_state);
-	struct udp_question udp = {};
+	void *head = SOCKET_READ(typed, skb, head), *transport;
+	struct question_header header = {};
 
 	/* Other states: a connection that sends data, or no whole socket. */
+	if (state != TCP_SYN_SENT && ((state != TCP_ESTABLISHED && state != TCP_CLOSE) ||
+				      SOCKET_READ(typed, sk, sk_protocol) != IPPROTO_UDP))
+		return false;
+	transport = head + SOCKET_READ(typed, skb, transport_header);
+	if (bpf_probe_read_kernel(&header, sizeof(header), transport) ||
+	    header.to != bpf_htons(DNS_PORT))
+		return false;
+	question->port = header.from;
 	if (state == TCP_SYN_SENT) {
 		question->protocol = IPPROTO_TCP;
-		question->port = bpf_htons(SOCKET_READ(typed, sk, __sk_common.skc_num));
-		return SOCKET_READ(typed, sk, __sk_common.skc_dport) == bpf_htons(DNS_PORT);
+		asker->first_seq = bpf_ntohl(header.seq);
+	} else {
+		question->protocol = IPPROTO_UDP;
+		question->id = header.id;
+		bpf_probe_read_kernel(asker->name, sizeof(asker->name),
+				      transport + UDP_HEADER + DNS_HEADER);
 	}
-	if ((state != TCP_ESTABLISHED && state != TCP_CLOSE) ||
-	    SOCKET_READ(typed, sk, sk_protocol) != IPPROTO_UDP ||
-	    bpf_probe_read_kernel(&udp, sizeof(udp),
-				  SOCKET_READ(typed, skb, head) +
-					  SOCKET_READ(typed, skb, transport_header)))
-		return false;
-	question->protocol = IPPROTO_UDP;
-	question->port = udp.from;
-	question->id = udp.id;
-	return udp.to == bpf_htons(DNS_PORT);
+	question_ends(head + SOCKET_READ(typed, skb, network_header), question);
+	return true;
 }
 
 /*
@@ -58,15 +93,22 @@ static __always_inline int packet_sent(struct sk_buff *skb, const bool typed)
 {
 	struct sock *sk = SOCKET_READ(typed, skb, sk);
 	struct dns_question question = {};
-	struct dns_asker asker = {};
+	struct dns_asker *asker;
+	__u32 zero = 0;
 
-	if (!sk || !is_question(skb, sk, typed, &question) || (current_flags() & PF_KTHREAD) ||
-	    current_socket(current_descriptor()) != sk)
+	if (!sk)
+		return 0;
+	asker = bpf_map_lookup_elem(&dns_scratch, &zero);
+	if (!asker || !is_question(skb, sk, typed, &question, asker))
 		return 0;
 	question.netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
-	asker.start_ns = current_start_ns();
-	asker.pid = bpf_get_current_pid_tgid() >> 32;
-	bpf_map_update_elem(&dns_askers, &question, &asker, BPF_ANY);
+	asker->start_ns = 0;
+	asker->pid = 0;
+	if (!(current_flags() & PF_KTHREAD) && current_socket(current_descriptor()) == sk) {
+		asker->start_ns = current_start_ns();
+		asker->pid = bpf_get_current_pid_tgid() >> 32;
+	}
+	bpf_map_update_elem(&dns_askers, &question, asker, BPF_ANY);
 	return 0;
 }
 

@@ -382,7 +382,7 @@ int raw_sys_exit(struct bpf_raw_tracepoint_args *ctx)
 	return any_call_failed(ctx, (void *)ctx->args[0], seccomp_result(ret), SLOT_EXECVE);
 }
 
-SECCOMP_PROGRAMS(any_call_failed, SLOT_REFUSED, SLOT_KILLED)
+SECCOMP_PROGRAMS(seccomp, any_call_failed, SLOT_REFUSED, SLOT_KILLED)
 #endif
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -8,7 +8,8 @@
  *
  * Programs with _vma also look up the resulting mapping: bpf_find_vma() came with 5.17,
  * and older kernels refuse programs that merely contain a callback. Programs with _list look
- * it up by themselves: mmap_list.bpf.h.
+ * it up by themselves: mmap_list.bpf.h. Programs with _wx are for --wx: five times as long, which
+ * the verifier would have to read at each start of the others, too.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_core_read.h>
@@ -61,23 +62,41 @@ static __always_inline __u64 mmap_place(const struct mmap_call *call)
 	return call->kind == MMAP_PROTECT ? call->addr : (__u64)call->ret;
 }
 
-static __noinline int mmap_wx_plain(void *ctx, const struct mmap_call *call)
+static __always_inline int mmap_plain(void *ctx, const struct mmap_call *call)
+{
+	return mmap_done(ctx, call, NULL);
+}
+
+static __always_inline int mmap_with_vma(void *ctx, const struct mmap_call *call)
+{
+	struct mmap_found found = {};
+	__u64 at = mmap_passes(call) ? mmap_place(call) : 0;
+
+	/* Not found if another thread changes mappings of this process just now. */
+	if (at)
+		bpf_find_vma(bpf_get_current_task_btf(), at, mmap_copy_vma, &found, 0);
+	return mmap_done(ctx, call, &found);
+}
+
+static __always_inline int mmap_with_list(void *ctx, const struct mmap_call *call)
+{
+	struct mmap_found found = {};
+	__u64 at = mmap_passes(call) ? mmap_place(call) : 0;
+
+	if (at)
+		list_copy(at, &found);
+	return mmap_done(ctx, call, &found);
+}
+
+/* ---- the resulting mappings, for --wx; not inlined, for loops and callbacks are long ---- */
+
+static __noinline int mmap_wx(void *ctx, const struct mmap_call *call)
 {
 	struct mmap_scratch *scratch = mmap_wx_begin(call);
 
 	if (scratch)
 		mmap_wx_done(ctx, call, scratch);
 	return mmap_nothing();
-}
-
-static __always_inline int mmap_plain(void *ctx, const struct mmap_call *call)
-{
-	if (mmap_config.modes & MMAP_MODE_WX) {
-		struct mmap_call copy = *call; /* see mmap_done() */
-
-		return mmap_wx_plain(ctx, &copy);
-	}
-	return mmap_done(ctx, call, NULL);
 }
 
 static __always_inline void mmap_walk_vmas(struct mmap_walk *walk, __u32 slot)
@@ -96,7 +115,6 @@ static __always_inline void mmap_walk_vmas(struct mmap_walk *walk, __u32 slot)
 	}
 }
 
-/* Not inlined, for loops and callbacks are long. */
 static __noinline int mmap_wx_with_vma(void *ctx, const struct mmap_call *call)
 {
 	struct mmap_scratch *scratch = mmap_wx_begin(call);
@@ -108,20 +126,6 @@ static __noinline int mmap_wx_with_vma(void *ctx, const struct mmap_call *call)
 	return mmap_nothing();
 }
 
-static __always_inline int mmap_with_vma(void *ctx, const struct mmap_call *call)
-{
-	struct mmap_found found = {};
-	__u64 at;
-
-	if (mmap_config.modes & MMAP_MODE_WX)
-		return mmap_wx_with_vma(ctx, call);
-	at = mmap_passes(call) ? mmap_place(call) : 0;
-	/* Not found if another thread changes mappings of this process just now. */
-	if (at)
-		bpf_find_vma(bpf_get_current_task_btf(), at, mmap_copy_vma, &found, 0);
-	return mmap_done(ctx, call, &found);
-}
-
 static __noinline int mmap_wx_with_list(void *ctx, const struct mmap_call *call)
 {
 	struct mmap_scratch *scratch = mmap_wx_begin(call);
@@ -131,19 +135,6 @@ static __noinline int mmap_wx_with_list(void *ctx, const struct mmap_call *call)
 		mmap_wx_done(ctx, call, scratch);
 	}
 	return mmap_nothing();
-}
-
-static __always_inline int mmap_with_list(void *ctx, const struct mmap_call *call)
-{
-	struct mmap_found found = {};
-	__u64 at;
-
-	if (mmap_config.modes & MMAP_MODE_WX)
-		return mmap_wx_with_list(ctx, call);
-	at = mmap_passes(call) ? mmap_place(call) : 0;
-	if (at)
-		list_copy(at, &found);
-	return mmap_done(ctx, call, &found);
 }
 
 /* ---- from arguments to a call ---- */
@@ -347,11 +338,23 @@ static __always_inline bool fexit_in_memory(struct mmap_call *call, __u64 *ctx)
 #define FEXIT32(name, hook, kind, take)                                                            \
 	FEXIT_SLOT(name, hook, kind, MMAP_SLOT_32(kind), take, mmap_plain)
 
-/* The same for calls whose mapping may be looked up: a program for each way to do it. */
-#define FEXIT_WAYS(name, hook, kind, slot, take)                                                   \
+/*
+ * For calls whose mapping may be looked up: a program for each way to do it, FEXIT_WX()
+ * those of --wx.
+ */
+#define FEXIT_WX(name, hook, kind, slot, take)                                                     \
+	FEXIT_SLOT(name##_wx, hook, kind, slot, take, mmap_wx)                                     \
+	FEXIT_SLOT(name##_wx_vma, hook, kind, slot, take, mmap_wx_with_vma)                        \
+	FEXIT_SLOT(name##_wx_list, hook, kind, slot, take, mmap_wx_with_list)
+
+#define FEXIT_LOOKED_UP(name, hook, kind, slot, take)                                              \
 	FEXIT_SLOT(name, hook, kind, slot, take, mmap_plain)                                       \
 	FEXIT_SLOT(name##_vma, hook, kind, slot, take, mmap_with_vma)                              \
 	FEXIT_SLOT(name##_list, hook, kind, slot, take, mmap_with_list)
+
+#define FEXIT_WAYS(name, hook, kind, slot, take)                                                   \
+	FEXIT_LOOKED_UP(name, hook, kind, slot, take)                                              \
+	FEXIT_WX(name, hook, kind, slot, take)
 
 #define HOOK_MMAP "__x64_sys_mmap"
 #define HOOK_MMAP2 "__ia32_sys_mmap_pgoff"
@@ -360,9 +363,10 @@ static __always_inline bool fexit_in_memory(struct mmap_call *call, __u64 *ctx)
 FEXIT_WAYS(fexit_mmap, HOOK_MMAP, MMAP_MAP, MMAP_MAP, fexit_64)
 FEXIT_WAYS(fexit_mprotect, "__x64_sys_mprotect", MMAP_PROTECT, MMAP_PROTECT, fexit_mprotect_64)
 FEXIT_WAYS(fexit_pkey, "__x64_sys_pkey_mprotect", MMAP_PROTECT, MMAP_SLOT_PKEY, fexit_64)
-FEXIT_WAYS(fexit_mremap, "__x64_sys_mremap", MMAP_REMAP, MMAP_REMAP, fexit_64)
-FEXIT_WAYS(fexit_brk, "__x64_sys_brk", MMAP_BREAK, MMAP_BREAK, fexit_64)
-FEXIT_WAYS(fexit_shmat, "__x64_sys_shmat", MMAP_ATTACH, MMAP_ATTACH, fexit_64)
+FEXIT_LOOKED_UP(fexit_mremap, "__x64_sys_mremap", MMAP_REMAP, MMAP_REMAP, fexit_64)
+FEXIT(fexit_brk, "__x64_sys_brk", MMAP_BREAK, fexit_64)
+FEXIT_WX(fexit_brk, "__x64_sys_brk", MMAP_BREAK, MMAP_BREAK, fexit_64)
+FEXIT_WX(fexit_shmat, "__x64_sys_shmat", MMAP_ATTACH, MMAP_ATTACH, fexit_64)
 FEXIT(fexit_munmap, "__x64_sys_munmap", MMAP_UNMAP, fexit_64)
 FEXIT(fexit_madvise, "__x64_sys_madvise", MMAP_ADVISE, fexit_64)
 
@@ -370,7 +374,8 @@ FEXIT_WAYS(fexit32_mmap, HOOK_MMAP2, MMAP_MAP, MMAP_SLOT_32(MMAP_MAP), fexit_mma
 FEXIT_WAYS(fexit32_old_mmap, HOOK_OLD_MMAP, MMAP_MAP, MMAP_SLOT_OLD_MMAP, fexit_in_memory)
 FEXIT_WAYS(fexit32_mprotect, "__ia32_sys_mprotect", MMAP_PROTECT, MMAP_SLOT_32(MMAP_PROTECT),
 	   fexit_mprotect_32)
-FEXIT_WAYS(fexit32_brk, "__ia32_sys_brk", MMAP_BREAK, MMAP_SLOT_32(MMAP_BREAK), fexit_32)
+FEXIT32(fexit32_brk, "__ia32_sys_brk", MMAP_BREAK, fexit_32)
+FEXIT_WX(fexit32_brk, "__ia32_sys_brk", MMAP_BREAK, MMAP_SLOT_32(MMAP_BREAK), fexit_32)
 FEXIT32(fexit32_munmap, "__ia32_sys_munmap", MMAP_UNMAP, fexit_32)
 FEXIT32(fexit32_mremap, "__ia32_sys_mremap", MMAP_REMAP, fexit_32)
 FEXIT32(fexit32_madvise, "__ia32_sys_madvise", MMAP_ADVISE, fexit_32)
@@ -423,17 +428,27 @@ static __always_inline bool tp_take_mprotect(struct mmap_call *call)
 
 #define TP(name, event, kind, take) TP_SLOT(name, event, kind, kind, take, mmap_plain)
 
-#define TP_WAYS(name, event, kind, slot, take)                                                     \
+#define TP_WX(name, event, kind, slot, take)                                                       \
+	TP_SLOT(name##_wx, event, kind, slot, take, mmap_wx)                                       \
+	TP_SLOT(name##_wx_vma, event, kind, slot, take, mmap_wx_with_vma)                          \
+	TP_SLOT(name##_wx_list, event, kind, slot, take, mmap_wx_with_list)
+
+#define TP_LOOKED_UP(name, event, kind, slot, take)                                                \
 	TP_SLOT(name, event, kind, slot, take, mmap_plain)                                         \
 	TP_SLOT(name##_vma, event, kind, slot, take, mmap_with_vma)                                \
 	TP_SLOT(name##_list, event, kind, slot, take, mmap_with_list)
 
+#define TP_WAYS(name, event, kind, slot, take)                                                     \
+	TP_LOOKED_UP(name, event, kind, slot, take)                                                \
+	TP_WX(name, event, kind, slot, take)
+
 TP_WAYS(tp_mmap, "mmap", MMAP_MAP, MMAP_MAP, tp_take)
 TP_WAYS(tp_mprotect, "mprotect", MMAP_PROTECT, MMAP_PROTECT, tp_take_mprotect)
 TP_WAYS(tp_pkey, "pkey_mprotect", MMAP_PROTECT, MMAP_SLOT_PKEY, tp_take)
-TP_WAYS(tp_mremap, "mremap", MMAP_REMAP, MMAP_REMAP, tp_take)
-TP_WAYS(tp_brk, "brk", MMAP_BREAK, MMAP_BREAK, tp_take)
-TP_WAYS(tp_shmat, "shmat", MMAP_ATTACH, MMAP_ATTACH, tp_take)
+TP_LOOKED_UP(tp_mremap, "mremap", MMAP_REMAP, MMAP_REMAP, tp_take)
+TP(tp_brk, "brk", MMAP_BREAK, tp_take)
+TP_WX(tp_brk, "brk", MMAP_BREAK, MMAP_BREAK, tp_take)
+TP_WX(tp_shmat, "shmat", MMAP_ATTACH, MMAP_ATTACH, tp_take)
 TP(tp_munmap, "munmap", MMAP_UNMAP, tp_take)
 TP(tp_madvise, "madvise", MMAP_ADVISE, tp_take)
 
@@ -542,29 +557,21 @@ static __always_inline bool mmap_call_raw(struct pt_regs *regs, struct mmap_call
 	return true;
 }
 
-SEC("tp_btf/sys_exit")
-int btf_sys_exit(__u64 *ctx)
-{
-	struct mmap_call call;
+#define BTF_SYS_EXIT(name, done)                                                                   \
+	SEC("tp_btf/sys_exit")                                                                     \
+	int name(__u64 *ctx)                                                                       \
+	{                                                                                          \
+		struct mmap_call call;                                                             \
+                                                                                                   \
+		return mmap_call_raw((void *)ctx[0], &call) ? done(ctx, &call) : 0;                \
+	}
 
-	return mmap_call_raw((void *)ctx[0], &call) ? mmap_plain(ctx, &call) : 0;
-}
-
-SEC("tp_btf/sys_exit")
-int btf_sys_exit_vma(__u64 *ctx)
-{
-	struct mmap_call call;
-
-	return mmap_call_raw((void *)ctx[0], &call) ? mmap_with_vma(ctx, &call) : 0;
-}
-
-SEC("tp_btf/sys_exit")
-int btf_sys_exit_list(__u64 *ctx)
-{
-	struct mmap_call call;
-
-	return mmap_call_raw((void *)ctx[0], &call) ? mmap_with_list(ctx, &call) : 0;
-}
+BTF_SYS_EXIT(btf_sys_exit, mmap_plain)
+BTF_SYS_EXIT(btf_sys_exit_vma, mmap_with_vma)
+BTF_SYS_EXIT(btf_sys_exit_list, mmap_with_list)
+BTF_SYS_EXIT(btf_sys_exit_wx, mmap_wx)
+BTF_SYS_EXIT(btf_sys_exit_wx_vma, mmap_wx_with_vma)
+BTF_SYS_EXIT(btf_sys_exit_wx_list, mmap_wx_with_list)
 
 SEC("tp_btf/sys_enter")
 int btf_sys_enter(__u64 *ctx)
@@ -578,18 +585,32 @@ int btf_sys_enter(__u64 *ctx)
 
 /* ---- with backend fexit: calls that a seccomp filter refuses ---- */
 
+static __always_inline bool mmap_take_refused(struct mmap_call *call, struct pt_regs *regs,
+					      long ret, __u32 slot)
+{
+	if (!mmap_call_raw(regs, call))
+		return false;
+	call->ret = ret;
+	call->slot = slot;
+	return true;
+}
+
 static __always_inline int mmap_refused(void *ctx, struct pt_regs *regs, long ret, __u32 slot)
 {
 	struct mmap_call call;
 
-	if (!mmap_call_raw(regs, &call))
-		return 0;
-	call.ret = ret;
-	call.slot = slot;
-	return mmap_plain(ctx, &call);
+	return mmap_take_refused(&call, regs, ret, slot) ? mmap_plain(ctx, &call) : 0;
 }
 
-SECCOMP_PROGRAMS(mmap_refused, MMAP_SLOT_REFUSED, MMAP_SLOT_KILLED)
+static __always_inline int mmap_wx_refused(void *ctx, struct pt_regs *regs, long ret, __u32 slot)
+{
+	struct mmap_call call;
+
+	return mmap_take_refused(&call, regs, ret, slot) ? mmap_wx(ctx, &call) : 0;
+}
+
+SECCOMP_PROGRAMS(seccomp, mmap_refused, MMAP_SLOT_REFUSED, MMAP_SLOT_KILLED)
+SECCOMP_PROGRAMS(seccomp_wx, mmap_wx_refused, MMAP_SLOT_REFUSED, MMAP_SLOT_KILLED)
 #endif
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

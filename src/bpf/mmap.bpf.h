@@ -250,22 +250,18 @@ static __always_inline int mmap_enter(void)
  * Path, device and inode of a file, with the bits of enum mmap_note about them. The file of a
  * mapping, unlike that of a descriptor, may be one that its file system has opened elsewhere.
  */
-static __always_inline __u32 mmap_describe_file(struct mmap_scratch *scratch, struct file *file,
-						bool is_mapped)
+static __always_inline __u32 mmap_describe_file(struct mmap_scratch *scratch, __u32 slot,
+						struct file *file, bool is_mapped)
 {
-	struct inode *inode;
+	struct path *path = (void *)file + bpf_core_field_offset(struct file, f_path);
+	struct inode *inode = BPF_CORE_READ(file, f_inode);
 	__u32 notes = MMAP_FILE;
 
 	if (is_mapped) {
-		struct path *path = file_user_path(file);
-		struct dentry *dentry = BPF_CORE_READ(path, dentry);
-
-		path_walk_from(&scratch->path, dentry, BPF_CORE_READ(path, mnt));
-		inode = BPF_CORE_READ(dentry, d_inode);
-	} else {
-		path_walk(&scratch->path, file);
-		inode = BPF_CORE_READ(file, f_inode);
+		path = file_user_path(file);
+		inode = BPF_CORE_READ(path, dentry, d_inode);
 	}
+	mmap_walk_path(slot, (__u64)BPF_CORE_READ(path, dentry), (__u64)BPF_CORE_READ(path, mnt));
 	scratch->extra.inode = BPF_CORE_READ(inode, i_ino);
 	scratch->extra.dev = inode_device(inode, MMAP_BTRFS);
 	if (scratch->path.flags & PATH_CUT)
@@ -317,7 +313,7 @@ static __noinline int mmap_send_long(void *ctx, const struct mmap_facts *facts)
 	scratch->path.start = PATH_CAP;
 	scratch->path.flags = 0;
 	if (file)
-		notes |= mmap_describe_file(scratch, file, call->kind != MMAP_MAP);
+		notes |= mmap_describe_file(scratch, slot, file, call->kind != MMAP_MAP);
 	if ((mmap_config.modes & MMAP_MODE_PATH) && !mmap_has_prefix(&scratch->path))
 		return 0;
 	if (found->end && !(mmap_config.modes & MMAP_MODE_FILE_ONLY)) {

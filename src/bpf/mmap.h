@@ -108,6 +108,7 @@ struct mmap_walk {
 	__u64 at; /* the next address to look at */
 	__u64 end;
 	__u64 prot; /* as requested: what a failed mprotect() has got to */
+	__u64 mapping; /* its address in the kernel, where mmap_list.bpf.h looks it up */
 	struct mmap_seen seen; /* the mapping to judge */
 	struct mmap_seen shown; /* the one to show: that with the highest rank */
 	__u32 rank; /* 0: none yet */

@@ -72,6 +72,19 @@ struct {
 	__type(value, struct mmap_scratch);
 } mmap_scratch SEC(".maps");
 
+/*
+ * path_walk_from() into the scratch of a slot. Not static, so that the verifier, which follows
+ * each step of the walk, does so once, and not for each way to come here.
+ */
+__noinline int mmap_walk_path(__u32 slot, __u64 dentry, __u64 vfsmount)
+{
+	struct mmap_scratch *scratch = bpf_map_lookup_elem(&mmap_scratch, &slot);
+
+	if (scratch)
+		path_walk_from(&scratch->path, (void *)dentry, (void *)vfsmount);
+	return 0;
+}
+
 static __always_inline bool mmap_failed(const struct mmap_call *call)
 {
 	if (call->kind == MMAP_BREAK) /* brk(0) only asks */

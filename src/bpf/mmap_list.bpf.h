@@ -37,8 +37,13 @@ static __always_inline bool list_is_locked(struct mm_struct *mm)
 	return BPF_CORE_READ(mm, mmap_lock.count.counter) & RWSEM_WRITER_LOCKED;
 }
 
-/* The mapping at this address, or NULL. */
-static __always_inline struct vm_area_struct *list_find(struct mm_struct *mm, __u64 at)
+/*
+ * The functions below are not static, so that the verifier looks at each of them once, and not
+ * at each place in the loops around them: at a start of --wx it would take a second.
+ */
+
+/* Address of the mapping at this address, or 0. */
+__noinline __u64 list_find(__u64 mm, __u64 at)
 {
 	struct rb_node *node = BPF_CORE_READ((struct mm_struct___list *)mm, mm_rb.rb_node);
 
@@ -51,16 +56,16 @@ static __always_inline struct vm_area_struct *list_find(struct mm_struct *mm, __
 		else if (BPF_CORE_READ(vma, vm_start) > at)
 			node = BPF_CORE_READ(node, rb_left);
 		else
-			return vma;
+			return (__u64)vma;
 	}
-	return NULL;
+	return 0;
 }
 
 /* Not found if another thread changes mappings of this process just now. */
 static __always_inline void list_copy(__u64 at, struct mmap_found *found)
 {
 	struct mm_struct *mm = list_memory();
-	struct vm_area_struct *vma = list_find(mm, at);
+	struct vm_area_struct *vma = (void *)list_find((__u64)mm, at);
 
 	if (!vma || list_is_locked(mm))
 		return;
@@ -70,30 +75,42 @@ static __always_inline void list_copy(__u64 at, struct mmap_found *found)
 	found->file = (__u64)BPF_CORE_READ(vma, vm_file);
 }
 
+/* Judges walk->mapping, and goes to the next one. False: the walk ends here. */
+__noinline int list_judge(__u32 slot, __u64 memory)
+{
+	struct mmap_scratch *scratch = bpf_map_lookup_elem(&mmap_scratch, &slot);
+	struct vm_area_struct *vma;
+	struct mmap_walk *walk;
+
+	if (!scratch || list_is_locked((void *)memory))
+		return false;
+	walk = &scratch->walk;
+	vma = (void *)walk->mapping;
+	walk->seen.start = BPF_CORE_READ(vma, vm_start);
+	/* A hole, at which the call has ended; otherwise another thread has made it. */
+	if (!vma || walk->seen.start > walk->at) {
+		if (walk->failed)
+			walk->end = 0;
+		return false;
+	}
+	walk->seen.stop = BPF_CORE_READ(vma, vm_end);
+	walk->seen.flags = BPF_CORE_READ(vma, vm_flags);
+	walk->seen.file = (__u64)BPF_CORE_READ(vma, vm_file);
+	walk->seen.anon_vma = (__u64)BPF_CORE_READ(vma, anon_vma);
+	mmap_judge(walk, MMAP_BTRFS);
+	walk->mapping = (__u64)BPF_CORE_READ((struct vm_area_struct___list *)vma, vm_next);
+	return true;
+}
+
 /* Judges the mappings of a range. */
 static __always_inline void list_walk(struct mmap_walk *walk, __u32 slot)
 {
-	struct mm_struct *mm = list_memory();
-	struct vm_area_struct *vma = list_find(mm, walk->at);
+	__u64 memory = (__u64)list_memory();
 
+	walk->mapping = list_find(memory, walk->at);
 	for (int i = 0; i < MMAP_WALK_MAX && walk->at < walk->end; i++) {
-		struct mmap_seen *seen = &walk->seen;
-
-		if (list_is_locked(mm))
-			return;
-		seen->start = BPF_CORE_READ(vma, vm_start);
-		/* A hole, at which the call has ended; otherwise another thread has made it. */
-		if (!vma || seen->start > walk->at) {
-			if (walk->failed)
-				walk->end = 0;
-			return;
-		}
-		seen->stop = BPF_CORE_READ(vma, vm_end);
-		seen->flags = BPF_CORE_READ(vma, vm_flags);
-		seen->file = (__u64)BPF_CORE_READ(vma, vm_file);
-		seen->anon_vma = (__u64)BPF_CORE_READ(vma, anon_vma);
-		mmap_judge_seen(slot);
-		vma = BPF_CORE_READ((struct vm_area_struct___list *)vma, vm_next);
+		if (!list_judge(slot, memory))
+			break;
 	}
 }
 

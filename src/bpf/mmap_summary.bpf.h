@@ -65,12 +65,14 @@ static __always_inline __u32 mmap_size_class(__u64 len)
 }
 
 /* The end of the path, as far as there is room. */
-static __always_inline void mmap_sum_path(struct mmap_scratch *scratch, struct file *file)
+static __always_inline void mmap_sum_path(struct mmap_scratch *scratch, __u32 slot,
+					  struct file *file)
 {
 	struct mmap_file_sum *value = &scratch->file_sum;
 	__u32 len, start;
 
-	path_walk(&scratch->path, file);
+	mmap_walk_path(slot, (__u64)BPF_CORE_READ(file, f_path.dentry),
+		       (__u64)BPF_CORE_READ(file, f_path.mnt));
 	value->notes = 0;
 	if (scratch->path.flags & PATH_CUT)
 		value->notes |= MMAP_PATH_CUT;
@@ -114,7 +116,7 @@ static __always_inline void mmap_sum_file(const struct mmap_call *call, struct f
 		scratch = bpf_map_lookup_elem(&mmap_scratch, &slot);
 		if (scratch) {
 			__builtin_memset(&scratch->file_sum.sum, 0, sizeof(struct mmap_sum));
-			mmap_sum_path(scratch, file);
+			mmap_sum_path(scratch, slot, file);
 			/* Another CPU may be first. */
 			bpf_map_update_elem(&mmap_files, &key, &scratch->file_sum, BPF_NOEXIST);
 		}

@@ -48,8 +48,46 @@ static __always_inline bool in_repair(struct tcp_sock *tp, const bool typed)
 		     : BPF_CORE_READ_BITFIELD_PROBED(tp, repair);
 }
 
-static __always_inline int attempt_begin(struct sock *sk, const bool typed, const bool stand_in,
-					 const bool asks)
+/* The record of an attempt without a place: rare, and too large for the stack. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct connect_event);
+} unplaced SEC(".maps");
+
+/* Shows at once an attempt that cannot be followed to its end. */
+static __always_inline void attempt_unplaced(void *ctx, struct sock *sk, const bool typed,
+					     bool is_mptcp, const struct connect_peer *peer)
+{
+	struct connect_event *event;
+	__u32 zero = 0;
+
+	__sync_fetch_and_add(&connect_counters.full, 1);
+	event = bpf_map_lookup_elem(&unplaced, &zero);
+	/* A task that is preempted here would share the record with others. */
+	if (!event || connect_config.preemptible) {
+		event_lost();
+		return;
+	}
+	__builtin_memset(event, 0, sizeof(*event));
+	task_id_fill_current(&event->id, bpf_ktime_get_boot_ns());
+	event->outcome = CONNECT_UNKNOWN;
+	event->peer = peer->end;
+	event->asked = peer->asked;
+	event->netns = peer->netns;
+	event->flags = is_mptcp ? CONNECT_MPTCP : 0;
+	if (current_flags() & PF_KTHREAD)
+		event->flags |= CONNECT_KERNEL;
+	socket_local(sk, typed, &event->local);
+	if (outcome_shown(event))
+		event_send(ctx, event, sizeof(*event), event->id.time_ns);
+	else
+		event_lost(); /* its end might have been shown */
+}
+
+static __always_inline int attempt_begin(void *ctx, struct sock *sk, const bool typed,
+					 const bool stand_in, const bool asks)
 {
 	struct connect_attempt *attempt;
 	struct connect_peer peer;
@@ -62,13 +100,16 @@ static __always_inline int attempt_begin(struct sock *sk, const bool typed, cons
 
 	if (SOCKET_READ(typed, sk, sk_protocol) != IPPROTO_TCP)
 		return 0;
+	attempt = bpf_map_lookup_elem(&attempts, &key);
 	if (stand_in) {
-		attempt = bpf_map_lookup_elem(&attempts, &key);
 		if (attempt && attempt->pending)
 			return 0;
 		last_refused = bpf_map_lookup_elem(&refused, &zero);
 		if (last_refused && *last_refused == key)
 			return 0;
+	} else if (attempt && attempt->pending) {
+		/* Even if the filters leave this one out: its end would end the other. */
+		attempt_missed(attempt);
 	}
 	if (!filter_allows_current())
 		return 0;
@@ -82,23 +123,19 @@ static __always_inline int attempt_begin(struct sock *sk, const bool typed, cons
 	allowed = peer_allowed(&peer);
 	if (!allowed && !connect_config.siblings)
 		return 0;
-	attempt = attempt_place(key);
+	attempt = attempt_place(attempt, key);
 	if (connect_config.sees_errors)
 		caller_is_untold(mptcp ? NULL : attempt, mptcp ?: sk);
 	if (!attempt) {
-		if (allowed) {
-			event_lost();
-			__sync_fetch_and_add(&connect_counters.full, 1);
-		}
+		if (allowed)
+			attempt_unplaced(ctx, sk, typed, mptcp != NULL, &peer);
 		last_refused = bpf_map_lookup_elem(&refused, &zero);
 		if (last_refused)
 			*last_refused = key;
 		return 0;
 	}
-	/* The end of this socket's last attempt was missed: forget that attempt. */
-	if (attempt->pending && !(attempt->flags & CONNECT_ASIDE))
-		event_lost();
 	task_id_fill_current(&attempt->id, bpf_ktime_get_boot_ns());
+	user_add(attempt->id.uid, 1);
 	attempt->peer = peer;
 	attempt->txhash = SOCKET_READ(typed, sk, sk_txhash);
 	attempt->flags = mptcp ? CONNECT_MPTCP : 0;
@@ -200,6 +237,22 @@ static __always_inline void attempt_outcome(struct connect_event *event, struct 
 		closed_without_error(event, sk, attempt);
 }
 
+/*
+ * Whether this is still the socket that began the attempt: another one may have its memory,
+ * for example one that accepts. Its destination stays until the state has changed.
+ */
+static __always_inline bool is_attempt_of(const struct connect_attempt *attempt, struct sock *sk,
+					  const bool typed)
+{
+	const __u32 *words = (const void *)attempt->peer.end.address.bytes;
+
+	if (SOCKET_READ(typed, sk, __sk_common.skc_dport) != bpf_htons(attempt->peer.end.port))
+		return false;
+	if (attempt->peer.end.family == AF_INET)
+		return SOCKET_READ(typed, sk, __sk_common.skc_daddr) == words[0];
+	return SOCKET_READ(typed, sk, __sk_common.skc_v6_daddr.in6_u.u6_addr32[3]) == words[3];
+}
+
 static __always_inline int attempt_end(void *ctx, struct sock *sk, const bool typed, int new_state)
 {
 	struct connect_attempt *attempt;
@@ -210,6 +263,10 @@ static __always_inline int attempt_end(void *ctx, struct sock *sk, const bool ty
 	attempt = bpf_map_lookup_elem(&attempts, &key);
 	if (!attempt || !attempt->pending)
 		return 0;
+	if (!is_attempt_of(attempt, sk, typed)) {
+		attempt_missed(attempt);
+		return 0;
+	}
 	tp = typed ? bpf_skc_to_tcp_sock(sk) : (void *)sk;
 	if (!tp)
 		return 0;
@@ -248,7 +305,7 @@ static __always_inline int state_changed(void *ctx, struct sock *sk, const bool 
 	if (new_state == TCP_SYN_SENT) {
 		if (stand_in && !connect_config.preemptible)
 			return 0;
-		return attempt_begin(sk, typed, stand_in, asks);
+		return attempt_begin(ctx, sk, typed, stand_in, asks);
 	}
 	/* SYN_RECV: both sides called at once, or the socket called itself. */
 	if (old_state != TCP_SYN_SENT && old_state != TCP_SYN_RECV)
@@ -377,11 +434,14 @@ static __always_inline int earlier_begin(struct sock *sk, const struct connect_a
 	if (bpf_map_update_elem(&attempts, &key, attempt, BPF_NOEXIST))
 		return 0;
 	__sync_fetch_and_add(&attempts_count, 1);
+	user_add(attempt->id.uid, 1);
 	/* If the attempt ended meanwhile, nobody would notice. */
 	if (BPF_CORE_READ(sk, __sk_common.skc_state) != TCP_SYN_SENT) {
 		place = bpf_map_lookup_elem(&attempts, &key);
-		if (place)
+		if (place && place->pending) {
 			place->pending = 0;
+			user_add(attempt->id.uid, -1);
+		}
 	}
 	return 0;
 }

@@ -10,6 +10,7 @@ enum connect_outcome {
 	CONNECT_FAILED = 1, /* `error` has the reason, if known */
 	CONNECT_ABORTED = 2, /* the caller closed the socket, gave up or died */
 	CONNECT_PENDING = 3, /* no answer yet when tracing ended */
+	CONNECT_UNKNOWN = 4, /* not followed: too many were pending when it began */
 };
 
 /* Bits of connect_event.flags. */
@@ -21,6 +22,7 @@ enum connect_flag {
 	CONNECT_UNSEEN = 1 << 4, /* pending, and the socket is unreadable: `local`, `retransmits` */
 	CONNECT_EXITED = 1 << 5, /* aborted: a process that ended closed the socket */
 	CONNECT_ASIDE = 1 << 6, /* filtered out: only its siblings need to know */
+	CONNECT_UNSURE = 1 << 7, /* `peer` is what stood in the caller's memory after the call */
 };
 
 struct connect_address {
@@ -61,19 +63,24 @@ struct connect_look {
 	__u8 interface_name[INTERFACE_NAME_LEN];
 };
 
-/* A question to a DNS server, as its answer names it. */
+/* A question to a DNS server that left this machine, as its answer names it. */
 struct dns_question {
 	__u32 netns; /* inode number */
 	__u32 protocol; /* IPPROTO_UDP or IPPROTO_TCP */
 	__u16 port; /* of the client, network order */
 	__u16 id; /* UDP: of the message, network order */
+	struct connect_address client; /* as in the packet, which may have been translated */
+	struct connect_address server;
 };
 
-/* The process that asked. */
+#define DNS_NAME_LEN 256 /* a name has at most 255 bytes */
+
+/* What was asked, and who did. */
 struct dns_asker {
 	__u64 start_ns; /* as in task_id */
-	__u32 pid;
-	__u32 pad;
+	__u32 pid; /* 0: unknown */
+	__u32 first_seq; /* TCP: of the SYN */
+	__u8 name[DNS_NAME_LEN]; /* UDP: as in the message, and what is behind it */
 };
 
 /* Set before loading; the verifier removes code that is off. */
@@ -97,7 +104,7 @@ struct network_key {
 };
 
 struct connect_counters {
-	__u64 full; /* attempts not followed, because too many were pending */
+	__u64 full; /* attempts not followed to their end, because too many were pending */
 };
 
 #endif /* SNOOP_TCPCONNECT_H */

@@ -6,17 +6,24 @@ mod listing;
 mod text;
 mod words;
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use anyhow::{Context as _, Result};
 
 use crate::bpfrun::glob::Glob;
+use crate::bpfrun::list::list;
+use crate::elf::acts::{self, Act};
+use crate::elf::budget::{Budget, OUTPUT_BYTES, VALUES};
 use crate::elf::code::Function;
 use crate::elf::dwarf::Dwarf;
 use crate::elf::object::Object;
-use crate::elf::schema::{EventSchema, UserSchemas, can_have_types, schemas};
-use crate::elf::types::{Kind, TypeId};
+use crate::elf::schema::{EventSchema, Schemas, UserSchemas, can_have_types, schemas};
+use crate::elf::types::{Kind, TypeId, Types};
+use crate::elf::value::Decoder;
 use crate::elf::{co_re, file};
 use crate::engine::manual::Manual;
 use crate::engine::session::say;
@@ -94,10 +101,22 @@ struct Subject<'a> {
     object: &'a Object,
     /// The events of the programs
     events: Vec<EventSchema<'a>>,
+    /// What each program does to the system
+    acts: Vec<Vec<Act>>,
     /// The parts that could not be read
     damage: Vec<String>,
     args: &'a Args,
+    /// Bytes of the output
+    output: Budget,
+    /// Values of variables
+    values: Budget,
+    /// Lists that were not shown to their ends
+    cut: RefCell<Vec<String>>,
+    decoders: Decoders,
 }
+
+/// Decoders by type: many variables may have the same.
+type Decoders = RefCell<HashMap<TypeId, Rc<Decoder>>>;
 
 /// Reads an object and hands it to `show`.
 fn with_subject<T>(
@@ -114,8 +133,22 @@ fn with_subject<T>(
     let wanted = args.wanted.iter().map(String::as_str);
     can_have_types(&object, wanted).map_err(anyhow::Error::msg)?;
     let user = UserSchemas::new(&args.wanted, &args.type_from)?;
-    let events = schemas(&object, dwarf.as_ref(), &user)?;
-    show(&Subject { path: &args.file, bytes: data.len(), object: &object, events, damage, args })
+    let Schemas { all: events, cut } = schemas(&object, dwarf.as_ref(), &user)?;
+    damage.extend(cut.iter().map(|&line| line.to_owned()));
+    let acts = acts::of(&object);
+    show(&Subject {
+        path: &args.file,
+        bytes: data.len(),
+        object: &object,
+        events,
+        acts,
+        damage,
+        args,
+        output: Budget::new(OUTPUT_BYTES),
+        values: Budget::new(VALUES),
+        cut: RefCell::default(),
+        decoders: RefCell::default(),
+    })
 }
 
 impl Subject<'_> {
@@ -124,6 +157,47 @@ impl Subject<'_> {
         let mut globs = self.args.prog.iter();
         self.args.disasm
             && (self.args.prog.is_empty() || globs.any(|glob| glob.matches(&function.name)))
+    }
+
+    /// Whether another item of a list may be shown: what is written has a limit. Reports it once if
+    /// not.
+    fn has_room(&self, what: &str, shown: usize) -> bool {
+        if !self.output.is_cut() {
+            return true;
+        }
+        self.cut.borrow_mut().push(format!(
+            "{what}: only the first {shown} are shown: the output would be too long"
+        ));
+        false
+    }
+
+    /// All that is damaged, or missing in the output.
+    fn all_damage(&self) -> Vec<String> {
+        let mut all = self.damage.clone();
+        all.extend(self.cut.borrow().iter().cloned());
+        let types = self.object.btf.iter().map(|btf| &btf.types);
+        let cut = |is_cut: fn(&Types) -> bool| {
+            let mut types = types.clone().chain(self.events.iter().map(|event| &*event.types));
+            types.any(is_cut)
+        };
+        if cut(Types::is_c_cut) {
+            all.push("types: their text is longer than any honest one: it is cut at each …".into());
+        }
+        if self.values.is_cut() || cut(Types::are_fields_cut) {
+            all.push("variables: too many fields and values: they are cut at each …".into());
+        }
+        all
+    }
+
+    /// Reads values of a type, if BTF has it.
+    fn decoder(&self, ty: Option<TypeId>) -> Option<Rc<Decoder>> {
+        let mut known = self.decoders.borrow_mut();
+        if let Some(known) = known.get(&ty?) {
+            return Some(known.clone());
+        }
+        let new = Rc::new(words::decoder(self.object, ty)?);
+        known.insert(ty?, new.clone());
+        Some(new)
     }
 
     /// The C name of a type.
@@ -163,8 +237,8 @@ impl Subject<'_> {
         let functions = || self.object.functions.iter().map(|function| &*function.name);
         for glob in &self.args.prog {
             if !functions().any(|name| glob.matches(name)) {
-                let names: Vec<_> = functions().collect();
-                let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+                let names = list(functions(), ", ");
+                let names = if names.is_empty() { "none".to_owned() } else { names };
                 return Some(format!("no function is like {glob}: there are {names}"));
             }
         }
@@ -196,14 +270,14 @@ const NO_TYPES: &str = "it has no BTF, so there are no types";
 
 /// The loader's change to an instruction, in words.
 fn core_words(object: &Object, function: &Function, slot: usize) -> Option<String> {
-    let info = function.core.get(&slot)?;
+    let info = function.core.get(slot)?;
     let btf = object.btf.as_ref()?;
     Some(co_re::describe(&btf.types, info, &btf.string(info.access)))
 }
 
 /// The contents of an object, as `--json` shows them.
 pub fn describe(args: &Args, data: &[u8]) -> Result<serde_json::Value> {
-    with_subject(args, data, |subject| Ok(serde_json::to_value(json::Document::new(subject)?)?))
+    with_subject(args, data, |subject| Ok(serde_json::to_value(json::Document::new(subject))?))
 }
 
 /// Shows the object. Returns the exit status.
@@ -217,14 +291,15 @@ pub fn main(args: &Args) -> Result<u8> {
             return Ok(Err(wrong));
         }
         if args.json {
-            out.object(&json::Document::new(subject)?)?;
+            let document = json::Document::new(subject);
+            out.large_object(&document, |bytes| _ = subject.output.take(bytes))?;
         } else {
             text::write(subject, &mut out)?;
         }
         // All types of an object without types is not an error, but no output would be hard to
         // understand.
         is_untyped = args.types.is_some() && subject.object.btf.is_none();
-        Ok(Ok(subject.damage.clone()))
+        Ok(Ok(subject.all_damage()))
     });
     let damage = match outcome.with_context(in_file)? {
         Ok(damage) => damage,

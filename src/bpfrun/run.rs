@@ -120,7 +120,7 @@ fn run(
     let name = args.file.file_stem().context("a file without a name")?.to_string_lossy();
     let name = name.trim_end_matches(".bpf");
     let externs = Externs::new(image, object);
-    let mut loaded = load::load(name, externs, args, &|open| apply(open, &patches))?;
+    let mut loaded = load::load(name, object, externs, args, &|open| apply(open, &patches))?;
     loaded.events.retain(|event| args.shows(&event.name));
     // Before the first event: a perf buffer takes nothing until it is open.
     let sources = Sources::open(&loaded.object, &loaded.events)?;

@@ -10,6 +10,11 @@ use super::btf::{self, Btf};
 use super::cursor::Cursor;
 use super::types::TypeId;
 
+/// The most sections with code. Honest objects have some hundred.
+const MAX_SECTIONS: usize = 1 << 14;
+/// The most bytes of a name of a section.
+const MAX_SECTION_NAME: usize = 512;
+
 /// Facts about the instructions, by section name. Each list is in the order of the offsets.
 #[derive(Clone, Debug, Default)]
 pub struct BtfExt {
@@ -113,15 +118,22 @@ fn records<T: Offset, const N: usize>(
     if size < N * 4 || size % 4 != 0 {
         bail!("records of {size} bytes");
     }
+    // By the place of its name, which many parts may share.
+    let mut by_name = HashMap::<u32, Vec<T>>::new();
     while cursor.left() > 0 {
         let [name, count] = cursor.words().context("it is cut")?;
-        // Many sections could share one long name: cut it.
-        let name = btf.string(name).chars().take(256).collect();
-        let section = sections.entry(name).or_default();
+        if by_name.len() >= MAX_SECTIONS && !by_name.contains_key(&name) {
+            bail!("too many sections");
+        }
+        let section = by_name.entry(name).or_default();
         for _ in 0..count {
             let mut record = cursor.part(size).context("it is cut")?;
             section.extend(record.words().map(&make));
         }
+    }
+    for (name, mut records) in by_name {
+        let name = btf.beginning(name, MAX_SECTION_NAME).into_owned();
+        sections.entry(name).or_default().append(&mut records);
     }
     for section in sections.values_mut() {
         section.sort_by_key(Offset::offset);

@@ -7,6 +7,9 @@ use super::types::{Kind, TypeId, Types};
 /// Members of members: clang writes a few, the kernel's loader accepts 64.
 const MAX_DEPTH: usize = 64;
 
+/// The most bytes of all members together.
+const MAX_TEXT: usize = 2048;
+
 /// From this number on, kinds are about types; before, about members.
 const TYPES: u32 = 6;
 /// From this number on, about values of an enum.
@@ -46,6 +49,10 @@ fn subject(types: &Types, info: &CoreInfo, access: &str) -> String {
             }
             let mut ty = info.ty;
             for index in indices {
+                if text.len() > MAX_TEXT {
+                    text.push('…');
+                    break;
+                }
                 let Some(next) = index.ok().and_then(|index| step(types, ty, index, &mut text))
                 else {
                     text.push_str(".?");
@@ -95,11 +102,11 @@ mod tests {
     use crate::elf::types::{Composite, Member, Type};
 
     fn push(types: &mut Types, name: Option<&str>, kind: Kind) -> TypeId {
-        types.push(Type { name: name.map(str::to_owned), kind }).unwrap()
+        types.push(Type { name: name.map(Into::into), kind }).unwrap()
     }
 
     fn member(name: Option<&str>, ty: TypeId) -> Member {
-        Member { name: name.map(str::to_owned), ty, bit_offset: 0, bit_size: None }
+        Member { name: name.map(Into::into), ty, bit_offset: 0, bit_size: None }
     }
 
     #[test]
@@ -112,7 +119,7 @@ mod tests {
         let members = vec![member(Some("first"), pid), member(None, nameless)];
         let body = Composite { bytes: 20, members };
         let task = push(&mut types, Some("task"), Kind::Struct(body));
-        let values = vec![("OFF".to_owned(), 0), ("ON".to_owned(), 1)];
+        let values = vec![("OFF".into(), 0), ("ON".into(), 1)];
         let state = push(&mut types, Some("state"), Kind::Enum { bytes: 4, signed: false, values });
         for (ty, kind, access, words) in [
             (task, 0, "0:0", "struct task.first (byte offset)"),

@@ -8,8 +8,9 @@ use object::elf::{STT_FUNC, STT_NOTYPE, STT_SECTION};
 use super::btf_ext::{BtfExt, CoreInfo, LineInfo};
 use super::insn::{BYTES, Insn};
 use super::map::Map;
-use super::sections::{File, R_BPF_64_32, R_BPF_64_64, Relocation};
+use super::sections::{File, R_BPF_64_32, R_BPF_64_64, Relocation, few};
 use super::types::TypeId;
+use crate::output::escape::push_cell;
 
 /// A function: a program, or a function that programs call.
 #[derive(Clone, Debug, Default)]
@@ -26,11 +27,11 @@ pub struct Function {
     /// Slots of eight bytes: a wide load takes two
     pub insns: Vec<Insn>,
     /// References of instructions, by the index of the slot
-    pub references: BTreeMap<usize, Reference>,
+    pub references: Slots<Reference>,
     /// Source lines, with the slot where each begins, in the order of slots
     pub lines: Vec<(usize, LineInfo)>,
     /// Instructions that the loader adapts to the running kernel, by the index of the slot
-    pub core: BTreeMap<usize, CoreInfo>,
+    pub core: Slots<CoreInfo>,
     /// Its `Kind::Function` in BTF
     pub ty: Option<TypeId>,
 }
@@ -40,6 +41,61 @@ impl Function {
     pub fn line(&self, slot: usize) -> Option<&LineInfo> {
         let after = self.lines.partition_point(|&(start, _)| start <= slot);
         self.lines.get(after.checked_sub(1)?).map(|(_, line)| line)
+    }
+}
+
+/// Stands for the offset of a place that is not within its section.
+pub const OUTSIDE: u64 = u64::MAX;
+
+/// Facts about some instructions of a function, by the index of their slots.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slots<T>(Vec<(usize, T)>);
+
+impl<T> Default for Slots<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T> FromIterator<(usize, T)> for Slots<T> {
+    /// If there are several for one slot, the last one counts.
+    fn from_iter<I: IntoIterator<Item = (usize, T)>>(facts: I) -> Self {
+        let mut facts: Vec<_> = facts.into_iter().collect();
+        // Mostly they are, and sorting takes memory.
+        if !facts.is_sorted_by_key(|&(slot, _)| slot) {
+            facts.sort_by_key(|&(slot, _)| slot);
+        }
+        facts.dedup_by(|later, kept| {
+            let same = later.0 == kept.0;
+            if same {
+                std::mem::swap(later, kept);
+            }
+            same
+        });
+        Self(facts)
+    }
+}
+
+impl<T> Slots<T> {
+    /// The fact about a slot.
+    pub fn get(&self, slot: usize) -> Option<&T> {
+        let index = self.0.binary_search_by_key(&slot, |&(slot, _)| slot).ok()?;
+        self.0.get(index).map(|(_, fact)| fact)
+    }
+
+    /// All facts, in the order of the slots.
+    pub fn values(&self) -> impl Iterator<Item = &T> {
+        self.0.iter().map(|(_, fact)| fact)
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 }
 
@@ -59,6 +115,13 @@ pub enum Reference {
     Function(usize),
     /// Index in `Object::externs`
     Extern(usize),
+    /// Code, but not the beginning of a function
+    Code {
+        /// Index of the section
+        section: usize,
+        /// Bytes from its start; [`OUTSIDE`] if it is not within it
+        offset: u64,
+    },
     /// A symbol that has no place in a loaded program
     Other(String),
 }
@@ -72,7 +135,9 @@ pub(super) fn functions(file: &File<'_>) -> Result<Vec<Function>> {
         }
         let name = file.name(section.name)?;
         if section.data.len() % BYTES != 0 {
-            bail!("damaged ELF file: section {name} ends within an instruction");
+            let mut shown = String::new();
+            push_cell(&mut shown, name.as_bytes());
+            bail!("damaged ELF file: section {shown} ends within an instruction");
         }
         for (symbol_name, global, start, end) in parts(file, index, section.data.len())? {
             let part = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX);
@@ -86,6 +151,7 @@ pub(super) fn functions(file: &File<'_>) -> Result<Vec<Function>> {
                 insns: Insn::decode_all(code, file.endian),
                 ..Function::default()
             });
+            few(functions.len(), "functions")?;
         }
     }
     Ok(functions)
@@ -139,6 +205,16 @@ pub(super) fn resolve(
         let relocations = section.map_or(&[][..], |section| &section.relocations);
         let first = relocations.partition_point(|r| r.offset < function.offset);
         let end = function.offset + (function.insns.len() * BYTES) as u64;
+        let mut references = Vec::new();
+        // Calls within a section need no relocation: those that have one come later, and count.
+        for (slot, insn) in function.insns.iter().enumerate() {
+            if insn.opcode != Insn::CALL || insn.src != Insn::PSEUDO_CALL {
+                continue;
+            }
+            let distance = (i64::from(insn.imm) + 1 + slot as i64) * BYTES as i64;
+            let target = function.offset.checked_add_signed(distance);
+            references.push((slot, resolver.code(function.section, target)));
+        }
         for relocation in relocations.get(first..).unwrap_or_default() {
             if relocation.offset >= end {
                 break;
@@ -148,20 +224,9 @@ pub(super) fn resolve(
             let Some(&insn) = function.insns.get(slot).filter(|_| place % BYTES as u64 == 0) else {
                 bail!("damaged ELF file: a relocation is within an instruction");
             };
-            function.references.insert(slot, resolver.reference(relocation, insn)?);
+            references.push((slot, resolver.reference(relocation, insn)?));
         }
-        // Calls within a section need no relocation.
-        for (slot, insn) in function.insns.iter().enumerate() {
-            if insn.opcode != Insn::CALL || insn.src != Insn::PSEUDO_CALL {
-                continue;
-            }
-            let distance = (i64::from(insn.imm) + 1 + slot as i64) * BYTES as i64;
-            let target = function.offset.checked_add_signed(distance);
-            if !function.references.contains_key(&slot) {
-                let reference = resolver.code(function.section, target)?;
-                function.references.insert(slot, reference);
-            }
-        }
+        function.references = references.into_iter().collect();
     }
     Ok(())
 }
@@ -191,15 +256,18 @@ impl Resolver<'_, '_> {
         match relocation.kind {
             R_BPF_64_32 => {
                 let distance = (i64::from(insn.imm) + 1) * BYTES as i64;
-                self.code(section, symbol.value.checked_add_signed(distance + addend))
+                Ok(self.code(
+                    section,
+                    symbol.value.checked_add_signed(distance.saturating_add(addend)),
+                ))
             }
             R_BPF_64_64 => {
-                let imm = i64::from(insn.imm as u32) + addend;
+                let imm = i64::from(insn.imm as u32).saturating_add(addend);
                 let Some(offset) = symbol.value.checked_add_signed(imm) else {
                     return Ok(Reference::Other(self.file.section_name(section)?));
                 };
                 if self.file.sections.get(section).is_some_and(super::sections::Section::is_code) {
-                    return self.code(section, Some(offset));
+                    return Ok(self.code(section, Some(offset)));
                 }
                 let place = (section, offset);
                 let map = self.maps.binary_search_by_key(&place, |map| (map.section, map.offset));
@@ -220,16 +288,11 @@ impl Resolver<'_, '_> {
     }
 
     /// A place in code, which must be the beginning of a function.
-    fn code(&self, section: usize, offset: Option<u64>) -> Result<Reference> {
-        let function = offset.and_then(|offset| self.places.get(&(section, offset)));
-        if let Some(&function) = function {
-            return Ok(Reference::Function(function));
+    fn code(&self, section: usize, offset: Option<u64>) -> Reference {
+        match offset.and_then(|offset| self.places.get(&(section, offset))) {
+            Some(&function) => Reference::Function(function),
+            None => Reference::Code { section, offset: offset.unwrap_or(OUTSIDE) },
         }
-        let name = self.file.section_name(section)?;
-        Ok(Reference::Other(match offset {
-            Some(offset) => format!("{name}+{offset:#x}"),
-            None => format!("{name}, outside of it"),
-        }))
     }
 }
 
@@ -259,4 +322,19 @@ fn within<T>(list: &[T], start: u64, end: u64, offset: impl Fn(&T) -> u32) -> &[
     let first = list.partition_point(|item| u64::from(offset(item)) < start);
     let last = list.partition_point(|item| u64::from(offset(item)) < end);
     list.get(first..last).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_facts_about_a_slot_the_last_counts() {
+        let slots: Slots<char> =
+            [(7, 'a'), (2, 'b'), (7, 'c'), (2, 'd'), (9, 'e')].into_iter().collect();
+        assert_eq!(slots.values().collect::<String>(), "dce");
+        assert_eq!((slots.get(7), slots.get(8), slots.len()), (Some(&'c'), None, 3));
+        let sorted: Slots<char> = [(1, 'a'), (1, 'b'), (1, 'c')].into_iter().collect();
+        assert_eq!(sorted.values().collect::<String>(), "c");
+    }
 }

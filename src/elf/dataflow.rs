@@ -1,8 +1,9 @@
 //! Finds for each event the sending instruction, the size, the data and the map.
 //!
 //! Follows each program along all paths, with sets of possible values instead of values
-//! ([`domain`]), also into the object's own functions, with the values at the call. A number of
-//! steps bounds the time; parts that are not reached by then are left out.
+//! ([`domain`]), also into the object's own functions, with the values at the call. Numbers of
+//! steps, states and writes bound time and memory; parts that are not reached by then are left out,
+//! and [`Emissions::cut`] reports that.
 
 mod domain;
 mod helpers;
@@ -105,12 +106,22 @@ pub(super) fn filled_argument(number: i32) -> Option<u8> {
     }
 }
 
+/// The events of an object.
+#[derive(Clone, Debug, Default)]
+pub struct Emissions {
+    /// In the order of the programs
+    pub all: Vec<Emission>,
+    /// Some program could not be followed to its end: others may be missing
+    pub cut: bool,
+}
+
 /// All events that the programs of an object send.
-pub fn emissions(object: &Object) -> Vec<Emission> {
-    let mut all = Vec::new();
-    let mut steps = machine::MAX_STEPS;
+pub fn emissions(object: &Object) -> Emissions {
+    let mut found = Emissions::default();
+    let mut limits = machine::Limits::default();
     for (index, program) in object.programs.iter().enumerate() {
-        all.extend(machine::run(object, index, program.function, &mut steps));
+        found.all.extend(machine::run(object, index, program.function, &mut limits));
     }
-    all
+    found.cut = limits.cut;
+    found
 }

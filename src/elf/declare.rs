@@ -4,91 +4,110 @@ use std::fmt::Write as _;
 
 use crate::output::escape::{push_cell, push_text};
 
-use super::types::{Composite, Kind, TypeId, Types};
+use super::budget::{Budget, C_DEFINITION_BYTES, C_NAME_BYTES};
+use super::types::{Composite, Kind, Parameter, TypeId, Types};
 
 /// The most structs in structs, or pointers to pointers: circles end here.
 const MAX_DEPTH: usize = 32;
-/// The most characters of a declaration: honest ones are far shorter.
-const MAX_TEXT: usize = 1 << 18;
+/// Parameters in parameters cost this much of it.
+const PROTOTYPE_DEPTH: usize = 8;
+/// The most parameters of a function. BPF's have at most 5, the kernel's a dozen.
+const MAX_PARAMETERS: usize = 64;
+/// The most members to look at for the alignment of one struct, in all levels.
+const MAX_ALIGNED: usize = 1 << 14;
+/// Stands for all that is missing.
+const CUT: char = '…';
 
 impl Types {
-    /// The C name of a type: `const struct event *`. A struct without a name is `struct {…}`.
+    /// The C name of a type: `const struct event *`. A struct without a name is `struct {…}`. What is
+    /// longer than any honest name ends in `…`.
     pub fn c_name(&self, id: TypeId) -> String {
-        let mut text = String::new();
-        Writer { types: self, out: &mut text, expand: false }.declare(id, String::new(), 0);
-        text
+        self.written(C_NAME_BYTES, false, |writer| writer.declare(id, String::new(), 0))
     }
 
     /// A type's definition in C, with its size and the members' offsets as comments; named types of
-    /// members are not defined with it. A type without a body is declared by its name.
+    /// members are not defined with it. A type without a body is declared by its name. What is
+    /// longer than any honest definition ends in `…`.
     pub fn c_declaration(&self, id: TypeId) -> String {
-        let mut text = String::new();
-        let mut writer = Writer { types: self, out: &mut text, expand: true };
+        let name = || printable(self.name(id).unwrap_or("_"));
         match self.kind(id) {
             Kind::Struct(_) | Kind::Union(_) | Kind::Enum { .. } => {
-                writer.definition(id, 0);
-                text.push(';');
+                self.written(C_DEFINITION_BYTES, true, |writer| {
+                    writer.definition(id, 0);
+                    writer.push(";");
+                })
             }
-            Kind::Typedef(to) => {
-                let name = printable(self.name(id).unwrap_or("_"));
-                writer.out.push_str("typedef ");
-                writer.declare(*to, name, 0);
-                text.push(';');
+            Kind::Typedef(to) => self.written(C_DEFINITION_BYTES, true, |writer| {
+                writer.push("typedef ");
+                writer.declare(*to, name(), 0);
+                writer.push(";");
+            }),
+            Kind::Var { ty, .. } | Kind::Function { proto: ty, .. } => {
+                self.written(C_DEFINITION_BYTES, true, |writer| {
+                    writer.declare(*ty, name(), 0);
+                    writer.push(";");
+                })
             }
-            Kind::Var { ty, .. } => {
-                let name = printable(self.name(id).unwrap_or("_"));
-                writer.declare(*ty, name, 0);
-                text.push(';');
-            }
-            Kind::Function { proto, .. } => {
-                let name = printable(self.name(id).unwrap_or("_"));
-                writer.declare(*proto, name, 0);
-                text.push(';');
-            }
-            _ => text = self.c_name(id),
+            _ => self.c_name(id),
         }
-        text
+    }
+
+    /// Whether some text is not complete because all texts together are too long.
+    pub fn is_c_cut(&self) -> bool {
+        self.c_bytes.is_cut()
+    }
+
+    /// Text of at most so many bytes, `CUT` not counted.
+    fn written(&self, most: usize, expand: bool, write: impl FnOnce(&mut Writer<'_>)) -> String {
+        let mut out = String::new();
+        let budget = Budget::new(most.min(self.c_bytes.left()));
+        write(&mut Writer { types: self, out: &mut out, expand, budget: &budget });
+        if budget.is_cut() {
+            // One that is cut by its own length is marked where it is; this is for all of them.
+            let is_own = most <= self.c_bytes.left();
+            _ = self.c_bytes.take(if is_own { out.len().min(most) } else { usize::MAX });
+        } else {
+            _ = self.c_bytes.take(out.len());
+        }
+        out
     }
 }
 
-/// The most members to look at for the alignment of one struct, in all levels.
-const MAX_ALIGNED: usize = 1024;
-
 impl Types {
     /// Whether a compiler would lay out a struct differently without `packed`: a member is not where
-    /// its alignment puts it, or the size is not a multiple of the largest alignment.
-    fn is_packed(&self, body: &Composite) -> bool {
+    /// its alignment puts it, or the size is not a multiple of the largest alignment. `None`: there
+    /// are too many members, or structs in structs, to know.
+    fn is_packed(&self, body: &Composite) -> Option<bool> {
         let mut left = MAX_ALIGNED;
-        let (packed, _) = self.layout(body, &mut left);
-        packed && left > 0
+        self.layout(body, &mut left, 0).map(|(packed, _)| packed)
     }
 
     /// Whether a struct is packed, and its alignment in bytes. `left`: members to look at.
-    fn layout(&self, body: &Composite, left: &mut usize) -> (bool, u64) {
+    fn layout(&self, body: &Composite, left: &mut usize, depth: usize) -> Option<(bool, u64)> {
         let (mut packed, mut largest) = (false, 1);
         for member in &body.members {
-            if *left == 0 {
-                break;
-            }
-            *left -= 1;
-            let align = self.alignment(member.ty, left);
+            *left = left.checked_sub(1).filter(|_| self.steps.take(1))?;
+            let align = self.alignment(member.ty, left, depth)?;
             largest = largest.max(align);
             packed |= member.bit_size.is_none() && u64::from(member.bit_offset / 8) % align != 0;
         }
         packed |= body.bytes % largest != 0;
-        (packed, if packed { 1 } else { largest })
+        Some((packed, if packed { 1 } else { largest }))
     }
 
     /// `_Alignof` in BPF.
-    fn alignment(&self, mut ty: TypeId, left: &mut usize) -> u64 {
+    fn alignment(&self, mut ty: TypeId, left: &mut usize, depth: usize) -> Option<u64> {
         for _ in 0..MAX_DEPTH {
             match self.resolved(ty) {
                 Kind::Array { element, .. } => ty = *element,
-                Kind::Struct(body) | Kind::Union(body) => return self.layout(body, left).1,
-                _ => return self.size(ty).filter(|size| size.is_power_of_two()).unwrap_or(1),
+                Kind::Struct(body) | Kind::Union(body) => {
+                    let deeper = (depth < MAX_DEPTH).then_some(depth + 1)?;
+                    return self.layout(body, left, deeper).map(|(_, align)| align);
+                }
+                _ => return Some(self.size(ty).filter(|s| s.is_power_of_two()).unwrap_or(1)),
             }
         }
-        1
+        None
     }
 }
 
@@ -104,16 +123,28 @@ struct Writer<'a> {
     out: &'a mut String,
     /// Nameless types in full
     expand: bool,
+    /// Bytes, of `out` and of all texts that are put into it: types can contain themselves, or one
+    /// another, so that a few of them are an endless text
+    budget: &'a Budget,
 }
 
 impl Writer<'_> {
+    /// Appends; if there is no room, only `CUT`, once.
+    fn push(&mut self, text: &str) {
+        let was_cut = self.budget.is_cut();
+        if self.budget.take(text.len()) {
+            self.out.push_str(text);
+        } else if !was_cut {
+            self.out.push(CUT);
+        }
+    }
+
     /// `TYPE NAME`, with the name in its place amid stars and brackets.
     fn declare(&mut self, mut id: TypeId, mut name: String, depth: usize) {
         let mut qualifiers = String::new();
+        // Bytes of the name that were paid for when they were written.
+        let mut paid = 0;
         for _ in 0..MAX_DEPTH {
-            if name.len() > MAX_TEXT {
-                break;
-            }
             match self.types.kind(id) {
                 Kind::Pointer(to) => {
                     name.insert(0, '*');
@@ -133,27 +164,9 @@ impl Writer<'_> {
                     id = *element;
                 }
                 Kind::FunctionProto { returns, parameters, variadic } => {
-                    let mut list = Vec::new();
-                    for parameter in parameters.iter().take(64) {
-                        let mut text = String::new();
-                        let inner = parameter.name.as_deref().map(printable).unwrap_or_default();
-                        let expand = false;
-                        if depth < MAX_DEPTH {
-                            Writer { types: self.types, out: &mut text, expand }.declare(
-                                parameter.ty,
-                                inner,
-                                depth + 8,
-                            );
-                        }
-                        list.push(text);
-                    }
-                    if *variadic {
-                        list.push("...".to_owned());
-                    }
-                    if list.is_empty() {
-                        list.push("void".to_owned());
-                    }
-                    _ = write!(name, "({})", list.join(", "));
+                    let list = self.parameters(parameters, *variadic, depth);
+                    _ = write!(name, "({list})");
+                    paid += list.len();
                     id = *returns;
                 }
                 Kind::Const(to) => {
@@ -172,12 +185,45 @@ impl Writer<'_> {
                 _ => break,
             }
         }
-        self.out.push_str(&qualifiers);
+        self.push(&qualifiers);
         self.base(id, depth);
-        if !name.is_empty() {
+        if name.is_empty() {
+            return;
+        }
+        let was_cut = self.budget.is_cut();
+        if self.budget.take(name.len().saturating_sub(paid)) || paid > 0 {
             self.out.push(' ');
             self.out.push_str(&name);
+        } else if !was_cut {
+            self.out.push(CUT);
         }
+    }
+
+    /// What is in the brackets of a function.
+    fn parameters(&self, parameters: &[Parameter], variadic: bool, depth: usize) -> String {
+        let mut list = String::new();
+        let mut writer = Writer { out: &mut list, expand: false, ..*self };
+        for (number, parameter) in parameters.iter().enumerate() {
+            if number > 0 {
+                writer.push(", ");
+            }
+            if number == MAX_PARAMETERS || depth >= MAX_DEPTH {
+                writer.push("…");
+                break;
+            }
+            if writer.budget.is_cut() {
+                break;
+            }
+            let name = parameter.name.as_deref().map(printable).unwrap_or_default();
+            writer.declare(parameter.ty, name, depth + PROTOTYPE_DEPTH);
+        }
+        match (parameters, variadic) {
+            ([], true) => writer.push("..."),
+            ([], false) => writer.push("void"),
+            (_, true) => writer.push(", ..."),
+            (_, false) => {}
+        }
+        list
     }
 
     /// A qualifier stands before its type, but behind the star of a pointer.
@@ -193,78 +239,80 @@ impl Writer<'_> {
 
     /// The part before stars and names.
     fn base(&mut self, id: TypeId, depth: usize) {
-        let name = self.types.name(id).map(printable);
+        let name = self.types.name(id);
         let keyword = match self.types.kind(id) {
             Kind::Struct(_) | Kind::Forward { union: false } => "struct ",
             Kind::Union(_) | Kind::Forward { union: true } => "union ",
             Kind::Enum { .. } => "enum ",
-            Kind::Void => return self.out.push_str("void"),
+            Kind::Void => return self.push("void"),
             _ => "",
         };
         match name {
             // `unsigned long` is one name.
-            Some(_) if matches!(self.types.kind(id), Kind::Int { .. } | Kind::Float { .. }) => {
-                push_text(self.out, self.types.name(id).unwrap_or_default().as_bytes());
+            Some(name) if matches!(self.types.kind(id), Kind::Int { .. } | Kind::Float { .. }) => {
+                let mut text = String::new();
+                push_text(&mut text, name.as_bytes());
+                self.push(&text);
             }
             Some(name) => {
-                self.out.push_str(keyword);
-                self.out.push_str(&name);
+                self.push(keyword);
+                self.push(&printable(name));
             }
-            None if self.expand && depth < MAX_DEPTH && self.out.len() < MAX_TEXT => {
+            None if self.expand && depth < MAX_DEPTH && !self.budget.is_cut() => {
                 self.definition(id, depth);
             }
             None => {
-                self.out.push_str(keyword);
-                self.out.push_str("{…}");
+                self.push(keyword);
+                self.push("{…}");
             }
         }
     }
 
     /// A struct, union or enum with its body.
     fn definition(&mut self, id: TypeId, depth: usize) {
-        let name = self.types.name(id).map(printable);
-        let mut begin = |keyword: &str| {
-            self.out.push_str(keyword);
-            if let Some(name) = &name {
-                self.out.push(' ');
-                self.out.push_str(name);
-            }
-            self.out.push_str(" {\n");
+        let keyword = match self.types.kind(id) {
+            Kind::Struct(_) => "struct",
+            Kind::Union(_) => "union",
+            Kind::Enum { .. } => "enum",
+            _ => return self.push("{…}"),
         };
+        self.push(keyword);
+        if let Some(name) = self.types.name(id) {
+            self.push(" ");
+            self.push(&printable(name));
+        }
+        self.push(" {\n");
         match self.types.kind(id) {
             Kind::Struct(body) => {
-                begin("struct");
                 self.members(body, depth);
-                if self.types.is_packed(body) {
-                    self.out.push_str(" __attribute__((packed))");
+                if !self.budget.is_cut() {
+                    self.push(match self.types.is_packed(body) {
+                        Some(true) => " __attribute__((packed))",
+                        Some(false) => "",
+                        None => " /* … */",
+                    });
                 }
             }
-            Kind::Union(body) => {
-                begin("union");
-                self.members(body, depth);
-            }
+            Kind::Union(body) => self.members(body, depth),
             Kind::Enum { values, .. } => {
-                begin("enum");
                 for (name, value) in values {
-                    if self.out.len() > MAX_TEXT {
-                        self.out.push_str("…\n");
-                        break;
+                    if self.budget.is_cut() {
+                        return;
                     }
                     self.indent(depth + 1);
-                    _ = writeln!(self.out, "{} = {value},", printable(name));
+                    self.push(&format!("{} = {value},\n", printable(name)));
                 }
                 self.indent(depth);
-                self.out.push('}');
+                self.push("}");
             }
-            _ => self.out.push_str("{…}"),
+            _ => {}
         }
     }
 
     fn members(&mut self, body: &Composite, depth: usize) {
         for member in &body.members {
-            if self.out.len() > MAX_TEXT {
-                self.out.push_str("…\n");
-                break;
+            if self.budget.is_cut() {
+                return;
             }
             self.indent(depth + 1);
             let mut name = member.name.as_deref().map(printable).unwrap_or_default();
@@ -272,34 +320,36 @@ impl Writer<'_> {
                 _ = write!(name, ": {bits}");
             }
             self.declare(member.ty, name, depth + 1);
-            match (member.bit_size, member.bit_offset) {
-                (None, at) => _ = writeln!(self.out, "; /* {} */", at / 8),
-                (Some(_), at) => _ = writeln!(self.out, "; /* {}, bit {} */", at / 8, at % 8),
-            }
+            let at = member.bit_offset;
+            self.push(&match member.bit_size {
+                None => format!("; /* {} */\n", at / 8),
+                Some(_) => format!("; /* {}, bit {} */\n", at / 8, at % 8),
+            });
         }
         self.indent(depth);
-        _ = write!(self.out, "}} /* {} bytes */", body.bytes);
+        self.push(&format!("}} /* {} bytes */", body.bytes));
     }
 
     fn indent(&mut self, depth: usize) {
         for _ in 0..depth {
-            self.out.push('\t');
+            self.push("\t");
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::budget::C_BYTES;
     use super::super::types::{Encoding, Member, Parameter, Type};
     use super::*;
 
     fn push(types: &mut Types, name: &str, kind: Kind) -> TypeId {
-        let name = (!name.is_empty()).then(|| name.to_owned());
+        let name = (!name.is_empty()).then(|| name.into());
         types.push(Type { name, kind }).unwrap()
     }
 
     fn member(name: &str, ty: TypeId, bit_offset: u32) -> Member {
-        let name = (!name.is_empty()).then(|| name.to_owned());
+        let name = (!name.is_empty()).then(|| name.into());
         Member { name, ty, bit_offset, bit_size: None }
     }
 
@@ -359,8 +409,61 @@ mod tests {
         push(&mut types, "", Kind::Struct(body));
         let own = push(&mut types, "", Kind::Pointer(TypeId(2)));
         let escape = push(&mut types, "\u{1b}[31m x", Kind::Forward { union: false });
-        assert!(types.c_declaration(TypeId(1)).len() < 2 * MAX_TEXT);
+        assert!(types.c_declaration(TypeId(1)).len() <= C_DEFINITION_BYTES + CUT.len_utf8());
         assert!(types.c_name(own).len() < 100);
         assert_eq!(types.c_name(escape), r"struct \033[31m\040x");
+    }
+
+    #[test]
+    fn packed_or_too_large_to_tell() {
+        let mut types = Types::new();
+        let int = Kind::Int { bytes: 4, encoding: Encoding::Signed, bits: 32, bit_offset: 0 };
+        let mut inner = push(&mut types, "int", int);
+        let packed = Composite { bytes: 5, members: vec![member("a", inner, 8)] };
+        let packed = push(&mut types, "packed", Kind::Struct(packed));
+        assert!(types.c_declaration(packed).ends_with("} /* 5 bytes */ __attribute__((packed));"));
+        let before = types.steps.left();
+        for level in 1..9 {
+            let body = Composite { bytes: 4, members: vec![member("m", inner, 0); 64] };
+            inner = push(&mut types, "level", Kind::Struct(body));
+            let unknown = types.c_declaration(inner).ends_with("} /* 4 bytes */ /* … */;");
+            assert_eq!(unknown, level > 2, "64 to the power of {level}");
+        }
+        assert!(before - types.steps.left() < 10 * MAX_ALIGNED);
+    }
+
+    /// A pointer to a function whose parameters are such pointers.
+    fn endless(types: &mut Types, parameters: usize) -> TypeId {
+        let next = u32::try_from(types.len()).unwrap();
+        let parameter = Parameter { name: None, ty: TypeId(next) };
+        let pointer = push(types, "", Kind::Pointer(TypeId(next + 1)));
+        let parameters = vec![parameter; parameters];
+        push(types, "", Kind::FunctionProto { returns: pointer, parameters, variadic: false });
+        pointer
+    }
+
+    #[test]
+    fn a_cut_is_marked_where_it_is() {
+        let mut types = Types::new();
+        let id = endless(&mut types, 64);
+        for _ in 0..3 {
+            let text = types.c_name(id);
+            assert!(text.len() <= C_NAME_BYTES * 9 / 8, "{}", text.len());
+            assert!(text.contains(CUT), "{text}");
+        }
+        assert!(!types.is_c_cut(), "the others are whole");
+    }
+
+    #[test]
+    fn all_texts_together_have_a_bound() {
+        let mut types = Types::new();
+        let id = endless(&mut types, 64);
+        let mut bytes = 0;
+        for _ in 0..2 * C_BYTES / C_NAME_BYTES {
+            bytes += types.c_name(id).len();
+        }
+        assert!(types.is_c_cut());
+        assert!(bytes <= C_BYTES * 9 / 8, "{bytes}");
+        assert_eq!(types.c_name(TypeId::VOID), "…", "none is taken for a whole one");
     }
 }

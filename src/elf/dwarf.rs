@@ -4,27 +4,43 @@
 
 mod relocate;
 
+mod strings;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use anyhow::{Result, anyhow, bail};
 use gimli::{
-    AttributeValue as Value, DwAt, DwTag, EndianSlice, Reader as _, RunTimeEndian, SectionId,
+    AttributeValue as Value, DwAt, DwTag, EndianSlice, RunTimeEndian, SectionId, UnitHeader,
     UnitOffset, constants as dw,
 };
 use object::Endianness;
 
 use self::relocate::relocated;
+use self::strings::Strings;
+use super::budget::Budget;
 use super::sections::File;
-use super::types::{Composite, Encoding, Kind, Member, Parameter, Type, TypeId, Types};
+use super::types::{Composite, Encoding, Kind, Member, Name, Parameter, Type, TypeId, Types};
 
-/// The most attributes of all entries: an entry of one byte can claim thousands.
+// An entry can have a single byte, and its abbreviation can claim any attributes for it. So what is
+// made of them is not in proportion to the file, and has limits of its own. Debug information of the
+// largest BPF objects has a tenth of each.
+
+/// The most attributes of all entries.
 const MAX_ATTRIBUTES: usize = 1 << 25;
-/// The most bytes of all names: many entries may share one long name.
-const MAX_NAME_BYTES: usize = 1 << 28;
+/// The most bytes of `.debug_abbrev`. Each can become twenty in memory.
+const MAX_ABBREVIATIONS: usize = 2 << 20;
 /// The most bytes of abbreviations, which are read once for each unit.
-const MAX_ABBREVIATION_BYTES: usize = 1 << 28;
-/// The most variables of all functions, with inlined functions counted in each.
-const MAX_VARIABLES: usize = 1 << 20;
+const MAX_ABBREVIATIONS_READ: usize = 1 << 26;
+/// The most types.
+const MAX_TYPES: usize = 1 << 18;
+/// The most members, values and parameters of types.
+const MAX_PARTS: usize = 1 << 19;
+/// The most functions, with the places where they are inlined.
+const MAX_FUNCTIONS: usize = 1 << 17;
+/// The most variables of all functions, also with those of inlined functions counted in each.
+const MAX_VARIABLES: usize = 1 << 18;
+/// The most entries in entries that matter: structs in structs, functions in functions.
+const MAX_DEPTH: usize = 128;
 
 /// The contents of debug information.
 #[derive(Clone, Debug, Default)]
@@ -32,7 +48,7 @@ pub struct Dwarf {
     /// All types
     pub types: Types,
     /// Functions with code of their own, by name
-    pub functions: BTreeMap<String, Vec<Variable>>,
+    pub functions: BTreeMap<Name, Vec<Variable>>,
     /// Global variables
     pub globals: Vec<Variable>,
 }
@@ -40,12 +56,12 @@ pub struct Dwarf {
 /// A variable or parameter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Variable {
-    pub name: String,
+    pub name: Name,
     pub ty: TypeId,
     /// A function's parameter
     pub parameter: bool,
     /// The inlined function around it
-    pub inlined_from: Option<String>,
+    pub inlined_from: Option<Name>,
 }
 
 impl Dwarf {
@@ -64,7 +80,7 @@ impl Dwarf {
 }
 
 type Slice<'a> = EndianSlice<'a, RunTimeEndian>;
-type Unit<'a> = gimli::Unit<Slice<'a>>;
+type Header<'a> = UnitHeader<Slice<'a>>;
 
 fn read(file: &File<'_>) -> Result<Dwarf> {
     let mut contents = HashMap::new();
@@ -81,25 +97,20 @@ fn read(file: &File<'_>) -> Result<Dwarf> {
     };
     let dwarf = gimli::Dwarf::load(load)?;
     let abbreviations = contents.get(&b".debug_abbrev"[..]).map_or(0, |content| content.len());
-    let mut reader = Reader {
-        dwarf: &dwarf,
-        types: Types::new(),
-        ids: HashMap::new(),
-        functions: HashMap::new(),
-        globals: Vec::new(),
-        attributes: 0,
-        name_bytes: 0,
-    };
+    if abbreviations > MAX_ABBREVIATIONS {
+        bail!("too many abbreviations");
+    }
+    let mut reader = Reader::new(Strings::new(&dwarf));
     let mut units = dwarf.units();
-    let mut read = 0_usize;
+    let to_read = Budget::new(MAX_ABBREVIATIONS_READ);
+    // Not gimli's own `Unit`, which also reads the tables of lines, once for each unit.
     while let Some(header) = units.next()? {
-        read = read.saturating_add(abbreviations);
-        if read > MAX_ABBREVIATION_BYTES {
+        if !to_read.take(abbreviations) {
             bail!("too many units");
         }
-        reader.unit(&dwarf.unit(header)?)?;
+        reader.unit(&header, &header.abbreviations(&dwarf.debug_abbrev)?)?;
     }
-    Ok(reader.finish())
+    reader.finish()
 }
 
 /// The place of an entry in `.debug_info`.
@@ -108,7 +119,7 @@ type Offset = usize;
 /// A function, as the entries describe it.
 #[derive(Default)]
 struct Function {
-    name: Option<String>,
+    name: Option<Name>,
     /// Has code of its own
     emitted: bool,
     variables: Vec<Variable>,
@@ -120,8 +131,8 @@ struct Function {
 
 /// An entry whose children are being read.
 enum Open {
-    Composite { id: TypeId, name: Option<String>, is_union: bool, body: Composite },
-    Enum { id: TypeId, name: Option<String>, bytes: u32, values: Vec<(String, i64)> },
+    Composite { id: TypeId, name: Option<Name>, is_union: bool, body: Composite },
+    Enum { id: TypeId, name: Option<Name>, bytes: u32, values: Vec<(Name, i64)> },
     Array { id: TypeId, element: TypeId, counts: Vec<u64> },
     Proto { id: TypeId, returns: TypeId, parameters: Vec<Parameter>, variadic: bool },
     Function(Offset),
@@ -130,7 +141,7 @@ enum Open {
 /// The attributes that matter, of one entry.
 #[derive(Default)]
 struct Attributes {
-    name: Option<String>,
+    name: Option<Name>,
     ty: TypeId,
     bytes: Option<u64>,
     /// `DW_AT_count`, or the upper bound and one
@@ -148,20 +159,41 @@ struct Attributes {
 }
 
 struct Reader<'a> {
-    dwarf: &'a gimli::Dwarf<Slice<'a>>,
+    strings: Strings<'a>,
     types: Types,
     ids: HashMap<Offset, TypeId>,
     functions: HashMap<Offset, Function>,
     globals: Vec<Variable>,
-    attributes: usize,
-    name_bytes: usize,
+    left: Limits,
+}
+
+/// What there may still be.
+struct Limits {
+    attributes: Budget,
+    types: Budget,
+    parts: Budget,
+    functions: Budget,
+    variables: Budget,
 }
 
 impl<'a> Reader<'a> {
-    fn unit(&mut self, unit: &Unit<'a>) -> Result<()> {
+    fn new(strings: Strings<'a>) -> Self {
+        let left = Limits {
+            attributes: Budget::new(MAX_ATTRIBUTES),
+            types: Budget::new(MAX_TYPES),
+            parts: Budget::new(MAX_PARTS),
+            functions: Budget::new(MAX_FUNCTIONS),
+            variables: Budget::new(MAX_VARIABLES),
+        };
+        let (ids, functions) = (HashMap::new(), HashMap::new());
+        Self { strings, types: Types::new(), ids, functions, globals: Vec::new(), left }
+    }
+
+    fn unit(&mut self, unit: &Header<'a>, abbreviations: &gimli::Abbreviations) -> Result<()> {
         let mut open: Vec<(isize, Open)> = Vec::new();
         let mut depth = 0;
-        let mut entries = unit.entries();
+        self.strings.enter(unit);
+        let mut entries = unit.entries(abbreviations);
         while let Some((delta, entry)) = entries.next_dfs()? {
             depth += delta;
             while open.last().is_some_and(|(of, _)| *of >= depth) {
@@ -169,10 +201,13 @@ impl<'a> Reader<'a> {
                     self.close(closed)?;
                 }
             }
-            let Some(offset) = entry.offset().to_debug_info_offset(&unit.header) else { continue };
+            let Some(offset) = entry.offset().to_debug_info_offset(unit) else { continue };
             let attributes = self.attributes(unit, entry)?;
             if let Some(new) = self.entry(entry.tag(), offset.0, attributes, &mut open)? {
                 open.push((depth, new));
+            }
+            if open.len() > MAX_DEPTH {
+                bail!("entries in entries in entries");
             }
         }
         while let Some((_, closed)) = open.pop() {
@@ -183,14 +218,13 @@ impl<'a> Reader<'a> {
 
     fn attributes(
         &mut self,
-        unit: &Unit<'a>,
+        unit: &Header<'a>,
         entry: &gimli::DebuggingInformationEntry<'_, '_, Slice<'a>>,
     ) -> Result<Attributes> {
         let mut found = Attributes::default();
         let mut attrs = entry.attrs();
         while let Some(attr) = attrs.next()? {
-            self.attributes += 1;
-            if self.attributes > MAX_ATTRIBUTES {
+            if !self.left.attributes.take(1) {
                 bail!("too much of it");
             }
             let number = || match attr.value() {
@@ -198,7 +232,8 @@ impl<'a> Reader<'a> {
                 _ => attr.udata_value(),
             };
             match attr.name() {
-                dw::DW_AT_name => found.name = self.name(unit, attr.value()),
+                dw::DW_AT_str_offsets_base => self.strings.rebase(&attr.value()),
+                dw::DW_AT_name => found.name = self.strings.get(attr.value())?,
                 dw::DW_AT_type => {
                     if let Some(offset) = self.reference(unit, attr.value()) {
                         found.ty = self.id(offset)?;
@@ -231,23 +266,11 @@ impl<'a> Reader<'a> {
         Ok(found)
     }
 
-    /// `None`: there is none, or it cannot be read.
-    fn name(&mut self, unit: &Unit<'a>, value: Value<Slice<'a>>) -> Option<String> {
-        if self.name_bytes > MAX_NAME_BYTES {
-            return None;
-        }
-        let name = self.dwarf.attr_string(unit, value).ok()?;
-        self.name_bytes += name.len();
-        // Types cuts long names, but copying should stop there already.
-        let name = name.slice();
-        Some(String::from_utf8_lossy(name.get(..4096).unwrap_or(name)).into_owned())
-    }
-
     /// The place of the entry that an attribute refers to.
-    fn reference(&self, unit: &Unit<'a>, value: Value<Slice<'a>>) -> Option<Offset> {
+    fn reference(&self, unit: &Header<'a>, value: Value<Slice<'a>>) -> Option<Offset> {
         match value {
             Value::UnitRef(UnitOffset(offset)) => {
-                Some(UnitOffset(offset).to_debug_info_offset(&unit.header)?.0)
+                Some(UnitOffset(offset).to_debug_info_offset(unit)?.0)
             }
             Value::DebugInfoRef(offset) => Some(offset.0),
             _ => None,
@@ -259,12 +282,13 @@ impl<'a> Reader<'a> {
         if let Some(&id) = self.ids.get(&offset) {
             return Ok(id);
         }
+        take(&self.left.types, "types")?;
         let id = self.types.push(Type { name: None, kind: Kind::Void })?;
         self.ids.insert(offset, id);
         Ok(id)
     }
 
-    fn define(&mut self, offset: Offset, name: Option<String>, kind: Kind) -> Result<()> {
+    fn define(&mut self, offset: Offset, name: Option<Name>, kind: Kind) -> Result<()> {
         let id = self.id(offset)?;
         Ok(self.types.replace(id, Type { name, kind })?)
     }
@@ -313,6 +337,7 @@ impl<'a> Reader<'a> {
                 return Ok(Some(Open::Proto { id, returns: ty, parameters, variadic: false }));
             }
             dw::DW_TAG_subprogram => {
+                take(&self.left.functions, "functions")?;
                 let function = Function {
                     name,
                     emitted: found.has_code,
@@ -323,24 +348,31 @@ impl<'a> Reader<'a> {
                 return Ok(Some(Open::Function(offset)));
             }
             dw::DW_TAG_inlined_subroutine => {
+                take(&self.left.functions, "inlined functions")?;
                 if let (Some(origin), Some(function)) = (found.origin, self.enclosing(open)) {
                     function.inlined.insert(origin);
                 }
             }
             dw::DW_TAG_formal_parameter if matches!(open.last(), Some((_, Open::Proto { .. }))) => {
                 if let Some((_, Open::Proto { parameters, .. })) = open.last_mut() {
+                    take(&self.left.parts, "parameters")?;
                     parameters.push(Parameter { name, ty });
                 }
             }
             dw::DW_TAG_variable | dw::DW_TAG_formal_parameter => {
                 // An entry with an origin has its name there.
                 let Some(name) = name else { return Ok(None) };
+                take(&self.left.variables, "variables")?;
                 let parameter = tag == dw::DW_TAG_formal_parameter;
                 let variable = Variable { name, ty, parameter, inlined_from: None };
                 match self.enclosing(open) {
                     Some(function) => function.variables.push(variable),
                     None => self.globals.push(variable),
                 }
+            }
+            dw::DW_TAG_member | dw::DW_TAG_enumerator | dw::DW_TAG_subrange_type => {
+                take(&self.left.parts, "members and values")?;
+                part(tag, Attributes { name, ..found }, open);
             }
             _ => part(tag, Attributes { name, ..found }, open),
         }
@@ -369,6 +401,7 @@ impl<'a> Reader<'a> {
                 let count = if counts.is_empty() { 0 } else { counts.remove(0) };
                 for inner in counts.into_iter().rev() {
                     let kind = Kind::Array { element, count: inner };
+                    take(&self.left.types, "types")?;
                     element = self.types.push(Type { name: None, kind })?;
                 }
                 (id, None, Kind::Array { element, count })
@@ -382,9 +415,9 @@ impl<'a> Reader<'a> {
     }
 
     /// Joins functions with their origins and their inlined functions.
-    fn finish(self) -> Dwarf {
-        let mut functions: BTreeMap<String, Vec<Variable>> = BTreeMap::new();
-        let mut left = MAX_VARIABLES;
+    fn finish(self) -> Result<Dwarf> {
+        let mut functions: BTreeMap<Name, Vec<Variable>> = BTreeMap::new();
+        let left = Budget::new(MAX_VARIABLES);
         let mut emitted: Vec<_> =
             self.functions.iter().filter(|(_, function)| function.emitted).collect();
         emitted.sort_by_key(|(offset, _)| **offset);
@@ -400,17 +433,19 @@ impl<'a> Reader<'a> {
             {
                 let inlined_from = part.name.clone().filter(|_| is_inlined);
                 for variable in &part.variables {
-                    if left == 0 {
-                        break;
-                    }
-                    left -= 1;
+                    take(&left, "variables of inlined functions")?;
                     let inlined_from = inlined_from.clone();
                     known.push(Variable { inlined_from, ..variable.clone() });
                 }
             }
         }
-        Dwarf { types: self.types, functions, globals: self.globals }
+        Ok(Dwarf { types: self.types, functions, globals: self.globals })
     }
+}
+
+/// Counts one. Half of a list would be taken for all of it, so there is none.
+fn take(left: &Budget, what: &str) -> Result<()> {
+    if left.take(1) { Ok(()) } else { bail!("too many {what}") }
 }
 
 /// Takes in an entry that is a part of the enclosing one.

@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use object::elf::{STT_OBJECT, STT_SECTION};
 
 use super::map::is_map_section;
-use super::sections::File;
+use super::sections::{File, Symbol, few};
 use super::types::{Kind, Linkage, TypeId, Types};
 
 /// A variable in one of the object's data sections.
@@ -86,7 +86,7 @@ fn typed(types: &Types) -> Typed<'_> {
                 _ => continue,
             };
             if let Some(name) = types.name(variable.ty) {
-                typed.insert((section.as_str(), name), ty);
+                typed.insert((&**section, name), ty);
             }
         }
     }
@@ -125,9 +125,18 @@ pub(super) fn read(file: &File<'_>, types: Option<&Types>) -> Result<Vec<Global>
             global: symbol.global,
             name,
         });
+        few(globals.len(), "variables")?;
     }
     globals.sort_by_key(|global| (global.section, global.offset));
     Ok(globals)
+}
+
+/// Whether a symbol is expected of the kernel. One that is not global is the name of the source.
+pub(super) fn is_extern(symbol: &Symbol<'_>) -> bool {
+    symbol.section.is_none()
+        && symbol.global
+        && !symbol.name.is_empty()
+        && symbol.kind != STT_SECTION
 }
 
 /// Undefined symbols, in the order of the symbols.
@@ -144,11 +153,8 @@ pub(super) fn externs(file: &File<'_>, types: Option<&Types>) -> Result<Vec<Exte
         .collect();
     let mut externs = Vec::new();
     for symbol in &file.symbols {
-        if symbol.section.is_some() || symbol.name.is_empty() || symbol.kind == STT_SECTION {
+        if !is_extern(symbol) {
             continue;
-        }
-        if !symbol.global {
-            continue; // the name of the source file
         }
         let name = file.name(symbol.name)?;
         let known = [".kconfig", ".ksyms"]
@@ -161,6 +167,7 @@ pub(super) fn externs(file: &File<'_>, types: Option<&Types>) -> Result<Vec<Exte
             weak: symbol.weak,
             name,
         });
+        few(externs.len(), "undefined symbols")?;
     }
     Ok(externs)
 }

@@ -7,11 +7,14 @@ use anyhow::{Context as _, Result, bail};
 use object::elf::STT_SECTION;
 
 use super::cursor::Cursor;
-use super::sections::{File, R_BPF_64_ABS64, Symbol};
+use super::sections::{File, R_BPF_64_ABS64, Symbol, few};
 use super::types::{Kind, TypeId, Types};
 
 /// The size of iproute2's definitions, which have more members behind the flags.
 const IPROUTE2_BYTES: usize = 36;
+
+/// The most members of a map's definition: libbpf knows some dozen.
+const MAX_MEMBERS: usize = 64;
 
 /// A map as the object defines it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -77,7 +80,7 @@ pub(super) fn read(file: &File<'_>, types: Option<&Types>) -> Result<Vec<Map>> {
             let ty = variables.get(symbol.name);
             let mut map = match (legacy, types.zip(ty)) {
                 (true, _) => old(file, section.data, symbol, end)?,
-                (false, Some((types, &ty))) => definition(types, ty, true),
+                (false, Some((types, &ty))) => definition(types, ty, true)?,
                 // Without BTF only the name is known.
                 (false, None) => Map::default(),
             };
@@ -87,6 +90,7 @@ pub(super) fn read(file: &File<'_>, types: Option<&Types>) -> Result<Vec<Map>> {
             map.offset = symbol.value;
             map.legacy = legacy;
             maps.push(map);
+            few(maps.len(), "maps")?;
         }
         let read = maps.get_mut(first..).unwrap_or_default();
         fill(file, index, read, &starts)?;
@@ -134,9 +138,14 @@ fn variables(types: &Types) -> HashMap<&[u8], TypeId> {
 }
 
 /// The definition in the members of a map's struct.
-fn definition(types: &Types, ty: TypeId, outermost: bool) -> Map {
+fn definition(types: &Types, ty: TypeId, outermost: bool) -> Result<Map> {
     let mut map = Map::default();
-    for member in types.composite(ty).map_or(&[][..], |body| &body.members) {
+    let members = types.composite(ty).map_or(&[][..], |body| &body.members);
+    // Many maps may share one definition, which is read for each.
+    if members.len() > MAX_MEMBERS {
+        bail!("damaged BTF: a map's definition has {} members", members.len());
+    }
+    for member in members {
         let number = || number(types, member.ty);
         let short = || u32::try_from(number()).unwrap_or(u32::MAX);
         let set = |size: &mut u64| {
@@ -155,17 +164,17 @@ fn definition(types: &Types, ty: TypeId, outermost: bool) -> Map {
             "value_size" => map.value_size = number(),
             "key" => map.key = set(&mut map.key_size),
             "value" => map.value = set(&mut map.value_size),
-            "values" if outermost => {
+            "values" if outermost && map.inner.is_none() => {
                 let Kind::Array { element, .. } = *types.resolved(member.ty) else { continue };
                 let Some(inner) = types.pointee(element) else { continue };
                 if types.composite(inner).is_some() {
-                    map.inner = Some(Box::new(definition(types, inner, false)));
+                    map.inner = Some(Box::new(definition(types, inner, false)?));
                 }
             }
             _ => {}
         }
     }
-    map
+    Ok(map)
 }
 
 /// A number is the length of an array behind a pointer, or an enum's only value.
@@ -194,6 +203,7 @@ fn fill(file: &File<'_>, section: usize, maps: &mut [Map], starts: &[u64]) -> Re
         ) {
             let place = (relocation.offset - map.offset).saturating_sub(*start);
             map.values.push((place / 8, file.name(symbol.name)?));
+            few(map.values.len(), "contents of a map")?;
         }
     }
     Ok(())

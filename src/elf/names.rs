@@ -12,6 +12,12 @@ pub fn helper(number: u32) -> Option<&'static str> {
     find(HELPERS, number)
 }
 
+/// All helpers, and `unspec` before them.
+#[cfg(test)]
+pub(super) fn helpers() -> impl Iterator<Item = &'static str> {
+    HELPERS.iter().map(|&(_, name)| name)
+}
+
 /// The kind of a CO-RE relocation: `field byte offset` for 0.
 pub fn core_kind(number: u32) -> Option<String> {
     let name = find(CORE_KINDS, number)?;

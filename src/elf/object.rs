@@ -7,12 +7,12 @@ use object::Endianness;
 
 use super::btf::Btf;
 use super::btf_ext::BtfExt;
-use super::code::{self, Function};
+use super::code::{self, Function, OUTSIDE};
 use super::cursor::Cursor;
 use super::global::{self, Extern, Global, Section};
 use super::hook::Hook;
 use super::map::{self, Map};
-use super::sections::File;
+use super::sections::{File, Symbol};
 
 /// The contents of a file.
 #[derive(Clone, Debug)]
@@ -133,6 +133,21 @@ impl Object {
         (global.section == section && within < global.size).then_some((global, within))
     }
 
+    /// A place in code that is not the beginning of a function, in words.
+    pub fn place(&self, section: usize, offset: u64) -> String {
+        let first = self.functions.partition_point(|function| function.section < section);
+        let function = self.functions.get(first).filter(|function| function.section == section);
+        let name = match (function, self.sections.get(section)) {
+            (Some(function), _) => function.section_name.clone(),
+            (None, Some(data)) if !data.name.is_empty() => data.name.clone(),
+            (None, _) => format!("section {section}"),
+        };
+        match offset {
+            OUTSIDE => format!("{name}, outside of it"),
+            offset => format!("{name}+{offset:#x}"),
+        }
+    }
+
     /// The bytes of a C string in a data section, without its NUL.
     pub fn string_at(&self, section: usize, offset: u64) -> Option<&[u8]> {
         let data = &self.sections.get(section)?.data;
@@ -158,6 +173,10 @@ fn licence(file: &File<'_>) -> Result<Option<String>> {
 fn extern_numbers(file: &File<'_>, externs: &[Extern]) -> Vec<usize> {
     let numbers: HashMap<_, _> =
         externs.iter().enumerate().map(|(i, e)| (e.name.as_bytes(), i)).collect();
-    let number = |name: &[u8]| numbers.get(name).copied().unwrap_or(usize::MAX);
-    file.symbols.iter().map(|symbol| number(symbol.name)).collect()
+    // Only those that were read as such: many others may share one long name.
+    let number = |symbol: &Symbol<'_>| {
+        let known = Some(symbol).filter(|symbol| global::is_extern(symbol));
+        known.and_then(|symbol| numbers.get(symbol.name)).copied().unwrap_or(usize::MAX)
+    };
+    file.symbols.iter().map(number).collect()
 }

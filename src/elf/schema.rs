@@ -3,31 +3,36 @@
 //! Object files rarely name it outright. The sources, in the order of trust: the user; an
 //! annotation; the type of the copied data; debug information; BTF. None of them counts against the
 //! instructions: a struct must have the size that is sent, and a member wherever something is
-//! written. If two candidates fit, neither is used.
+//! written. If two candidates fit, neither is used. If nothing fits, a struct is made of the stores.
 
 mod annotation;
 mod choose;
+mod clang;
+mod group;
 mod infer;
 mod known;
 mod layout;
 mod lines;
 mod select;
+mod senders;
 mod source;
 mod user;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::OnceCell;
 use std::fmt;
 use std::sync::LazyLock;
 
 use anyhow::Result;
 use object::Endianness;
 
+pub use group::Site;
 pub use known::Known;
 pub use select::{Alternative, EventDecoder, When};
 pub use user::{UserSchemas, can_have_types};
 
-use self::layout::{begins, is_exact};
-use self::lines::Lines;
+use self::choose::NoEvents;
+use self::lines::{Assignments, Lines};
+use super::budget::{Budget, MATCH_STEPS, SCHEMAS};
 use super::dataflow::{Emission, Sink, emissions};
 use super::dwarf::Dwarf;
 use super::map::Map;
@@ -110,16 +115,12 @@ pub struct EventSchema<'a> {
     pub hints: Vec<(u64, Hint)>,
 }
 
-/// A place in the source that sends a record.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Site {
-    /// The name of the program
-    pub program: String,
-    /// The source file, as the compiler wrote it
-    pub file: String,
-    /// Counted from 1
-    pub line: u32,
-}
+/// The most bytes of all lists in all schemas, and of all types made for them.
+const MAX_COPIED: usize = 16 << 20;
+/// What a part of a list takes.
+const LIST_BYTES: usize = 64;
+/// The reading of the source lines of an event, in steps.
+const LINES_STEPS: usize = 1 << 14;
 
 impl EventSchema<'_> {
     /// The C name of the type.
@@ -139,81 +140,88 @@ impl EventSchema<'_> {
     }
 }
 
-/// The schemas of all events of an object, in the order of the maps. A map with several kinds of
-/// records has several. An error is a wrong command line: a struct or a map that does not exist.
+/// The events of an object.
+#[derive(Clone, Debug)]
+pub struct Schemas<'a> {
+    /// In the order of the maps, then of the iterators. A map with several kinds of records has
+    /// several
+    pub all: Vec<EventSchema<'a>>,
+    /// Why some are missing or unknown, if that is not due to the object but to limits: one line each
+    pub cut: Vec<&'static str>,
+}
+
+/// The schemas of all events of an object. An error is a wrong command line: a struct or a map that
+/// does not exist.
 pub fn schemas<'a>(
     object: &'a Object,
     dwarf: Option<&'a Dwarf>,
     user: &'a UserSchemas,
-) -> Result<Vec<EventSchema<'a>>> {
+) -> Result<Schemas<'a>> {
     let named = user.resolve(object, dwarf)?;
-    let sources = Sources { object, dwarf, user };
+    let sources = Sources::new(object, dwarf, user);
     let emissions = emissions(object);
+    let (by_map, by_iterator) = by_place(object, &emissions.all);
     let mut schemas = Vec::new();
     for (index, map) in object.maps.iter().enumerate().filter(|(_, map)| map.takes_events()) {
-        let sent: Vec<_> = emissions.iter().filter(|sent| sent.maps.contains(&index)).collect();
+        let sent = by_map.get(index).map_or(&[][..], |sent| sent);
         let chosen = named.iter().find(|named| named.map == map.name);
         if let Some(chosen) = chosen {
             let how = Provenance::User(chosen.how.clone());
             let size = chosen.types.size(chosen.ty);
             let tail = sent.is_empty() || sent.iter().any(|sent| only_size(sent) != size);
             let found = Found { types: chosen.types.into(), ty: Some(chosen.ty), how, tail };
-            schemas.push(new_schema(object, &map.name, found, &sent));
+            schemas.push(sources.schema(&map.name, found, sent));
         } else if sent.is_empty() {
-            schemas.push(new_schema(object, &map.name, sources.unsent(map), &sent));
+            schemas.push(sources.schema(&map.name, sources.unsent(map), sent));
         } else {
-            let mut found: Vec<_> =
-                sent.iter().map(|sent| (sources.find(Some(map), sent), *sent)).collect();
+            let mut found = sources.find_all(Some(map), sent);
             sources.share(&mut found);
             sources.infer(&mut found);
-            schemas.extend(grouped(object, &map.name, found));
+            schemas.extend(sources.grouped(&map.name, found));
         }
     }
-    share_with_inner(object, &mut schemas);
-    for (index, program) in object.programs.iter().enumerate() {
-        let written: Vec<_> = emissions
-            .iter()
-            .filter(|sent| sent.program == index && sent.sink == Sink::Iterator)
-            .collect();
+    sources.share_with_inner(&mut schemas);
+    for (program, written) in object.programs.iter().zip(&by_iterator) {
+        let new = |schema| EventSchema { iterator: true, ..schema };
         if let Some(chosen) = named.iter().find(|named| named.map == program.name) {
             let how = Provenance::User(chosen.how.clone());
             let found = Found { types: chosen.types.into(), ty: Some(chosen.ty), how, tail: false };
-            schemas.push(EventSchema {
-                iterator: true,
-                ..new_schema(object, &program.name, found, &written)
-            });
+            schemas.push(new(sources.schema(&program.name, found, written)));
             continue;
         }
-        let mut found: Vec<_> =
-            written.iter().map(|sent| (sources.find(None, sent), *sent)).collect();
+        let mut found = sources.find_all(None, written);
         sources.infer(&mut found);
-        schemas.extend(
-            grouped(object, &program.name, found)
-                .into_iter()
-                .map(|schema| EventSchema { iterator: true, ..schema }),
-        );
+        schemas.extend(sources.grouped(&program.name, found).into_iter().map(new));
     }
-    Ok(schemas)
+    let mut cut = Vec::new();
+    if emissions.cut {
+        cut.push("events: the programs are too large to follow to their ends: some may be missing");
+    }
+    if sources.is_cut() {
+        cut.push("events: too many types, writes and senders to compare: some stay unknown");
+    }
+    if schemas.len() > SCHEMAS {
+        schemas.truncate(SCHEMAS);
+        cut.push("events: too many kinds: only the first are shown");
+    }
+    Ok(Schemas { all: schemas, cut })
 }
 
-/// Records sent to a map of maps go to the maps that the object puts into it.
-fn share_with_inner(object: &Object, schemas: &mut Vec<EventSchema<'_>>) {
-    for outer in &object.maps {
-        for (_, inner) in &outer.values {
-            let own = |schema: &&EventSchema<'_>| schema.map == *inner;
-            if !schemas.iter().filter(own).all(|schema| schema.senders.is_empty()) {
-                continue;
-            }
-            let of_outer = schemas.iter().filter(|schema| schema.map == outer.name);
-            let copies: Vec<_> = of_outer
-                .map(|schema| EventSchema { map: inner.clone(), ..schema.clone() })
-                .collect();
-            if !copies.is_empty() {
-                schemas.retain(|schema| schema.map != *inner);
-                schemas.extend(copies);
-            }
+/// The events of each map, and those of each program that is an iterator.
+type ByPlace<'e> = (Vec<Vec<&'e Emission>>, Vec<Vec<&'e Emission>>);
+
+fn by_place<'e>(object: &Object, emissions: &'e [Emission]) -> ByPlace<'e> {
+    let mut by_map = vec![Vec::new(); object.maps.len()];
+    let mut by_iterator = vec![Vec::new(); object.programs.len()];
+    for sent in emissions {
+        for &map in &sent.maps {
+            by_map.get_mut(map).into_iter().for_each(|known| known.push(sent));
+        }
+        if sent.sink == Sink::Iterator {
+            by_iterator.get_mut(sent.program).into_iter().for_each(|known| known.push(sent));
         }
     }
+    (by_map, by_iterator)
 }
 
 /// The findings about one event.
@@ -235,19 +243,63 @@ struct Sources<'a> {
     object: &'a Object,
     dwarf: Option<&'a Dwarf>,
     user: &'a UserSchemas,
+    no_events: OnceCell<NoEvents>,
+    assignments: Assignments,
+    /// For comparisons that need no types
+    steps: Budget,
+    /// Bytes of all lists in all schemas
+    copied: Budget,
 }
 
 impl<'a> Sources<'a> {
-    /// The type of an event, from the most trusted source that has it.
+    fn new(object: &'a Object, dwarf: Option<&'a Dwarf>, user: &'a UserSchemas) -> Self {
+        let (steps, copied) = (Budget::new(MATCH_STEPS), Budget::new(MAX_COPIED));
+        let (no_events, assignments) = (OnceCell::new(), Assignments::default());
+        Self { object, dwarf, user, no_events, assignments, steps, copied }
+    }
+
+    /// Whether a limit was reached anywhere.
+    fn is_cut(&self) -> bool {
+        self.is_search_cut() || self.copied.is_cut()
+    }
+
+    /// Whether a search has not gone through all candidates, or a name is not whole: what it found
+    /// may be wrong.
+    fn is_search_cut(&self) -> bool {
+        let own = self.object.btf.iter().map(|btf| &btf.types);
+        let all = own.chain(self.dwarf.map(|dwarf| &dwarf.types));
+        let mut all = all.chain(self.user.headers().map(|(types, _)| types));
+        self.steps.is_cut() || all.any(|types| types.steps.is_cut() || types.is_c_cut())
+    }
+
+    /// What is found about each event by itself.
+    fn find_all<'e>(
+        &self,
+        map: Option<&Map>,
+        sent: &[&'e Emission],
+    ) -> Vec<(Found<'a>, &'e Emission)> {
+        sent.iter().map(|&sent| (self.find(map, sent), sent)).collect()
+    }
+
+    /// The type of an event, from the most trusted source that has it. Unknown from the moment when
+    /// there is too much to compare.
     fn find(&self, map: Option<&Map>, sent: &Emission) -> Found<'a> {
+        let too_much = || unknown("too many types and writes to compare".to_owned());
+        if self.is_search_cut() || !self.steps.take(LINES_STEPS) {
+            return too_much();
+        }
+        let found = self.search(map, sent);
+        if self.is_search_cut() { too_much() } else { found }
+    }
+
+    fn search(&self, map: Option<&Map>, sent: &Emission) -> Found<'a> {
         let mut doubts = Vec::new();
         let lines = Lines::new(self.object, sent);
-        let object = self.object;
         choose::by_header(self.user, sent, &lines, &mut doubts)
             .or_else(|| self.annotated(map, sent, &lines))
-            .or_else(|| source::by_dataflow(object, sent, false))
-            .or_else(|| choose::by_variables(object, self.dwarf, sent, &lines, &mut doubts))
-            .or_else(|| choose::by_btf(self.object, sent, &lines, &mut doubts))
+            .or_else(|| source::by_dataflow(self.object, sent, false))
+            .or_else(|| choose::by_variables(self.object, self.dwarf, sent, &lines, &mut doubts))
+            .or_else(|| choose::by_btf(self.object, &self.no_events, sent, &lines, &mut doubts))
             .or_else(|| scalar(sent).filter(|_| doubts.is_empty()))
             .unwrap_or_else(|| {
                 if self.dwarf.is_none() {
@@ -259,70 +311,6 @@ impl<'a> Sources<'a> {
                 };
                 unknown(why)
             })
-    }
-
-    /// Gives a record of unknown type the type that another sender of the same map has, if only one
-    /// fits and no source line contradicts it.
-    fn share(&self, found: &mut [(Found<'a>, &Emission)]) {
-        let mut known: Vec<Found<'a>> = Vec::new();
-        for (found, sent) in found.iter() {
-            // An annotated type that other records surely go on behind is a header.
-            let header = found.tail && matches!(found.how, Provenance::Annotation(_));
-            let exact = |ty| {
-                let whole = header || is_exact(&found.types, ty, sent);
-                whole && found.types.composite(ty).is_some()
-            };
-            let same = |known: &&mut Found<'_>| type_name(known) == type_name(found);
-            if !found.ty.is_some_and(exact) {
-                continue;
-            }
-            match known.iter_mut().find(same) {
-                Some(known) => known.tail |= header,
-                None => known.push(found.clone()),
-            }
-        }
-        for (found, sent) in found.iter_mut().filter(|(found, _)| found.ty.is_none()) {
-            let lines = Lines::new(self.object, sent);
-            let mut fitting = known.iter().filter(|known| {
-                let fits = |ty| match known.tail {
-                    true => begins(&known.types, ty, sent),
-                    false => is_exact(&known.types, ty, sent),
-                };
-                let named = |ty| lines.for_struct(&known.types, ty).is_some();
-                known.ty.is_some_and(|ty| fits(ty) && named(ty))
-            });
-            if let (Some(only), None) = (fitting.next(), fitting.next()) {
-                *found = only.clone();
-            }
-        }
-    }
-
-    /// Makes structs for the records that are still unknown: one for all senders of a size, unless
-    /// they fill it in different ways.
-    fn infer(&self, found: &mut [(Found<'a>, &Emission)]) {
-        let mut by_size: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
-        for (index, (found, sent)) in found.iter().enumerate() {
-            if let (None, Some(size)) = (found.ty, only_size(sent)) {
-                by_size.entry(size).or_default().push(index);
-            }
-        }
-        for (size, indices) in by_size {
-            let sent = |index: &usize| found.get(*index).map(|&(_, sent)| sent);
-            let all: Vec<_> = indices.iter().filter_map(sent).collect();
-            let lines: Vec<_> =
-                all.iter().map(|sent| Lines::with_neighbours(self.object, sent)).collect();
-            let joint: Vec<_> = all.iter().copied().zip(&lines).collect();
-            let each = |one| infer::by_stores(self.object, std::slice::from_ref(one), size);
-            let made: Vec<_> = match infer::by_stores(self.object, &joint, size) {
-                Some(one) => vec![Some(one); joint.len()],
-                None => joint.iter().map(each).collect(),
-            };
-            for (index, made) in indices.into_iter().zip(made) {
-                if let (Some((found, _)), Some(made)) = (found.get_mut(index), made) {
-                    *found = made;
-                }
-            }
-        }
     }
 
     /// What the object itself says about an event, unless the instructions or the debug information
@@ -360,7 +348,7 @@ fn unknown<'a>(why: String) -> Found<'a> {
 static SCALARS: LazyLock<Types> = LazyLock::new(|| {
     let mut types = Types::new();
     for bytes in [1_u32, 2, 4, 8] {
-        let name = Some(format!("__u{}", bytes * 8));
+        let name = Some(format!("__u{}", bytes * 8).into());
         let encoding = Encoding::Unsigned;
         let kind = Kind::Int { bytes, encoding, bits: bytes * 8, bit_offset: 0 };
         _ = types.push(Type { name, kind });
@@ -378,113 +366,12 @@ fn scalar<'a>(sent: &Emission) -> Option<Found<'a>> {
     let (ty, _) = SCALARS
         .iter()
         .find(|&(_, ty)| matches!(ty.kind, Kind::Int { bytes, .. } if u64::from(bytes) == size))?;
-    Some(Found {
-        types: Known::Borrowed(&SCALARS),
-        ty: Some(ty),
-        how: Provenance::Scalar,
-        tail: false,
-    })
+    let types = Known::Borrowed(&SCALARS);
+    Some(Found { types, ty: Some(ty), how: Provenance::Scalar, tail: false })
 }
 
 /// The size of an event, if it is always the same.
 fn only_size(sent: &Emission) -> Option<u64> {
     let sizes = sent.sizes.as_ref()?;
     sizes.first().copied().filter(|_| sizes.len() == 1)
-}
-
-/// One schema for each type, from the findings about each event of a map.
-fn grouped<'a>(
-    object: &Object,
-    map: &str,
-    found: Vec<(Found<'a>, &Emission)>,
-) -> Vec<EventSchema<'a>> {
-    let mut groups: Vec<(Found<'a>, Vec<&Emission>)> = Vec::new();
-    for (found, sent) in found {
-        let same = |known: &Found<'a>| match (known.ty, found.ty) {
-            (Some(one), Some(other)) => {
-                let made = |found: &Found<'_>| matches!(found.how, Provenance::Inferred(_));
-                // Inferred structs all have one name.
-                known.types.c_name(one) == found.types.c_name(other)
-                    && known.types.size(one) == found.types.size(other)
-                    && (!made(known)
-                        || known.types.c_declaration(one) == found.types.c_declaration(other))
-            }
-            (None, None) => true,
-            _ => false,
-        };
-        match groups.iter_mut().find(|(known, _)| same(known)) {
-            Some((known, group)) => {
-                known.tail |= found.tail;
-                if found.how < known.how {
-                    *known = Found { tail: known.tail, ..found };
-                }
-                group.push(sent);
-            }
-            None => groups.push((found, vec![sent])),
-        }
-    }
-    let sent: Vec<_> = groups.iter().map(|(_, sent)| &sent[..]).collect();
-    let whens = select::tell_apart(&sent, object.endian);
-    groups
-        .into_iter()
-        .zip(whens)
-        .map(|((found, sent), when)| EventSchema { when, ..new_schema(object, map, found, &sent) })
-        .collect()
-}
-
-fn new_schema<'a>(
-    object: &Object,
-    map: &str,
-    found: Found<'a>,
-    sent: &[&Emission],
-) -> EventSchema<'a> {
-    let programs: BTreeSet<_> = sent.iter().map(|sent| sent.program).collect();
-    let senders = programs.into_iter().filter_map(|index| object.programs.get(index));
-    EventSchema {
-        map: map.to_owned(),
-        iterator: false,
-        ty: found.ty,
-        types: found.types,
-        provenance: found.how,
-        tail: found.tail,
-        senders: senders.map(|program| program.name.clone()).collect(),
-        sites: sites(object, sent),
-        when: When::default(),
-        hints: hints(sent),
-    }
-}
-
-/// The most places of one kind of record.
-const MAX_SITES: usize = 64;
-
-/// The places that send, by program and line.
-fn sites(object: &Object, sent: &[&Emission]) -> Vec<Site> {
-    let Some(btf) = &object.btf else { return Vec::new() };
-    let mut sites = BTreeSet::new();
-    for emission in sent {
-        let Some(program) = object.programs.get(emission.program) else { continue };
-        let Some(&(function, slot)) = emission.places.first() else { continue };
-        let Some(info) = object.functions.get(function).and_then(|f| f.line(slot)) else {
-            continue;
-        };
-        let (program, file) = (program.name.clone(), btf.string(info.file).to_string());
-        sites.insert(Site { program, file, line: info.line });
-        if sites.len() >= MAX_SITES {
-            break;
-        }
-    }
-    sites.into_iter().collect()
-}
-
-/// The hints on which all programs agree.
-fn hints(sent: &[&Emission]) -> Vec<(u64, Hint)> {
-    let mut hints = BTreeMap::new();
-    for write in sent.iter().flat_map(|sent| &sent.writes) {
-        let Some(hint) = write.hint else { continue };
-        hints
-            .entry(write.offset)
-            .and_modify(|known: &mut Option<Hint>| *known = known.filter(|&known| known == hint))
-            .or_insert(Some(hint));
-    }
-    hints.into_iter().filter_map(|(offset, hint)| Some((offset, hint?))).collect()
 }

@@ -12,6 +12,10 @@ use object::read::elf::{
     FileHeader, Rel as _, Rela as _, SectionHeader as _, SectionTable, Sym as _,
 };
 
+use super::budget::ITEMS;
+use super::types::text;
+use crate::output::escape::push_cell;
+
 /// A 64-bit value from a symbol is loaded by two instructions (`lddw`).
 pub const R_BPF_64_64: u32 = elf::R_BPF_64_64;
 /// A 64-bit address in data.
@@ -21,6 +25,8 @@ pub const R_BPF_64_32: u32 = elf::R_BPF_64_32;
 
 /// Longer names are rejected: no compiler emits them.
 const MAX_NAME: usize = 4096;
+/// The most bytes of a name in a message.
+const SHORT: usize = 64;
 
 /// A checked ELF file for BPF.
 pub struct File<'d> {
@@ -107,10 +113,12 @@ impl<'d> File<'d> {
         let damaged = |error: object::Error| anyhow!("damaged or truncated ELF file: {error}");
         let endian = header.endian().map_err(damaged)?;
         let table = header.sections(endian, data).map_err(damaged)?;
-        let mut sections = read_sections(&table, endian, data)
+        let names = header.shstrndx(endian, data).map_err(damaged)?;
+        let mut sections = read_sections(&table, names, endian, data)
             .map_err(|error| anyhow!("damaged or truncated ELF file: {error}"))?;
         let symbols = table.symbols(endian, data, elf::SHT_SYMTAB).map_err(damaged)?;
         let symbols_section = symbols.section();
+        let strings = sections.get(symbols.string_section().0).map_or(&[][..], |s| s.data);
         let symbols = symbols
             .enumerate()
             .map(|(index, symbol)| {
@@ -120,7 +128,7 @@ impl<'d> File<'d> {
                     bail!("damaged ELF file: a symbol is in a section that does not exist");
                 }
                 Ok(Symbol {
-                    name: symbols.symbol_name(endian, symbol).map_err(damaged)?,
+                    name: name_at(strings, symbol.st_name(endian))?,
                     section,
                     value: symbol.st_value(endian),
                     size: symbol.st_size(endian),
@@ -159,7 +167,8 @@ impl<'d> File<'d> {
             let target = sections
                 .get_mut(target.0)
                 .context("damaged ELF file: relocations of a section that does not exist")?;
-            let name = String::from_utf8_lossy(target.name);
+            let mut name = String::new();
+            push_cell(&mut name, text(target.name, SHORT).as_bytes());
             for relocation in &relocations {
                 if relocation.symbol >= symbols.len() {
                     bail!("damaged ELF file: a relocation of {name} names no symbol");
@@ -175,7 +184,7 @@ impl<'d> File<'d> {
         }
         let mut by_section: Vec<_> = (0..symbols.len()).collect();
         by_section.sort_by_key(|&index| symbols.get(index).and_then(|symbol| symbol.section));
-        let names = Cell::new(2 * data.len() + (64 << 10));
+        let names = Cell::new(data.len() + (64 << 10));
         let bytes = data.len() as u64;
         Ok(Self { endian, bytes, sections, symbols, by_section, names })
     }
@@ -208,6 +217,14 @@ impl<'d> File<'d> {
     pub fn section_name(&self, index: usize) -> Result<String> {
         self.name(self.sections.get(index).map_or(b"", |section| section.name))
     }
+}
+
+/// Refuses a file with more of something than any honest one.
+pub(super) fn few(count: usize, what: &str) -> Result<()> {
+    if count > ITEMS {
+        bail!("damaged ELF file: more than {ITEMS} {what}");
+    }
+    Ok(())
 }
 
 /// The header of a 64-bit ELF file for BPF.
@@ -254,16 +271,35 @@ fn machine(number: u16) -> String {
     name.to_owned()
 }
 
+/// The name at an offset of a table, as far as names are accepted. (The crate's own functions look for
+/// the end of each, however far it is.)
+fn name_at(strings: &[u8], offset: u32) -> Result<&[u8]> {
+    let Some(rest) = strings.get(offset as usize..).filter(|_| offset != 0) else {
+        return if offset == 0 {
+            Ok(b"")
+        } else {
+            bail!("damaged ELF file: a name is outside of it")
+        };
+    };
+    let rest = rest.get(..=MAX_NAME).unwrap_or(rest);
+    Ok(rest.split(|&byte| byte == 0).next().unwrap_or_default())
+}
+
 fn read_sections<'d>(
     table: &SectionTable<'d, FileHeader64<Endianness>>,
+    names: u32,
     endian: Endianness,
     data: &'d [u8],
 ) -> Result<Vec<Section<'d>>> {
     let mut sections = Vec::new();
     let mut total = 0;
+    let names = match table.iter().nth(names as usize) {
+        Some(names) => names.data(endian, data).map_err(|error| anyhow!("{error}"))?,
+        None => &[],
+    };
     for header in table.iter() {
         let section = Section {
-            name: table.section_name(endian, header).map_err(|error| anyhow!("{error}"))?,
+            name: name_at(names, header.sh_name(endian))?,
             kind: header.sh_type(endian),
             flags: header.sh_flags(endian),
             size: header.sh_size(endian),

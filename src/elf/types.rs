@@ -4,19 +4,19 @@
 //! lookup here ends and none panics.
 
 mod kind;
+mod name;
 
 pub use kind::{
     Composite, Encoding, Kind, Linkage, Member, Parameter, SectionVariable, Type, TypeId,
 };
+pub use name::{MAX_NAME, Name, Names, text};
+
+use super::budget::{Budget, C_BYTES, FIELDS, MATCH_STEPS};
 
 /// BTF cannot have more types (`BTF_MAX_TYPE`).
 const MAX_TYPES: usize = 1 << 20;
 /// The most members, values, parameters and variables of all types together.
-const MAX_PARTS: usize = 1 << 22;
-/// The most bytes of all names together.
-const MAX_NAME_BYTES: usize = 1 << 26;
-/// The kernel allows 512 (`KSYM_NAME_LEN`).
-const MAX_NAME: usize = 1024;
+const MAX_PARTS: usize = 1 << 21;
 /// Typedefs, qualifiers and arrays of arrays, one in the other: circles end here.
 const MAX_DEPTH: usize = 64;
 
@@ -25,12 +25,24 @@ const MAX_DEPTH: usize = 64;
 pub struct Types {
     types: Vec<Type>,
     parts: usize,
-    name_bytes: usize,
+    /// For all that is written of them in C, in bytes
+    pub(super) c_bytes: Budget,
+    /// For all comparisons with what programs send
+    pub(super) steps: Budget,
+    /// For all decoders of values
+    pub(super) fields: Budget,
 }
 
 impl Default for Types {
     fn default() -> Self {
-        Self { types: vec![Type { name: None, kind: Kind::Void }], parts: 0, name_bytes: 0 }
+        let void = Type { name: None, kind: Kind::Void };
+        Self {
+            types: vec![void],
+            parts: 0,
+            c_bytes: Budget::new(C_BYTES),
+            steps: Budget::new(MATCH_STEPS),
+            fields: Budget::new(FIELDS),
+        }
     }
 }
 
@@ -62,17 +74,17 @@ impl Types {
         self.types.len() <= 1
     }
 
-    /// Appends a type, which may contain ids of later types. Overlong names are cut.
-    pub fn push(&mut self, mut ty: Type) -> Result<TypeId, TooMany> {
+    /// Appends a type, which may contain ids of later types.
+    pub fn push(&mut self, ty: Type) -> Result<TypeId, TooMany> {
         let id = self.next_id()?;
-        self.account(&mut ty)?;
+        self.account(&ty)?;
         self.types.push(ty);
         Ok(id)
     }
 
     /// Puts a type in the place of one that was only reserved by pushing `void`.
-    pub fn replace(&mut self, id: TypeId, mut ty: Type) -> Result<(), TooMany> {
-        self.account(&mut ty)?;
+    pub fn replace(&mut self, id: TypeId, ty: Type) -> Result<(), TooMany> {
+        self.account(&ty)?;
         if let Some(slot) = self.types.get_mut(id.0 as usize).filter(|_| id != TypeId::VOID) {
             *slot = ty;
         }
@@ -86,41 +98,17 @@ impl Types {
         u32::try_from(self.types.len()).map(TypeId).map_err(|_| TooMany)
     }
 
-    /// Cuts the names of a type and counts its parts.
-    fn account(&mut self, ty: &mut Type) -> Result<(), TooMany> {
-        let (mut parts, mut bytes) = (0, 0);
-        let mut cut = |name: &mut String| {
-            if name.len() > MAX_NAME {
-                let end = (0..=MAX_NAME).rev().find(|&end| name.is_char_boundary(end));
-                name.truncate(end.unwrap_or(0));
-                name.shrink_to_fit();
-            }
-            parts += 1;
-            bytes += name.len();
-        };
-        ty.name.iter_mut().for_each(&mut cut);
-        let extra = match &mut ty.kind {
-            Kind::Struct(body) | Kind::Union(body) => {
-                body.members.iter_mut().filter_map(|m| m.name.as_mut()).for_each(&mut cut);
-                body.members.len()
-            }
-            Kind::Enum { values, .. } => {
-                values.iter_mut().for_each(|(name, _)| cut(name));
-                values.len()
-            }
-            Kind::FunctionProto { parameters, .. } => {
-                parameters.iter_mut().filter_map(|p| p.name.as_mut()).for_each(&mut cut);
-                parameters.len()
-            }
+    /// Counts the parts of a type.
+    fn account(&mut self, ty: &Type) -> Result<(), TooMany> {
+        let parts = match &ty.kind {
+            Kind::Struct(body) | Kind::Union(body) => body.members.len(),
+            Kind::Enum { values, .. } => values.len(),
+            Kind::FunctionProto { parameters, .. } => parameters.len(),
             Kind::DataSection { variables, .. } => variables.len(),
             _ => 0,
         };
-        self.parts = self.parts.saturating_add(parts + extra);
-        self.name_bytes = self.name_bytes.saturating_add(bytes);
-        if self.parts > MAX_PARTS || self.name_bytes > MAX_NAME_BYTES {
-            return Err(TooMany);
-        }
-        Ok(())
+        self.parts = self.parts.saturating_add(parts);
+        if self.parts > MAX_PARTS { Err(TooMany) } else { Ok(()) }
     }
 
     /// A type, if the id is one.
@@ -141,6 +129,21 @@ impl Types {
     /// All types with their ids, `void` first.
     pub fn iter(&self) -> impl Iterator<Item = (TypeId, &Type)> {
         (0..).map(TypeId).zip(&self.types)
+    }
+
+    /// Counts a step of a search. False: there were too many.
+    pub fn count_step(&self) -> bool {
+        self.steps.take(1)
+    }
+
+    /// Whether some decoder lacks fields because all decoders together have too many.
+    pub fn are_fields_cut(&self) -> bool {
+        self.fields.is_cut()
+    }
+
+    /// Counts a search through all types. `None`: there were too many.
+    pub(super) fn look_through(&self) -> Option<()> {
+        self.steps.take(self.len()).then_some(())
     }
 
     /// All types with this name.
@@ -230,8 +233,9 @@ impl Types {
     /// `sizeof` in bytes. `None` for types without a size: `void`, functions, declarations.
     pub fn size(&self, id: TypeId) -> Option<u64> {
         let (mut id, mut times) = (id, 1_u64);
+        // All steps together: a chain of arrays of typedefs of arrays would take the square of it.
         for _ in 0..MAX_DEPTH {
-            let bytes = match self.resolved(id) {
+            let bytes = match self.kind(id) {
                 Kind::Int { bytes, .. } | Kind::Float { bytes } | Kind::Enum { bytes, .. } => {
                     u64::from(*bytes)
                 }
@@ -243,8 +247,13 @@ impl Types {
                     id = *element;
                     continue;
                 }
-                Kind::Var { ty, .. } => {
-                    id = *ty;
+                Kind::Typedef(next)
+                | Kind::Const(next)
+                | Kind::Volatile(next)
+                | Kind::Restrict(next)
+                | Kind::TypeTag(next)
+                | Kind::Var { ty: next, .. } => {
+                    id = *next;
                     continue;
                 }
                 _ => return None,
@@ -270,7 +279,7 @@ mod tests {
     use super::*;
 
     fn push(types: &mut Types, name: &str, kind: Kind) -> TypeId {
-        let name = (!name.is_empty()).then(|| name.to_owned());
+        let name = (!name.is_empty()).then(|| name.into());
         types.push(Type { name, kind }).unwrap()
     }
 
@@ -323,16 +332,11 @@ mod tests {
     }
 
     #[test]
-    fn names_have_a_bound() {
+    fn parts_have_a_bound() {
         let mut types = Types::new();
-        let long = "ä".repeat(MAX_NAME);
-        let id = int(&mut types, &long, 4);
-        assert_eq!(types.name(id).unwrap().len(), MAX_NAME);
-        let kind = Kind::Forward { union: false };
-        let mut refused = false;
-        for _ in 0..=MAX_NAME_BYTES / MAX_NAME {
-            refused |= types.push(Type { name: Some(long.clone()), kind: kind.clone() }).is_err();
-        }
-        assert!(refused);
+        let values = vec![("x".into(), 0); 1 << 16];
+        let kind = Kind::Enum { bytes: 4, signed: false, values };
+        let mut push = || types.push(Type { name: None, kind: kind.clone() });
+        assert!((0..=MAX_PARTS >> 16).any(|_| push().is_err()));
     }
 }

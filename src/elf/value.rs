@@ -12,6 +12,7 @@ mod text;
 
 use crate::output::time::{WallClock, boot_now_ns};
 
+use super::budget::Budget;
 use super::types::{TypeId, Types};
 use meaning::Meaning;
 use plan::{Builder, Field, Group, Length, Shape};
@@ -80,7 +81,7 @@ impl Clocks {
 pub struct Options {
     /// Byte order of the machine that made the events
     pub big_endian: bool,
-    /// By bytes from the start of the event
+    /// By bytes from the start of the event, in their order
     pub hints: Vec<(u64, Hint)>,
     /// Show the bytes behind the type: events may be longer. Otherwise they are padding.
     pub tail: bool,
@@ -96,20 +97,25 @@ pub struct Decoder {
     bytes: u64,
     /// A type without members, whose value is called `value`
     bare: bool,
+    /// There were too many fields: some are missing
+    cut: bool,
     options: Options,
 }
 
 /// The most values of one event: beyond, only `…` is shown.
 const MAX_VALUES: usize = 1 << 16;
+/// The key, in JSON, that reports that there were too many fields or values.
+const CUT_KEY: &str = "fields_cut";
 /// Long strings count as several.
 const BYTES_PER_VALUE: usize = 256;
 
 impl Decoder {
     /// A decoder for events of type `ty`.
     pub fn new(types: &Types, ty: TypeId, options: Options) -> Self {
-        let root = Builder::new(types, &options).root(ty);
-        let bytes = types.size(ty).unwrap_or(0);
-        Self { root, bytes, bare: types.composite(ty).is_none(), options }
+        let mut builder = Builder::new(types, &options);
+        let root = builder.root(ty);
+        let (cut, bytes) = (builder.cut, types.size(ty).unwrap_or(0));
+        Self { root, bytes, bare: types.composite(ty).is_none(), cut, options }
     }
 
     /// Bytes of the type, without a tail.
@@ -126,6 +132,9 @@ impl Decoder {
     /// event shows only the fields that it contains.
     pub fn text(&self, data: &[u8], out: &mut String) {
         text::write(&self.walk(data), &self.root, self.tail(data), out);
+        if self.cut {
+            out.push_str(" …");
+        }
     }
 
     /// An event as an object. Each field has its raw value under its name and, if people read
@@ -133,12 +142,33 @@ impl Decoder {
     /// are strings; a string that is not valid UTF-8 has its exact bytes under the name with
     /// `_base64` added.
     pub fn json(&self, data: &[u8]) -> serde_json::Value {
-        json::object(&self.walk(data), &self.root, self.tail(data)).into()
+        self.json_object(&self.walk(data)).into()
     }
 
-    /// An event as an object; of a type without members, only the value, if there is nothing else.
-    pub fn json_value(&self, data: &[u8]) -> serde_json::Value {
-        let mut object = json::object(&self.walk(data), &self.root, self.tail(data));
+    fn json_object(&self, walk: &Walk<'_>) -> serde_json::Map<String, serde_json::Value> {
+        let mut object = json::object(walk, &self.root, self.tail(walk.data));
+        if (self.cut || walk.is_cut()) && !object.contains_key(CUT_KEY) {
+            object.insert(CUT_KEY.to_owned(), true.into());
+        }
+        object
+    }
+
+    /// The same as [`Decoder::text`], of one of many values that together have a limit.
+    pub fn text_of_many(&self, data: &[u8], values: &Budget, out: &mut String) {
+        let walk = self.walk_some(data, values);
+        text::write(&walk, &self.root, self.tail(data), out);
+        if self.cut {
+            out.push_str(" …");
+        }
+        walk.charge(values);
+    }
+
+    /// A value as an object; of a type without members, only the value, if there is nothing else.
+    /// `values`: the rest for this and others.
+    pub fn json_value(&self, data: &[u8], values: &Budget) -> serde_json::Value {
+        let walk = self.walk_some(data, values);
+        let mut object = self.json_object(&walk);
+        walk.charge(values);
         match (self.bare && object.len() == 1).then(|| object.remove("value")).flatten() {
             Some(value) => value,
             None => object.into(),
@@ -147,7 +177,11 @@ impl Decoder {
 
     fn walk<'a>(&'a self, data: &'a [u8]) -> Walk<'a> {
         let (big_endian, clocks) = (self.options.big_endian, &self.options.clocks);
-        Walk { data, big_endian, clocks, left: std::cell::Cell::new(MAX_VALUES) }
+        Walk { data, big_endian, clocks, left: Budget::new(MAX_VALUES) }
+    }
+
+    fn walk_some<'a>(&'a self, data: &'a [u8], values: &Budget) -> Walk<'a> {
+        Walk { left: Budget::new(MAX_VALUES.min(values.left())), ..self.walk(data) }
     }
 
     /// The bytes behind the type in an event, without the zeros at the end.
@@ -175,7 +209,7 @@ struct Walk<'a> {
     big_endian: bool,
     clocks: &'a Clocks,
     /// Values that may still be shown
-    left: std::cell::Cell<usize>,
+    left: Budget,
 }
 
 /// The place of a value in an event, and facts from the fields around it.
@@ -224,9 +258,24 @@ impl std::fmt::Display for Number {
 impl<'a> Walk<'a> {
     /// Counts a value; false: the limit is reached.
     fn take(&self) -> bool {
-        let left = self.left.get();
-        self.left.set(left.saturating_sub(1));
-        left > 0
+        self.left.take(1)
+    }
+
+    /// Counts bytes that are to be written.
+    fn write(&self, bytes: usize) {
+        _ = self.left.take((bytes / BYTES_PER_VALUE).min(self.left.left()));
+    }
+
+    /// Takes what was used off the budget that this one is a part of.
+    fn charge(&self, values: &Budget) {
+        let used = MAX_VALUES.min(values.left()).saturating_sub(self.left.left());
+        let all = usize::from(self.is_cut() && values.left() < MAX_VALUES);
+        _ = values.take(used + all);
+    }
+
+    /// Whether some value is missing.
+    fn is_cut(&self) -> bool {
+        self.left.is_cut()
     }
 
     fn number(&self, at: At, bytes: u32, signed: bool, big_endian: bool) -> Option<Number> {
@@ -285,7 +334,7 @@ impl<'a> Walk<'a> {
         let most = bytes.unwrap_or(u64::MAX).min(at.used.unwrap_or(u64::MAX));
         let end = rest.len().min(usize::try_from(most).unwrap_or(usize::MAX));
         // Members of a union may all show the same megabytes.
-        self.left.set(self.left.get().saturating_sub(end / BYTES_PER_VALUE));
+        self.write(end);
         rest.get(..end)
     }
 

@@ -159,7 +159,7 @@ fn attach_backend<B: SkelBuilder<'static> + Default>(
     let mut known = None;
     loop {
         // Each round must learn something, or the loop would not end.
-        if known.replace(memory.refusals()) == Some(memory.refusals()) {
+        if known.replace(memory.size()) == Some(memory.size()) {
             return Err(Refused::Object { errno: Errno::EINVAL });
         }
         let open = open::<B>()?;
@@ -226,7 +226,8 @@ fn unused_maps(jobs: &[Job], plan: &[&str], backends: &[Backend]) -> Vec<&'stati
     all.filter(|map| !used.contains(map)).copied().collect()
 }
 
-/// Loads the programs of `plan`; `None` if one was refused: `memory` then has the refusal.
+/// Loads the programs of `plan`. `None`: one was refused, or only some were tried; `memory` then
+/// knows more.
 fn load<B: SkelBuilder<'static> + Default>(
     mut open: B::Output,
     jobs: &[Job],
@@ -236,12 +237,13 @@ fn load<B: SkelBuilder<'static> + Default>(
     hooks: &Hooks<'_, B>,
     memory: &mut Memory,
 ) -> Result<Option<Loaded<B>>, Refused> {
-    object::prepare(open.open_object_mut(), setup, plan, unused)
+    let now = memory.next(plan);
+    object::prepare(open.open_object_mut(), setup, &now, unused)
         .and_then(|()| (hooks.configure)(&mut open))
         .map_err(Refused::other)?;
     let maps = object::maps(open.open_object());
     let kinds: Vec<_> =
-        plan.iter().filter_map(|name| Some((*name, kind::of(open.open_object(), name)?))).collect();
+        now.iter().filter_map(|name| Some((*name, kind::of(open.open_object(), name)?))).collect();
     // Before libbpf loads a program, it looks up each type in the kernel's BTF and creates the
     // maps. That is wasted time if the kernel refuses all trampolines, which is common: ask first.
     if let Some((_, kind)) = kinds.iter().find(|(_, kind)| kind.is_trampoline()) {
@@ -252,14 +254,19 @@ fn load<B: SkelBuilder<'static> + Default>(
     progress::begin(open.open_object());
     let loaded = open.load();
     let errno = Errno::last();
-    let program = progress::end();
+    let (accepted, program) = progress::end();
     let words = progress::take_words();
     if setup.verbose {
         words.lines().filter(|line| !is_misleading(line)).for_each(hooks.say);
     }
     match loaded {
-        Ok(loaded) => Ok(Some(loaded)),
+        Ok(loaded) if now.len() == plan.len() => Ok(Some(loaded)),
+        Ok(_) => {
+            memory.accept(now.into_iter().map(str::to_owned));
+            Ok(None)
+        }
         Err(_) => {
+            memory.accept(accepted);
             // libbpf does not always report a lack of descriptors.
             if !can_open(maps.len() + plan.len()) {
                 return Err(Refused::Object { errno: Errno::EMFILE });

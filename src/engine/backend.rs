@@ -112,18 +112,22 @@ pub(crate) fn is_for_seccomp(program: &str) -> bool {
 }
 
 /// Calls that a seccomp filter refuses, for backends on the functions of the calls, which these
-/// never reach: the programs that `SECCOMP_PROGRAMS` of `seccomp.bpf.h` defines. They run at each
-/// system call of a thread with such a filter, and at the end of each thread.
+/// never reach: the programs that `SECCOMP_PROGRAMS(seccomp, …)` of `seccomp.bpf.h` defines. They
+/// run at each system call of a thread with such a filter, and at the end of each thread.
 pub fn refused_by_seccomp() -> [Job; 2] {
+    refused_by_seccomp_as(["seccomp_refused", "seccomp_refused_behind_argument", "seccomp_killed"])
+}
+
+/// The same with programs of another prefix, in the order in which the macro defines them.
+pub fn refused_by_seccomp_as(programs: [&'static str; 3]) -> [Job; 2] {
+    let [refused, behind_argument, killed] = programs;
     [
-        Job::adds("seccomp_refused", "calls that a seccomp filter refuses")
-            .or("seccomp_refused_behind_argument")
+        Job::adds(refused, "calls that a seccomp filter refuses")
+            .or(behind_argument)
             .with_map(SECCOMP_MAP)
             .if_there()
             .broad(),
-        Job::adds("seccomp_killed", "calls for which a seccomp filter kills")
-            .with_map(SECCOMP_MAP)
-            .broad(),
+        Job::adds(killed, "calls for which a seccomp filter kills").with_map(SECCOMP_MAP).broad(),
     ]
 }
 

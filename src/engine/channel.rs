@@ -3,9 +3,11 @@
 //!
 //! The programs wake the reader rarely (`event_wakeup_flags()` in `events.bpf.h` has the
 //! rule), so the main loop looks by itself while events keep coming: it polls with
-//! [`BUSY_TICK`] until a whole tick brought nothing, and only then for longer.
+//! [`BUSY_TICK`] until a whole tick brought nothing, and only then for longer. A perf buffer, in
+//! which programs cannot choose when to wake the reader, is looked at that often always.
 
 mod perf;
+pub(crate) mod perf_buffer;
 pub(crate) mod ring;
 
 use std::ops::ControlFlow;
@@ -25,7 +27,7 @@ pub(crate) use ring::page_size;
 /// reader finds an event without a wakeup after at most this time.
 pub const BUSY_TICK: Duration = Duration::from_millis(25);
 
-/// How long to sleep while nothing happens; the next event wakes the reader.
+/// How long to sleep while nothing happens; the next event in a ring buffer wakes the reader.
 pub const IDLE_TICK: Duration = Duration::from_millis(800);
 
 /// `--buffer`.
@@ -131,6 +133,14 @@ impl Channel {
         }
     }
 
+    /// How long to sleep while nothing happens.
+    pub fn idle_tick(&self) -> Duration {
+        match self {
+            Self::Ring(_) => IDLE_TICK,
+            Self::Perf(_) => BUSY_TICK,
+        }
+    }
+
     /// Hands every record in the buffer to `each`, in the order of the events, until `each` breaks.
     /// Returns whether there was any. `last`: nothing more will come, so hold nothing back.
     pub fn drain(
@@ -139,7 +149,7 @@ impl Channel {
         each: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
     ) -> Result<bool> {
         match self {
-            Self::Ring(ring) => Ok(ring.drain(each)),
+            Self::Ring(ring) => ring.drain(each),
             Self::Perf(perf) => perf.drain(last, each),
         }
     }

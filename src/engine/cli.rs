@@ -210,7 +210,7 @@ fn uid_of(name: &str) -> std::io::Result<Option<u32>> {
 /// static program should not load.
 #[cfg(target_feature = "crt-static")]
 fn uid_of(name: &str) -> std::io::Result<Option<u32>> {
-    match std::fs::read("/etc/passwd") {
+    match crate::host::chosen::read("/etc/passwd".as_ref(), 64 << 20) {
         Ok(text) => Ok(uid_in_passwd(&text, name)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),

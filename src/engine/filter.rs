@@ -10,6 +10,7 @@ use libbpf_rs::{MapCore, MapFlags, Object, OpenObject};
 
 use crate::engine::backend::Job;
 use crate::engine::cli::CommonArgs;
+use crate::engine::errand;
 use crate::host::pidns;
 use crate::host::proc::{Stat, pids};
 use crate::skel::{snoop_config, snoop_filter};
@@ -100,6 +101,7 @@ impl Filters {
         );
         config.cgroups = self.cgroups.len() as u32;
         config.self_pid = std::process::id();
+        config.keeper_pid = errand::keeper_pid().unwrap_or(0);
         config.only_pid = if let [pid] = self.pids[..] { pid } else { 0 };
         let is_by_id = [&self.pids, &self.ppids, &self.tree].iter().any(|ids| !ids.is_empty());
         config.pidns_inum = match pidns::inode() {

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::engine::attach::Attached;
 use crate::engine::cli::CommonArgs;
+use crate::engine::errand::Errands;
 use crate::host::cgroup::CgroupPaths;
 use crate::output::escape::{one_line, push_cell};
 use crate::output::json::{EventName, SCHEMA};
@@ -26,6 +27,8 @@ pub struct Session {
     pub clock: WallClock,
     /// Names of cgroups
     pub cgroups: CgroupPaths,
+    /// Reads what other processes chose, for a tool that does so
+    pub errands: Option<Errands>,
     /// When tracing began, `CLOCK_BOOTTIME` in nanoseconds
     pub started_ns: u64,
     /// Replaces "N events" in the final line, for runs that print no event rows ("12 processes")
@@ -121,6 +124,7 @@ impl Session {
             out: Output::new(json),
             clock: WallClock::default(),
             cgroups: CgroupPaths::new(),
+            errands: None,
             started_ns: boot_now_ns(),
             instead_of_events: None,
             name,
@@ -256,6 +260,7 @@ impl Session {
         if self.out.flow() == Flow::Closed {
             return Ok(()); // quietly
         }
+        self.say_what_was_not_answered();
         if skipped.perhaps_events > 0 {
             let events = count(skipped.perhaps_events, "event");
             self.say(&format!("up to {events} may be missing: the kernel skipped a BPF program"));
@@ -265,6 +270,15 @@ impl Session {
             self.say(&format!("{missed} not followed: too many live at once"));
         }
         Ok(())
+    }
+
+    /// Rows say so too; this line is for those who read only the end.
+    fn say_what_was_not_answered(&self) {
+        let unanswered = self.errands.as_ref().map_or(0, Errands::unanswered);
+        if unanswered > 0 {
+            let requests = count(unanswered, "time");
+            self.say(&format!("{requests}, a process or its files could not be read in time"));
+        }
     }
 
     /// Writes the totals as of `now`, and everything collected before.

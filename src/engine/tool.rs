@@ -18,6 +18,7 @@ use crate::engine::backend::Backend;
 use crate::engine::channel::{BUSY_TICK, Channel, IDLE_TICK, Transport};
 use crate::engine::cli::{self, CommonArgs};
 use crate::engine::command::Command;
+use crate::engine::errand::{Errand, Errands};
 use crate::engine::explain::{explain, in_words};
 use crate::engine::file_limit;
 use crate::engine::filter::Filters;
@@ -58,6 +59,12 @@ pub trait Tool: Sized {
 
     /// Ways into the kernel that serve these flags, best first.
     fn backends(&self) -> Vec<Backend>;
+
+    /// Reading what other processes chose, which is not for the main loop: see
+    /// [`Session::errands`].
+    fn errand(&self) -> Option<Errand> {
+        None
+    }
 
     /// Sets the programs' own constants and maps before loading.
     fn configure(&self, _open: &mut Open<Self>) -> Result<()> {
@@ -151,7 +158,8 @@ fn run<T: Tool>(mut tool: T) -> Result<u8> {
     let common = tool.common().clone();
     let backends = choose_backends(&tool);
     file_limit::ignore().context("signal")?;
-    // First of all, so that the fork happens with one thread and little memory.
+    // First of all, so that the forks happen with one thread and little memory.
+    let errands = tool.errand().map(Errands::start).transpose()?;
     let mut command = match common.command.as_slice() {
         [] => None,
         words => Some(Command::spawn(T::NAME, words)?),
@@ -187,6 +195,7 @@ fn run<T: Tool>(mut tool: T) -> Result<u8> {
 
     let mut session = Session::new(T::NAME, &common);
     session.out.end_with(Arc::clone(&stop.eventfd));
+    session.errands = errands;
     session.start(&attached)?;
     tool.start(&attached.skeleton, &mut session)?;
     session.out.flush()?;
@@ -196,6 +205,9 @@ fn run<T: Tool>(mut tool: T) -> Result<u8> {
 
     let deadline = common.duration.map(|duration| Instant::now() + duration);
     session.out.end_at(deadline);
+    if let Some(errands) = &mut session.errands {
+        errands.end_with(Arc::clone(&stop.eventfd), deadline);
+    }
     let mut until = Until { stop, targets: Targets::new(&common), command, deadline };
     let ended = read_events(&mut tool, &mut session, &mut attached, &mut until)?;
 
@@ -269,6 +281,7 @@ fn read_events<T: Tool>(
             }
         }
         timeout = timeout.min(tool.next_tick().unwrap_or(IDLE_TICK));
+        timeout = timeout.min(attached.channel.idle_tick());
         wait(session, &attached.channel, until, timeout)?;
     }
 }

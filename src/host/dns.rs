@@ -14,9 +14,13 @@
 //! - answers from before the start, UDP answers in several IP fragments, and TCP
 //!   connections of which a piece was lost (see [`PassiveDns::lost`])
 //!
+//! An answer counts only if its question left this machine: by UDP with the same addresses, ports,
+//! id and name, by TCP on a connection that began here. So others cannot invent names unless they
+//! see the questions, or answer them.
+//!
 //! A name is a hint, not a proof: it is the last name that was asked for, by this process or else
-//! by any on this machine, and that had this address in the answer. Anybody who can send packets from
-//! port 53 to this machine can invent names.
+//! by any on this machine, and that had this address in the answer. A user of this machine may ask a
+//! server of their own for any name, and so give it to an address that nobody else has asked for.
 
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
@@ -29,6 +33,7 @@ mod clock;
 mod filter;
 mod message;
 mod packet;
+mod question;
 mod socket;
 mod stream;
 #[cfg(test)]
@@ -47,19 +52,37 @@ const MAX_PACKET: usize = 40 + 65_535;
 /// other work.
 const MAX_PACKETS: usize = 1024;
 
-/// For the same reason a call begins no packet after this time. Ordinary answers take a microsecond
-/// each; forged ones, full of compressed names, up to some 20 ms for 64 KiB.
-const MAX_TIME: Duration = Duration::from_millis(5);
-
 /// A question to a DNS server, by what its answer says of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Question {
     /// By TCP: the connection is meant, and `id` is 0
     pub is_tcp: bool,
+    /// Address of the client
+    pub client: IpAddr,
+    /// Address of the server
+    pub server: IpAddr,
     /// Port of the client
     pub client_port: u16,
     /// Id of the message
     pub id: u16,
+}
+
+/// What is known of a question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// Questions cannot be seen here: any answer counts
+    Unseen,
+    /// Nobody asked
+    No,
+    /// It left this machine
+    Yes {
+        /// Who asked, if that is known
+        asker: Option<Asker>,
+        /// UDP: the name as on the wire, and what is behind it in the message
+        name: Vec<u8>,
+        /// TCP: the sequence number of the SYN
+        first_seq: u32,
+    },
 }
 
 /// The process that asked: its id, and the time of its birth.
@@ -117,8 +140,8 @@ impl PassiveDns {
     }
 
     /// Reads the waiting answers, without blocking. False if there may be more than one call reads;
-    /// the descriptor then stays readable. `boot_ns` reads `CLOCK_BOOTTIME`; `who` tells which
-    /// process asked, if it knows.
+    /// the descriptor then stays readable. `boot_ns` reads `CLOCK_BOOTTIME`; `asked` tells whether
+    /// a question was asked. `time`: what this call may take, from which it takes what it took.
     ///
     /// # Errors
     ///
@@ -126,21 +149,33 @@ impl PassiveDns {
     pub fn drain(
         &mut self,
         boot_ns: fn() -> u64,
-        who: impl Fn(Question) -> Option<Asker>,
+        asked: impl Fn(Question) -> Asked,
+        time: &mut Duration,
     ) -> Result<bool> {
         let begin = Instant::now();
+        let all = self.read_until(boot_ns, asked, begin + *time);
+        *time = time.saturating_sub(begin.elapsed());
+        all
+    }
+
+    fn read_until(
+        &mut self,
+        boot_ns: fn() -> u64,
+        asked: impl Fn(Question) -> Asked,
+        until: Instant,
+    ) -> Result<bool> {
         self.clock.read(boot_ns);
         for _ in 0..MAX_PACKETS {
             match self.socket.receive(&mut self.buffer).context("receive DNS answers")? {
                 Some((packet, received)) => {
-                    self.learner.learn(packet, self.clock.boot_ns(received, boot_ns()), &who);
+                    self.learner.learn(packet, self.clock.boot_ns(received, boot_ns()), &asked);
                 }
                 None => {
                     self.clock.all_read();
                     return Ok(true);
                 }
             }
-            if begin.elapsed() > MAX_TIME {
+            if Instant::now() >= until {
                 break;
             }
         }
@@ -177,29 +212,62 @@ struct Learner {
     streams: Streams,
 }
 
+/// Takes in packets, each with its length in two bytes before it, from wherever: for `make fuzz`.
+#[cfg(fuzzing)]
+pub fn learn_from(mut packets: &[u8]) {
+    let mut learner = Learner::new();
+    while let Some((&length, rest)) = packets.split_first_chunk() {
+        let length = usize::from(u16::from_be_bytes(length)).min(rest.len());
+        let (packet, rest) = rest.split_at(length);
+        learner.learn(packet, 1, &|_| Asked::Unseen);
+        packets = rest;
+    }
+}
+
 impl Learner {
     fn new() -> Self {
         Self { cache: Cache::new(), streams: Streams::default() }
     }
 
-    fn learn(&mut self, packet: &[u8], at_ns: u64, who: &impl Fn(Question) -> Option<Asker>) {
+    fn learn(&mut self, packet: &[u8], at_ns: u64, asked: &impl Fn(Question) -> Asked) {
         let cache = &mut self.cache;
-        let mut learn = |message: &[u8], question: Question| {
+        let mut learn = |message: &[u8], asker: Option<Asker>| {
             let Some(answer) = message::parse(message) else { return };
-            let asker = who(question);
             for (address, ttl) in answer.addresses {
                 cache.learn(address, &answer.name, ttl, asker, at_ns);
             }
         };
         match packet::parse(packet) {
-            Some(Received::Datagram { client_port, message }) => {
+            Some(Received::Datagram { server, client, client_port, message }) => {
                 let id = message.first_chunk().map_or(0, |id| u16::from_be_bytes(*id));
-                learn(message, Question { is_tcp: false, client_port, id });
+                let question = Question { is_tcp: false, client, server, client_port, id };
+                match asked(question) {
+                    Asked::Unseen => learn(message, None),
+                    Asked::Yes { asker, name, .. } if question::is_for(message, &name) => {
+                        learn(message, asker);
+                    }
+                    Asked::Yes { .. } | Asked::No => {}
+                }
             }
             Some(Received::Segment(segment)) => {
-                let client_port = segment.flow.client_port;
-                let question = Question { is_tcp: true, client_port, id: 0 };
-                self.streams.take(&segment, |message| learn(message, question));
+                let packet::Flow { server, client, client_port } = segment.flow;
+                let question = Question { is_tcp: true, client, server, client_port, id: 0 };
+                // Those that begin no connection belong to one that was asked for, or to none.
+                let known = asked(question);
+                let is_answer = match &known {
+                    Asked::Unseen => true,
+                    Asked::No => false,
+                    Asked::Yes { first_seq, .. } => {
+                        !segment.syn || segment.ack == Some(first_seq.wrapping_add(1))
+                    }
+                };
+                let asker = match known {
+                    Asked::Yes { asker, .. } => asker,
+                    _ => None,
+                };
+                if is_answer {
+                    self.streams.take(&segment, |message| learn(message, asker));
+                }
             }
             None => {}
         }
@@ -220,29 +288,80 @@ mod tests {
         message
     }
 
+    const PROCESS: Asker = Asker { pid: 7, start_ns: 1 };
+
+    /// Packets of `testing` answer such a question, for "a" by UDP.
+    fn asked(question: Question) -> Asked {
+        let (four, six) = (question.server.is_ipv4(), question.server.is_ipv6());
+        let server = if four { "192.0.2.53" } else { "2001:db8::53" };
+        let client = if six { "2001:db8::1" } else { "192.0.2.1" };
+        let is_it = (question.server.to_string().as_str(), question.client.to_string().as_str())
+            == (server, client)
+            && (question.client_port, question.id) == (1024, 0);
+        if !is_it {
+            return Asked::No;
+        }
+        let name = b"\x01a\0\0\x01\0\x01".to_vec();
+        Asked::Yes { asker: Some(PROCESS), name, first_seq: 8 }
+    }
+
+    fn segments(message: &[u8], ack: u32) -> Vec<Vec<u8>> {
+        let stream = [&(message.len() as u16).to_be_bytes()[..], message].concat();
+        let (one, two) = stream.split_at(7);
+        let mut begin = tcp(53, 9, 0x12, b"");
+        begin[8..12].copy_from_slice(&ack.to_be_bytes());
+        [begin, tcp(53, 10, 0x10, one), tcp(53, 17, 0x10, two)]
+            .iter()
+            .map(|segment| ipv4(6, segment))
+            .collect()
+    }
+
     #[test]
     fn names_are_learnt_over_udp_and_tcp() {
-        const PROCESS: Asker = Asker { pid: 7, start_ns: 1 };
         let mut learner = Learner::new();
-        let mut learn = |packet: Vec<u8>| {
-            learner.learn(&packet, 5, &|question| {
-                // Ports and ids of the packets of `testing` and of `answer`.
-                let is_known = question.client_port == 1024 && question.id == 0;
-                (is_known && question.is_tcp).then_some(PROCESS)
-            });
-        };
-        let message = answer(b'c', 3);
-        let stream = [&(message.len() as u16).to_be_bytes()[..], &message].concat();
-        let (one, two) = stream.split_at(7);
-        learn(ipv4(17, &udp(53, &answer(b'a', 1))));
-        learn(ipv6(17, &udp(53, &answer(b'b', 2))));
-        learn(ipv4(6, &tcp(53, 9, 0x12, b"")));
-        learn(ipv4(6, &tcp(53, 10, 0x10, one)));
-        learn(ipv4(6, &tcp(53, 17, 0x10, two)));
-        for (last, name) in [(1, Some("a")), (2, Some("b")), (3, Some("c")), (4, None)] {
+        let mut learn = |packet: &[u8]| learner.learn(packet, 5, &asked);
+        learn(&ipv4(17, &udp(53, &answer(b'a', 1))));
+        learn(&ipv6(17, &udp(53, &answer(b'A', 2))));
+        segments(&answer(b'c', 3), 9).iter().for_each(|segment| learn(segment));
+        for (last, name) in [(1, Some("a")), (2, Some("a")), (3, Some("c")), (4, None)] {
             let known = learner.cache.name([192, 0, 2, last].into(), 5, PROCESS);
             assert_eq!(known.map(|known| known.name), name);
-            assert_eq!(known.is_some_and(|known| known.by_process), last == 3);
+            assert!(known.is_none_or(|known| known.by_process));
         }
+    }
+
+    /// What an answer must have in common with a question.
+    #[test]
+    fn what_nobody_asked_for_names_nothing() {
+        let good = ipv4(17, &udp(53, &answer(b'a', 1)));
+        let edited = |at: usize, value: u8| {
+            let mut packet = good.clone();
+            packet[at] = value;
+            packet
+        };
+        let mut packets = vec![
+            edited(15, 54),            // of another server
+            edited(19, 2),             // to another address
+            edited(23, 1),             // to another port
+            edited(29, 1),             // with another id
+            edited(20 + 8 + 13, b'b'), // for another name
+        ];
+        packets.extend(segments(&answer(b'a', 1), 10)); // of no connection of ours
+        packets.extend(segments(&answer(b'a', 1), 9).split_off(1)); // or without its beginning
+        let mut learner = Learner::new();
+        for packet in &packets {
+            learner.learn(packet, 5, &asked);
+            assert_eq!(learner.cache.name([192, 0, 2, 1].into(), 5, PROCESS), None, "{packet:?}");
+        }
+        learner.learn(&good, 5, &asked);
+        assert!(learner.cache.name([192, 0, 2, 1].into(), 5, PROCESS).is_some());
+    }
+
+    #[test]
+    fn where_questions_cannot_be_seen_all_answers_count() {
+        let mut learner = Learner::new();
+        learner.learn(&ipv4(17, &udp(53, &answer(b'x', 1))), 5, &|_| Asked::Unseen);
+        let known = learner.cache.name([192, 0, 2, 1].into(), 5, PROCESS).unwrap();
+        assert_eq!((known.name, known.by_process), ("x", false));
     }
 }

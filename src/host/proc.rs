@@ -18,7 +18,11 @@ pub struct Stat {
 impl Stat {
     /// `None`: the process is gone.
     pub fn read(pid: u32) -> Option<Self> {
-        let text = fs::read(format!("/proc/{pid}/stat")).ok()?;
+        Self::parse(fs::read(format!("/proc/{pid}/stat")).ok()?)
+    }
+
+    /// From the content of the file, whose name in brackets can be any bytes.
+    pub fn parse(text: Vec<u8>) -> Option<Self> {
         let begin = text.iter().position(|&b| b == b'(')? + 1;
         let end = text.iter().rposition(|&b| b == b')')?;
         Some(Self { text, name: begin..end })
@@ -78,9 +82,14 @@ pub fn first_ns(ticks: u64) -> u64 {
 /// The path in the cgroup v2 hierarchy. From another cgroup namespace it may begin with `/..`.
 pub fn cgroup(pid: u32, start_ns: u64) -> Option<Vec<u8>> {
     let text = fs::read(format!("/proc/{pid}/cgroup")).ok()?;
-    let path = text.split(|&b| b == b'\n').find_map(|line| line.strip_prefix(b"0::"))?;
     // Checked last: the number may have belonged to another process until now.
-    is_process(pid, start_ns).then(|| path.strip_suffix(b" (deleted)").unwrap_or(path).to_vec())
+    cgroup_in(&text).filter(|_| is_process(pid, start_ns)).map(<[u8]>::to_vec)
+}
+
+/// The path in the content of such a file.
+pub fn cgroup_in(text: &[u8]) -> Option<&[u8]> {
+    let path = text.split(|&b| b == b'\n').find_map(|line| line.strip_prefix(b"0::"))?;
+    Some(path.strip_suffix(b" (deleted)").unwrap_or(path))
 }
 
 #[cfg(test)]

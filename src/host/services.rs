@@ -1,10 +1,15 @@
 //! Names of services by port, from `/etc/services`.
 
 use std::collections::HashMap;
-use std::fs;
+use std::path::Path;
+
+use crate::host::chosen;
 
 /// The file of services(5).
 const FILE: &str = "/etc/services";
+
+/// The longest file that is read: many times the longest known one.
+const MOST_BYTES: u64 = 4 << 20;
 
 /// Names of TCP services.
 #[derive(Clone, Debug, Default)]
@@ -15,7 +20,12 @@ pub struct Services {
 impl Services {
     /// Reads `/etc/services`. Without that file, as in a small container, no port has a name.
     pub fn load() -> Self {
-        fs::read(FILE).map_or_else(|_| Self::default(), |file| Self::parse(&file))
+        Self::load_from(Path::new(FILE))
+    }
+
+    fn load_from(file: &Path) -> Self {
+        let file = chosen::read(file, MOST_BYTES);
+        file.map_or_else(|_| Self::default(), |file| Self::parse(&file))
     }
 
     /// Lines of `NAME PORT/PROTOCOL ALIAS... # COMMENT`. Other lines are skipped, as by
@@ -50,6 +60,8 @@ fn parse_line(line: &[u8]) -> Option<(u16, &str)> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -85,6 +97,14 @@ mod tests {
             \xff 1/tcp\nb\xc3\xbc 1/tcp\nesc\x1b[2J 1/tcp\nname 1\xff/tcp\nname 0x1/tcp\n";
         let services = Services::parse(garbage);
         assert_eq!(services.tcp, HashMap::new());
+    }
+
+    #[test]
+    fn a_fifo_in_its_place_is_not_waited_for() {
+        let fifo = std::env::temp_dir().join(format!("snoop-services-{}", std::process::id()));
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert_eq!(Services::load_from(&fifo).tcp, HashMap::new());
+        fs::remove_file(fifo).unwrap();
     }
 
     #[test]

@@ -255,6 +255,8 @@ pub struct Output {
     /// Ends of rows in the buffer
     rows: Vec<usize>,
     unwritten_rows: u64,
+    /// Bytes that have left the buffer
+    flushed: usize,
     flow: Flow,
 }
 
@@ -266,7 +268,7 @@ impl Output {
         let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let color = !json && io::stdout().is_terminal() && !is_set("NO_COLOR") && !is_dumb;
         let (buffer, rows) = (Vec::new(), Vec::new());
-        Self { stdout, json, color, buffer, rows, unwritten_rows: 0, flow: Flow::Open }
+        Self { stdout, json, color, buffer, rows, unwritten_rows: 0, flushed: 0, flow: Flow::Open }
     }
 
     /// From now on, no write waits for a reader that takes nothing after `stop` is readable.
@@ -323,6 +325,21 @@ impl Output {
         Ok(())
     }
 
+    /// The same for a large object, written piece by piece. `count` gets the size of each.
+    pub fn large_object(
+        &mut self,
+        object: &impl Serialize,
+        count: impl FnMut(usize),
+    ) -> Result<()> {
+        json::write(Pieces { out: self, count }, object).context("write JSON")?;
+        self.raw("\n")
+    }
+
+    /// How many bytes there were, written or not.
+    pub fn bytes(&self) -> usize {
+        self.flushed + self.buffer.len()
+    }
+
     /// Writes if the buffer is large; for use after each row.
     pub fn flush_if_full(&mut self) -> Result<()> {
         if self.buffer.len() >= FLUSH_BYTES { self.flush() } else { Ok(()) }
@@ -351,6 +368,7 @@ impl Output {
         let is_unwritten = |end: &&usize| **end > written;
         self.unwritten_rows += self.rows.iter().filter(is_unwritten).count() as u64;
         self.rows.clear();
+        self.flushed += self.buffer.len();
         self.buffer.clear();
         match failed {
             Some(errno) => Err(errno).context("cannot write to stdout"),
@@ -371,6 +389,24 @@ impl Output {
     /// For `poll()`: an error condition means that the reader of a pipe has gone.
     pub fn poll_fd(&self) -> BorrowedFd<'_> {
         self.stdout.fd()
+    }
+}
+
+/// Text that is written in pieces.
+struct Pieces<'a, F> {
+    out: &'a mut Output,
+    count: F,
+}
+
+impl<F: FnMut(usize)> io::Write for Pieces<'_, F> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        (self.count)(bytes.len());
+        self.out.raw(bytes).map_err(io::Error::other)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -1,10 +1,11 @@
 //! Executions: from a record of `execve.bpf.c` to its parts.
 
 pub mod args;
+pub mod errand;
 pub mod fields;
 mod image;
 pub mod interpreter;
-pub mod late;
+mod late;
 pub mod search;
 #[doc(hidden)]
 pub mod testing;

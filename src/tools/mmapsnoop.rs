@@ -6,12 +6,14 @@ pub mod filters;
 pub mod flags;
 pub mod hooks;
 pub mod json;
+mod perf_map;
 pub mod stacks;
 pub mod summary;
 pub mod summary_rows;
 #[doc(hidden)]
 pub mod testing;
 pub mod text;
+pub mod user_names;
 pub mod wx;
 pub mod wx_sums;
 

@@ -120,9 +120,12 @@ impl Connect {
         )
     }
 
-    /// Whether there was no answer yet when tracing ended.
+    /// Whether there was no answer yet when tracing ended, or when it was last looked at.
     pub fn is_pending(&self) -> bool {
-        self.event.outcome == connect_outcome::CONNECT_PENDING
+        matches!(
+            self.event.outcome,
+            connect_outcome::CONNECT_PENDING | connect_outcome::CONNECT_UNKNOWN
+        )
     }
 
     /// When it began: `CLOCK_BOOTTIME` in nanoseconds.
@@ -141,24 +144,28 @@ impl Connect {
             connect_outcome::CONNECT_ESTABLISHED => "established",
             connect_outcome::CONNECT_ABORTED => "aborted",
             connect_outcome::CONNECT_PENDING => "pending",
+            connect_outcome::CONNECT_UNKNOWN => "unknown",
             _ => "failed",
         }
     }
 
     /// The outcome in one word: `OK`, the error's name, `FAILED` if the error is unknown, `ABORTED`
-    /// by the owner, `PENDING` when tracing ended.
+    /// by the owner, `PENDING` when tracing ended, `UNKNOWN` if it was not followed.
     pub fn result(&self) -> Cow<'static, str> {
         match self.event.outcome {
             connect_outcome::CONNECT_ESTABLISHED => "OK".into(),
             connect_outcome::CONNECT_ABORTED => "ABORTED".into(),
             connect_outcome::CONNECT_PENDING => "PENDING".into(),
+            connect_outcome::CONNECT_UNKNOWN => "UNKNOWN".into(),
             _ => self.error().unwrap_or("FAILED".into()),
         }
     }
 
-    /// From beginning to end, in nanoseconds; `None` if no SYN was sent.
+    /// From beginning to end, in nanoseconds; `None` if no SYN was sent, or the end is unknown.
     pub fn duration_ns(&self) -> Option<u64> {
-        (!self.is(connect_flag::CONNECT_NO_SYN)).then_some(self.event.duration_ns)
+        let has_none = self.is(connect_flag::CONNECT_NO_SYN)
+            || self.event.outcome == connect_outcome::CONNECT_UNKNOWN;
+        (!has_none).then_some(self.event.duration_ns)
     }
 
     /// How long the application waited before it gave up; `None` if it did not, or died.
@@ -255,6 +262,7 @@ mod tests {
         assert_eq!(result(connect_outcome::CONNECT_FAILED, 0), "FAILED");
         assert_eq!(result(connect_outcome::CONNECT_ABORTED, 0), "ABORTED");
         assert_eq!(result(connect_outcome::CONNECT_PENDING, 0), "PENDING");
+        assert_eq!(result(connect_outcome::CONNECT_UNKNOWN, 0), "UNKNOWN");
     }
 
     #[test]

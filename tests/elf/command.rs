@@ -366,3 +366,18 @@ fn wrong_usage() {
         assert!(stderr.contains(words), "{stderr}");
     }
 }
+
+#[test]
+fn what_acts_is_listed() {
+    let data = crate::compile::compile_fixture("acts");
+    let text = shown(&data, &[]);
+    let line = text.lines().find(|line| line.starts_with("writes ") && line.contains("probe_w"));
+    let words: Vec<_> = line.unwrap().split_whitespace().collect();
+    assert_eq!(words[..2], ["writes", "probe_write_user"], "{text}");
+    assert!(line.unwrap().ends_with("writes into the memory of a process"), "{text}");
+    let json: Value = serde_json::from_str(&shown(&data, &["--json"])).unwrap();
+    let programs = json["programs"].as_array().unwrap();
+    let program = programs.iter().find(|program| program["name"] == "itself").unwrap();
+    assert_eq!(program["acts"][0]["name"], "send_signal", "{program}");
+    assert_eq!(program["acts"][0]["what"], "sends a signal", "{program}");
+}

@@ -25,6 +25,11 @@ pub(crate) fn compile_own(name: &str) -> Vec<u8> {
     compile_file("src/bpf", name, "bpfel", &["-Wno-unused-parameter"])
 }
 
+/// The same of one that live tests run.
+pub(crate) fn compile_fixture(name: &str) -> Vec<u8> {
+    compile_file("tests/fixtures/bpf", name, "bpfel", &["-Wno-unused-parameter"])
+}
+
 fn compile_file(folder: &str, name: &str, target: &str, flags: &[&str]) -> Vec<u8> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let object = scratch(&format!("{name}.bpf.o"));

@@ -14,7 +14,7 @@ fn decoder(data: &[u8], map: &str) -> EventDecoder {
     let object = Object::parse(data).unwrap();
     let dwarf = Dwarf::parse(data).unwrap();
     let user = UserSchemas::default();
-    let schemas = schemas(&object, dwarf.as_ref(), &user).unwrap();
+    let schemas = schemas(&object, dwarf.as_ref(), &user).unwrap().all;
     let of_map = schemas.iter().filter(|schema| schema.map == map);
     EventDecoder::new(of_map, object.endian, &Clocks::default())
 }
@@ -164,7 +164,7 @@ fn clocks_are_those_that_the_program_reads() {
     let object = Object::parse(&data).unwrap();
     let dwarf = Dwarf::parse(&data).unwrap();
     let user = UserSchemas::default();
-    let schemas = schemas(&object, dwarf.as_ref(), &user).unwrap();
+    let schemas = schemas(&object, dwarf.as_ref(), &user).unwrap().all;
     let perf = schemas.iter().find(|schema| schema.map == "perf").unwrap();
     use snoop_tools::elf::value::{Clock, Hint};
     assert!(perf.hints.contains(&(0, Hint::Time(Clock::Boot))), "{:?}", perf.hints);

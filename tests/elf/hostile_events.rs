@@ -39,7 +39,7 @@ fn use_all(data: &[u8], record: &[u8]) {
         }
     }
     let user = UserSchemas::default();
-    let schemas = schemas(&object, dwarf.as_ref(), &user).unwrap();
+    let schemas = schemas(&object, dwarf.as_ref(), &user).unwrap().all;
     let clocks = Clocks::default();
     for schema in &schemas {
         let decoder = EventDecoder::new([schema], object.endian, &clocks);

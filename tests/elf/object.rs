@@ -5,7 +5,7 @@ use snoop_tools::elf::map::Map;
 use snoop_tools::elf::object::Object;
 use snoop_tools::elf::types::TypeId;
 
-use crate::compile::{compile, kinds, strip};
+use crate::compile::{compile, compile_fixture, kinds, strip};
 
 fn map<'a>(object: &'a Object, name: &str) -> &'a Map {
     object.maps.iter().find(|map| map.name == name).unwrap()
@@ -116,7 +116,7 @@ fn what_instructions_refer_to() {
                 let (global, within) = object.global_at(*section, *offset).unwrap();
                 format!("variable {}+{within}", global.name)
             }
-            Reference::Other(text) => panic!("{text}"),
+            Reference::Other(_) | Reference::Code { .. } => panic!("{reference:?}"),
         });
         let mut names: Vec<_> = names.collect();
         names.sort(); // their order is the compiler's
@@ -198,4 +198,23 @@ fn legacy_objects() {
         let maps = function.references.values().filter(|r| matches!(r, Reference::Map(_)));
         assert_eq!(maps.count(), 3);
     }
+}
+
+#[test]
+fn programs_that_act_are_found_out() {
+    let object = Object::parse(&compile_fixture("acts")).unwrap();
+    let acts = snoop_tools::elf::acts::of(&object);
+    let of = |name: &str| {
+        let index = object.programs.iter().position(|program| program.name == name).unwrap();
+        acts[index].iter().map(|act| &*act.name).collect::<Vec<_>>()
+    };
+    for name in ["itself", "by_function", "via_tail", "by_tail_call"] {
+        assert_eq!(of(name), ["send_signal"], "{name}");
+    }
+    assert_eq!(of("by_callback"), ["send_signal_thread"]);
+    assert_eq!(of("writes"), ["probe_write_user"]);
+    assert_eq!(of("looks"), [""; 0]);
+    let object = Object::parse(&compile_fixture("externs")).unwrap();
+    let acts = snoop_tools::elf::acts::of(&object);
+    assert!(acts.iter().flatten().any(|act| act.name == "no_such_kfunc"), "{acts:?}");
 }

@@ -12,7 +12,7 @@ fn found(data: &[u8], user: &UserSchemas) -> Result<Vec<String>, String> {
     let object = Object::parse(data).unwrap();
     let dwarf = Dwarf::parse(data).unwrap();
     let schemas = schemas(&object, dwarf.as_ref(), user);
-    let schemas = schemas.map_err(|error| format!("{error:#}"))?;
+    let schemas = schemas.map_err(|error| format!("{error:#}"))?.all;
     let mut shown: Vec<_> = schemas
         .iter()
         .map(|schema| {
@@ -163,7 +163,7 @@ fn enums_below_zero() {
     let types = object.btf.unwrap().types;
     let ty = types.by_c_name("enum outcome").unwrap();
     let Kind::Enum { signed: true, values, .. } = types.kind(ty) else { panic!("no signed enum") };
-    assert_eq!(values[0], ("OUTCOME_FAILED".to_owned(), -3));
+    assert_eq!(values[0], ("OUTCOME_FAILED".into(), -3));
 }
 
 #[test]
@@ -172,7 +172,7 @@ fn reasons_name_the_variable_that_is_sent() {
     let object = Object::parse(&data).unwrap();
     let dwarf = Dwarf::parse(&data).unwrap();
     let user = UserSchemas::default();
-    let schemas = schemas(&object, dwarf.as_ref(), &user).unwrap();
+    let schemas = schemas(&object, dwarf.as_ref(), &user).unwrap().all;
     let reason = |map: &str| {
         let schema = schemas.iter().find(|schema| schema.map == map).unwrap();
         schema.provenance.to_string()
@@ -230,7 +230,7 @@ fn stores_make_a_struct() {
         let object = Object::parse(data).unwrap();
         let user = UserSchemas::default();
         let schemas = schemas(&object, None, &user).unwrap();
-        let schema = schemas.iter().find(|schema| schema.map == map).unwrap();
+        let schema = schemas.all.iter().find(|schema| schema.map == map).unwrap();
         schema.types.c_declaration(schema.ty.unwrap())
     };
     let stripped = strip(&compile("doubtful", "bpfel", &[]));
@@ -268,7 +268,7 @@ fn schemas_tell_program_and_line() {
     let object = Object::parse(&data).unwrap();
     let user = UserSchemas::default();
     let schemas = schemas(&object, None, &user).unwrap();
-    let shared = schemas.iter().find(|schema| schema.map == "shared").unwrap();
+    let shared = schemas.all.iter().find(|schema| schema.map == "shared").unwrap();
     let source = std::fs::read_to_string("tests/elf/sources/doubtful.bpf.c").unwrap();
     let texts: Vec<_> = shared
         .sites
@@ -378,7 +378,7 @@ fn shown_c_compiles_to_the_same_layout() {
         let object = Object::parse(data).unwrap();
         let dwarf = Dwarf::parse(data).unwrap();
         let user = UserSchemas::default();
-        for schema in schemas(&object, dwarf.as_ref(), &user).unwrap() {
+        for schema in schemas(&object, dwarf.as_ref(), &user).unwrap().all {
             let Some(ty) = schema.ty.filter(|&ty| schema.types.composite(ty).is_some()) else {
                 continue;
             };

@@ -99,7 +99,7 @@ fn compare(data: &[u8], truth: &Object, counts: &mut Counts, notes: &mut Vec<Str
     let all = truths(truth);
     let Some(types) = truth.btf.as_ref().map(|btf| &btf.types) else { return };
     let mut seen = BTreeSet::new();
-    for schema in found.iter().filter(|schema| !schema.senders.is_empty()) {
+    for schema in found.all.iter().filter(|schema| !schema.senders.is_empty()) {
         let lines: BTreeSet<u32> = schema.sites.iter().map(|site| site.line).collect();
         let mut here: Vec<_> = all.iter().filter(|truth| lines.contains(&truth.line)).collect();
         if here.is_empty() {

@@ -183,6 +183,12 @@ pub fn in_vm() -> bool {
     std::env::var_os("SNOOP_VM").is_some()
 }
 
+/// How long a test of endurance takes: `SNOOP_SOAK` seconds.
+pub fn soak() -> Duration {
+    let seconds = std::env::var("SNOOP_SOAK").map_or(15, |seconds| seconds.parse().unwrap());
+    Duration::from_secs(seconds)
+}
+
 /// `count`, or less where machines are slow.
 pub fn scaled(count: u32) -> u32 {
     let scale = std::env::var("SNOOP_SCALE").map_or(1, |scale| scale.parse().unwrap());
@@ -382,7 +388,7 @@ impl Running {
         let pid = child.id() as i32;
         let (_watchdog, end) = mpsc::channel();
         std::thread::spawn(move || {
-            if end.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            if end.recv_timeout(PATIENCE + soak()) == Err(RecvTimeoutError::Timeout) {
                 eprintln!("{pid} has not come to its end");
                 // SAFETY: a child of ours; nobody has waited for it, or the channel were closed.
                 unsafe { libc::kill(pid, libc::SIGKILL) };

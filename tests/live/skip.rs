@@ -6,7 +6,7 @@ use std::io::Write as _;
 
 /// The only reasons where `CI` is set, as it is in our virtual machines: a test that is skipped
 /// there for another one fails.
-const EXPECTED: [&str; 11] = [
+const EXPECTED: [&str; 12] = [
     OWN_MACHINE,
     CORE_PATTERN,
     NO_KPROBES,
@@ -18,6 +18,7 @@ const EXPECTED: [&str; 11] = [
     NO_OVERLAY,
     NO_BTRFS,
     BEFORE_6_7,
+    BEFORE_6_8,
 ];
 
 pub const OWN_MACHINE: &str = "changes the machine: in virtual machines only";
@@ -31,6 +32,8 @@ pub const NO_BTRFS: &str =
     "no btrfs: in the kernel, or mkfs.btrfs of btrfs-progs, or a loop device";
 pub const BEFORE_5_11: &str = "before Linux 5.11, which charges memory of BPF to cgroups";
 pub const BEFORE_5_15: &str = "before Linux 5.15, which the backend on tracepoints needs";
+pub const BEFORE_6_8: &str =
+    "before Linux 6.8, which reads the arguments before it looks for the file";
 pub const BEFORE_6_7: &str = "before Linux 6.7, whose Landlock knows TCP";
 
 /// `skip!(REASON)` leaves the test, as skipped; `skip!(REASON, VALUE)` a part of it, with a value.

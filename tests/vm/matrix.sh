@@ -80,7 +80,7 @@ assign() {
         ((all_ways)) || echo "$number/${#kernels[@]}" >"$payload/share/$name"
         number=$((number + 1))
     done
-    cat "$payload/tests/"* | grep -q . || { say "no test is called ${named[*]}" && exit 2; }
+    grep -q . "$payload/tests/"* || { say "no test is called ${named[*]}" && exit 2; }
 }
 
 # Fills place_of with the first word of the line that counts, by test.

@@ -48,6 +48,7 @@ struct snoop_config {
 	__u32 pidns_inum; /* the tracer's PID namespace if not the initial one, else 0 */
 	__u32 self_pid; /* the tracer itself: never shown */
 	__u32 cgroups; /* entries used in the cgroup filter */
+	__u32 keeper_pid; /* parent of the tracer's helpers: never shown, nor are they; 0: none */
 	__u32 only_pid; /* FILTER_BY_PID: the process, if it is only one, else 0 */
 };
 

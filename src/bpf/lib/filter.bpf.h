@@ -79,12 +79,26 @@ static __always_inline bool filter_allows_comm(struct task_struct *task)
 	return leader != task && filter_has_comm(leader);
 }
 
+/* The tracer, its keeper or a helper, which reads for us what others choose. */
+static __always_inline bool is_tracer(struct task_struct *task, __u32 pid)
+{
+	struct task_struct *parent;
+
+	if (pid == snoop_config.self_pid)
+		return true;
+	if (!snoop_config.keeper_pid)
+		return false;
+	parent = BPF_CORE_READ(task, real_parent);
+	return pid == snoop_config.keeper_pid ||
+	       task_pid_for_filter(parent) == snoop_config.keeper_pid;
+}
+
 /* The filters on what a process is, whatever its parent and cgroup; for any task. */
 static __always_inline bool filter_allows_itself(struct task_struct *task)
 {
 	__u32 pid = task_pid_for_filter(task);
 
-	if (pid == snoop_config.self_pid)
+	if (is_tracer(task, pid))
 		return false;
 	if ((snoop_config.filters & FILTER_BY_PID) && !filter_has_pid(pid))
 		return false;
@@ -131,7 +145,8 @@ static __always_inline bool filter_allows_current(void)
 {
 	__u32 pid = bpf_get_current_pid_tgid() >> 32;
 
-	if (snoop_config.pidns_inum || (snoop_config.filters & ~FILTER_BY_PID))
+	if (snoop_config.pidns_inum || snoop_config.keeper_pid ||
+	    (snoop_config.filters & ~FILTER_BY_PID))
 		return filter_allows((void *)bpf_get_current_task());
 	if (pid == snoop_config.self_pid)
 		return false;

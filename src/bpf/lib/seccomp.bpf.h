@@ -55,15 +55,16 @@ static __always_inline struct pt_regs *loadable_regs(__u32 slot)
 }
 
 /*
- * Programs that see a refused call, and hand it to handler(ctx, regs, ret, slot):
+ * Programs, called prefix_refused and so on, that see a refused call, and hand it to
+ * handler(ctx, regs, ret, slot):
  * - the filter's function returns -1: an errno, SIGSYS, or another program's answer
  *   (it has no argument since 6.16, so the place of its result differs: a helper knows
  *   it, since 5.17);
  * - the thread ends inside that function: for several threads, and before 5.16, the
  *   kernel kills so.
  */
-#define SECCOMP_PROGRAMS(handler, refused_slot, killed_slot)                                       \
-	static __always_inline int seccomp_answered(void *ctx, int verdict)                        \
+#define SECCOMP_PROGRAMS(prefix, handler, refused_slot, killed_slot)                               \
+	static __always_inline int prefix##_answered(void *ctx, int verdict)                       \
 	{                                                                                          \
 		struct pt_regs *regs;                                                              \
                                                                                                    \
@@ -74,22 +75,22 @@ static __always_inline struct pt_regs *loadable_regs(__u32 slot)
 	}                                                                                          \
                                                                                                    \
 	SEC("fexit/__secure_computing")                                                            \
-	int seccomp_refused(__u64 *ctx)                                                            \
+	int prefix##_refused(__u64 *ctx)                                                           \
 	{                                                                                          \
 		__u64 verdict = 0;                                                                 \
                                                                                                    \
 		bpf_get_func_ret(ctx, &verdict);                                                   \
-		return seccomp_answered(ctx, verdict);                                             \
+		return prefix##_answered(ctx, verdict);                                            \
 	}                                                                                          \
                                                                                                    \
 	SEC("fexit/__secure_computing")                                                            \
-	int seccomp_refused_behind_argument(__u64 *ctx)                                            \
+	int prefix##_refused_behind_argument(__u64 *ctx)                                           \
 	{                                                                                          \
-		return seccomp_answered(ctx, ctx[1]);                                              \
+		return prefix##_answered(ctx, ctx[1]);                                             \
 	}                                                                                          \
                                                                                                    \
 	SEC("fentry/do_exit")                                                                      \
-	int seccomp_killed(__u64 *ctx)                                                             \
+	int prefix##_killed(__u64 *ctx)                                                            \
 	{                                                                                          \
 		struct pt_regs *regs;                                                              \
                                                                                                    \

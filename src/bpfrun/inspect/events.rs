@@ -32,9 +32,11 @@ pub(super) fn condition(when: &When) -> String {
 /// accepts it (given the kernel's names of integers).
 pub(super) fn definition(schema: &EventSchema<'_>) -> Vec<String> {
     let Some(ty) = schema.ty else { return Vec::new() };
-    let mut needed = Needed { types: &schema.types, seen: HashSet::new(), order: Vec::new() };
+    let types = &*schema.types;
+    let mut needed = Needed { types, seen: HashSet::new(), order: Vec::new(), cut: false };
     needed.visit(ty, 0);
-    needed.order.iter().map(|&id| schema.types.c_declaration(id)).collect()
+    let mark = needed.cut.then(|| "/* … */".to_owned());
+    mark.into_iter().chain(needed.order.iter().map(|&id| types.c_declaration(id))).collect()
 }
 
 /// Types in the order that C needs.
@@ -42,12 +44,15 @@ struct Needed<'a> {
     types: &'a Types,
     seen: HashSet<TypeId>,
     order: Vec<TypeId>,
+    /// Some type that is needed is missing
+    cut: bool,
 }
 
 impl Needed<'_> {
     /// Visits a type that is part of another one, not only pointed to.
     fn visit(&mut self, id: TypeId, depth: usize) {
-        if depth > MAX_DEPTH || self.order.len() >= MAX_TYPES {
+        if depth > MAX_DEPTH || self.order.len() >= MAX_TYPES || !self.types.count_step() {
+            self.cut = true;
             return;
         }
         let named = self.types.name(id).is_some();

@@ -1,11 +1,11 @@
 //! The contents of an object, for programs: one JSON object.
 
-use anyhow::{Result, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use serde::ser::{Error as _, Serialize, SerializeMap, SerializeSeq as _, Serializer};
+use serde::ser::{Serialize, SerializeMap, SerializeSeq as _, Serializer};
 use serde_json::{Value, json};
 
+use crate::elf::acts::Act;
 use crate::elf::code::{Function, Reference};
 use crate::elf::global::{Extern, Global};
 use crate::elf::map::Map;
@@ -17,24 +17,14 @@ use crate::output::json::SCHEMA;
 use super::listing::{self, Row};
 use super::{Subject, events, words};
 
-/// The most instructions, because the text is built before it is written. No program that the
-/// kernel accepts has more.
-const MAX_INSNS: usize = 1_000_000;
-/// Bytes of types as C, for the same reason.
-const MAX_TYPES: usize = 64 << 20;
-
 /// The whole document, without the keys that do not apply. Written item by item, because items take
 /// much more memory than the file or the text.
 pub(super) struct Document<'a>(&'a Subject<'a>);
 
 impl<'a> Document<'a> {
-    /// The document of an object, unless it has too many instructions.
-    pub(super) fn new(subject: &'a Subject<'a>) -> Result<Self> {
-        let shown = subject.object.functions.iter().filter(|f| subject.disassembles(f));
-        if shown.map(|function| function.insns.len()).sum::<usize>() > MAX_INSNS {
-            bail!("more than {MAX_INSNS} instructions: choose some functions with --prog");
-        }
-        Ok(Self(subject))
+    /// The document of an object.
+    pub(super) fn new(subject: &'a Subject<'a>) -> Self {
+        Self(subject)
     }
 }
 
@@ -44,32 +34,48 @@ impl Serialize for Document<'_> {
         let object = subject.object;
         let mut document = serializer.serialize_map(None)?;
         entries(&mut document, summary(subject))?;
-        let programs = Each(|| object.programs.iter().map(|program| Program { subject, program }));
+        let programs = Each(subject, "programs", || {
+            let programs = object.programs.iter().zip(&subject.acts);
+            programs.map(|(program, acts)| Program { subject, program, acts })
+        });
         document.serialize_entry("programs", &programs)?;
-        let functions = Each(|| object.called().map(|function| Called { subject, function }));
+        let functions = Each(subject, "functions", || {
+            object.called().map(|function| Called { subject, function })
+        });
         document.serialize_entry("functions", &functions)?;
-        let maps = Each(|| object.maps.iter().map(|item| present(map(subject, item))));
+        let maps =
+            Each(subject, "maps", || object.maps.iter().map(|item| present(map(subject, item))));
         document.serialize_entry("maps", &maps)?;
-        let globals = Each(|| object.globals.iter().map(|item| present(variable(subject, item))));
+        let globals = Each(subject, "variables", || {
+            object.globals.iter().map(|item| present(variable(subject, item)))
+        });
         document.serialize_entry("variables", &globals)?;
-        let externs = Each(|| object.externs.iter().map(|item| present(external(subject, item))));
+        let externs = Each(subject, "expected symbols", || {
+            object.externs.iter().map(|item| present(external(subject, item)))
+        });
         document.serialize_entry("externs", &externs)?;
-        let events = Each(|| subject.events.iter().map(|item| present(event(subject, item))));
+        let events = Each(subject, "events", || {
+            subject.events.iter().map(|schema| Event { subject, schema })
+        });
         document.serialize_entry("events", &events)?;
         if subject.args.types.is_some() {
             document.serialize_entry("types", &AllTypes(subject))?;
         }
-        document.serialize_entry("damage", &subject.damage)?;
+        document.serialize_entry("damage", &subject.all_damage())?;
         document.end()
     }
 }
 
 /// A list whose items are made one after the other.
-struct Each<F>(F);
+///
+/// Ends with the last that fits into the output.
+struct Each<'a, F>(&'a Subject<'a>, &'static str, F);
 
-impl<F: Fn() -> I, I: Iterator<Item: Serialize>> Serialize for Each<F> {
+impl<F: Fn() -> I, I: Iterator<Item: Serialize>> Serialize for Each<'_, F> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq((self.0)())
+        let Self(subject, what, items) = self;
+        let some = items().enumerate().take_while(|&(number, _)| subject.has_room(what, number));
+        serializer.collect_seq(some.map(|(_, item)| item))
     }
 }
 
@@ -101,6 +107,7 @@ fn summary(subject: &Subject<'_>) -> Value {
 struct Program<'a> {
     subject: &'a Subject<'a>,
     program: &'a object::Program,
+    acts: &'a [Act],
 }
 
 impl Serialize for Program<'_> {
@@ -113,6 +120,7 @@ impl Serialize for Program<'_> {
             "type": hook.program_type_name(),
             "attach_type": hook.attach_type_name(),
             "optional": hook.optional,
+            "acts": list(self.acts, |act| json!({ "name": act.name, "what": act.what })),
         });
         entries(&mut map, what)?;
         if let Some(code) = self.subject.object.function(self.program) {
@@ -186,7 +194,9 @@ fn function<M: SerializeMap>(
     entries(map, what)?;
     if subject.disassembles(function) {
         let rows = || listing::rows(object, function);
-        let insns = Each(|| rows().map(|row| present(insn(subject, function, &row))));
+        let insns = Each(subject, "instructions", || {
+            rows().map(|row| present(insn(subject, function, &row)))
+        });
         map.serialize_entry("instructions", &insns)?;
     }
     Ok(())
@@ -196,7 +206,7 @@ fn insn(subject: &Subject<'_>, function: &Function, row: &Row) -> Value {
     let object = subject.object;
     let bytes = row.slots.iter().flat_map(|slot| slot.encode(object.endian));
     let line = row.line.and_then(|index| function.lines.get(index)).zip(object.btf.as_ref());
-    let refers_to = function.references.get(&row.slot).map(|reference| match reference {
+    let refers_to = function.references.get(row.slot).map(|reference| match reference {
         Reference::Map(index) => json!({ "map": object.maps.get(*index).map(|m| &m.name) }),
         Reference::Function(index) => {
             json!({ "function": object.functions.get(*index).map(|f| &f.name) })
@@ -212,6 +222,7 @@ fn insn(subject: &Subject<'_>, function: &Function, row: &Row) -> Value {
                 "offset_bytes": offset,
             })
         }
+        Reference::Code { section, offset } => json!({ "symbol": object.place(*section, *offset) }),
         Reference::Other(text) => json!({ "symbol": text }),
     });
     json!({
@@ -256,9 +267,36 @@ fn map(subject: &Subject<'_>, map_: &Map) -> Value {
     })
 }
 
+/// A kind of events.
+struct Event<'a> {
+    subject: &'a Subject<'a>,
+    schema: &'a EventSchema<'a>,
+}
+
+impl Serialize for Event<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        entries(&mut map, event(self.subject, self.schema))?;
+        let asked = self.schema.ty.filter(|_| self.subject.args.schema);
+        members(&mut map, self.subject, &self.schema.types, asked)?;
+        map.end()
+    }
+}
+
+/// The members of a struct or union, if it is one: there may be very many.
+fn members<M: SerializeMap>(
+    map: &mut M,
+    subject: &Subject<'_>,
+    types: &Types,
+    ty: Option<TypeId>,
+) -> Result<(), M::Error> {
+    let Some(body) = ty.and_then(|ty| types.composite(ty)) else { return Ok(()) };
+    let all = || body.members.iter().map(|item| present(member(types, item)));
+    map.serialize_entry("members", &Each(subject, "members", all))
+}
+
 fn event(subject: &Subject<'_>, schema: &EventSchema<'_>) -> Value {
     let types = &*schema.types;
-    let members = schema.ty.and_then(|ty| types.composite(ty));
     let asked = subject.args.schema;
     json!({
         "map": (!schema.iterator).then_some(&schema.map),
@@ -270,13 +308,12 @@ fn event(subject: &Subject<'_>, schema: &EventSchema<'_>) -> Value {
         "programs": schema.senders,
         "when": some(&events::condition(&schema.when)),
         "c": asked.then(|| events::definition(schema)),
-        "members": members.filter(|_| asked).map(|body| list(&body.members, |m| member(types, m))),
     })
 }
 
 fn member(types: &Types, member: &Member) -> Value {
     json!({
-        "name": member.name,
+        "name": member.name.as_deref(),
         "type": types.c_name(member.ty),
         "bit_offset": member.bit_offset,
         "bit_size": member.bit_size,
@@ -286,7 +323,7 @@ fn member(types: &Types, member: &Member) -> Value {
 fn variable(subject: &Subject<'_>, global: &Global) -> Value {
     let object = subject.object;
     let bytes = object.initial_value(global);
-    let decoder = words::decoder(object, global.ty);
+    let decoder = subject.decoder(global.ty);
     json!({
         "name": global.name,
         "section": object.sections.get(global.section).map(|section| &section.name),
@@ -294,7 +331,7 @@ fn variable(subject: &Subject<'_>, global: &Global) -> Value {
         "size_bytes": global.size,
         "type": subject.c_name(global.ty),
         "static": !global.global,
-        "value": bytes.zip(decoder).map(|(bytes, decoder)| decoder.json_value(bytes)),
+        "value": bytes.zip(decoder).map(|(bytes, decoder)| decoder.json_value(bytes, &subject.values)),
         "value_base64": bytes.map(|bytes| BASE64.encode(bytes)),
     })
 }
@@ -314,31 +351,47 @@ struct AllTypes<'a>(&'a Subject<'a>);
 impl Serialize for AllTypes<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut list = serializer.serialize_seq(None)?;
-        let mut written = 0;
         if let Some(btf) = &self.0.object.btf {
-            for id in self.0.types() {
-                let declaration = btf.types.c_declaration(id);
-                written += declaration.len();
-                if written > MAX_TYPES {
-                    return Err(S::Error::custom("its types are longer than any honest ones"));
+            for (number, id) in self.0.types().enumerate() {
+                if !self.0.has_room("types", number) {
+                    break;
                 }
-                list.serialize_element(&present(one_type(&btf.types, id, &declaration)))?;
+                let declaration = btf.types.c_declaration(id);
+                list.serialize_element(&OneType {
+                    subject: self.0,
+                    types: &btf.types,
+                    id,
+                    declaration,
+                })?;
             }
         }
         list.end()
     }
 }
 
-fn one_type(types: &Types, id: TypeId, declaration: &str) -> Value {
-    let members = types.composite(id).filter(|_| is_composite(types.kind(id)));
-    json!({
-        "id": id.0,
-        "kind": kind(types.kind(id)),
-        "name": types.name(id),
-        "size_bytes": types.size(id),
-        "c": declaration,
-        "members": members.map(|body| list(&body.members, |m| member(types, m))),
-    })
+struct OneType<'a> {
+    subject: &'a Subject<'a>,
+    types: &'a Types,
+    id: TypeId,
+    declaration: String,
+}
+
+impl Serialize for OneType<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { subject, types, id, declaration } = self;
+        let mut map = serializer.serialize_map(None)?;
+        let what = json!({
+            "id": id.0,
+            "kind": kind(types.kind(*id)),
+            "name": types.name(*id),
+            "size_bytes": types.size(*id),
+            "c": declaration,
+        });
+        entries(&mut map, what)?;
+        let own = Some(*id).filter(|&id| is_composite(types.kind(id)));
+        members(&mut map, subject, types, own)?;
+        map.end()
+    }
 }
 
 fn is_composite(kind: &Kind) -> bool {

@@ -102,7 +102,7 @@ fn describe(
 ) {
     let Some(&insn) = row.slots.first() else { return };
     let mut names = Names::default();
-    let reference = function.references.get(&row.slot);
+    let reference = function.references.get(row.slot);
     let referred = reference.map(|reference| refer(object, reference, &mut row.notes));
     let mut callee = None;
     if insn.opcode == Insn::CALL {
@@ -166,6 +166,7 @@ fn refer(object: &Object, reference: &Reference, notes: &mut Vec<String>) -> Str
             external.name.clone()
         }
         Reference::Data { section, offset } => data(object, *section, *offset, notes),
+        Reference::Code { section, offset } => object.place(*section, *offset),
         Reference::Other(text) => text.clone(),
     }
 }

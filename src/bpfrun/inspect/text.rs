@@ -3,8 +3,10 @@
 use std::collections::HashSet;
 use std::fmt::Write as _;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
+use crate::bpfrun::list::list;
+use crate::elf::budget::OUTPUT_BYTES;
 use crate::elf::code::Function;
 use crate::elf::global::Global;
 use crate::elf::map::Map;
@@ -25,6 +27,9 @@ const PROGRAMS: [Column; 6] = [
     Column::right("INSNS", 6),
     Column::left("MAPS", 0),
 ];
+
+const ACTS: [Column; 3] =
+    [Column::left("ACTING", 20), Column::left("BY", 16), Column::left("EFFECT", 0)];
 
 const FUNCTIONS: [Column; 4] = [
     Column::left("FUNCTION", 20),
@@ -62,8 +67,8 @@ const EVENTS: [Column; 5] = [
 
 /// Notes begin at this column, unless the instruction is longer.
 const NOTES_AT: usize = 44;
-/// The most bytes of types as C: beyond, the types are absurd.
-const MAX_TYPES: usize = 256 << 20;
+/// The most contents of a map to write out.
+const MAX_HELD: usize = 1024;
 
 /// Writes all parts to show.
 pub(super) fn write(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
@@ -82,12 +87,29 @@ pub(super) fn write(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
     }
     let functions = subject.object.functions.iter().filter(|f| subject.disassembles(f));
     for (number, function) in functions.enumerate() {
+        if subject.output.is_cut() {
+            break;
+        }
         if number > 0 {
             out.raw("\n")?;
         }
         disassemble(subject, function, out)?;
     }
     types(subject, out)
+}
+
+/// Whether no more fits into the output. Marks the place, the first time.
+fn is_full(subject: &Subject<'_>, out: &mut Output, what: &str, shown: usize) -> Result<bool> {
+    let was_full = subject.output.is_cut();
+    if was_full || out.bytes() > OUTPUT_BYTES {
+        _ = subject.output.take(usize::MAX);
+        subject.has_room(what, shown);
+        if !was_full {
+            out.raw("…\n")?;
+        }
+        return Ok(true);
+    }
+    Ok(false)
 }
 
 fn summary(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
@@ -138,7 +160,10 @@ fn programs(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
         out.raw("\n")?;
         out.heading(&columns);
     }
-    for program in programs {
+    for (number, program) in programs.iter().enumerate() {
+        if is_full(subject, out, "programs", number)? {
+            break;
+        }
         let function = object.function(program);
         out.line(&columns)
             .name(program.name.as_bytes())
@@ -149,7 +174,30 @@ fn programs(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
             .text(&function.map(|function| names(subject, function)).unwrap_or_default());
         out.flush_if_full()?;
     }
+    acts(subject, out)?;
     functions(subject, out)
+}
+
+/// What programs do to the system.
+fn acts(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
+    let programs = || subject.object.programs.iter().zip(&subject.acts);
+    let acts = || programs().flat_map(|(program, acts)| acts.iter().map(move |act| (program, act)));
+    let [name, call, what] = ACTS;
+    let columns = [
+        name.fit(acts().map(|(program, _)| &program.name)),
+        call.fit(acts().map(|(_, act)| &act.name)),
+        what,
+    ];
+    for (number, (program, act)) in acts().enumerate() {
+        if number == 0 {
+            out.raw("\n")?;
+            out.heading(&columns);
+        }
+        let mut line = out.line(&columns);
+        line.name(program.name.as_bytes()).name(act.name.as_bytes()).text(act.what);
+        out.flush_if_full()?;
+    }
+    Ok(())
 }
 
 fn functions(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
@@ -162,6 +210,9 @@ fn functions(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
         maps,
     ];
     for (number, function) in called().enumerate() {
+        if is_full(subject, out, "functions", number)? {
+            break;
+        }
         if number == 0 {
             out.raw("\n")?;
             out.heading(&columns);
@@ -179,7 +230,7 @@ fn functions(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
 /// Names of the maps that a function uses.
 fn names(subject: &Subject<'_>, function: &Function) -> String {
     let (maps, _) = words::used(subject.object, function);
-    safe(&maps.join(" "))
+    safe(&list(maps, " "))
 }
 
 fn maps(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
@@ -197,7 +248,10 @@ fn maps(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
         out.raw("\n")?;
         out.heading(&columns);
     }
-    for map in maps {
+    for (number, map) in maps.iter().enumerate() {
+        if is_full(subject, out, "maps", number)? {
+            break;
+        }
         out.line(&columns)
             .name(map.name.as_bytes())
             .text(&words::map_kind(map))
@@ -248,9 +302,13 @@ fn details(subject: &Subject<'_>, map: &Map) -> String {
         parts.push(text);
     }
     if !map.values.is_empty() {
-        let values: Vec<_> =
-            map.values.iter().map(|(index, name)| format!("{index}={}", safe(name))).collect();
-        parts.push(format!("holds {}", values.join(" ")));
+        let value = |(index, name): &(u64, String)| format!("{index}={}", safe(name));
+        // One more than fits: it becomes the `…`.
+        let values: Vec<_> = map.values.iter().take(MAX_HELD).map(value).collect();
+        parts.push(format!("holds {}", list(&values, " ")));
+        if map.values.len() > MAX_HELD {
+            parts.push("…".to_owned());
+        }
     }
     parts.join(", ")
 }
@@ -271,14 +329,17 @@ fn events(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
         out.raw("\n")?;
         out.heading(&columns);
     }
-    for schema in events {
+    for (number, schema) in events.iter().enumerate() {
+        if is_full(subject, out, "events", number)? {
+            break;
+        }
         let size = schema.ty.and_then(|ty| schema.types.size(ty));
         out.line(&columns)
             .name(schema.map.as_bytes())
             .text(&ty(schema))
             .text(&size.map(|size| size.to_string()).unwrap_or_default())
             .text(schema.provenance.word())
-            .text(&safe(&schema.senders.join(" ")));
+            .text(&safe(&list(&schema.senders, " ")));
         out.flush_if_full()?;
     }
     Ok(())
@@ -291,11 +352,15 @@ fn schemas(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
     }
     let mut written = HashSet::new();
     for (number, schema) in subject.events.iter().enumerate() {
+        if is_full(subject, out, "events", number)? {
+            break;
+        }
         let mut text = String::new();
         let what = schema.type_name().unwrap_or_else(|| "bytes".to_owned());
         let _ = write!(text, "{}: {what}", safe(&schema.map)); // a String takes everything
         if !schema.senders.is_empty() {
-            let _ = write!(text, ", sent by {}", safe(&schema.senders.join(", ")));
+            let senders = list(&schema.senders, ", ");
+            let _ = write!(text, ", sent by {}", safe(&senders));
         }
         let _ = write!(text, "\n * {}", safe(&schema.provenance.to_string()));
         let condition = events::condition(&schema.when);
@@ -336,7 +401,10 @@ fn variables(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
         out.raw("\n")?;
         out.heading(&columns);
     }
-    for global in &object.globals {
+    for (number, global) in object.globals.iter().enumerate() {
+        if is_full(subject, out, "variables", number)? {
+            break;
+        }
         let mut text = subject.c_name(global.ty).unwrap_or_default();
         if !text.is_empty() {
             text.push(' ');
@@ -344,10 +412,10 @@ fn variables(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
         text.push_str("= ");
         let bytes = object.initial_value(global).unwrap_or_default();
         let is_zero = bytes.iter().all(|&byte| byte == 0);
-        let decoder = words::decoder(object, global.ty);
+        let decoder = subject.decoder(global.ty);
         if let Some(decoder) = decoder.filter(|_| !is_zero || subject.is_simple(global.ty)) {
             let mut value = String::new();
-            decoder.text(bytes, &mut value);
+            decoder.text_of_many(bytes, &subject.values, &mut value);
             // A value that is not a struct has only this member.
             text.push_str(value.strip_prefix("value=").unwrap_or(&value));
         } else if is_zero {
@@ -380,7 +448,10 @@ fn externs(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
         out.raw("\n")?;
         out.heading(&columns);
     }
-    for external in externs {
+    for (number, external) in externs.iter().enumerate() {
+        if is_full(subject, out, "expected symbols", number)? {
+            break;
+        }
         let mut ty = match (external.ty, &subject.object.btf) {
             (Some(ty), Some(btf)) if matches!(btf.types.kind(ty), Kind::Function { .. }) => {
                 btf.types.c_declaration(ty)
@@ -412,6 +483,9 @@ fn disassemble(subject: &Subject<'_>, function: &Function, out: &mut Output) -> 
     }
     out.raw(text)?;
     for row in listing::rows(object, function) {
+        if is_full(subject, out, "instructions", row.slot)? {
+            break;
+        }
         out.raw(line(subject, function, &row, out.color))?;
     }
     Ok(())
@@ -428,8 +502,10 @@ fn line(subject: &Subject<'_>, function: &Function, row: &Row, color: bool) -> S
     if let Some((btf, (_, info))) =
         subject.object.btf.as_ref().zip(row.line.and_then(|index| function.lines.get(index)))
     {
+        // Cut before, too: escaping takes time.
+        let short = |text: &str| words::short(safe(&words::short(text.to_owned())));
         let (file, source) = (btf.string(info.file), btf.string(info.text));
-        let (file, source) = (safe(&file), words::short(safe(source.trim())));
+        let (file, source) = (short(&file), short(source.trim()));
         let _ = writeln!(text, "      {dim}; {file}:{}: {source}{plain}", info.line);
     }
     let mut insn = safe(&row.text);
@@ -452,17 +528,12 @@ fn line(subject: &Subject<'_>, function: &Function, row: &Row, color: bool) -> S
 /// Writes the types with a body or another name; mere parts of them have no line of their own.
 fn types(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
     let Some(btf) = &subject.object.btf else { return Ok(()) };
-    let mut written = 0;
-    for id in subject.types() {
-        if !subject.has_line(id) {
-            continue;
+    let all = subject.types().filter(|&id| subject.has_line(id));
+    for (number, id) in all.enumerate() {
+        if is_full(subject, out, "types", number)? {
+            break;
         }
-        let text = format!("{}\n\n", btf.types.c_declaration(id));
-        written += text.len();
-        if written > MAX_TYPES {
-            bail!("its types are longer than any honest ones");
-        }
-        out.raw(text)?;
+        out.raw(format!("{}\n\n", btf.types.c_declaration(id)))?;
     }
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! Words that text and JSON share.
 
+use std::collections::BTreeSet;
+
 use object::Endianness;
 
 use crate::elf::code::{Function, Reference};
@@ -73,16 +75,19 @@ pub(super) fn pinning(map: &Map) -> Option<String> {
 /// Names of the maps that a function uses, and of the functions that it calls or takes the
 /// address of, each once.
 pub(super) fn used<'a>(object: &'a Object, function: &Function) -> (Vec<&'a str>, Vec<&'a str>) {
-    let (mut maps, mut functions) = (Vec::new(), Vec::new());
+    // By number first: comparing the same long name again and again takes time.
+    let (mut maps, mut functions) = (BTreeSet::new(), BTreeSet::new());
     for reference in function.references.values() {
-        match *reference {
-            Reference::Map(index) => maps.extend(object.maps.get(index).map(|m| &*m.name)),
-            Reference::Function(index) => {
-                functions.extend(object.functions.get(index).map(|f| &*f.name));
-            }
-            _ => {}
-        }
+        _ = match *reference {
+            Reference::Map(index) => maps.insert(index),
+            Reference::Function(index) => functions.insert(index),
+            _ => false,
+        };
     }
+    let map = |index: usize| object.maps.get(index).map(|map| &*map.name);
+    let function = |index: usize| object.functions.get(index).map(|function| &*function.name);
+    let mut maps: Vec<_> = maps.into_iter().filter_map(map).collect();
+    let mut functions: Vec<_> = functions.into_iter().filter_map(function).collect();
     for names in [&mut maps, &mut functions] {
         names.sort_unstable();
         names.dedup();

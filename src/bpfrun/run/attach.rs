@@ -37,6 +37,10 @@ pub fn attach(loaded: &mut Loaded, args: &Args) -> Attachments {
         if !program.is_wanted() || program.hook.kind == Kind::StructOps {
             continue;
         }
+        if let Some(reason) = program.idle.take() {
+            program.state = State::Idle(reason);
+            continue;
+        }
         if program.hook.kind == Kind::Iter && args.shows_only_maps() {
             let reason = Reason::new("not read: only what is sent to maps is asked for");
             program.state = State::Idle(reason);

@@ -3,6 +3,7 @@
 use anyhow::{Result, bail};
 use object::Endianness;
 
+use crate::bpfrun::list::list;
 use crate::bpfrun::run::args::Args;
 use crate::bpfrun::run::set::{self, Patch};
 use crate::bpfrun::run::shown;
@@ -27,9 +28,9 @@ pub(super) fn loadable(object: &Object) -> Result<()> {
 
 /// Refuses names on the command line that the object does not have. Returns the values of `--set`.
 pub(super) fn names(args: &Args, object: &Object) -> Result<Vec<Patch>, String> {
-    let list = |names: &mut dyn Iterator<Item = &str>| match names.collect::<Vec<_>>().as_slice() {
-        [] => "none".to_owned(),
-        some => some.join(", "),
+    let list = |names: &mut dyn Iterator<Item = &str>| match list(names, ", ") {
+        none if none.is_empty() => "none".to_owned(),
+        some => some,
     };
     let maps = || object.maps.iter().map(|map| map.name.as_str());
     let programs = || object.programs.iter().map(|program| program.name.as_str());

@@ -7,6 +7,7 @@ use libbpf_rs::{MapCore as _, MapFlags, MapHandle, MapType};
 use serde_json::{Map, Value, json};
 
 use crate::bpfrun::run::row::hex;
+use crate::elf::budget::{Budget, VALUES};
 use crate::elf::global::Global;
 use crate::elf::object::Object;
 use crate::elf::types::{TypeId, Types};
@@ -258,7 +259,7 @@ fn push_value(decoder: &Option<Decoder>, data: &[u8], out: &mut String) {
 
 fn json_value(decoder: &Option<Decoder>, data: &[u8]) -> Value {
     match decoder {
-        Some(decoder) => decoder.json_value(data),
+        Some(decoder) => decoder.json_value(data, &Budget::new(VALUES)),
         None => json!({ "hex": hex(data) }),
     }
 }

@@ -14,7 +14,8 @@ use anyhow::Result;
 
 use crate::bpfrun::run::plan::{Program, State};
 use crate::bpfrun::run::reason::{self, Reason};
-use crate::elf::code::Reference;
+use crate::elf::acts::Act;
+use crate::elf::code::{Reference, Slots};
 use crate::elf::global::Extern;
 use crate::elf::object::Object;
 use crate::elf::types::TypeId;
@@ -48,6 +49,16 @@ impl<'a> Externs<'a> {
     /// The file, adapted to this kernel.
     pub fn image(&self) -> &[u8] {
         &self.image
+    }
+
+    /// Takes away what programs cannot do, because this kernel lacks the function for it.
+    pub fn without_missing(&self, acts: &mut [Vec<Act>]) {
+        let number = |act: &Act| self.object.externs.iter().position(|e| e.name == act.name);
+        if acts.iter().flatten().any(|act| number(act).is_some()) {
+            let kernel = Kernel::look_for(self.object);
+            let lacks = |act: &Act| number(act).is_some_and(|index| self.lacks(&kernel, index));
+            acts.iter_mut().for_each(|acts| acts.retain(|act| !lacks(act)));
+        }
     }
 
     /// Reads in libbpf's words what it did not find. If that is new, leaves out the programs that
@@ -159,7 +170,7 @@ fn needs(object: &Object, function: usize) -> BTreeSet<usize> {
             continue;
         }
         let references = object.functions.get(index).map(|function| &function.references);
-        for reference in references.into_iter().flat_map(BTreeMap::values) {
+        for reference in references.into_iter().flat_map(Slots::values) {
             match *reference {
                 Reference::Extern(index) => drop(needs.insert(index)),
                 Reference::Function(index) => next.push(index),

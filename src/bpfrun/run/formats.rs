@@ -3,6 +3,7 @@
 
 use regex::bytes::{Regex, RegexSet};
 
+use crate::elf::budget::Budget;
 use crate::elf::code::{Function, Reference};
 use crate::elf::insn::Insn;
 use crate::elf::object::Object;
@@ -12,6 +13,11 @@ const PRINTK: [i32; 2] = [6, 177];
 
 /// The most instructions before a call to search for the format.
 const NEAR: usize = 64;
+
+/// The most bytes of all formats. Each is a part of one large pattern.
+const MAX_BYTES: usize = 1 << 18;
+/// What each costs besides.
+const COST: usize = 64;
 
 /// The kernel cuts messages, at 512 bytes in older kernels.
 const CUT: usize = 500;
@@ -23,12 +29,18 @@ impl Formats {
     /// `None` if a format cannot be found: then any message may be the object's.
     pub fn of(object: &Object) -> Option<Self> {
         let mut patterns = Vec::new();
+        let bytes = Budget::new(MAX_BYTES);
         for function in &object.functions {
+            let mut targets: Option<Vec<usize>> = None;
             for (at, insn) in function.insns.iter().enumerate() {
                 let calls =
                     insn.opcode == Insn::CALL && insn.src == 0 && PRINTK.contains(&insn.imm);
                 if calls {
-                    patterns.push(pattern(&format_before(object, function, at)?));
+                    let targets = targets.get_or_insert_with(|| targets_in(function));
+                    let format = format_before(object, function, targets, at)?;
+                    // Many calls may share one long string.
+                    bytes.take(format.len() + COST).then_some(())?;
+                    patterns.push(pattern(format));
                 }
             }
         }
@@ -41,26 +53,36 @@ impl Formats {
     }
 }
 
+/// Where jumps lead, in order.
+fn targets_in(function: &Function) -> Vec<usize> {
+    let jumps = function.insns.iter().enumerate();
+    let target = |(slot, insn): (usize, &Insn)| usize::try_from(slot as i64 + insn.jump()?).ok();
+    let mut targets: Vec<_> = jumps.filter_map(target).collect();
+    targets.sort_unstable();
+    targets
+}
+
 /// The string whose address is put into the first argument before a call.
-fn format_before(object: &Object, function: &Function, call: usize) -> Option<Vec<u8>> {
+fn format_before<'a>(
+    object: &'a Object,
+    function: &Function,
+    targets: &[usize],
+    call: usize,
+) -> Option<&'a [u8]> {
     const STORES: [u8; 2] = [2, 3]; // there `dst` is an address
     let sets_r1 =
         |insn: &Insn| insn.dst == 1 && insn.opcode != 0 && !STORES.contains(&insn.class());
     let mut slots = (call.saturating_sub(NEAR)..call).rev();
     let load = slots.find(|&slot| function.insns.get(slot).is_some_and(sets_r1))?;
     // A jump from elsewhere may bring another address.
-    let mut jumps = function.insns.iter().enumerate();
-    let comes_between = jumps.any(|(slot, insn)| {
-        let target = insn.jump().and_then(|by| usize::try_from(slot as i64 + by).ok());
-        target.is_some_and(|target| target > load && target <= call)
-    });
-    if comes_between {
+    let next = targets.get(targets.partition_point(|&target| target <= load));
+    if next.is_some_and(|&target| target <= call) {
         return None;
     }
     let insn = function.insns.get(load)?;
-    match function.references.get(&load)? {
+    match function.references.get(load)? {
         Reference::Data { section, offset } if insn.opcode == Insn::LDDW => {
-            object.string_at(*section, *offset).map(<[u8]>::to_vec)
+            object.string_at(*section, *offset)
         }
         _ => None,
     }

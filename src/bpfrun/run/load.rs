@@ -1,6 +1,8 @@
 //! Loads an object so that one refused program does not stop the others: libbpf loads all or
 //! nothing, so the refused program is left out and the rest is tried again.
 
+use std::collections::{HashMap, HashSet};
+
 use anyhow::{Context, Result, anyhow, bail};
 use libbpf_rs::{MapType, Object, ObjectBuilder, OpenObject, ProgramAttachType};
 
@@ -11,6 +13,8 @@ use crate::bpfrun::run::maps::{self, EventMap};
 use crate::bpfrun::run::plan::{Program, State};
 use crate::bpfrun::run::reason::{self, Reason};
 use crate::bpfrun::run::words;
+use crate::elf::map::Map;
+use crate::elf::{acts, object as contents};
 use crate::engine::attach::{is_misleading, kind, variables};
 use crate::engine::explain;
 use crate::engine::session::say;
@@ -30,9 +34,10 @@ pub struct Loaded {
 /// Settings in the opened object before loading, made each time that it is opened.
 pub type Configure<'a> = dyn Fn(&mut OpenObject) -> Result<()> + 'a;
 
-/// Loads an object. `name`: for people.
+/// Loads an object. `name`: for people; `contents`: what our own reader found in it.
 pub fn load(
     name: &str,
+    contents: &contents::Object,
     mut externs: Externs<'_>,
     args: &Args,
     configure: &Configure<'_>,
@@ -42,7 +47,7 @@ pub fn load(
     let mut refused_maps: Vec<(String, Reason)> = Vec::new();
     loop {
         let mut object = open(name, externs.image(), args)?;
-        let programs = programs.get_or_insert_with(|| plan(&object, args));
+        let programs = programs.get_or_insert_with(|| plan(&object, contents, &externs, args));
         let without: Vec<_> = refused_maps.iter().map(|(name, _)| name.clone()).collect();
         let (events, templates) =
             maps::prepare(&mut object, &without, &|name| args.asked_for(name))?;
@@ -151,7 +156,20 @@ fn map_names(object: &OpenObject) -> Vec<String> {
     object.maps().map(|map| map.name().to_string_lossy().into_owned()).collect()
 }
 
-fn plan(object: &OpenObject, args: &Args) -> Vec<Program> {
+fn plan(
+    object: &OpenObject,
+    contents: &contents::Object,
+    externs: &Externs<'_>,
+    args: &Args,
+) -> Vec<Program> {
+    let names = contents.programs.iter().map(|program| program.name.as_str());
+    let mut acts = acts::of(contents);
+    externs.without_missing(&mut acts);
+    let mut acts: HashMap<_, _> = names.zip(acts).collect();
+    // libbpf puts these into maps of programs, which fails for one that is not loaded.
+    let is_of_programs = |map: &&Map| map.kind == libbpf_sys::BPF_MAP_TYPE_PROG_ARRAY;
+    let held = contents.maps.iter().filter(is_of_programs).flat_map(|map| &map.values);
+    let held: HashSet<_> = held.map(|(_, name)| name.as_str()).collect();
     let struct_ops: Vec<_> = object
         .maps()
         .filter(|map| map.map_type() == MapType::StructOps)
@@ -162,11 +180,17 @@ fn plan(object: &OpenObject, args: &Args) -> Vec<Program> {
         let name = program.name().to_string_lossy();
         let section = program.section().to_string_lossy();
         // libbpf took the ? away.
-        let mut plan = Program::plan(&name, &section, !program.autoload(), args);
+        let acts = acts.remove(&*name).unwrap_or_default();
+        let mut plan = Program::plan(&name, &section, !program.autoload(), acts, args);
         if plan.hook.kind == Kind::StructOps && !asked {
             let advice = format!("attach its map with --attach {}", struct_ops.join(" or "));
             let reason = Reason::new("changes what the system does").advice(advice);
             plan.state = State::Unwanted(reason);
+        }
+        if held.contains(&*name) {
+            if let State::Unwanted(reason) = std::mem::replace(&mut plan.state, State::Wanted) {
+                plan.idle = Some(reason);
+            }
         }
         plan
     });

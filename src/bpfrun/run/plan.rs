@@ -3,6 +3,7 @@
 use crate::bpfrun::run::args::Args;
 use crate::bpfrun::run::hook::{Hook, Kind};
 use crate::bpfrun::run::reason::Reason;
+use crate::elf::acts::Act;
 use crate::output::table::{Column, Line};
 
 /// The reason for not loading an unwanted program.
@@ -22,6 +23,10 @@ pub struct Program {
     pub hook: Hook,
     /// Named by `--attach`, with a target, if it gives one
     pub asked: Option<Option<String>>,
+    /// What it does to the system, whatever its kind
+    pub acts: Vec<Act>,
+    /// Why it is not attached though it is loaded: a map holds it
+    pub idle: Option<Reason>,
     /// The state so far
     pub state: State,
 }
@@ -44,7 +49,7 @@ pub enum State {
 impl Program {
     /// The plan for the program `name` in `section`. `optional`: the section has a `?` in front, so
     /// the program is loaded only on request.
-    pub fn plan(name: &str, section: &str, optional: bool, args: &Args) -> Self {
+    pub fn plan(name: &str, section: &str, optional: bool, acts: Vec<Act>, args: &Args) -> Self {
         let hook = Hook::parse(section);
         let asked = args.attach.iter().find(|attach| attach.program == name);
         let asked = asked.map(|attach| attach.target.clone());
@@ -53,6 +58,8 @@ impl Program {
             section: section.to_owned(),
             hook,
             asked,
+            acts,
+            idle: None,
             state: State::Wanted,
         };
         if let Some(reason) = program.unwanted(optional, args) {
@@ -80,6 +87,9 @@ impl Program {
         if self.hook.kind.changes_behaviour() {
             return Some(self.changes_behaviour());
         }
+        if !self.acts.is_empty() {
+            return Some(self.acts());
+        }
         if optional && !named {
             let advice = format!("load it with --prog {name}");
             return Some(Reason::new("optional: its section begins with ?").advice(advice));
@@ -98,6 +108,19 @@ impl Program {
             _ => format!("={wants}"),
         };
         Reason::new("changes what the system does")
+            .advice(format!("attach it with --attach {}{target}", self.name))
+    }
+
+    /// The reason for not attaching, unasked, a program that acts.
+    fn acts(&self) -> Reason {
+        let acts: Vec<_> =
+            self.acts.iter().map(|act| format!("{} ({})", act.name, act.what)).collect();
+        let target = match self.hook.target {
+            Some(_) => String::new(),
+            None if self.hook.kind.wants().is_empty() => String::new(),
+            None => format!("={}", self.hook.kind.wants()),
+        };
+        Reason::new(format!("acts on the system: {}", acts.join(", ")))
             .advice(format!("attach it with --attach {}{target}", self.name))
     }
 

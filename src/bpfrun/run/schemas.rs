@@ -25,7 +25,8 @@ pub fn schemas(args: &Args, image: &[u8], object: &Object) -> Result<Schemas> {
         say("bpfrun", &format!("debug information: {error:#}"));
         None
     });
-    let found = schema::schemas(object, dwarf.as_ref(), &user)?;
+    let schema::Schemas { all: found, cut } = schema::schemas(object, dwarf.as_ref(), &user)?;
+    cut.iter().for_each(|line| say("bpfrun", line));
     let clocks = Clocks::default();
     let mut schemas = Schemas::new();
     for kind in &found {
@@ -51,7 +52,7 @@ pub fn sizes(object: &Object, schemas: &Schemas) -> Sizes {
     if !schemas.keys().any(|name| unknown(name)) {
         return Sizes::new();
     }
-    for sent in emissions(object) {
+    for sent in emissions(object).all {
         let maps = sent.maps.iter().filter_map(|&map| object.maps.get(map));
         let program = object.programs.get(sent.program).filter(|_| sent.sink == Sink::Iterator);
         let names = maps.map(|map| &map.name).chain(program.map(|program| &program.name));

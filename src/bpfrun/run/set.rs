@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use crate::bpfrun::list::list;
 use crate::elf::global::Global;
 use crate::elf::object::Object;
 use crate::elf::types::{Encoding, Kind, TypeId, Types};
@@ -48,17 +49,16 @@ fn settable(object: &Object, global: &Global) -> bool {
 
 fn no_variable(object: &Object, name: &str) -> String {
     let types = object.btf.as_ref().map(|btf| &btf.types);
-    let variables: Vec<_> = object
+    let variables = object
         .globals
         .iter()
         .filter(|global| settable(object, global))
         // The formats of bpf_printk() are variables too.
         .filter(|global| !global.name.contains("____fmt"))
-        .filter_map(|global| Some(format!("{} ({})", global.name, types?.c_name(global.ty?))))
-        .collect();
-    match variables.as_slice() {
-        [] => format!("no variable {name}: the object has none"),
-        some => format!("no variable {name}: there are {}", some.join(", ")),
+        .filter_map(|global| Some(format!("{} ({})", global.name, types?.c_name(global.ty?))));
+    match list(variables, ", ") {
+        none if none.is_empty() => format!("no variable {name}: the object has none"),
+        some => format!("no variable {name}: there are {some}"),
     }
 }
 
@@ -101,9 +101,13 @@ fn named(types: &Types, ty: TypeId, name: &str, depth: u32) -> Found {
         return None;
     };
     for member in &composite.members {
+        // Nameless structs may contain each other, many times over.
+        if !types.count_step() {
+            return Some(Err(format!("too many members to find {name} among them")));
+        }
         let offset = u64::from(member.bit_offset / 8);
         match &member.name {
-            Some(known) if known == name => {
+            Some(known) if **known == *name => {
                 if member.bit_size.is_some() {
                     return Some(Err(format!("{name} is a bitfield, which cannot be set")));
                 }
@@ -156,11 +160,11 @@ fn encode(types: &Types, ty: TypeId, value: &str) -> Result<Vec<u8>, String> {
             Ok(in_order(number, size, network))
         }
         Kind::Enum { values, .. } => {
-            let named = values.iter().find(|(name, _)| name == value);
+            let named = values.iter().find(|(name, _)| **name == *value);
             let number = named.map(|(_, number)| i128::from(*number)).or_else(|| number(value));
             let number = number.ok_or_else(|| {
-                let names: Vec<_> = values.iter().map(|(name, _)| name.as_str()).collect();
-                format!("{value:?} is neither a number nor one of {}", names.join(", "))
+                let names = list(values.iter().map(|(name, _)| name), ", ");
+                format!("{value:?} is neither a number nor one of {names}")
             })?;
             Ok(in_order(number, size, false))
         }
@@ -261,7 +265,7 @@ mod tests {
     use super::*;
 
     fn add(types: &mut Types, name: Option<&str>, kind: Kind) -> TypeId {
-        types.push(Type { name: name.map(str::to_owned), kind }).unwrap()
+        types.push(Type { name: name.map(Into::into), kind }).unwrap()
     }
 
     fn int(types: &mut Types, name: &str, bytes: u32, encoding: Encoding) -> TypeId {
@@ -329,7 +333,7 @@ mod tests {
         let u32 = int(&mut types, "unsigned int", 4, Encoding::Unsigned);
         let name = add(&mut types, None, Kind::Array { element: char, count: 4 });
         let list = add(&mut types, None, Kind::Array { element: u32, count: 2 });
-        let values = vec![("OFF".to_owned(), 0), ("ON".to_owned(), 1)];
+        let values = vec![("OFF".into(), 0), ("ON".into(), 1)];
         let state = add(&mut types, Some("state"), Kind::Enum { bytes: 4, signed: false, values });
         let encode = |ty, value| encode(&types, ty, value);
         assert_eq!(encode(name, "abc"), Ok(b"abc\0".to_vec()));
@@ -351,7 +355,7 @@ mod tests {
         let u32 = int(&mut types, "unsigned int", 4, Encoding::Unsigned);
         let array = add(&mut types, None, Kind::Array { element: u32, count: 3 });
         let field = |name: Option<&str>, ty, bit_offset, bit_size| Member {
-            name: name.map(str::to_owned),
+            name: name.map(Into::into),
             ty,
             bit_offset,
             bit_size,
@@ -379,5 +383,15 @@ mod tests {
         ] {
             assert!(member(path).unwrap_err().contains(error), "{path}: {:?}", member(path));
         }
+    }
+
+    #[test]
+    fn members_that_are_nowhere_in_a_circle() {
+        let mut types = Types::new();
+        let member = Member { name: None, ty: TypeId(1), bit_offset: 0, bit_size: None };
+        let body = Composite { bytes: 8, members: vec![member; 64] };
+        let circle = add(&mut types, Some("s"), Kind::Struct(body));
+        let error = super::member(&types, circle, ".x").unwrap_err();
+        assert_eq!(error, "too many members to find x among them");
     }
 }

@@ -12,6 +12,7 @@ use libbpf_rs::{MapCore, MapFlags, MapHandle, MapType, Object};
 use crate::bpfrun::run::maps::{EventMap, EventMapKind};
 use crate::bpfrun::run::perf::{Content, Perf};
 use crate::engine::channel::ring::Ring;
+use crate::engine::channel::{BUSY_TICK, IDLE_TICK};
 use crate::output::time::boot_now_ns;
 
 /// The time between two searches of maps of maps for new ring buffers.
@@ -125,6 +126,12 @@ impl Sources {
         })
     }
 
+    /// How long to sleep while nothing happens: perf buffers do not wake their reader at once.
+    pub fn idle_tick(&self) -> Duration {
+        let is_perf = |source: &Source| matches!(source.reader, Reader::Perf(_));
+        if self.sources.iter().any(is_perf) { BUSY_TICK } else { IDLE_TICK }
+    }
+
     /// Hands over all waiting records until `each` breaks. `last`: nothing more will come. Returns
     /// whether there was anything.
     pub fn drain(
@@ -226,7 +233,7 @@ impl Source {
                     *longest = (*longest).max(record.len() as u64);
                     let content = Received::Record(record);
                     each(Event { map, time_ns: now, cpu: None, content })
-                });
+                })?;
                 let used = ring.take_most_used();
                 *full += u64::from(used > 0 && used + *longest + RECORD_EXTRA > ring.size());
                 Ok(busy)

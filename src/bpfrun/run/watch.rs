@@ -17,7 +17,7 @@ use crate::bpfrun::run::printk::{Printk, Said};
 use crate::bpfrun::run::reason::Reason;
 use crate::bpfrun::run::row::{Origin, Rows};
 use crate::bpfrun::run::source::{Event, Received, Sources};
-use crate::engine::channel::{BUSY_TICK, IDLE_TICK};
+use crate::engine::channel::BUSY_TICK;
 use crate::engine::command::Command;
 use crate::engine::session::{Session, say};
 use crate::engine::stop::StopSignal;
@@ -126,7 +126,7 @@ impl Watch {
             if let Some(ended) = self.is_over() {
                 return Ok(ended);
             }
-            let mut timeout = if busy { BUSY_TICK } else { IDLE_TICK };
+            let mut timeout = if busy { BUSY_TICK } else { self.sources.idle_tick() };
             if let Some(deadline) = self.deadline {
                 match deadline.checked_duration_since(Instant::now()) {
                     None | Some(Duration::ZERO) => return Ok(Ended::Done),

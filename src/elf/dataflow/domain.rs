@@ -221,9 +221,14 @@ impl State {
         Self { registers: std::array::from_fn(|_| Value::unknown()), memory: Rc::default() }
     }
 
+    /// The number of known places.
+    pub(super) fn places(&self) -> usize {
+        self.memory.len()
+    }
+
     /// The cost of copying.
     pub(super) fn weight(&self) -> usize {
-        self.memory.len() / 8
+        self.places() / 8
     }
 
     pub(super) fn register(&self, number: u8) -> &Value {

@@ -18,9 +18,15 @@ use crate::elf::object::Object;
 use crate::elf::types::{Kind, TypeId};
 
 /// The most instructions to follow, in all programs of an object.
-pub(super) const MAX_STEPS: usize = 1 << 23;
+const MAX_STEPS: usize = 1 << 22;
 /// The most instructions to follow in one program.
 const MAX_PROGRAM_STEPS: usize = 1 << 20;
+/// The most places in memory that all states of a program know at once.
+const MAX_KNOWN: usize = 3 << 18;
+/// The most writes into all events of an object.
+const MAX_WRITES: usize = 1 << 18;
+/// An event takes as much memory as so many writes.
+const EVENT_WRITES: usize = 8;
 /// Calls in calls: the kernel's own limit.
 const MAX_CALLS: usize = 8;
 /// The most joins at one place before growing values are given up.
@@ -28,17 +34,34 @@ const MAX_JOINS: usize = 100;
 /// The most bytes to look at if the size of an event is unknown.
 const MAX_RECORD: i64 = 1 << 16;
 
-/// Follows a program. `steps`: the rest for all programs.
+/// What is left for all programs of an object.
+pub(super) struct Limits {
+    steps: usize,
+    writes: usize,
+    /// Something was too much
+    pub(super) cut: bool,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { steps: MAX_STEPS, writes: MAX_WRITES, cut: false }
+    }
+}
+
+/// Follows a program.
 pub(super) fn run(
     object: &Object,
     program: usize,
     function: usize,
-    steps: &mut usize,
+    limits: &mut Limits,
 ) -> Vec<Emission> {
     let mut machine = Machine {
         object,
         program,
-        left: MAX_PROGRAM_STEPS.min(*steps),
+        left: MAX_PROGRAM_STEPS.min(limits.steps),
+        known: MAX_KNOWN,
+        writes: limits.writes,
+        cut: false,
         frames: HashMap::new(),
         chain: Vec::new(),
         leaders: HashMap::new(),
@@ -49,7 +72,9 @@ pub(super) fn run(
     };
     let before = machine.left;
     machine.function(function, 0, State::new());
-    *steps -= before - machine.left;
+    limits.steps -= before - machine.left;
+    limits.writes = machine.writes;
+    limits.cut |= machine.cut;
     machine.finish()
 }
 
@@ -58,6 +83,12 @@ struct Machine<'a> {
     program: usize,
     /// Steps
     left: usize,
+    /// Places that states may still know
+    known: usize,
+    /// Writes into events
+    writes: usize,
+    /// One of these was not enough
+    cut: bool,
     /// Frames, by calling frame and calling instruction
     frames: HashMap<(usize, usize, usize), usize>,
     /// Functions being followed, the program's own first
@@ -96,7 +127,15 @@ enum Next {
 impl<'a> Machine<'a> {
     fn spend(&mut self, steps: usize) -> bool {
         self.left = self.left.saturating_sub(steps);
-        self.left > 0
+        self.cut |= self.left == 0;
+        !self.cut
+    }
+
+    /// Counts an event, or a place that reserves one, before it is kept.
+    fn keep(&mut self, writes: usize) {
+        self.spend(writes);
+        self.writes = self.writes.saturating_sub(writes + EVENT_WRITES);
+        self.cut |= self.writes == 0;
     }
 
     /// The state when a function returns; `None` if it does not, or the steps are used up.
@@ -111,6 +150,7 @@ impl<'a> Machine<'a> {
         let mut known = BTreeMap::from([(0, entry)]);
         let mut pending = BTreeSet::from([0]);
         let mut joins = BTreeMap::new();
+        let before = self.known;
         let mut exit: Option<State> = None;
         while let Some(start) = pending.pop_first() {
             let Some(mut state) = known.get(&start).cloned() else { continue };
@@ -147,6 +187,8 @@ impl<'a> Machine<'a> {
                             known.join(&state, *times > MAX_JOINS)
                         }
                         None => {
+                            self.known = self.known.saturating_sub(state.places());
+                            self.cut |= self.known == 0;
                             known.insert(target, state.clone());
                             true
                         }
@@ -159,10 +201,15 @@ impl<'a> Machine<'a> {
             }
         }
         self.chain.pop();
+        self.known = before;
         exit
     }
 
     fn leaders(&mut self, number: usize, function: &Function) -> Rc<BTreeSet<usize>> {
+        if !self.leaders.contains_key(&number) {
+            // Many programs may call the same large function.
+            self.spend(function.insns.len() / 8);
+        }
         let new = || {
             let targets = function.insns.iter().enumerate().filter_map(|(slot, insn)| {
                 slot.checked_add_signed(isize::try_from(insn.jump()?).ok()?)
@@ -179,7 +226,7 @@ impl<'a> Machine<'a> {
             0 if insn.is_wide() => {
                 let high = function.insns.get(here.slot + 1).map_or(0, |high| high.imm);
                 let constant = i64::from(high) << 32 | i64::from(insn.imm as u32);
-                let value = match function.references.get(&here.slot) {
+                let value = match function.references.get(here.slot) {
                     Some(&Reference::Map(map)) => Atom::Map(map).into(),
                     Some(&Reference::Data { section, offset }) => {
                         let offset = i64::try_from(offset).unwrap_or(i64::MAX);
@@ -229,13 +276,17 @@ impl<'a> Machine<'a> {
                 _ => Next::Branch(here.slot + 1, target),
             };
         }
-        match (insn.opcode, insn.src, function.references.get(&here.slot)) {
+        match (insn.opcode, insn.src, function.references.get(here.slot)) {
             (Insn::CALL, Insn::PSEUDO_CALL, Some(&Reference::Function(callee))) => {
                 if !self.call(callee, here, state) {
                     return Next::Nowhere;
                 }
             }
-            (Insn::CALL, 0, None) => self.helper(here, insn.imm, state),
+            (Insn::CALL, 0, None) => {
+                // Some look at all places.
+                self.spend(state.weight());
+                self.helper(here, insn.imm, state);
+            }
             (Insn::CALL, ..) => {
                 self.handed_over(here, state);
                 forget_arguments(state, Value::unknown());
@@ -282,6 +333,7 @@ impl<'a> Machine<'a> {
                 continue;
             }
             for place in state.register(register).atoms().iter().filter_map(|&atom| place(atom)) {
+                self.left = self.left.saturating_sub(1);
                 self.typed.entry(place).or_default().insert(pointee);
             }
         }

@@ -58,23 +58,28 @@ pub(super) fn of_map<'a>(object: &'a Object, map: &Map) -> Option<Found<'a>> {
 
 /// `gadget_tracer_NAME___MAP___STRUCT`: Inspektor Gadget's way.
 fn by_gadget<'t>(types: &'t Types, map: &str) -> Option<(TypeId, &'t str)> {
+    types.look_through()?;
     types.iter().filter(|(_, ty)| matches!(ty.kind, Kind::Var { .. })).find_map(|(_, ty)| {
         let name = ty.name.as_deref()?;
         let mut parts = name.strip_prefix("gadget_tracer_")?.split("___").skip(1);
         let named = parts.next()? == map;
-        let ty = types.by_c_name(&format!("struct {}", parts.next()?))?;
-        named.then_some((ty, name))
+        let wanted = parts.next().filter(|_| named)?;
+        types.look_through()?;
+        let ty = types.by_c_name(&format!("struct {wanted}"))?;
+        Some((ty, name))
     })
 }
 
 /// `__attribute__((btf_decl_tag("struct event")))` of the map, also with `event:` before.
 fn by_tag(types: &Types, map: &str) -> Option<TypeId> {
+    types.look_through()?;
     types.iter().find_map(|(_, tag)| {
         let Kind::DeclTag { ty, component: None } = tag.kind else { return None };
         if types.name(ty) != Some(map) || !matches!(types.kind(ty), Kind::Var { .. }) {
             return None;
         }
         let text = tag.name.as_deref()?;
+        types.look_through()?;
         let text = text.split_once(':').map_or(text, |(_, name)| name);
         types.by_c_name(text).filter(|&ty| types.composite(ty).is_some())
     })
@@ -90,6 +95,7 @@ pub(super) fn by_pointer<'a>(
 ) -> Option<Found<'a>> {
     let types = &object.btf.as_ref()?.types;
     let mut fitting: Vec<(TypeId, &str, bool, usize)> = Vec::new();
+    types.look_through()?;
     for (_, variable) in types.iter() {
         let Kind::Var { ty, .. } = variable.kind else { continue };
         let Some(pointee) = types.pointee(ty).map(|to| types.resolve(to)) else { continue };
@@ -97,11 +103,15 @@ pub(super) fn by_pointer<'a>(
         else {
             continue;
         };
-        let Some(tail) = fits(types, pointee, sent).filter(|_| is_unused(object, name)) else {
+        let Some(tail) = fits(types, pointee, sent).filter(|_| is_unused(object, types, name))
+        else {
             continue;
         };
         let Some(support) = lines.for_struct(types, pointee) else { continue };
         let support = support + usize::from(lines.name(types, pointee));
+        if !types.steps.take(fitting.len()) {
+            return None;
+        }
         if fitting.iter().all(|&(known, ..)| known != pointee) {
             fitting.push((pointee, name, tail, support));
         }
@@ -117,8 +127,13 @@ pub(super) fn by_pointer<'a>(
 }
 
 /// Whether no instruction refers to the variable.
-fn is_unused(object: &Object, name: &str) -> bool {
+fn is_unused(object: &Object, types: &Types, name: &str) -> bool {
     use crate::elf::code::Reference;
+    let references = object.functions.iter().map(|function| function.references.len());
+    if !types.steps.take(object.globals.len() + object.functions.len() + references.sum::<usize>())
+    {
+        return false;
+    }
     let Some(variable) = object.globals.iter().find(|global| global.name == name) else {
         return true;
     };

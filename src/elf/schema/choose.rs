@@ -1,5 +1,6 @@
 //! Candidates for the type of an event, and the choice, if only one fits.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::LazyLock;
 
@@ -13,7 +14,7 @@ use crate::elf::code::Reference;
 use crate::elf::dataflow::Emission;
 use crate::elf::dwarf::{Dwarf, Variable};
 use crate::elf::object::Object;
-use crate::elf::types::{Kind, TypeId, Types};
+use crate::elf::types::{Kind, Name, TypeId, Types};
 
 /// The only struct of the user's header that fits.
 pub(super) fn by_header<'a>(
@@ -24,6 +25,7 @@ pub(super) fn by_header<'a>(
 ) -> Option<Found<'a>> {
     let mut fitting = Vec::new();
     for (types, name) in user.headers() {
+        types.look_through()?;
         let of_size = types.iter().map(|(id, _)| id).filter(|&id| {
             matches!(types.kind(id), Kind::Struct(_))
                 && types.name(id).is_some()
@@ -43,8 +45,8 @@ pub(super) fn by_header<'a>(
         }
         [] => None,
         [(_, _, file), ..] => {
-            let names: Vec<_> = fitting.iter().map(|&(types, ty, _)| types.c_name(ty)).collect();
-            doubts.push(format!("several structs of {file} fit: {}", names.join(", ")));
+            let names = fitting.iter().map(|&(types, ty, _)| types.c_name(ty));
+            doubts.push(format!("several structs of {file} fit: {}", some_of(names)));
             None
         }
     }
@@ -68,7 +70,7 @@ pub(super) fn by_variables<'a>(
     // The kernel's argument to the program: every line that sends to a perf buffer names it.
     let program = object.programs.get(sent.program);
     let program = program.and_then(|program| object.functions.get(program.function));
-    let own = program.and_then(|function| dwarf.functions.get(&function.name));
+    let own = program.and_then(|function| dwarf.functions.get(function.name.as_str()));
     let contexts: HashSet<TypeId> = own
         .into_iter()
         .flatten()
@@ -77,7 +79,10 @@ pub(super) fn by_variables<'a>(
         .collect();
     for &function in &sent.functions {
         let Some(function) = object.functions.get(function) else { continue };
-        for variable in dwarf.functions.get(&function.name).into_iter().flatten() {
+        for variable in dwarf.functions.get(function.name.as_str()).into_iter().flatten() {
+            if !types.steps.take(1) {
+                return None;
+            }
             let ty = pointee(variable);
             if variable.parameter && contexts.contains(&ty) {
                 continue;
@@ -111,10 +116,12 @@ pub(super) fn by_variables<'a>(
         return decide(types, sent, lines, &candidates, false, doubts);
     }
     // Candidates for the fixed part of a longer record, or for one that ends early.
+    let mut named = HashMap::new();
     candidates.retain(|candidate| {
-        let part =
-            only.is_none() || candidate.extent == Extent::Cut || is_open(types, candidate.ty);
-        part && lines.for_struct(types, candidate.ty).is_some()
+        let ty = candidate.ty;
+        let part = only.is_none() || candidate.extent == Extent::Cut || is_open(types, ty);
+        // Many variables are of one type.
+        part && *named.entry(ty).or_insert_with(|| lines.for_struct(types, ty).is_some())
     });
     decide(types, sent, lines, &candidates, true, doubts)
 }
@@ -140,8 +147,14 @@ fn decide<'a>(
     let mut votes: HashMap<&str, usize> = HashMap::new();
     let mut by_type: BTreeMap<(String, u64), (usize, &Candidate<'_>)> = BTreeMap::new();
     for candidate in candidates {
-        let name = candidate.variable.name.as_str();
-        let count = *votes.entry(name).or_insert_with(|| lines.votes(name));
+        let name = &*candidate.variable.name;
+        if !types.steps.take(1) {
+            return None;
+        }
+        let count = *votes.entry(name).or_insert_with(|| {
+            _ = types.steps.take(lines.cost());
+            lines.votes(name)
+        });
         let key = (types.c_name(candidate.ty), candidate.size);
         match by_type.get_mut(&key) {
             Some(known) if known.0 >= count => {}
@@ -159,7 +172,10 @@ fn decide<'a>(
             [name] if most == 0 => {
                 doubts.push(format!("{name} fits, but no line of the source sends or fills it"));
             }
-            _ => doubts.push(format!("several structs fit: {}", names.join(", "))),
+            _ => {
+                let names = names.iter().map(|&name| name.to_owned());
+                doubts.push(format!("several structs fit: {}", some_of(names)));
+            }
         }
         return None;
     }
@@ -185,6 +201,7 @@ fn decide<'a>(
 /// writes must be known, and source lines must support the struct.
 pub(super) fn by_btf<'a>(
     object: &'a Object,
+    no_events: &OnceCell<NoEvents>,
     sent: &Emission,
     lines: &Lines<'_>,
     doubts: &mut Vec<String>,
@@ -195,13 +212,8 @@ pub(super) fn by_btf<'a>(
     if written.len() < 2 {
         return None;
     }
-    let accessed: HashSet<TypeId> = object
-        .functions
-        .iter()
-        .flat_map(|function| function.core.values())
-        .map(|access| types.resolve(access.ty))
-        .collect();
-    let (not_events, kept) = (not_events(object, types), kept(object, types));
+    types.look_through()?;
+    let NoEvents { accessed, definitions, kept } = no_events.get_or_init(|| NoEvents::new(object));
     let mut fitting: Vec<_> = types
         .iter()
         .map(|(id, _)| id)
@@ -210,7 +222,7 @@ pub(super) fn by_btf<'a>(
                 && is_exact(types, *id, sent)
                 && !accessed.contains(id)
                 && types.name(*id).is_some_and(|name| !name.starts_with("bpf_"))
-                && !not_events.contains(id)
+                && !definitions.contains(id)
                 && !is_raw(types, *id)
                 && lines.for_struct(types, *id).is_some_and(|lines| lines > 0)
                 // Data sent or copied from a map is recognised by that map.
@@ -225,15 +237,38 @@ pub(super) fn by_btf<'a>(
         }
         [] => None,
         _ => {
-            let names: Vec<_> = fitting.iter().map(|&id| types.c_name(id)).collect();
-            doubts.push(format!("several structs fit: {}", names.join(", ")));
+            let names = fitting.iter().map(|&id| types.c_name(id));
+            doubts.push(format!("several structs fit: {}", some_of(names)));
             None
         }
     }
 }
 
+/// Types in BTF that are not those of events. Looked up once, since programs can be large.
+pub(super) struct NoEvents {
+    /// The kernel's, by CO-RE
+    accessed: HashSet<TypeId>,
+    /// Definitions of maps, and keys
+    definitions: HashSet<TypeId>,
+    /// Values of maps
+    kept: HashSet<TypeId>,
+}
+
+impl NoEvents {
+    pub(super) fn new(object: &Object) -> Self {
+        static NOTHING: LazyLock<Types> = LazyLock::new(Types::new);
+        let types = object.btf.as_ref().map_or(&*NOTHING, |btf| &btf.types);
+        let accesses = object.functions.iter().flat_map(|function| function.core.values());
+        Self {
+            accessed: accesses.map(|access| types.resolve(access.ty)).collect(),
+            definitions: definitions(object, types),
+            kept: kept(object, types),
+        }
+    }
+}
+
 /// Definitions of maps, and keys.
-fn not_events(object: &Object, types: &Types) -> HashSet<TypeId> {
+fn definitions(object: &Object, types: &Types) -> HashSet<TypeId> {
     let keys = object.maps.iter().filter_map(|map| map.key);
     let sections = types.by_name(".maps").filter_map(|id| match types.kind(id) {
         Kind::DataSection { variables, .. } => Some(variables),
@@ -262,12 +297,22 @@ fn kept(object: &Object, types: &Types) -> HashSet<TypeId> {
     values.map(|ty| types.resolve(ty)).collect()
 }
 
+/// Names for a message, as many as people read.
+fn some_of(names: impl Iterator<Item = String>) -> String {
+    const MANY: usize = 20;
+    let mut names: Vec<_> = names.take(MANY + 1).collect();
+    if let Some(last) = names.get_mut(MANY) {
+        *last = "…".to_owned();
+    }
+    names.join(", ")
+}
+
 fn is_kernels(types: &Types, ty: TypeId) -> bool {
     types.name(ty).is_some_and(|name| KERNEL_STRUCTS.contains(name))
 }
 
 /// The names of the running kernel's structs, if its BTF is readable.
-static KERNEL_STRUCTS: LazyLock<HashSet<String>> = LazyLock::new(|| {
+static KERNEL_STRUCTS: LazyLock<HashSet<Name>> = LazyLock::new(|| {
     let Ok(data) = std::fs::read("/sys/kernel/btf/vmlinux") else { return HashSet::new() };
     let Ok(btf) = Btf::parse(&data) else { return HashSet::new() };
     let structs = btf.types.iter().filter(|(_, ty)| matches!(ty.kind, Kind::Struct(_)));

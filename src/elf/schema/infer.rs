@@ -19,9 +19,10 @@ use crate::elf::object::Object;
 use crate::elf::types::{Composite, Encoding, Kind, Member, Type, TypeId, Types};
 use crate::elf::value::Hint;
 
-/// The most fields of a record, and its most bytes.
+/// The most fields of a record, its most bytes, and the most bytes of a name.
 const MAX_FIELDS: usize = 512;
 const MAX_BYTES: u64 = 1 << 16;
+const MAX_NAME: usize = 64;
 
 /// A piece of a record.
 #[derive(Clone, Copy)]
@@ -43,11 +44,30 @@ impl Field<'_> {
     }
 }
 
+/// A sender, with what its source lines say.
+pub(super) struct Sender<'e> {
+    sent: &'e Emission,
+    /// The members that its writes fill, by the numbers of the writes
+    names: BTreeMap<usize, String>,
+}
+
+impl<'e> Sender<'e> {
+    pub(super) fn new(sent: &'e Emission, lines: &Lines<'_>) -> Self {
+        let names = lines.members().filter(|(_, name)| name.len() <= MAX_NAME);
+        Self { sent, names: names.map(|(number, name)| (number, name.to_owned())).collect() }
+    }
+
+    fn writes(&self) -> impl Iterator<Item = (&'e Write, Option<&str>)> {
+        let writes = self.sent.writes.iter().enumerate();
+        writes.map(|(number, write)| (write, self.names.get(&number).map(String::as_str)))
+    }
+}
+
 /// A struct of the stores of all senders of records of one size. `None`: too little is known, or the
 /// senders contradict each other.
 pub(super) fn by_stores<'a>(
     object: &Object,
-    senders: &[(&Emission, &Lines<'_>)],
+    senders: &[Sender<'_>],
     size: u64,
 ) -> Option<Found<'a>> {
     if !(1..=MAX_BYTES).contains(&size) {
@@ -66,15 +86,9 @@ pub(super) fn by_stores<'a>(
 }
 
 /// The fields by their places, without overlaps. `None`: one place has two names.
-fn fields<'l>(
-    object: &Object,
-    senders: &[(&Emission, &'l Lines<'_>)],
-    size: u64,
-) -> Option<Vec<Field<'l>>> {
+fn fields<'l>(object: &Object, senders: &'l [Sender<'_>], size: u64) -> Option<Vec<Field<'l>>> {
     let mut by_place: BTreeMap<u64, Field<'l>> = BTreeMap::new();
-    let writes = senders.iter().flat_map(|&(sent, lines)| {
-        sent.writes.iter().map(move |write| (write, lines.member(write)))
-    });
+    let writes = senders.iter().flat_map(Sender::writes);
     for (write, name) in writes {
         // Zeros are mostly a clearing of the whole record.
         if write.offset >= size || (!write.sure && name.is_none()) {
@@ -169,7 +183,7 @@ fn build(fields: &[Field<'_>], size: u64) -> Option<(Types, TypeId)> {
     let mut types = Types::new();
     let mut int = |name: &str, bytes: u32, encoding| {
         let kind = Kind::Int { bytes, encoding, bits: bytes * 8, bit_offset: 0 };
-        types.push(Type { name: Some(name.to_owned()), kind }).ok()
+        types.push(Type { name: Some(name.into()), kind }).ok()
     };
     let character = int("char", 1, Encoding::Char)?;
     let mut numbers = BTreeMap::new();
@@ -208,7 +222,7 @@ fn build(fields: &[Field<'_>], size: u64) -> Option<(Types, TypeId)> {
         members.push(array(&mut types, name, byte, at, size - at)?);
     }
     let kind = Kind::Struct(Composite { bytes: size, members });
-    let ty = types.push(Type { name: Some("inferred".to_owned()), kind }).ok()?;
+    let ty = types.push(Type { name: Some("inferred".into()), kind }).ok()?;
     Some((types, ty))
 }
 
@@ -221,7 +235,7 @@ fn name(field: &Field<'_>) -> String {
 
 fn member(name: String, ty: TypeId, at: u64) -> Option<Member> {
     let bit_offset = u32::try_from(at * 8).ok()?;
-    Some(Member { name: Some(name), ty, bit_offset, bit_size: None })
+    Some(Member { name: Some(name.into()), ty, bit_offset, bit_size: None })
 }
 
 fn array(types: &mut Types, name: String, of: TypeId, at: u64, count: u64) -> Option<Member> {

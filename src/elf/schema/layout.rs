@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
+use super::only_size;
 use crate::elf::dataflow::{Emission, Write};
 use crate::elf::types::{Kind, TypeId, Types};
 
@@ -24,7 +25,7 @@ pub(super) enum Extent {
 /// record and all sure writes allow the type. `None`: the record is something else.
 pub(super) fn extent(types: &Types, ty: TypeId, sent: &Emission) -> Option<Extent> {
     let size = types.size(ty)?;
-    let layout = Layout::new(types, ty);
+    let layout = Layout::new(types, ty, sent)?;
     if layout.leaves.len() >= MAX_LEAVES {
         return (sent.sizes.as_ref() == Some(&BTreeSet::from([size]))).then_some(Extent::Whole);
     }
@@ -37,6 +38,9 @@ pub(super) fn extent(types: &Types, ty: TypeId, sent: &Emission) -> Option<Exten
         return None;
     }
     let Some(sizes) = &sent.sizes else { return Some(Extent::Start) };
+    if !types.steps.take(sizes.len() * layout.leaves.len()) {
+        return None;
+    }
     let mut all = Extent::Whole;
     for &sent in sizes {
         all = all.max(match sent {
@@ -59,7 +63,8 @@ pub(super) fn is_open(types: &Types, ty: TypeId) -> bool {
 pub(super) fn begins(types: &Types, ty: TypeId, sent: &Emission) -> bool {
     types.size(ty).is_some_and(|size| {
         let long = sent.sizes.as_ref().is_none_or(|sizes| sizes.iter().all(|&sent| sent >= size));
-        long && Layout::new(types, ty).contains(size, &sent.writes)
+        let fits = |layout: Layout<'_>| layout.contains(size, &sent.writes);
+        long && Layout::new(types, ty, sent).is_some_and(fits)
     })
 }
 
@@ -68,9 +73,14 @@ pub(super) fn writes_beyond(size: u64, sent: &Emission) -> bool {
     sent.writes.iter().any(|write| write.sure && write.offset >= size)
 }
 
+/// The most bytes of padding at the end of a type: a line of the cache.
+const MAX_PADDING: u64 = 63;
+
 /// Whether the record is of one size, which is the type's, with or without the padding at its end.
 pub(super) fn is_exact(types: &Types, ty: TypeId, sent: &Emission) -> bool {
-    sent.sizes.as_ref().is_some_and(|sizes| sizes.len() == 1)
+    // Searches ask this of all types of an object: few are worth a look at their members.
+    let padding = only_size(sent).and_then(|only| types.size(ty)?.checked_sub(only));
+    padding.is_some_and(|padding| padding <= MAX_PADDING)
         && extent(types, ty, sent) == Some(Extent::Whole)
 }
 
@@ -84,7 +94,7 @@ pub(super) fn names<'t>(types: &'t Types, ty: TypeId, write: &Write) -> Vec<&'t 
         let Some(body) = types.composite(ty).filter(|_| depth < MAX_DEPTH) else { continue };
         for member in &body.members {
             steps = steps.saturating_sub(1);
-            if steps == 0 {
+            if steps == 0 || !types.steps.take(1) {
                 return names;
             }
             let start = at.saturating_add(u64::from(member.bit_offset) / 8);
@@ -124,7 +134,7 @@ pub(super) fn inner_structs(types: &Types, ty: TypeId) -> HashSet<&str> {
         let Some(body) = types.composite(ty).filter(|_| depth < MAX_DEPTH) else { continue };
         inner.extend(types.name(ty));
         steps = steps.saturating_sub(1 + body.members.len());
-        if steps == 0 {
+        if steps == 0 || !types.steps.take(1 + body.members.len()) {
             break;
         }
         left.extend(body.members.iter().map(|member| (member.ty, depth + 1)));
@@ -143,16 +153,28 @@ struct Leaf {
     array: bool,
 }
 
+/// The members of a type that a record can have.
 struct Layout<'a> {
     types: &'a Types,
     leaves: Vec<Leaf>,
+    /// The record ends here, with all writes: what begins later is not looked at. Many structs of the
+    /// kernel are much longer than any record
+    limit: u64,
+    /// The end of what is not looked at
+    beyond: u64,
 }
 
 impl<'a> Layout<'a> {
-    fn new(types: &'a Types, ty: TypeId) -> Self {
-        let mut layout = Layout { types, leaves: Vec::new() };
+    /// `None`: there were too many steps.
+    fn new(types: &'a Types, ty: TypeId, sent: &Emission) -> Option<Self> {
+        let written = sent.writes.iter().map(|write| write.offset.saturating_add(1)).max();
+        let longest = sent.sizes.as_ref().and_then(|sizes| sizes.last().copied());
+        let limit = written.max(longest).unwrap_or(0);
+        let mut layout = Layout { types, leaves: Vec::new(), limit, beyond: 0 };
+        // For the writes, which are gone through here and later.
+        types.steps.take(sent.writes.len() / 8).then_some(())?;
         layout.add(ty, 0, 0);
-        layout
+        (!types.steps.is_cut()).then_some(layout)
     }
 
     fn add(&mut self, ty: TypeId, at: u64, depth: usize) {
@@ -161,9 +183,16 @@ impl<'a> Layout<'a> {
         }
         let types = self.types;
         let end = at.saturating_add(types.size(ty).unwrap_or(0));
+        if at >= self.limit {
+            self.beyond = self.beyond.max(end);
+            return;
+        }
         match types.resolved(ty) {
             Kind::Struct(body) | Kind::Union(body) => {
                 for member in &body.members {
+                    if !types.steps.take(1) {
+                        return;
+                    }
                     let start = at.saturating_add(u64::from(member.bit_offset) / 8);
                     match member.bit_size {
                         // Compilers write the whole storage unit.
@@ -192,10 +221,10 @@ impl<'a> Layout<'a> {
     /// The end of the last member: padding may follow.
     fn used(&self) -> u64 {
         let ends = self.leaves.iter().filter(|leaf| leaf.end < u64::MAX).map(|leaf| leaf.end);
-        ends.max().unwrap_or(0)
+        ends.max().unwrap_or(0).max(self.beyond)
     }
 
-    /// Whether it ends with an array of any length.
+    /// Whether an array of any length is in it, as far as it is looked at.
     fn is_open(&self) -> bool {
         self.leaves.iter().any(|leaf| leaf.end == u64::MAX)
     }
@@ -216,26 +245,33 @@ impl<'a> Layout<'a> {
     }
 
     fn allows(&self, write: &Write, writes: &[Write]) -> bool {
+        if !self.types.steps.take(self.leaves.len()) {
+            return false;
+        }
         self.leaves.iter().any(|&Leaf { start, end, within, .. }| {
             if within {
                 return (start..end).contains(&write.offset);
             }
             // A wider write covers several members at once, and a helper may fill the first bytes.
             let whole = start == write.offset && (write.width >= end - start || write.filled);
-            whole || ((start..end).contains(&write.offset) && in_pieces(start, end, write, writes))
+            whole
+                || ((start..end).contains(&write.offset)
+                    && self.in_pieces(start, end, write, writes))
         })
     }
-}
 
-/// Members of packed structs are written byte by byte: then every byte must be written. The zeros
-/// of a constant count.
-fn in_pieces(start: u64, end: u64, write: &Write, writes: &[Write]) -> bool {
-    let width = write.width;
-    width > 0
-        && (end - start) % width == 0
-        && (0..(end - start) / width).all(|index| {
-            let offset = start + index * width;
-            let at = writes.partition_point(|w| (w.offset, w.width) < (offset, width));
-            writes.get(at).is_some_and(|w| (w.offset, w.width) == (offset, width))
-        })
+    /// Members of packed structs are written byte by byte: then every byte must be written. The zeros
+    /// of a constant count.
+    fn in_pieces(&self, start: u64, end: u64, write: &Write, writes: &[Write]) -> bool {
+        let width = write.width;
+        width > 0
+            && (end - start) % width == 0
+            && (0..(end - start) / width).all(|index| {
+                let offset = start + index * width;
+                let at = writes.partition_point(|w| (w.offset, w.width) < (offset, width));
+                // A number of the file may be as long as all writes.
+                self.types.steps.take(1)
+                    && writes.get(at).is_some_and(|w| (w.offset, w.width) == (offset, width))
+            })
+    }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use object::Endianness;
 
 use super::{EventSchema, Provenance};
+use crate::elf::budget::Budget;
 use crate::elf::dataflow::{Emission, Sink, Write};
 use crate::elf::value::{Clocks, Decoder};
 
@@ -60,12 +61,12 @@ impl When {
 }
 
 /// The conditions for each kind of record, from all its events.
-pub(super) fn tell_apart(kinds: &[&[&Emission]], endian: Endianness) -> Vec<When> {
+pub(super) fn tell_apart(kinds: &[&[&Emission]], endian: Endianness, steps: &Budget) -> Vec<When> {
     let mut whens: Vec<When> = kinds.iter().map(|sent| sizes(sent)).collect();
     if kinds.len() < 2 {
         return vec![When::default(); kinds.len()];
     }
-    if let Some(numbers) = numbers(kinds, endian) {
+    if let Some(numbers) = numbers(kinds, endian, steps) {
         for (when, number) in whens.iter_mut().zip(numbers) {
             when.number = Some(number);
         }
@@ -85,7 +86,7 @@ fn sizes(sent: &[&Emission]) -> When {
 }
 
 /// The first place where each kind has constants that no other kind has.
-fn numbers(kinds: &[&[&Emission]], endian: Endianness) -> Option<Vec<Number>> {
+fn numbers(kinds: &[&[&Emission]], endian: Endianness, steps: &Budget) -> Option<Vec<Number>> {
     let (first, _) = kinds.split_first()?;
     let all = kinds.iter().copied().flatten();
     let mut places: Vec<(u64, u64)> = all
@@ -104,6 +105,9 @@ fn numbers(kinds: &[&[&Emission]], endian: Endianness) -> Option<Vec<Number>> {
         for sent in kinds {
             let mut values = BTreeSet::new();
             for emission in *sent {
+                if !steps.take(1 + emission.writes.len()) {
+                    return None;
+                }
                 values.extend(constants(&emission.writes, offset, width, endian)?);
             }
             if values.is_empty() || !values.iter().all(|&value| taken.insert(value)) {

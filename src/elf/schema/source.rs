@@ -1,5 +1,7 @@
 //! The type of the sent data, from the instructions.
 
+use std::collections::{HashSet, VecDeque};
+
 use super::layout::{Extent, extent, is_exact, writes_beyond};
 use super::{Found, Provenance};
 use crate::elf::dataflow::{Emission, Origin, Write};
@@ -73,10 +75,9 @@ fn part(types: &Types, ty: TypeId, offset: u64, sent: &Emission) -> Option<TypeI
     fitting.retain(|&(extent, _)| extent == best);
     // A struct that begins with another one of its size is the outer one.
     let (_, outermost) = *fitting.first()?;
-    let inner =
-        |ty| parts(types, outermost, 0).any(|part| types.resolve(part) == types.resolve(ty));
+    let inner: HashSet<_> = parts(types, outermost, 0).map(|part| types.resolve(part)).collect();
     let is_union = matches!(types.resolved(outermost), Kind::Union(_));
-    let same = fitting.iter().all(|&(_, ty)| inner(ty));
+    let same = fitting.iter().all(|&(_, ty)| inner.contains(&types.resolve(ty)));
     (fitting.len() == 1 || (same && !is_union)).then_some(outermost)
 }
 
@@ -84,7 +85,7 @@ fn part(types: &Types, ty: TypeId, offset: u64, sent: &Emission) -> Option<TypeI
 /// members of it, elements of arrays.
 fn parts(types: &Types, ty: TypeId, offset: u64) -> impl Iterator<Item = TypeId> {
     let mut found = Vec::new();
-    let mut left = std::collections::VecDeque::from([(ty, offset)]);
+    let mut left = VecDeque::from([(ty, offset)]);
     let mut steps = MAX_PARTS;
     while let Some((ty, offset)) = left.pop_front() {
         steps -= 1;
@@ -95,6 +96,9 @@ fn parts(types: &Types, ty: TypeId, offset: u64) -> impl Iterator<Item = TypeId>
             Kind::Struct(body) | Kind::Union(body) => {
                 if offset == 0 {
                     found.push(ty);
+                }
+                if !types.steps.take(body.members.len()) {
+                    break;
                 }
                 let members = body.members.iter().filter_map(|member| {
                     let start = u64::from(member.bit_offset / 8);
@@ -151,6 +155,9 @@ fn within(types: &Types, ty: TypeId, offset: u64, largest: u64) -> Option<TypeId
                     let size = types.size(member).unwrap_or(0);
                     start <= offset && offset - start < size.max(1)
                 };
+                if !types.steps.take(body.members.len()) {
+                    return None;
+                }
                 let member = body.members.iter().find(|m| holds(m.bit_offset, m.ty))?;
                 offset -= u64::from(member.bit_offset / 8);
                 ty = member.ty;

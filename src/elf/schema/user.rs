@@ -1,10 +1,10 @@
 //! The user's types: `--type MAP=STRUCT` and `--type-from FILE`.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 
+use super::clang::compile;
 use crate::elf::dwarf::Dwarf;
 use crate::elf::file;
 use crate::elf::map::Map;
@@ -141,46 +141,6 @@ enum { false = 0, true = 1 };
 struct in6_addr { union { u8 u6_addr8[16]; __be16 u6_addr16[8]; __be32 u6_addr32[4]; } in6_u; };
 #define TASK_COMM_LEN 16
 ";
-
-/// Compiles a header. The inner error is the compiler's.
-fn compile(path: &Path, prelude: &str) -> Result<Result<Vec<u8>, String>> {
-    let clang = std::env::var_os("CLANG").unwrap_or_else(|| "clang".into());
-    let mut command = Command::new(&clang);
-    command.args(["-target", "bpf", "-g", "-O0", "-c", "-x", "c", "-fms-extensions", "-w"]);
-    // Nothing uses the structs.
-    command.arg("-fno-eliminate-unused-debug-types");
-    // The distribution's folder of asm/types.h, which clang does not search when it compiles for
-    // BPF.
-    let arch = std::env::consts::ARCH;
-    command.arg("-idirafter").arg(format!("/usr/include/{arch}-linux-gnu"));
-    // The header is the main file, so that errors tell its own lines.
-    command.args(["-include", "/dev/stdin", "-o", "-"]);
-    // A file name that begins with - is not a flag.
-    command.arg(if path.is_absolute() { path.to_owned() } else { Path::new(".").join(path) });
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = match command.spawn() {
-        Ok(child) => child,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let clang = Path::new(&clang).display();
-            bail!("{clang}, which is needed for C headers, is not installed");
-        }
-        Err(error) => {
-            return Err(error).with_context(|| format!("run {}", Path::new(&clang).display()));
-        }
-    };
-    if let Some(mut stdin) = child.stdin.take() {
-        use std::io::Write as _;
-        // If clang does not read it all, it reports why.
-        _ = stdin.write_all(prelude.as_bytes());
-    }
-    let output = child.wait_with_output()?;
-    if output.status.success() {
-        return Ok(Ok(output.stdout));
-    }
-    let words = String::from_utf8_lossy(&output.stderr);
-    let first = words.lines().find(|line| line.contains("error")).unwrap_or("it failed");
-    Ok(Err(format!("clang: {first}")))
-}
 
 #[cfg(test)]
 mod tests {

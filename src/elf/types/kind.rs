@@ -1,5 +1,7 @@
 //! The kinds of C types: the nodes of the graph.
 
+use super::name::Name;
+
 /// The number of a type in its [`Types`]; 0 is `void`, as in BTF.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TypeId(pub u32);
@@ -26,7 +28,7 @@ pub enum Encoding {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
     /// `None`: an anonymous struct or union
-    pub name: Option<String>,
+    pub name: Option<Name>,
     pub ty: TypeId,
     /// From the start of the struct; in a big-endian object counted from the most
     /// significant bit of each byte
@@ -58,7 +60,7 @@ pub struct SectionVariable {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parameter {
     /// Its name, if the compiler kept it
-    pub name: Option<String>,
+    pub name: Option<Name>,
     pub ty: TypeId,
 }
 
@@ -114,7 +116,7 @@ pub enum Kind {
         /// Whether a set highest bit makes a value negative
         signed: bool,
         /// Names and values; of unsigned ones the same bits
-        values: Vec<(String, i64)>,
+        values: Vec<(Name, i64)>,
     },
     /// Another name
     Typedef(TypeId),
@@ -172,7 +174,7 @@ pub enum Kind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Type {
     /// Without `struct`, `union` or `enum`
-    pub name: Option<String>,
+    pub name: Option<Name>,
     /// What it is
     pub kind: Kind,
 }

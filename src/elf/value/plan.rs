@@ -8,12 +8,15 @@ use crate::output::escape::push_cell;
 
 use super::meaning::{self, Meaning};
 use super::{Hint, Options};
-use crate::elf::types::{Composite, Encoding, Kind, TypeId, Types};
+use crate::elf::types::{Composite, Encoding, Kind, Name, TypeId, Types};
 
 /// The most structs in structs.
 const MAX_DEPTH: usize = 24;
 /// Fields of a schema, all levels together: the largest kernel structs have some thousand.
 const MAX_FIELDS: usize = 20_000;
+
+/// Bytes of a name that take as much memory as a field without them, with its keys and escapes.
+const NAME_BYTES: usize = 32;
 
 /// Members of a union of addresses.
 const MAX_VIEWS: usize = 16;
@@ -121,7 +124,7 @@ impl Shape {
 }
 
 impl Names {
-    fn new(values: &[(String, i64)], bytes: u32, signed: bool) -> Self {
+    fn new(values: &[(Name, i64)], bytes: u32, signed: bool) -> Self {
         let mask = if bytes >= 8 { u64::MAX } else { (1 << (bytes * 8)) - 1 };
         let number = |value: i64| {
             if signed { i128::from(value) } else { i128::from(value as u64 & mask) }
@@ -186,13 +189,15 @@ pub(super) struct Builder<'a> {
     types: &'a Types,
     options: &'a Options,
     fields: usize,
+    /// Some field is missing, because there were too many
+    pub(super) cut: bool,
     /// One entry per enum, however many fields have it
     enums: HashMap<TypeId, Arc<Names>>,
 }
 
 impl<'a> Builder<'a> {
     pub(super) fn new(types: &'a Types, options: &'a Options) -> Self {
-        Self { types, options, fields: 0, enums: HashMap::new() }
+        Self { types, options, fields: 0, cut: false, enums: HashMap::new() }
     }
 
     /// The fields of a struct; of anything else, one called `value`.
@@ -211,16 +216,25 @@ impl<'a> Builder<'a> {
         }
     }
 
+    /// Counts a field, of this schema and of all of them. False: it would be one too many.
+    fn take(&mut self, name: &str) -> bool {
+        self.fields += 1;
+        let cost = 1 + name.len() / NAME_BYTES;
+        self.cut |= self.fields > MAX_FIELDS || !self.types.fields.take(cost);
+        !self.cut
+    }
+
     fn hint(&self, place: Place<'_>) -> Option<Hint> {
         let at = place.at?;
-        self.options.hints.iter().find(|&&(offset, _)| offset == at).map(|&(_, hint)| hint)
+        let hints = &self.options.hints;
+        let index = hints.binary_search_by_key(&at, |&(offset, _)| offset).ok()?;
+        hints.get(index).map(|&(_, hint)| hint)
     }
 
     fn shape(&mut self, id: TypeId, place: Place<'_>) -> Shape {
         let types = self.types;
         let unknown = || Shape::Bytes { bytes: Some(types.size(id).unwrap_or(0)) };
-        self.fields += 1;
-        if self.fields > MAX_FIELDS || place.depth > MAX_DEPTH {
+        if !self.take(place.name) || place.depth > MAX_DEPTH {
             return unknown();
         }
         match types.resolved(id) {
@@ -333,14 +347,14 @@ impl<'a> Builder<'a> {
         let types = self.types;
         let is_union = matches!(types.resolved(id), Kind::Union(_));
         // Views of one address for each IP version.
-        let version = |name: &Option<String>| name.as_deref().and_then(meaning::ip_version);
+        let version = |name: &Option<Name>| name.as_deref().and_then(meaning::ip_version);
         let is_for = |wanted| {
             body.members.iter().take(MAX_VIEWS).any(|member| version(&member.name) == Some(wanted))
         };
         let both = is_union && is_for(4) && is_for(6);
 
         for (index, member) in body.members.iter().enumerate() {
-            if self.fields > MAX_FIELDS {
+            if self.cut {
                 return;
             }
             let at = base + u64::from(member.bit_offset);
@@ -353,7 +367,7 @@ impl<'a> Builder<'a> {
                 depth: place.depth + 1,
             };
             let Some(name) = &member.name else {
-                self.fields += 1;
+                self.take("");
                 let body = types.composite(member.ty).filter(|_| inner.depth <= MAX_DEPTH);
                 if let Some(body) = body {
                     self.members(group, member.ty, body, at, only, inner);
@@ -420,12 +434,20 @@ fn finish(group: &mut Group) {
         .iter()
         .filter_map(|field| Some((field.name.to_ascii_lowercase(), number(field)?)))
         .collect();
+    // The same for fields of the same name: each may have to pass many other fields.
+    let mut free: HashMap<String, String> = HashMap::new();
     for field in &mut group.fields {
-        while names.contains(&field.text_key) {
-            field.text_key.push('_');
-        }
-        while names.contains(&field.base64_key) {
-            field.base64_key.push('_');
+        for key in [&mut field.text_key, &mut field.base64_key] {
+            let next = || {
+                let mut next = key.clone();
+                while names.contains(&next) {
+                    next.push('_');
+                }
+                next
+            };
+            if names.contains(key) {
+                *key = free.entry(key.clone()).or_insert_with(next).clone();
+            }
         }
         let (rest, wide) = match &field.shape {
             Shape::Text { bytes, .. } | Shape::Bytes { bytes } => (bytes.is_none(), false),

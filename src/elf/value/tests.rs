@@ -9,7 +9,7 @@ struct C(Types);
 
 impl C {
     fn push(&mut self, name: &str, kind: Kind) -> TypeId {
-        let name = (!name.is_empty()).then(|| name.to_owned());
+        let name = (!name.is_empty()).then(|| name.into());
         self.0.push(Type { name, kind }).unwrap()
     }
 
@@ -39,7 +39,7 @@ impl C {
         for &(name, ty) in members {
             let at = if is_union { 0 } else { body.bytes };
             body.members.push(Member {
-                name: (!name.is_empty()).then(|| name.to_owned()),
+                name: (!name.is_empty()).then(|| name.into()),
                 ty,
                 bit_offset: u32::try_from(at * 8).unwrap(),
                 bit_size: None,
@@ -173,7 +173,7 @@ fn bytes_are_strings_by_name_only() {
 #[test]
 fn enums_and_flags() {
     let mut c = C::default();
-    let values = |list: &[(&str, i64)]| list.iter().map(|&(n, v)| (n.to_owned(), v)).collect();
+    let values = |list: &[(&str, i64)]| list.iter().map(|&(n, v)| (n.into(), v)).collect();
     let kinds = values(&[("EXEC", 1), ("EXIT", 2)]);
     let kind = c.push("kind", Kind::Enum { bytes: 4, signed: false, values: kinds });
     let flags = values(&[("A", 1), ("B", 2), ("C", 4)]);
@@ -295,7 +295,7 @@ fn bitfields_in_both_byte_orders() {
     let mut c = C::default();
     let (u32_, i32_) = (c.unsigned(4), c.signed(4));
     let field = |name: &str, ty, bit_offset, bits| Member {
-        name: Some(name.to_owned()),
+        name: Some(name.into()),
         ty,
         bit_offset,
         bit_size: Some(bits),
@@ -452,7 +452,8 @@ fn a_value_without_members_is_itself() {
     let mut c = C::default();
     let number = c.unsigned(4);
     let record = c.record("record", &[("value", number)]);
-    let json = |ty| Decoder::new(&c.0, ty, Options::default()).json_value(&data!(5_u32));
+    let json =
+        |ty| Decoder::new(&c.0, ty, Options::default()).json_value(&data!(5_u32), &Budget::new(1));
     assert_eq!(json(number), json!(5));
     assert_eq!(json(record), json!({"value": 5}));
 }

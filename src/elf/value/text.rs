@@ -54,6 +54,8 @@ impl Fields<'_> {
                 self.out.push('…');
                 return;
             }
+            // Names of fields in fields can be much longer than their values.
+            walk.write(prefix.len() + field.name.len());
             if push_value(walk, &field.shape, at, &mut value).is_some() {
                 self.begin(prefix, &field.name);
                 self.out.push_str(&value);

@@ -1,4 +1,7 @@
-//! The kernel's refusals so far, so that nothing is tried twice; and the next plan.
+//! What the kernel has refused and accepted so far, so that nothing is tried twice; and the next
+//! plan.
+
+use std::collections::BTreeSet;
 
 use libbpf_rs::btf::Btf;
 use libbpf_rs::{MapType, OpenObject};
@@ -10,10 +13,12 @@ use super::{NotShown, variables, verifier};
 use crate::engine::backend::{Backend, Job};
 use crate::engine::refusal::{Refused, is_shortage};
 
-/// What was refused.
+/// What was refused, and what was not.
 #[derive(Default)]
 pub(super) struct Memory {
     programs: Vec<(String, Refused)>,
+    accepted: BTreeSet<String>,
+    failures: u32,
     kinds: Vec<(Kind, Option<Errno>)>,
 }
 
@@ -23,9 +28,23 @@ impl Memory {
         self.programs.iter().find(|(name, _)| name == program).map(|(_, refused)| refused)
     }
 
-    /// How many there are.
-    pub(super) fn refusals(&self) -> usize {
-        self.programs.len() + self.kinds.len()
+    /// How much is known: a number that grows.
+    pub(super) fn size(&self) -> usize {
+        self.programs.len() + self.kinds.len() + self.accepted.len()
+    }
+
+    /// The programs of a plan to load now: all of them or, after several failures, those of which
+    /// nothing is known. libbpf loads all programs or none, so that otherwise the time of a start
+    /// would grow with the square of the refusals.
+    pub(super) fn next<'a>(&self, plan: &[&'a str]) -> Vec<&'a str> {
+        let unknown = plan.iter().copied().filter(|name| !self.accepted.contains(*name));
+        let unknown: Vec<_> = unknown.collect();
+        if self.failures < 2 || unknown.is_empty() { plan.to_vec() } else { unknown }
+    }
+
+    /// Notes that the kernel has loaded these programs.
+    pub(super) fn accept(&mut self, programs: impl IntoIterator<Item = String>) {
+        self.accepted.extend(programs);
     }
 
     /// The best program for this job that was not refused.
@@ -100,6 +119,7 @@ impl Memory {
         jobs: &[Job],
         words: &str,
     ) -> Result<(), Refused> {
+        self.failures += 1;
         if is_shortage(errno) {
             return Err(Refused::Object { errno });
         }

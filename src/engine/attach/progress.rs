@@ -13,16 +13,16 @@ use libbpf_sys::{bpf_object, bpf_program};
 struct Watched {
     /// The object, while it is being loaded
     object: Option<Pointer>,
-    /// The largest number of loaded programs so far
-    loaded: usize,
-    /// The first program that was not loaded then
-    program: Option<String>,
+    /// The programs that are in the kernel
+    accepted: Vec<String>,
+    /// The first one that is not
+    refused: Option<String>,
     /// What libbpf said
     words: String,
 }
 
 static WATCHED: Mutex<Watched> =
-    Mutex::new(Watched { object: None, loaded: 0, program: None, words: String::new() });
+    Mutex::new(Watched { object: None, accepted: vec![], refused: None, words: String::new() });
 
 struct Pointer(NonNull<bpf_object>);
 
@@ -47,14 +47,15 @@ pub(super) fn take_words() -> String {
 pub(super) fn begin(object: &OpenObject) {
     let mut watched = watched();
     watched.object = Some(Pointer(object.as_libbpf_object()));
-    (watched.loaded, watched.program) = (0, None);
+    (watched.accepted, watched.refused) = (Vec::new(), None);
 }
 
-/// The program at which libbpf stopped; `None` if it stopped before all programs.
-pub(super) fn end() -> Option<String> {
+/// How far libbpf came: the programs that the kernel has accepted, and the one at which libbpf
+/// stopped; `None` if it stopped before all programs.
+pub(super) fn end() -> (Vec<String>, Option<String>) {
     let mut watched = watched();
     watched.object = None;
-    watched.program.take()
+    (std::mem::take(&mut watched.accepted), watched.refused.take())
 }
 
 /// libbpf calls this for each message.
@@ -68,9 +69,9 @@ fn see(_: PrintLevel, text: String) {
     }
     let wanted: Vec<_> = programs(object).filter(|&program| is_wanted(program)).collect();
     let loaded = wanted.iter().take_while(|&&program| is_loaded(program)).count();
-    if loaded >= watched.loaded {
-        watched.loaded = loaded;
-        watched.program = wanted.get(loaded).map(|&program| name(program));
+    if loaded >= watched.accepted.len() {
+        watched.accepted = wanted.iter().take(loaded).map(|&program| name(program)).collect();
+        watched.refused = wanted.get(loaded).map(|&program| name(program));
     }
 }
 

@@ -1,22 +1,30 @@
-//! The reader of a BPF perf buffer: libbpf's, plus the order of events, which a buffer
-//! for each CPU does not keep.
+//! The reader of a BPF perf buffer, which restores the order of events: a buffer for each CPU does
+//! not keep it.
 
-use std::cell::RefCell;
 use std::mem::offset_of;
 use std::ops::ControlFlow;
 use std::os::fd::BorrowedFd;
-use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use libbpf_rs::{MapCore, PerfBuffer, PerfBufferBuilder};
+use libbpf_rs::MapCore;
 use nix::errno::Errno;
 
+use super::perf_buffer::{PerfBuffer, Sink, attributes};
+use super::ring::round_size;
 use crate::output::time::boot_now_ns;
 use crate::skel::task_id;
 
+/// Default size for all CPUs together, and its limits for each: a program that sends at full speed
+/// is most often on one of them.
+const DEFAULT_BYTES: u64 = 64 * 1024 * 1024;
+const DEFAULT_LIMITS: (u64, u64) = (2 * 1024 * 1024, 8 * 1024 * 1024);
+
 /// Default size for each CPU.
-const DEFAULT_BYTES: u64 = 2 * 1024 * 1024;
+fn default_bytes() -> u64 {
+    let cpus = libbpf_rs::num_possible_cpus().unwrap_or(1).max(1) as u64;
+    (DEFAULT_BYTES / cpus).clamp(DEFAULT_LIMITS.0, DEFAULT_LIMITS.1)
+}
 
 /// An event may take this long from its time stamp to the buffer and still get its place in the
 /// order: younger events wait.
@@ -41,35 +49,37 @@ impl Batch {
     }
 }
 
-/// A perf buffer opened for reading.
-pub struct Perf {
-    buffer: PerfBuffer<'static>,
-    batch: Rc<RefCell<Batch>>,
+impl Sink for Batch {
+    fn take(&mut self, _: u32, kind: u32, bytes: &[u8]) {
+        // The programs count records that find no room (event_lost()), because the kernel tells
+        // them; counting the kernel's notice too would count them twice.
+        if kind != libbpf_sys::PERF_RECORD_SAMPLE {
+            return;
+        }
+        // u32 size; char data[size];
+        let Some((size, data)) = bytes.split_first_chunk() else { return };
+        if let Some(record) = data.get(..u32::from_ne_bytes(*size) as usize) {
+            self.push(record);
+        }
+    }
 }
+
+/// A perf buffer opened for reading.
+pub struct Perf(PerfBuffer<Batch>);
 
 impl Perf {
     pub(super) fn open(map: &impl MapCore, bytes: Option<u64>) -> Result<Self, Errno> {
-        let batch = Rc::new(RefCell::new(Batch::default()));
-        let sink = Rc::clone(&batch);
-        let pages = super::ring::round_size(bytes.unwrap_or(DEFAULT_BYTES)) / 4096;
-        let buffer = PerfBufferBuilder::new(map)
-            .pages(usize::try_from(pages).map_err(|_| Errno::EOVERFLOW)?)
-            .sample_cb(move |_cpu, record: &[u8]| sink.borrow_mut().push(record))
-            // The programs count records that find no room (event_lost()), because the kernel tells
-            // them; counting the kernel's notice too would count them twice.
-            .lost_cb(|_cpu, _count| {})
-            .build()
-            .map_err(|_| Errno::last())?;
-        Ok(Self { buffer, batch })
+        let bytes = round_size(bytes.unwrap_or_else(default_bytes));
+        let attr = attributes(libbpf_sys::PERF_SAMPLE_RAW);
+        PerfBuffer::open(map, bytes, attr, Batch::default()).map(Self)
     }
 
     pub(super) fn poll_fd(&self) -> BorrowedFd<'_> {
-        // SAFETY: the descriptor lives as long as the buffer that is borrowed here.
-        unsafe { BorrowedFd::borrow_raw(self.buffer.epoll_fd()) }
+        self.0.poll_fd()
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.batch.borrow().records.is_empty()
+        self.0.sink().records.is_empty()
     }
 
     pub(super) fn drain(
@@ -78,8 +88,8 @@ impl Perf {
         each: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
     ) -> Result<bool> {
         let settled = if last { u64::MAX } else { boot_now_ns() - SETTLE.as_nanos() as u64 };
-        self.buffer.consume().context("read the perf buffer")?;
-        let mut batch = self.batch.borrow_mut();
+        self.0.consume().context("read the perf buffer")?;
+        let mut batch = self.0.sink();
         let Batch { bytes, records } = &mut *batch;
         records.sort_by_key(|&(time, ..)| time);
 

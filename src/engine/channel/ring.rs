@@ -13,7 +13,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use libbpf_rs::MapCore;
 use nix::errno::Errno;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
@@ -68,6 +68,9 @@ pub struct Ring {
     producer: Mapping,
     page: usize,
     size: usize,
+    /// The position of this reader. The one in shared memory is for the kernel: another process
+    /// that has the map may write there, and we never read it again.
+    position: u64,
     /// Bytes in use when space was last given back, at most since [`Ring::take_most_used`]
     most_used: u64,
     /// Scratch for a record that wraps around the end of the data.
@@ -87,14 +90,29 @@ impl Ring {
         let consumer_prot = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
         let consumer = Mapping::new(fd.as_fd(), consumer_prot, page, 0)?;
         let producer = Mapping::new(fd.as_fd(), ProtFlags::PROT_READ, page + size, page)?;
-        Ok(Self { fd, consumer, producer, page, size, most_used: 0, wrapped: Vec::new() })
+        let (position, wrapped) = (0, Vec::new());
+        let mut ring = Self { fd, consumer, producer, page, size, position, most_used: 0, wrapped };
+        if !size.is_power_of_two() {
+            return Err(Errno::EINVAL);
+        }
+        ring.position = ring.begin();
+        Ok(ring)
+    }
+
+    /// Where to begin: at the first record that nobody has read yet, or behind all if that place
+    /// cannot be.
+    fn begin(&self) -> u64 {
+        let end = self.producer().load(Ordering::Acquire);
+        let begin = self.consumer().load(Ordering::Relaxed);
+        let is_possible = begin % 8 == 0 && begin <= end && end - begin <= self.size as u64;
+        if is_possible { begin } else { end }
     }
 
     pub(crate) fn poll_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
 
-    /// The position of this reader, which alone writes it.
+    /// The position of this reader, for the kernel.
     fn consumer(&self) -> &AtomicU64 {
         // SAFETY: the mapping begins with the consumer position, an aligned unsigned long.
         unsafe { self.consumer.start.cast().as_ref() }
@@ -120,6 +138,7 @@ impl Ring {
 
     /// Gives the bytes from `released` to `position` back to the kernel.
     fn release(&mut self, released: u64, position: u64) {
+        self.position = position;
         self.consumer().store(position, Ordering::Release);
         // The kernel had no room for more than that until now, however early the reader looked.
         let used = self.producer().load(Ordering::Acquire).saturating_sub(released);
@@ -127,11 +146,17 @@ impl Ring {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.consumer().load(Ordering::Relaxed) >= self.producer().load(Ordering::Acquire)
+        self.position >= self.producer().load(Ordering::Acquire)
     }
 
-    pub(crate) fn drain(&mut self, each: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> bool {
-        let begin = self.consumer().load(Ordering::Relaxed);
+    /// Hands over the records; whether there were any.
+    ///
+    /// # Errors
+    ///
+    /// Another process has moved our position, so that the kernel wrote over records that were not
+    /// read. Nobody knows how many.
+    pub(crate) fn drain(&mut self, each: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> Result<bool> {
+        let begin = self.position;
         let mut position = begin;
         let mut released = begin;
         let enough_to_release = RELEASE_BYTES.min(self.size as u64 / 4);
@@ -148,7 +173,13 @@ impl Ring {
                     break 'outer; // reserved and not yet submitted
                 }
                 let len = (header & !(BUSY | DISCARD)) as usize;
-                let next = position + (HEADER + len).next_multiple_of(8) as u64;
+                let whole = (HEADER + len).next_multiple_of(8) as u64;
+                if whole > end - position || end - position > self.size as u64 {
+                    self.position = end;
+                    self.release(released, end);
+                    bail!("another process writes to the ring buffer of our events");
+                }
+                let next = position + whole;
                 let keep_on = if header & DISCARD == 0 {
                     self.with_record(position, len, each)
                 } else {
@@ -165,7 +196,7 @@ impl Ring {
             }
         }
         self.release(released, position);
-        position > begin
+        Ok(position > begin)
     }
 
     /// The address of the byte at `position` of the stream.
@@ -176,8 +207,8 @@ impl Ring {
     }
 
     fn header_at(&self, position: u64) -> &AtomicU32 {
-        // SAFETY: headers are 8-byte aligned, so none wraps around the end; the kernel
-        // writes the length atomically.
+        // SAFETY: positions are multiples of 8, and so is the size: no header wraps around the end.
+        // The kernel writes the length atomically.
         unsafe { &*self.data(position).cast::<AtomicU32>() }
     }
 
@@ -209,7 +240,109 @@ impl Ring {
 
 #[cfg(test)]
 mod tests {
-    use super::round_size;
+    use std::fs::File;
+    use std::os::unix::fs::FileExt as _;
+
+    use nix::sys::memfd::{MFdFlags, memfd_create};
+
+    use super::*;
+
+    const SIZE: u64 = 4096;
+
+    /// Memory that looks like a map: the consumer's page, the producer's, and the data.
+    struct Memory(File);
+
+    impl Memory {
+        fn new() -> Self {
+            let file = File::from(memfd_create(c"ring", MFdFlags::empty()).unwrap());
+            file.set_len(2 * page_size() + SIZE).unwrap();
+            Self(file)
+        }
+
+        fn ring(&self) -> Ring {
+            Ring::over(self.0.try_clone().unwrap().into(), SIZE as u32).unwrap()
+        }
+
+        fn set(&self, offset: u64, value: u64) {
+            self.0.write_all_at(&value.to_ne_bytes(), offset).unwrap();
+        }
+
+        fn set_consumer(&self, position: u64) {
+            self.set(0, position);
+        }
+
+        fn set_producer(&self, position: u64) {
+            self.set(page_size(), position);
+        }
+
+        /// A record of `len` bytes, each of which is `byte`.
+        fn put(&self, position: u64, len: u32, byte: u8) {
+            let place = |at: u64| 2 * page_size() + at % SIZE;
+            self.set(place(position), u64::from(len));
+            for at in 0..u64::from(len) {
+                self.0.write_all_at(&[byte], place(position + HEADER as u64 + at)).unwrap();
+            }
+        }
+    }
+
+    fn read(ring: &mut Ring) -> Result<Vec<(usize, u8)>> {
+        let mut records = Vec::new();
+        ring.drain(&mut |record| {
+            assert!(record.iter().all(|byte| *byte == record[0]), "{record:?}");
+            records.push((record.len(), record[0]));
+            ControlFlow::Continue(())
+        })?;
+        Ok(records)
+    }
+
+    #[test]
+    fn records_are_read_once_also_around_the_end() {
+        let memory = Memory::new();
+        memory.set_consumer(4064);
+        memory.set_producer(4064);
+        let mut ring = memory.ring();
+        assert!(ring.is_empty() && read(&mut ring).unwrap().is_empty());
+        memory.put(4064, 100, 7);
+        memory.put(4176, 8, 8);
+        memory.set_producer(4192);
+        assert_eq!(read(&mut ring).unwrap(), [(100, 7), (8, 8)]);
+        assert!(ring.is_empty());
+        assert_eq!(ring.consumer().load(Ordering::Relaxed), 4192);
+    }
+
+    #[test]
+    fn a_position_that_others_write_is_not_believed() {
+        let memory = Memory::new();
+        memory.put(0, 8, 1);
+        memory.set_producer(16);
+        for wrong in [1, 4095, 24, u64::MAX, u64::MAX - 7] {
+            memory.set_consumer(wrong);
+            let mut ring = memory.ring();
+            assert!(ring.is_empty(), "{wrong}");
+            assert!(read(&mut ring).unwrap().is_empty(), "{wrong}");
+        }
+        memory.set_consumer(0);
+        let mut ring = memory.ring();
+        memory.set_consumer(u64::MAX);
+        assert_eq!(read(&mut ring).unwrap(), [(8, 1)]);
+        memory.put(16, 8, 2);
+        memory.set_producer(32);
+        memory.set_consumer(4093);
+        assert_eq!(read(&mut ring).unwrap(), [(8, 2)]);
+    }
+
+    #[test]
+    fn records_that_were_written_over_are_an_error() {
+        let memory = Memory::new();
+        let mut ring = memory.ring();
+        memory.put(0, 100, 1);
+        memory.set(2 * page_size(), 4000);
+        memory.set_producer(112);
+        assert!(read(&mut ring).is_err(), "longer than what was sent");
+        assert!(ring.is_empty());
+        memory.set_producer(112 + SIZE + 8);
+        assert!(read(&mut ring).is_err(), "more than there is room for");
+    }
 
     #[test]
     fn sizes_are_powers_of_two_of_whole_pages() {

@@ -1,5 +1,6 @@
 //! From a DNS message to the addresses of the name that was asked for.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -49,38 +50,75 @@ pub(super) fn parse(message: &[u8]) -> Option<Answer> {
     if question.qclass != QCLASS::CLASS(CLASS::IN) {
         return None;
     }
-    let addresses = addresses(&packet, &question.qname);
-    if addresses.is_empty() {
+    let name = text(&question.qname)?;
+    let addresses = Records::of(&packet).addresses(&name);
+    if addresses.is_empty() || !is_a_name(&name) {
         return None;
     }
-    Some(Answer { name: text(&question.qname)?, addresses })
+    Some(Answer { name, addresses })
 }
 
-/// The addresses of `name` itself, or of the name for which it is an alias. Records of other names
-/// do not belong into an answer and are skipped.
-fn addresses(packet: &Packet<'_>, name: &Name<'_>) -> Vec<(IpAddr, u32)> {
-    let mut name = name;
-    let mut alias_ttl = u32::MAX;
-    for _ in 0..=MAX_ALIASES {
-        let mut addresses = Vec::new();
-        let mut alias = None;
-        let own = packet.answers.iter().filter(|r| r.class == CLASS::IN && r.name == *name);
-        for record in own {
+/// What an answer says of one name.
+#[derive(Default)]
+struct Owned {
+    addresses: Vec<(IpAddr, u32)>,
+    /// The last alias, with its time to live
+    alias: Option<(Arc<str>, u32)>,
+}
+
+/// The records of an answer by the text of their owner, each of which is made once: forged names
+/// are long, and share their parts.
+struct Records(HashMap<Arc<str>, Owned>);
+
+impl Records {
+    fn of(packet: &Packet<'_>) -> Self {
+        let mut all: HashMap<_, Owned> = HashMap::new();
+        for record in packet.answers.iter().filter(|record| record.class == CLASS::IN) {
+            if !matches!(record.rdata, RData::A(_) | RData::AAAA(_) | RData::CNAME(_)) {
+                continue;
+            }
+            let Some(owner) = text(&record.name) else { continue };
+            let owned = all.entry(owner).or_default();
             // RFC 2181, 8: with the first bit set the time to live is 0.
-            let ttl = i32::try_from(record.ttl).map_or(0, i32::unsigned_abs).min(alias_ttl);
+            let ttl = i32::try_from(record.ttl).map_or(0, i32::unsigned_abs);
             match &record.rdata {
-                RData::A(a) => addresses.push((IpAddr::V4(a.address.into()), ttl)),
-                RData::AAAA(aaaa) => addresses.push((IpAddr::V6(aaaa.address.into()), ttl)),
-                RData::CNAME(target) => alias = Some((&target.0, ttl)),
+                RData::A(a) => owned.addresses.push((IpAddr::V4(a.address.into()), ttl)),
+                RData::AAAA(aaaa) => owned.addresses.push((IpAddr::V6(aaaa.address.into()), ttl)),
+                RData::CNAME(target) => owned.alias = text(&target.0).map(|name| (name, ttl)),
                 _ => {}
             }
         }
-        match alias {
-            Some((target, ttl)) if addresses.is_empty() => (name, alias_ttl) = (target, ttl),
-            _ => return addresses,
-        }
+        Self(all)
     }
-    Vec::new()
+
+    /// The addresses of `name` itself, or of the name for which it is an alias. Records of other
+    /// names do not belong into an answer and are skipped.
+    fn addresses(mut self, name: &Arc<str>) -> Vec<(IpAddr, u32)> {
+        let mut name = Arc::clone(name);
+        let mut alias_ttl = u32::MAX;
+        for _ in 0..=MAX_ALIASES {
+            let Some(owned) = self.0.remove(&name) else { break };
+            match owned.alias {
+                Some((target, ttl)) if owned.addresses.is_empty() => {
+                    (name, alias_ttl) = (target, alias_ttl.min(ttl));
+                }
+                _ => {
+                    let least = |(address, ttl): (_, u32)| (address, ttl.min(alias_ttl));
+                    return owned.addresses.into_iter().map(least).collect();
+                }
+            }
+        }
+        Vec::new()
+    }
+}
+
+/// Whether people cannot take it for something else: an address (colons, or a number in the
+/// place of a top-level domain), or the dash of a row without a name.
+fn is_a_name(text: &str) -> bool {
+    let last = text.rsplit('.').next().unwrap_or_default();
+    let is_number = last.bytes().all(|byte| byte.is_ascii_digit())
+        || last.strip_prefix("0x").is_some_and(|hex| hex.bytes().all(|b| b.is_ascii_hexdigit()));
+    !(is_number || text == "-" || text.contains(':'))
 }
 
 /// The name for people; `None` for the root, and for a text that is too long.
@@ -210,6 +248,34 @@ mod tests {
         };
         assert_eq!(&*chain(16).unwrap().name, "a");
         assert_eq!(chain(17), None);
+    }
+
+    #[test]
+    fn what_looks_like_an_address_is_no_name() {
+        for wire in [
+            &b"\x03192\x010\x012\x017\0"[..],
+            b"\x072130706\0",
+            b"\x04host\x030x7\0",
+            b"\x03::1\0",
+            b"\x09host:8080\0",
+            b"\x01-\0",
+        ] {
+            assert_eq!(name_of(wire), None, "{wire:?}");
+        }
+        for wire in [&b"\x011\x02de\0"[..], b"\x041and\x041and\0", b"\x02--\0", b"\x030xg\0"] {
+            assert!(name_of(wire).is_some(), "{wire:?}");
+        }
+    }
+
+    /// Each name is made into text once, however many records and aliases there are.
+    #[test]
+    fn names_that_share_their_labels() {
+        let shared = [b"\x01a".repeat(120), vec![0]].concat();
+        let alias: Vec<[u8; 4]> = (0..200u8).map(|n| [1, n, 0xc0, 0x0c]).collect();
+        let mut records: Vec<(&[u8], u16, u32, &[u8])> =
+            alias.windows(2).map(|two| (&two[0][..], 5, 9, &two[1][..])).collect();
+        records.push((b"\xc0\x0c", 5, 9, &alias[0]));
+        assert_eq!(parse(&message(&shared, &records)), None, "too many aliases");
     }
 
     #[test]

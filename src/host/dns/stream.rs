@@ -116,7 +116,7 @@ mod tests {
     }
 
     fn segment(seq: u32, payload: &[u8]) -> Segment<'_> {
-        Segment { flow: flow(1), seq, syn: false, fin: false, rst: false, payload }
+        Segment { flow: flow(1), seq, ack: None, syn: false, fin: false, rst: false, payload }
     }
 
     fn syn(seq: u32) -> Segment<'static> {
@@ -252,7 +252,7 @@ mod tests {
                 let seq = seq % 64;
                 let bytes = payload.len();
                 let mut read = 0;
-                streams.take(&Segment { flow, seq, syn, fin, rst, payload }, |m| read += m.len());
+                streams.take(&Segment { flow, seq, ack: None, syn, fin, rst, payload }, |m| read += m.len());
                 prop_assert!(read <= 65_537 + bytes);
             }
         }

@@ -18,6 +18,8 @@ pub struct Row<'a> {
     pub exec: &'a Exec<'a>,
     /// The interpreter that made the execution fail, if the file itself is in order
     pub interpreter: Option<&'a Interpreter>,
+    /// What there may be to find about the files or the arguments was not found in time
+    pub is_unseen: bool,
     /// Files that the caller tried before
     pub searched: &'a Searched,
     /// Most arguments to show
@@ -144,6 +146,12 @@ pub const FIELDS: &[Field<Put>] = &[
         },
     ),
     Field::json(
+        "exec.unseen",
+        "true if the process or a file system kept its memory or its files from being read in \
+         time: unreadable arguments and a bad interpreter are then not looked for; otherwise absent",
+        |row, slot| slot.flag(row.is_unseen),
+    ),
+    Field::json(
         "exec.searched",
         "files that the caller tried before without success, such as along PATH; absent if it \
          tried no other",
@@ -224,8 +232,9 @@ impl Row<'_> {
     }
 
     fn notes(&self) -> Vec<String> {
-        let &Self { interpreter, searched, max_args, has_exe_column, .. } = self;
-        notes(self.exec, &Beside { interpreter, searched, max_args, has_exe_column })
+        let &Self { interpreter, is_unseen, searched, max_args, has_exe_column, .. } = self;
+        let beside = Beside { interpreter, is_unseen, searched, max_args, has_exe_column };
+        notes(self.exec, &beside)
     }
 
     /// The path of the interpreter that made the execution fail, if it has such a fault.
@@ -265,6 +274,7 @@ mod tests {
         Row {
             exec,
             interpreter: None,
+            is_unseen: false,
             searched,
             max_args: 60,
             quote: Quote::WhereNeeded,
@@ -295,7 +305,10 @@ mod tests {
 
         let missing = failure(0, libc::ENOENT, "/bin/x y", &[b"x"]);
         let exec = Exec::decode(&missing).unwrap();
-        assert_eq!(command_line(&row(&exec, &nowhere)), r"x  # file=/bin/x\040y");
+        let plain = row(&exec, &nowhere);
+        assert_eq!(command_line(&plain), r"x  # file=/bin/x\040y");
+        let unseen = Row { is_unseen: true, ..plain };
+        assert_eq!(command_line(&unseen), r"x  # file=/bin/x\040y, not looked at in time");
     }
 
     #[test]

@@ -7,7 +7,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
@@ -20,6 +20,7 @@ use object::endian::Endianness;
 use object::read::elf::{FileHeader, ProgramHeader};
 
 use super::Exec;
+use crate::host::chosen;
 use crate::skel::exec_flag;
 
 /// The part of a file that is read: enough for `#!` and for the program headers, which linkers put
@@ -59,6 +60,18 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// All.
+    pub(super) const ALL: [Self; 6] = [
+        Self::Missing,
+        Self::NoFile,
+        Self::NoPermission,
+        Self::NoexecMount,
+        Self::UnknownFormat,
+        Self::TooDeep,
+    ];
+}
+
+impl Fault {
     /// In words, for all but [`Fault::Missing`].
     pub fn words(self) -> &'static str {
         match self {
@@ -72,12 +85,15 @@ impl Fault {
     }
 }
 
-/// The interpreter that made this execution fail, if the file itself is in order.
+/// Whether an interpreter may have made this execution fail.
+pub fn is_suspect(exec: &Exec<'_>) -> bool {
+    exec.errno().is_some_and(may_be_interpreters) && !exec.is(exec_flag::EXEC_FILENAME_FAULT)
+}
+
+/// The interpreter that made this execution fail, if the file itself is in order. This may take for
+/// ever: the process chose the files.
 pub fn culprit(exec: &Exec<'_>) -> Option<Interpreter> {
-    let errno = exec.errno()?;
-    if !may_be_interpreters(errno) || exec.is(exec_flag::EXEC_FILENAME_FAULT) {
-        return None;
-    }
+    let errno = exec.errno().filter(|_| is_suspect(exec))?;
     let (event, id) = (&exec.event, &exec.event.id);
     let mut views = vec![id.pid];
     // A descriptor of execveat() exists only in the process.
@@ -198,11 +214,8 @@ impl View {
 
 /// The beginning of a regular file. Nothing else is opened: reading might block or have effects.
 fn read_head(file: &File) -> Option<Vec<u8>> {
-    if !file.metadata().ok()?.is_file() {
-        return None;
-    }
     let mut head = Vec::new();
-    let again = File::open(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()?;
+    let (again, _) = chosen::open(file).ok()?;
     again.take(HEAD).read_to_end(&mut head).ok()?;
     Some(head)
 }

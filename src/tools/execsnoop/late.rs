@@ -19,10 +19,16 @@ use crate::skel::{exec_cold, exec_event, exec_flag};
 const MOST_BYTES: usize = 128 * 1024;
 
 /// `EXEC_COLD_FILENAME` of `execve.h`.
-pub const FILENAME: u32 = u32::MAX;
+pub(super) const FILENAME: u32 = u32::MAX;
 
-/// The record with its cold strings, if it has any and they can be read now.
-pub fn complete(exec: &Exec<'_>) -> Option<Vec<u8>> {
+/// Whether some strings of this call could not be read.
+pub(super) fn is_incomplete(exec: &Exec<'_>) -> bool {
+    exec.cold().next().is_some()
+}
+
+/// The record with its cold strings, if it has any and they can be read now. This may take for ever:
+/// the process chose the memory.
+pub(super) fn complete(exec: &Exec<'_>) -> Option<Vec<u8>> {
     exec.cold().next()?;
     from_memory(exec).or_else(|| {
         let image = Image::of(exec)?;

@@ -12,6 +12,8 @@ use crate::skel::{exec_flag, task_id};
 pub struct Beside<'a> {
     /// The interpreter that made the execution fail, if the file itself is in order
     pub interpreter: Option<&'a Interpreter>,
+    /// What there may be to find about the files or the arguments was not found in time
+    pub is_unseen: bool,
     /// The places tried before
     pub searched: &'a Searched,
     /// Most arguments to show
@@ -77,6 +79,7 @@ fn file_notes(exec: &Exec<'_>, beside: &Beside<'_>) -> Vec<String> {
         });
     }
     notes.extend(beside.interpreter.map(interpreter_note));
+    notes.extend(beside.is_unseen.then(|| "not looked at in time".to_owned()));
     notes.extend(flag_notes(exec.event.flags));
     notes
 }
@@ -145,8 +148,13 @@ mod tests {
 
     fn told(record: &[u8]) -> String {
         let searched = Searched::default();
-        let beside =
-            Beside { interpreter: None, searched: &searched, max_args: 60, has_exe_column: false };
+        let beside = Beside {
+            interpreter: None,
+            is_unseen: false,
+            searched: &searched,
+            max_args: 60,
+            has_exe_column: false,
+        };
         notes(&Exec::decode(record).unwrap(), &beside).join(", ")
     }
 

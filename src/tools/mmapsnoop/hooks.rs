@@ -6,7 +6,7 @@ use libbpf_rs::MapType;
 
 use super::summary::ENTRIES;
 use crate::engine::attach::leave_out;
-use crate::engine::backend::{Backend, Job, refused_by_seccomp};
+use crate::engine::backend::{Backend, Job, refused_by_seccomp, refused_by_seccomp_as};
 use crate::skel::mmap::OpenMmapMaps;
 
 /// Threads inside mmap() at once, for `--latency`.
@@ -49,18 +49,27 @@ pub fn backends(wanted: Wanted) -> Vec<Backend> {
 }
 
 /// The programs for a call whose mapping may be looked up, best first: with the kernel's help, by
-/// themselves, and not at all.
+/// themselves, and not at all. The second three are for `--wx`.
+#[derive(Clone, Copy)]
+struct Ways {
+    usual: [&'static str; 3],
+    wx: [&'static str; 3],
+}
+
 macro_rules! ways {
     ($name:literal) => {
-        [concat!($name, "_vma"), concat!($name, "_list"), $name]
+        Ways {
+            usual: [concat!($name, "_vma"), concat!($name, "_list"), $name],
+            wx: [concat!($name, "_wx_vma"), concat!($name, "_wx_list"), concat!($name, "_wx")],
+        }
     };
 }
 
 impl Wanted {
     /// A job for a program that looks up the mapping or, if the kernel refuses it, for one that
     /// does not.
-    fn with_vma(self, job: fn(&'static str) -> Job, ways: [&'static str; 3]) -> Job {
-        let [vma, list, plain] = ways;
+    fn with_vma(self, job: fn(&'static str) -> Job, ways: Ways) -> Job {
+        let [vma, list, plain] = if self.wx { ways.wx } else { ways.usual };
         let job = job(vma).or(list);
         if self.vma {
             return job.or_without(plain, "the mapping that a call made");
@@ -70,19 +79,35 @@ impl Wanted {
     }
 
     /// A call whose arguments are enough: the mapping is looked up only to be shown.
-    fn call(self, job: fn(&'static str) -> Job, ways: [&'static str; 3]) -> Job {
-        if self.vma || self.wx { self.with_vma(job, ways) } else { job(ways[2]) }
+    fn call(self, job: fn(&'static str) -> Job, ways: Ways) -> Job {
+        if self.vma || self.wx { self.with_vma(job, ways) } else { job(ways.usual[2]) }
     }
 
     /// A call whose file is known only from the mapping.
-    fn protection(self, job: fn(&'static str) -> Job, ways: [&'static str; 3]) -> Job {
+    fn protection(self, job: fn(&'static str) -> Job, ways: Ways) -> Job {
         let is_asked = self.vma || self.wx || (self.all && self.file);
-        if is_asked { self.with_vma(job, ways) } else { job(ways[2]) }
+        if is_asked { self.with_vma(job, ways) } else { job(ways.usual[2]) }
     }
 
     /// brk(), whose mapping only `--wx` asks for.
-    fn brk(self, job: fn(&'static str) -> Job, ways: [&'static str; 3]) -> Job {
-        if self.wx { self.with_vma(job, ways) } else { job(ways[2]) }
+    fn brk(self, job: fn(&'static str) -> Job, ways: Ways) -> Job {
+        if self.wx { self.with_vma(job, ways) } else { job(ways.usual[2]) }
+    }
+
+    /// Whether calls are shown that make nothing executable: `--wx` shows none of them.
+    fn harmless(self) -> bool {
+        self.all && !self.wx
+    }
+
+    fn refused_by_seccomp(self) -> [Job; 2] {
+        if !self.wx {
+            return refused_by_seccomp();
+        }
+        refused_by_seccomp_as([
+            "seccomp_wx_refused",
+            "seccomp_wx_refused_behind_argument",
+            "seccomp_wx_killed",
+        ])
     }
 }
 
@@ -140,7 +165,7 @@ fn fexit(wanted: Wanted) -> Backend {
     if wanted.wx {
         jobs.push(wanted.call(shmat, ways!("fexit_shmat")));
     }
-    if wanted.all {
+    if wanted.harmless() {
         jobs.extend([munmap("fexit_munmap"), madvise("fexit_madvise")]);
         jobs.push(wanted.call(mremap, ways!("fexit_mremap")));
         let others = ["fexit32_munmap", "fexit32_madvise", "fexit32_mremap"];
@@ -152,7 +177,7 @@ fn fexit(wanted: Wanted) -> Backend {
             ["fentry32_mmap", "fentry32_old_mmap"].map(|program| enter(program).if_there()),
         );
     }
-    jobs.extend(refused_by_seccomp());
+    jobs.extend(wanted.refused_by_seccomp());
     Backend::new("fexit", jobs)
 }
 
@@ -166,7 +191,7 @@ fn tracepoint(wanted: Wanted) -> Backend {
     if wanted.wx {
         jobs.push(wanted.call(shmat, ways!("tp_shmat")));
     }
-    if wanted.all {
+    if wanted.harmless() {
         jobs.extend([munmap("tp_munmap"), madvise("tp_madvise")]);
         jobs.push(wanted.call(mremap, ways!("tp_mremap")));
     }

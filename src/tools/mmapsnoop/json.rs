@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::flags::{self, Part};
 use super::{Call, FileId, Vma};
 use crate::output::digits::{self, push_number};
-use crate::output::json::{Bytes, is_false, push_list, push_object, push_string};
+use crate::output::json::{self, Bytes, is_false, push_list, push_object, push_string};
 use crate::output::row::ProcessMembers;
 use crate::skel::{mmap_kind, mmap_note, task_id};
 
@@ -36,6 +36,9 @@ pub struct StacksJson {
     /// Outer ones of these may be missing
     #[serde(skip_serializing_if = "is_false")]
     pub user_cut: bool,
+    /// The process kept these names from being looked up in time: they are addresses
+    #[serde(skip_serializing_if = "is_false")]
+    pub user_unseen: bool,
 }
 
 /// Appends `,"KEY":`. The comma before the first member becomes the bracket of its object:
@@ -119,7 +122,7 @@ fn bytes_of(id: &task_id) -> &[u8] {
 
 /// Appends a value that need not be fast.
 fn push_json(out: &mut Vec<u8>, value: &impl Serialize) {
-    let _ = serde_json::to_writer(out, value); // a Vec takes everything
+    let _ = json::write(out, value); // a Vec takes everything
 }
 
 /// The name of the event, and the key of its own members.

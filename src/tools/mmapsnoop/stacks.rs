@@ -5,14 +5,13 @@ use std::collections::HashMap;
 use std::fs;
 use std::mem::offset_of;
 
-use blazesym::Pid;
-use blazesym::normalize::{Normalizer, UserMeta};
-use blazesym::symbolize::source::{Kernel, Process, Source};
+use blazesym::symbolize::source::{Kernel, Source};
 use blazesym::symbolize::{Input, Symbolized, Symbolizer};
 
 use super::json::StacksJson;
+use super::user_names::{Frame, Question};
 use super::{Call, Frames};
-use crate::host::proc::is_process;
+use crate::engine::errand::Errands;
 use crate::output::escape::push_cell;
 use crate::skel::mmap_scratch;
 
@@ -29,11 +28,12 @@ const CUT: &str = "...";
 /// Stands for a frame without a name or a file, in folded stacks.
 const UNKNOWN: &str = "[unknown]";
 
-/// Looks up names. Nothing about a process is cached: before its next call it may execute another
-/// program.
+/// Stands for the names of a process that kept them from being looked up in time.
+const UNSEEN: &str = "(names not looked up in time)";
+
+/// Looks up names: the kernel's here, those of a process in a helper.
 pub struct Symbols {
     symbolizer: Symbolizer,
-    normalizer: Normalizer,
     /// A stack of this many frames may have had more
     limit: usize,
 }
@@ -42,7 +42,6 @@ impl Default for Symbols {
     fn default() -> Self {
         Self {
             symbolizer: Symbolizer::builder().enable_code_info(false).build(),
-            normalizer: Normalizer::builder().enable_build_ids(false).build(),
             limit: limit(fs::read_to_string("/proc/sys/kernel/perf_event_max_stack").ok()),
         }
     }
@@ -52,16 +51,6 @@ impl Default for Symbols {
 fn limit(sysctl: Option<String>) -> usize {
     let most = sysctl.and_then(|text| text.trim().parse().ok());
     most.map_or(FRAMES, |most: usize| most.clamp(1, FRAMES))
-}
-
-/// A frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Frame {
-    /// The return address: the next instruction
-    address: u64,
-    /// An address that is surely in the calling function: just before the return address, which
-    /// belongs to another function if a call that does not return comes last.
-    inside: u64,
 }
 
 /// Each frame, innermost first. A frame at address 0 is not a frame.
@@ -76,62 +65,37 @@ fn each(frames: Frames<'_>) -> Vec<Frame> {
 impl Symbols {
     /// The stacks of `call`, innermost function first. A frame without a name is a place in a file,
     /// as in `libc.so.6+0x2724a`, or an address, above all if the process has ended.
-    pub fn stacks(&self, call: &Call<'_>) -> StacksJson {
-        let (pid, start_ns) = (call.id.pid, call.id.start_ns);
-        let process = is_process(pid, start_ns).then(|| Pid::from(pid));
+    pub fn stacks(&self, call: &Call<'_>, errands: Option<&mut Errands>) -> StacksJson {
         // User space first: it goes with the process.
-        let user = self.user(process, &each(call.user_stack));
+        let user = each(call.user_stack);
+        let question = Question { pid: call.id.pid, start_ns: call.id.start_ns, frames: &user };
+        let names = errands.map(|errands| question.ask(errands));
+        let user_unseen = matches!(names, Some(None));
+        let user = with_addresses(names.flatten().unwrap_or_default(), &user);
         let kernel = each(call.kernel_stack);
-        let names = self.names(&Source::Kernel(Kernel::default()), &kernel);
+        let names = self.kernel_names(&kernel);
         let ours = tracer_frames(&names);
         StacksJson {
             kernel: with_addresses(names, &kernel).split_off(ours),
             kernel_cut: call.kernel_stack.len() >= self.limit,
             user,
             user_cut: call.user_stack.len() >= self.limit,
+            user_unseen,
         }
-    }
-
-    fn user(&self, process: Option<Pid>, frames: &[Frame]) -> Vec<String> {
-        let Some(pid) = process else { return with_addresses(Vec::new(), frames) };
-        let mut names = self.names(&Source::Process(Process::new(pid)), frames);
-        if names.iter().any(Option::is_none) {
-            let places = self.places(pid, frames);
-            for (name, place) in names.iter_mut().zip(places) {
-                *name = name.take().or(place);
-            }
-        }
-        with_addresses(names, frames)
     }
 
     /// Names of functions, if they have one: an entry for each frame.
-    fn names(&self, source: &Source<'_>, frames: &[Frame]) -> Vec<Option<String>> {
+    fn kernel_names(&self, frames: &[Frame]) -> Vec<Option<String>> {
         let inside: Vec<u64> = frames.iter().map(|frame| frame.inside).collect();
-        let symbols = self.symbolizer.symbolize(source, Input::AbsAddr(&inside));
+        let source = Source::Kernel(Kernel::default());
         let name = |symbol: &Symbolized<'_>| match symbol {
             Symbolized::Sym(symbol) => Some(symbol.name.clone().into_owned()),
             Symbolized::Unknown(_) => None,
         };
-        match symbols {
+        match self.symbolizer.symbolize(&source, Input::AbsAddr(&inside)) {
             Ok(symbols) => symbols.iter().map(name).collect(),
             Err(_) => vec![None; frames.len()],
         }
-    }
-
-    /// The file and offset of each frame, if it is in a file: the same in all processes, unlike the
-    /// address.
-    fn places(&self, pid: Pid, frames: &[Frame]) -> Vec<Option<String>> {
-        let addresses: Vec<u64> = frames.iter().map(|frame| frame.address).collect();
-        let Ok(places) = self.normalizer.normalize_user_addrs(pid, &addresses) else {
-            return Vec::new();
-        };
-        let place = |&(offset, meta): &(u64, usize)| match places.meta.get(meta)? {
-            UserMeta::Elf(elf) => {
-                Some(format!("{}+{offset:#x}", elf.path.file_name()?.to_string_lossy()))
-            }
-            _ => None,
-        };
-        places.outputs.iter().map(place).collect()
     }
 }
 
@@ -185,6 +149,9 @@ pub fn text(stacks: &StacksJson) -> Vec<u8> {
             out.push('\n');
         }
     }
+    if stacks.user_unseen {
+        out.push_str(&format!("        {UNSEEN}\n"));
+    }
     out.into_bytes()
 }
 
@@ -226,6 +193,10 @@ impl Folded {
         let mut key = String::new();
         // Without blanks, as the usual tools have it.
         push_frame(&mut key, &String::from_utf8_lossy(comm).replace(' ', "_"));
+        if stacks.user_unseen {
+            key.push(';');
+            push_frame(&mut key, UNSEEN);
+        }
         for (names, is_cut, mark) in
             [(&stacks.user, stacks.user_cut, ""), (&stacks.kernel, stacks.kernel_cut, "_[k]")]
         {
@@ -336,13 +307,6 @@ mod tests {
         assert_eq!(String::from_utf8(shown).unwrap(), "        k [k]\n        a\\033[2Jb\n");
     }
 
-    #[test]
-    fn a_number_alone_is_no_process() {
-        let me = std::process::id();
-        assert!(!is_process(me, 0), "nobody was born when the machine was");
-        assert!(!is_process(u32::MAX, 0));
-    }
-
     fn frames(addresses: &[u64]) -> Vec<u8> {
         addresses.iter().flat_map(|address| address.to_ne_bytes()).collect()
     }
@@ -381,20 +345,16 @@ mod tests {
         assert_eq!(json, r#"{"kernel":["k"],"user":["b","a"],"user_cut":true}"#);
     }
 
-    #[inline(never)]
-    fn here() -> u64 {
-        here as *const () as u64 + 1
-    }
-
     #[test]
-    fn our_own_functions_have_names() {
-        let bytes = here().to_ne_bytes();
-        let frames = each(Frames { bytes: &bytes });
-        let names = Symbols::default().user(Some(Pid::Slf), &frames);
-        assert!(names[0].contains("here"), "{names:?}");
-        let places = Symbols::default().places(Pid::Slf, &frames);
-        let name = std::env::current_exe().unwrap();
-        let name = format!("{}+0x", name.file_name().unwrap().to_string_lossy());
-        assert!(places[0].as_ref().unwrap().starts_with(&name), "{places:?}");
+    fn names_that_are_missing_say_so() {
+        let unseen = StacksJson { user_unseen: true, ..stacks(&["0x7f01"], &["k"]) };
+        let expected = "        k [k]\n        0x7f01\n        (names not looked up in time)\n";
+        assert_eq!(text(&unseen), expected.as_bytes());
+        let mut folded = Folded::default();
+        folded.add(b"c", &unseen);
+        let expected = b"c;(names not looked up in time);[unknown];k_[k] 1\n";
+        assert_eq!(folded.lines(), expected);
+        let json = serde_json::to_string(&unseen).unwrap();
+        assert_eq!(json, r#"{"kernel":["k"],"user":["0x7f01"],"user_unseen":true}"#);
     }
 }

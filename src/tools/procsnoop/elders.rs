@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::io::Read as _;
 use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::MetadataExt as _;
 
 use super::args::Args;
+use crate::engine::errand::{Errands, Serve, keeper_pid};
 use crate::host::pidns;
 use crate::host::proc::{Stat, pids};
 use crate::skel::exec_flag;
@@ -60,13 +62,22 @@ const PF_KTHREAD: u32 = 0x0020_0000;
 /// Ids of processes: by the id in our own PID namespace, the id that events have.
 pub type Ids = HashMap<u32, u32>;
 
+/// The helper's side of [`Elder::add_program`]: from the id of a process to what it chose.
+pub fn errand() -> Serve {
+    Box::new(|request| {
+        let pid = request.first_chunk().map_or(0, |bytes| u32::from_ne_bytes(*bytes));
+        Program::read(pid).encode()
+    })
+}
+
 /// All older processes but ourselves. `ids`: in a PID namespace, where /proc has other ids than
 /// events; without them none can be told.
-pub fn all(ids: Option<&Ids>) -> impl Iterator<Item = Elder> {
+pub fn all(ids: Option<&Ids>, mut errands: Option<&mut Errands>) -> impl Iterator<Item = Elder> {
     let is_initial = pidns::is_initial();
     let is_known = is_initial || (ids.is_some() && pidns::proc_is_ours());
     let pids = is_known.then(pids).into_iter().flatten();
-    let elders = pids.filter(|&pid| pid != std::process::id()).filter_map(Elder::read);
+    let elders = pids.filter(|&pid| pid != std::process::id());
+    let elders = elders.filter_map(move |pid| Elder::read(pid, errands.as_deref_mut()));
     elders.filter_map(move |elder| match ids {
         Some(ids) if !is_initial => elder.in_events(ids),
         _ => Some(elder),
@@ -74,11 +85,16 @@ pub fn all(ids: Option<&Ids>) -> impl Iterator<Item = Elder> {
 }
 
 impl Elder {
-    /// `None`: the process is gone, or is a zombie.
-    pub fn read(pid: u32) -> Option<Self> {
+    /// `None`: the process is gone, is a zombie, or helps us. Without `errands`, or if there is no
+    /// answer in time, its command line and its path are unknown.
+    fn read(pid: u32, errands: Option<&mut Errands>) -> Option<Self> {
         let mut elder = Self::from_stat(pid)?;
-        elder.cmdline = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        elder.read_path();
+        if keeper_pid().is_some_and(|keeper| [pid, elder.here.ppid].contains(&keeper)) {
+            return None;
+        }
+        if let Some(errands) = errands {
+            elder.add_program(errands);
+        }
         // Still the same process: an id may be reused between two looks.
         (start_ticks(pid) == Some(elder.born_ticks)).then_some(elder)
     }
@@ -108,20 +124,67 @@ impl Elder {
         })
     }
 
+    fn add_program(&mut self, errands: &mut Errands) {
+        let answer = errands.ask(&self.here.pid.to_ne_bytes());
+        let program = answer.and_then(|answer| Program::decode(&answer)).unwrap_or_default();
+        self.cmdline = program.cmdline;
+        (self.path, self.path_flags) = (program.path, exec_flag(program.path_flags));
+    }
+}
+
+/// The longest command line that is read.
+const MOST_CMDLINE: u64 = 2 << 20;
+
+/// What a process chose: reading it may take for ever.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Program {
+    cmdline: Vec<u8>,
+    path: Vec<u8>,
+    path_flags: u32,
+}
+
+impl Program {
+    fn read(pid: u32) -> Self {
+        let mut program = Self::default();
+        if let Ok(file) = fs::File::open(format!("/proc/{pid}/cmdline")) {
+            // What was read before an error is the beginning of it.
+            let _ = file.take(MOST_CMDLINE).read_to_end(&mut program.cmdline);
+        }
+        program.read_path(pid);
+        program
+    }
+
+    /// The flags of the path, the length of the path (4 bytes each), the path, the command line.
+    fn encode(&self) -> Vec<u8> {
+        let len = self.path.len() as u32;
+        let head = [self.path_flags.to_ne_bytes(), len.to_ne_bytes()].concat();
+        [&head[..], &self.path, &self.cmdline].concat()
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (flags, rest) = bytes.split_first_chunk()?;
+        let (len, rest) = rest.split_first_chunk()?;
+        let (path, cmdline) = rest.split_at_checked(u32::from_ne_bytes(*len) as usize)?;
+        let path_flags = u32::from_ne_bytes(*flags);
+        Some(Self { cmdline: cmdline.to_vec(), path: path.to_vec(), path_flags })
+    }
+
     /// The kernel's path of the program, with the same flags as in execution events.
-    fn read_path(&mut self) {
-        let link = format!("/proc/{}/exe", self.pid);
+    fn read_path(&mut self, pid: u32) {
+        let link = format!("/proc/{pid}/exe");
         let Ok(path) = fs::read_link(&link) else { return };
         let mut path = path.into_os_string().into_vec();
         // A file may really have such a name: then it is not gone.
         let is_gone = || fs::metadata(&link).is_ok_and(|file| file.nlink() == 0);
         if let Some(name) = path.strip_suffix(b" (deleted)").filter(|_| is_gone()) {
-            (path, self.path_flags) = match name.strip_prefix(b"/") {
+            let flag;
+            (path, flag) = match name.strip_prefix(b"/") {
                 Some(name) if name.starts_with(b"memfd:") => {
                     (name.to_vec(), exec_flag::EXEC_PATH_NO_MOUNT)
                 }
                 _ => (name.to_vec(), exec_flag::EXEC_PATH_DELETED),
             };
+            self.path_flags = flag.0;
         }
         self.path = path;
     }
@@ -230,16 +293,38 @@ pub fn start_ticks(pid: u32) -> Option<u64> {
 mod tests {
     use super::*;
 
+    fn read(pid: u32) -> Option<Elder> {
+        Elder::read(pid, Some(&mut Errands::start(errand).unwrap()))
+    }
+
+    #[test]
+    fn answers_arrive_as_they_were() {
+        let program = Program { cmdline: b"a\0".to_vec(), path: b"/a".to_vec(), path_flags: 3 };
+        assert_eq!(Program::decode(&program.encode()), Some(program));
+        assert_eq!(Program::decode(b""), None);
+    }
+
+    #[test]
+    fn who_helps_is_nobody() {
+        let errands = &mut Errands::start(errand).unwrap();
+        assert!(errands.ask(&[]).is_some());
+        let mut stats = pids().filter_map(Elder::from_stat);
+        let keeper = stats.find(|elder| Some(elder.pid) == keeper_pid());
+        assert_eq!(keeper.map(|elder| elder.ppid), Some(std::process::id()));
+        let keeper = keeper_pid().unwrap();
+        assert!(all(None, None).all(|elder| ![elder.pid, elder.ppid].contains(&keeper)));
+    }
+
     #[test]
     fn we_are_what_we_are() {
-        let me = Elder::read(std::process::id()).unwrap();
+        let me = read(std::process::id()).unwrap();
         assert_eq!(me.ppid, std::os::unix::process::parent_id());
         let exe = std::env::current_exe().unwrap();
         assert_eq!(me.path, exe.into_os_string().into_vec());
         let own = std::env::args().next().unwrap();
         assert!(me.cmdline.starts_with(own.as_bytes()));
         assert_eq!(me.comm, fs::read("/proc/self/comm").unwrap().trim_ascii_end());
-        assert!(all(None).all(|elder| elder.pid != me.pid));
+        assert!(all(None, None).all(|elder| elder.pid != me.pid));
     }
 
     #[test]
@@ -295,7 +380,7 @@ mod tests {
             if is_gone {
                 fs::remove_file(&program).unwrap();
             }
-            let elder = Elder::read(child.id()).unwrap();
+            let elder = read(child.id()).unwrap();
             child.kill().unwrap();
             child.wait().unwrap();
             assert_eq!(elder.path, program.into_os_string().into_vec());
@@ -315,7 +400,7 @@ mod tests {
         while !has_ended() {
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
-        assert!(Elder::read(child.id()).is_none());
+        assert!(read(child.id()).is_none());
         child.wait().unwrap();
     }
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::history::{History, Past};
 use super::plot::Lanes;
+use crate::output::json;
 
 /// A slice, or a name of something.
 #[derive(Serialize)]
@@ -58,7 +59,7 @@ pub fn write(out: &mut dyn Write, history: &History, title: &str) -> io::Result<
         dur: None,
         args: Details { name: Some(title), ..Details::default() },
     };
-    serde_json::to_writer(&mut *out, &name)?;
+    json::write(&mut *out, &name)?;
     for (past, lane) in all.iter().zip(&lanes.of) {
         let label = past.short_label();
         let command = past.label();
@@ -74,7 +75,7 @@ pub fn write(out: &mut dyn Write, history: &History, title: &str) -> io::Result<
             dur: Some(us(end_ns.saturating_sub(start_ns))),
             args: Details { command: Some(&command), ..details(past, all) },
         };
-        serde_json::to_writer(&mut *out, &slice)?;
+        json::write(&mut *out, &slice)?;
     }
     writeln!(out, "]}}")
 }
@@ -109,5 +110,13 @@ mod tests {
             { "command": "sh", "pid": 2, "parent_pid": 1, "status": "SIGKILL", "cpu_ms": 0.0 });
         assert_eq!(events[2]["args"], expected);
         assert_eq!(events[2]["tid"], 2);
+    }
+
+    #[test]
+    fn a_terminal_only_shows_it() {
+        let mut out = Vec::new();
+        write(&mut out, &history(&[]), "\u{9b}31m \u{202e}\u{1b}\u{7}").unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.chars().all(|c| c == '\n' || crate::output::escape::is_plain(c)), "{text:?}");
     }
 }

@@ -2,10 +2,13 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::unistd::geteuid;
 
 use super::args::Args;
 use super::history::History;
@@ -95,12 +98,26 @@ impl Target {
 
     /// Empty.
     fn file(&self) -> io::Result<File> {
-        let Some(file) = &self.file else { return File::create(&self.path) };
+        let Some(file) = &self.file else {
+            return open(&self.path, OpenOptions::new().create(true).truncate(true));
+        };
         if file.metadata()?.is_file() {
             file.set_len(0)?;
         }
         file.try_clone()
     }
+}
+
+/// Opens a file for writing, without waiting for anybody: a FIFO needs a reader, and must be ours,
+/// since another user's reader may never read.
+fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    let file = options.write(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
+    let metadata = file.metadata()?;
+    if metadata.file_type().is_fifo() && metadata.uid() != geteuid().as_raw() {
+        return Err(Errno::EPERM.into());
+    }
+    fcntl(&file, FcntlArg::F_SETFL(OFlag::empty()))?; // writes to a FIFO of ours may wait
+    Ok(file)
 }
 
 /// A file opened to see whether it can be written; removed again if it did not exist.
@@ -113,11 +130,11 @@ struct Draft<'a> {
 impl<'a> Draft<'a> {
     fn open(path: &'a Path) -> Result<Self, String> {
         let mut options = OpenOptions::new();
-        let (file, is_new) = match options.write(true).create_new(true).open(path) {
+        let (file, is_new) = match open(path, options.create_new(true)) {
             Ok(file) => (Ok(file), true),
             // Or a link to a file that does not exist.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                (options.create_new(false).create(true).open(path), false)
+                (open(path, options.create_new(false).create(true)), false)
             }
             Err(error) => (Err(error), false),
         };
@@ -212,6 +229,33 @@ mod tests {
         fs::hard_link(&path, &other).unwrap();
         assert_eq!(both(&path, &other).unwrap_err(), refused);
         assert!(both("/dev/null", "/dev/null").is_ok());
+    }
+
+    #[test]
+    fn nobody_waits_for_the_reader_of_a_fifo() {
+        let folder = Folder::new("fifo");
+        let path = folder.path("fifo");
+        nix::unistd::mkfifo(path.as_str(), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let refused = |path: &str| pictures(&["--plot", path]).unwrap_err();
+        let expected = format!("cannot create {path}: No such device or address");
+        assert_eq!(refused(&path), expected);
+        let options = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).clone();
+        let _reader = options.open(&path).unwrap();
+        assert!(pictures(&["--plot", &path]).is_ok());
+        if std::os::unix::fs::chown(&path, Some(12_345), None).is_ok() {
+            let expected = format!("cannot create {path}: Operation not permitted");
+            assert_eq!(refused(&path), expected);
+        }
+    }
+
+    #[test]
+    fn one_planted_after_the_start_is_not_waited_for() {
+        let folder = Folder::new("planted");
+        let path = folder.path("x");
+        let pictures = pictures(&["--plot", &path]).unwrap();
+        nix::unistd::mkfifo(path.as_str(), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let mut session = Session::begin("procsnoop", false, None);
+        assert!(pictures.draw(&History::default(), &mut session).is_err());
     }
 
     #[test]

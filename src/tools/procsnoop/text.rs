@@ -17,6 +17,7 @@ pub fn tail(row: &Row<'_>) -> (String, Vec<String>) {
         What::Exec(exec) => {
             let beside = Beside {
                 interpreter: None,
+                is_unseen: false,
                 searched: &Searched::default(),
                 max_args: row.max_args,
                 has_exe_column: false,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Parser;
 use ipnet::IpNet;
 
-use super::filter::{Ports, netns, network};
+use super::filter::{Netns, Ports, netns, network};
 use crate::engine::cli::{CommonArgs, milliseconds, seconds};
 use crate::engine::manual::{CAPABILITIES, Demo, EXIT_STATUS, GROUP, Manual};
 
@@ -93,7 +93,7 @@ pub struct Args {
     /// Only attempts in this network namespace: its name, its inode number, or /proc/PID/ns/net
     /// (repeatable)
     #[arg(long, value_name = "NETNS", value_parser = netns, help_heading = "Filters")]
-    pub netns: Vec<u32>,
+    pub netns: Vec<Netns>,
 
     /// Only attempts that failed or were given up; implies --sync-errors
     #[arg(long, conflicts_with = "pending", help_heading = "Filters")]

@@ -207,8 +207,8 @@ pub const FIELDS: &[Field<Put>] = &[
     ),
     Field::json(
         "connect.outcome",
-        "established, failed, aborted (the caller closed the socket, gave up or died) or pending \
-         (no answer when tracing ended)",
+        "established, failed, aborted (the caller closed the socket, gave up or died), pending (no \
+         answer when tracing ended) or unknown (too many were pending to follow it)",
         |row, slot| slot.text(row.connect.outcome()),
     ),
     Field::right(
@@ -238,6 +238,12 @@ pub const FIELDS: &[Field<Put>] = &[
         "connect.no_syn",
         "true if this machine refused the attempt before it sent a SYN; otherwise absent",
         |row, slot| slot.flag(row.connect.is(connect_flag::CONNECT_NO_SYN)),
+    ),
+    Field::json(
+        "connect.unsure",
+        "true if the destination is what stood in the caller's memory after the call, which other \
+         threads may have written to; otherwise absent",
+        |row, slot| slot.flag(row.connect.is(connect_flag::CONNECT_UNSURE)),
     ),
     Field::json(
         "connect.mptcp",

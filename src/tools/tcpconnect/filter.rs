@@ -5,10 +5,13 @@ use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use ipnet::{IpNet, Ipv4Net};
-use nix::sys::statfs::{NSFS_MAGIC, statfs};
+use nix::sys::statfs::{NSFS_MAGIC, fstatfs};
 
+use crate::host::chosen;
+use crate::host::proc::pids;
 use crate::skel::{connect_address, network_key};
 
 /// A range of ports, both ends included.
@@ -85,12 +88,26 @@ pub fn network_entry(net: &IpNet) -> network_key {
     network_key { prefix_bits, family: family as u32, address }
 }
 
+/// A network namespace. It is held open, since the kernel gives its number to the next one as soon as
+/// nobody has it any more.
+#[derive(Clone, Debug)]
+pub struct Netns {
+    /// Its inode number
+    pub inode: u32,
+    /// `None`: nobody was found who has it
+    _held: Option<Arc<File>>,
+}
+
 /// A network namespace by its inode number, its name in /run/netns, or a path such as
-/// /proc/PID/ns/net; its inode number.
-pub fn netns(text: &str) -> Result<u32, String> {
+/// /proc/PID/ns/net.
+pub fn netns(text: &str) -> Result<Netns, String> {
     match text.parse::<u32>() {
         Ok(0) => return Err(NO_NETNS.to_owned()),
-        Ok(inode) => return Ok(inode),
+        Ok(inode) => {
+            let held = pids()
+                .find_map(|pid| open_netns(Path::new(&format!("/proc/{pid}/ns/net")), Some(inode)));
+            return Ok(held.unwrap_or(Netns { inode, _held: None }));
+        }
         Err(_) => {}
     }
     let path = if text.contains('/') {
@@ -98,24 +115,28 @@ pub fn netns(text: &str) -> Result<u32, String> {
     } else {
         Path::new("/run/netns").join(text)
     };
-    let inode = path.metadata().ok().and_then(|meta| u32::try_from(meta.ino()).ok());
-    inode.filter(|_| is_netns(&path)).ok_or_else(|| NO_NETNS.to_owned())
+    open_netns(&path, None).ok_or_else(|| NO_NETNS.to_owned())
 }
 
 /// The error for anything else.
 const NO_NETNS: &str = "there is no such network namespace";
 
-/// Whether a file is a network namespace.
-fn is_netns(path: &Path) -> bool {
+/// Opens a network namespace. `wanted`: only if it has this inode number.
+fn open_netns(path: &Path, wanted: Option<u32>) -> Option<Netns> {
     /// `linux/nsfs.h`: returns the `CLONE_NEW...` flag of a namespace.
     const NS_GET_NSTYPE: libc::Ioctl = 0xb703;
+    let found = chosen::find(path).ok()?;
+    let inode = u32::try_from(found.metadata().ok()?.ino()).ok()?;
     // On other files that ioctl number might mean anything.
-    if !statfs(path).is_ok_and(|fs| fs.filesystem_type() == NSFS_MAGIC) {
-        return false;
+    if wanted.is_some_and(|wanted| wanted != inode)
+        || fstatfs(&found).ok()?.filesystem_type() != NSFS_MAGIC
+    {
+        return None;
     }
+    let (file, _) = chosen::open(&found).ok()?;
     // SAFETY: the call has no argument.
-    let kind = |file: &File| unsafe { libc::ioctl(file.as_raw_fd(), NS_GET_NSTYPE) };
-    File::open(path).is_ok_and(|file| kind(&file) == libc::CLONE_NEWNET)
+    let kind = unsafe { libc::ioctl(file.as_raw_fd(), NS_GET_NSTYPE) };
+    (kind == libc::CLONE_NEWNET).then(|| Netns { inode, _held: Some(Arc::new(file)) })
 }
 
 #[cfg(test)]
@@ -166,8 +187,13 @@ mod tests {
     #[test]
     fn namespaces() {
         let own = std::fs::metadata("/proc/self/ns/net").unwrap().ino() as u32;
-        assert_eq!(netns("/proc/self/ns/net"), Ok(own));
-        assert_eq!(netns("4026531840"), Ok(4_026_531_840));
+        let by_path = netns("/proc/self/ns/net").unwrap();
+        assert_eq!((by_path.inode, by_path._held.is_some()), (own, true));
+        let by_number = netns(&own.to_string()).unwrap();
+        assert_eq!((by_number.inode, by_number._held.is_some()), (own, true));
+        let nobodys = netns("4026530000").unwrap();
+        assert_eq!((nobodys.inode, nobodys._held.is_some()), (4_026_530_000, false));
+        assert!(netns("/proc/self/ns/mnt").is_err(), "another kind");
         assert!(netns("no-such-namespace").is_err());
         assert!(netns("").is_err() || Path::new("/run/netns").exists());
     }

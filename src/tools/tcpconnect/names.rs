@@ -1,17 +1,43 @@
 //! Names for people: `--dns` and `--services`.
 
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
 use anyhow::{Context as _, Result};
 use libbpf_rs::{MapCore as _, MapFlags, MapHandle};
 
 use super::{Connect, Endpoint};
-use crate::host::dns::{Asker, Known, PassiveDns, Question};
+use crate::host::dns::{Asked, Asker, Known, PassiveDns, Question};
 use crate::host::services::Services;
 use crate::output::time::boot_now_ns;
 use crate::skel::tcpconnect::TcpconnectSkel;
-use crate::skel::{decode, dns_asker, dns_question};
+use crate::skel::{connect_address, decode, dns_asker, dns_question};
 
-/// Calls of [`PassiveDns::drain`] in a row: a flood of answers must not stop the rows.
-const MAX_DRAINS: usize = 4;
+/// One part in so many of the time may be spent on answers, in the long run: a flood of them must not
+/// stop the rows. Names may then be missing.
+const PART: u32 = 4;
+
+/// The most time at once. Rows wait in their buffer for longer.
+const MOST: Duration = Duration::from_millis(100);
+
+/// What may be spent on answers now.
+struct Allowance {
+    left: Duration,
+    at: Instant,
+}
+
+impl Default for Allowance {
+    fn default() -> Self {
+        Self { left: MOST, at: Instant::now() }
+    }
+}
+
+impl Allowance {
+    fn grow(&mut self, now: Instant) {
+        let more = now.saturating_duration_since(self.at) / PART;
+        (self.left, self.at) = ((self.left + more).min(MOST), now);
+    }
+}
 
 /// The known names. By default nothing is looked up.
 #[derive(Default)]
@@ -19,6 +45,7 @@ pub struct Names {
     dns: Option<PassiveDns>,
     askers: Option<Askers>,
     services: Option<Services>,
+    allowance: Allowance,
 }
 
 impl Names {
@@ -30,19 +57,21 @@ impl Names {
     pub fn open(dns: bool, services: bool, object: &TcpconnectSkel<'_>) -> Result<Self> {
         let dns = dns.then(PassiveDns::open).transpose()?;
         let askers = dns.is_some().then(|| Askers::new(object)).transpose()?.flatten();
-        Ok(Self { dns, askers, services: services.then(Services::load) })
+        Ok(Self { dns, askers, services: services.then(Services::load), ..Self::default() })
     }
 
-    /// Reads the answers that have come in. An answer arrives here before it reaches the process
-    /// that asked, so each row has every name that the process knew.
+    /// Reads the answers that have come in, if there is time. An answer arrives here before it
+    /// reaches the process that asked, so each row has every name that the process knew, but in a
+    /// flood of answers.
     pub fn update(&mut self) -> Result<()> {
         let Some(dns) = &mut self.dns else { return Ok(()) };
-        let who = |question| self.askers.as_ref()?.of(question);
-        for _ in 0..MAX_DRAINS {
-            if dns.drain(boot_now_ns, who)? {
-                break;
-            }
-        }
+        let asked = |question: Question| match &self.askers {
+            Some(askers) => askers.of(question),
+            None => Asked::Unseen,
+        };
+        self.allowance.grow(Instant::now());
+        let left = &mut self.allowance.left;
+        while !left.is_zero() && !dns.drain(boot_now_ns, asked, left)? {}
         Ok(())
     }
 
@@ -89,23 +118,60 @@ impl Askers {
             return Ok(None);
         }
         let map = MapHandle::try_from(&object.maps.dns_askers).context("share a map")?;
-        let netns = super::filter::netns("/proc/thread-self/ns/net").unwrap_or(0);
+        let netns = super::filter::netns("/proc/thread-self/ns/net").map_or(0, |netns| netns.inode);
         Ok(Some(Self { map, netns }))
     }
 
-    fn of(&self, question: Question) -> Option<Asker> {
+    fn of(&self, question: Question) -> Asked {
         let protocol = if question.is_tcp { libc::IPPROTO_TCP } else { libc::IPPROTO_UDP };
         let key = dns_question {
             netns: self.netns,
             protocol: protocol as u32,
             port: question.client_port.to_be(),
             id: question.id.to_be(),
+            client: address(question.client),
+            server: address(question.server),
         };
         // SAFETY: integers without padding.
         let key = unsafe { plain::as_bytes(&key) };
-        // Without an entry somebody has asked in a way that does not show who.
-        let value = self.map.lookup(key, MapFlags::ANY).ok()??;
-        let asker: dns_asker = decode(&value).ok()?;
-        Some(Asker { pid: asker.pid, start_ns: asker.start_ns })
+        let value = self.map.lookup(key, MapFlags::ANY).ok().flatten();
+        let Some(value) = value.and_then(|value| decode::<dns_asker>(&value).ok()) else {
+            return Asked::No;
+        };
+        let asker = Asker { pid: value.pid, start_ns: value.start_ns };
+        Asked::Yes {
+            asker: Some(asker).filter(|asker| asker.pid != 0),
+            name: value.name.to_vec(),
+            first_seq: value.first_seq,
+        }
+    }
+}
+
+/// IPv4 in the first four bytes.
+fn address(address: IpAddr) -> connect_address {
+    let mut bytes = [0; 16];
+    match address {
+        IpAddr::V4(four) => bytes.iter_mut().zip(four.octets()).for_each(|(to, from)| *to = from),
+        IpAddr::V6(six) => bytes = six.octets(),
+    }
+    connect_address { bytes }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_get_their_part_of_the_time() {
+        let mut allowance = Allowance::default();
+        let begin = allowance.at;
+        allowance.grow(begin + Duration::from_secs(100));
+        assert_eq!(allowance.left, MOST, "it does not add up for ever");
+        allowance.left = Duration::ZERO;
+        let step_time = Duration::from_millis(8);
+        for step in 1..=4 {
+            allowance.grow(begin + Duration::from_secs(100) + step_time * step);
+        }
+        assert_eq!(allowance.left, step_time * 4 / PART);
     }
 }

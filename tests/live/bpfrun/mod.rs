@@ -1,6 +1,7 @@
 //! bpfrun: any object runs, and what it sends is shown.
 
 mod accounting;
+mod acts;
 mod examples;
 mod externs;
 mod hostile;

@@ -5,9 +5,10 @@ pub mod network;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::thread;
+use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use snoop_tools::host::dns::{Asker, PassiveDns};
+use snoop_tools::host::dns::{Asked, Asker, PassiveDns};
 use snoop_tools::output::time::boot_now_ns;
 
 use crate::harness::scaled;
@@ -29,7 +30,8 @@ fn drain(dns: &mut PassiveDns) {
 
 /// Whether that was all.
 fn read_some(dns: &mut PassiveDns) -> bool {
-    dns.drain(boot_now_ns, |_| None).unwrap()
+    let mut time = Duration::from_millis(5);
+    dns.drain(boot_now_ns, |_| Asked::Unseen, &mut time).unwrap()
 }
 
 fn name(dns: &PassiveDns, address: impl Into<IpAddr>) -> Option<String> {

@@ -81,7 +81,6 @@ impl Matrix {
             }
             let verdict = judge(&what, &ran);
             let place = format!("{} refused to {tool} {flags}", what.name());
-            eprintln!("{place}: {}", verdict.cell);
             if !verdict.wrong.is_empty() {
                 let wrong = verdict.wrong.join("; ");
                 let wrong = format!("WRONG {place}: {wrong}\n    {}", ran.stderr.trim_end());
@@ -112,7 +111,6 @@ impl Matrix {
         };
         let flags = flags.trim_end_matches(" 3600");
         let is_plain = flags.is_empty();
-        eprintln!("{tool} {flags}: {:?}", baseline.checked.shown);
         let verdicts = self.over(
             (column, tool, flags),
             |what| !settled.contains(what) && objects::is_used(object, what, &asked, !is_plain),
@@ -165,7 +163,6 @@ fn what_is_refused_costs_only_what_it_was_for() {
         .map(|(what, cells)| (what.name(), cells))
         .collect();
     let table = table::markdown(&rows);
-    eprintln!("{table}");
     wrong.extend(table::compare(&table));
     assert!(wrong.is_empty(), "{} are wrong:\n{}", wrong.len(), wrong.join("\n"));
 }

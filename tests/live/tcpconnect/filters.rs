@@ -138,7 +138,7 @@ fn by_latency() {
 }
 
 /// `dial` connects to `to` as this user; its process id.
-fn dial(user: u32, to: SocketAddr) -> u32 {
+pub(super) fn dial(user: u32, to: SocketAddr) -> u32 {
     use std::os::unix::process::CommandExt;
     let child = Command::new(fixture("dial"))
         .args([to.ip().to_string(), to.port().to_string()])
@@ -189,5 +189,22 @@ fn by_command() {
             assert_eq!(peer(trace.only("dial")), to);
             assert_eq!(trace.events.len(), 1);
         });
+    });
+}
+
+/// The kernel gives the number of a namespace to the next one.
+#[test]
+fn a_namespace_that_was_left_is_not_mistaken_for_another() {
+    use std::os::unix::fs::MetadataExt;
+    in_new_netns(|netns| {
+        let inode = netns.inode.to_string();
+        let running = TCPCONNECT.start(&["--json", "--netns", &inode]);
+        for _ in 0..20 {
+            leave_netns();
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            let now = std::fs::metadata("/proc/thread-self/ns/net").unwrap().ino();
+            assert_ne!(now, u64::from(netns.inode));
+        }
+        assert_eq!(running.stop().status, 0);
     });
 }

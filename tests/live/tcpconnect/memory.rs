@@ -133,6 +133,33 @@ fn an_address_that_flips() {
     });
 }
 
+/// What stands there is no address of the socket's kind for moments: calls that the kernel has
+/// taken for attempts are not missing.
+#[test]
+fn a_family_that_flips() {
+    const NOWHERE: Ipv4Addr = Ipv4Addr::new(10, 200, 0, 1);
+    let count = scaled(10_000);
+    each_error_backend(|setup| {
+        in_new_netns(|netns| {
+            let mut refused = 0;
+            let trace = watch(setup, netns, &["--sync-errors"], || {
+                let page = Page::new();
+                page.write(NOWHERE);
+                let flip = || {
+                    page.put(0, libc::AF_UNIX as u16);
+                    page.put(0, libc::AF_INET as u16);
+                };
+                let calls = || (0..count).filter(|_| page.connect() == libc::ENETUNREACH).count();
+                beside(flip, || refused = calls());
+            });
+            let rows = trace.events.iter().filter(|row| result(row) == "ENETUNREACH");
+            let lost = trace.end["lost"].as_u64().unwrap() as usize;
+            assert_eq!(rows.count() + lost, refused);
+            assert!(lost <= refused / 2, "the socket says where: {lost} of {refused}");
+        });
+    });
+}
+
 /// A socket keeps the destination of its last call: that is not the one of the next.
 #[test]
 fn a_refusal_names_its_own_destination() {

@@ -6,7 +6,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 use super::sockets::*;
 use super::*;
-use crate::dns::network::{address, alias, answer, ask_udp};
+use crate::dns::network::{address, alias, answer, ask_udp, inject, query};
 
 const SERVER: std::net::IpAddr = std::net::IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -34,6 +34,25 @@ fn names_that_were_asked_for() {
             assert_eq!(named["network"]["peer"]["service"] == "http", has_services);
             assert_eq!(peer(other), unnamed);
             assert!(other["network"]["peer"]["name"].is_null());
+        });
+    });
+}
+
+/// Packets from port 53 that answer nobody's question, as anybody may send them.
+#[test]
+fn forged_answers_name_nothing() {
+    each_backend(|setup| {
+        in_new_netns(|netns| {
+            let home = loopback(9);
+            let to = SocketAddr::new(home.into(), 80);
+            let trace = watch(setup, netns, &["--dns"], || {
+                let forged = query("forged.example.org");
+                inject([0; 6], &answer(&forged, &[address("forged.example.org", 60, home)]));
+                assert_eq!(connect(&tcp(home.into()), to), libc::ECONNREFUSED);
+            });
+            trace.is_complete();
+            let [row] = &trace.events[..] else { panic!("{trace:?}") };
+            assert!(row["network"]["peer"]["name"].is_null(), "{row}");
         });
     });
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::helper_calls::dynptr;
-use super::{Here, MAX_RECORD, Machine};
+use super::{EVENT_WRITES, Here, MAX_RECORD, Machine};
 use crate::elf::dataflow::domain::{Atom, Cell, State, Value, place};
 use crate::elf::dataflow::{Emission, Origin, Sink, Write};
 use crate::elf::value::Hint;
@@ -37,6 +37,7 @@ impl Machine<'_> {
             let functions = self.chain.clone();
             let place = (here.function, here.slot);
             self.sites.push(Site { functions, place, ..Site::default() });
+            self.keep(0);
         }
         let maps = self.maps(state.register(1));
         if let Some(site) = self.sites.get_mut(number) {
@@ -95,7 +96,7 @@ impl Machine<'_> {
             sizes,
             data,
         };
-        self.found.insert((here.frame, here.slot, site_number), emission);
+        self.found((here.frame, here.slot, site_number), emission);
     }
 
     pub(super) fn output(
@@ -117,7 +118,18 @@ impl Machine<'_> {
             sizes,
             data: self.origins(data),
         };
-        self.found.insert((here.frame, here.slot, usize::MAX), emission);
+        self.found((here.frame, here.slot, usize::MAX), emission);
+    }
+
+    /// Keeps an event, in the place of what was known of it when it was last seen.
+    fn found(&mut self, place: (usize, usize, usize), emission: Emission) {
+        if let Some(known) = self.found.remove(&place) {
+            self.writes += known.writes.len() + EVENT_WRITES;
+        }
+        self.keep(emission.writes.len());
+        if !self.cut {
+            self.found.insert(place, emission);
+        }
     }
 
     /// The origins behind a pointer.

@@ -1,0 +1,111 @@
+//! Records of each tool: decoded, as a line of a table, and as a line of JSON.
+
+use clap::Parser as _;
+use snoop_tools::output::escape::Quote;
+use snoop_tools::output::row::Common;
+use snoop_tools::output::table::Line;
+use snoop_tools::skel::task_id;
+use snoop_tools::tools::execsnoop::search::Searched;
+use snoop_tools::tools::{execsnoop, mmapsnoop, procsnoop, tcpconnect};
+
+/// The first byte says whose record the others are.
+pub(crate) fn all(data: &[u8]) {
+    let Some((&which, record)) = data.split_first() else { return };
+    match which % 4 {
+        0 => exec(record),
+        1 => connect(record),
+        2 => map(record),
+        _ => process(record),
+    }
+}
+
+/// One line, which a terminal only shows.
+fn check(line: &[u8], json: bool) {
+    let text = std::str::from_utf8(line).unwrap();
+    let line = text.strip_suffix('\n').unwrap_or(text);
+    assert!(!line.contains(|c: char| c.is_control()), "{line:?}");
+    if json {
+        serde_json::from_str::<serde_json::Value>(line).unwrap();
+    }
+}
+
+fn common<'a>(id: &'a task_id, event: &'static str) -> Common<'a> {
+    Common { id, event, time: "now", since_ns: 0, cgroup: Some(b"/x\x1b") }
+}
+
+fn exec(record: &[u8]) {
+    use execsnoop::args::Args;
+    use execsnoop::fields::{Row, view};
+    let Some(exec) = execsnoop::Exec::decode(record) else { return };
+    let searched = Searched::default();
+    let row = Row {
+        exec: &exec,
+        interpreter: None,
+        is_unseen: false,
+        searched: &searched,
+        max_args: 60,
+        quote: Quote::WhereNeeded,
+        has_exe_column: true,
+    };
+    let common = common(&exec.event.id, "process.exec");
+    let mut out = Vec::new();
+    let flags = view(&Args::parse_from(["execsnoop", "-x"]));
+    flags.cells(Line::new(&mut out, flags.columns()), &common, &row);
+    check(&out, false);
+    out.clear();
+    view(&Args::parse_from(["execsnoop", "--json"])).object(&mut out, &common, &row);
+    check(&out, true);
+}
+
+fn connect(record: &[u8]) {
+    use tcpconnect::args::Args;
+    use tcpconnect::fields::{Row, view};
+    let Ok(connect) = tcpconnect::Connect::decode(record) else { return };
+    let row = Row {
+        connect: &connect,
+        host: None,
+        service: None,
+        asked_service: None,
+        is_superseded: false,
+    };
+    let common = common(&connect.id, "network.connect");
+    let mut out = Vec::new();
+    let flags = view(&Args::parse_from(["tcpconnect"]));
+    flags.cells(Line::new(&mut out, flags.columns()), &common, &row);
+    check(&out, false);
+    out.clear();
+    view(&Args::parse_from(["tcpconnect", "--json"])).object(&mut out, &common, &row);
+    check(&out, true);
+}
+
+fn map(record: &[u8]) {
+    use mmapsnoop::text::{Context, Options, Table};
+    let Some(call) = mmapsnoop::Call::decode(record) else { return };
+    let options = Options { calls: true, vma: true, latency: true, ..Options::default() };
+    let table = Table::new(options);
+    let mut out = Vec::new();
+    table.row(&mut Line::new(&mut out, &table.columns), &call, &Context::default());
+    check(&out, false);
+    out.clear();
+    mmapsnoop::json::Lines::default().push(&mut out, &call, &mmapsnoop::json::Context::default());
+    check(&out, true);
+}
+
+fn process(record: &[u8]) {
+    use procsnoop::args::Args;
+    use procsnoop::fields::view;
+    use procsnoop::row::{Row, What};
+    let Ok(procsnoop::Record::ThreadExit(event)) = procsnoop::Record::decode(record) else {
+        return;
+    };
+    let id = task_id::from(event.process.id);
+    let row = Row { id: &id, what: What::ThreadExit(&event), max_args: 60, shows_usage: true };
+    let common = common(&id, row.what.name());
+    let mut out = Vec::new();
+    let flags = view(&Args::parse_from(["procsnoop", "--usage"]));
+    flags.cells(Line::new(&mut out, flags.columns()), &common, &row);
+    check(&out, false);
+    out.clear();
+    view(&Args::parse_from(["procsnoop", "--json"])).object(&mut out, &common, &row);
+    check(&out, true);
+}

@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# Fuzzing with libFuzzer, inside one process and led by coverage, with the stable compiler: the flags
+# are those that cargo-fuzz gives, without the sanitizers, which need nightly. All targets share the
+# time. What makes one crash, hang or take too much memory stays in target/fuzz/found.
+#
+# usage: fuzz.sh [MINUTES] [TARGET...]        (default: 1, all targets)
+
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export PATH="$PATH:${HOME-}/.cargo/bin"
+minutes=${1:-1}
+shift || true
+targets=("$@")
+((${#targets[@]})) || targets=(inspect schemas values records dns proc arguments)
+
+# What one input may take. An input has at most 64 KiB, and is one of many in the same process.
+seconds=5 megabytes=768
+
+say() { printf 'fuzz: %s\n' "$*" >&2; }
+if ! command -v "${CXX:-c++}" >/dev/null; then
+    say "libFuzzer is C++, and there is no compiler: install g++, or set CXX"
+    exit 1
+fi
+if [[ ! $minutes =~ ^[0-9]+$ || $minutes == 0 ]]; then
+    say "MINUTES is a whole number from 1 up, not '$minutes'"
+    exit 2
+fi
+
+# Only for this platform's code: with --target, build scripts do without.
+host=$("${RUSTC:-rustc}" -vV | sed -n 's/^host: //p')
+export RUSTFLAGS="--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+-Cllvm-args=-sanitizer-coverage-trace-compares"
+export CARGO_TARGET_DIR=$PWD/target/fuzz
+"${CARGO:-cargo}" build --quiet --release --locked --manifest-path fuzz/Cargo.toml --target "$host"
+program=$CARGO_TARGET_DIR/$host/release/snoop-fuzz
+
+each=$((minutes * 60 / ${#targets[@]}))
+failed=()
+mkdir -p target/fuzz/found
+for target in "${targets[@]}"; do
+    corpus=target/fuzz/corpus/$target
+    log=target/fuzz/$target.log
+    mkdir -p "$corpus"
+    status=0
+    SNOOP_FUZZ=$target SNOOP_SEEDS=$corpus "$program" "$corpus" \
+        -max_total_time=$((each > 0 ? each : 1)) -max_len=65536 -timeout=$seconds \
+        -rss_limit_mb=$megabytes -malloc_limit_mb=256 -print_final_stats=1 \
+        -artifact_prefix="target/fuzz/found/$target-" >/dev/null 2>"$log" || status=$?
+    stat() { sed -n "s/^stat::$1: *//p" "$log"; }
+    printf '%-10s %9s inputs, peak %s MiB\n' "$target" "$(stat number_of_executed_units)" \
+        "$(stat peak_rss_mb)"
+    if ((status)); then
+        failed+=("$target")
+        grep -E 'panicked|ERROR|Test unit written|assert' "$log" >&2 || tail -n 20 "$log" >&2
+    fi
+done
+if ((${#failed[@]})); then
+    say "found something: ${failed[*]} (the inputs are in target/fuzz/found)"
+    exit 1
+fi
