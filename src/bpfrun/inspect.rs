@@ -177,7 +177,7 @@ impl Subject<'_> {
         all.extend(self.cut.borrow().iter().cloned());
         let types = self.object.btf.iter().map(|btf| &btf.types);
         let cut = |is_cut: fn(&Types) -> bool| {
-            let mut types = types.clone().chain(self.events.iter().map(|event| event.types));
+            let mut types = types.clone().chain(self.events.iter().map(|event| &*event.types));
             types.any(is_cut)
         };
         if cut(Types::is_c_cut) {

@@ -10,6 +10,7 @@ use super::insn::{BYTES, Insn};
 use super::map::Map;
 use super::sections::{File, R_BPF_64_32, R_BPF_64_64, Relocation, few};
 use super::types::TypeId;
+use crate::output::escape::push_cell;
 
 /// A function: a program, or a function that programs call.
 #[derive(Clone, Debug, Default)]
@@ -33,6 +34,14 @@ pub struct Function {
     pub core: Slots<CoreInfo>,
     /// Its `Kind::Function` in BTF
     pub ty: Option<TypeId>,
+}
+
+impl Function {
+    /// The source line of an instruction.
+    pub fn line(&self, slot: usize) -> Option<&LineInfo> {
+        let after = self.lines.partition_point(|&(start, _)| start <= slot);
+        self.lines.get(after.checked_sub(1)?).map(|(_, line)| line)
+    }
 }
 
 /// Stands for the offset of a place that is not within its section.
@@ -126,7 +135,9 @@ pub(super) fn functions(file: &File<'_>) -> Result<Vec<Function>> {
         }
         let name = file.name(section.name)?;
         if section.data.len() % BYTES != 0 {
-            bail!("damaged ELF file: section {name} ends within an instruction");
+            let mut shown = String::new();
+            push_cell(&mut shown, name.as_bytes());
+            bail!("damaged ELF file: section {shown} ends within an instruction");
         }
         for (symbol_name, global, start, end) in parts(file, index, section.data.len())? {
             let part = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX);

@@ -90,6 +90,10 @@ pub struct Write {
     pub copied: Option<(usize, i64)>,
     /// A further hint
     pub hint: Option<Hint>,
+    /// Filled by a helper: it may be only a part of a member
+    pub filled: bool,
+    /// The whole result of this helper, which is two numbers in one
+    pub result: Option<i32>,
     /// The instruction, or one of them: function and slot
     pub by: (usize, usize),
 }

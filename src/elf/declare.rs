@@ -1,5 +1,7 @@
 //! Types as C.
 
+mod packed;
+
 use std::fmt::Write as _;
 
 use crate::output::escape::{push_cell, push_text};
@@ -243,7 +245,17 @@ impl Writer<'_> {
         }
         self.push(" {\n");
         match self.types.kind(id) {
-            Kind::Struct(body) | Kind::Union(body) => self.members(body, depth),
+            Kind::Struct(body) => {
+                self.members(body, depth);
+                if !self.budget.is_cut() {
+                    self.push(match self.types.is_packed(body) {
+                        Some(true) => " __attribute__((packed))",
+                        Some(false) => "",
+                        None => " /* … */",
+                    });
+                }
+            }
+            Kind::Union(body) => self.members(body, depth),
             Kind::Enum { values, .. } => {
                 for (name, value) in values {
                     if self.budget.is_cut() {
@@ -362,6 +374,24 @@ mod tests {
         assert!(types.c_declaration(TypeId(1)).len() <= C_DEFINITION_BYTES + CUT.len_utf8());
         assert!(types.c_name(own).len() < 100);
         assert_eq!(types.c_name(escape), r"struct \033[31m\040x");
+    }
+
+    #[test]
+    fn packed_or_too_large_to_tell() {
+        let mut types = Types::new();
+        let int = Kind::Int { bytes: 4, encoding: Encoding::Signed, bits: 32, bit_offset: 0 };
+        let mut inner = push(&mut types, "int", int);
+        let packed = Composite { bytes: 5, members: vec![member("a", inner, 8)] };
+        let packed = push(&mut types, "packed", Kind::Struct(packed));
+        assert!(types.c_declaration(packed).ends_with("} /* 5 bytes */ __attribute__((packed));"));
+        let before = types.steps.left();
+        for level in 1..9 {
+            let body = Composite { bytes: 4, members: vec![member("m", inner, 0); 64] };
+            inner = push(&mut types, "level", Kind::Struct(body));
+            let unknown = types.c_declaration(inner).ends_with("} /* 4 bytes */ /* … */;");
+            assert_eq!(unknown, level > 2, "64 to the power of {level}");
+        }
+        assert!(before - types.steps.left() < 10 * packed::MAX_ALIGNED);
     }
 
     /// A pointer to a function whose parameters are such pointers.

@@ -3,30 +3,35 @@
 //! Object files rarely name it outright. The sources, in the order of trust: the user; an
 //! annotation; the type of the copied data; debug information; BTF. None of them counts against the
 //! instructions: a struct must have the size that is sent, and a member wherever something is
-//! written. If two candidates fit, neither is used.
+//! written. If two candidates fit, neither is used. If nothing fits, a struct is made of the stores.
 
 mod annotation;
 mod choose;
 mod clang;
+mod group;
+mod infer;
+mod known;
 mod layout;
 mod lines;
 mod select;
+mod senders;
 mod source;
 mod user;
 
 use std::cell::OnceCell;
-use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::LazyLock;
 
 use anyhow::Result;
 use object::Endianness;
 
+pub use group::Site;
+pub use known::Known;
 pub use select::{Alternative, EventDecoder, When};
 pub use user::{UserSchemas, can_have_types};
 
 use self::choose::NoEvents;
-use self::lines::Lines;
+use self::lines::{Assignments, Lines};
 use super::budget::{Budget, MATCH_STEPS, SCHEMAS};
 use super::dataflow::{Emission, Sink, emissions};
 use super::dwarf::Dwarf;
@@ -50,6 +55,8 @@ pub enum Provenance {
     Btf(String),
     /// A number of this size
     Scalar,
+    /// Made of the stores into the record
+    Inferred(String),
     /// Unknown, for this reason
     Unknown(String),
 }
@@ -64,6 +71,7 @@ impl Provenance {
             Self::Dwarf(_) => "dwarf",
             Self::Btf(_) => "btf",
             Self::Scalar => "scalar",
+            Self::Inferred(_) => "inferred",
             Self::Unknown(_) => "unknown",
         }
     }
@@ -76,6 +84,7 @@ impl fmt::Display for Provenance {
             Self::Dwarf(how) => write!(f, "debug information: {how}"),
             Self::Btf(how) => write!(f, "BTF: {how}"),
             Self::Scalar => f.write_str("a number, by its size"),
+            Self::Inferred(how) => write!(f, "inferred {how}"),
             Self::Unknown(why) => write!(f, "not known: {why}"),
         }
     }
@@ -91,20 +100,22 @@ pub struct EventSchema<'a> {
     /// The type in [`EventSchema::types`]; `None`: shown as bytes
     pub ty: Option<TypeId>,
     /// Where the type is
-    pub types: &'a Types,
+    pub types: Known<'a>,
     /// The source of this knowledge
     pub provenance: Provenance,
     /// Records may be longer than the type
     pub tail: bool,
     /// The names of the programs that send it
     pub senders: Vec<String>,
+    /// Where they send it, as far as the object has source lines
+    pub sites: Vec<Site>,
     /// The difference from other records in the same map
     pub when: When,
     /// Hints from the writes of programs
     pub hints: Vec<(u64, Hint)>,
 }
 
-/// The most bytes of all lists in all schemas.
+/// The most bytes of all lists in all schemas, and of all types made for them.
 const MAX_COPIED: usize = 16 << 20;
 /// What a part of a list takes.
 const LIST_BYTES: usize = 64;
@@ -112,14 +123,6 @@ const LIST_BYTES: usize = 64;
 const LINES_STEPS: usize = 1 << 14;
 
 impl EventSchema<'_> {
-    /// What a copy takes, about.
-    fn bytes(&self) -> usize {
-        let senders: usize = self.senders.iter().map(|sender| sender.len() + LIST_BYTES).sum();
-        let sizes = self.when.sizes.as_ref().map_or(0, BTreeSet::len);
-        let values = self.when.number.as_ref().map_or(0, |number| number.values.len());
-        size_of::<Self>() + senders + (self.hints.len() + sizes + values) * LIST_BYTES
-    }
-
     /// The C name of the type.
     pub fn type_name(&self) -> Option<String> {
         Some(self.types.c_name(self.ty?))
@@ -133,7 +136,7 @@ impl EventSchema<'_> {
             tail: self.tail,
             clocks: clocks.clone(),
         };
-        Some(Decoder::new(self.types, self.ty?, options))
+        Some(Decoder::new(&self.types, self.ty?, options))
     }
 }
 
@@ -166,12 +169,14 @@ pub fn schemas<'a>(
             let how = Provenance::User(chosen.how.clone());
             let size = chosen.types.size(chosen.ty);
             let tail = sent.is_empty() || sent.iter().any(|sent| only_size(sent) != size);
-            let found = Found { types: chosen.types, ty: Some(chosen.ty), how, tail };
+            let found = Found { types: chosen.types.into(), ty: Some(chosen.ty), how, tail };
             schemas.push(sources.schema(&map.name, found, sent));
         } else if sent.is_empty() {
             schemas.push(sources.schema(&map.name, sources.unsent(map), sent));
         } else {
-            let found = sent.iter().map(|sent| (sources.find(Some(map), sent), *sent)).collect();
+            let mut found = sources.find_all(Some(map), sent);
+            sources.share(&mut found);
+            sources.infer(&mut found);
             schemas.extend(sources.grouped(&map.name, found));
         }
     }
@@ -180,11 +185,12 @@ pub fn schemas<'a>(
         let new = |schema| EventSchema { iterator: true, ..schema };
         if let Some(chosen) = named.iter().find(|named| named.map == program.name) {
             let how = Provenance::User(chosen.how.clone());
-            let found = Found { types: chosen.types, ty: Some(chosen.ty), how, tail: false };
+            let found = Found { types: chosen.types.into(), ty: Some(chosen.ty), how, tail: false };
             schemas.push(new(sources.schema(&program.name, found, written)));
             continue;
         }
-        let found = written.iter().map(|sent| (sources.find(None, sent), *sent)).collect();
+        let mut found = sources.find_all(None, written);
+        sources.infer(&mut found);
         schemas.extend(sources.grouped(&program.name, found).into_iter().map(new));
     }
     let mut cut = Vec::new();
@@ -221,10 +227,15 @@ fn by_place<'e>(object: &Object, emissions: &'e [Emission]) -> ByPlace<'e> {
 /// The findings about one event.
 #[derive(Clone)]
 struct Found<'a> {
-    types: &'a Types,
+    types: Known<'a>,
     ty: Option<TypeId>,
     how: Provenance,
     tail: bool,
+}
+
+/// The C name of a found type, behind typedefs.
+fn type_name(found: &Found<'_>) -> Option<String> {
+    found.ty.map(|ty| found.types.c_name(found.types.resolve(ty)))
 }
 
 /// The sources of types.
@@ -233,6 +244,7 @@ struct Sources<'a> {
     dwarf: Option<&'a Dwarf>,
     user: &'a UserSchemas,
     no_events: OnceCell<NoEvents>,
+    assignments: Assignments,
     /// For comparisons that need no types
     steps: Budget,
     /// Bytes of all lists in all schemas
@@ -242,7 +254,8 @@ struct Sources<'a> {
 impl<'a> Sources<'a> {
     fn new(object: &'a Object, dwarf: Option<&'a Dwarf>, user: &'a UserSchemas) -> Self {
         let (steps, copied) = (Budget::new(MATCH_STEPS), Budget::new(MAX_COPIED));
-        Self { object, dwarf, user, no_events: OnceCell::new(), steps, copied }
+        let (no_events, assignments) = (OnceCell::new(), Assignments::default());
+        Self { object, dwarf, user, no_events, assignments, steps, copied }
     }
 
     /// Whether a limit was reached anywhere.
@@ -257,6 +270,15 @@ impl<'a> Sources<'a> {
         let all = own.chain(self.dwarf.map(|dwarf| &dwarf.types));
         let mut all = all.chain(self.user.headers().map(|(types, _)| types));
         self.steps.is_cut() || all.any(|types| types.steps.is_cut() || types.is_c_cut())
+    }
+
+    /// What is found about each event by itself.
+    fn find_all<'e>(
+        &self,
+        map: Option<&Map>,
+        sent: &[&'e Emission],
+    ) -> Vec<(Found<'a>, &'e Emission)> {
+        sent.iter().map(|&sent| (self.find(map, sent), sent)).collect()
     }
 
     /// The type of an event, from the most trusted source that has it. Unknown from the moment when
@@ -274,11 +296,10 @@ impl<'a> Sources<'a> {
         let mut doubts = Vec::new();
         let lines = Lines::new(self.object, sent);
         choose::by_header(self.user, sent, &lines, &mut doubts)
-            .or_else(|| annotation::find(self.object, map, sent))
-            .or_else(|| source::by_dataflow(self.object, sent))
+            .or_else(|| self.annotated(map, sent, &lines))
+            .or_else(|| source::by_dataflow(self.object, sent, false))
             .or_else(|| choose::by_variables(self.object, self.dwarf, sent, &lines, &mut doubts))
             .or_else(|| choose::by_btf(self.object, &self.no_events, sent, &lines, &mut doubts))
-            // Inferring a struct from stores and source lines would go here.
             .or_else(|| scalar(sent).filter(|_| doubts.is_empty()))
             .unwrap_or_else(|| {
                 if self.dwarf.is_none() {
@@ -292,6 +313,26 @@ impl<'a> Sources<'a> {
             })
     }
 
+    /// What the object itself says about an event, unless the instructions or the debug information
+    /// know better: an annotation may be for another event, or only fill a place.
+    fn annotated(
+        &self,
+        map: Option<&Map>,
+        sent: &Emission,
+        lines: &Lines<'_>,
+    ) -> Option<Found<'a>> {
+        let object = self.object;
+        let found = annotation::of_event(object, map, sent, lines).or_else(|| {
+            let found = annotation::by_pointer(object, sent, lines)?;
+            let mut doubts = Vec::new();
+            let other = choose::by_variables(object, self.dwarf, sent, lines, &mut doubts);
+            (other.is_none_or(|other| other.tail || type_name(&other) == type_name(&found)))
+                .then_some(found)
+        })?;
+        let exact = source::by_dataflow(object, sent, true);
+        exact.is_none_or(|exact| type_name(&exact) == type_name(&found)).then_some(found)
+    }
+
     /// The type of a map's events if no sending program was found.
     fn unsent(&self, map: &Map) -> Found<'a> {
         annotation::of_map(self.object, map)
@@ -300,7 +341,7 @@ impl<'a> Sources<'a> {
 }
 
 fn unknown<'a>(why: String) -> Found<'a> {
-    Found { types: &SCALARS, ty: None, how: Provenance::Unknown(why), tail: false }
+    Found { types: Known::Borrowed(&SCALARS), ty: None, how: Provenance::Unknown(why), tail: false }
 }
 
 /// `__u8`, `__u16`, `__u32` and `__u64`.
@@ -325,109 +366,12 @@ fn scalar<'a>(sent: &Emission) -> Option<Found<'a>> {
     let (ty, _) = SCALARS
         .iter()
         .find(|&(_, ty)| matches!(ty.kind, Kind::Int { bytes, .. } if u64::from(bytes) == size))?;
-    Some(Found { types: &SCALARS, ty: Some(ty), how: Provenance::Scalar, tail: false })
+    let types = Known::Borrowed(&SCALARS);
+    Some(Found { types, ty: Some(ty), how: Provenance::Scalar, tail: false })
 }
 
 /// The size of an event, if it is always the same.
 fn only_size(sent: &Emission) -> Option<u64> {
     let sizes = sent.sizes.as_ref()?;
     sizes.first().copied().filter(|_| sizes.len() == 1)
-}
-
-impl<'a> Sources<'a> {
-    /// One schema for each type, from the findings about each event of a map.
-    fn grouped(&self, map: &str, found: Vec<(Found<'a>, &Emission)>) -> Vec<EventSchema<'a>> {
-        let mut groups: Vec<(Found<'a>, Vec<&Emission>)> = Vec::new();
-        let mut by_key: HashMap<Option<(String, Option<u64>)>, usize> = HashMap::new();
-        for (found, sent) in found {
-            // The same struct may have several numbers.
-            let key = found.ty.map(|ty| {
-                let name = found.types.c_name(ty);
-                let whole = !found.types.is_c_cut();
-                (if whole { name } else { ty.0.to_string() }, found.types.size(ty))
-            });
-            let next = groups.len();
-            match groups.get_mut(*by_key.entry(key).or_insert(next)) {
-                Some((known, group)) => {
-                    known.tail |= found.tail;
-                    if found.how < known.how {
-                        *known = Found { tail: known.tail, ..found };
-                    }
-                    group.push(sent);
-                }
-                None => groups.push((found, vec![sent])),
-            }
-        }
-        let sent: Vec<_> = groups.iter().map(|(_, sent)| &sent[..]).collect();
-        let whens = select::tell_apart(&sent, self.object.endian, &self.steps);
-        groups
-            .into_iter()
-            .zip(whens)
-            .map(|((found, sent), when)| EventSchema { when, ..self.schema(map, found, &sent) })
-            .collect()
-    }
-
-    fn schema(&self, map: &str, found: Found<'a>, sent: &[&Emission]) -> EventSchema<'a> {
-        let programs: BTreeSet<_> = sent.iter().map(|sent| sent.program).collect();
-        let programs = programs.into_iter().filter_map(|index| self.object.programs.get(index));
-        let mut senders = Vec::new();
-        for program in programs {
-            if !self.copied.take(program.name.len() + LIST_BYTES) {
-                senders.push("…".to_owned());
-                break;
-            }
-            senders.push(program.name.clone());
-        }
-        EventSchema {
-            map: map.to_owned(),
-            iterator: false,
-            ty: found.ty,
-            types: found.types,
-            provenance: found.how,
-            tail: found.tail,
-            senders,
-            when: When::default(),
-            hints: hints(sent),
-        }
-    }
-
-    /// Records sent to a map of maps go to the maps that the object puts into it.
-    fn share_with_inner(&self, schemas: &mut Vec<EventSchema<'_>>) {
-        for outer in &self.object.maps {
-            for (_, inner) in &outer.values {
-                if !self.steps.take(schemas.len()) {
-                    return;
-                }
-                let own = |schema: &&EventSchema<'_>| schema.map == *inner;
-                if !schemas.iter().filter(own).all(|schema| schema.senders.is_empty()) {
-                    continue;
-                }
-                let of_outer: Vec<_> =
-                    schemas.iter().filter(|schema| schema.map == outer.name).collect();
-                let bytes = of_outer.iter().map(|schema| schema.bytes()).sum();
-                if of_outer.is_empty() || !self.copied.take(bytes) {
-                    continue;
-                }
-                let copies: Vec<_> = of_outer
-                    .into_iter()
-                    .map(|schema| EventSchema { map: inner.clone(), ..schema.clone() })
-                    .collect();
-                schemas.retain(|schema| schema.map != *inner);
-                schemas.extend(copies);
-            }
-        }
-    }
-}
-
-/// The hints on which all programs agree.
-fn hints(sent: &[&Emission]) -> Vec<(u64, Hint)> {
-    let mut hints = std::collections::BTreeMap::new();
-    for write in sent.iter().flat_map(|sent| &sent.writes) {
-        let Some(hint) = write.hint else { continue };
-        hints
-            .entry(write.offset)
-            .and_modify(|known: &mut Option<Hint>| *known = known.filter(|&known| known == hint))
-            .or_insert(Some(hint));
-    }
-    hints.into_iter().filter_map(|(offset, hint)| Some((offset, hint?))).collect()
 }

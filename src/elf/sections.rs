@@ -14,6 +14,7 @@ use object::read::elf::{
 
 use super::budget::ITEMS;
 use super::types::text;
+use crate::output::escape::push_cell;
 
 /// A 64-bit value from a symbol is loaded by two instructions (`lddw`).
 pub const R_BPF_64_64: u32 = elf::R_BPF_64_64;
@@ -166,7 +167,8 @@ impl<'d> File<'d> {
             let target = sections
                 .get_mut(target.0)
                 .context("damaged ELF file: relocations of a section that does not exist")?;
-            let name = text(target.name, SHORT);
+            let mut name = String::new();
+            push_cell(&mut name, text(target.name, SHORT).as_bytes());
             for relocation in &relocations {
                 if relocation.symbol >= symbols.len() {
                     bail!("damaged ELF file: a relocation of {name} names no symbol");

@@ -111,6 +111,23 @@ fn every_shape_has_bounds() {
     }
 }
 
+/// Structs that are made of stores take room and steps as others do.
+#[test]
+fn structs_that_are_made_have_bounds() {
+    let made = |bytes| {
+        let file = File::new(&shapes::named_events(Size { bytes, fan: 64, name: 1, byte: b'x' }));
+        let output = inspect(&file.0, &["--schema"]);
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (some, told) = made(1 << 14);
+    assert_eq!(some.matches("\nstruct inferred {").count(), 5, "{some}");
+    assert_eq!(told, "");
+    let (many, told) = made(8 << 20);
+    let count = many.matches("\nstruct inferred {").count();
+    assert!((100..4096).contains(&count), "{count}");
+    assert!(told.contains("some stay unknown"), "{told}");
+}
+
 /// For the figures in docs/reliability.md: writes each shape at full size into a folder.
 #[test]
 #[ignore = "for bench/hostile.sh, which measures an optimised program"]

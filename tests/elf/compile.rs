@@ -71,6 +71,16 @@ pub(crate) fn strip(data: &[u8]) -> Vec<u8> {
     data
 }
 
+/// The same object without source lines and what else `.BTF.ext` has.
+pub(crate) fn without_lines(data: &[u8]) -> Vec<u8> {
+    let object = scratch("lines.bpf.o");
+    std::fs::write(&object, data).unwrap();
+    run(Command::new("llvm-objcopy").args(["-R", ".BTF.ext", "-R", ".rel.BTF.ext"]).arg(&object));
+    let data = std::fs::read(&object).unwrap();
+    std::fs::remove_file(&object).unwrap();
+    data
+}
+
 /// What a program writes, which has to end well.
 pub(crate) fn run(command: &mut Command) -> String {
     let name = command.get_program().to_owned();

@@ -13,3 +13,4 @@ mod object;
 mod own;
 mod plain;
 mod schema;
+mod survey;

@@ -5,7 +5,7 @@ use snoop_tools::elf::object::Object;
 use snoop_tools::elf::schema::{UserSchemas, schemas};
 use snoop_tools::elf::types::Kind;
 
-use crate::compile::{compile, compile_own, scratch, strip};
+use crate::compile::{compile, compile_own, run, scratch, strip, without_lines};
 
 /// `MAP: TYPE by SOURCE from PROGRAM,…`, with `...` behind types that may have a tail.
 fn found(data: &[u8], user: &UserSchemas) -> Result<Vec<String>, String> {
@@ -35,7 +35,7 @@ fn records_in_place() {
     let expected = ["rb: struct event by dwarf from handle_exec,handle_exit"];
     let data = compile("records", "bpfel", &[]);
     check(&data, &expected);
-    check(&strip(&data), &["rb: bytes by unknown from handle_exec,handle_exit"]);
+    check(&strip(&data), &["rb: struct inferred by inferred from handle_exec,handle_exit"]);
     check(&compile("records", "bpfel", &["-gdwarf-4"]), &expected);
     check(&compile("records", "bpfel", &["-gdwarf-5"]), &expected);
     check(&compile("records", "bpfeb", &[]), &expected);
@@ -59,8 +59,8 @@ fn copies() {
         &[
             typed[0],
             typed[1],
-            "perf: bytes by unknown from to_perf",
-            "stack: bytes by unknown from from_stack",
+            "perf: struct inferred by inferred from to_perf",
+            "stack: struct inferred by inferred from from_stack",
             typed[4],
         ],
     );
@@ -114,13 +114,13 @@ fn long_ways() {
     check(
         &strip(&data),
         &[
-            "dynamic: bytes by unknown from by_dynptr",
+            "dynamic: struct inferred by inferred from by_dynptr",
             "filled: struct event by dataflow from by_function",
             "ring0: struct event by btf from nested",
             "ring1: struct event by btf from nested",
             "rings: struct event by btf from nested",
-            "stepped: bytes by unknown from in_loop",
-            "tasks: bytes by unknown from tasks",
+            "stepped: struct inferred by inferred from in_loop",
+            "tasks: struct inferred by inferred from tasks",
         ],
     );
 }
@@ -131,16 +131,16 @@ fn lookalikes() {
     check(
         &data,
         &[
-            "context_bytes: bytes by unknown from sends_bytes",
+            "context_bytes: struct inferred by inferred from sends_bytes",
             "context_heap: bytes by unknown from sends_heap",
             "context_numbers: bytes by unknown from sends_numbers",
-            "context_registers: bytes by unknown from sends_registers",
+            "context_registers: struct inferred by inferred from sends_registers",
             "filled: struct ended by dwarf from fills",
             "initialised: struct ended by dwarf from initialises",
             "merged: struct closed by dwarf from does_not_merge",
             "merged: struct opened by dwarf from merges",
             "numbers: bytes by unknown from sends_pair",
-            "text: bytes by unknown from sends_text",
+            "text: struct inferred by inferred from sends_text",
             "totals: struct total by dwarf from sums_up",
             "unnamed: bytes by unknown from sends_unnamed",
             "walked: struct hops_event by dwarf from walks",
@@ -148,9 +148,12 @@ fn lookalikes() {
     );
     // Values of maps are no events for their size: only where the source says so.
     let stripped = found(&strip(&data), &UserSchemas::default()).unwrap();
-    let known: Vec<_> = stripped.iter().filter(|line| !line.contains(": bytes by ")).collect();
+    let known = stripped
+        .iter()
+        .filter(|line| !line.contains(": bytes by ") && !line.contains(" by inferred "));
+    let known: Vec<_> = known.collect();
     assert_eq!(known, ["totals: struct total by btf from sums_up"]);
-    assert_eq!(stripped.len(), 12);
+    assert_eq!(stripped.len(), 13);
 }
 
 #[test]
@@ -182,6 +185,109 @@ fn reasons_name_the_variable_that_is_sent() {
     );
 }
 
+#[test]
+fn right_or_silent() {
+    let data = compile("doubtful", "bpfel", &[]);
+    check(
+        &data,
+        &[
+            "drained: struct called by dwarf from drains",
+            "dummies: struct ended by dataflow from sends_ended",
+            "founds: struct found by dataflow from sends_found",
+            "packets: struct packet by dwarf from sends_packet",
+            "shared: struct found by dataflow from sends_kept,sends_words",
+            "smalls: struct small by dwarf from sends_small",
+            "spans: struct span by dwarf from sends_span",
+            "texts: struct inferred by inferred from sends_text",
+            "ticks: struct called by dwarf from starts_timer",
+            "unions: union scratch by dwarf from sends_either",
+            "unpaddeds: struct unpadded by dwarf from sends_unpadded",
+        ],
+    );
+    // Without debug information, what the stores tell is better than a struct that only looks like it.
+    check(
+        &strip(&data),
+        &[
+            "drained: struct inferred by inferred from drains",
+            "dummies: struct ended by dataflow from sends_ended",
+            "founds: struct found by dataflow from sends_found",
+            "packets: struct inferred by inferred from sends_packet",
+            "shared: struct found by dataflow from sends_kept,sends_words",
+            "smalls: struct inferred by inferred from sends_small",
+            "spans: struct inferred by inferred from sends_span",
+            "texts: struct inferred by inferred from sends_text",
+            "ticks: struct inferred by inferred from starts_timer",
+            // Either of its members would be a guess.
+            "unions: bytes by unknown from sends_either",
+            "unpaddeds: struct inferred by inferred from sends_unpadded",
+        ],
+    );
+}
+
+#[test]
+fn stores_make_a_struct() {
+    let declaration = |data: &[u8], map: &str| {
+        let object = Object::parse(data).unwrap();
+        let user = UserSchemas::default();
+        let schemas = schemas(&object, None, &user).unwrap();
+        let schema = schemas.all.iter().find(|schema| schema.map == map).unwrap();
+        schema.types.c_declaration(schema.ty.unwrap())
+    };
+    let stripped = strip(&compile("doubtful", "bpfel", &[]));
+    assert_eq!(
+        declaration(&stripped, "drained"),
+        "struct inferred {\n\
+         \t__u32 pid; /* 0 */\n\
+         \tchar comm[16]; /* 4 */\n\
+         } /* 20 bytes */;"
+    );
+    // The line with the copy names the member that it fills, all of it.
+    assert_eq!(
+        declaration(&stripped, "spans"),
+        "struct inferred {\n\
+         \t__u8 parent[24]; /* 0 */\n\
+         \t__u64 id; /* 24 */\n\
+         \t__u64 at; /* 32 */\n\
+         \t__u64 took; /* 40 */\n\
+         } /* 48 bytes */;"
+    );
+    // Without the lines only roles and places are left.
+    let bare = without_lines(&stripped);
+    assert_eq!(
+        declaration(&bare, "drained"),
+        "struct inferred {\n\
+         \t__u32 field_0; /* 0 */\n\
+         \tchar comm_4[16]; /* 4 */\n\
+         } /* 20 bytes */;"
+    );
+}
+
+#[test]
+fn schemas_tell_program_and_line() {
+    let data = strip(&compile("doubtful", "bpfel", &[]));
+    let object = Object::parse(&data).unwrap();
+    let user = UserSchemas::default();
+    let schemas = schemas(&object, None, &user).unwrap();
+    let shared = schemas.all.iter().find(|schema| schema.map == "shared").unwrap();
+    let source = std::fs::read_to_string("tests/elf/sources/doubtful.bpf.c").unwrap();
+    let texts: Vec<_> = shared
+        .sites
+        .iter()
+        .map(|site| {
+            assert!(site.file.ends_with("doubtful.bpf.c"), "{}", site.file);
+            let line = source.lines().nth(site.line as usize - 1).unwrap().trim();
+            format!("{}: {line}", site.program)
+        })
+        .collect();
+    assert_eq!(
+        texts,
+        [
+            "sends_kept: bpf_ringbuf_output(&shared, f, sizeof(*f), 0);",
+            "sends_words: bpf_ringbuf_submit(words, 0);"
+        ]
+    );
+}
+
 /// Map, type and source of each schema.
 fn short(data: &[u8]) -> Vec<String> {
     let shown = found(data, &UserSchemas::default()).unwrap();
@@ -197,8 +303,7 @@ fn own_objects() {
         (
             "bootstrap",
             &[
-                // Another event that is said to be sent is small enough to be its beginning.
-                "events: struct exec_event... by dataflow",
+                "events: struct exec_event... by annotation",
                 "events: struct process_birth_event by annotation",
                 "events: struct process_exit_event by annotation",
                 "events: struct process_reaped_event by annotation",
@@ -264,4 +369,43 @@ fn the_users_word() {
     assert!(error.contains("missing.h") && !error.contains('\n'), "{error}");
     std::fs::remove_file(header).unwrap();
     std::fs::remove_file(object).unwrap();
+}
+
+#[test]
+fn shown_c_compiles_to_the_same_layout() {
+    let data = compile("doubtful", "bpfel", &[]);
+    for data in [&data, &strip(&data)] {
+        let object = Object::parse(data).unwrap();
+        let dwarf = Dwarf::parse(data).unwrap();
+        let user = UserSchemas::default();
+        for schema in schemas(&object, dwarf.as_ref(), &user).unwrap().all {
+            let Some(ty) = schema.ty.filter(|&ty| schema.types.composite(ty).is_some()) else {
+                continue;
+            };
+            let body = schema.types.composite(ty).unwrap();
+            let nested = body.members.iter().any(|m| schema.types.composite(m.ty).is_some());
+            if nested {
+                continue; // declared apart
+            }
+            let name = schema.type_name().unwrap();
+            let mut text = String::from(
+                "typedef unsigned char __u8; typedef unsigned short __u16;\n\
+                 typedef unsigned int __u32; typedef unsigned long long __u64;\n",
+            );
+            text += &schema.types.c_declaration(ty);
+            text += &format!("\n_Static_assert(sizeof({name}) == {}, \"size\");\n", body.bytes);
+            for member in &body.members {
+                let (member, at) = (member.name.as_deref().unwrap(), member.bit_offset / 8);
+                text += &format!(
+                    "_Static_assert(__builtin_offsetof({name}, {member}) == {at}, \"{member}\");\n"
+                );
+            }
+            let header = scratch("layout.h");
+            std::fs::write(&header, &text).unwrap();
+            run(std::process::Command::new("clang")
+                .args(["-target", "bpf", "-fsyntax-only", "-Werror", "-x", "c"])
+                .arg(&header));
+            std::fs::remove_file(header).unwrap();
+        }
+    }
 }

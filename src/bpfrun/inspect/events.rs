@@ -32,7 +32,7 @@ pub(super) fn condition(when: &When) -> String {
 /// accepts it (given the kernel's names of integers).
 pub(super) fn definition(schema: &EventSchema<'_>) -> Vec<String> {
     let Some(ty) = schema.ty else { return Vec::new() };
-    let types = schema.types;
+    let types = &*schema.types;
     let mut needed = Needed { types, seen: HashSet::new(), order: Vec::new(), cut: false };
     needed.visit(ty, 0);
     let mark = needed.cut.then(|| "/* … */".to_owned());

@@ -278,7 +278,7 @@ impl Serialize for Event<'_> {
         let mut map = serializer.serialize_map(None)?;
         entries(&mut map, event(self.subject, self.schema))?;
         let asked = self.schema.ty.filter(|_| self.subject.args.schema);
-        members(&mut map, self.subject, self.schema.types, asked)?;
+        members(&mut map, self.subject, &self.schema.types, asked)?;
         map.end()
     }
 }
@@ -296,7 +296,7 @@ fn members<M: SerializeMap>(
 }
 
 fn event(subject: &Subject<'_>, schema: &EventSchema<'_>) -> Value {
-    let types = schema.types;
+    let types = &*schema.types;
     let asked = subject.args.schema;
     json!({
         "map": (!schema.iterator).then_some(&schema.map),

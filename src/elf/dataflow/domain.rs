@@ -39,6 +39,8 @@ pub(super) enum Atom {
     Function(usize),
     /// The reading of a clock
     Clock(ClockAtom),
+    /// The whole result of a helper: two numbers in one
+    Result(i32),
     /// Bytes of a map's value
     Loaded {
         map: usize,
@@ -196,6 +198,8 @@ pub(super) struct Cell {
     /// pointer that a loop moves on, it is never known how far
     pub sure: bool,
     pub hint: Option<Hint>,
+    /// By a helper that may fill only a part of a member
+    pub filled: bool,
     /// The instruction that wrote it, or one of them: function and slot
     pub by: (usize, usize),
 }
@@ -364,12 +368,13 @@ impl State {
 impl Cell {
     pub(super) fn new(width: i64, value: Value, hint: Option<Hint>, by: (usize, usize)) -> Self {
         let sure = value.constant() != Some(0);
-        Self { width, value, sure, hint, by }
+        Self { width, value, sure, hint, filled: false, by }
     }
 
     pub(super) fn join(&mut self, other: &Self) -> bool {
         let before = (self.width, self.hint, self.sure);
         self.sure |= other.sure;
+        self.filled |= other.filled;
         if self.width != other.width {
             let changed = self.value.join(&Value { atoms: Vec::new(), more: true, full: true });
             self.width = self.width.max(other.width);

@@ -34,6 +34,8 @@ pub(super) enum Helper {
     },
     MonotonicClock,
     BootClock,
+    /// Gives two numbers in one: this helper
+    Pair(i32),
     /// Calls the function in argument `function`; its argument number `own` is ours number
     /// `context`
     CallBack {
@@ -54,6 +56,7 @@ pub(super) fn helper(number: i32) -> Helper {
         1 | 107 | 145 | 156 | 195 | 210 => H::Lookup,
         5 | 160 => H::MonotonicClock, // ktime_get_ns, ktime_get_coarse_ns
         125 => H::BootClock,
+        14 | 15 => H::Pair(number), // get_current_pid_tgid, get_current_uid_gid
         // perf_event_output, skb_output, xdp_output
         25 | 111 | 121 => H::Output { map: 2, data: 4, size: 5 },
         130 => H::Output { map: 1, data: 2, size: 3 }, // ringbuf_output
@@ -73,6 +76,7 @@ pub(super) fn helper(number: i32) -> Helper {
         141 => fill(2, 3),                 // get_task_stack
         26 => fill(3, 4),                  // skb_load_bytes
         181 => H::CallBack { function: 2, context: 3, own: 2, map: false }, // loop
+        209 => H::CallBack { function: 2, context: 3, own: 2, map: false }, // user_ringbuf_drain
         180 => H::CallBack { function: 3, context: 4, own: 3, map: false }, // find_vma
         164 => H::CallBack { function: 2, context: 3, own: 4, map: true }, // for_each_map_elem
         _ => H::Other,

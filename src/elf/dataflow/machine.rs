@@ -287,6 +287,10 @@ impl<'a> Machine<'a> {
                 self.spend(state.weight());
                 self.helper(here, insn.imm, state);
             }
+            (Insn::CALL, ..) => {
+                self.handed_over(here, state);
+                forget_arguments(state, Value::unknown());
+            }
             _ => forget_arguments(state, Value::unknown()),
         }
         Next::Slot(here.slot + 1)

@@ -1,24 +1,39 @@
 //! Annotations in an object that name the types of its events.
 
-use super::layout::contains;
-use super::{Found, Provenance, only_size};
+use super::layout::{Extent, extent, is_open};
+use super::lines::Lines;
+use super::{Found, Provenance};
 use crate::elf::dataflow::Emission;
 use crate::elf::map::Map;
 use crate::elf::object::Object;
 use crate::elf::types::{Kind, TypeId, Types};
 
-/// The annotation for one event.
-pub(super) fn find<'a>(
+/// The annotation of the map for one event. Some maps have a value that only fills the place.
+pub(super) fn of_event<'a>(
     object: &'a Object,
     map: Option<&Map>,
     sent: &Emission,
+    lines: &Lines<'_>,
 ) -> Option<Found<'a>> {
-    let found = map.and_then(|map| of_map(object, map));
-    let found = found.map(|found| {
-        let size = found.ty.and_then(|ty| found.types.size(ty));
-        Found { tail: size != only_size(sent), ..found }
-    });
-    found.or_else(|| by_pointer(object, sent))
+    let found = map.and_then(|map| of_map(object, map))?;
+    let (types, ty) = (&found.types, found.ty?);
+    let tail = fits(types, ty, sent)?;
+    lines.for_struct(types, ty)?;
+    Some(Found { tail, ..found })
+}
+
+/// Whether an annotated type fits, and whether the record may be longer.
+fn fits(types: &Types, ty: TypeId, sent: &Emission) -> Option<bool> {
+    match extent(types, ty, sent)? {
+        Extent::Whole => Some(false),
+        Extent::Cut => (!has_one_size(sent)).then_some(true),
+        // A type that is smaller than a record of constant size is another one.
+        Extent::Start => (is_open(types, ty) || !has_one_size(sent)).then_some(true),
+    }
+}
+
+fn has_one_size(sent: &Emission) -> bool {
+    sent.sizes.as_ref().is_some_and(|sizes| sizes.len() == 1)
 }
 
 /// The annotation for all events of a map.
@@ -26,7 +41,7 @@ pub(super) fn of_map<'a>(object: &'a Object, map: &Map) -> Option<Found<'a>> {
     let types = &object.btf.as_ref()?.types;
     let found = |ty, how: String| {
         let how = Provenance::Annotation(how);
-        Some(Found { types, ty: Some(ty), how, tail: true })
+        Some(Found { types: types.into(), ty: Some(ty), how, tail: true })
     };
     let inner = map.inner.as_deref().filter(|inner| inner.is_of_events());
     let value = if map.is_of_events() { map.value } else { inner.and_then(|inner| inner.value) };
@@ -71,10 +86,15 @@ fn by_tag(types: &Types, map: &str) -> Option<TypeId> {
 }
 
 /// `const struct event *unused __attribute__((unused));`, whose only purpose is to bring the type
-/// into BTF.
-fn by_pointer<'a>(object: &'a Object, sent: &Emission) -> Option<Found<'a>> {
+/// into BTF. Other types come into it the same way, so source lines must support the struct, if there
+/// are any.
+pub(super) fn by_pointer<'a>(
+    object: &'a Object,
+    sent: &Emission,
+    lines: &Lines<'_>,
+) -> Option<Found<'a>> {
     let types = &object.btf.as_ref()?.types;
-    let mut fitting = Vec::new();
+    let mut fitting: Vec<(TypeId, &str, bool, usize)> = Vec::new();
     types.look_through()?;
     for (_, variable) in types.iter() {
         let Kind::Var { ty, .. } = variable.kind else { continue };
@@ -83,26 +103,27 @@ fn by_pointer<'a>(object: &'a Object, sent: &Emission) -> Option<Found<'a>> {
         else {
             continue;
         };
-        let size = types.size(pointee);
-        let fits = match only_size(sent) {
-            Some(sent) => size == Some(sent),
-            None => size.is_some_and(|size| smallest(sent).is_none_or(|sent| size <= sent)),
+        let Some(tail) = fits(types, pointee, sent).filter(|_| is_unused(object, types, name))
+        else {
+            continue;
         };
-        if fits && contains(types, pointee, &sent.writes) && is_unused(object, types, name) {
-            fitting.push((pointee, name));
+        let Some(support) = lines.for_struct(types, pointee) else { continue };
+        let support = support + usize::from(lines.name(types, pointee));
+        if !types.steps.take(fitting.len()) {
+            return None;
+        }
+        if fitting.iter().all(|&(known, ..)| known != pointee) {
+            fitting.push((pointee, name, tail, support));
         }
     }
-    let (&(ty, name), rest) = fitting.split_first()?;
-    if rest.iter().any(|&(other, _)| other != ty) {
+    let most = fitting.iter().map(|&(.., support)| support).max()?;
+    fitting.retain(|&(.., support)| support == most);
+    let [(ty, name, tail, _)] = fitting[..] else { return None };
+    if most == 0 && !lines.is_empty() {
         return None;
     }
     let how = Provenance::Annotation(format!("the unused pointer {name}"));
-    let tail = types.size(ty) != only_size(sent);
-    Some(Found { types, ty: Some(ty), how, tail })
-}
-
-fn smallest(sent: &Emission) -> Option<u64> {
-    sent.sizes.as_ref()?.first().copied()
+    Some(Found { types: types.into(), ty: Some(ty), how, tail })
 }
 
 /// Whether no instruction refers to the variable.

@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::LazyLock;
 
-use super::layout::contains;
+use super::layout::{Extent, extent, is_exact, is_open};
 use super::lines::Lines;
 use super::source::is_raw;
 use super::user::UserSchemas;
@@ -23,15 +23,13 @@ pub(super) fn by_header<'a>(
     lines: &Lines<'_>,
     doubts: &mut Vec<String>,
 ) -> Option<Found<'a>> {
-    let size = only_size(sent)?;
     let mut fitting = Vec::new();
     for (types, name) in user.headers() {
         types.look_through()?;
         let of_size = types.iter().map(|(id, _)| id).filter(|&id| {
             matches!(types.kind(id), Kind::Struct(_))
                 && types.name(id).is_some()
-                && types.size(id) == Some(size)
-                && contains(types, id, &sent.writes)
+                && is_exact(types, id, sent)
                 && lines.for_struct(types, id).is_some()
         });
         fitting.extend(of_size.map(|id| (types, id, name)));
@@ -43,7 +41,7 @@ pub(super) fn by_header<'a>(
     match fitting[..] {
         [(types, ty, name)] => {
             let how = Provenance::User(format!("the only struct of {name} that fits"));
-            Some(Found { types, ty: Some(ty), how, tail: false })
+            Some(Found { types: types.into(), ty: Some(ty), how, tail: false })
         }
         [] => None,
         [(_, _, file), ..] => {
@@ -65,9 +63,8 @@ pub(super) fn by_variables<'a>(
     let dwarf = dwarf?;
     let types = &dwarf.types;
     let only = only_size(sent);
-    let least = sent.sizes.as_ref().and_then(|sizes| sizes.first().copied());
     let mut candidates: Vec<Candidate<'_>> = Vec::new();
-    let mut fitting: HashMap<TypeId, bool> = HashMap::new();
+    let mut fitting: HashMap<TypeId, Option<Extent>> = HashMap::new();
     let pointee =
         |variable: &Variable| types.resolve(types.pointee(variable.ty).unwrap_or(variable.ty));
     // The kernel's argument to the program: every line that sends to a perf buffer names it.
@@ -95,32 +92,44 @@ pub(super) fn by_variables<'a>(
             let Some(size) = types.size(ty).filter(|&size| is_struct || only == Some(size)) else {
                 continue;
             };
-            if size == 0 || least.is_some_and(|least| size > least) {
+            if size == 0 {
                 continue;
             }
             // The kernel's own structs, which hold state for a program, are not events.
-            let fits = *fitting.entry(ty).or_insert_with(|| {
-                !types.name(ty).is_some_and(|name| name.starts_with("bpf_"))
-                    && contains(types, ty, &sent.writes)
+            let extent = *fitting.entry(ty).or_insert_with(|| {
+                let kernels = types.name(ty).is_some_and(|name| name.starts_with("bpf_"));
+                extent(types, ty, sent).filter(|_| !kernels)
             });
-            if fits {
-                candidates.push(Candidate { ty, size, variable, function: &function.name });
-            }
+            let function = &function.name;
+            candidates.extend(extent.map(|extent| Candidate {
+                ty,
+                size,
+                extent,
+                variable,
+                function,
+            }));
         }
     }
-    let whole = |candidate: &Candidate<'_>| only == Some(candidate.size);
+    let whole = |candidate: &Candidate<'_>| only.is_some() && candidate.extent == Extent::Whole;
     if candidates.iter().any(whole) {
         candidates.retain(whole);
         return decide(types, sent, lines, &candidates, false, doubts);
     }
-    // Candidates for the fixed part of a longer record.
-    candidates.retain(|candidate| lines.for_struct(types, candidate.ty).is_some());
+    // Candidates for the fixed part of a longer record, or for one that ends early.
+    let mut named = HashMap::new();
+    candidates.retain(|candidate| {
+        let ty = candidate.ty;
+        let part = only.is_none() || candidate.extent == Extent::Cut || is_open(types, ty);
+        // Many variables are of one type.
+        part && *named.entry(ty).or_insert_with(|| lines.for_struct(types, ty).is_some())
+    });
     decide(types, sent, lines, &candidates, true, doubts)
 }
 
 struct Candidate<'a> {
     ty: TypeId,
     size: u64,
+    extent: Extent,
     variable: &'a Variable,
     function: &'a str,
 }
@@ -177,9 +186,12 @@ fn decide<'a>(
         None => format!("the variable {name} of {}", candidate.function),
     };
     match types.resolved(candidate.ty) {
-        Kind::Struct(_) | Kind::Union(_) => {
-            Some(Found { types, ty: Some(candidate.ty), how: Provenance::Dwarf(how), tail: part })
-        }
+        Kind::Struct(_) | Kind::Union(_) => Some(Found {
+            types: types.into(),
+            ty: Some(candidate.ty),
+            how: Provenance::Dwarf(how),
+            tail: part,
+        }),
         Kind::Array { .. } => Some(unknown(format!("{how} is an array"))),
         _ => scalar(sent),
     }
@@ -195,7 +207,6 @@ pub(super) fn by_btf<'a>(
     doubts: &mut Vec<String>,
 ) -> Option<Found<'a>> {
     let types = &object.btf.as_ref()?.types;
-    let size = only_size(sent)?;
     let sure = sent.writes.iter().filter(|write| write.sure);
     let written: BTreeSet<u64> = sure.map(|write| write.offset).collect();
     if written.len() < 2 {
@@ -208,12 +219,11 @@ pub(super) fn by_btf<'a>(
         .map(|(id, _)| id)
         .filter(|id| {
             matches!(types.kind(*id), Kind::Struct(_))
-                && types.size(*id) == Some(size)
+                && is_exact(types, *id, sent)
                 && !accessed.contains(id)
                 && types.name(*id).is_some_and(|name| !name.starts_with("bpf_"))
                 && !definitions.contains(id)
                 && !is_raw(types, *id)
-                && contains(types, *id, &sent.writes)
                 && lines.for_struct(types, *id).is_some_and(|lines| lines > 0)
                 // Data sent or copied from a map is recognised by that map.
                 && (!kept.contains(id) || lines.make(types, *id))
@@ -223,7 +233,7 @@ pub(super) fn by_btf<'a>(
     match fitting[..] {
         [ty] => {
             let how = Provenance::Btf("the only struct that fits the writes".to_owned());
-            Some(Found { types, ty: Some(ty), how, tail: false })
+            Some(Found { types: types.into(), ty: Some(ty), how, tail: false })
         }
         [] => None,
         _ => {

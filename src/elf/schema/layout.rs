@@ -1,29 +1,87 @@
-//! Does a struct have a member wherever a program writes?
+//! Can a record be of a type: its sizes, and a member wherever a program writes?
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
-use crate::elf::dataflow::Write;
+use super::only_size;
+use crate::elf::dataflow::{Emission, Write};
 use crate::elf::types::{Kind, TypeId, Types};
 
 /// The most members of all levels; a struct with more is not checked further.
 const MAX_LEAVES: usize = 8192;
 const MAX_DEPTH: usize = 24;
 
-/// Whether the sure writes into an event fit the members of this type. Writes behind its end belong
-/// to a tail.
-pub(super) fn contains(types: &Types, ty: TypeId, writes: &[Write]) -> bool {
-    let Some(size) = types.size(ty) else { return false };
-    let mut layout = Layout { types, leaves: Vec::new() };
-    layout.add(ty, 0, 0);
-    if types.steps.is_cut() {
-        return false;
-    }
+/// How much of a record a type describes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Extent {
+    /// All of it, in all its sizes
+    Whole,
+    /// The record ends before the type does: within an array, or before a member
+    Cut,
+    /// The fixed part of a longer record
+    Start,
+}
+
+/// The rule for all sources of types: how much of the record the type describes, if the sizes of the
+/// record and all sure writes allow the type. `None`: the record is something else.
+pub(super) fn extent(types: &Types, ty: TypeId, sent: &Emission) -> Option<Extent> {
+    let size = types.size(ty)?;
+    let layout = Layout::new(types, ty, sent)?;
     if layout.leaves.len() >= MAX_LEAVES {
-        return true;
+        return (sent.sizes.as_ref() == Some(&BTreeSet::from([size]))).then_some(Extent::Whole);
     }
-    // Structs are cleared in words, wherever members begin.
-    let mut sure = writes.iter().filter(|write| write.sure && write.offset < size);
-    sure.all(|write| layout.allows(write, writes))
+    if !layout.contains(size, &sent.writes) {
+        return None;
+    }
+    // Behind a struct in a record of one size are more fields; in others it may be a tail.
+    let one_size = sent.sizes.as_ref().is_some_and(|sizes| sizes.len() == 1);
+    if one_size && !layout.is_open() && writes_beyond(size, sent) {
+        return None;
+    }
+    let Some(sizes) = &sent.sizes else { return Some(Extent::Start) };
+    if !types.steps.take(sizes.len() * layout.leaves.len()) {
+        return None;
+    }
+    let mut all = Extent::Whole;
+    for &sent in sizes {
+        all = all.max(match sent {
+            _ if sent > size => Extent::Start,
+            _ if sent >= layout.used() => Extent::Whole,
+            _ if layout.can_end_at(sent) => Extent::Cut,
+            _ => return None,
+        });
+    }
+    Some(all)
+}
+
+/// Whether a struct ends with an array of any length.
+pub(super) fn is_open(types: &Types, ty: TypeId) -> bool {
+    let last = types.composite(ty).and_then(|body| body.members.last());
+    last.is_some_and(|member| matches!(types.resolved(member.ty), Kind::Array { count: 0, .. }))
+}
+
+/// Whether the record can begin with a type, whatever is behind it.
+pub(super) fn begins(types: &Types, ty: TypeId, sent: &Emission) -> bool {
+    types.size(ty).is_some_and(|size| {
+        let long = sent.sizes.as_ref().is_none_or(|sizes| sizes.iter().all(|&sent| sent >= size));
+        let fits = |layout: Layout<'_>| layout.contains(size, &sent.writes);
+        long && Layout::new(types, ty, sent).is_some_and(fits)
+    })
+}
+
+/// Whether the program surely writes behind this many bytes.
+pub(super) fn writes_beyond(size: u64, sent: &Emission) -> bool {
+    sent.writes.iter().any(|write| write.sure && write.offset >= size)
+}
+
+/// The most bytes of padding at the end of a type: a line of the cache.
+const MAX_PADDING: u64 = 63;
+
+/// Whether the record is of one size, which is the type's, with or without the padding at its end.
+pub(super) fn is_exact(types: &Types, ty: TypeId, sent: &Emission) -> bool {
+    // Searches ask this of all types of an object: few are worth a look at their members.
+    let padding = only_size(sent).and_then(|only| types.size(ty)?.checked_sub(only));
+    padding.is_some_and(|padding| padding <= MAX_PADDING)
+        && extent(types, ty, sent) == Some(Extent::Whole)
 }
 
 /// The names of the members around a place, of all levels.
@@ -84,19 +142,51 @@ pub(super) fn inner_structs(types: &Types, ty: TypeId) -> HashSet<&str> {
     inner
 }
 
-struct Layout<'a> {
-    types: &'a Types,
-    /// First byte, end, and whether writes may begin within
-    leaves: Vec<(u64, u64, bool)>,
+/// A member of the lowest level.
+#[derive(Clone, Copy, Debug)]
+struct Leaf {
+    start: u64,
+    end: u64,
+    /// Writes may begin and end within
+    within: bool,
+    /// A record may end within
+    array: bool,
 }
 
-impl Layout<'_> {
+/// The members of a type that a record can have.
+struct Layout<'a> {
+    types: &'a Types,
+    leaves: Vec<Leaf>,
+    /// The record ends here, with all writes: what begins later is not looked at. Many structs of the
+    /// kernel are much longer than any record
+    limit: u64,
+    /// The end of what is not looked at
+    beyond: u64,
+}
+
+impl<'a> Layout<'a> {
+    /// `None`: there were too many steps.
+    fn new(types: &'a Types, ty: TypeId, sent: &Emission) -> Option<Self> {
+        let written = sent.writes.iter().map(|write| write.offset.saturating_add(1)).max();
+        let longest = sent.sizes.as_ref().and_then(|sizes| sizes.last().copied());
+        let limit = written.max(longest).unwrap_or(0);
+        let mut layout = Layout { types, leaves: Vec::new(), limit, beyond: 0 };
+        // For the writes, which are gone through here and later.
+        types.steps.take(sent.writes.len() / 8).then_some(())?;
+        layout.add(ty, 0, 0);
+        (!types.steps.is_cut()).then_some(layout)
+    }
+
     fn add(&mut self, ty: TypeId, at: u64, depth: usize) {
         if depth > MAX_DEPTH || self.leaves.len() >= MAX_LEAVES {
             return;
         }
         let types = self.types;
         let end = at.saturating_add(types.size(ty).unwrap_or(0));
+        if at >= self.limit {
+            self.beyond = self.beyond.max(end);
+            return;
+        }
         match types.resolved(ty) {
             Kind::Struct(body) | Kind::Union(body) => {
                 for member in &body.members {
@@ -108,8 +198,8 @@ impl Layout<'_> {
                         // Compilers write the whole storage unit.
                         Some(bits) => {
                             let bits = u64::from(member.bit_offset % 8 + bits);
-                            let unit = start / 8 * 8;
-                            self.leaves.push((unit, start + bits.div_ceil(8), true));
+                            let (unit, end) = (start / 8 * 8, start + bits.div_ceil(8));
+                            self.leaves.push(Leaf { start: unit, end, within: true, array: false });
                         }
                         None => self.add(member.ty, start, depth + 1),
                     }
@@ -118,35 +208,70 @@ impl Layout<'_> {
                     }
                 }
             }
-            Kind::Array { count: 0, .. } => self.leaves.push((at, u64::MAX, true)),
-            Kind::Array { .. } => self.leaves.push((at, end, true)),
-            _ => self.leaves.push((at, end, false)),
+            Kind::Array { count: 0, .. } => {
+                self.leaves.push(Leaf { start: at, end: u64::MAX, within: true, array: true });
+            }
+            Kind::Array { .. } => {
+                self.leaves.push(Leaf { start: at, end, within: true, array: true });
+            }
+            _ => self.leaves.push(Leaf { start: at, end, within: false, array: false }),
         }
+    }
+
+    /// The end of the last member: padding may follow.
+    fn used(&self) -> u64 {
+        let ends = self.leaves.iter().filter(|leaf| leaf.end < u64::MAX).map(|leaf| leaf.end);
+        ends.max().unwrap_or(0).max(self.beyond)
+    }
+
+    /// Whether an array of any length is in it, as far as it is looked at.
+    fn is_open(&self) -> bool {
+        self.leaves.iter().any(|leaf| leaf.end == u64::MAX)
+    }
+
+    /// Whether a record can end before the type does: not within a number and, if the type begins
+    /// with an array, not within that, since the record can be the array alone.
+    fn can_end_at(&self, at: u64) -> bool {
+        let first = self.leaves.iter().filter(|leaf| leaf.start == 0).map(|leaf| leaf.end).max();
+        let whole = |leaf: &Leaf| leaf.end <= at || leaf.start >= at || leaf.array;
+        first.is_some_and(|first| at > first) && self.leaves.iter().all(whole)
+    }
+
+    /// Whether the sure writes before `size` fit the members. Structs are cleared in words, wherever
+    /// members begin, so zeros say nothing.
+    fn contains(&self, size: u64, writes: &[Write]) -> bool {
+        let mut sure = writes.iter().filter(|write| write.sure && write.offset < size);
+        sure.all(|write| self.allows(write, writes))
     }
 
     fn allows(&self, write: &Write, writes: &[Write]) -> bool {
         if !self.types.steps.take(self.leaves.len()) {
             return false;
         }
-        self.leaves.iter().any(|&(start, end, within)| {
+        self.leaves.iter().any(|&Leaf { start, end, within, .. }| {
             if within {
                 return (start..end).contains(&write.offset);
             }
-            // A wider write covers several members at once.
-            let whole = start == write.offset && write.width >= end - start;
-            whole || ((start..end).contains(&write.offset) && in_pieces(start, end, write, writes))
+            // A wider write covers several members at once, and a helper may fill the first bytes.
+            let whole = start == write.offset && (write.width >= end - start || write.filled);
+            whole
+                || ((start..end).contains(&write.offset)
+                    && self.in_pieces(start, end, write, writes))
         })
     }
-}
 
-/// Members of packed structs are written byte by byte: then every byte must be written.
-fn in_pieces(start: u64, end: u64, write: &Write, writes: &[Write]) -> bool {
-    let width = write.width;
-    width > 0
-        && (end - start) % width == 0
-        && (0..(end - start) / width).all(|index| {
-            let offset = start + index * width;
-            let at = writes.partition_point(|w| (w.offset, w.width) < (offset, width));
-            writes.get(at).is_some_and(|w| (w.offset, w.width) == (offset, width) && w.sure)
-        })
+    /// Members of packed structs are written byte by byte: then every byte must be written. The zeros
+    /// of a constant count.
+    fn in_pieces(&self, start: u64, end: u64, write: &Write, writes: &[Write]) -> bool {
+        let width = write.width;
+        width > 0
+            && (end - start) % width == 0
+            && (0..(end - start) / width).all(|index| {
+                let offset = start + index * width;
+                let at = writes.partition_point(|w| (w.offset, w.width) < (offset, width));
+                // A number of the file may be as long as all writes.
+                self.types.steps.take(1)
+                    && writes.get(at).is_some_and(|w| (w.offset, w.width) == (offset, width))
+            })
+    }
 }

@@ -2,9 +2,15 @@
 //! that a line writes to, and the struct that it makes. The reading is loose; an unreadable line
 //! gives no evidence.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod c;
 
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::rc::Rc;
+
+use self::c::{MAX_PLACES, Target, made_structs, mentions, named_structs, sent_by, targets};
 use super::layout::{inner_structs, names};
+use crate::elf::budget::Budget;
 use crate::elf::dataflow::{Emission, Write, filled_argument};
 use crate::elf::insn::Insn;
 use crate::elf::object::Object;
@@ -12,9 +18,8 @@ use crate::elf::types::{TypeId, Types};
 
 /// The most writes whose lines are read.
 const MAX_WRITES: usize = 512;
-/// The most characters of a line, and the most assignments or calls.
+/// The most characters of a line.
 const MAX_LINE: usize = 1024;
-const MAX_PLACES: usize = 32;
 
 /// The lines that make an event.
 pub(super) struct Lines<'e> {
@@ -24,43 +29,76 @@ pub(super) struct Lines<'e> {
     writing: Vec<Writing<'e>>,
     /// For each line that makes structs, their names
     made: BTreeSet<Vec<String>>,
+    /// All structs that lines name, in casts for example
+    named: BTreeSet<String>,
 }
 
 /// A line that writes into an event.
 struct Writing<'e> {
     targets: Vec<Target>,
-    /// Writes with a known place
-    writes: Vec<&'e Write>,
+    /// Writes with a known place, and their numbers
+    writes: Numbered<'e>,
+    /// A line beside it fills a member, too, and has no store of its own: compilers store neighbours
+    /// together, so its name may be that of a part
+    merged: bool,
 }
 
-/// The target of a line: `e` and `pid` of `e->id.pid = x;`.
-#[derive(Debug, PartialEq, Eq)]
-struct Target {
-    variable: Option<String>,
-    member: Option<String>,
-}
+/// Writes with their numbers.
+type Numbered<'e> = Vec<(usize, &'e Write)>;
 
 impl<'e> Lines<'e> {
+    /// For finding a struct: [`Self::members`] is not asked.
     pub(super) fn new(object: &Object, sent: &'e Emission) -> Self {
+        Self::read(object, sent, &|_| false)
+    }
+
+    /// For naming fields, which needs all lines of the sending functions.
+    pub(super) fn with_neighbours(
+        object: &Object,
+        sent: &'e Emission,
+        assignments: &Assignments,
+        steps: &Budget,
+    ) -> Self {
+        let writes = sent.writes.iter().take(MAX_WRITES);
+        let storing: BTreeSet<_> = writes.filter_map(|write| place(object, write.by)).collect();
+        let of = |&function| assignments.of(object, function, steps);
+        let assigning: Vec<_> = sent.functions.iter().map(of).collect();
+        let is_silent = |place: Place| {
+            !storing.contains(&place) && assigning.iter().any(|lines| lines.contains(&place))
+        };
+        Self::read(object, sent, &is_silent)
+    }
+
+    /// `is_silent`: the line assigns to members without a store of its own.
+    fn read(object: &Object, sent: &'e Emission, is_silent: &dyn Fn(Place) -> bool) -> Self {
         // For each line, the arguments that helpers fill.
-        let mut by_line: BTreeMap<String, (BTreeSet<u8>, Vec<&Write>)> = BTreeMap::new();
-        for write in sent.writes.iter().take(MAX_WRITES) {
+        let mut by_line: BTreeMap<String, (BTreeSet<u8>, Numbered<'e>)> = BTreeMap::new();
+        for (number, write) in sent.writes.iter().take(MAX_WRITES).enumerate() {
             let Some(text) = line(object, write.by) else { continue };
             let (function, slot) = write.by;
             let insn = object.functions.get(function).and_then(|f| f.insns.get(slot));
             let helper = insn.filter(|insn| (insn.opcode, insn.src) == (Insn::CALL, 0));
             let (filled, writes) = by_line.entry(text).or_default();
             filled.extend(helper.and_then(|insn| filled_argument(insn.imm)));
-            writes.extend(Some(write).filter(|w| w.sure || w.constants.as_deref() == Some(&[0])));
+            if write.sure || write.constants.as_deref() == Some(&[0]) {
+                writes.push((number, write));
+            }
         }
         let sending: Vec<_> = sent.places.iter().filter_map(|&by| line(object, by)).collect();
         let all = sending.iter().chain(by_line.keys());
         let made = all.map(|line| made_structs(line)).filter(|made| !made.is_empty()).collect();
+        let named =
+            sending.iter().chain(by_line.keys()).flat_map(|line| named_structs(line)).collect();
         let sending = sending.iter().map(|line| sent_by(line).to_owned()).collect();
-        let writing = by_line
-            .into_iter()
-            .map(|(line, (filled, writes))| Writing { targets: targets(&line, &filled), writes });
-        Self { sending, writing: writing.collect(), made }
+        let writing = by_line.into_iter().map(|(line, (filled, writes))| {
+            let mut places = writes.iter().filter_map(|(_, write)| place(object, write.by));
+            let merged = places.any(|(file, line)| {
+                let mut near = line.saturating_sub(MERGED)..=line.saturating_add(MERGED);
+                near.any(|line| is_silent((file, line)))
+            });
+            Writing { targets: targets(&line, &filled), writes, merged }
+        });
+        Self { sending, writing: writing.collect(), made, named }
     }
 
     /// Whether the compiler kept no lines.
@@ -91,6 +129,24 @@ impl<'e> Lines<'e> {
         self.made.iter().flatten().any(|made| name == Some(made))
     }
 
+    /// Whether some line names a struct of this type.
+    pub(super) fn name(&self, types: &Types, ty: TypeId) -> bool {
+        types.name(ty).is_some_and(|name| self.named.contains(name))
+    }
+
+    /// The writes, by their numbers, whose lines name only one member, and that member.
+    pub(super) fn members(&self) -> impl Iterator<Item = (usize, &str)> {
+        self.writing.iter().flat_map(|line| {
+            let mut members = line.targets.iter().filter_map(|target| target.member.as_deref());
+            let first = members.next();
+            let only = first.filter(|first| members.all(|member| member == *first));
+            // What a helper fills, or a clock, is one member.
+            let whole = |write: &Write| write.filled || write.hint.is_some() || write.width <= 1;
+            let writes = line.writes.iter().filter(move |(_, write)| !line.merged || whole(write));
+            writes.filter_map(move |&(number, _)| Some((number, only?)))
+        })
+    }
+
     /// The number of lines that support a struct: they make one, or write to a member with a name
     /// that it has there. `None`: some line contradicts it. Of several writes by one line, one must
     /// fit each member: compilers store neighbours together.
@@ -98,16 +154,22 @@ impl<'e> Lines<'e> {
         let size = types.size(ty)?;
         let mut found = usize::from(self.make(types, ty));
         // The line may make a part.
-        let inner = inner_structs(types, ty);
+        let inner = match self.made.is_empty() {
+            true => HashSet::new(),
+            false => inner_structs(types, ty),
+        };
         if !self.made.iter().all(|made| made.iter().any(|name| inner.contains(name.as_str()))) {
             return None;
         }
         for line in &self.writing {
             let members: Vec<_> =
                 line.targets.iter().filter_map(|to| to.member.as_deref()).collect();
-            let within = line.writes.iter().filter(|write| write.offset < size);
-            let here: Vec<_> = within.map(|write| names(types, ty, write)).collect();
-            if members.is_empty() || here.is_empty() {
+            if members.is_empty() {
+                continue;
+            }
+            let within = line.writes.iter().filter(|(_, write)| write.offset < size);
+            let here: Vec<_> = within.map(|(_, write)| names(types, ty, write)).collect();
+            if here.is_empty() {
                 continue;
             }
             let names: usize = here.iter().map(Vec::len).sum();
@@ -123,273 +185,59 @@ impl<'e> Lines<'e> {
     }
 }
 
+/// A line: the offset of the file's name, and the number.
+type Place = (u32, u32);
+
+/// How far lines can be apart whose stores are made together.
+const MERGED: u32 = 2;
+fn place(object: &Object, (function, slot): (usize, usize)) -> Option<Place> {
+    let line = object.functions.get(function)?.line(slot)?;
+    Some((line.file, line.line))
+}
+
+/// The lines of each function that assign to members, read once.
+#[derive(Default)]
+pub(super) struct Assignments(RefCell<HashMap<usize, Rc<BTreeSet<Place>>>>);
+
+impl Assignments {
+    /// If the steps are used up, some lines are missing.
+    fn of(&self, object: &Object, function: usize, steps: &Budget) -> Rc<BTreeSet<Place>> {
+        let mut known = self.0.borrow_mut();
+        known.entry(function).or_insert_with(|| Rc::new(assigning(object, function, steps))).clone()
+    }
+}
+
+fn assigning(object: &Object, function: usize, steps: &Budget) -> BTreeSet<Place> {
+    let mut assigning = BTreeSet::new();
+    let Some((function, btf)) = object.functions.get(function).zip(object.btf.as_ref()) else {
+        return assigning;
+    };
+    let mut seen = BTreeSet::new();
+    for (_, line) in &function.lines {
+        let place = (line.file, line.line);
+        if !steps.take(1) {
+            break;
+        }
+        if !seen.insert(place) {
+            continue;
+        }
+        let text: String = btf.string(line.text).chars().take(MAX_LINE).collect();
+        // Each place is looked at together with the text before or behind it.
+        let places = text.matches(['=', '(']).take(2 * MAX_PLACES).count();
+        if !steps.take(text.len() * (1 + places) / 8) {
+            break;
+        }
+        if targets(&text, &BTreeSet::new()).iter().any(|target| target.member.is_some()) {
+            assigning.insert(place);
+        }
+    }
+    assigning
+}
+
 /// The source line of an instruction.
 fn line(object: &Object, (function, slot): (usize, usize)) -> Option<String> {
-    let lines = &object.functions.get(function)?.lines;
-    let after = lines.partition_point(|&(start, _)| start <= slot);
-    let (_, line) = lines.get(after.checked_sub(1)?)?;
+    let line = object.functions.get(function)?.line(slot)?;
     let text = object.btf.as_ref()?.string(line.text);
     let code = text.split("//").next().unwrap_or_default();
     Some(code.chars().take(MAX_LINE).collect()).filter(|code: &String| !code.trim().is_empty())
-}
-
-/// The part of a line that names the sent data: not the context, and not the map.
-fn sent_by(line: &str) -> &str {
-    const SENDERS: [(&str, usize); 5] = [
-        ("perf_event_output(", 2),
-        ("skb_output(", 2),
-        ("xdp_output(", 2),
-        ("ringbuf_output(", 1),
-        ("seq_write(", 1),
-    ];
-    for (call, others) in SENDERS {
-        let Some(at) = line.find(call) else { continue };
-        let arguments = line.get(at + call.len()..).unwrap_or_default();
-        return from_argument(arguments, others).unwrap_or_default();
-    }
-    line
-}
-
-/// The rest behind this many arguments; calls often go on in the next line.
-fn from_argument(arguments: &str, skip: usize) -> Option<&str> {
-    let (mut depth, mut left) = (0_usize, skip);
-    if left == 0 {
-        return Some(arguments);
-    }
-    for (at, c) in arguments.char_indices() {
-        match c {
-            '(' | '[' | '{' => depth += 1,
-            ')' | ']' | '}' => depth = depth.checked_sub(1)?,
-            ',' if depth == 0 => left -= 1,
-            _ => continue,
-        }
-        if left == 0 {
-            return arguments.get(at + 1..);
-        }
-    }
-    None
-}
-
-/// All targets of a line: of assignments, of copying calls, and the arguments that are `filled`.
-fn targets(line: &str, filled: &BTreeSet<u8>) -> Vec<Target> {
-    let mut targets = Vec::new();
-    for (at, _) in line.match_indices('=').take(MAX_PLACES) {
-        let left = line.get(..at).unwrap_or_default();
-        let is_equal = line.get(at + 1..).is_some_and(|rest| rest.starts_with('='));
-        if is_equal || left.ends_with(['=', '!', '<', '>']) {
-            continue;
-        }
-        targets
-            .extend(path_before(left.trim_end_matches(['+', '-', '*', '/', '%', '&', '|', '^'])));
-    }
-    for (at, _) in line.match_indices('(').take(MAX_PLACES) {
-        let name = line.get(..at).unwrap_or_default();
-        let name = name.rsplit(|c| !is_word(c)).next().unwrap_or_default();
-        let arguments = line.get(at + 1..).unwrap_or_default();
-        let argument = |number: u8| {
-            path_after(from_argument(arguments, usize::from(number.saturating_sub(1)))?)
-        };
-        if name.ends_with("memcpy") || name.ends_with("memset") {
-            targets.extend(argument(1));
-        } else if name.starts_with("bpf_") || name.starts_with("BPF_") {
-            targets.extend(filled.iter().filter_map(|&number| argument(number)));
-        }
-    }
-    targets
-}
-
-/// The variable and the member at the end of a text.
-fn path_before(text: &str) -> Option<Target> {
-    let new = |variable: Option<&str>, member: Option<&str>| Target {
-        variable: variable.map(str::to_owned),
-        member: member.map(str::to_owned),
-    };
-    let (mut rest, mut member) = (text.trim_end(), None);
-    loop {
-        while rest.ends_with(']') {
-            rest = rest.get(..opening(rest)?)?.trim_end();
-        }
-        let name = rest.rsplit(|c| !is_word(c)).next().unwrap_or_default();
-        let before = rest.strip_suffix(name)?.trim_end();
-        if name.is_empty() {
-            return member.map(|member: &str| new(None, Some(member)));
-        }
-        match before.strip_suffix("->").or_else(|| before.strip_suffix('.')) {
-            Some(owner) => {
-                member = member.or(Some(name));
-                rest = owner.trim_end();
-            }
-            None => return Some(new(Some(name), member)),
-        }
-    }
-}
-
-/// The variable and the member at the beginning of a text, behind operators and casts.
-fn path_after(text: &str) -> Option<Target> {
-    let mut text = text.trim_start();
-    while let Some(rest) = text.strip_prefix(['&', '*']).or_else(|| {
-        let (cast, rest) = text.strip_prefix('(')?.split_once(')')?;
-        (!cast.contains('(')).then_some(rest)
-    }) {
-        text = rest.trim_start();
-    }
-    let mut depth = 0_usize;
-    let end = text.char_indices().find(|&(at, c)| {
-        match c {
-            '[' => depth += 1,
-            ']' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        let rest = text.get(at..).unwrap_or_default();
-        let arrow = rest.starts_with("->")
-            || (c == '>' && text.get(..at).is_some_and(|t| t.ends_with('-')));
-        depth == 0 && !is_word(c) && !arrow && !matches!(c, '.' | ']')
-    });
-    path_before(end.map_or(text, |(at, _)| text.get(..at).unwrap_or_default()))
-}
-
-/// The opening place of the bracket at the end of a text.
-fn opening(text: &str) -> Option<usize> {
-    let mut depth = 0_usize;
-    text.char_indices().rev().find_map(|(at, c)| {
-        match c {
-            ']' => depth += 1,
-            '[' => depth -= 1,
-            _ => {}
-        }
-        (depth == 0).then_some(at)
-    })
-}
-
-/// The structs that a line makes, or whose size it takes: `struct event e = {}`, `struct event *e =
-/// …`, `(struct event){ … }`, `sizeof(struct event)`.
-fn made_structs(line: &str) -> Vec<String> {
-    let mut made = Vec::new();
-    for (at, keyword) in line.match_indices("struct ").take(MAX_PLACES) {
-        let before = line.get(..at).unwrap_or_default().trim_end();
-        let rest = line.get(at + keyword.len()..).unwrap_or_default().trim_start();
-        let name = rest.split(|c| !is_word(c)).next().unwrap_or_default();
-        let after = rest.strip_prefix(name).unwrap_or_default().trim_start();
-        let variable = after.trim_start_matches(|c: char| c == '*' || c.is_whitespace());
-        let value = variable.trim_start_matches(is_word).trim_start();
-        let declared =
-            value.len() < variable.len() && value.starts_with('=') && !value.starts_with("==");
-        let literal = before.ends_with('(')
-            && after.strip_prefix(')').is_some_and(|rest| rest.trim_start().starts_with('{'));
-        let sized = before.ends_with("sizeof(") && after.starts_with(')');
-        if !name.is_empty() && (declared || literal || sized) {
-            made.push(name.to_owned());
-        }
-    }
-    made
-}
-
-fn is_word(c: char) -> bool {
-    c.is_ascii_alphanumeric() || c == '_'
-}
-
-/// Whether a line of C uses this name as a variable, as a whole.
-fn mentions(line: &str, name: &str) -> bool {
-    line.match_indices(name).any(|(at, _)| {
-        let before = line.get(..at).unwrap_or_default();
-        let after = line.get(at + name.len()..).unwrap_or_default();
-        let of = before.trim_end();
-        let rest = after.trim_start();
-        // A member of the same name does not count, nor does a member of the variable.
-        !name.is_empty()
-            && !before.ends_with(is_word)
-            && !of.ends_with(['.', '"'])
-            && !of.ends_with("->")
-            && !after.starts_with(is_word)
-            && !rest.starts_with('.')
-            && !rest.starts_with("->")
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn target(text: &str) -> String {
-        let shown = |part: &Option<String>| part.clone().unwrap_or_else(|| "-".to_owned());
-        let (filled, line) = text.split_once('#').unwrap_or(("", text));
-        let targets = targets(line, &filled.parse().into_iter().collect());
-        let targets = targets.iter().map(|t| shown(&t.variable) + ":" + &shown(&t.member));
-        targets.collect::<Vec<_>>().join(" ")
-    }
-
-    #[test]
-    fn what_lines_write_to() {
-        for (line, expected) in [
-            ("\te->pid = 1;", "e:pid"),
-            ("e->id.pid = x->y;", "e:pid"),
-            ("event.flags |= F;", "event:flags"),
-            ("e->args[i] = a;", "e:args"),
-            ("e->args[x[i]].at = a;", "e:at"),
-            ("(*e).pid = 1;", "-:pid"),
-            (".pid = 1, .uid = 2,", "-:pid -:uid"),
-            ("pid = e->pid;", "pid:-"),
-            ("*record = *event;", "record:-"),
-            ("struct event e = {", "e:-"),
-            ("vals[1] = 4242;", "vals:-"),
-            ("if (e->pid == x)", ""),
-            ("if (e->pid <= x)", ""),
-            ("f(e->pid);", ""),
-            ("1#f(e->pid);", ""),
-            ("1#bpf_probe_read(&e->id.pid, sizeof(e->id.pid), &t->pid);", "e:pid"),
-            ("1#if (bpf_probe_read((void *)e->path + n, 4, p) < 0)", "e:path"),
-            ("2#bpf_d_path(&file->f_path, e.path, sizeof(e.path));", "e:path"),
-            ("1#e->len = bpf_read(&e->buf[n & 7], g(a->x, b));", "e:len e:buf"),
-            ("3#bpf_skb_load_bytes(skb,", ""),
-            ("__builtin_memcpy(e.addr, x.addr, 16);", "e:addr"),
-            ("memset(&e, 0, sizeof(e));", "e:-"),
-            ("=", ""),
-            ("] = 1", ""),
-            ("[] = ä", ""),
-            ("1#bpf_(((((", ""),
-            ("9#bpf_f(ä", ""),
-            ("1#bpf_f(ä", ""),
-        ] {
-            assert_eq!(target(line), expected, "{line}");
-        }
-    }
-
-    #[test]
-    fn structs_that_lines_make() {
-        for (line, expected) in [
-            ("struct event e = {};", &["event"][..]),
-            (
-                "const struct event *e = bpf_ringbuf_reserve(&rb, sizeof(struct event), 0);",
-                &["event", "event"],
-            ),
-            ("*e = (struct event){ .pid = 1 };", &["event"]),
-            ("int f(struct event *e)", &[]),
-            ("if (((struct event *)e)->pid == 1)", &[]),
-            ("struct ", &[]),
-        ] {
-            assert_eq!(made_structs(line), expected, "{line}");
-        }
-    }
-
-    #[test]
-    fn names_in_lines() {
-        for line in ["f(&e, sizeof(e));", "*e = x;", "struct event e = {};", "f(e , 1)"] {
-            assert!(mentions(line, "e"), "{line}");
-        }
-        for line in ["x->e = 1;", "x.e = 1;", "else", "the = 1;", "e->pid = 1", "e .x", "\"e\"", ""]
-        {
-            assert!(!mentions(line, "e"), "{line}");
-        }
-        assert!(!mentions("e", ""));
-    }
-
-    #[test]
-    fn what_is_sent_is_neither_the_context_nor_the_map() {
-        let sent = |line| sent_by(line).trim();
-        assert_eq!(sent("bpf_perf_event_output(ctx, &m[f(a, b)], F, e, n);"), "F, e, n);");
-        assert_eq!(sent("bpf_perf_event_output(ctx, &map, F,"), "F,");
-        assert_eq!(sent("bpf_perf_event_output(ctx,"), "");
-        assert_eq!(sent("bpf_seq_write(seq, &e, sizeof(e));"), "&e, sizeof(e));");
-        assert_eq!(sent("SUBMIT(e);"), "SUBMIT(e);");
-    }
 }

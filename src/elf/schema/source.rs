@@ -1,18 +1,28 @@
 //! The type of the sent data, from the instructions.
 
-use super::layout::contains;
-use super::{Found, Provenance, only_size};
+use std::collections::{HashSet, VecDeque};
+
+use super::layout::{Extent, extent, is_exact, writes_beyond};
+use super::{Found, Provenance};
 use crate::elf::dataflow::{Emission, Origin, Write};
 use crate::elf::object::Object;
 use crate::elf::types::{Kind, TypeId, Types};
 
-/// The type of the sent data, if it has one: a map's value, a variable, a parameter.
-pub(super) fn by_dataflow<'a>(object: &'a Object, sent: &Emission) -> Option<Found<'a>> {
+/// The most parts of a type to look at: unions in unions.
+const MAX_PARTS: usize = 256;
+
+/// The type of the sent data, if it has one: a map's value, a variable, a parameter. `exact`: only a
+/// type that is the whole record, of one size, which no other source can contradict.
+pub(super) fn by_dataflow<'a>(
+    object: &'a Object,
+    sent: &Emission,
+    exact: bool,
+) -> Option<Found<'a>> {
     let types = &object.btf.as_ref()?.types;
     let mut found: Option<(TypeId, String)> = None;
     for origin in &sent.data {
         let Some((ty, how)) = typed(object, types, *origin, sent) else { continue };
-        if !fits(types, ty, sent) {
+        if exact && !is_exact(types, ty, sent) {
             continue;
         }
         if found.as_ref().is_some_and(|&(known, _)| types.resolve(known) != types.resolve(ty)) {
@@ -20,9 +30,10 @@ pub(super) fn by_dataflow<'a>(object: &'a Object, sent: &Emission) -> Option<Fou
         }
         found.get_or_insert((ty, how));
     }
-    let (ty, how) = found.or_else(|| copied(object, types, sent))?;
-    let tail = types.size(ty) != only_size(sent);
-    Some(Found { types, ty: Some(ty), how: Provenance::Dataflow(how), tail })
+    let found = found.or_else(|| copied(object, types, sent));
+    let (ty, how) = found.filter(|&(ty, _)| !exact || is_exact(types, ty, sent))?;
+    let tail = !is_exact(types, ty, sent);
+    Some(Found { types: types.into(), ty: Some(ty), how: Provenance::Dataflow(how), tail })
 }
 
 fn typed(
@@ -31,26 +42,80 @@ fn typed(
     origin: Origin,
     sent: &Emission,
 ) -> Option<(TypeId, String)> {
-    let largest = sent.sizes.as_ref().and_then(|sizes| sizes.last().copied());
-    // The sent part or, if that is not a struct of its own, the struct around it.
-    let within = |ty, offset| {
-        let part = largest.and_then(|largest| within(types, ty, offset, largest));
-        part.or_else(|| within(types, ty, offset, u64::MAX))
-    };
     match origin {
         Origin::MapValue { map, offset } => {
             let map = object.maps.get(map)?;
-            let ty = within(map.value?, u64::try_from(offset).ok()?)?;
+            let ty = part(types, map.value?, u64::try_from(offset).ok()?, sent)?;
             Some((ty, format!("sent from a value of the map {}", map.name)))
         }
         Origin::Data { section, offset } => {
-            let (variable, within_it) = object.global_at(section, u64::try_from(offset).ok()?)?;
-            let ty = within(variable.ty?, within_it)?;
+            let (variable, within) = object.global_at(section, u64::try_from(offset).ok()?)?;
+            let ty = part(types, variable.ty?, within, sent)?;
             Some((ty, format!("sent from the variable {}", variable.name)))
         }
-        Origin::Parameter(ty) => Some((ty, "the parameter of a function".to_owned())),
+        Origin::Parameter(ty) => {
+            fits(types, ty, sent).map(|_| (ty, "the parameter of a function".to_owned()))
+        }
         Origin::Stack | Origin::Record | Origin::Unknown => None,
     }
+}
+
+/// The struct at an offset in a type that is the sent part or, if none is, around it. `None` too if
+/// several members of a union can be that.
+fn part(types: &Types, ty: TypeId, offset: u64, sent: &Emission) -> Option<TypeId> {
+    let mut fitting: Vec<(Extent, TypeId)> = Vec::new();
+    for ty in parts(types, ty, offset) {
+        let Some(extent) = fits(types, ty, sent) else { continue };
+        let resolved = |ty| types.resolve(ty);
+        if fitting.iter().all(|&(_, known)| resolved(known) != resolved(ty)) {
+            fitting.push((extent, ty));
+        }
+    }
+    let best = fitting.iter().map(|&(extent, _)| extent).min()?;
+    fitting.retain(|&(extent, _)| extent == best);
+    // A struct that begins with another one of its size is the outer one.
+    let (_, outermost) = *fitting.first()?;
+    let inner: HashSet<_> = parts(types, outermost, 0).map(|part| types.resolve(part)).collect();
+    let is_union = matches!(types.resolved(outermost), Kind::Union(_));
+    let same = fitting.iter().all(|&(_, ty)| inner.contains(&types.resolve(ty)));
+    (fitting.len() == 1 || (same && !is_union)).then_some(outermost)
+}
+
+/// The structs and unions that begin at an offset in a type, outer ones first: the type itself,
+/// members of it, elements of arrays.
+fn parts(types: &Types, ty: TypeId, offset: u64) -> impl Iterator<Item = TypeId> {
+    let mut found = Vec::new();
+    let mut left = VecDeque::from([(ty, offset)]);
+    let mut steps = MAX_PARTS;
+    while let Some((ty, offset)) = left.pop_front() {
+        steps -= 1;
+        if steps == 0 {
+            break;
+        }
+        match types.resolved(ty) {
+            Kind::Struct(body) | Kind::Union(body) => {
+                if offset == 0 {
+                    found.push(ty);
+                }
+                if !types.steps.take(body.members.len()) {
+                    break;
+                }
+                let members = body.members.iter().filter_map(|member| {
+                    let start = u64::from(member.bit_offset / 8);
+                    let size = types.size(member.ty).unwrap_or(0);
+                    let within = offset.checked_sub(start)?;
+                    (within < size.max(1)).then_some((member.ty, within))
+                });
+                left.extend(members.take(MAX_PARTS));
+            }
+            Kind::Array { element, .. } => {
+                let size = types.size(*element).filter(|&size| size > 0);
+                left.extend(size.map(|size| (*element, offset % size)));
+            }
+            _ => {}
+        }
+    }
+    found.into_iter()
 }
 
 /// The type of a record into which a struct is copied from a map's value, word by word.
@@ -71,10 +136,8 @@ fn copied(object: &Object, types: &Types, sent: &Emission) -> Option<(TypeId, St
     let bytes: u64 = words.iter().filter(|w| w.offset < size).map(|write| write.width).sum();
     // A single copied word may be chance.
     let enough = words.len() >= 2 && bytes.saturating_mul(2) >= size;
-    let least = sent.sizes.as_ref().and_then(|sizes| sizes.first().copied());
-    let fits = least.is_none_or(|least| size <= least) && contains(types, ty, &sent.writes);
-    (enough && fits && !is_raw(types, ty))
-        .then(|| (ty, format!("copied from a value of the map {}", map.name)))
+    let fits = fits(types, ty, sent).is_some_and(|extent| extent != Extent::Cut);
+    (enough && fits).then(|| (ty, format!("copied from a value of the map {}", map.name)))
 }
 
 /// The largest struct of at most this size that begins at an offset in a type: the type
@@ -92,6 +155,9 @@ fn within(types: &Types, ty: TypeId, offset: u64, largest: u64) -> Option<TypeId
                     let size = types.size(member).unwrap_or(0);
                     start <= offset && offset - start < size.max(1)
                 };
+                if !types.steps.take(body.members.len()) {
+                    return None;
+                }
                 let member = body.members.iter().find(|m| holds(m.bit_offset, m.ty))?;
                 offset -= u64::from(member.bit_offset / 8);
                 ty = member.ty;
@@ -106,16 +172,13 @@ fn within(types: &Types, ty: TypeId, offset: u64, largest: u64) -> Option<TypeId
     None
 }
 
-/// A struct of the size that is sent, or the fixed part of a record without a fixed size. Room for
-/// any bytes is not a type.
-fn fits(types: &Types, ty: TypeId, sent: &Emission) -> bool {
-    let Some(size) = types.size(ty).filter(|_| !is_raw(types, ty)) else { return false };
-    let sized = match only_size(sent) {
-        // The record may be the first part of the struct, up to a field that is not filled.
-        Some(sent) => sent <= size,
-        None => sent.sizes.as_ref().and_then(|sizes| sizes.last()).is_none_or(|&sent| sent <= size),
-    };
-    sized && contains(types, ty, &sent.writes)
+/// How much of the record a struct describes. Room for any bytes is not a type. The record may be the
+/// first part of the struct, up to a field that is not filled.
+fn fits(types: &Types, ty: TypeId, sent: &Emission) -> Option<Extent> {
+    let extent = extent(types, ty, sent).filter(|_| !is_raw(types, ty))?;
+    // Where the sizes are known, the record was not made longer than what it was copied from.
+    let start = || sent.sizes.is_none() && !writes_beyond(types.size(ty).unwrap_or(0), sent);
+    (extent != Extent::Start || start()).then_some(extent)
 }
 
 /// A struct of nothing but arrays of bytes.

@@ -455,16 +455,22 @@ fn finish(group: &mut Group) {
             _ => continue,
         };
         let name = field.name.to_ascii_lowercase();
-        let mut bytes: Vec<String> = ["len", "size", "sz", "length", "bytes"]
-            .iter()
-            .map(|end| format!("{name}_{end}"))
-            .collect();
+        let ending = |ends: &[&str]| ends.iter().map(|end| format!("{name}_{end}")).collect();
+        let mut bytes: Vec<String> = ending(&["size", "sz", "bytes"]);
+        // The length of an array of numbers or structs counts them.
+        let mut counts: Vec<String> = ending(&["count", "cnt"]);
+        counts.push(format!("nr_{name}"));
+        let lengths: Vec<String> = ending(&["len", "length"]);
+        if wide {
+            counts.extend(lengths);
+        } else {
+            bytes.extend(lengths);
+        }
         if rest {
             let plain =
                 ["len", "size", "length", "data_len", "data_size", "payload_len", "buf_len"];
             bytes.extend(plain.map(str::to_owned));
         }
-        let counts = [format!("{name}_count"), format!("{name}_cnt"), format!("nr_{name}")];
         let find = |keys: &[String], elements| {
             let &(at, bytes, signed) = keys.iter().find_map(|key| numbers.get(key))?;
             Some(Length { at, bytes, signed, elements })

@@ -322,6 +322,15 @@ fn lengths_tails_and_lists() {
     assert_eq!(c.text(event, &data!(2_u32, [5_u8, 6, 7])), "len=2 data=0506");
     assert_eq!(c.text(event, &data!(99_u32, [5_u8, 6, 7])), "len=99 data=050607");
 
+    // Of numbers `len` counts elements, and `size` bytes.
+    let numbers = c.array(u32_, 4);
+    let event = c.record("event", &[("ids_len", u32_), ("ids", numbers)]);
+    let data = data!(2_u32, 7_u32, 8_u32, 0_u32, 0_u32);
+    assert_eq!(c.text(event, &data), "ids_len=2 ids=[7,8]");
+    let event = c.record("event", &[("ids_size", u32_), ("ids", numbers)]);
+    let data = data!(8_u32, 7_u32, 8_u32, 0_u32, 0_u32);
+    assert_eq!(c.text(event, &data), "ids_size=8 ids=[7,8]");
+
     let args = c.chars(16);
     let event = c.record("event", &[("args_size", u32_), ("args", args)]);
     let data = data!(9_u32, *b"ls\0-l a\0\0stale..");

@@ -29,7 +29,7 @@ impl Size {
 
 type Shape = (&'static str, fn(Size) -> Vec<u8>);
 
-pub(crate) const SHAPES: [Shape; 24] = [
+pub(crate) const SHAPES: [Shape; 25] = [
     ("prototypes in prototypes", prototypes),
     ("variables of one such type", variables),
     ("members of one name", members),
@@ -47,6 +47,7 @@ pub(crate) const SHAPES: [Shape; 24] = [
     ("calls in calls", call_graph),
     ("states of memory", states),
     ("events with many writes", events),
+    ("events that lines name", named_events),
     ("symbols of one name", symbols),
     ("sections of one name", sections),
     ("maps of one definition", maps),
@@ -316,6 +317,36 @@ fn events(size: Size) -> Vec<u8> {
     let mut rest: Vec<_> = stores.collect();
     rest.extend(send);
     loads(b"rb".to_vec(), size.times((rest.len() + 4) * 8), &rest)
+}
+
+/// Events, of each of which a struct is made, since source lines name its members as no other's.
+pub(crate) fn named_events(size: Size) -> Vec<u8> {
+    let mut btf = Btf::default();
+    let section = btf.strings.add(b"tp_btf/sched_switch");
+    let (mut code, mut relocations, mut lines) = (Vec::new(), Vec::new(), Vec::new());
+    let fan = i16::try_from(size.fan).unwrap();
+    let more = "=(".repeat(size.name / 64);
+    for event in 0..size.times(size.fan * (48 + more.len()) + 72) {
+        for field in 0..fan {
+            let text = btf.strings.add(format!("e->m{event:x}_{field} = 1;{more}").as_bytes());
+            let at = u32::try_from(code.len()).unwrap();
+            lines.extend([at * 8, section, text, (at + 1) << 10]);
+            code.push(insn(0x7a, 10, -8 * (field + 1), 1));
+        }
+        relocations.extend(((code.len() * 8) as u64).to_le_bytes());
+        relocations.extend((2_u64 << 32 | 1).to_le_bytes());
+        code.extend([insn(0x18, 1, 0, 0), insn(0, 0, 0, 0), insn(0xbf, 0xa2, 0, 0)]);
+        code.extend([insn(0x07, 2, 0, -8 * i32::from(fan)), insn(0xb7, 3, 0, 8 * i32::from(fan))]);
+        code.extend([insn(0xb7, 4, 0, 0), insn(0x85, 0, 0, 130)]);
+    }
+    code.extend(RETURN);
+    let count = u32::try_from(lines.len() / 4).unwrap();
+    let lines = [&[16, section, count], &lines[..]].concat();
+    let map = [27_u32, 0, 0, 4096].iter().flat_map(|word| word.to_le_bytes()).collect();
+    let relocations = Section { kind: 9, info: 1, ..Section::new(".rel", 0, relocations) };
+    let symbol = Symbol { name: b"rb".to_vec(), section: 3, value: 0, size: 16, info: VARIABLE };
+    let maps = Section::new("maps", 3, map);
+    object(&code, vec![maps, relocations, btf.section(), ext([&[], &lines, &[]])], vec![symbol])
 }
 
 fn symbols(size: Size) -> Vec<u8> {

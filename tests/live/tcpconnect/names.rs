@@ -166,7 +166,7 @@ fn names_of_services() {
             let hooked = hooks::Hooked::new();
             let program = hooks::send_on(service, backend);
             hooked.attach(&program, libbpf_sys::BPF_CGROUP_INET4_CONNECT);
-            let trace = watch(setup, netns, &["--dns"], || {
+            let trace = watch_interrupts(setup, netns, &["--dns"], || {
                 ask_udp(SERVER, "service.example", &[address("service.example", 60, service)]);
                 ask_udp(SERVER, "backend.example", &[address("backend.example", 60, to.ip())]);
                 assert_eq!(hooked.dial(&["10.88.0.1 443"]), [0]);

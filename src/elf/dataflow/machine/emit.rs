@@ -208,7 +208,12 @@ pub(super) fn writes(state: &State, data: &Value, sizes: Option<&BTreeSet<u64>>)
         };
         let copied = cell.value.loaded();
         let hint = cell.hint.or(clock).filter(|_| cell.sure);
-        Write { offset, width, constants, sure: cell.sure, copied, hint, by: cell.by }
+        let result = match cell.value.single() {
+            Some(Atom::Result(helper)) if width == 8 => Some(helper),
+            _ => None,
+        };
+        let Cell { sure, filled, by, .. } = cell;
+        Write { offset, width, constants, sure, copied, hint, filled, result, by }
     };
     all.into_iter().map(write).collect()
 }

@@ -27,6 +27,7 @@ impl Machine<'_> {
                 });
             }
             Helper::MonotonicClock => return Atom::Clock(ClockAtom::Monotonic).into(),
+            Helper::Pair(number) => return Atom::Result(number).into(),
             Helper::BootClock => return Atom::Clock(ClockAtom::Boot).into(),
             Helper::Reserve => {
                 let site = self.reserve(here, state);
@@ -77,15 +78,41 @@ impl Machine<'_> {
                 let width = sizes.and_then(|sizes| sizes.into_iter().max()).unwrap_or(1);
                 let hint = text.then_some(Hint::Text);
                 let (width, by) = (width.clamp(1, MAX_RECORD), (here.function, here.slot));
-                let cell = Cell::new(width, Value::unknown(), hint, by);
+                let cell = Cell { filled: true, ..Cell::new(width, Value::unknown(), hint, by) };
                 state.write(&pointer, 0, &cell);
             }
             Helper::CallBack { function, context, own, map } => {
                 self.call_back(here, [function, context, own], map, state);
             }
-            Helper::Other => {}
+            Helper::Other => self.handed_over(here, state),
         }
         Value::unknown()
+    }
+
+    /// A call that may remember a function of the object and call it later: timers, work queues, work
+    /// of tasks. All of them hand it the map, the key and the value that holds the timer or the work.
+    pub(super) fn handed_over(&mut self, here: Here, state: &mut State) {
+        let arguments = (1..=5).flat_map(|number| state.register(number).atoms());
+        let (mut functions, mut value) = (Vec::new(), Value::unknown());
+        for &atom in arguments {
+            match atom {
+                Atom::Function(callee) => functions.push(callee),
+                Atom::MapValue { map, .. } => value.insert(Atom::MapValue { map, offset: 0 }),
+                _ => {}
+            }
+        }
+        for callee in functions {
+            let frame = self.frame(here, callee);
+            let mut entry = State::new();
+            let map = value.map(|atom| match atom {
+                Atom::MapValue { map, .. } => Some(Atom::Map(map)),
+                _ => None,
+            });
+            entry.set(1, map);
+            entry.set(3, value.clone());
+            // It runs when this program has ended: nothing comes back.
+            _ = self.function(callee, frame, entry);
+        }
     }
 
     /// A helper that may call a function of the object, any number of times.
