@@ -56,7 +56,8 @@ test-vm: ## live tests in virtual machines; KERNEL=6.1 or TOOL=mmapsnoop: only t
 	@scripts/install-deps.sh build test vm
 	@exec tests/vm/matrix.sh --jobs 2 $(test_vm)
 
-fuzz: deps ## look for inputs that crash, hang or take too much memory; MINUTES=5
+fuzz: ## look for inputs that crash, hang or take too much memory; MINUTES=5
+	@scripts/install-deps.sh build fuzz
 	@scripts/fuzz.sh '$(MINUTES)'
 
 bench: build ## measure costs, against the tools that are installed too

@@ -13,8 +13,9 @@ shift || true
 targets=("$@")
 ((${#targets[@]})) || targets=(inspect schemas values records dns proc arguments)
 
-# What one input may take. An input has at most 64 KiB, and is one of many in the same process.
-seconds=5 megabytes=768
+# What one input may take. An input has at most 64 KiB, and is one of many in the same process. The
+# time is against hanging: programs with all checks are slow, and machines busy.
+seconds=120 megabytes=768
 
 say() { printf 'fuzz: %s\n' "$*" >&2; }
 if ! command -v "${CXX:-c++}" >/dev/null; then

@@ -3,7 +3,7 @@
 # benchmarks need, with the machine's own package manager. With nothing missing, which is
 # looked at first, no package manager is called.
 #
-# usage: install-deps.sh [build] [test] [vm] [bench] [dist] [packages]        (default: build)
+# usage: install-deps.sh [build] [test] [vm] [fuzz] [bench] [dist] [packages]        (default: build)
 
 set -euo pipefail
 export PATH="$PATH:${HOME-}/.cargo/bin"
@@ -53,6 +53,7 @@ test        | jq                  | have jq                 | jq               |
 test        | btrfs-progs         | have mkfs.btrfs         | btrfs-progs      | btrfs-progs           | btrfs-progs
 test        | time zones          | has_zones               | tzdata           | tzdata                | tzdata
 test        | LLVM tools          | have llvm-objdump       | llvm             | llvm                  | llvm
+fuzz        | C++ compiler        | have c++                | g++              | gcc-c++               | gcc
 vm          | qemu                | have qemu-system-x86_64 | qemu-system-x86  | qemu-system-x86-core  | qemu-system-x86
 vm          | busybox             | have busybox            | busybox-static   | busybox               | busybox
 vm          | cpio                | have cpio               | cpio             | cpio                  | cpio
@@ -206,9 +207,9 @@ main() {
     local word
     for word in "${wanted[@]}"; do
         case $word in
-            build | test | vm | bench | dist | packages) ;;
+            build | test | vm | fuzz | bench | dist | packages) ;;
             *)
-                say "no group '$word': there are build, test, vm, bench, dist and packages"
+                say "no group '$word': there are build, test, vm, fuzz, bench, dist and packages"
                 exit 2
                 ;;
         esac

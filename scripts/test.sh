@@ -209,7 +209,7 @@ install() {
 }
 
 all() {
-    install build test vm ${PACKAGES:+dist packages} || exit
+    install build test vm ${CI:+fuzz} ${PACKAGES:+dist packages} || exit
     guests
     check
     here
