@@ -55,8 +55,12 @@ fn a_lost_race_is_no_failure() {
         let command = [&fixture("execer"), "race", &count.to_string(), &fixture("argv"), "x"];
         let trace = trace(setup, &["-x"], &command.map(|s| s as &str));
         assert_eq!(trace.status, 0, "exec has returned");
-        assert_eq!(failures(trace.is_complete()), [&Value::Null; 0]);
-        assert_eq!(trace.of("argv").len(), count as usize);
+        assert_eq!(failures(&trace), [&Value::Null; 0]);
+        // Threads that race: preemptible kernels (7.0) skip a program now and then, and count it.
+        let lost = trace.end["lost"].as_u64().unwrap() as usize;
+        assert!(lost == 0 || kernel_release() >= (7, 0), "{:?}", trace.end);
+        let shown = trace.of("argv").len();
+        assert!(shown <= count as usize && shown + lost >= count as usize, "{:?}", trace.end);
     });
 }
 

@@ -131,7 +131,7 @@ fn more_pending_than_can_be_followed() {
         let lost = trace.end["lost"].as_u64().unwrap() as u32;
         assert_eq!((rows("pending"), rows("unknown") + lost), (of_one_user, all - of_one_user));
         // Where a task may be preempted there is no room for such a row.
-        assert_eq!(rows("unknown") > 0, kernel_release() < (7, 0));
+        assert!(rows("unknown") > 0);
         drop(children);
     });
 }
