@@ -1,5 +1,6 @@
 //! What every tracer does: flags, loading and attaching, reading records, accounting, ending.
 
+pub mod allowance;
 pub mod attach;
 pub mod backend;
 pub mod channel;

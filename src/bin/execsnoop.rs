@@ -104,15 +104,19 @@ impl Tool for Execsnoop {
     fn event(&mut self, record: &[u8], session: &mut Session) -> Result<()> {
         let exec = Exec::decode(record).context("a record that ends too early")?;
         // What cannot be read now may match later.
-        if !exec.args_unreadable() && !self.matches(&exec) {
+        let is_open = exec.args_unreadable();
+        if !is_open && !self.matches(&exec) {
             return Ok(());
         }
         let errands = session.errands.as_mut();
         let found = errands.map(|errands| errand::look_up(errands, record, &exec));
         let found = found.unwrap_or_default();
-        let record = found.record.as_deref().unwrap_or(record);
-        let exec = Exec::decode(record).context("a record that ends too early")?;
-        if !self.matches(&exec) {
+        let completed = found.record.as_deref();
+        let (record, exec) = match completed {
+            None => (record, exec),
+            Some(record) => (record, Exec::decode(record).context("a record that ends too early")?),
+        };
+        if (is_open || completed.is_some()) && !self.matches(&exec) {
             return Ok(());
         }
         if !self.args.fails || self.args.all {

@@ -20,9 +20,8 @@ fn work() -> String {
 /// Runs a tool as nobody with CAP_BPF and CAP_PERFMON and no other capability (but the one that
 /// old kernels want for memory).
 fn as_nobody(tool: Tool, flags: &[&str]) -> Command {
-    let capabilities = if kernel_is_before_5_11() { "24,38,39" } else { "38,39" };
     let mut command = Command::new(fixture("execer"));
-    command.args(["caps", "65534", capabilities]).arg(tool.path()).args(flags);
+    command.args(["caps", "65534", bpf_capabilities()]).arg(tool.path()).args(flags);
     command.stdin(Stdio::null());
     command
 }

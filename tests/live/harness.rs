@@ -518,6 +518,11 @@ pub fn kernel_is_before_5_11() -> bool {
     kernel_release() < (5, 11)
 }
 
+/// CAP_BPF and CAP_PERFMON, and what old kernels want for memory, as numbers: what a tracer needs.
+pub fn bpf_capabilities() -> &'static str {
+    if kernel_is_before_5_11() { "24,38,39" } else { "38,39" }
+}
+
 /// Removes a cgroup. Newer kernels take a process out of it a moment after they have told its
 /// parent.
 pub fn remove_cgroup(folder: &str) {

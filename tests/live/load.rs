@@ -167,11 +167,10 @@ fn processors_come_and_go() {
 fn where_other_processes_are_hidden() {
     let work = Work::new("hidden");
     for &Demo { tool, ref event, .. } in tracers() {
-        let capabilities = if kernel_is_before_5_11() { "24,38,39" } else { "38,39" };
         let script = "mount -t proc -o hidepid=2 proc /proc && exec \"$0\" \"$@\"";
         let mut command = Command::new("unshare");
         command.args(["-m", "sh", "-c", script, &fixture("execer"), "caps", "65534"]);
-        command.args([capabilities.as_ref(), tool.path().as_os_str()]);
+        command.args([bpf_capabilities().as_ref(), tool.path().as_os_str()]);
         command.args(["--json", "--comm", work.name]).stdin(Stdio::null());
         let running = Running::spawn(command);
         work.run(3);

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::engine::allowance::Allowance;
+
 /// The longest wait for one answer. A slow machine may take long where nothing is wrong.
 const LONGEST: Duration = Duration::from_secs(1);
 
@@ -21,33 +23,29 @@ const FREE_CPU: Duration = Duration::from_millis(100);
 /// What is left to be waited. Whoever makes us wait, however often, does not keep us from other
 /// events for more than one part in [`PART`].
 #[derive(Debug)]
-pub(super) struct Patience {
-    left: Duration,
-    at: Instant,
-}
+pub(super) struct Patience(Allowance);
 
 impl Patience {
     pub(super) fn new(now: Instant) -> Self {
-        Self { left: MOST, at: now }
+        Self(Allowance::new(PART, MOST, now))
     }
 
     /// The longest that the next request may take. `None`: it may not be made at all.
     pub(super) fn left(&mut self, now: Instant) -> Option<Duration> {
-        let grown = now.saturating_duration_since(self.at) / PART;
-        (self.left, self.at) = ((self.left + grown).min(MOST), now);
+        let left = (*self.0.left(now)).min(LONGEST);
         // A wait that is too short for anybody would only cost a helper.
-        Some(self.left.min(LONGEST)).filter(|left| *left >= LONGEST / 10)
+        Some(left).filter(|left| *left >= LONGEST / 10)
     }
 
     /// An answer came after `waited`, for which the helper worked `cpu`.
     pub(super) fn answered(&mut self, waited: Duration, cpu: Duration) {
         let free = FREE + cpu.min(FREE_CPU);
-        self.left = self.left.saturating_sub(waited.saturating_sub(free));
+        self.0.spend(waited.saturating_sub(free));
     }
 
     /// No answer came in this time.
     pub(super) fn unanswered(&mut self, waited: Duration) {
-        self.left = self.left.saturating_sub(waited);
+        self.0.spend(waited);
     }
 }
 

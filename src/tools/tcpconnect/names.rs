@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 use libbpf_rs::{MapCore as _, MapFlags, MapHandle};
 
 use super::{Connect, Endpoint};
+use crate::engine::allowance::Allowance;
 use crate::host::dns::{Asked, Asker, Known, PassiveDns, Question};
 use crate::host::services::Services;
 use crate::output::time::boot_now_ns;
@@ -20,32 +21,19 @@ const PART: u32 = 4;
 /// The most time at once. Rows wait in their buffer for longer.
 const MOST: Duration = Duration::from_millis(100);
 
-/// What may be spent on answers now.
-struct Allowance {
-    left: Duration,
-    at: Instant,
-}
-
-impl Default for Allowance {
-    fn default() -> Self {
-        Self { left: MOST, at: Instant::now() }
-    }
-}
-
-impl Allowance {
-    fn grow(&mut self, now: Instant) {
-        let more = now.saturating_duration_since(self.at) / PART;
-        (self.left, self.at) = ((self.left + more).min(MOST), now);
-    }
-}
-
 /// The known names. By default nothing is looked up.
-#[derive(Default)]
 pub struct Names {
     dns: Option<PassiveDns>,
     askers: Option<Askers>,
     services: Option<Services>,
     allowance: Allowance,
+}
+
+impl Default for Names {
+    fn default() -> Self {
+        let allowance = Allowance::new(PART, MOST, Instant::now());
+        Self { dns: None, askers: None, services: None, allowance }
+    }
 }
 
 impl Names {
@@ -69,8 +57,7 @@ impl Names {
             Some(askers) => askers.of(question),
             None => Asked::Unseen,
         };
-        self.allowance.grow(Instant::now());
-        let left = &mut self.allowance.left;
+        let left = self.allowance.left(Instant::now());
         while !left.is_zero() && !dns.drain(boot_now_ns, asked, left)? {}
         Ok(())
     }
@@ -156,23 +143,4 @@ fn address(address: IpAddr) -> connect_address {
         IpAddr::V6(six) => bytes = six.octets(),
     }
     connect_address { bytes }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn answers_get_their_part_of_the_time() {
-        let mut allowance = Allowance::default();
-        let begin = allowance.at;
-        allowance.grow(begin + Duration::from_secs(100));
-        assert_eq!(allowance.left, MOST, "it does not add up for ever");
-        allowance.left = Duration::ZERO;
-        let step_time = Duration::from_millis(8);
-        for step in 1..=4 {
-            allowance.grow(begin + Duration::from_secs(100) + step_time * step);
-        }
-        assert_eq!(allowance.left, step_time * 4 / PART);
-    }
 }
