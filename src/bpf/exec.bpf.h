@@ -93,6 +93,19 @@ static __always_inline __u32 exec_strings_len(const struct exec_event *event)
 }
 
 /*
+ * The smaller one of a number and a constant. In C, clang may check a copy of the number and use
+ * another one, which kernels such as 6.1 then refuse as unbounded.
+ */
+#define AT_MOST(number, constant)                                                                  \
+	({                                                                                         \
+		__u64 least = (number);                                                            \
+		asm volatile("if %[least] <= %[most] goto +1\n\t%[least] = %[most]"                \
+			     : [least] "+r"(least)                                                 \
+			     : [most] "i"(constant));                                              \
+		least;                                                                             \
+	})
+
+/*
  * Sends one record with room for `strings_cap` and `args_cap` bytes, both constants;
  * longer arguments are cut. False: no room in the buffer.
  */
@@ -110,14 +123,12 @@ static __always_inline bool exec_send(void *ctx, __u32 slot, struct exec_scratch
 	record = event_reserve(slot, sizeof(*event) + strings_cap + args_cap);
 	if (!record)
 		return false;
-	if (strings_len > strings_cap) /* impossible: for the verifier */
-		strings_len = strings_cap;
-	if (args_len > args_cap)
-		args_len = args_cap;
+	strings_len = AT_MOST(strings_len, strings_cap); /* for the verifier */
 
 	data = (void *)(record + 1);
 	__builtin_memcpy(record, event, sizeof(*event));
 	bpf_probe_read_kernel(data, strings_len, &scratch->strings.bytes[scratch->strings.start]);
+	args_len = AT_MOST(args_len, args_cap);
 	if (args->user)
 		err = bpf_probe_read_user(data + strings_len, args_len, args->address);
 	else
@@ -170,11 +181,20 @@ static __always_inline void exec_emit(void *ctx, __u32 slot, struct exec_scratch
 
 /* ---- strings of both success and failure ---- */
 
-static __always_inline void exec_path(struct exec_scratch *scratch, struct file *file)
+__noinline int exec_climb(__u32 slot)
+{
+	struct exec_scratch *scratch = bpf_map_lookup_elem(&exec_scratch, &slot);
+
+	return scratch ? path_climb(&scratch->strings) : 0;
+}
+
+static __always_inline void exec_path(struct exec_scratch *scratch, __u32 slot, struct file *file)
 {
 	struct exec_event *event = &scratch->event;
 
-	path_walk(&scratch->strings, file);
+	if (path_begin(&scratch->strings, BPF_CORE_READ(file, f_path.dentry),
+		       BPF_CORE_READ(file, f_path.mnt)))
+		path_end(&scratch->strings, exec_climb, slot);
 	event->path_len = PATH_CAP - scratch->strings.start;
 	if (scratch->strings.flags & PATH_CUT)
 		event->flags |= EXEC_PATH_CUT;
@@ -249,7 +269,7 @@ static __always_inline int exec_done(void *ctx, struct task_struct *task, __u32 
 	if (BPF_CORE_READ_BITFIELD_PROBED(bprm, secureexec))
 		event->flags |= EXEC_SECURE;
 
-	exec_path(scratch, BPF_CORE_READ(task, mm, exe_file));
+	exec_path(scratch, slot, BPF_CORE_READ(task, mm, exe_file));
 	filename = BPF_CORE_READ(bprm, filename);
 	interp = BPF_CORE_READ(bprm, interp);
 	n = bpf_probe_read_kernel_str(&scratch->strings.bytes[PATH_CAP], FILENAME_CAP, filename);

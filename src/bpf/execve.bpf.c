@@ -72,48 +72,73 @@ static __always_inline void exec_cold_string(struct exec_scratch *scratch, __u64
 }
 
 /*
- * Copies argv into scratch->args, as far as there is room, and counts the rest. State
- * between rounds is kept in memory, so that the verifier, which follows every round,
- * can merge the paths through them.
+ * Copies the next argument, to which the pointer at `place` leads, into the scratch of a slot, or
+ * counts it if there is no room. 1: there may be more. Not inline and not static, so that the
+ * verifier looks at it once, and not for each argument.
  */
-static __always_inline void exec_failed_args(struct exec_scratch *scratch,
-					     const struct exec_call *call)
+__noinline int exec_failed_arg(__u32 slot, __u64 place, bool compat)
 {
-	struct exec_event *event = &scratch->event;
-	__u32 width = call->compat ? 4 : 8;
+	struct exec_scratch *scratch = bpf_map_lookup_elem(&exec_scratch, &slot);
+	struct exec_event *event;
+	__u64 arg = 0;
+	__u32 used;
+	long n;
 
+	if (!scratch)
+		return 0;
+	event = &scratch->event;
+	if (bpf_probe_read_user(&arg, compat ? 4 : 8, (void *)place)) {
+		if (place) /* a NULL argv is an empty one */
+			event->flags |= EXEC_ARGS_FAULT;
+		return 0;
+	}
+	if (!arg)
+		return 0;
+	event->argc++;
+	used = event->args_len;
+	barrier_var(used);
+	if (used >= FAILED_ARGS_CAP || (event->flags & EXEC_ARGS_CUT)) {
+		event->flags |= EXEC_ARGS_CUT;
+		return 1;
+	}
+	n = bpf_probe_read_user_str(&scratch->args[used], FAILED_ARG_MAX, (void *)arg);
+	if (n <= 0) {
+		if (n < 0)
+			exec_cold_string(scratch, arg, event->argc - 1);
+		scratch->args[used] = '\0';
+		n = 1;
+	} else if (n >= FAILED_ARG_MAX) {
+		event->flags |= EXEC_ARGS_CUT;
+		n = FAILED_ARG_MAX - 1; /* no NUL: user space sees the cut */
+	}
+	event->args_len = used + n;
+	event->args_total = used + n;
+	return 1;
+}
+
+/* Copies filename and argv into the scratch of a slot, argv as far as there is room. */
+__noinline int exec_failed_strings(__u32 slot, __u64 filename, __u64 argv, bool compat)
+{
+	struct exec_scratch *scratch = bpf_map_lookup_elem(&exec_scratch, &slot);
+	struct exec_event *event;
+	long n;
+
+	if (!scratch)
+		return 0;
+	event = &scratch->event;
+	n = bpf_probe_read_user_str(&scratch->strings.bytes[PATH_CAP], FILENAME_CAP,
+				    (void *)filename);
+	event->filename_len = exec_filename_len(event, n);
+	if (event->filename_len == FILENAME_CAP - 1)
+		event->flags |= EXEC_FILENAME_CUT; /* ENAMETOOLONG */
+	if (n < 0)
+		exec_cold_string(scratch, filename, EXEC_COLD_FILENAME);
 	for (__u32 i = 0; i < FAILED_ARGC_MAX; i++) {
-		__u32 used = event->args_len;
-		__u64 arg = 0;
-		long n;
-
-		if (bpf_probe_read_user(&arg, width, call->argv + i * width)) {
-			if (call->argv) /* a NULL argv is an empty one */
-				event->flags |= EXEC_ARGS_FAULT;
-			return;
-		}
-		if (!arg)
-			return;
-		event->argc = i + 1;
-		barrier_var(used);
-		if (used >= FAILED_ARGS_CAP || (event->flags & EXEC_ARGS_CUT)) {
-			event->flags |= EXEC_ARGS_CUT;
-			continue;
-		}
-		n = bpf_probe_read_user_str(&scratch->args[used], FAILED_ARG_MAX, (void *)arg);
-		if (n <= 0) {
-			if (n < 0)
-				exec_cold_string(scratch, arg, i);
-			scratch->args[used] = '\0';
-			n = 1;
-		} else if (n >= FAILED_ARG_MAX) {
-			event->flags |= EXEC_ARGS_CUT;
-			n = FAILED_ARG_MAX - 1; /* no NUL: user space sees the cut */
-		}
-		event->args_len = used + n;
-		event->args_total = used + n;
+		if (!exec_failed_arg(slot, argv + i * (compat ? 4 : 8), compat))
+			return 0;
 	}
 	event->flags |= EXEC_ARGC_MORE;
+	return 0;
 }
 
 /*
@@ -140,20 +165,24 @@ static __always_inline __u32 task_mnt_ns(struct task_struct *task)
 }
 
 /*
- * The file of the caller's program: constant strings that are not in memory are in
- * there. Without a path that leads to it, nothing.
+ * The file of the caller's program. After the point of no return that is the new image. Before it,
+ * constant strings that are not in memory are in there; without a path that leads to it, nothing.
  */
-static __always_inline void exec_image(struct exec_scratch *scratch, struct task_struct *task)
+static __always_inline void exec_image(struct exec_scratch *scratch, __u32 slot,
+				       struct task_struct *task)
 {
 	struct file *file = BPF_CORE_READ(task, mm, exe_file);
 	struct exec_event *event = &scratch->event;
 
-	path_walk(&scratch->strings, file);
+	exec_path(scratch, slot, file);
+	if (event->flags & EXEC_FATAL)
+		return;
 	if (scratch->strings.flags) {
+		event->flags &= ~(EXEC_PATH_CUT | EXEC_PATH_DELETED | EXEC_PATH_NO_MOUNT);
+		event->path_len = 0;
 		scratch->strings.start = PATH_CAP;
 		return;
 	}
-	event->path_len = PATH_CAP - scratch->strings.start;
 	event->image_start = BPF_CORE_READ(task, mm, start_code);
 	event->image_inode = BPF_CORE_READ(file, f_inode, i_ino);
 }
@@ -180,7 +209,6 @@ static __always_inline int exec_failed(void *ctx, __u32 slot, const struct exec_
 	struct exec_scratch *scratch;
 	struct args_source args = { .user = false };
 	struct exec_event *event;
-	long n;
 
 	if (!exec_has_failed(task, call, ret) || !filter_allows(task))
 		return 0;
@@ -204,19 +232,11 @@ static __always_inline int exec_failed(void *ctx, __u32 slot, const struct exec_
 		 * process on its way back. The path comes from the new image.
 		 */
 		event->flags |= EXEC_FATAL | EXEC_FILENAME_FAULT | EXEC_ARGS_FAULT;
-		exec_path(scratch, BPF_CORE_READ(task, mm, exe_file));
 	} else {
-		n = bpf_probe_read_user_str(&scratch->strings.bytes[PATH_CAP], FILENAME_CAP,
-					    call->filename);
-		event->filename_len = exec_filename_len(event, n);
-		if (event->filename_len == FILENAME_CAP - 1)
-			event->flags |= EXEC_FILENAME_CUT; /* ENAMETOOLONG */
-		if (n < 0)
-			exec_cold_string(scratch, (__u64)call->filename, EXEC_COLD_FILENAME);
-		exec_failed_args(scratch, call);
-		if (event->cold_len)
-			exec_image(scratch, task);
+		exec_failed_strings(slot, (__u64)call->filename, (__u64)call->argv, call->compat);
 	}
+	if (event->cold_len || (event->flags & EXEC_FATAL))
+		exec_image(scratch, slot, task);
 	args.address = scratch->args;
 	exec_emit(ctx, slot, scratch, &args);
 	return 0;

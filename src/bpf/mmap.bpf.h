@@ -261,7 +261,7 @@ static __always_inline __u32 mmap_describe_file(struct mmap_scratch *scratch, __
 		path = file_user_path(file);
 		inode = BPF_CORE_READ(path, dentry, d_inode);
 	}
-	mmap_walk_path(slot, (__u64)BPF_CORE_READ(path, dentry), (__u64)BPF_CORE_READ(path, mnt));
+	mmap_walk_path(scratch, slot, BPF_CORE_READ(path, dentry), BPF_CORE_READ(path, mnt));
 	scratch->extra.inode = BPF_CORE_READ(inode, i_ino);
 	scratch->extra.dev = inode_device(inode, MMAP_BTRFS);
 	if (scratch->path.flags & PATH_CUT)

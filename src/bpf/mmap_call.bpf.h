@@ -72,17 +72,26 @@ struct {
 	__type(value, struct mmap_scratch);
 } mmap_scratch SEC(".maps");
 
-/*
- * path_walk_from() into the scratch of a slot. Not static, so that the verifier, which follows
- * each step of the walk, does so once, and not for each way to come here.
- */
-__noinline int mmap_walk_path(__u32 slot, __u64 dentry, __u64 vfsmount)
+__noinline int mmap_path_begin(__u32 slot, __u64 dentry, __u64 vfsmount)
 {
 	struct mmap_scratch *scratch = bpf_map_lookup_elem(&mmap_scratch, &slot);
 
-	if (scratch)
-		path_walk_from(&scratch->path, (void *)dentry, (void *)vfsmount);
-	return 0;
+	return scratch ? path_begin(&scratch->path, (void *)dentry, (void *)vfsmount) : 0;
+}
+
+__noinline int mmap_path_climb(__u32 slot)
+{
+	struct mmap_scratch *scratch = bpf_map_lookup_elem(&mmap_scratch, &slot);
+
+	return scratch ? path_climb(&scratch->path) : 0;
+}
+
+/* The path of a place in the tree, into the scratch of a slot. */
+static __always_inline void mmap_walk_path(struct mmap_scratch *scratch, __u32 slot,
+					   struct dentry *dentry, struct vfsmount *vfsmount)
+{
+	if (mmap_path_begin(slot, (__u64)dentry, (__u64)vfsmount))
+		path_end(&scratch->path, mmap_path_climb, slot);
 }
 
 static __always_inline bool mmap_failed(const struct mmap_call *call)

@@ -71,8 +71,8 @@ static __always_inline void mmap_sum_path(struct mmap_scratch *scratch, __u32 sl
 	struct mmap_file_sum *value = &scratch->file_sum;
 	__u32 len, start;
 
-	mmap_walk_path(slot, (__u64)BPF_CORE_READ(file, f_path.dentry),
-		       (__u64)BPF_CORE_READ(file, f_path.mnt));
+	mmap_walk_path(scratch, slot, BPF_CORE_READ(file, f_path.dentry),
+		       BPF_CORE_READ(file, f_path.mnt));
 	value->notes = 0;
 	if (scratch->path.flags & PATH_CUT)
 		value->notes |= MMAP_PATH_CUT;

@@ -10,7 +10,8 @@
 
 #define PATH_CAP 4096 /* bytes kept, as PATH_MAX; the leading part of longer ones is cut */
 #define PATH_NAME_MAX 255 /* NAME_MAX: one component */
-#define PATH_COMPONENTS 128 /* the verifier follows each: the leading part is cut beyond */
+#define PATH_CLIMBS 16 /* the leading part of a path is cut beyond these, */
+#define PATH_CLIMB 8 /* of so many steps each: the verifier follows only one climb */
 
 /* Room behind the path for a tool's own strings; at least one component. */
 #ifndef PATH_TAIL
@@ -53,9 +54,9 @@ static __always_inline bool path_prepend(struct path_buf *path, struct dentry *d
 	return true;
 }
 
-/* Writes the path of a place in the tree. */
-static __always_inline void path_walk_from(struct path_buf *path, struct dentry *dentry,
-					   struct vfsmount *vfsmnt)
+/* Begins a walk from a place in the tree. False: there is nothing to climb. */
+static __always_inline bool path_begin(struct path_buf *path, struct dentry *dentry,
+				       struct vfsmount *vfsmnt)
 {
 	struct mount *mount = (void *)vfsmnt - bpf_core_field_offset(struct mount, mnt);
 	bool is_root = BPF_CORE_READ(dentry, d_parent) == dentry;
@@ -74,9 +75,14 @@ static __always_inline void path_walk_from(struct path_buf *path, struct dentry 
 		path_prepend(path, dentry);
 		if (path->start < PATH_CAP)
 			path->start++; /* a bare name, without the slash */
-		return;
 	}
-	for (int i = 0; i < PATH_COMPONENTS; i++) {
+	return !(path->flags & PATH_NO_MOUNT);
+}
+
+/* Up to PATH_CLIMB steps towards the root. 1: there are more. */
+static __always_inline int path_climb(struct path_buf *path)
+{
+	for (int i = 0; i < PATH_CLIMB; i++) {
 		struct dentry *here = (void *)path->dentry;
 		struct mount *at = (void *)path->mount;
 		struct dentry *parent;
@@ -89,7 +95,7 @@ static __always_inline void path_walk_from(struct path_buf *path, struct dentry 
 					path->start = PATH_CAP - 1;
 					path->bytes[PATH_CAP - 1] = '/';
 				}
-				return;
+				return 0;
 			}
 			path->dentry = (__u64)BPF_CORE_READ(at, mnt_mountpoint);
 			path->mount = (__u64)above;
@@ -98,17 +104,28 @@ static __always_inline void path_walk_from(struct path_buf *path, struct dentry 
 		}
 		parent = BPF_CORE_READ(here, d_parent);
 		if (parent == here)
-			return; /* detached tree */
-		if (!path_prepend(path, here))
-			break;
+			return 0; /* detached tree */
+		if (!path_prepend(path, here)) {
+			path->flags |= PATH_CUT;
+			return 0;
+		}
 		path->dentry = (__u64)parent;
 	}
-	path->flags |= PATH_CUT;
+	return 1;
 }
 
-static __always_inline void path_walk(struct path_buf *path, struct file *file)
+/*
+ * Climbs to the root after path_begin(). `climb` is the tool's own path_climb() for the path in a
+ * slot of its scratch. It is not inline and not static, so that the verifier looks at it on its
+ * own, once, and not for each climb, nor for each way to come here.
+ */
+static __always_inline void path_end(struct path_buf *path, int (*climb)(__u32), __u32 slot)
 {
-	path_walk_from(path, BPF_CORE_READ(file, f_path.dentry), BPF_CORE_READ(file, f_path.mnt));
+	for (int i = 0; i < PATH_CLIMBS; i++) {
+		if (!climb(slot))
+			return;
+	}
+	path->flags |= PATH_CUT;
 }
 
 #define FMODE_NOACCOUNT (1 << 29)
