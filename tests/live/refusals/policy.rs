@@ -62,7 +62,7 @@ impl What {
 }
 
 /// What a tool asked the kernel for: `struct asked` of the fixture.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked {
     /// Of the program or map, 15 bytes at most
     pub name: String,
