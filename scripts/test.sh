@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # The checks, as CI runs them: test.sh [check]. With `check` only those that need neither root nor
 # a virtual machine. Goes on after a failure, to show all of them; ends with the time that each
-# step took, with the live tests that were skipped, and with one line that says what passed. With
-# CI=true no step is skipped: what cannot be run fails.
+# step took, with the live tests that were skipped, with what failed, and with one line that says
+# what passed. With CI=true no step is skipped: what cannot be run fails.
 
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
@@ -31,13 +31,17 @@ trap 'exit 143' TERM HUP
 export SNOOP_SKIPPED=$work/skipped
 : >"$SNOOP_SKIPPED"
 
-passed=() failed=() skipped=() times=()
+passed=() failed=() skipped=() times=() reasons=()
 
 # step NAME COMMAND [ARG...]
 step() {
     local began=$SECONDS status=0
     printf '\n== %s\n' "$1"
-    "${@:2}" || status=$?
+    if [[ -t 1 ]]; then # programs see that, and use colours
+        "${@:2}" || status=$?
+    else
+        "${@:2}" 2>&1 | tee "$work/$1" || status=$?
+    fi
     ended "$1" "$status" $((SECONDS - began))
 }
 
@@ -48,9 +52,19 @@ ended() {
         passed+=("$1") result=passed
     else
         failed+=("$1")
+        [[ ! -e $work/$1 ]] || reasons+=("$(reasons_in "$work/$1" | sed "s/^/  $1: /")")
     fi
     printf '== %s: %s (%d s)\n' "$1" "$result" "$3"
     times+=("$(printf '%6d s  %s%s' "$3" "$1" "$( (($2)) && echo ': FAILED')")")
+}
+
+# reasons_in LOG: the lines that say what went wrong, or the last ones: those of the whole output
+# that one wants to see first, and again at its end.
+reasons_in() {
+    local lines
+    lines=$(grep -aE -e '^(error|WRONG|FAILED)' -e '^    [a-z0-9_]+(::[a-z0-9_]+)+$' \
+        -e '^== .* failed: ' -e 'panicked at' -e 'Kernel panic' "$1" | sort -u | head -n 20)
+    if [[ $lines ]]; then printf '%s\n' "$lines"; else tail -n 5 "$1"; fi | cut -c 1-200
 }
 
 # beside NAME COMMAND [ARG...]: a step that runs beside the next ones, for the core that they
@@ -251,6 +265,10 @@ if [[ -s $SNOOP_SKIPPED ]]; then
     sed 's/^/  /' "$SNOOP_SKIPPED"
 fi
 ((${#skipped[@]} == 0)) || echo "make $what: skipped: $(join "${skipped[@]}")"
+if ((${#reasons[@]})); then
+    echo "make $what: what failed:"
+    printf '%s\n' "${reasons[@]}"
+fi
 if ((${#failed[@]})); then
     echo "make $what: FAILED: $(join "${failed[@]}") (passed: $(join "${passed[@]:-nothing}"))"
     exit 1
