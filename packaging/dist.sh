@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# dist.sh [OUT]: builds the release, into OUT (default: target/packages): a .deb, an .rpm,
-# a tarball with static programs, an SBOM, and a .sha256 for each of them. README.md beside this
-# file lists their contents.
+# dist.sh [--dynamic] [OUT]: builds the release, into OUT (default: target/packages): a .deb, an
+# .rpm, a tarball with static programs, an SBOM, and a .sha256 for each of them. README.md beside
+# this file lists their contents. With --dynamic no static programs are compiled.
 #
 # Same sources, same bytes: no path, name or time of this machine gets in. The time
 # is that of the last commit, or SOURCE_DATE_EPOCH.
@@ -12,6 +12,11 @@ export PATH="$PWD/target/tools/bin:$PATH:${HOME-}/.cargo/bin"
 export LC_ALL=C TZ=UTC
 umask 022
 
+static=1
+if [[ ${1:-} == --dynamic ]]; then
+    static=
+    shift
+fi
 cargo=${CARGO:-cargo}
 out=$(realpath -m "${1:-target/packages}")
 stage=$PWD/target/stage # the same as in Cargo.toml
@@ -41,9 +46,11 @@ main() {
         --output "$out/"
     cargo-generate-rpm --target "$platform" --profile dist --auto-req find-requires --output "$out/"
 
-    say 'compiling static programs'
-    build --bins --features static -- -C target-feature=+crt-static
-    tarball
+    if [[ $static ]]; then
+        say 'compiling static programs'
+        build --bins --features static -- -C target-feature=+crt-static
+        tarball
+    fi
     sbom
     checksums
     say "made in $out:"
