@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io::Read as _;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use nix::sys::stat::Mode;
@@ -18,8 +19,8 @@ const PROCSNOOP: Tool = Tool("procsnoop");
 struct Hostile(Child);
 
 impl Hostile {
-    fn start(args: &[&str]) -> Self {
-        let mut child = Command::new(fixture("hostile"));
+    fn start(program: &str, args: &[&str]) -> Self {
+        let mut child = Command::new(fixture(program));
         Self(child.args(args).stdout(Stdio::piped()).spawn().unwrap())
     }
 }
@@ -38,14 +39,11 @@ fn fifo(dir: &TempDir) -> String {
     fifo
 }
 
-#[test]
-fn an_argument_that_never_comes_stops_nothing() {
-    if kernel_release() < (6, 8) {
-        skip!(skip::BEFORE_6_8); // the caller itself would wait
-    }
+/// Runs a program of which an argument never comes, under execsnoop.
+fn argument_that_never_comes(program: &[&str]) {
     let dir = TempDir::new();
-    let (fifo, hostile) = (fifo(&dir), fixture("hostile"));
-    let command = ["--json", "-x", "--all", "--", &hostile, "exec", &fifo];
+    let fifo = fifo(&dir);
+    let command = [&["--json", "-x", "--all", "--"], program, &[&fifo]].concat();
     let mut running = EXECSNOOP.start(&command);
     let file = |row: &serde_json::Value| row["exec"]["filename"].as_str().map(str::to_owned);
     for _ in 0..5 {
@@ -62,10 +60,44 @@ fn an_argument_that_never_comes_stops_nothing() {
 }
 
 #[test]
+fn an_argument_that_never_comes_stops_nothing() {
+    if kernel_release() < (6, 8) {
+        skip!(skip::BEFORE_6_8); // the caller itself would wait
+    }
+    argument_that_never_comes(&[&fixture("hostile"), "exec"]);
+}
+
+/// Who waits for such a file cannot be killed.
+#[test]
+fn an_argument_from_a_file_that_never_comes() {
+    if kernel_release() < (6, 8) {
+        skip!(skip::BEFORE_6_8); // the caller itself would wait
+    }
+    if !Path::new("/dev/fuse").exists() {
+        skip!(skip::NO_FUSE);
+    }
+    argument_that_never_comes(&[&fixture("fuse")]);
+}
+
+#[test]
 fn a_signal_ends_it_while_memory_does_not_come() {
     let dir = TempDir::new();
     let running = EXECSNOOP.start(&["--json", "-x", "--all"]);
-    let hostile = Hostile::start(&["exec", &fifo(&dir)]);
+    let hostile = Hostile::start("hostile", &["exec", &fifo(&dir)]);
+    running.signal(libc::SIGTERM);
+    assert_eq!(running.finish().2, 0);
+    drop(hostile);
+}
+
+#[test]
+fn a_signal_ends_it_while_a_file_does_not_come() {
+    if !Path::new("/dev/fuse").exists() {
+        skip!(skip::NO_FUSE);
+    }
+    let dir = TempDir::new();
+    let mut running = EXECSNOOP.start(&["--json", "-x", "--all"]);
+    let hostile = Hostile::start("fuse", &[&fifo(&dir)]);
+    running.wait_for("a call", |row| row["exec"]["filename"] == "/no/such/bad");
     running.signal(libc::SIGTERM);
     assert_eq!(running.finish().2, 0);
     drop(hostile);
@@ -73,7 +105,7 @@ fn a_signal_ends_it_while_memory_does_not_come() {
 
 #[test]
 fn a_command_line_that_never_comes_is_unknown() {
-    let mut hostile = Hostile::start(&["argv"]);
+    let mut hostile = Hostile::start("hostile", &["argv"]);
     let mut said = [0; 6];
     hostile.0.stdout.as_mut().unwrap().read_exact(&mut said).unwrap();
     let pid = hostile.0.id().to_string();
@@ -165,7 +197,7 @@ fn who_helps_ends_with_the_tool() {
     }
     let dir = TempDir::new();
     let mut running = EXECSNOOP.start(&["--json", "-x", "--all"]);
-    let _hostile = Hostile::start(&["exec", &fifo(&dir)]);
+    let _hostile = Hostile::start("hostile", &["exec", &fifo(&dir)]);
     running.wait_for("good", |row| row["exec"]["filename"] == "/no/such/good");
     let helpers = helpers(running.child.id());
     running.signal(libc::SIGKILL);
