@@ -66,7 +66,10 @@ const PRINTK: [i32; 2] = [6, 177];
 
 /// Runs the object to its end. Returns the exit status.
 pub fn main(args: &Args) -> Result<u8> {
-    let in_file = || format!("cannot run {}", shown(&args.file.to_string_lossy()));
+    let in_file = || {
+        let name = args.file.to_string_lossy();
+        format!("cannot run {}{}", shown(&name), meant(&name))
+    };
     let image = file::read(&args.file).with_context(in_file)?;
     // Our own reader goes first, since it notices damaged files.
     let object = Object::parse(&image).with_context(in_file)?;
@@ -93,6 +96,14 @@ pub fn main(args: &Args) -> Result<u8> {
     let stop = StopSignal::install()?;
     let prepared = Prepared { image: &image, object: &object, patches, schemas };
     run(args, prepared, command, stop)
+}
+
+/// Advice for the name of a file that was meant as a task.
+fn meant(name: &str) -> String {
+    const SIMILAR: f64 = 0.85;
+    let is_close = |task: &&str| strsim::jaro_winkler(name, task) > SIMILAR;
+    let task = ["inspect", "run", "help"].into_iter().find(is_close);
+    task.map(|task| format!(" (did you mean bpfrun {task}?)")).unwrap_or_default()
 }
 
 /// A name from people or files, on one line and escaped for a terminal.

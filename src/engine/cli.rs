@@ -6,8 +6,9 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::error::{ContextKind, ErrorKind};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser};
+use jiff::SignedDuration;
 
 use crate::engine::channel::BufferChoice;
 use crate::host::cgroup::Cgroup;
@@ -45,7 +46,7 @@ pub struct CommonArgs {
     #[arg(short, long)]
     pub timestamp: bool,
 
-    /// Stop after this long; fractions are allowed. A COMMAND may finish, untraced
+    /// Stop after this long, such as 0.5, 90 or 5m. A COMMAND may finish, untraced
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub duration: Option<Duration>,
 
@@ -101,11 +102,22 @@ pub fn parse<A: Parser>(words: impl IntoIterator<Item = OsString>) -> A {
     });
     parsed.unwrap_or_else(|mut error| {
         if error.kind() == ErrorKind::UnknownArgument {
-            // "To pass it as a value, use `--`": it would be run as a command.
-            error.remove(ContextKind::Suggested);
+            advise(&mut error, A::command().get_name());
         }
         error.exit()
     })
+}
+
+/// Replaces clap's advice about an unknown word, "to pass it as a value, use `--`": it would be run
+/// as a command. Such a word may be meant as one.
+fn advise(error: &mut clap::Error, tool: &str) {
+    error.remove(ContextKind::Suggested);
+    let word = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(word)) if !word.starts_with('-') => word,
+        _ => return,
+    };
+    let advice = format!("to run a command and trace only it: {tool} -- {word}");
+    error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![advice.into()]));
 }
 
 /// Whether a valid command line ends in a `--` without a COMMAND, as in a script whose variable is
@@ -247,19 +259,24 @@ pub fn number(text: &str) -> Result<u64, String> {
 /// The longest time that users may give: some thirty years.
 const MAX_SECONDS: f64 = 1e9;
 
-/// A duration in seconds, with fractions down to a millisecond.
+/// A duration: seconds, with fractions down to a millisecond, or with units.
 pub fn seconds(text: &str) -> Result<Duration, String> {
-    text.parse()
-        .ok()
+    in_seconds(text, 1.0)
         .and_then(|seconds| in_range(seconds, 0.001..=MAX_SECONDS))
-        .ok_or_else(|| "seconds are a number from 0.001 to 1e9".to_owned())
+        .ok_or_else(|| "seconds are a number from 0.001 to 1e9, or a time such as 5m".to_owned())
 }
 
-/// A duration in milliseconds, with fractions; 0 too.
+/// A duration: milliseconds, with fractions, or with units; 0 too.
 pub fn milliseconds(text: &str) -> Result<Duration, String> {
-    let ms = text.parse::<f64>().ok().map(|ms| ms / 1000.0);
-    ms.and_then(|seconds| in_range(seconds, 0.0..=MAX_SECONDS))
-        .ok_or_else(|| "milliseconds are a number from 0 to 1e12, such as 0.5".to_owned())
+    in_seconds(text, 0.001)
+        .and_then(|seconds| in_range(seconds, 0.0..=MAX_SECONDS))
+        .ok_or_else(|| "milliseconds are a number from 0 to 1e12, or a time such as 2s".to_owned())
+}
+
+/// A number of `unit` seconds, or a time such as `1h30m`, as seconds.
+fn in_seconds(text: &str, unit: f64) -> Option<f64> {
+    let number = text.parse::<f64>().map(|number| number * unit);
+    number.ok().or_else(|| text.parse::<SignedDuration>().ok().map(|time| time.as_secs_f64()))
 }
 
 fn in_range(seconds: f64, range: RangeInclusive<f64>) -> Option<Duration> {
@@ -311,6 +328,38 @@ mod tests {
         for line in ["tool", "tool -- sh --", "tool -- --", "tool --line --", "tool --line=--"] {
             assert!(!is_empty(line), "{line}");
         }
+    }
+
+    #[test]
+    fn durations_have_units_or_not() {
+        for (text, ms) in
+            [("5", 5_000), ("0.5", 500), ("5m", 300_000), ("1h30m", 5_400_000), ("250ms", 250)]
+        {
+            assert_eq!(seconds(text), Ok(Duration::from_millis(ms)), "{text}");
+        }
+        assert_eq!(milliseconds("5"), Ok(Duration::from_millis(5)));
+        assert_eq!(milliseconds("1.5s"), Ok(Duration::from_millis(1500)));
+        for wrong in ["", "m", "5 apples", "-5m", "5m ago", "9999999h", "0s", "nan"] {
+            assert!(seconds(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_word_may_be_a_command() {
+        #[derive(Parser, Debug)]
+        #[command(name = "tool")]
+        struct Tool {
+            #[command(flatten)]
+            common: CommonArgs,
+        }
+        let said = |words: &[&str]| {
+            let mut error = Tool::try_parse_from(words).unwrap_err();
+            advise(&mut error, "tool");
+            error.to_string()
+        };
+        let advice = "to run a command and trace only it: tool -- ls";
+        assert!(said(&["tool", "ls", "-l"]).contains(advice));
+        assert!(!said(&["tool", "--no-such-flag"]).contains("--:"));
     }
 
     #[test]

@@ -15,6 +15,8 @@ const MOST_BYTES: u64 = 4 << 20;
 #[derive(Clone, Debug, Default)]
 pub struct Services {
     tcp: HashMap<u16, String>,
+    /// By official name and by alias
+    ports: HashMap<String, u16>,
 }
 
 impl Services {
@@ -29,33 +31,43 @@ impl Services {
     }
 
     /// Lines of `NAME PORT/PROTOCOL ALIAS... # COMMENT`. Other lines are skipped, as by
-    /// getservbyport(3). Of several lines for a port the first counts, there and here.
+    /// getservbyport(3). Of several lines for a port or a name the first counts, there and here.
     fn parse(file: &[u8]) -> Self {
-        let mut tcp = HashMap::new();
-        for line in file.split(|&byte| byte == b'\n') {
-            if let Some((port, name)) = parse_line(line) {
-                tcp.entry(port).or_insert_with(|| name.to_owned());
+        let mut services = Self::default();
+        for (port, names) in file.split(|&byte| byte == b'\n').filter_map(parse_line) {
+            let official = names.first().copied().unwrap_or_default();
+            services.tcp.entry(port).or_insert_with(|| official.to_owned());
+            for name in names {
+                services.ports.entry(name.to_owned()).or_insert(port);
             }
         }
-        Self { tcp }
+        services
     }
 
     /// The official name of the TCP service at `port`: visible ASCII.
     pub fn name(&self, port: u16) -> Option<&str> {
         self.tcp.get(&port).map(String::as_str)
     }
+
+    /// The port of the TCP service with this name or alias.
+    pub fn port(&self, name: &str) -> Option<u16> {
+        self.ports.get(name).copied()
+    }
 }
 
-fn parse_line(line: &[u8]) -> Option<(u16, &str)> {
+/// A port, and the names of its TCP service, the official one first.
+fn parse_line(line: &[u8]) -> Option<(u16, Vec<&str>)> {
     let line = line.split(|&byte| byte == b'#').next()?;
-    let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
-    let name = std::str::from_utf8(words.next()?).ok()?;
-    let (port, protocol) = std::str::from_utf8(words.next()?).ok()?.split_once('/')?;
-    // The name is printed unescaped, so it must be printable.
-    let is_fit = protocol == "tcp" && name.bytes().all(|byte| byte.is_ascii_graphic());
+    let words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+    // Names are printed unescaped, so they must be printable.
+    let is_fit = |word: &&str| word.bytes().all(|byte| byte.is_ascii_graphic());
+    let mut words = words.map(|word| std::str::from_utf8(word).ok().filter(is_fit));
+    let name = words.next()??;
+    let (port, protocol) = words.next()??.split_once('/')?;
     // parse() would accept a sign.
     let is_number = port.bytes().all(|byte| byte.is_ascii_digit());
-    (is_fit && is_number).then(|| port.parse().ok().map(|port| (port, name)))?
+    let port = port.parse().ok().filter(|_| is_number && protocol == "tcp")?;
+    Some((port, std::iter::once(name).chain(words.flatten()).collect()))
 }
 
 #[cfg(test)]
@@ -82,6 +94,15 @@ mod tests {
         let names = ["ssh", "domain", "", "http", "https", "last"];
         assert_eq!(known, names.map(|name| (!name.is_empty()).then_some(name)));
         assert_eq!(services.tcp.len(), 5);
+    }
+
+    #[test]
+    fn ports_by_name_and_alias() {
+        let services =
+            Services::parse(b"http 80/tcp www\nalt 8080/tcp www http-alt\nntp 123/udp\n");
+        let names = ["http", "www", "http-alt", "ntp", "80", ""];
+        let ports = [Some(80), Some(80), Some(8080), None, None, None];
+        assert_eq!(names.map(|name| services.port(name)), ports);
     }
 
     #[test]

@@ -28,6 +28,13 @@ fn wrong_values_are_refused_with_status_2() {
 }
 
 #[test]
+fn a_task_with_a_wrong_letter_is_understood() {
+    let said = |words: &[&str]| text(&run("bpfrun", words).stderr);
+    assert!(said(&["inspekt", "x.o"]).contains("did you mean bpfrun inspect?"));
+    assert!(!said(&["missing.bpf.o"]).contains("did you mean"));
+}
+
+#[test]
 fn help_begins_with_the_main_call() {
     let help = text(&run("bpfrun", &["--help"]).stdout);
     assert!(

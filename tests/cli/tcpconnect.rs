@@ -20,7 +20,7 @@ fn wrong_values_are_refused_with_status_2() {
     let wrong: &[(&[&str], &str)] = &[
         (&["--port", "0"], "a number from 1 to 65535"),
         (&["-P", "65536"], "a number from 1 to 65535"),
-        (&["-P", "80,http"], "a number from 1 to 65535"),
+        (&["-P", "80,no-such-service"], "a name in /etc/services"),
         (&["-P", "90-80"], "begins with the smaller one"),
         (&["--cidr", "10.0.0.0/33"], "a network is written as"),
         (&["--cidr", "example.org"], "a network is written as"),

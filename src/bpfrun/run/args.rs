@@ -63,7 +63,7 @@ pub struct Args {
     )]
     pub maps: Option<Option<Duration>>,
 
-    /// Stop after this long; fractions are allowed
+    /// Stop after this long, such as 0.5, 90 or 5m
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub duration: Option<Duration>,
 

@@ -14,7 +14,7 @@ use crate::tools::execsnoop::args::max_args;
 #[derive(Parser, Debug)]
 #[command(name = "procsnoop", version, after_help = MANUAL.after_help())]
 pub struct Args {
-    /// Only ends of processes that lived at least this long; fractions are allowed
+    /// Only ends of processes that lived at least this long, such as 0.5 or 2s
     #[arg(
         short = 'd',
         long = "min-duration",

@@ -74,7 +74,7 @@ pub struct Args {
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub summary: Option<Duration>,
 
-    /// Only attempts to this port, as asked for or as got; a list with ranges is allowed: 80,8000-8999 (repeatable)
+    /// Only attempts to this port, as asked for or as got; a list with ranges and names of services is allowed: https,8000-8999 (repeatable)
     #[arg(short = 'P', long, value_name = "PORTS", value_parser = Ports::parse_list, help_heading = "Filters")]
     pub port: Vec<Vec<Ports>>,
 

@@ -12,6 +12,7 @@ use nix::sys::statfs::{NSFS_MAGIC, fstatfs};
 
 use crate::host::chosen;
 use crate::host::proc::pids;
+use crate::host::services::Services;
 use crate::skel::{connect_address, network_key};
 
 /// A range of ports, both ends included.
@@ -22,11 +23,20 @@ pub struct Ports {
 }
 
 impl Ports {
-    /// `80` or `8000-8999`.
+    /// `80`, `8000-8999` or the name of a service.
     fn parse(text: &str) -> Result<Self, String> {
+        Self::parse_numbers(text).or_else(|why| {
+            let port = Services::load().port(text).ok_or(why)?;
+            Ok(Self { first: port, last: port })
+        })
+    }
+
+    fn parse_numbers(text: &str) -> Result<Self, String> {
         let port = |text: &str| match text.parse::<u16>() {
             Ok(port @ 1..) => Ok(port),
-            _ => Err("a port is a number from 1 to 65535, or a range such as 8000-8999".to_owned()),
+            _ => Err("a port is a number from 1 to 65535, a range such as 8000-8999, or a name \
+                      in /etc/services"
+                .to_owned()),
         };
         let (first, last) = text.split_once('-').unwrap_or((text, text));
         let ports = Self { first: port(first)?, last: port(last)? };
@@ -36,7 +46,7 @@ impl Ports {
         Ok(ports)
     }
 
-    /// A list of ports and ranges, separated by commas.
+    /// A list of ports, ranges and services, separated by commas.
     pub fn parse_list(text: &str) -> Result<Vec<Self>, String> {
         text.split(',').map(Self::parse).collect()
     }
@@ -153,8 +163,19 @@ mod tests {
             .filter(|port| bits[usize::from(port / 64)] & (1 << (port % 64)) != 0)
             .collect();
         assert_eq!(set, [80, 443, 8000, 8001, 8002, 65535]);
-        for wrong in ["0", "65536", "", "80,", "9-8", "1-", "-1", "0-5", "http", "1-65536", "1-2-3"]
-        {
+        for wrong in [
+            "0",
+            "65536",
+            "",
+            "80,",
+            "9-8",
+            "1-",
+            "-1",
+            "0-5",
+            "no-such-service",
+            "1-65536",
+            "1-2-3",
+        ] {
             assert!(Ports::parse_list(wrong).is_err(), "{wrong}");
         }
     }
