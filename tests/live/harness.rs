@@ -460,7 +460,11 @@ impl Running {
         let mut stderr = String::new();
         self.child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
         let status = self.child.wait().unwrap();
-        (self.lines, stderr, status.code().unwrap_or_else(|| panic!("{status}")))
+        (
+            std::mem::take(&mut self.lines),
+            stderr,
+            status.code().unwrap_or_else(|| panic!("{status}")),
+        )
     }
 
     /// Waits for its end without reading; then all of stdout, which may end within a line, all of
@@ -488,6 +492,14 @@ impl Running {
             stderr: stderr.into_bytes(),
         };
         parse(&output)
+    }
+}
+
+/// A test that fails leaves no tool behind, which would trace all that follows.
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
