@@ -48,7 +48,7 @@ fn records() -> Vec<Vec<u8>> {
         record.extend(snoop_tools::tools::execsnoop::testing::record("/bin/x", &[b"x", b"-y"]));
         record
     }];
-    for which in 1..4 {
+    for which in 1..5 {
         for fill in [0, 1, 0xff] {
             all.push([vec![which], vec![fill; 600]].concat());
         }

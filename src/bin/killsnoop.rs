@@ -25,7 +25,7 @@ struct Flags {
     kernel: bool,
 }
 
-struct Killsnoop;
+pub(crate) struct Killsnoop;
 
 impl Tracer for Killsnoop {
     const NAME: &'static str = "killsnoop";
