@@ -6,6 +6,10 @@
 
 #include "asked.bpf.h"
 
+#define ECONNRESET 104
+#define ETIMEDOUT 110
+#define ECONNREFUSED 111
+
 /* An attempt without an answer yet; or an ended one whose place is kept. */
 struct connect_attempt {
 	struct task_id id; /* time_ns: its begin */
@@ -172,15 +176,24 @@ static __always_inline void caller_is_untold(struct connect_attempt *attempt, st
 	bpf_map_update_elem(&untold, &key, &inode, BPF_ANY);
 }
 
-/* A call of connect() returns: is its attempt known already, from the socket? */
-static __always_inline bool caller_is_told(struct socket *socket, struct sock *sk)
+/* Errors of attempts that had begun: hardly anything refuses a call with these. */
+static __always_inline bool is_outcome(long ret)
+{
+	return ret == -ECONNREFUSED || ret == -ETIMEDOUT || ret == -ECONNRESET;
+}
+
+/*
+ * A call of connect() returns: is its attempt known already, from the socket? Another thread
+ * may have dissolved the socket meanwhile, and have been told.
+ */
+static __always_inline bool caller_is_told(struct socket *socket, struct sock *sk, long ret)
 {
 	__u64 key = (__u64)sk;
 	__u64 inode = socket_inode(socket);
 	struct connect_attempt *attempt = bpf_map_lookup_elem(&attempts, &key);
 	__u64 *other;
 
-	if (attempt && attempt->untold && attempt->inode == inode) {
+	if (attempt && attempt->inode == inode && (attempt->untold || is_outcome(ret))) {
 		if (!attempt->pending)
 			attempt->untold = 0;
 		return true;

@@ -27,13 +27,14 @@
 #define ERESTARTSYS 512
 
 /*
- * There was no attempt (an address that could not be read), or it goes on, or another
+ * There was no attempt (an address that could not be read, no socket), or it goes on, or another
  * thread, which called connect() for the same socket, has been told how it ended (EPIPE).
  */
 static __always_inline bool tells_nothing(long ret)
 {
 	return ret == -EINPROGRESS || ret == -EALREADY || ret == -EISCONN || ret == -EINTR ||
-	       ret == -ERESTARTSYS || ret == -EFAULT || ret == -EPIPE;
+	       ret == -ERESTARTSYS || ret == -EFAULT || ret == -EPIPE || ret == -EBADF ||
+	       ret == -ENOTSOCK;
 }
 
 /* Does this return from connect() report an outcome that no change of state has shown? */
@@ -51,7 +52,7 @@ static __always_inline bool call_is_news(struct socket *socket, const bool typed
 	if (protocol != IPPROTO_TCP && protocol != IPPROTO_MPTCP)
 		return false;
 	/* ECONNABORTED: somebody else has taken the error of an attempt. */
-	if (caller_is_told(socket, sk) || ret >= 0 || ret == -ECONNABORTED ||
+	if (caller_is_told(socket, sk, ret) || ret >= 0 || ret == -ECONNABORTED ||
 	    !filter_allows_current())
 		return false;
 	/* A call inside a call: the one for the whole connection is seen too. */
@@ -294,8 +295,7 @@ static __always_inline bool settle_peer(struct socket *socket, struct sock *sk, 
  */
 static __always_inline bool descriptor_has_changed(long ret)
 {
-	return ret < 0 && !tells_nothing(ret) && ret != -EBADF && ret != -ENOTSOCK &&
-	       filter_allows_current();
+	return ret < 0 && !tells_nothing(ret) && filter_allows_current();
 }
 
 static __always_inline int syscall_done(void *ctx, const struct connect_call *call, long ret)

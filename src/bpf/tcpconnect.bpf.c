@@ -21,7 +21,6 @@
 #include "subflow.bpf.h"
 
 #define EADDRNOTAVAIL 99
-#define ECONNRESET 104
 #define PF_EXITING 0x00000004
 #define SHUTDOWN_MASK 3
 
@@ -215,6 +214,8 @@ static __always_inline int attempt_begin(void *ctx, struct sock *sk, const bool 
 	}
 	begin_id(&begin, &attempt->id);
 	user_add(attempt->id.uid, 1);
+	if (begin.flags & CONNECT_MPTCP)
+		attempt->untold = 0; /* it is the connection's caller who may be */
 	attempt->peer = peer;
 	attempt->inode = begin.inode;
 	attempt->txhash = begin.txhash;

@@ -228,9 +228,9 @@ fn a_descriptor_that_changes() {
                 let call = |_: &u32| connect(&place, to) == libc::ENETUNREACH;
                 beside(swap, || refused = (0..count).filter(call).count());
             });
-            let rows: Vec<_> = rows_of(&trace).map(peer).collect();
+            let rows: Vec<_> = rows_of(&trace).map(|row| (result(row), peer(row))).collect();
             let lost = trace.end["lost"].as_u64().unwrap() as usize;
-            assert!(refused > 0 && rows.iter().all(|peer| *peer == to), "{rows:?}");
+            assert!(refused > 0 && rows.iter().all(|row| *row == ("ENETUNREACH", to)), "{rows:?}");
             assert_eq!(rows.len() + lost, refused);
             assert!(lost == 0 || setup.backend != "fexit", "{lost}");
         });
