@@ -49,8 +49,9 @@ fn records() -> Vec<Vec<u8>> {
         record
     }];
     for which in 1..5 {
-        for fill in [0, 1, 0xff] {
-            all.push([vec![which], vec![fill; 600]].concat());
+        // The last one is full of the number that has no opposite.
+        for fill in [[0; 4], [1; 4], [0xff; 4], i32::MIN.to_ne_bytes()] {
+            all.push([vec![which], fill.repeat(150)].concat());
         }
     }
     // procsnoop's records say at byte 80 what they are.
