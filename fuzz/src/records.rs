@@ -1,21 +1,28 @@
 //! Records of each tool: decoded, as a line of a table, and as a line of JSON.
 
 use clap::Parser as _;
+use snoop_tools::engine::tracer;
 use snoop_tools::output::escape::Quote;
-use snoop_tools::output::row::Common;
+use snoop_tools::output::row::{Common, Slot, View};
 use snoop_tools::output::table::Line;
-use snoop_tools::skel::task_id;
+use snoop_tools::skel::{Event as _, kill_event, task_id};
 use snoop_tools::tools::execsnoop::search::Searched;
 use snoop_tools::tools::{execsnoop, mmapsnoop, procsnoop, tcpconnect};
+
+/// A program that is one file, with its fields in it.
+#[path = "../../src/bin/killsnoop.rs"]
+#[expect(dead_code, reason = "it is not run")]
+mod killsnoop;
 
 /// The first byte says whose record the others are.
 pub(crate) fn all(data: &[u8]) {
     let Some((&which, record)) = data.split_first() else { return };
-    match which % 4 {
+    match which % 5 {
         0 => exec(record),
         1 => connect(record),
         2 => map(record),
-        _ => process(record),
+        3 => process(record),
+        _ => kill(record),
     }
 }
 
@@ -27,6 +34,19 @@ fn check(line: &[u8], json: bool) {
     if json {
         serde_json::from_str::<serde_json::Value>(line).unwrap();
     }
+}
+
+/// A row as a line of the table, and as one of JSON.
+fn show<F: Copy, E>(table: &View<F>, json: &View<F>, common: &Common<'_>, row: &E)
+where
+    F: Fn(&E, &mut Slot<'_, '_>),
+{
+    let mut out = Vec::new();
+    table.cells(Line::new(&mut out, table.columns()), common, row);
+    check(&out, false);
+    out.clear();
+    json.object(&mut out, common, row);
+    check(&out, true);
 }
 
 fn common<'a>(id: &'a task_id, event: &'static str) -> Common<'a> {
@@ -47,14 +67,8 @@ fn exec(record: &[u8]) {
         quote: Quote::WhereNeeded,
         has_exe_column: true,
     };
-    let common = common(&exec.event.id, "process.exec");
-    let mut out = Vec::new();
-    let flags = view(&Args::parse_from(["execsnoop", "-x"]));
-    flags.cells(Line::new(&mut out, flags.columns()), &common, &row);
-    check(&out, false);
-    out.clear();
-    view(&Args::parse_from(["execsnoop", "--json"])).object(&mut out, &common, &row);
-    check(&out, true);
+    let view = |flag| view(&Args::parse_from(["execsnoop", flag]));
+    show(&view("-x"), &view("--json"), &common(&exec.event.id, "process.exec"), &row);
 }
 
 fn connect(record: &[u8]) {
@@ -68,14 +82,8 @@ fn connect(record: &[u8]) {
         asked_service: None,
         is_superseded: false,
     };
-    let common = common(&connect.id, "network.connect");
-    let mut out = Vec::new();
-    let flags = view(&Args::parse_from(["tcpconnect"]));
-    flags.cells(Line::new(&mut out, flags.columns()), &common, &row);
-    check(&out, false);
-    out.clear();
-    view(&Args::parse_from(["tcpconnect", "--json"])).object(&mut out, &common, &row);
-    check(&out, true);
+    let view = |flag| view(&Args::parse_from(["tcpconnect", flag]));
+    show(&view("-T"), &view("--json"), &common(&connect.id, "network.connect"), &row);
 }
 
 fn map(record: &[u8]) {
@@ -100,12 +108,12 @@ fn process(record: &[u8]) {
     };
     let id = task_id::from(event.process.id);
     let row = Row { id: &id, what: What::ThreadExit(&event), max_args: 60, shows_usage: true };
-    let common = common(&id, row.what.name());
-    let mut out = Vec::new();
-    let flags = view(&Args::parse_from(["procsnoop", "--usage"]));
-    flags.cells(Line::new(&mut out, flags.columns()), &common, &row);
-    check(&out, false);
-    out.clear();
-    view(&Args::parse_from(["procsnoop", "--json"])).object(&mut out, &common, &row);
-    check(&out, true);
+    let view = |flag| view(&Args::parse_from(["procsnoop", flag]));
+    show(&view("--usage"), &view("--json"), &common(&id, row.what.name()), &row);
+}
+
+fn kill(record: &[u8]) {
+    let Ok((id, event)) = kill_event::decode(record) else { return };
+    let view = tracer::view::<killsnoop::Killsnoop>;
+    show(&view(true), &view(false), &common(&id, "signal.sent"), &event);
 }

@@ -48,9 +48,10 @@ fn records() -> Vec<Vec<u8>> {
         record.extend(snoop_tools::tools::execsnoop::testing::record("/bin/x", &[b"x", b"-y"]));
         record
     }];
-    for which in 1..4 {
-        for fill in [0, 1, 0xff] {
-            all.push([vec![which], vec![fill; 600]].concat());
+    for which in 1..5 {
+        // The last one is full of the number that has no opposite.
+        for fill in [[0; 4], [1; 4], [0xff; 4], i32::MIN.to_ne_bytes()] {
+            all.push([vec![which], fill.repeat(150)].concat());
         }
     }
     // procsnoop's records say at byte 80 what they are.

@@ -10,7 +10,7 @@ fn main() -> std::process::ExitCode {
 
 /// Show every signal that a process sends, to whom, and its fate
 #[derive(Args)]
-struct Flags {
+pub(crate) struct Flags {
     /// Only this signal, by name or number (repeatable)
     #[arg(short, long, value_parser = signal::parse, help_heading = "Filters")]
     signal: Vec<u32>,
@@ -25,7 +25,7 @@ struct Flags {
     kernel: bool,
 }
 
-struct Killsnoop;
+pub(crate) struct Killsnoop;
 
 impl Tracer for Killsnoop {
     const NAME: &'static str = "killsnoop";
@@ -55,7 +55,7 @@ impl Tracer for Killsnoop {
             2 => slot.failure("already pending"),
             3 => slot.failure("overflow"),
             4 => slot.text("without information"),
-            error => slot.failure(&errno::name(-error)),
+            error => slot.failure(&errno::name(error.saturating_neg())),
         }),
     ];
     type Args = Flags;

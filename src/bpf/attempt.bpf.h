@@ -6,14 +6,19 @@
 
 #include "asked.bpf.h"
 
+#define ECONNRESET 104
+#define ETIMEDOUT 110
+#define ECONNREFUSED 111
+
 /* An attempt without an answer yet; or an ended one whose place is kept. */
 struct connect_attempt {
 	struct task_id id; /* time_ns: its begin */
 	struct connect_peer peer;
 	enum connect_flag flags;
-	__u64 untold; /* as in `untold`; 0: nobody waits, or the entry is there */
-	__u32 txhash; /* sk_txhash at the begin */
-	__u32 pending; /* 0: it has ended */
+	__u64 inode; /* of the socket, whose memory may be another's by now */
+	__u32 txhash; /* sk_txhash at the begin: the socket then draws another one */
+	__u16 untold; /* 1: as in `untold`; 0: nobody waits, or the entry is there */
+	__u16 pending; /* 0: it has ended */
 };
 
 /*
@@ -67,9 +72,9 @@ static __always_inline void user_add(__u32 uid, __s64 number)
 }
 
 /* Skipped programs may have left a count below zero. */
-static __always_inline bool user_may_have_more(void)
+static __always_inline bool user_may_have_more(__u32 uid)
 {
-	__s64 *count = user_count((__u32)bpf_get_current_uid_gid());
+	__s64 *count = user_count(uid);
 	__s64 left = MAX_ATTEMPTS - (__s64)attempts_count;
 
 	return !count || *count <= 0 || *count < SHARE * left;
@@ -93,12 +98,12 @@ struct {
  * room, or none for this user.
  */
 static __always_inline struct connect_attempt *attempt_place(struct connect_attempt *attempt,
-							     __u64 key)
+							     __u64 key, __u32 uid)
 {
 	if (!attempt) {
 		struct connect_attempt none = {};
 
-		if (!user_may_have_more() ||
+		if (!user_may_have_more(uid) ||
 		    bpf_map_update_elem(&attempts, &key, &none, BPF_NOEXIST))
 			return NULL;
 		__sync_fetch_and_add(&attempts_count, 1);
@@ -116,7 +121,7 @@ static __always_inline void attempt_leave(struct connect_attempt *attempt, __u64
 		return;
 	}
 	if (connect_config.sees_errors && attempt->untold)
-		bpf_map_update_elem(&untold, &key, &attempt->untold, BPF_ANY);
+		bpf_map_update_elem(&untold, &key, &attempt->inode, BPF_ANY);
 	if (!bpf_map_delete_elem(&attempts, &key))
 		__sync_fetch_and_add(&attempts_count, -1);
 }
@@ -133,11 +138,25 @@ static __always_inline void attempt_missed(struct connect_attempt *attempt)
 	attempt->pending = 0;
 }
 
+/* 0: there is no socket. */
 static __always_inline __u64 socket_inode(struct socket *socket)
 {
 	struct socket_alloc *alloc = (void *)socket; /* its first member */
 
 	return BPF_CORE_READ(alloc, vfs_inode.i_ino);
+}
+
+/*
+ * Whether `sk` still is the socket with that inode number: another one may have its memory.
+ * One that was accepted has no inode yet, and was never SYN_SENT. A subflow of a connection
+ * that is closed has none any more.
+ */
+static __always_inline bool is_same_socket(struct sock *sk, const bool typed, __u64 inode,
+					   int state)
+{
+	struct socket *socket = SOCKET_READ(typed, sk, sk_socket);
+
+	return socket ? socket_inode(socket) == inode : state == TCP_SYN_SENT;
 }
 
 /*
@@ -147,24 +166,34 @@ static __always_inline __u64 socket_inode(struct socket *socket)
  */
 static __always_inline void caller_is_untold(struct connect_attempt *attempt, struct sock *sk)
 {
-	__u64 key = (__u64)sk;
-	__u64 inode = socket_inode(BPF_CORE_READ(sk, sk_socket));
+	__u64 key = (__u64)sk, inode;
 
-	if (attempt)
-		attempt->untold = inode;
-	else
-		bpf_map_update_elem(&untold, &key, &inode, BPF_ANY);
+	if (attempt) {
+		attempt->untold = 1;
+		return;
+	}
+	inode = socket_inode(BPF_CORE_READ(sk, sk_socket));
+	bpf_map_update_elem(&untold, &key, &inode, BPF_ANY);
 }
 
-/* A call of connect() returns: is its attempt known already, from the socket? */
-static __always_inline bool caller_is_told(struct socket *socket, struct sock *sk)
+/* Errors of attempts that had begun: hardly anything refuses a call with these. */
+static __always_inline bool is_outcome(long ret)
+{
+	return ret == -ECONNREFUSED || ret == -ETIMEDOUT || ret == -ECONNRESET;
+}
+
+/*
+ * A call of connect() returns: is its attempt known already, from the socket? Another thread
+ * may have dissolved the socket meanwhile, and have been told.
+ */
+static __always_inline bool caller_is_told(struct socket *socket, struct sock *sk, long ret)
 {
 	__u64 key = (__u64)sk;
 	__u64 inode = socket_inode(socket);
 	struct connect_attempt *attempt = bpf_map_lookup_elem(&attempts, &key);
 	__u64 *other;
 
-	if (attempt && attempt->untold == inode) {
+	if (attempt && attempt->inode == inode && (attempt->untold || is_outcome(ret))) {
 		if (!attempt->pending)
 			attempt->untold = 0;
 		return true;

@@ -12,9 +12,11 @@
 
 #define EPERM 1
 #define EINTR 4
+#define EBADF 9
 #define EFAULT 14
 #define EINVAL 22
 #define EPIPE 32
+#define ENOTSOCK 88
 #define EAFNOSUPPORT 97
 #define ENETUNREACH 101
 #define ECONNABORTED 103
@@ -25,13 +27,14 @@
 #define ERESTARTSYS 512
 
 /*
- * There was no attempt (an address that could not be read), or it goes on, or another
+ * There was no attempt (an address that could not be read, no socket), or it goes on, or another
  * thread, which called connect() for the same socket, has been told how it ended (EPIPE).
  */
 static __always_inline bool tells_nothing(long ret)
 {
 	return ret == -EINPROGRESS || ret == -EALREADY || ret == -EISCONN || ret == -EINTR ||
-	       ret == -ERESTARTSYS || ret == -EFAULT || ret == -EPIPE;
+	       ret == -ERESTARTSYS || ret == -EFAULT || ret == -EPIPE || ret == -EBADF ||
+	       ret == -ENOTSOCK;
 }
 
 /* Does this return from connect() report an outcome that no change of state has shown? */
@@ -49,7 +52,7 @@ static __always_inline bool call_is_news(struct socket *socket, const bool typed
 	if (protocol != IPPROTO_TCP && protocol != IPPROTO_MPTCP)
 		return false;
 	/* ECONNABORTED: somebody else has taken the error of an attempt. */
-	if (caller_is_told(socket, sk) || ret >= 0 || ret == -ECONNABORTED ||
+	if (caller_is_told(socket, sk, ret) || ret >= 0 || ret == -ECONNABORTED ||
 	    !filter_allows_current())
 		return false;
 	/* A call inside a call: the one for the whole connection is seen too. */
@@ -232,18 +235,24 @@ static __always_inline bool socket_tried(struct socket *socket, struct sock *sk,
 	return true;
 }
 
-/* Errors of an address that is none for this socket: there was no attempt. */
-static __always_inline bool address_is_refused(long ret)
-{
-	return ret == -EAFNOSUPPORT || ret == -EINVAL;
-}
+#define SOCKADDR_MAX 128 /* sizeof(struct sockaddr_storage) */
+#define SOCKADDR_IN_LEN 16
+#define SOCKADDR_IN6_LEN 24 /* the least that the kernel takes */
 
-/* Another thread may have written to the caller's memory since the call began. */
-static __always_inline bool memory_is_shared(void)
+/*
+ * An address that is none for this socket: there was no attempt. By what no other thread can
+ * change, which is its length and what the kernel says of its family; `target`, from memory,
+ * can only show an address of the other family.
+ */
+static __always_inline bool names_nothing(struct sock *sk, const struct connect_call *call,
+					  const struct connect_target *target, long ret)
 {
-	struct task_struct *task = (void *)bpf_get_current_task();
+	bool is_v4 = BPF_CORE_READ(sk, __sk_common.skc_family) == AF_INET;
 
-	return BPF_CORE_READ(task, mm, mm_users.counter) > 1;
+	if (ret == -EINVAL)
+		return call->len > SOCKADDR_MAX ||
+		       call->len < (is_v4 ? SOCKADDR_IN_LEN : SOCKADDR_IN6_LEN);
+	return ret == -EAFNOSUPPORT && target->family != (is_v4 ? AF_INET6 : AF_INET);
 }
 
 /*
@@ -259,8 +268,7 @@ static __always_inline bool settle_peer(struct socket *socket, struct sock *sk, 
 	if (!socket_tried(socket, sk, ret, end)) {
 		*end = *asked;
 		asked->family = 0;
-		if (memory_is_shared())
-			*flags |= CONNECT_UNSURE;
+		*flags |= CONNECT_UNSURE;
 		return end->family != 0;
 	}
 	if (!asked->family)
@@ -273,10 +281,21 @@ static __always_inline bool settle_peer(struct socket *socket, struct sock *sk, 
 		return true;
 	}
 	end->port = port;
-	/* Without a hook the application's memory was written to during the call. */
-	if (!is_any(asked) && !is_hooked(sk, false))
+	/* Without a hook, the memory was written to during the call, or it had another socket. */
+	if (!is_any(asked) && !is_hooked(sk, false)) {
 		asked->family = 0;
+		*flags |= CONNECT_UNSURE;
+	}
 	return true;
+}
+
+/*
+ * The descriptor has no socket. If it had one during the call then another thread has closed
+ * it or put something else there.
+ */
+static __always_inline bool descriptor_has_changed(long ret)
+{
+	return ret < 0 && !tells_nothing(ret) && filter_allows_current();
 }
 
 static __always_inline int syscall_done(void *ctx, const struct connect_call *call, long ret)
@@ -288,13 +307,19 @@ static __always_inline int syscall_done(void *ctx, const struct connect_call *ca
 	struct sock *sk;
 	__u32 flags = 0;
 
-	if (!socket || !call_is_news(socket, false, ret))
+	if (!socket) {
+		if (descriptor_has_changed(ret))
+			event_lost();
+		return 0;
+	}
+	if (!call_is_news(socket, false, ret))
 		return 0;
 	sk = BPF_CORE_READ(socket, sk);
-	if (read_target(call, &target) && !target_to_end(&target, call->len, &peer.asked)) {
-		if (address_is_refused(ret))
+	if (read_target(call, &target)) {
+		if (names_nothing(sk, call, &target, ret))
 			return 0;
-		peer.asked.family = 0; /* something else stands there now */
+		if (!target_to_end(&target, call->len, &peer.asked))
+			peer.asked.family = 0; /* something else stands there now */
 	}
 	if (!settle_peer(socket, sk, ret, &peer, &flags)) {
 		event_lost();

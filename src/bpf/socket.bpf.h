@@ -205,10 +205,10 @@ static __always_inline struct socket *file_socket(struct file *file)
 	return BPF_CORE_READ(file, private_data);
 }
 
-/* The MPTCP connection of a subflow, or NULL. */
-static __always_inline struct sock *socket_mptcp(struct tcp_sock *tp, const bool typed)
+/* What makes a socket a subflow of an MPTCP connection, or NULL. */
+static __always_inline struct mptcp_subflow_context *socket_subflow(struct tcp_sock *tp,
+								    const bool typed)
 {
-	struct mptcp_subflow_context *subflow;
 	bool is_subflow;
 
 	if (!bpf_core_field_exists(tp->is_mptcp))
@@ -217,10 +217,15 @@ static __always_inline struct sock *socket_mptcp(struct tcp_sock *tp, const bool
 		is_subflow = BPF_CORE_READ_BITFIELD(tp, is_mptcp);
 	else
 		is_subflow = BPF_CORE_READ_BITFIELD_PROBED(tp, is_mptcp);
-	if (!is_subflow)
-		return NULL;
-	subflow = BPF_CORE_READ(tp, inet_conn.icsk_ulp_data);
-	return BPF_CORE_READ(subflow, conn);
+	return is_subflow ? BPF_CORE_READ(tp, inet_conn.icsk_ulp_data) : NULL;
+}
+
+/* The MPTCP connection of a subflow, or NULL. */
+static __always_inline struct sock *socket_mptcp(struct tcp_sock *tp, const bool typed)
+{
+	struct mptcp_subflow_context *subflow = socket_subflow(tp, typed);
+
+	return subflow ? BPF_CORE_READ(subflow, conn) : NULL;
 }
 
 #endif /* SNOOP_SOCKET_BPF_H */

@@ -16,133 +16,17 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 
+#include "attempt_begin.bpf.h"
 #include "connect_call.bpf.h"
 #include "dns_asker.bpf.h"
 
 #define EADDRNOTAVAIL 99
-#define ECONNRESET 104
 #define PF_EXITING 0x00000004
 #define SHUTDOWN_MASK 3
 
 EVENT(connect_event);
 
-struct connect_counters connect_counters;
-
-/* The socket that last found no place in `attempts` on this CPU: stand-ins need not try. */
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u64);
-} refused SEC(".maps");
-
-/* ---- begin and end of an attempt ---- */
-
-/*
- * A connection that is restored, from a checkpoint of its process (TCP_REPAIR): the socket
- * takes all the states of one that connects, and sends nothing.
- */
-static __always_inline bool in_repair(struct tcp_sock *tp, const bool typed)
-{
-	return typed ? BPF_CORE_READ_BITFIELD(tp, repair)
-		     : BPF_CORE_READ_BITFIELD_PROBED(tp, repair);
-}
-
-/*
- * Shows at once an attempt that cannot be followed to its end. Its record is written in the buffer,
- * since it is too large for the stack.
- */
-static __always_inline void attempt_unplaced(void *ctx, struct sock *sk, const bool typed,
-					     bool is_mptcp, const struct connect_peer *peer)
-{
-	/* In a perf buffer's scratch, a task that is preempted would share the record with others.
-	 */
-	bool shared = snoop_config.perf && connect_config.preemptible;
-	struct connect_event *event = shared ? NULL : event_reserve(0, sizeof(*event));
-
-	__sync_fetch_and_add(&connect_counters.full, 1);
-	if (!event) {
-		event_lost();
-		return;
-	}
-	__builtin_memset(event, 0, sizeof(*event));
-	task_id_fill_current(&event->id, bpf_ktime_get_boot_ns());
-	event->outcome = CONNECT_UNKNOWN;
-	event->peer = peer->end;
-	event->asked = peer->asked;
-	event->netns = peer->netns;
-	event->flags = is_mptcp ? CONNECT_MPTCP : 0;
-	if (current_flags() & PF_KTHREAD)
-		event->flags |= CONNECT_KERNEL;
-	socket_local(sk, typed, &event->local);
-	if (outcome_shown(event)) {
-		event_submit(ctx, event, sizeof(*event), event->id.time_ns);
-	} else {
-		event_drop(event);
-		event_lost(); /* its end might have been shown */
-	}
-}
-
-static __always_inline int attempt_begin(void *ctx, struct sock *sk, const bool typed,
-					 const bool stand_in, const bool asks)
-{
-	struct connect_attempt *attempt;
-	struct connect_peer peer;
-	__u64 key = (__u64)sk;
-	__u64 *last_refused;
-	struct tcp_sock *tp;
-	struct sock *mptcp;
-	__u32 zero = 0;
-	bool allowed;
-
-	if (SOCKET_READ(typed, sk, sk_protocol) != IPPROTO_TCP)
-		return 0;
-	attempt = bpf_map_lookup_elem(&attempts, &key);
-	if (stand_in) {
-		if (attempt && attempt->pending)
-			return 0;
-		last_refused = bpf_map_lookup_elem(&refused, &zero);
-		if (last_refused && *last_refused == key)
-			return 0;
-	} else if (attempt && attempt->pending) {
-		/* Even if the filters leave this one out: its end would end the other. */
-		attempt_missed(attempt);
-	}
-	if (!filter_allows_current())
-		return 0;
-	tp = typed ? bpf_skc_to_tcp_sock(sk) : (void *)sk;
-	if (!tp || in_repair(tp, typed))
-		return 0;
-	mptcp = socket_mptcp(tp, typed);
-	socket_peer(sk, typed, &peer);
-	if (asks)
-		peer_asked(sk, mptcp, typed, &peer);
-	allowed = peer_allowed(&peer);
-	if (!allowed && !connect_config.siblings)
-		return 0;
-	attempt = attempt_place(attempt, key);
-	if (connect_config.sees_errors)
-		caller_is_untold(mptcp ? NULL : attempt, mptcp ?: sk);
-	if (!attempt) {
-		if (allowed)
-			attempt_unplaced(ctx, sk, typed, mptcp != NULL, &peer);
-		last_refused = bpf_map_lookup_elem(&refused, &zero);
-		if (last_refused)
-			*last_refused = key;
-		return 0;
-	}
-	task_id_fill_current(&attempt->id, bpf_ktime_get_boot_ns());
-	user_add(attempt->id.uid, 1);
-	attempt->peer = peer;
-	attempt->txhash = SOCKET_READ(typed, sk, sk_txhash);
-	attempt->flags = mptcp ? CONNECT_MPTCP : 0;
-	if (current_flags() & PF_KTHREAD)
-		attempt->flags |= CONNECT_KERNEL;
-	if (!allowed)
-		attempt->flags |= CONNECT_ASIDE;
-	attempt->pending = 1;
-	return 0;
-}
+/* ---- end of an attempt ---- */
 
 /* The reason for giving up inside connect(). Ports are chosen before the socket gets its hash. */
 static __always_inline void given_up_inside(struct connect_event *event, struct sock *sk,
@@ -234,23 +118,22 @@ static __always_inline void attempt_outcome(struct connect_event *event, struct 
 		closed_without_error(event, sk, attempt);
 }
 
-/*
- * Whether this is still the socket that began the attempt: another one may have its memory,
- * for example one that accepts. Its destination stays until the state has changed.
- */
+/* Whether this is the end of that attempt; the destination stays until the state has changed. */
 static __always_inline bool is_attempt_of(const struct connect_attempt *attempt, struct sock *sk,
-					  const bool typed)
+					  const bool typed, int old_state)
 {
 	const __u32 *words = (const void *)attempt->peer.end.address.bytes;
 
-	if (SOCKET_READ(typed, sk, __sk_common.skc_dport) != bpf_htons(attempt->peer.end.port))
+	if (!is_same_socket(sk, typed, attempt->inode, old_state) ||
+	    SOCKET_READ(typed, sk, __sk_common.skc_dport) != bpf_htons(attempt->peer.end.port))
 		return false;
 	if (attempt->peer.end.family == AF_INET)
 		return SOCKET_READ(typed, sk, __sk_common.skc_daddr) == words[0];
 	return SOCKET_READ(typed, sk, __sk_common.skc_v6_daddr.in6_u.u6_addr32[3]) == words[3];
 }
 
-static __always_inline int attempt_end(void *ctx, struct sock *sk, const bool typed, int new_state)
+static __always_inline int attempt_end(void *ctx, struct sock *sk, const bool typed, int old_state,
+				       int new_state)
 {
 	struct connect_attempt *attempt;
 	__u64 key = (__u64)sk;
@@ -260,7 +143,7 @@ static __always_inline int attempt_end(void *ctx, struct sock *sk, const bool ty
 	attempt = bpf_map_lookup_elem(&attempts, &key);
 	if (!attempt || !attempt->pending)
 		return 0;
-	if (!is_attempt_of(attempt, sk, typed)) {
+	if (!is_attempt_of(attempt, sk, typed, old_state)) {
 		attempt_missed(attempt);
 		return 0;
 	}
@@ -307,7 +190,7 @@ static __always_inline int state_changed(void *ctx, struct sock *sk, const bool 
 	/* SYN_RECV: both sides called at once, or the socket called itself. */
 	if (old_state != TCP_SYN_SENT && old_state != TCP_SYN_RECV)
 		return 0;
-	return new_state == TCP_SYN_RECV ? 0 : attempt_end(ctx, sk, typed, new_state);
+	return new_state == TCP_SYN_RECV ? 0 : attempt_end(ctx, sk, typed, old_state, new_state);
 }
 
 #define STATE_PROGRAMS(name, suffix, stand_in, asks)                                               \
@@ -342,21 +225,22 @@ STATE_PROGRAMS(plain, _5, true, false)
 /* The answer to the last question; user space asks one at a time. */
 struct connect_look connect_look SEC(".data.look");
 
-static __always_inline bool is_connecting(struct sock *sk, __u16 port)
+static __always_inline bool is_connecting(struct sock *sk, __u64 inode, __u16 port)
 {
 	__u8 state = BPF_CORE_READ(sk, __sk_common.skc_state);
 
 	return (state == TCP_SYN_SENT || state == TCP_SYN_RECV) &&
+	       is_same_socket(sk, false, inode, state) &&
 	       bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport)) == port;
 }
 
 /* `sk`, an address in `attempts`, may have been freed meanwhile: reads do not fault. */
-static __always_inline int look_at(struct sock *sk, __u16 port, __u32 interface)
+static __always_inline int look_at(struct sock *sk, __u64 inode, __u16 port, __u32 interface)
 {
 	struct tcp_sock *tp = (void *)sk;
 
 	__builtin_memset(&connect_look, 0, sizeof(connect_look));
-	if (!is_connecting(sk, port)) {
+	if (!is_connecting(sk, inode, port)) {
 		/*
 		 * The attempt ended after detaching, or its end was skipped: the
 		 * outcome is unknown.
@@ -380,13 +264,13 @@ static __always_inline int look_at(struct sock *sk, __u16 port, __u32 interface)
 SEC("raw_tp")
 int look(struct bpf_raw_tracepoint_args *ctx)
 {
-	return look_at((void *)ctx->args[0], ctx->args[1], ctx->args[2]);
+	return look_at((void *)ctx->args[0], ctx->args[1], ctx->args[2], ctx->args[3]);
 }
 
 SEC("syscall")
 int look_syscall(__u64 *ctx)
 {
-	return look_at((void *)ctx[0], ctx[1], ctx[2]);
+	return look_at((void *)ctx[0], ctx[1], ctx[2], ctx[3]);
 }
 
 /* ---- attempts that were pending when tracing began ---- */
@@ -404,22 +288,19 @@ static __always_inline __u64 connecting_for_ns(struct sock *sk)
 	return age_ms < 1000 * 3600 ? age_ms * 1000000ULL : 0;
 }
 
-/* The socket behind `file`, if it is connecting and passes the filters. */
-static __always_inline struct sock *earlier_socket(struct file *file,
-						   struct connect_attempt *attempt)
+/* Whether a TCP socket is connecting and passes the filters on sockets; fills in `attempt`. */
+static __always_inline bool earlier_attempt(struct socket *socket, struct sock *sk,
+					    struct connect_attempt *attempt)
 {
-	struct socket *socket = file_socket(file);
-	struct sock *sk = socket ? BPF_CORE_READ(socket, sk) : NULL;
-
-	if (!sk || BPF_CORE_READ(sk, __sk_common.skc_state) != TCP_SYN_SENT ||
-	    BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP)
-		return NULL;
+	if (BPF_CORE_READ(sk, __sk_common.skc_state) != TCP_SYN_SENT)
+		return false;
 	socket_peer(sk, false, &attempt->peer);
 	attempt->txhash = BPF_CORE_READ(sk, sk_txhash);
 	attempt->flags = CONNECT_EARLIER;
-	attempt->untold = socket_inode(socket);
+	attempt->inode = socket_inode(socket);
+	attempt->untold = 1;
 	attempt->pending = 1;
-	return peer_allowed(&attempt->peer) ? sk : NULL;
+	return peer_allowed(&attempt->peer);
 }
 
 /* Enters the socket as an attempt, which waits for its end. */
@@ -443,20 +324,32 @@ static __always_inline int earlier_begin(struct sock *sk, const struct connect_a
 	return 0;
 }
 
-/* Each open file of each process: connecting sockets among them begin an attempt here. */
+/*
+ * Each open file of each process: connecting sockets among them begin an attempt here, and
+ * MPTCP connections have an owner from here on.
+ */
 SEC("iter/task_file")
 int earlier(struct bpf_iter__task_file *ctx)
 {
 	struct task_struct *task = ctx->task;
 	struct connect_attempt attempt = {};
 	struct file *file = ctx->file;
+	struct socket *socket;
 	struct sock *sk;
+	__u16 protocol;
 
 	/* The cgroup filter works only for the current task. */
 	if (!task || !file || (snoop_config.filters & FILTER_BY_CGROUP))
 		return 0;
-	sk = earlier_socket(file, &attempt);
-	if (!sk || !filter_allows(task))
+	socket = file_socket(file);
+	sk = socket ? BPF_CORE_READ(socket, sk) : NULL;
+	if (!sk)
+		return 0;
+	protocol = BPF_CORE_READ(sk, sk_protocol);
+	if (protocol == IPPROTO_MPTCP && filter_allows(task))
+		owner_is(task, sk);
+	if (protocol != IPPROTO_TCP || !earlier_attempt(socket, sk, &attempt) ||
+	    !filter_allows(task))
 		return 0;
 	task_id_fill(&attempt.id, task, bpf_ktime_get_boot_ns() - connecting_for_ns(sk));
 	attempt.id.cgroup = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
@@ -475,9 +368,11 @@ static __always_inline int adopt_fd(__s32 fd)
 {
 	struct connect_attempt attempt = {};
 	struct file *file = current_file(fd);
-	struct sock *sk = file ? earlier_socket(file, &attempt) : NULL;
+	struct socket *socket = file ? file_socket(file) : NULL;
+	struct sock *sk = socket ? BPF_CORE_READ(socket, sk) : NULL;
 
-	if (!sk)
+	if (!sk || BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP ||
+	    !earlier_attempt(socket, sk, &attempt))
 		return 0;
 	attempt.id = adopted_by;
 	attempt.id.lost = snoop_counters.lost;

@@ -22,7 +22,7 @@ enum connect_flag {
 	CONNECT_UNSEEN = 1 << 4, /* pending, and the socket is unreadable: `local`, `retransmits` */
 	CONNECT_EXITED = 1 << 5, /* aborted: a process that ended closed the socket */
 	CONNECT_ASIDE = 1 << 6, /* filtered out: only its siblings need to know */
-	CONNECT_UNSURE = 1 << 7, /* `peer` is what stood in the caller's memory after the call */
+	CONNECT_UNSURE = 1 << 7, /* `peer` is from the caller's memory, or differs from it */
 };
 
 struct connect_address {

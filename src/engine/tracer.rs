@@ -14,7 +14,6 @@ use crate::engine::manual::{Demo, Manual};
 use crate::engine::session::Session;
 use crate::engine::tool::{self, Loaded, Open, Tool};
 use crate::output::row::{Field, FieldOf, Slot, View, docs};
-use crate::output::table::Column;
 use crate::skel::Event;
 
 /// The imports of such a tracer's file.
@@ -116,6 +115,11 @@ fn all_fields<T: Tracer>() -> Vec<FieldOf<T::Event>> {
     first.into_iter().chain(T::FIELDS.iter().copied()).collect()
 }
 
+/// The columns and members of its rows.
+pub fn view<T: Tracer>(shows_since: bool) -> View<fn(&T::Event, &mut Slot<'_, '_>)> {
+    View::new(all_fields::<T>(), |column| column.title != "TIME(s)" || shows_since)
+}
+
 impl<T: Tracer> Tool for OneRow<T> {
     const NAME: &'static str = T::NAME;
     const MANUAL: Manual = Manual {
@@ -127,9 +131,7 @@ impl<T: Tracer> Tool for OneRow<T> {
     type Builder = T::Builder;
 
     fn new(flags: Flags<T>) -> Result<Self, String> {
-        let timestamp = flags.common.timestamp;
-        let is_shown = |column: &mut Column| column.title != "TIME(s)" || timestamp;
-        Ok(Self { flags, view: View::new(all_fields::<T>(), is_shown) })
+        Ok(Self { view: view::<T>(flags.common.timestamp), flags })
     }
 
     fn common(&self) -> &CommonArgs {

@@ -15,7 +15,8 @@
 //!   connections of which a piece was lost (see [`PassiveDns::lost`])
 //!
 //! An answer counts only if its question left this machine: by UDP with the same addresses, ports,
-//! id and name, by TCP on a connection that began here. So others cannot invent names unless they
+//! id and name, by TCP on a connection that began here; and only if its checksums are right, and it
+//! is of no VLAN that this machine has not joined: the kernel drops others. So others cannot invent names unless they
 //! see the questions, or answer them.
 //!
 //! A name is a hint, not a proof: it is the last name that was asked for, by this process or else
@@ -30,6 +31,7 @@ use anyhow::{Context, Result};
 use nix::time::{ClockId, clock_gettime};
 
 mod cache;
+mod checksum;
 mod clock;
 mod filter;
 mod message;
@@ -171,8 +173,11 @@ impl PassiveDns {
         self.clock.read(boot_ns);
         for _ in 0..MAX_PACKETS {
             match self.socket.receive(&mut self.buffer).context("receive DNS answers")? {
-                Some((packet, received)) => {
-                    self.learner.learn(packet, self.clock.boot_ns(received, boot_ns()), &asked);
+                Some(packet) => {
+                    let at_ns = self.clock.boot_ns(packet.received_ns, boot_ns());
+                    if !packet.is_tagged && checksum::is_right(packet.bytes, packet.is_checked) {
+                        self.learner.learn(packet.bytes, at_ns, &asked);
+                    }
                 }
                 None => {
                     self.clock.all_read();
@@ -228,6 +233,7 @@ pub fn learn_from(mut packets: &[u8]) {
     while let Some((&length, rest)) = packets.split_first_chunk() {
         let length = usize::from(u16::from_be_bytes(length)).min(rest.len());
         let (packet, rest) = rest.split_at(length);
+        checksum::is_right(packet, false);
         learner.learn(packet, 1, &|_| Asked::Unseen);
         packets = rest;
     }

@@ -1,7 +1,7 @@
 //! The packet socket: answers as the machine receives them, from all interfaces.
 
 use std::io::{self, IoSliceMut};
-use std::mem::size_of;
+use std::mem::{offset_of, size_of};
 use std::net::{Ipv4Addr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
@@ -51,6 +51,8 @@ impl PacketSocket {
             .or_else(|_| setsockopt(&fd, sockopt::RcvBuf, &RECEIVE_BUFFER))
             .context("set the size of the receive buffer for DNS answers")?;
         setsockopt(&fd, sockopt::Timestamping, &TIMES).context("have the times of DNS answers")?;
+        set_option(&fd, libc::SOL_PACKET, libc::PACKET_AUXDATA, &on)
+            .context("have what is known of packets (PACKET_AUXDATA)")?;
         wait_for_times();
         bind(&fd).context("receive DNS answers from all interfaces")?;
         Ok(Self { fd, counts: Counts::default() })
@@ -60,25 +62,26 @@ impl PacketSocket {
         self.fd.as_fd()
     }
 
-    /// The next packet, from the IP header on, and when it was received, by the wall clock in
-    /// nanoseconds, if the kernel has noted that; `None` if there is none now. A packet that does not fit into `buffer` is empty.
-    pub(super) fn receive<'a>(
-        &self,
-        buffer: &'a mut [u8],
-    ) -> io::Result<Option<(&'a [u8], Option<i128>)>> {
-        let mut control = nix::cmsg_space!(Timestamps);
+    /// The next packet; `None` if there is none now. One that does not fit into `buffer` is empty.
+    pub(super) fn receive<'a>(&self, buffer: &'a mut [u8]) -> io::Result<Option<Packet<'a>>> {
+        let mut control = nix::cmsg_space!(Timestamps, libc::tpacket_auxdata);
         let mut parts = [IoSliceMut::new(buffer)];
         // MSG_TRUNC: the length that the packet had.
         let flags = MsgFlags::MSG_TRUNC;
         let received = recvmsg::<()>(self.fd.as_raw_fd(), &mut parts, Some(&mut control), flags);
-        let (len, time) = match received {
-            Ok(message) => (message.bytes, message.cmsgs().ok().and_then(received_at)),
+        let mut packet = Packet::default();
+        let len = match received {
+            Ok(message) => {
+                message.cmsgs().into_iter().flatten().for_each(|known| packet.note(known));
+                message.bytes
+            }
             Err(Errno::EAGAIN) => return Ok(None),
             // ENETDOWN: an interface went away, and others stay.
-            Err(Errno::EINTR | Errno::ENETDOWN) => return Ok(Some((&[], None))),
+            Err(Errno::EINTR | Errno::ENETDOWN) => 0,
             Err(error) => return Err(error.into()),
         };
-        Ok(Some((buffer.get(..len).unwrap_or_default(), time)))
+        packet.bytes = buffer.get(..len).unwrap_or_default();
+        Ok(Some(packet))
     }
 
     /// The counts since the start.
@@ -91,16 +94,50 @@ impl PacketSocket {
     }
 }
 
-/// The time among the control messages.
-fn received_at(messages: impl Iterator<Item = ControlMessageOwned>) -> Option<i128> {
-    let mut messages = messages;
-    messages.find_map(|message| match message {
-        ControlMessageOwned::ScmTimestampsns(times) => {
-            let time = times.system;
-            Some(i128::from(time.tv_sec()) * 1_000_000_000 + i128::from(time.tv_nsec()))
+/// A packet, and what the kernel knows of it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Packet<'a> {
+    /// From the IP header on
+    pub(super) bytes: &'a [u8],
+    /// When it was received, by the wall clock in nanoseconds, if the kernel has noted that
+    pub(super) received_ns: Option<i128>,
+    /// Whether its checksum behind the IP header needs no look: hardware has verified it, or will make it
+    pub(super) is_checked: bool,
+    /// It belongs to a VLAN. If this machine takes part in that, the packet comes once more, without
+    /// this; if not, nobody gets it.
+    pub(super) is_tagged: bool,
+}
+
+impl Packet<'_> {
+    /// A control message.
+    fn note(&mut self, known: ControlMessageOwned) {
+        match known {
+            ControlMessageOwned::ScmTimestampsns(times) => {
+                let time = times.system;
+                let ns = i128::from(time.tv_sec()) * 1_000_000_000 + i128::from(time.tv_nsec());
+                self.received_ns = Some(ns);
+            }
+            ControlMessageOwned::Unknown(other)
+                if (other.cmsg_header.cmsg_level, other.cmsg_header.cmsg_type)
+                    == (libc::SOL_PACKET, libc::PACKET_AUXDATA) =>
+            {
+                self.note_auxdata(&other.data_bytes);
+            }
+            _ => {}
         }
-        _ => None,
-    })
+    }
+
+    /// A `struct tpacket_auxdata`.
+    fn note_auxdata(&mut self, data: &[u8]) -> Option<()> {
+        /// Of a tag; the rest is a priority. 0: no VLAN
+        const VLAN_ID: u16 = 0xfff;
+        let status = data.get(offset_of!(libc::tpacket_auxdata, tp_status)..)?.first_chunk()?;
+        let tag = data.get(offset_of!(libc::tpacket_auxdata, tp_vlan_tci)..)?.first_chunk()?;
+        let has = |bits| u32::from_ne_bytes(*status) & bits != 0;
+        self.is_checked = has(libc::TP_STATUS_CSUM_VALID | libc::TP_STATUS_CSUMNOTREADY);
+        self.is_tagged = has(libc::TP_STATUS_VLAN_VALID) && u16::from_ne_bytes(*tag) & VLAN_ID != 0;
+        Some(())
+    }
 }
 
 /// The times that the kernel notes when packets come in. Packets without have none, unlike with
@@ -124,7 +161,9 @@ fn wait_for_times() {
         let message =
             recvmsg::<()>(probe.as_raw_fd(), &mut [], Some(&mut control), MsgFlags::empty())
                 .ok()?;
-        Some(message.cmsgs().ok().and_then(received_at).is_some())
+        let mut packet = Packet::default();
+        message.cmsgs().ok()?.for_each(|known| packet.note(known));
+        Some(packet.received_ns.is_some())
     };
     for _ in 0..TRIES {
         if !is_ready || has_time() != Some(false) {

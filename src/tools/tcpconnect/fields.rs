@@ -241,8 +241,8 @@ pub const FIELDS: &[Field<Put>] = &[
     ),
     Field::json(
         "connect.unsure",
-        "true if the destination is what stood in the caller's memory after the call, which other \
-         threads may have written to; otherwise absent",
+        "true if the destination is what stood in the caller's memory after the call, which others may \
+         have written to, or if that differs from what the socket says; otherwise absent",
         |row, slot| slot.flag(row.connect.is(connect_flag::CONNECT_UNSURE)),
     ),
     Field::json(

@@ -68,7 +68,7 @@ fn look_at(
 ) -> Result<Option<connect_look>> {
     let socket = u64::from_ne_bytes(key.try_into().context("a key of another size")?);
     let peer = &attempt.peer.end;
-    run(program, &[socket, peer.port.into(), peer.interface.into()])?;
+    run(program, &[socket, attempt.inode, peer.port.into(), peer.interface.into()])?;
     let value = object.maps.data_look.lookup(&0u32.to_ne_bytes(), MapFlags::ANY)?;
     let look: connect_look = decode(&value.context("no .data.look")?)?;
     Ok((look.connecting != 0).then_some(look))

@@ -174,6 +174,55 @@ fn packets_for_other_machines_do_not_come_in() {
     });
 }
 
+/// The kernel drops those behind the packet socket.
+#[test]
+fn wrong_checksums_name_nothing() {
+    in_new_netns(|_| {
+        let mut dns = PassiveDns::open().unwrap();
+        let message = |host: &str| answer(&query(host), &[address(host, 60, some_address(1))]);
+        let with_checksum = |host: &str, wrong: u8| {
+            let mut packet = packet(&message(host));
+            let transport = packet[20..].to_vec();
+            let len = (transport.len() as u16).to_be_bytes();
+            let covered = [&packet[12..20], &[0, 17], &len, &transport].concat();
+            packet[26..28].copy_from_slice(&checksum(&covered));
+            packet[26] ^= wrong;
+            packet
+        };
+        let mut header = packet(&message("header"));
+        header[10] ^= 1;
+        let mut received = 0;
+        for (packet, expected) in [
+            (header, None),
+            (with_checksum("wrong", 1), None),
+            (packet(&message("none")), Some("none")),
+            (with_checksum("wrong", 1), Some("none")),
+            (with_checksum("right", 0), Some("right")),
+        ] {
+            inject_frame([0; 6], &[], &packet);
+            drain(&mut dns);
+            received += 1;
+            assert_eq!(dns.received(), received);
+            assert_eq!(name(&dns, some_address(1)).as_deref(), expected);
+        }
+    });
+}
+
+/// Nobody here takes part in that VLAN. A tag may also give a priority alone.
+#[test]
+fn packets_of_an_unknown_vlan_name_nothing() {
+    in_new_netns(|_| {
+        let mut dns = PassiveDns::open().unwrap();
+        for (host, id, expected) in [("vlan", 5, None), ("priority", 0, Some("priority"))] {
+            let message = answer(&query(host), &[address(host, 60, some_address(1))]);
+            inject_frame([0; 6], &[0x81, 0, 0x60, id], &packet(&message));
+            drain(&mut dns);
+            assert_eq!(name(&dns, some_address(1)).as_deref(), expected, "{}", dns.received());
+        }
+        assert_eq!(dns.received(), 2);
+    });
+}
+
 #[test]
 fn fragments_do_not_come_in() {
     in_new_netns(|_| {

@@ -101,14 +101,37 @@ pub fn answer_tcp(server: IpAddr, pieces: &[&[u8]], after_first: impl FnOnce()) 
 /// Puts a UDP packet from port 53 of nobody onto the loopback interface, on the Ethernet
 /// level, for the station `to`. That of the interface itself is all zeros.
 pub fn inject(to: [u8; 6], message: &[u8]) {
-    let mut frame = [&to[..], &[0; 6], &[8, 0]].concat();
-    frame.extend([&[0x45, 0][..], &(28 + message.len() as u16).to_be_bytes()].concat());
-    frame.extend([0, 0, 0, 0, 64, 17, 0, 0, 192, 0, 2, 53, 192, 0, 2, 1]);
-    for field in [53, 1024, 8 + message.len() as u16, 0] {
-        frame.extend(field.to_be_bytes());
-    }
-    frame.extend(message);
+    inject_frame(to, &[], &packet(message));
+}
 
+/// A UDP packet over IPv4 from port 53 of nobody, without a checksum of the message.
+pub fn packet(message: &[u8]) -> Vec<u8> {
+    let mut packet = [&[0x45, 0][..], &(28 + message.len() as u16).to_be_bytes()].concat();
+    packet.extend([0, 0, 0, 0, 64, 17, 0, 0, 192, 0, 2, 53, 192, 0, 2, 1]);
+    let checksum = checksum(&packet);
+    packet[10..12].copy_from_slice(&checksum);
+    for field in [53, 1024, 8 + message.len() as u16, 0] {
+        packet.extend(field.to_be_bytes());
+    }
+    packet.extend(message);
+    packet
+}
+
+/// RFC 1071
+pub fn checksum(bytes: &[u8]) -> [u8; 2] {
+    let words =
+        bytes.chunks(2).map(|pair| u32::from_be_bytes([0, 0, pair[0], *pair.get(1).unwrap_or(&0)]));
+    let mut sum: u32 = words.sum();
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    (!(sum as u16)).to_be_bytes()
+}
+
+/// Puts a packet onto the loopback interface, for the station `to`. `tag`: what stands in front of its
+/// type.
+pub fn inject_frame(to: [u8; 6], tag: &[u8], packet: &[u8]) {
+    let frame = [&to[..], &[0; 6], tag, &[8, 0], packet].concat();
     let flags = SockFlag::SOCK_CLOEXEC;
     let socket = socket(AddressFamily::Packet, SockType::Raw, flags, None).unwrap();
     // SAFETY: plain numbers and bytes, all of which may be zero.

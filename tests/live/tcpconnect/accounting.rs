@@ -4,6 +4,8 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use libbpf_rs::{MapCore as _, MapHandle};
+
 use super::sockets::*;
 use super::*;
 
@@ -299,7 +301,11 @@ fn little_stays_in_the_maps() {
 
 /// Entries of a hash map that a process holds.
 fn entries_of_map(pid: u32, name: &str) -> usize {
-    use libbpf_rs::{MapCore, MapHandle};
+    map_of(pid, name).keys().count()
+}
+
+/// A map that a process holds.
+pub(super) fn map_of(pid: u32, name: &str) -> MapHandle {
     let held: Vec<u32> = std::fs::read_dir(format!("/proc/{pid}/fdinfo"))
         .unwrap()
         .filter_map(|entry| std::fs::read_to_string(entry.unwrap().path()).ok())
@@ -307,7 +313,6 @@ fn entries_of_map(pid: u32, name: &str) -> usize {
             info.lines().find_map(|line| line.strip_prefix("map_id:"))?.trim().parse().ok()
         })
         .collect();
-    let maps = held.into_iter().filter_map(|id| MapHandle::from_map_id(id).ok());
-    let map = maps.into_iter().find(|map| map.name() == name).expect("such a map");
-    map.keys().count()
+    let mut maps = held.into_iter().filter_map(|id| MapHandle::from_map_id(id).ok());
+    maps.find(|map| map.name() == name).expect("such a map")
 }

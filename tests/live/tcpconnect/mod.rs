@@ -8,10 +8,12 @@ pub mod errors;
 mod filters;
 mod hooks;
 mod memory;
+mod multipath;
 mod names;
 mod network;
 mod outcomes;
 mod output;
+mod reuse;
 pub mod sockets;
 
 use std::net::SocketAddr;
@@ -80,6 +82,11 @@ fn watch_interrupts(setup: Setup, netns: &Netns, flags: &[&str], mut work: impl 
         eprintln!("lost: {:?}", trace.end);
     }
     watch(setup, netns, flags, work)
+}
+
+/// The rows among the events: gaps are no rows.
+fn rows_of(trace: &Trace) -> impl Iterator<Item = &Value> {
+    trace.events.iter().filter(|event| event["event"]["name"] == "network.connect")
 }
 
 /// Where a row's attempt went to.

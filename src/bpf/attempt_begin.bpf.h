@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef SNOOP_ATTEMPT_BEGIN_BPF_H
+#define SNOOP_ATTEMPT_BEGIN_BPF_H
+
+/* A socket becomes SYN_SENT, in the context of the caller: an attempt begins. */
+
+#include "attempt.bpf.h"
+#include "subflow.bpf.h"
+
+struct connect_counters connect_counters;
+
+/* An attempt that found no place: as in `attempts`. */
+struct connect_refused {
+	__u64 key;
+	__u32 txhash;
+	__u32 unused;
+};
+
+/* The last one on this CPU: stand-ins need not try. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct connect_refused);
+} refused SEC(".maps");
+
+/*
+ * A connection that is restored, from a checkpoint of its process (TCP_REPAIR): the socket
+ * takes all the states of one that connects, and sends nothing.
+ */
+static __always_inline bool in_repair(struct tcp_sock *tp, const bool typed)
+{
+	return typed ? BPF_CORE_READ_BITFIELD(tp, repair)
+		     : BPF_CORE_READ_BITFIELD_PROBED(tp, repair);
+}
+
+/* A socket that begins an attempt. */
+struct connect_begin {
+	struct sock *sk;
+	struct sock *mptcp; /* its MPTCP connection, or NULL */
+	const struct subflow_owner *owner; /* of that connection, if it is not the current task */
+	__u64 inode;
+	__u32 txhash;
+	__u32 flags;
+};
+
+/* Who connects. */
+static __always_inline void begin_id(const struct connect_begin *begin, struct task_id *id)
+{
+	__u64 now = bpf_ktime_get_boot_ns();
+
+	if (begin->owner) {
+		*id = begin->owner->id;
+		id->time_ns = now;
+		id->lost = snoop_counters.lost;
+	} else {
+		task_id_fill_current(id, now);
+	}
+}
+
+static __always_inline __u32 begin_uid(const struct connect_begin *begin)
+{
+	return begin->owner ? begin->owner->id.uid : (__u32)bpf_get_current_uid_gid();
+}
+
+/*
+ * Shows at once an attempt that cannot be followed to its end. Its record is written in the buffer,
+ * since it is too large for the stack.
+ */
+static __always_inline void attempt_unplaced(void *ctx, const struct connect_begin *begin,
+					     const bool typed, const struct connect_peer *peer)
+{
+	/* In a perf buffer's scratch, a task that is preempted would share the record with others.
+	 */
+	bool shared = snoop_config.perf && connect_config.preemptible;
+	struct connect_event *event = shared ? NULL : event_reserve(0, sizeof(*event));
+
+	__sync_fetch_and_add(&connect_counters.full, 1);
+	if (!event) {
+		event_lost();
+		return;
+	}
+	__builtin_memset(event, 0, sizeof(*event));
+	begin_id(begin, &event->id);
+	event->outcome = CONNECT_UNKNOWN;
+	event->peer = peer->end;
+	event->asked = peer->asked;
+	event->netns = peer->netns;
+	event->flags = begin->flags;
+	socket_local(begin->sk, typed, &event->local);
+	if (outcome_shown(event)) {
+		event_submit(ctx, event, sizeof(*event), event->id.time_ns);
+	} else {
+		event_drop(event);
+		event_lost(); /* its end might have been shown */
+	}
+}
+
+/*
+ * Whether a program before this stand-in has begun the attempt already. What is pending
+ * since an earlier attempt is not it: the socket has drawn another hash since.
+ */
+static __always_inline bool has_begun(const struct connect_attempt *attempt,
+				      const struct connect_begin *begin)
+{
+	const struct connect_refused *last;
+	__u32 zero = 0;
+
+	if (attempt && attempt->pending && attempt->inode == begin->inode &&
+	    attempt->txhash == begin->txhash)
+		return true;
+	last = bpf_map_lookup_elem(&refused, &zero);
+	return last && last->key == (__u64)begin->sk && last->txhash == begin->txhash;
+}
+
+static __always_inline void attempt_refused(const struct connect_begin *begin)
+{
+	struct connect_refused *last;
+	__u32 zero = 0;
+
+	last = bpf_map_lookup_elem(&refused, &zero);
+	if (last) {
+		last->key = (__u64)begin->sk;
+		last->txhash = begin->txhash;
+	}
+}
+
+/*
+ * Whether the filters let the attempt's owner through. That of a further subflow passed them
+ * when it opened the connection; if nobody knows it, no filter can be asked.
+ */
+static __always_inline bool begin_allowed(struct connect_begin *begin, struct tcp_sock *tp,
+					  const bool typed)
+{
+	struct mptcp_subflow_context *subflow = socket_subflow(tp, typed);
+
+	if (subflow) {
+		begin->flags = CONNECT_MPTCP;
+		if (subflow_is_further(subflow)) {
+			begin->flags |= CONNECT_KERNEL;
+			begin->owner = subflow_owner(subflow);
+			return begin->owner || !snoop_config.filters;
+		}
+		begin->mptcp = BPF_CORE_READ(subflow, conn);
+	}
+	if (!filter_allows_current())
+		return false;
+	if (subflow)
+		owner_is_current(subflow);
+	if (current_flags() & PF_KTHREAD)
+		begin->flags |= CONNECT_KERNEL;
+	return true;
+}
+
+static __always_inline int attempt_begin(void *ctx, struct sock *sk, const bool typed,
+					 const bool stand_in, const bool asks)
+{
+	struct connect_begin begin = { .sk = sk };
+	struct connect_attempt *attempt;
+	struct connect_peer peer;
+	__u64 key = (__u64)sk;
+	struct tcp_sock *tp;
+	bool allowed;
+
+	if (SOCKET_READ(typed, sk, sk_protocol) != IPPROTO_TCP)
+		return 0;
+	begin.inode = socket_inode(SOCKET_READ(typed, sk, sk_socket));
+	begin.txhash = SOCKET_READ(typed, sk, sk_txhash);
+	attempt = bpf_map_lookup_elem(&attempts, &key);
+	if (stand_in && has_begun(attempt, &begin))
+		return 0;
+	/* Even if the filters leave this one out: its end would end the other. */
+	if (attempt && attempt->pending)
+		attempt_missed(attempt);
+	tp = typed ? bpf_skc_to_tcp_sock(sk) : (void *)sk;
+	if (!tp || in_repair(tp, typed) || !begin_allowed(&begin, tp, typed))
+		return 0;
+	socket_peer(sk, typed, &peer);
+	if (asks)
+		peer_asked(sk, begin.mptcp, typed, &peer);
+	allowed = peer_allowed(&peer);
+	if (!allowed && !connect_config.siblings)
+		return 0;
+	attempt = attempt_place(attempt, key, begin_uid(&begin));
+	/* Nobody waits in connect() for a further subflow. */
+	if (connect_config.sees_errors && (begin.mptcp || !(begin.flags & CONNECT_MPTCP)))
+		caller_is_untold(begin.mptcp ? NULL : attempt, begin.mptcp ?: sk);
+	if (!attempt) {
+		if (allowed)
+			attempt_unplaced(ctx, &begin, typed, &peer);
+		attempt_refused(&begin);
+		return 0;
+	}
+	begin_id(&begin, &attempt->id);
+	user_add(attempt->id.uid, 1);
+	if (begin.flags & CONNECT_MPTCP)
+		attempt->untold = 0; /* it is the connection's caller who may be */
+	attempt->peer = peer;
+	attempt->inode = begin.inode;
+	attempt->txhash = begin.txhash;
+	attempt->flags = begin.flags;
+	if (!allowed)
+		attempt->flags |= CONNECT_ASIDE;
+	attempt->pending = 1;
+	return 0;
+}
+
+#endif /* SNOOP_ATTEMPT_BEGIN_BPF_H */
