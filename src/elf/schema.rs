@@ -13,6 +13,7 @@ mod infer;
 mod known;
 mod layout;
 mod lines;
+mod origin;
 mod select;
 mod senders;
 mod source;
@@ -26,6 +27,7 @@ use anyhow::Result;
 use object::Endianness;
 
 pub use group::Site;
+pub use infer::Evidence;
 pub use known::Known;
 pub use select::{Alternative, EventDecoder, When};
 pub use user::{UserSchemas, can_have_types};
@@ -162,8 +164,11 @@ pub fn schemas<'a>(
     let emissions = emissions(object);
     let (by_map, by_iterator) = by_place(object, &emissions.all);
     let mut schemas = Vec::new();
-    for (index, map) in object.maps.iter().enumerate().filter(|(_, map)| map.takes_events()) {
+    for (index, map) in object.maps.iter().enumerate() {
         let sent = by_map.get(index).map_or(&[][..], |sent| sent);
+        if !map.takes_events() && (sent.is_empty() || !map.is_unknown()) {
+            continue;
+        }
         let chosen = named.iter().find(|named| named.map == map.name);
         if let Some(chosen) = chosen {
             let how = Provenance::User(chosen.how.clone());
@@ -302,7 +307,9 @@ impl<'a> Sources<'a> {
             .or_else(|| choose::by_btf(self.object, &self.no_events, sent, &lines, &mut doubts))
             .or_else(|| scalar(sent).filter(|_| doubts.is_empty()))
             .unwrap_or_else(|| {
-                if self.dwarf.is_none() {
+                if self.object.btf.is_none() && self.dwarf.is_none() {
+                    doubts.push("the object has neither BTF nor debug information".to_owned());
+                } else if self.dwarf.is_none() {
                     doubts.push("the object has no debug information".to_owned());
                 }
                 let why = match &doubts[..] {

@@ -10,6 +10,8 @@ mod plan;
 mod read;
 mod text;
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+
 use crate::output::time::{WallClock, boot_now_ns};
 
 use super::budget::Budget;
@@ -33,8 +35,54 @@ pub enum Hint {
     Text,
     /// This clock was read into it
     Time(Clock),
-    /// It is in network byte order
+    /// The program stores `bytes` in this order there. Not `sure`: the program swaps something
+    /// unknown, and a type may know better
+    Order {
+        /// Which
+        order: Order,
+        /// How many bytes of the field
+        bytes: u16,
+        /// Whether the kernel's own types tell it
+        sure: bool,
+    },
+    /// Sometimes in one order, sometimes in the other
+    AnyOrder,
+    /// A helper counted bytes there
+    Bytes,
+}
+
+/// The byte order of a number in an event of a little-endian machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// As in packets, and in the kernel's sockets
     Network,
+    /// Any other number
+    Host,
+}
+
+impl Hint {
+    /// What is known of numbers of which each can be in its own order.
+    pub fn join(self, other: Self) -> Self {
+        self.agrees(other).unwrap_or(Self::AnyOrder)
+    }
+
+    /// What is known if both are true, each of some events. `None`: nothing.
+    pub fn agrees(self, other: Self) -> Option<Self> {
+        match (self, other) {
+            (
+                Self::Order { order, bytes, sure },
+                Self::Order { order: other, bytes: others, sure: both },
+            ) if order == other && bytes == others => {
+                Some(Self::Order { order, bytes, sure: sure && both })
+            }
+            (one, other) if one == other => Some(one),
+            (one, other) => (one.is_order() && other.is_order()).then_some(Self::AnyOrder),
+        }
+    }
+
+    fn is_order(self) -> bool {
+        matches!(self, Self::Order { .. } | Self::AnyOrder)
+    }
 }
 
 /// The distances from the kernel's clocks to the wall clock.
@@ -64,15 +112,19 @@ impl Clocks {
         }
     }
 
-    /// RFC 3339, if this can be a time: neither zero nor in the future.
+    /// RFC 3339, if this can be a time.
     fn rfc3339(&self, clock: Clock, ns: u64) -> Option<String> {
+        self.boot_ns(clock, ns).map(|boot| self.wall.rfc3339(boot))
+    }
+
+    /// The boot clock's time, if this can be a time: neither zero nor in the future.
+    fn boot_ns(&self, clock: Clock, ns: u64) -> Option<u64> {
         const AHEAD_NS: u64 = 1_000_000_000;
         let boot = match clock {
             Clock::Boot => ns,
             Clock::Monotonic => ns.checked_add(self.suspended_ns)?,
         };
-        let plausible = ns != 0 && boot <= boot_now_ns().saturating_add(AHEAD_NS);
-        plausible.then(|| self.wall.rfc3339(boot))
+        (ns != 0 && boot <= boot_now_ns().saturating_add(AHEAD_NS)).then_some(boot)
     }
 }
 
@@ -121,6 +173,19 @@ impl Decoder {
     /// Bytes of the type, without a tail.
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// When a program made an event, by the boot clock in nanoseconds: the latest reading of a clock
+    /// in it. `None`: programs put none into it, or one that cannot be.
+    pub fn time_ns(&self, data: &[u8]) -> Option<u64> {
+        let readings = self.options.hints.iter().filter_map(|&(at, hint)| match hint {
+            Hint::Time(clock) => {
+                let number = read::unsigned(data, at, 8, self.options.big_endian)?;
+                self.options.clocks.boot_ns(clock, u64::try_from(number).ok()?)
+            }
+            _ => None,
+        });
+        readings.max()
     }
 
     /// Measures the clocks anew, so that a step of the wall clock shows.
@@ -221,8 +286,17 @@ struct At {
     bits: Option<u32>,
     /// The number of used bytes
     used: Option<u64>,
-    /// The IP version of the addresses here, 4 or 6
-    version: Option<u8>,
+    /// The IP version of the addresses here
+    version: Option<Version>,
+}
+
+/// An IP version, from a field beside the address.
+#[derive(Clone, Copy)]
+struct Version {
+    /// 4 or 6
+    ip: u8,
+    /// That field can hold nothing else
+    sure: bool,
 }
 
 impl At {
@@ -278,6 +352,15 @@ impl<'a> Walk<'a> {
         self.left.is_cut()
     }
 
+    /// The value of a number with a meaning.
+    fn meant(&self, at: At, bytes: u32, signed: bool, meaning: Meaning) -> Option<Number> {
+        match meaning {
+            Meaning::BigEndianPart(used) => self.number(at, used, false, true),
+            Meaning::BigEndian => self.number(at, bytes, signed, true),
+            _ => self.number(at, bytes, signed, self.big_endian),
+        }
+    }
+
     fn number(&self, at: At, bytes: u32, signed: bool, big_endian: bool) -> Option<Number> {
         let (number, bits) = match at.bits {
             Some(bits) => (read::bits(self.data, at.bit, bits, self.big_endian)?, bits),
@@ -296,13 +379,14 @@ impl<'a> Walk<'a> {
         group: &'g Group,
         at: At,
     ) -> impl Iterator<Item = (&'g Field, At)> + use<'g, '_, 'a> {
-        let version = group.family.and_then(|(offset, bytes)| {
-            let family = read::unsigned(self.data, at.byte() + offset, bytes, self.big_endian)?;
-            match family {
-                2 | 4 => Some(4),
-                10 | 6 => Some(6),
-                _ => None,
-            }
+        let version = group.family.and_then(|family| {
+            let place = at.byte().saturating_add(family.at);
+            let ip = match read::unsigned(self.data, place, family.bytes, self.big_endian)? {
+                2 | 4 => 4,
+                10 | 6 => 6,
+                _ => return None,
+            };
+            Some(Version { ip, sure: family.sure })
         });
         let version = version.or(at.version);
         group.fields.iter().map(move |field| {
@@ -372,15 +456,10 @@ impl<'a> Walk<'a> {
                 names.name(self.number(at, *bytes, *signed, self.big_endian)?.wide())
             }
             Shape::Ipv4 => self.ipv4(at),
-            Shape::Ipv6 => {
+            &Shape::Ipv6 { number } => {
                 let bytes: [u8; 16] =
                     self.bytes(At { used: None, ..at }, Some(16))?.try_into().ok()?;
-                let is_v4 = at.version == Some(4) && bytes.iter().skip(4).all(|&byte| byte == 0);
-                if is_v4 {
-                    self.ipv4(at)
-                } else {
-                    Some(std::net::Ipv6Addr::from(bytes).to_string())
-                }
+                Some(address(bytes, at.version, number, self.big_endian))
             }
             Shape::Mac => {
                 let bytes =
@@ -394,18 +473,19 @@ impl<'a> Walk<'a> {
 
     fn ipv4(&self, at: At) -> Option<String> {
         let bytes: [u8; 4] = self.bytes(At { used: None, ..at }, Some(4))?.try_into().ok()?;
-        Some(std::net::Ipv4Addr::from(bytes).to_string())
+        Some(Ipv4Addr::from(bytes).to_string())
     }
 
     fn meaning(&self, meaning: Meaning, number: i128, at: At) -> Option<String> {
         match meaning {
-            Meaning::Plain | Meaning::BigEndian => None,
+            Meaning::Plain | Meaning::BigEndian | Meaning::BigEndianPart(_) => None,
             Meaning::Hex => Some(match number {
                 0.. => format!("{number:#x}"),
                 _ => number.to_string(),
             }),
             Meaning::Mode => Some(format!("{number:#o}")),
             Meaning::Ipv4 => self.ipv4(at),
+            Meaning::Ipv4Number => Some(Ipv4Addr::from(u32::try_from(number).ok()?).to_string()),
             Meaning::Errno => error_name(number.checked_abs()?),
             Meaning::Result => error_name(number.checked_neg()?),
             Meaning::Signal => {
@@ -422,6 +502,26 @@ impl<'a> Walk<'a> {
                 self.clocks.rfc3339(clock, ns)
             }
         }
+    }
+}
+
+/// An address in 16 bytes, of this IP version. `number`: an IPv4 address is stored as a number.
+///
+/// An IPv4 address is in the first four bytes, whatever an earlier record has left behind them, or
+/// where IPv6 has it.
+fn address(bytes: [u8; 16], version: Option<Version>, number: bool, big_endian: bool) -> String {
+    let v6 = Ipv6Addr::from(bytes);
+    let Some(Version { ip: 4, sure }) = version else { return v6.to_string() };
+    if let Some(v4) = v6.to_ipv4_mapped() {
+        return v4.to_string();
+    }
+    let [a, b, c, d, rest @ ..] = bytes;
+    let alone = rest.iter().all(|&byte| byte == 0);
+    match [a, b, c, d] {
+        [0, 0, 0, 0] if !alone => v6.to_string(),
+        _ if !alone && !sure => v6.to_string(),
+        _ if number && !big_endian => Ipv4Addr::new(d, c, b, a).to_string(),
+        v4 => Ipv4Addr::from(v4).to_string(),
     }
 }
 

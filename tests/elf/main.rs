@@ -10,6 +10,7 @@ mod events;
 mod hostile;
 mod hostile_events;
 mod object;
+mod orders;
 mod own;
 mod plain;
 mod schema;

@@ -115,6 +115,9 @@ impl Rows {
         let kind = self.schemas.get(origin.map).and_then(|decoder| decoder.pick(data));
         let program = kind.and_then(|kind| sender(kind, &self.running));
         let decoder = kind.and_then(|kind| kind.decoder.as_ref());
+        // Perf buffers have the time of sending, ring buffers only what a program puts into a record.
+        let made = decoder.filter(|_| origin.cpu.is_none()).and_then(|known| known.time_ns(data));
+        let origin = Origin { time_ns: made.unwrap_or(origin.time_ns), ..origin };
         let data = match (decoder, origin.cpu) {
             // Only perf buffers give the CPU.
             (None, Some(_)) => self.without_padding(origin.map, data),

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use super::number::Number;
 use crate::elf::value::{Clock, Hint};
 
 /// Something that a register can hold.
@@ -39,8 +40,16 @@ pub(super) enum Atom {
     Function(usize),
     /// The reading of a clock
     Clock(ClockAtom),
-    /// The whole result of a helper: two numbers in one
-    Result(i32),
+    /// A number of which more is known
+    Number(Number),
+    /// Where a member of a kernel's struct is in it, by the CO-RE relocation of an instruction
+    /// (function and slot), and the number in the file
+    MemberOffset {
+        by: (u32, u32),
+        offset: i64,
+    },
+    /// The address of such a member
+    MemberAt(u32, u32),
     /// Bytes of a map's value
     Loaded {
         map: usize,
@@ -117,6 +126,11 @@ impl Value {
 
     pub(super) fn atoms(&self) -> &[Atom] {
         &self.atoms
+    }
+
+    /// Whether it can be something that is not in [`Value::atoms`].
+    pub(super) fn is_open(&self) -> bool {
+        self.more
     }
 
     /// The bytes of a map's value that it can be, if it is nothing else that is known.

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::{EventSchema, Found, Known, LIST_BYTES, Provenance, Sources, When, select};
+use super::{EventSchema, Found, Known, LIST_BYTES, Provenance, Sources, When, origin, select};
 use crate::elf::dataflow::Emission;
+use crate::elf::object::Object;
 use crate::elf::types::TypeId;
 use crate::elf::value::Hint;
 
@@ -44,8 +45,8 @@ impl EventSchema<'_> {
 pub(super) fn made_bytes(types: &Known<'_>, ty: TypeId) -> usize {
     match types {
         Known::Borrowed(_) => 0,
-        Known::Own(types) => {
-            types.composite(ty).map_or(0, |body| body.members.len()) * 2 * LIST_BYTES
+        Known::Own(made) => {
+            made.types.composite(ty).map_or(0, |body| body.members.len()) * 3 * LIST_BYTES
         }
     }
 }
@@ -119,7 +120,7 @@ impl<'a> Sources<'a> {
             senders,
             sites: self.sites(sent),
             when: When::default(),
-            hints: hints(sent),
+            hints: hints(self.object, sent),
         }
     }
 
@@ -176,13 +177,13 @@ impl<'a> Sources<'a> {
 }
 
 /// The hints on which all programs agree.
-fn hints(sent: &[&Emission]) -> Vec<(u64, Hint)> {
+fn hints(object: &Object, sent: &[&Emission]) -> Vec<(u64, Hint)> {
     let mut hints = BTreeMap::new();
     for write in sent.iter().flat_map(|sent| &sent.writes) {
-        let Some(hint) = write.hint else { continue };
+        let Some(hint) = write.hint.or_else(|| origin::hint(object, write)) else { continue };
         hints
             .entry(write.offset)
-            .and_modify(|known: &mut Option<Hint>| *known = known.filter(|&known| known == hint))
+            .and_modify(|known: &mut Option<Hint>| *known = known.and_then(|k| k.agrees(hint)))
             .or_insert(Some(hint));
     }
     hints.into_iter().filter_map(|(offset, hint)| Some((offset, hint?))).collect()

@@ -7,7 +7,6 @@ use anyhow::{Context as _, Result, bail};
 use super::clang::compile;
 use crate::elf::dwarf::Dwarf;
 use crate::elf::file;
-use crate::elf::map::Map;
 use crate::elf::object::Object;
 use crate::elf::types::{TypeId, Types};
 
@@ -61,7 +60,10 @@ impl UserSchemas {
     ) -> Result<Vec<Named<'a>>> {
         let mut named = Vec::new();
         for (map, name) in &self.wanted {
-            let is_map = object.maps.iter().any(|known| known.takes_events() && known.name == *map);
+            let is_map = object
+                .maps
+                .iter()
+                .any(|known| (known.takes_events() || known.is_unknown()) && known.name == *map);
             if !is_map && !object.programs.iter().any(|program| program.name == *map) {
                 let maps = object.maps.iter().filter(|map| map.takes_events());
                 let maps: Vec<_> = maps.map(|map| map.name.as_str()).collect();
@@ -96,7 +98,7 @@ pub fn can_have_types<'a>(
     mut wanted: impl Iterator<Item = &'a str>,
 ) -> Result<(), String> {
     let is_iterator = |name: &str| object.programs.iter().any(|program| program.name == name);
-    if object.maps.iter().any(Map::takes_events) {
+    if object.maps.iter().any(|map| map.takes_events() || map.is_unknown()) {
         return Ok(());
     }
     match wanted.find(|wanted| !is_iterator(wanted.split('=').next().unwrap_or(wanted))) {

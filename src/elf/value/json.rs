@@ -67,8 +67,7 @@ fn value(walk: &Walk<'_>, shape: &Shape, at: At) -> Option<Forms> {
     let readable = || walk.readable(shape, at).map(Value::from);
     Some(match shape {
         Shape::Number { bytes, signed, meaning } => {
-            let big_endian = walk.big_endian || *meaning == Meaning::BigEndian;
-            let number = walk.number(at, *bytes, *signed, big_endian)?;
+            let number = walk.meant(at, *bytes, *signed, *meaning)?;
             let raw = match *meaning {
                 Meaning::Hex if *bytes == 8 => format!("{:#x}", number.wide()).into(),
                 _ => whole(&number, *bytes),
@@ -107,7 +106,7 @@ fn value(walk: &Walk<'_>, shape: &Shape, at: At) -> Option<Forms> {
         }
         Shape::Bytes { bytes } => hex(walk.bytes(at, *bytes)?).into(),
         Shape::Ipv4 => Forms { raw: hex(walk.bytes(at, Some(4))?), text: readable(), base64: None },
-        Shape::Ipv6 => {
+        Shape::Ipv6 { .. } => {
             Forms { raw: hex(walk.bytes(at, Some(16))?), text: readable(), base64: None }
         }
         Shape::Mac => Forms { raw: hex(walk.bytes(at, Some(6))?), text: readable(), base64: None },

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::output::escape::push_cell;
 
 use super::meaning::{self, Meaning};
-use super::{Hint, Options};
+use super::{Hint, Options, Order};
 use crate::elf::types::{Composite, Encoding, Kind, Name, TypeId, Types};
 
 /// The most structs in structs.
@@ -58,8 +58,18 @@ pub(super) struct Length {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Group {
     pub fields: Vec<Field>,
-    /// Offset and size of the address family, in bytes
-    pub family: Option<(u64, u32)>,
+    /// The field with the address family
+    pub family: Option<Family>,
+}
+
+/// A field with an address family or an IP version.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Family {
+    /// Bytes from the start of the group
+    pub at: u64,
+    pub bytes: u32,
+    /// Its name means nothing else
+    pub sure: bool,
 }
 
 /// Names of an enum's values.
@@ -100,7 +110,10 @@ pub(super) enum Shape {
         bytes: Option<u64>,
     },
     Ipv4,
-    Ipv6,
+    /// `number`: an IPv4 address in it is a number, its bytes swapped
+    Ipv6 {
+        number: bool,
+    },
     Mac,
     /// `None`: to the end of the event
     Array {
@@ -115,8 +128,8 @@ impl Shape {
     /// Whether there is a form for people besides the raw one.
     pub(super) fn is_readable(&self) -> bool {
         match self {
-            Self::Number { meaning, .. } => !matches!(meaning, Meaning::Plain | Meaning::BigEndian),
-            Self::Enum { .. } | Self::Ipv4 | Self::Ipv6 | Self::Mac => true,
+            Self::Number { meaning, .. } => meaning.is_readable(),
+            Self::Enum { .. } | Self::Ipv4 | Self::Ipv6 { .. } | Self::Mac => true,
             Self::Array { element, .. } => element.is_readable(),
             _ => false,
         }
@@ -231,6 +244,11 @@ impl<'a> Builder<'a> {
         hints.get(index).map(|&(_, hint)| hint)
     }
 
+    /// Whether programs store an IPv4 address here as a number, its bytes swapped.
+    fn is_number(&self, place: Place<'_>) -> bool {
+        matches!(self.hint(place), Some(Hint::Order { order: Order::Host, bytes: 4, .. }))
+    }
+
     fn shape(&mut self, id: TypeId, place: Place<'_>) -> Shape {
         let types = self.types;
         let unknown = || Shape::Bytes { bytes: Some(types.size(id).unwrap_or(0)) };
@@ -240,17 +258,16 @@ impl<'a> Builder<'a> {
         match types.resolved(id) {
             Kind::Int { bytes, encoding: Encoding::Bool, .. } => Shape::Bool { bytes: *bytes },
             Kind::Int { bytes: 16, .. } if meaning::is_address(place.name, place.parent) => {
-                Shape::Ipv6
+                Shape::Ipv6 { number: self.is_number(place) }
             }
             Kind::Int { bytes, encoding, .. } => {
                 let signed = *encoding != Encoding::Unsigned;
+                let names = types.names(id);
+                let by_name = || meaning::of_number(place.name, &names, *bytes, signed);
                 let meaning = match self.hint(place) {
                     Some(Hint::Time(clock)) if *bytes == 8 => Meaning::Time(clock, 1),
-                    Some(Hint::Network) if *bytes == 2 => Meaning::BigEndian,
-                    _ => {
-                        let names = types.names(id);
-                        meaning::of_number(place.name, &names, *bytes, signed)
-                    }
+                    Some(hint) => meaning::in_order(by_name(), &names, *bytes, hint),
+                    None => by_name(),
                 };
                 Shape::Number { bytes: *bytes, signed, meaning }
             }
@@ -263,16 +280,27 @@ impl<'a> Builder<'a> {
             }
             Kind::Array { element, count } => self.array(id, *element, *count, place),
             Kind::Struct(body) | Kind::Union(body) => {
-                if let Some(address) = self.address(id, body) {
+                if let Some(address) = self.address(id, body, place) {
                     return address;
                 }
                 let mut group = Group::default();
                 self.members(&mut group, id, body, 0, None, place);
                 finish(&mut group);
+                self.count_bytes(&mut group, place);
                 Shape::Group(group)
             }
             Kind::Var { ty, .. } => self.shape(*ty, Place { depth: place.depth + 1, ..place }),
             _ => unknown(),
+        }
+    }
+
+    /// Lengths that helpers gave: those count bytes, whatever the array is of.
+    fn count_bytes(&self, group: &mut Group, place: Place<'_>) {
+        for length in group.fields.iter_mut().filter_map(|field| field.length.as_mut()) {
+            let at = place.at.map(|start| start + length.at);
+            if self.hint(Place { at, ..place }) == Some(Hint::Bytes) {
+                length.elements = false;
+            }
         }
     }
 
@@ -292,7 +320,13 @@ impl<'a> Builder<'a> {
         if let Some(width) = number {
             let text = types.is_char(element) || self.hint(place) == Some(Hint::Text);
             match (width, bytes) {
-                (1, Some(16)) | (4 | 8, Some(16)) if !text && address() => return Shape::Ipv6,
+                (1, Some(16)) | (4 | 8, Some(16)) if !text && address() => {
+                    return Shape::Ipv6 { number: self.is_number(place) };
+                }
+                (1, Some(4)) if !text && address() && self.is_number(place) => {
+                    let meaning = Meaning::Ipv4Number;
+                    return Shape::Number { bytes: 4, signed: false, meaning };
+                }
                 (1, Some(4)) if !text && address() => return Shape::Ipv4,
                 (1, Some(6)) if !text && meaning::is_mac(place.name) => return Shape::Mac,
                 (1, _) if text || meaning::is_text(place.name) => {
@@ -312,7 +346,7 @@ impl<'a> Builder<'a> {
     }
 
     /// A struct that is nothing but an IP address: `struct in6_addr` and its like.
-    fn address(&self, id: TypeId, body: &Composite) -> Option<Shape> {
+    fn address(&self, id: TypeId, body: &Composite, place: Place<'_>) -> Option<Shape> {
         let types = self.types;
         let named = types.names(id).iter().any(|name| name.contains("addr"));
         if !named || body.members.is_empty() || body.members.len() > 8 {
@@ -328,8 +362,11 @@ impl<'a> Builder<'a> {
             }
         }
         match body.bytes {
+            4 if self.is_number(place) => {
+                Some(Shape::Number { bytes: 4, signed: false, meaning: Meaning::Ipv4Number })
+            }
             4 => Some(Shape::Ipv4),
-            16 => Some(Shape::Ipv6),
+            16 => Some(Shape::Ipv6 { number: self.is_number(place) }),
             _ => None,
         }
     }
@@ -427,7 +464,10 @@ fn finish(group: &mut Group) {
         _ => None,
     };
     let family = group.fields.iter().find(|field| meaning::is_family(&field.name));
-    group.family = family.and_then(number).map(|(at, bytes, _)| (at, bytes));
+    group.family = family.and_then(|field| {
+        let (at, bytes, _) = number(field)?;
+        Some(Family { at, bytes, sure: meaning::is_only_family(&field.name) })
+    });
 
     let numbers: HashMap<String, (u64, u32, bool)> = group
         .fields

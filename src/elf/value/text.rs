@@ -66,18 +66,17 @@ impl Fields<'_> {
 
 /// An address of the other IP version.
 fn hidden(field: &Field, at: At) -> bool {
-    matches!((field.only, at.version), (Some(own), Some(version)) if own != version)
+    matches!((field.only, at.version), (Some(own), Some(version)) if own != version.ip)
 }
 
 /// Appends a value. `None`: it is not there.
 fn push_value(walk: &Walk<'_>, shape: &Shape, at: At, out: &mut String) -> Option<()> {
     match shape {
         Shape::Number { bytes, signed, meaning } => {
-            let big_endian = walk.big_endian || *meaning == Meaning::BigEndian;
-            let number = walk.number(at, *bytes, *signed, big_endian)?;
+            let number = walk.meant(at, *bytes, *signed, *meaning)?;
             match (walk.readable(shape, at), meaning) {
                 (None, _) => _ = write!(out, "{number}"),
-                (Some(text), Meaning::Hex | Meaning::Mode | Meaning::Ipv4 | Meaning::Time(..)) => {
+                (Some(text), meaning) if meaning.replaces() => {
                     out.push_str(&text);
                 }
                 (Some(text), Meaning::Uid | Meaning::Gid) => {
@@ -122,7 +121,7 @@ fn push_value(walk: &Walk<'_>, shape: &Shape, at: At, out: &mut String) -> Optio
             out.push(']');
         }
         Shape::Bytes { bytes } => push_hex(out, walk.bytes(at, *bytes)?),
-        Shape::Ipv4 | Shape::Ipv6 | Shape::Mac => out.push_str(&walk.readable(shape, at)?),
+        Shape::Ipv4 | Shape::Ipv6 { .. } | Shape::Mac => out.push_str(&walk.readable(shape, at)?),
         Shape::Array { element, stride, count } => {
             if !walk.is_there(at) && count.is_some_and(|count| count > 0) {
                 return None;
