@@ -6,6 +6,7 @@
 //! written. If two candidates fit, neither is used. If nothing fits, a struct is made of the stores.
 
 mod annotation;
+mod arms;
 mod choose;
 mod clang;
 mod group;
@@ -40,7 +41,7 @@ use super::dwarf::Dwarf;
 use super::map::Map;
 use super::object::Object;
 use super::types::{Encoding, Kind, Type, TypeId, Types};
-use super::value::{Clocks, Decoder, Hint, Options};
+use super::value::{Choice, Clocks, Decoder, Hint, Options};
 
 /// The source of a schema.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -115,6 +116,8 @@ pub struct EventSchema<'a> {
     pub when: When,
     /// Hints from the writes of programs
     pub hints: Vec<(u64, Hint)>,
+    /// Which member of a union a record has, where that can be told
+    pub choices: Vec<Choice>,
 }
 
 /// The most bytes of all lists in all schemas, and of all types made for them.
@@ -135,6 +138,7 @@ impl EventSchema<'_> {
         let options = Options {
             big_endian: endian == Endianness::Big,
             hints: self.hints.clone(),
+            choices: self.choices.clone(),
             tail: self.tail,
             clocks: clocks.clone(),
         };

@@ -10,6 +10,7 @@ mod plan;
 mod read;
 mod text;
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::output::time::{WallClock, boot_now_ns};
@@ -128,6 +129,21 @@ impl Clocks {
     }
 }
 
+/// The choice of a member of a union, by a number beside it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// The union: bytes from the start of the event
+    pub union: u64,
+    /// Its type
+    pub ty: TypeId,
+    /// The number: bytes from the start of the event
+    pub at: u64,
+    /// Bytes of the number
+    pub bytes: u32,
+    /// The member, counted from 0, by the number's value
+    pub arms: BTreeMap<u64, usize>,
+}
+
 /// Options of a [`Decoder`].
 #[derive(Clone, Debug, Default)]
 pub struct Options {
@@ -135,6 +151,8 @@ pub struct Options {
     pub big_endian: bool,
     /// By bytes from the start of the event, in their order
     pub hints: Vec<(u64, Hint)>,
+    /// Which member of a union an event has
+    pub choices: Vec<Choice>,
     /// Show the bytes behind the type: events may be longer. Otherwise they are padding.
     pub tail: bool,
     /// For times
@@ -158,6 +176,9 @@ pub struct Decoder {
 const MAX_VALUES: usize = 1 << 16;
 /// The key, in JSON, that reports that there were too many fields or values.
 const CUT_KEY: &str = "fields_cut";
+/// The key, in JSON, with the names of members of unions that show the same bytes, of which only one
+/// is meant.
+const EITHER_KEY: &str = "fields_either";
 /// Long strings count as several.
 const BYTES_PER_VALUE: usize = 256;
 
@@ -288,6 +309,13 @@ struct At {
     used: Option<u64>,
     /// The IP version of the addresses here
     version: Option<Version>,
+    /// A member of a union, of which others are shown too
+    either: bool,
+}
+
+impl At {
+    /// The start of an event.
+    const START: Self = Self { bit: 0, bits: None, used: None, version: None, either: false };
 }
 
 /// An IP version, from a field beside the address.
@@ -389,11 +417,31 @@ impl<'a> Walk<'a> {
             Some(Version { ip, sure: family.sure })
         });
         let version = version.or(at.version);
-        group.fields.iter().map(move |field| {
+        let chosen: Vec<_> = group.unions.iter().map(|union| self.chosen(union)).collect();
+        group.fields.iter().filter_map(move |field| {
+            let mut either = false;
+            for arm in &field.arms {
+                match chosen.get(arm.union).copied().flatten() {
+                    Some(chosen) if chosen != arm.number => return None,
+                    Some(_) => {}
+                    None => match (arm.version, version) {
+                        (Some(own), Some(version)) if own != version.ip => return None,
+                        (Some(_), Some(_)) => {}
+                        _ => either = true,
+                    },
+                }
+            }
             let used = field.length.and_then(|length| self.used(length, at, &field.shape));
             let bit = at.bit.saturating_add(field.at);
-            (field, At { bit, bits: field.bits, used, version })
+            Some((field, At { bit, bits: field.bits, used, version, either }))
         })
+    }
+
+    /// The member of a union that this event has, if that can be told.
+    fn chosen(&self, union: &Option<Choice>) -> Option<usize> {
+        let choice = union.as_ref()?;
+        let number = read::unsigned(self.data, choice.at, choice.bytes, self.big_endian)?;
+        choice.arms.get(&u64::try_from(number).ok()?).copied()
     }
 
     /// Used bytes of a field, from another field.
@@ -442,6 +490,7 @@ impl<'a> Walk<'a> {
             bits: None,
             used: None,
             version: at.version,
+            either: false,
         })
     }
 

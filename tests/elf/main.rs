@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod amplify;
+mod arms;
 mod command;
 mod compile;
 mod disasm;

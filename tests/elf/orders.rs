@@ -7,8 +7,8 @@ use snoop_tools::elf::value::Clocks;
 
 use crate::compile::{compile, strip, without_lines};
 
-/// The events of a map, decoded.
-fn shown(object: &[u8], map: &str, data: &[u8]) -> String {
+/// An event of a map, decoded.
+pub(crate) fn shown(object: &[u8], map: &str, data: &[u8]) -> String {
     let dwarf = Dwarf::parse(object).unwrap();
     let object = Object::parse(object).unwrap();
     let user = UserSchemas::default();

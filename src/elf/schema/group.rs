@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::{EventSchema, Found, Known, LIST_BYTES, Provenance, Sources, When, origin, select};
+use super::{
+    EventSchema, Found, Known, LIST_BYTES, Provenance, Sources, When, arms, origin, select,
+};
 use crate::elf::dataflow::Emission;
 use crate::elf::object::Object;
 use crate::elf::types::TypeId;
-use crate::elf::value::Hint;
+use crate::elf::value::{Choice, Hint};
 
 /// The most places of one kind of record.
 const MAX_SITES: usize = 64;
@@ -36,9 +38,14 @@ impl EventSchema<'_> {
         let values = self.when.number.as_ref().map_or(0, |number| number.values.len());
         let sites: usize = self.sites.iter().map(Site::bytes).sum();
         let made = self.ty.map_or(0, |ty| made_bytes(&self.types, ty));
-        let lists = senders + sites + made;
+        let lists = senders + sites + made + arms_bytes(&self.choices);
         size_of::<Self>() + lists + (self.hints.len() + sizes + values) * LIST_BYTES
     }
+}
+
+/// What choices take.
+fn arms_bytes(choices: &[Choice]) -> usize {
+    choices.iter().map(|choice| choice.arms.len() + 1).sum::<usize>() * LIST_BYTES
 }
 
 /// What a type takes that was made for a schema, about. Its decoders take the same.
@@ -110,6 +117,9 @@ impl<'a> Sources<'a> {
             }
             senders.push(program.name.clone());
         }
+        let choices = found.ty.map(|ty| arms::choices(self.object, &found.types, ty, sent));
+        // What is not kept is shown as what cannot be told.
+        let choices = choices.filter(|choices| self.copied.take(arms_bytes(choices)));
         EventSchema {
             map: map.to_owned(),
             iterator: false,
@@ -121,6 +131,7 @@ impl<'a> Sources<'a> {
             sites: self.sites(sent),
             when: When::default(),
             hints: hints(self.object, sent),
+            choices: choices.unwrap_or_default(),
         }
     }
 

@@ -121,7 +121,7 @@ fn numbers(kinds: &[&[&Emission]], endian: Endianness, steps: &Budget) -> Option
 
 /// The constants written to a place, also as part of a wider write, since compilers store
 /// neighbours together.
-fn constants(
+pub(super) fn constants(
     writes: &[Write],
     offset: u64,
     width: u64,

@@ -6,13 +6,12 @@ use serde_json::{Map, Value};
 
 use super::plan::{Group, Shape};
 use super::text::{float, push_hex};
-use super::{At, Meaning, Number, Walk, read, split_list};
+use super::{At, EITHER_KEY, Meaning, Number, Walk, read, split_list};
 use crate::output::escape::until_nul;
 
 pub(super) fn object(walk: &Walk<'_>, root: &Group, tail: Option<&[u8]>) -> Map<String, Value> {
     let mut map = Map::new();
-    let at = At { bit: 0, bits: None, used: None, version: None };
-    group(walk, root, at, &mut map);
+    group(walk, root, At::START, &mut map);
     if let Some(tail) = tail.filter(|_| !map.contains_key("tail")) {
         let (text, exact) = string(tail);
         map.insert("tail".to_owned(), text);
@@ -24,9 +23,13 @@ pub(super) fn object(walk: &Walk<'_>, root: &Group, tail: Option<&[u8]>) -> Map<
 }
 
 fn group(walk: &Walk<'_>, fields: &Group, at: At, map: &mut Map<String, Value>) {
+    let mut either = Vec::new();
     for (field, at) in walk.fields(fields, at) {
         if !walk.take() {
-            return;
+            break;
+        }
+        if at.either {
+            either.push(Value::from(field.name.clone()));
         }
         if let Shape::Group(inner) = &field.shape {
             let mut inside = Map::new();
@@ -44,6 +47,9 @@ fn group(walk: &Walk<'_>, fields: &Group, at: At, map: &mut Map<String, Value>) 
         if let Some(exact) = value.base64 {
             map.insert(field.base64_key.clone(), exact);
         }
+    }
+    if !either.is_empty() && !map.contains_key(EITHER_KEY) {
+        map.insert(EITHER_KEY.to_owned(), either.into());
     }
 }
 

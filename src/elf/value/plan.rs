@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::output::escape::push_cell;
 
 use super::meaning::{self, Meaning};
-use super::{Hint, Options, Order};
+use super::{Choice, Hint, Options, Order};
 use crate::elf::types::{Composite, Encoding, Kind, Name, TypeId, Types};
 
 /// The most structs in structs.
@@ -35,12 +35,23 @@ pub(super) struct Field {
     /// `Some`: a bitfield
     pub bits: Option<u32>,
     pub shape: Shape,
-    /// The IP version, 4 or 6, for which this member of a union is meant
-    pub only: Option<u8>,
+    /// The members of unions that it is, or is in, outer ones first
+    pub arms: Vec<Arm>,
     /// The field with its used length
     pub length: Option<Length>,
     /// Holds nothing: not shown in text
     pub padding: bool,
+}
+
+/// A member of a union.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arm {
+    /// Index in [`Group::unions`]
+    pub union: usize,
+    /// Counted from 0
+    pub number: usize,
+    /// The IP version, 4 or 6, for which it is meant
+    pub version: Option<u8>,
 }
 
 /// A field with the length of another one.
@@ -60,6 +71,8 @@ pub(super) struct Group {
     pub fields: Vec<Field>,
     /// The field with the address family
     pub family: Option<Family>,
+    /// How to choose a member of each union, if that can be told
+    pub unions: Vec<Option<Choice>>,
 }
 
 /// A field with an address family or an IP version.
@@ -222,7 +235,7 @@ impl<'a> Builder<'a> {
                 let place = Place { name: "value", ..place };
                 let shape = self.shape(id, place);
                 let mut group =
-                    Group { fields: vec![field("value", 0, None, shape)], family: None };
+                    Group { fields: vec![field("value", 0, None, shape)], ..Group::default() };
                 finish(&mut group);
                 group
             }
@@ -284,7 +297,7 @@ impl<'a> Builder<'a> {
                     return address;
                 }
                 let mut group = Group::default();
-                self.members(&mut group, id, body, 0, None, place);
+                self.members(&mut group, id, body, 0, &[], place);
                 finish(&mut group);
                 self.count_bytes(&mut group, place);
                 Shape::Group(group)
@@ -371,6 +384,15 @@ impl<'a> Builder<'a> {
         }
     }
 
+    /// Adds a union to a group; returns its index.
+    fn union(&self, group: &mut Group, id: TypeId, place: Place<'_>) -> usize {
+        let here = |choice: &&Choice| {
+            Some(choice.union) == place.at && choice.ty == self.types.resolve(id)
+        };
+        group.unions.push(self.options.choices.iter().find(here).cloned());
+        group.unions.len() - 1
+    }
+
     /// Adds the members of a struct or union, `base` bits from the start of the group.
     fn members(
         &mut self,
@@ -378,7 +400,7 @@ impl<'a> Builder<'a> {
         id: TypeId,
         body: &Composite,
         base: u64,
-        only: Option<u8>,
+        arms: &[Arm],
         place: Place<'_>,
     ) {
         let types = self.types;
@@ -389,13 +411,19 @@ impl<'a> Builder<'a> {
             body.members.iter().take(MAX_VIEWS).any(|member| version(&member.name) == Some(wanted))
         };
         let both = is_union && is_for(4) && is_for(6);
+        let first = group.fields.len();
+        let union = (is_union && has_arms(body)).then(|| self.union(group, id, place));
 
         for (index, member) in body.members.iter().enumerate() {
             if self.cut {
                 return;
             }
             let at = base + u64::from(member.bit_offset);
-            let only = if both { version(&member.name) } else { only };
+            let mut arms = arms.to_vec();
+            if let Some(union) = union.filter(|_| arms.len() < MAX_DEPTH) {
+                let version = if both { version(&member.name) } else { None };
+                arms.push(Arm { union, number: index, version });
+            }
             let inner = Place {
                 name: member.name.as_deref().unwrap_or(place.name),
                 parent: if member.name.is_some() { place.name } else { place.parent },
@@ -407,7 +435,7 @@ impl<'a> Builder<'a> {
                 self.take("");
                 let body = types.composite(member.ty).filter(|_| inner.depth <= MAX_DEPTH);
                 if let Some(body) = body {
-                    self.members(group, member.ty, body, at, only, inner);
+                    self.members(group, member.ty, body, at, &arms, inner);
                 }
                 continue;
             };
@@ -427,16 +455,24 @@ impl<'a> Builder<'a> {
                 shape = Shape::Bytes { bytes: Some(0) };
             }
             let mut field = field(name, start, bits, shape);
-            field.only = only;
+            field.arms = arms;
             group.fields.push(field);
+        }
+        if let Some(union) = union.filter(|_| !both) {
+            versions_by_size(group.fields.get_mut(first..).unwrap_or_default(), union);
         }
     }
 }
 
-fn field(name: &str, at: u64, bits: Option<u32>, shape: Shape) -> Field {
+/// Is this the name of a field that holds nothing?
+fn is_padding(name: &str) -> bool {
     let lower = name.trim_start_matches('_').to_ascii_lowercase();
     let rest = lower.strip_prefix("padding").or_else(|| lower.strip_prefix("pad"));
-    let padding = rest.is_some_and(|rest| rest.chars().all(|c| c.is_ascii_digit() || c == '_'));
+    rest.is_some_and(|rest| rest.chars().all(|c| c.is_ascii_digit() || c == '_'))
+}
+
+fn field(name: &str, at: u64, bits: Option<u32>, shape: Shape) -> Field {
+    let padding = is_padding(name);
     let name = printable(name);
     Field {
         text_key: format!("{name}_text"),
@@ -445,9 +481,33 @@ fn field(name: &str, at: u64, bits: Option<u32>, shape: Shape) -> Field {
         at,
         bits,
         shape,
-        only: None,
+        arms: Vec::new(),
         length: None,
         padding,
+    }
+}
+
+/// Whether a union has several members that are not only there to fill it.
+fn has_arms(body: &Composite) -> bool {
+    let padding = |name: &Option<Name>| name.as_deref().is_some_and(is_padding);
+    body.members.iter().filter(|member| !padding(&member.name)).count() > 1
+}
+
+/// Of an address of 4 bytes and one of 16 in a union, the IP version tells which it is.
+fn versions_by_size(fields: &mut [Field], union: usize) {
+    let version = |field: &Field| match field.shape {
+        Shape::Ipv4 => Some(4),
+        Shape::Number { meaning: Meaning::Ipv4 | Meaning::Ipv4Number, .. } => Some(4),
+        Shape::Ipv6 { .. } => Some(6),
+        _ => None,
+    };
+    let all: Vec<_> = fields.iter().map(version).collect();
+    if !(all == [Some(4), Some(6)] || all == [Some(6), Some(4)]) {
+        return;
+    }
+    for (field, version) in fields.iter_mut().zip(all) {
+        let own = field.arms.iter_mut().filter(|arm| arm.union == union);
+        own.for_each(|arm| arm.version = version);
     }
 }
 

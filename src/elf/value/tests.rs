@@ -237,8 +237,8 @@ fn addresses_and_ports() {
     let json = c.json(event, &data);
     assert_eq!(json["saddr"], 0x0100_000a);
     assert_eq!(json["saddr_text"], "10.0.0.1");
-    assert_eq!(json["daddr_v6"], "7f000001000000000000000000000000");
-    assert_eq!(json["daddr_v6_text"], "127.0.0.1");
+    assert_eq!(json["daddr_v4_text"], "127.0.0.1");
+    assert_eq!(json.get("daddr_v6"), None, "it has one member, not both");
     assert_eq!(json["dport"], 80);
 }
 
@@ -279,13 +279,14 @@ fn nested_structs_arrays_and_unions() {
     data.extend(b"ab\0abc");
     assert_eq!(
         c.text(event, &data),
-        "in.first.x=1 in.first.y=2 in.points=[{x=3,y=4},{x=5,y=6}] in.u.number=67305985 \
-         in.u.data=01020304 x=7 y=8 slots=[1,1,2,0*5] names=[ab,abc]"
+        "in.first.x=1 in.first.y=2 in.points=[{x=3,y=4},{x=5,y=6}] in.u.number?=67305985 \
+         in.u.data?=01020304 x=7 y=8 slots=[1,1,2,0*5] names=[ab,abc]"
     );
     assert_eq!(
         c.json(event, &data),
         json!({"in": {"first": {"x": 1, "y": 2}, "points": [{"x": 3, "y": 4}, {"x": 5, "y": 6}],
-                      "u": {"number": 67_305_985, "data": "01020304"}},
+                      "u": {"number": 67_305_985, "data": "01020304",
+                            "fields_either": ["number", "data"]}},
                "x": 7, "y": 8, "slots": [1, 1, 2, 0, 0, 0, 0, 0], "names": ["ab", "abc"]})
     );
 }
@@ -562,4 +563,48 @@ fn addresses_of_16_bytes_are_shown_by_their_family() {
     swapped[..4].copy_from_slice(&[1, 0, 0, 10]);
     let shown = c.text_with(event, &data!(2_u16, swapped), options);
     assert_eq!(shown, "family=AF_INET(2) saddr=10.0.0.1");
+}
+
+#[test]
+fn one_member_of_a_union_is_shown_if_it_can_be_told() {
+    let mut c = C::default();
+    let (u32_, u64_) = (c.unsigned(4), c.unsigned(8));
+    let opened = c.record("opened", &[("flags", u32_), ("mode", u32_)]);
+    let closed = c.record("closed", &[("fd", u64_)]);
+    let union = c.union(&[("opened", opened), ("closed", closed)]);
+    let event = c.record("event", &[("kind", u32_), ("", union)]);
+    let arms = [(1, 0), (2, 1)].into();
+    let choice = Choice { union: 4, ty: union, at: 0, bytes: 4, arms };
+    let options = Options { choices: vec![choice], ..Options::default() };
+    let decoder = Decoder::new(&c.0, event, options.clone());
+    let data = |kind: u32| data!(kind, 7_u32, 0_u32);
+    assert_eq!(
+        c.text_with(event, &data(1), options.clone()),
+        "kind=1 opened.flags=0x7 opened.mode=0"
+    );
+    assert_eq!(c.text_with(event, &data(2), options.clone()), "kind=2 closed.fd=7");
+    assert_eq!(decoder.json(&data(2)), json!({"kind": 2, "closed": {"fd": 7}}));
+    // Neither: both, marked.
+    let both = "kind=3 opened?.flags=0x7 opened?.mode=0 closed?.fd=7";
+    assert_eq!(c.text_with(event, &data(3), options), both);
+    assert_eq!(
+        decoder.json(&data(3)),
+        json!({"kind": 3, "opened": {"flags": 7, "flags_text": "0x7", "mode": 0}, "closed": {"fd": 7},
+               "fields_either": ["opened", "closed"]})
+    );
+}
+
+#[test]
+fn unions_of_addresses_without_versions_in_their_names() {
+    let mut c = C::default();
+    let (u16_, u32_, byte) = (c.unsigned(2), c.unsigned(4), c.unsigned(1));
+    let bytes = c.array(byte, 16);
+    let union = c.union(&[("addr", u32_), ("long_addr", bytes)]);
+    let event = c.record("event", &[("family", u16_), ("", union)]);
+    let mut address = [0_u8; 16];
+    address[..4].copy_from_slice(&[10, 0, 0, 1]);
+    let shown = |family: u16| c.text(event, &data!(family, address));
+    assert_eq!(shown(2), "family=AF_INET(2) addr=10.0.0.1");
+    assert_eq!(shown(10), "family=AF_INET6(10) long_addr=a00:1::");
+    assert_eq!(shown(7), "family=7 addr?=10.0.0.1 long_addr?=a00:1::");
 }
