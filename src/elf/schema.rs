@@ -9,6 +9,9 @@ mod annotation;
 mod arms;
 mod choose;
 mod clang;
+mod correct;
+mod describe;
+mod described;
 mod group;
 mod infer;
 mod known;
@@ -112,6 +115,8 @@ pub struct EventSchema<'a> {
     pub senders: Vec<String>,
     /// Where they send it, as far as the object has source lines
     pub sites: Vec<Site>,
+    /// The instructions that send it, as `FUNCTION:SLOT`; empty if there are very many
+    pub sent_at: Vec<String>,
     /// The difference from other records in the same map
     pub when: When,
     /// Hints from the writes of programs
@@ -167,6 +172,7 @@ pub fn schemas<'a>(
     let sources = Sources::new(object, dwarf, user);
     let emissions = emissions(object);
     let (by_map, by_iterator) = by_place(object, &emissions.all);
+    sources.check_described(&emissions.all)?;
     let mut schemas = Vec::new();
     for (index, map) in object.maps.iter().enumerate() {
         let sent = by_map.get(index).map_or(&[][..], |sent| sent);
@@ -181,9 +187,11 @@ pub fn schemas<'a>(
             let found = Found { types: chosen.types.into(), ty: Some(chosen.ty), how, tail };
             schemas.push(sources.schema(&map.name, found, sent));
         } else if sent.is_empty() {
-            schemas.push(sources.schema(&map.name, sources.unsent(map), sent));
+            let found = sources.described_unsent(&map.name);
+            let found = found.unwrap_or_else(|| sources.unsent(map));
+            schemas.push(sources.schema(&map.name, found, sent));
         } else {
-            let mut found = sources.find_all(Some(map), sent);
+            let mut found = sources.find_all(&map.name, Some(map), sent)?;
             sources.share(&mut found);
             sources.infer(&mut found);
             schemas.extend(sources.grouped(&map.name, found));
@@ -198,7 +206,7 @@ pub fn schemas<'a>(
             schemas.push(new(sources.schema(&program.name, found, written)));
             continue;
         }
-        let mut found = sources.find_all(None, written);
+        let mut found = sources.find_all(&program.name, None, written)?;
         sources.infer(&mut found);
         schemas.extend(sources.grouped(&program.name, found).into_iter().map(new));
     }
@@ -277,17 +285,23 @@ impl<'a> Sources<'a> {
     fn is_search_cut(&self) -> bool {
         let own = self.object.btf.iter().map(|btf| &btf.types);
         let all = own.chain(self.dwarf.map(|dwarf| &dwarf.types));
-        let mut all = all.chain(self.user.headers().map(|(types, _)| types));
+        let files = self.user.described().iter().map(|file| &file.types);
+        let mut all = all.chain(files).chain(self.user.headers().map(|(types, _)| types));
         self.steps.is_cut() || all.any(|types| types.steps.is_cut() || types.is_c_cut())
     }
 
     /// What is found about each event by itself.
     fn find_all<'e>(
         &self,
+        name: &str,
         map: Option<&Map>,
         sent: &[&'e Emission],
-    ) -> Vec<(Found<'a>, &'e Emission)> {
-        sent.iter().map(|&sent| (self.find(map, sent), sent)).collect()
+    ) -> Result<Vec<(Found<'a>, &'e Emission)>> {
+        let find = |&sent: &&'e Emission| {
+            let found = self.described(name, sent)?;
+            Ok((found.unwrap_or_else(|| self.find(map, sent)), sent))
+        };
+        sent.iter().map(find).collect()
     }
 
     /// The type of an event, from the most trusted source that has it. Unknown from the moment when

@@ -6,6 +6,7 @@ mod amplify;
 mod arms;
 mod command;
 mod compile;
+mod described;
 mod disasm;
 mod events;
 mod hostile;

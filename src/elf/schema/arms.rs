@@ -21,14 +21,17 @@ const MAX_VALUES: usize = 1024;
 /// The most places of a number that may tell the members apart.
 const MAX_PLACES: usize = 64;
 
+/// An enum in a record: its offset, its bytes and its values.
+type Enum<'t> = (u64, u32, &'t [(Name, i64)]);
+
 /// A union in a record.
 struct Union<'t> {
     /// Bytes from the record's start
     at: u64,
     ty: TypeId,
     body: &'t Composite,
-    /// The enums around it, nearest first: offset, bytes, values
-    enums: Vec<(u64, u32, &'t [(Name, i64)])>,
+    /// The enums around it, nearest first
+    enums: Vec<Enum<'t>>,
 }
 
 /// The choices that can be told, for all unions of a type.
@@ -51,7 +54,7 @@ fn find<'t>(
     types: &'t Types,
     ty: TypeId,
     at: u64,
-    around: &[(u64, u32, &'t [(Name, i64)])],
+    around: &[Enum<'t>],
     depth: usize,
     found: &mut Vec<Union<'t>>,
 ) {
@@ -184,13 +187,8 @@ fn by_names(types: &Types, union: &Union<'_>) -> Option<Choice> {
                 by_value.insert(*value as u64 & mask, arm);
             }
         }
-        let told: BTreeSet<_> = by_value.values().collect();
-        (told.len() == arms.len()).then(|| Choice {
-            union: union.at,
-            ty: union.ty,
-            at,
-            bytes,
-            arms: by_value,
-        })
+        let all = by_value.values().collect::<BTreeSet<_>>().len() == arms.len();
+        let choice = Choice { union: union.at, ty: union.ty, at, bytes, arms: by_value };
+        all.then_some(choice)
     })
 }

@@ -36,7 +36,8 @@ impl EventSchema<'_> {
         let senders: usize = self.senders.iter().map(|sender| sender.len() + LIST_BYTES).sum();
         let sizes = self.when.sizes.as_ref().map_or(0, BTreeSet::len);
         let values = self.when.number.as_ref().map_or(0, |number| number.values.len());
-        let sites: usize = self.sites.iter().map(Site::bytes).sum();
+        let places = self.sent_at.iter().map(|place| place.len() + LIST_BYTES);
+        let sites: usize = self.sites.iter().map(Site::bytes).chain(places).sum();
         let made = self.ty.map_or(0, |ty| made_bytes(&self.types, ty));
         let lists = senders + sites + made + arms_bytes(&self.choices);
         size_of::<Self>() + lists + (self.hints.len() + sizes + values) * LIST_BYTES
@@ -60,8 +61,8 @@ pub(super) fn made_bytes(types: &Known<'_>, ty: TypeId) -> usize {
 
 /// The name by which a found type is the same as another one.
 fn name(found: &Found<'_>, ty: TypeId) -> String {
-    // Inferred structs all have one name.
-    if matches!(found.how, Provenance::Inferred(_)) {
+    // Inferred structs all have one name, and the user's can have any.
+    if matches!(found.how, Provenance::Inferred(_) | Provenance::User(_)) {
         return found.types.c_declaration(ty);
     }
     // The same struct may have several numbers.
@@ -129,6 +130,7 @@ impl<'a> Sources<'a> {
             tail: found.tail,
             senders,
             sites: self.sites(sent),
+            sent_at: self.places(sent),
             when: When::default(),
             hints: hints(self.object, sent),
             choices: choices.unwrap_or_default(),
@@ -160,6 +162,14 @@ impl<'a> Sources<'a> {
                 schemas.extend(copies);
             }
         }
+    }
+
+    /// The instructions that send. None if there are very many.
+    fn places(&self, sent: &[&Emission]) -> Vec<String> {
+        let places: BTreeSet<_> = sent.iter().filter_map(|sent| self.sent_at(sent)).collect();
+        let bytes = places.iter().map(|place| place.len() + LIST_BYTES).sum();
+        let few = places.len() <= MAX_SITES && self.copied.take(bytes);
+        if few { places.into_iter().collect() } else { Vec::new() }
     }
 
     /// The places that send, by program and line.

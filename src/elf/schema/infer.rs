@@ -14,13 +14,14 @@ use object::Endianness;
 
 use super::known::Made;
 use super::lines::Lines;
-use super::origin::{self, PID_TGID, UID_GID};
+use super::origin::{self, PID_TGID, Role, UID_GID};
 use super::{Found, Provenance};
 use crate::elf::dataflow::{Emission, Write};
 use crate::elf::insn::Insn;
+use crate::elf::names;
 use crate::elf::object::Object;
 use crate::elf::types::{Composite, Encoding, Kind, Member, Type, TypeId, Types};
-use crate::elf::value::Hint;
+use crate::elf::value::{Clock, Hint};
 
 /// The most fields of a record, its most bytes, and the most bytes of a name.
 const MAX_FIELDS: usize = 512;
@@ -36,8 +37,8 @@ pub enum Evidence {
     Member(String),
     /// It is a copy of a member of this map's values
     Value(String),
-    /// A helper filled it, or gave its value
-    Helper,
+    /// This helper filled it, or gave its value; `None`: a difference of clocks
+    Helper(Option<i32>),
     /// Only the place and width of a store
     Store,
     /// Nothing is stored there
@@ -51,7 +52,7 @@ impl Evidence {
             Self::Line => "line",
             Self::Member(_) => "co-re",
             Self::Value(_) => "map",
-            Self::Helper => "helper",
+            Self::Helper(_) => "helper",
             Self::Store => "store",
             Self::Nothing => "none",
         }
@@ -64,7 +65,13 @@ impl fmt::Display for Evidence {
             Self::Line => f.write_str("source line"),
             Self::Member(member) => write!(f, "CO-RE: {member}"),
             Self::Value(map) => write!(f, "value of {map}"),
-            Self::Helper => f.write_str("helper"),
+            Self::Helper(number) => {
+                let number = number.and_then(|number| u32::try_from(number).ok());
+                match number.and_then(names::helper) {
+                    Some(name) => write!(f, "bpf_{name}()"),
+                    None => f.write_str("a clock, less something"),
+                }
+            }
             Self::Store => f.write_str("width of a store"),
             Self::Nothing => f.write_str("nothing is stored here"),
         }
@@ -87,7 +94,7 @@ struct Field {
     number: bool,
     text: bool,
     /// What it is, from the helper that filled it
-    role: Option<&'static str>,
+    role: Option<Role>,
     /// Senders have other names for it than by source lines: it has none
     doubtful: bool,
     known: Option<Known>,
@@ -138,7 +145,7 @@ impl Field {
     fn evidence(&self) -> Evidence {
         match (&self.known, self.role) {
             (Some(known), _) => known.by.clone(),
-            (None, Some(_)) => Evidence::Helper,
+            (None, Some((_, helper))) => Evidence::Helper(helper),
             (None, None) => Evidence::Store,
         }
     }
@@ -270,35 +277,43 @@ fn pieces(object: &Object, write: &Write, line: Option<&str>, size: u64) -> Vec<
     let known = known(object, write, line);
     let whole = Field { at: write.offset, bytes, number, text, role, doubtful: false, known };
     let halves = match (origin::pair(write), line) {
-        (Some(PID_TGID), Some("pid" | "tid" | "tgid")) => [Some("tid"), Some("pid")],
-        (Some(UID_GID), Some("uid" | "gid")) => [Some("uid"), Some("gid")],
+        (Some(PID_TGID), Some("pid" | "tid" | "tgid")) => {
+            [("tid", Some(PID_TGID)), ("pid", Some(PID_TGID))]
+        }
+        (Some(UID_GID), Some("uid" | "gid")) => [("uid", Some(UID_GID)), ("gid", Some(UID_GID))],
         _ => return vec![whole],
     };
     let big = object.endian == Endianness::Big;
     let half = |index: u64| {
         let role = if (index == 1) != big { halves[1] } else { halves[0] };
-        let named = line == Some("tgid") && role == Some("pid");
+        let named = line == Some("tgid") && role.0 == "pid";
         let known = whole.known.clone().filter(|_| named);
-        Field { at: write.offset + index * 4, bytes: 4, role, known, ..whole.clone() }
+        Field { at: write.offset + index * 4, bytes: 4, role: Some(role), known, ..whole.clone() }
     };
     vec![half(0), half(1)]
 }
 
 /// The meaning of a field, from the helper that filled it.
-fn role(object: &Object, write: &Write) -> Option<&'static str> {
+fn role(object: &Object, write: &Write) -> Option<Role> {
     let (function, slot) = write.by;
     let insn = object.functions.get(function).and_then(|f| f.insns.get(slot));
     let helper =
         insn.filter(|insn| (insn.opcode, insn.src) == (Insn::CALL, 0)).map(|insn| insn.imm);
-    Some(match (write.hint, helper) {
-        (Some(Hint::Time(_)), _) => "time",
+    let word = match (write.hint, helper) {
+        (Some(Hint::Time(Clock::Monotonic)), _) => return Some(("time", Some(KTIME_GET_NS))),
+        (Some(Hint::Time(Clock::Boot)), _) => return Some(("time", Some(KTIME_GET_BOOT_NS))),
         (_, Some(16)) => "comm",
         (_, Some(147)) => "path",
         (_, Some(67 | 141)) => "stack",
         (Some(Hint::Text), _) => "text",
         _ => return origin::role(write),
-    })
+    };
+    Some((word, helper))
 }
+
+/// Helpers that read clocks.
+const KTIME_GET_NS: i32 = 5;
+const KTIME_GET_BOOT_NS: i32 = 125;
 
 /// The struct, packed, with the gaps as members, and how each is known.
 fn build(fields: &[Field], size: u64) -> Option<(Types, TypeId, Vec<Evidence>)> {
@@ -354,7 +369,7 @@ fn build(fields: &[Field], size: u64) -> Option<(Types, TypeId, Vec<Evidence>)> 
 fn name(field: &Field) -> String {
     match (&field.known, field.role) {
         (Some(known), _) => known.name.clone(),
-        (None, role) => format!("{}_{}", role.unwrap_or("field"), field.at),
+        (None, role) => format!("{}_{}", role.map_or("field", |(word, _)| word), field.at),
     }
 }
 

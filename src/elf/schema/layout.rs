@@ -68,6 +68,20 @@ pub(super) fn begins(types: &Types, ty: TypeId, sent: &Emission) -> bool {
     })
 }
 
+/// The first sure write that a type has no member for.
+pub(super) fn contradiction<'e>(
+    types: &Types,
+    ty: TypeId,
+    sent: &'e Emission,
+) -> Option<&'e Write> {
+    let (size, layout) = (types.size(ty)?, Layout::new(types, ty, sent)?);
+    let one_size = only_size(sent).is_some() && !layout.is_open();
+    sent.writes.iter().filter(|write| write.sure).find(|write| match write.offset < size {
+        true => !layout.allows(write, &sent.writes),
+        false => one_size,
+    })
+}
+
 /// Whether all sure writes are into the members of a type, and none behind it.
 pub(super) fn leaves_fit(types: &Types, ty: TypeId, sent: &Emission) -> bool {
     let Some(size) = types.size(ty).filter(|&size| !writes_beyond(size, sent)) else {

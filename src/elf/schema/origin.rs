@@ -80,25 +80,31 @@ pub(super) fn pair(write: &Write) -> Option<i32> {
     }
 }
 
-/// What a number is for people, from the helper that gave it.
-pub(super) fn role(write: &Write) -> Option<&'static str> {
-    Some(match only(write)?.source {
-        Source::Helper(PID_TGID, Part::High) => "pid",
-        Source::Helper(PID_TGID, Part::Low) => "tid",
-        Source::Helper(PID_TGID, Part::Whole) => "pid_tid",
-        Source::Helper(UID_GID, Part::Low) => "uid",
-        Source::Helper(UID_GID, Part::High) => "gid",
-        Source::Helper(UID_GID, Part::Whole) => "gid_uid",
-        Source::Helper(8, _) => "cpu",
-        Source::Helper(27, _) => "stack_id",
-        Source::Helper(67 | 141, _) => "stack_bytes",
-        Source::Helper(45 | 114 | 115 | 147 | 165, _) => "length",
-        Source::Helper(80, _) => "cgroup_id",
-        Source::Helper(173, _) => "function",
-        Source::Helper(174, _) => "cookie",
-        Source::Duration => "duration",
+/// What a field is for people, and the number of the helper that tells it, if it is one.
+pub(super) type Role = (&'static str, Option<i32>);
+
+/// What a number is, from the helper that gave it.
+pub(super) fn role(write: &Write) -> Option<Role> {
+    let Source::Helper(helper, part) = only(write)?.source else {
+        return (only(write)?.source == Source::Duration).then_some(("duration", None));
+    };
+    let word = match (helper, part) {
+        (PID_TGID, Part::High) => "pid",
+        (PID_TGID, Part::Low) => "tid",
+        (PID_TGID, Part::Whole) => "pid_tid",
+        (UID_GID, Part::Low) => "uid",
+        (UID_GID, Part::High) => "gid",
+        (UID_GID, Part::Whole) => "gid_uid",
+        (8, _) => "cpu",
+        (27, _) => "stack_id",
+        (67 | 141, _) => "stack_bytes",
+        (45 | 114 | 115 | 147 | 165, _) => "length",
+        (80, _) => "cgroup_id",
+        (173, _) => "function",
+        (174, _) => "cookie",
         _ => return None,
-    })
+    };
+    Some((word, Some(helper)))
 }
 
 /// The byte order of what a program stores, and other facts that its value tells.

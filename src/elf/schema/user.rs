@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail};
 
 use super::clang::compile;
+use super::described::{self, Described};
 use crate::elf::dwarf::Dwarf;
 use crate::elf::file;
 use crate::elf::object::Object;
@@ -17,6 +18,8 @@ pub struct UserSchemas {
     wanted: Vec<(String, String)>,
     /// Types and the file that they come from
     sources: Vec<(Types, String)>,
+    /// Corrected types, for this object
+    described: Vec<Described>,
 }
 
 /// A map's type, found.
@@ -45,6 +48,21 @@ impl UserSchemas {
             user.sources.push((types, name.to_string()));
         }
         Ok(user)
+    }
+
+    /// Adds the types of a file that `inspect --schema --json` has written and a person corrected.
+    pub fn with_schema(mut self, files: &[impl AsRef<Path>]) -> Result<Self> {
+        for path in files {
+            let path = path.as_ref();
+            let read = described::read(path);
+            self.described.push(read.with_context(|| format!("--schema {}", path.display()))?);
+        }
+        Ok(self)
+    }
+
+    /// The corrected types of each file.
+    pub(super) fn described(&self) -> &[Described] {
+        &self.described
     }
 
     /// The types of each file, with its name.
