@@ -7,6 +7,7 @@
 
 mod annotation;
 mod arms;
+mod attribute;
 mod choose;
 mod clang;
 mod correct;
@@ -30,6 +31,7 @@ use std::sync::LazyLock;
 use anyhow::Result;
 use object::Endianness;
 
+pub use attribute::Origin;
 pub use group::Site;
 pub use infer::Evidence;
 pub use known::Known;
@@ -115,6 +117,8 @@ pub struct EventSchema<'a> {
     pub senders: Vec<String>,
     /// Where they send it, as far as the object has source lines
     pub sites: Vec<Site>,
+    /// What is known of the records of each of these places; empty if there are very many
+    pub origins: Vec<Origin>,
     /// The instructions that send it, as `FUNCTION:SLOT`; empty if there are very many
     pub sent_at: Vec<String>,
     /// The difference from other records in the same map

@@ -1,5 +1,9 @@
 //! Members of unions, of which a record has one.
 
+use snoop_tools::elf::object::Object;
+use snoop_tools::elf::schema::{EventDecoder, UserSchemas, schemas};
+use snoop_tools::elf::value::Clocks;
+
 use crate::compile::{compile, strip, without_lines};
 use crate::orders::shown;
 
@@ -27,5 +31,34 @@ fn the_member_that_a_record_has() {
         let both = "pid=1 opened?.flags=0x5 opened?.mode=0 closed?.fd=5";
         assert_eq!(shown(data, "numbers", &record(8, 5, 0)), format!("kind=8 {both}"));
         assert_eq!(shown(data, "untolds", &record(1, 5, 0)), format!("kind=1 {both}"));
+    }
+}
+
+#[test]
+fn the_program_and_the_line_that_sent_a_record() {
+    let source = std::fs::read_to_string("tests/elf/sources/arms.bpf.c").unwrap();
+    let whole = compile("arms", "bpfel", &[]);
+    for data in [&whole, &strip(&whole)] {
+        let object = Object::parse(data).unwrap();
+        let user = UserSchemas::default();
+        let found = schemas(&object, None, &user).unwrap().all;
+        let kinds = found.iter().filter(|schema| schema.map == "numbers");
+        let decoder = EventDecoder::new(kinds, object.endian, &Clocks::default());
+        let senders = |kind: u32| -> Vec<String> {
+            let record = record(kind, 5, 6);
+            let kind = decoder.pick(&record).unwrap();
+            let origins = kind.origins.iter();
+            let can = origins.filter(|origin| origin.can_have_sent(&record, object.endian));
+            let shown = can.map(|origin| {
+                let line = origin.site.as_ref().unwrap().line as usize;
+                // The function that the line is in.
+                let above = source.lines().take(line).filter(|line| line.starts_with("int "));
+                format!("{}: {}", origin.program, above.last().unwrap())
+            });
+            shown.collect()
+        };
+        assert_eq!(senders(7), ["opens: int opens(void *ctx)"]);
+        assert_eq!(senders(9), ["closes: int closes(void *ctx)"]);
+        assert_eq!(senders(8), [""; 0], "nobody sends this");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::attribute::Origin;
 use super::{
     EventSchema, Found, Known, LIST_BYTES, Provenance, Sources, When, arms, origin, select,
 };
@@ -40,7 +41,8 @@ impl EventSchema<'_> {
         let sites: usize = self.sites.iter().map(Site::bytes).chain(places).sum();
         let made = self.ty.map_or(0, |ty| made_bytes(&self.types, ty));
         let lists = senders + sites + made + arms_bytes(&self.choices);
-        size_of::<Self>() + lists + (self.hints.len() + sizes + values) * LIST_BYTES
+        let origins: usize = self.origins.iter().map(Origin::bytes).sum();
+        size_of::<Self>() + lists + origins + (self.hints.len() + sizes + values) * LIST_BYTES
     }
 }
 
@@ -131,6 +133,7 @@ impl<'a> Sources<'a> {
             senders,
             sites: self.sites(sent),
             sent_at: self.places(sent),
+            origins: self.origins(sent),
             when: When::default(),
             hints: hints(self.object, sent),
             choices: choices.unwrap_or_default(),
@@ -173,13 +176,17 @@ impl<'a> Sources<'a> {
     }
 
     /// The places that send, by program and line.
-    fn sites(&self, sent: &[&Emission]) -> Vec<Site> {
+    pub(super) fn sites(&self, sent: &[&Emission]) -> Vec<Site> {
         let Some(btf) = &self.object.btf else { return Vec::new() };
         let places: BTreeSet<_> = sent
             .iter()
             .filter_map(|sent| {
-                let &(function, slot) = sent.places.first()?;
-                let line = self.object.functions.get(function)?.line(slot)?;
+                // Where a compiler sends records of several places at once, it has no line: then
+                // the one that reserves the record tells.
+                let mut lines = sent.places.iter().filter_map(|&(function, slot)| {
+                    self.object.functions.get(function)?.line(slot)
+                });
+                let line = lines.find(|line| line.line > 0)?;
                 Some((sent.program, line.file, line.line))
             })
             .collect();

@@ -32,12 +32,12 @@ impl Machine<'_> {
             Helper::BootClock => return Atom::Clock(ClockAtom::Boot).into(),
             Helper::Reserve => {
                 let site = self.reserve(here, state);
-                state.forget(Base::Record(site));
+                state.begin_record(site);
                 return Atom::Record { site, offset: 0 }.into();
             }
             Helper::ReserveDynptr => {
                 let site = self.reserve(here, state);
-                state.forget(Base::Record(site));
+                state.begin_record(site);
                 let pointer = state.register(4).clone();
                 let value = Atom::Dynptr(site).into();
                 let cell = Cell::new(8, value, None, (here.function, here.slot));
