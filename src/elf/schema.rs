@@ -13,6 +13,7 @@ mod clang;
 mod correct;
 mod describe;
 mod described;
+mod evidence;
 mod group;
 mod infer;
 mod known;
@@ -32,8 +33,8 @@ use anyhow::Result;
 use object::Endianness;
 
 pub use attribute::Origin;
+pub use evidence::Evidence;
 pub use group::Site;
-pub use infer::Evidence;
 pub use known::Known;
 pub use select::{Alternative, EventDecoder, When};
 pub use user::{UserSchemas, can_have_types};

@@ -7,18 +7,17 @@
 //! are unsigned.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 
 use object::Endianness;
 
+use super::evidence::Evidence;
 use super::known::Made;
 use super::lines::Lines;
 use super::origin::{self, PID_TGID, Role, UID_GID};
 use super::{Found, Provenance};
 use crate::elf::dataflow::{Emission, Write};
 use crate::elf::insn::Insn;
-use crate::elf::names;
 use crate::elf::object::Object;
 use crate::elf::types::{Composite, Encoding, Kind, Member, Type, TypeId, Types};
 use crate::elf::value::{Clock, Hint};
@@ -27,56 +26,6 @@ use crate::elf::value::{Clock, Hint};
 const MAX_FIELDS: usize = 512;
 const MAX_BYTES: u64 = 1 << 16;
 const MAX_NAME: usize = 64;
-
-/// How a field of an inferred struct is known.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Evidence {
-    /// A source line assigns to it
-    Line,
-    /// It is a copy of a kernel's member, which CO-RE names
-    Member(String),
-    /// It is a copy of a member of this map's values
-    Value(String),
-    /// This helper filled it, or gave its value; `None`: a difference of clocks
-    Helper(Option<i32>),
-    /// Only the place and width of a store
-    Store,
-    /// Nothing is stored there
-    Nothing,
-}
-
-impl Evidence {
-    /// One word, for programs.
-    pub fn word(&self) -> &'static str {
-        match self {
-            Self::Line => "line",
-            Self::Member(_) => "co-re",
-            Self::Value(_) => "map",
-            Self::Helper(_) => "helper",
-            Self::Store => "store",
-            Self::Nothing => "none",
-        }
-    }
-}
-
-impl fmt::Display for Evidence {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Line => f.write_str("source line"),
-            Self::Member(member) => write!(f, "CO-RE: {member}"),
-            Self::Value(map) => write!(f, "value of {map}"),
-            Self::Helper(number) => {
-                let number = number.and_then(|number| u32::try_from(number).ok());
-                match number.and_then(names::helper) {
-                    Some(name) => write!(f, "bpf_{name}()"),
-                    None => f.write_str("a clock, less something"),
-                }
-            }
-            Self::Store => f.write_str("width of a store"),
-            Self::Nothing => f.write_str("nothing is stored here"),
-        }
-    }
-}
 
 /// A name of a field, and how it is known.
 #[derive(Clone, PartialEq)]

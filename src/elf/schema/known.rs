@@ -3,7 +3,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use super::infer::Evidence;
+use super::evidence::Evidence;
 use crate::elf::types::Types;
 
 /// Where the type of a schema is.
