@@ -340,6 +340,10 @@ impl<'a> Builder<'a> {
                     let meaning = Meaning::Ipv4Number;
                     return Shape::Number { bytes: 4, signed: false, meaning };
                 }
+                // Sometimes it is one, and sometimes its bytes are swapped.
+                (1, Some(4)) if self.hint(place) == Some(Hint::AnyOrder) => {
+                    return Shape::Bytes { bytes };
+                }
                 (1, Some(4)) if !text && address() => return Shape::Ipv4,
                 (1, Some(6)) if !text && meaning::is_mac(place.name) => return Shape::Mac,
                 (1, _) if text || meaning::is_text(place.name) => {
