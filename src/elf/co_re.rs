@@ -24,6 +24,35 @@ pub fn describe(types: &Types, info: &CoreInfo, access: &str) -> String {
     format!("{} ({})", subject(types, info, access), what.trim_start_matches("field "))
 }
 
+/// A member of one of the kernel's structs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accessed<'t> {
+    /// The name of the struct from which the access starts
+    pub outer: &'t str,
+    /// The member's own name
+    pub name: &'t str,
+    /// Its type
+    pub ty: TypeId,
+}
+
+/// The member that an instruction reads. `None`: it has no name, such as an element of an array.
+pub fn accessed<'t>(types: &'t Types, info: &CoreInfo, access: &str) -> Option<Accessed<'t>> {
+    let outer = types.name(info.ty).unwrap_or_default();
+    let mut indices = access.split(':').map(str::parse::<usize>);
+    let (Some(Ok(0)), 0) = (indices.next(), info.kind) else { return None };
+    let (mut ty, mut name) = (info.ty, None);
+    for (depth, index) in indices.enumerate() {
+        let member = types.composite(ty)?.members.get(index.ok()?)?;
+        if depth >= MAX_DEPTH {
+            return None;
+        }
+        // Members of anonymous structs have names like the outer struct's own.
+        name = member.name.as_deref();
+        ty = member.ty;
+    }
+    Some(Accessed { outer, name: name?, ty })
+}
+
 /// The subject of the relocation: a member, a type or a value.
 fn subject(types: &Types, info: &CoreInfo, access: &str) -> String {
     let mut text = type_name(types, info.ty);

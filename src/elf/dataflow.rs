@@ -8,12 +8,15 @@
 mod domain;
 mod helpers;
 mod machine;
+mod number;
 
 use std::collections::BTreeSet;
 
 use super::object::Object;
 use super::types::TypeId;
 use super::value::Hint;
+
+pub use number::{Number, Part, Source};
 
 /// Something that a program sends to user space.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,8 +95,10 @@ pub struct Write {
     pub hint: Option<Hint>,
     /// Filled by a helper: it may be only a part of a member
     pub filled: bool,
-    /// The whole result of this helper, which is two numbers in one
-    pub result: Option<i32>,
+    /// What it can be made of, as far as that is known
+    pub numbers: Vec<Number>,
+    /// It can be nothing but [`Write::numbers`], the copy or zero
+    pub only_known: bool,
     /// The instruction, or one of them: function and slot
     pub by: (usize, usize),
 }

@@ -22,28 +22,36 @@ impl Types {
     /// The C name of a type: `const struct event *`. A struct without a name is `struct {…}`. What is
     /// longer than any honest name ends in `…`.
     pub fn c_name(&self, id: TypeId) -> String {
-        self.written(C_NAME_BYTES, false, |writer| writer.declare(id, String::new(), 0))
+        self.written(C_NAME_BYTES, false, &|_, _| None, |writer| {
+            writer.declare(id, String::new(), 0);
+        })
     }
 
     /// A type's definition in C, with its size and the members' offsets as comments; named types of
     /// members are not defined with it. A type without a body is declared by its name. What is
     /// longer than any honest definition ends in `…`.
     pub fn c_declaration(&self, id: TypeId) -> String {
+        self.c_declaration_with(id, &|_, _| None)
+    }
+
+    /// The same, with more words about each member of the struct itself, by its index and its place
+    /// in bytes.
+    pub(crate) fn c_declaration_with(&self, id: TypeId, notes: Notes<'_>) -> String {
         let name = || printable(self.name(id).unwrap_or("_"));
         match self.kind(id) {
             Kind::Struct(_) | Kind::Union(_) | Kind::Enum { .. } => {
-                self.written(C_DEFINITION_BYTES, true, |writer| {
+                self.written(C_DEFINITION_BYTES, true, notes, |writer| {
                     writer.definition(id, 0);
                     writer.push(";");
                 })
             }
-            Kind::Typedef(to) => self.written(C_DEFINITION_BYTES, true, |writer| {
+            Kind::Typedef(to) => self.written(C_DEFINITION_BYTES, true, notes, |writer| {
                 writer.push("typedef ");
                 writer.declare(*to, name(), 0);
                 writer.push(";");
             }),
             Kind::Var { ty, .. } | Kind::Function { proto: ty, .. } => {
-                self.written(C_DEFINITION_BYTES, true, |writer| {
+                self.written(C_DEFINITION_BYTES, true, notes, |writer| {
                     writer.declare(*ty, name(), 0);
                     writer.push(";");
                 })
@@ -58,10 +66,16 @@ impl Types {
     }
 
     /// Text of at most so many bytes, `CUT` not counted.
-    fn written(&self, most: usize, expand: bool, write: impl FnOnce(&mut Writer<'_>)) -> String {
+    fn written(
+        &self,
+        most: usize,
+        expand: bool,
+        notes: Notes<'_>,
+        write: impl FnOnce(&mut Writer<'_>),
+    ) -> String {
         let mut out = String::new();
         let budget = Budget::new(most.min(self.c_bytes.left()));
-        write(&mut Writer { types: self, out: &mut out, expand, budget: &budget });
+        write(&mut Writer { types: self, out: &mut out, expand, budget: &budget, notes });
         if budget.is_cut() {
             // One that is cut by its own length is marked where it is; this is for all of them.
             let is_own = most <= self.c_bytes.left();
@@ -80,8 +94,13 @@ fn printable(name: &str) -> String {
     out
 }
 
+/// Words about a member.
+pub(super) type Notes<'n> = &'n dyn Fn(usize, u64) -> Option<String>;
+
 struct Writer<'a> {
     types: &'a Types,
+    /// About the members of the struct itself
+    notes: Notes<'a>,
     out: &'a mut String,
     /// Nameless types in full
     expand: bool,
@@ -272,7 +291,7 @@ impl Writer<'_> {
     }
 
     fn members(&mut self, body: &Composite, depth: usize) {
-        for member in &body.members {
+        for (index, member) in body.members.iter().enumerate() {
             if self.budget.is_cut() {
                 return;
             }
@@ -283,9 +302,14 @@ impl Writer<'_> {
             }
             self.declare(member.ty, name, depth + 1);
             let at = member.bit_offset;
+            let note = Some(index).filter(|_| depth == 0);
+            let note = note.and_then(|index| (self.notes)(index, (at / 8).into()));
+            // A name in it could end the comment.
+            let note =
+                note.map_or(String::new(), |note| format!(": {}", note.replace("*/", "*\\/")));
             self.push(&match member.bit_size {
-                None => format!("; /* {} */\n", at / 8),
-                Some(_) => format!("; /* {}, bit {} */\n", at / 8, at % 8),
+                None => format!("; /* {}{note} */\n", at / 8),
+                Some(_) => format!("; /* {}, bit {}{note} */\n", at / 8, at % 8),
             });
         }
         self.indent(depth);

@@ -237,4 +237,10 @@ impl Map {
     pub fn takes_events(&self) -> bool {
         self.is_of_events() || self.inner.as_ref().is_some_and(|inner| inner.is_of_events())
     }
+
+    /// Only its name is known, since the object has no BTF: what programs do with it tells the rest.
+    pub fn is_unknown(&self) -> bool {
+        const UNSPECIFIED: u32 = 0;
+        self.kind == UNSPECIFIED && !self.legacy
+    }
 }

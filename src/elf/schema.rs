@@ -6,13 +6,20 @@
 //! written. If two candidates fit, neither is used. If nothing fits, a struct is made of the stores.
 
 mod annotation;
+mod arms;
+mod attribute;
 mod choose;
 mod clang;
+mod correct;
+mod describe;
+mod described;
+mod evidence;
 mod group;
 mod infer;
 mod known;
 mod layout;
 mod lines;
+mod origin;
 mod select;
 mod senders;
 mod source;
@@ -25,6 +32,8 @@ use std::sync::LazyLock;
 use anyhow::Result;
 use object::Endianness;
 
+pub use attribute::Origin;
+pub use evidence::Evidence;
 pub use group::Site;
 pub use known::Known;
 pub use select::{Alternative, EventDecoder, When};
@@ -38,7 +47,7 @@ use super::dwarf::Dwarf;
 use super::map::Map;
 use super::object::Object;
 use super::types::{Encoding, Kind, Type, TypeId, Types};
-use super::value::{Clocks, Decoder, Hint, Options};
+use super::value::{Choice, Clocks, Decoder, Hint, Options};
 
 /// The source of a schema.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -109,10 +118,16 @@ pub struct EventSchema<'a> {
     pub senders: Vec<String>,
     /// Where they send it, as far as the object has source lines
     pub sites: Vec<Site>,
+    /// What is known of the records of each of these places; empty if there are very many
+    pub origins: Vec<Origin>,
+    /// The instructions that send it, as `FUNCTION:SLOT`; empty if there are very many
+    pub sent_at: Vec<String>,
     /// The difference from other records in the same map
     pub when: When,
     /// Hints from the writes of programs
     pub hints: Vec<(u64, Hint)>,
+    /// Which member of a union a record has, where that can be told
+    pub choices: Vec<Choice>,
 }
 
 /// The most bytes of all lists in all schemas, and of all types made for them.
@@ -133,6 +148,7 @@ impl EventSchema<'_> {
         let options = Options {
             big_endian: endian == Endianness::Big,
             hints: self.hints.clone(),
+            choices: self.choices.clone(),
             tail: self.tail,
             clocks: clocks.clone(),
         };
@@ -161,9 +177,13 @@ pub fn schemas<'a>(
     let sources = Sources::new(object, dwarf, user);
     let emissions = emissions(object);
     let (by_map, by_iterator) = by_place(object, &emissions.all);
+    sources.check_described(&emissions.all)?;
     let mut schemas = Vec::new();
-    for (index, map) in object.maps.iter().enumerate().filter(|(_, map)| map.takes_events()) {
+    for (index, map) in object.maps.iter().enumerate() {
         let sent = by_map.get(index).map_or(&[][..], |sent| sent);
+        if !map.takes_events() && (sent.is_empty() || !map.is_unknown()) {
+            continue;
+        }
         let chosen = named.iter().find(|named| named.map == map.name);
         if let Some(chosen) = chosen {
             let how = Provenance::User(chosen.how.clone());
@@ -172,9 +192,11 @@ pub fn schemas<'a>(
             let found = Found { types: chosen.types.into(), ty: Some(chosen.ty), how, tail };
             schemas.push(sources.schema(&map.name, found, sent));
         } else if sent.is_empty() {
-            schemas.push(sources.schema(&map.name, sources.unsent(map), sent));
+            let found = sources.described_unsent(&map.name);
+            let found = found.unwrap_or_else(|| sources.unsent(map));
+            schemas.push(sources.schema(&map.name, found, sent));
         } else {
-            let mut found = sources.find_all(Some(map), sent);
+            let mut found = sources.find_all(&map.name, Some(map), sent)?;
             sources.share(&mut found);
             sources.infer(&mut found);
             schemas.extend(sources.grouped(&map.name, found));
@@ -189,7 +211,7 @@ pub fn schemas<'a>(
             schemas.push(new(sources.schema(&program.name, found, written)));
             continue;
         }
-        let mut found = sources.find_all(None, written);
+        let mut found = sources.find_all(&program.name, None, written)?;
         sources.infer(&mut found);
         schemas.extend(sources.grouped(&program.name, found).into_iter().map(new));
     }
@@ -268,17 +290,23 @@ impl<'a> Sources<'a> {
     fn is_search_cut(&self) -> bool {
         let own = self.object.btf.iter().map(|btf| &btf.types);
         let all = own.chain(self.dwarf.map(|dwarf| &dwarf.types));
-        let mut all = all.chain(self.user.headers().map(|(types, _)| types));
+        let files = self.user.described().iter().map(|file| &file.types);
+        let mut all = all.chain(files).chain(self.user.headers().map(|(types, _)| types));
         self.steps.is_cut() || all.any(|types| types.steps.is_cut() || types.is_c_cut())
     }
 
     /// What is found about each event by itself.
     fn find_all<'e>(
         &self,
+        name: &str,
         map: Option<&Map>,
         sent: &[&'e Emission],
-    ) -> Vec<(Found<'a>, &'e Emission)> {
-        sent.iter().map(|&sent| (self.find(map, sent), sent)).collect()
+    ) -> Result<Vec<(Found<'a>, &'e Emission)>> {
+        let find = |&sent: &&'e Emission| {
+            let found = self.described(name, sent)?;
+            Ok((found.unwrap_or_else(|| self.find(map, sent)), sent))
+        };
+        sent.iter().map(find).collect()
     }
 
     /// The type of an event, from the most trusted source that has it. Unknown from the moment when
@@ -302,7 +330,9 @@ impl<'a> Sources<'a> {
             .or_else(|| choose::by_btf(self.object, &self.no_events, sent, &lines, &mut doubts))
             .or_else(|| scalar(sent).filter(|_| doubts.is_empty()))
             .unwrap_or_else(|| {
-                if self.dwarf.is_none() {
+                if self.object.btf.is_none() && self.dwarf.is_none() {
+                    doubts.push("the object has neither BTF nor debug information".to_owned());
+                } else if self.dwarf.is_none() {
                     doubts.push("the object has no debug information".to_owned());
                 }
                 let why = match &doubts[..] {

@@ -3,6 +3,7 @@
 //! The form of a field (a string or bytes, an address, a time) follows from its type and its name,
 //! never from its value, so the same field always looks the same.
 
+mod hint;
 mod json;
 mod meaning;
 mod names;
@@ -10,71 +11,15 @@ mod plan;
 mod read;
 mod text;
 
-use crate::output::time::{WallClock, boot_now_ns};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::budget::Budget;
 use super::types::{TypeId, Types};
+
+pub use hint::{Choice, Clock, Clocks, Hint, Order};
+
 use meaning::Meaning;
 use plan::{Builder, Field, Group, Length, Shape};
-
-/// A clock of the kernel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Clock {
-    /// `bpf_ktime_get_ns`: stands still during suspend
-    Monotonic,
-    /// `bpf_ktime_get_boot_ns`
-    Boot,
-}
-
-/// A hint for a field besides its type, from the program's writes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hint {
-    /// A helper that writes strings filled it
-    Text,
-    /// This clock was read into it
-    Time(Clock),
-    /// It is in network byte order
-    Network,
-}
-
-/// The distances from the kernel's clocks to the wall clock.
-#[derive(Clone, Debug)]
-pub struct Clocks {
-    wall: WallClock,
-    /// Boot clock minus monotonic clock: how long the machine slept
-    suspended_ns: u64,
-}
-
-impl Default for Clocks {
-    fn default() -> Self {
-        let mut clocks = Self { wall: WallClock::default(), suspended_ns: 0 };
-        clocks.update();
-        clocks
-    }
-}
-
-impl Clocks {
-    /// Measures the distances between the clocks anew.
-    pub fn update(&mut self) {
-        self.wall.update();
-        self.suspended_ns = boot_now_ns().saturating_sub(crate::output::time::monotonic_now_ns());
-        // A smaller difference is the time between the two readings.
-        if self.suspended_ns < 1_000_000 {
-            self.suspended_ns = 0;
-        }
-    }
-
-    /// RFC 3339, if this can be a time: neither zero nor in the future.
-    fn rfc3339(&self, clock: Clock, ns: u64) -> Option<String> {
-        const AHEAD_NS: u64 = 1_000_000_000;
-        let boot = match clock {
-            Clock::Boot => ns,
-            Clock::Monotonic => ns.checked_add(self.suspended_ns)?,
-        };
-        let plausible = ns != 0 && boot <= boot_now_ns().saturating_add(AHEAD_NS);
-        plausible.then(|| self.wall.rfc3339(boot))
-    }
-}
 
 /// Options of a [`Decoder`].
 #[derive(Clone, Debug, Default)]
@@ -83,6 +28,8 @@ pub struct Options {
     pub big_endian: bool,
     /// By bytes from the start of the event, in their order
     pub hints: Vec<(u64, Hint)>,
+    /// Which member of a union an event has
+    pub choices: Vec<Choice>,
     /// Show the bytes behind the type: events may be longer. Otherwise they are padding.
     pub tail: bool,
     /// For times
@@ -106,6 +53,9 @@ pub struct Decoder {
 const MAX_VALUES: usize = 1 << 16;
 /// The key, in JSON, that reports that there were too many fields or values.
 const CUT_KEY: &str = "fields_cut";
+/// The key, in JSON, with the names of members of unions that show the same bytes, of which only one
+/// is meant.
+const EITHER_KEY: &str = "fields_either";
 /// Long strings count as several.
 const BYTES_PER_VALUE: usize = 256;
 
@@ -121,6 +71,19 @@ impl Decoder {
     /// Bytes of the type, without a tail.
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// When a program made an event, by the boot clock in nanoseconds: the latest reading of a clock
+    /// in it. `None`: programs put none into it, or one that cannot be.
+    pub fn time_ns(&self, data: &[u8]) -> Option<u64> {
+        let readings = self.options.hints.iter().filter_map(|&(at, hint)| match hint {
+            Hint::Time(clock) => {
+                let number = read::unsigned(data, at, 8, self.options.big_endian)?;
+                self.options.clocks.boot_ns(clock, u64::try_from(number).ok()?)
+            }
+            _ => None,
+        });
+        readings.max()
     }
 
     /// Measures the clocks anew, so that a step of the wall clock shows.
@@ -221,8 +184,24 @@ struct At {
     bits: Option<u32>,
     /// The number of used bytes
     used: Option<u64>,
-    /// The IP version of the addresses here, 4 or 6
-    version: Option<u8>,
+    /// The IP version of the addresses here
+    version: Option<Version>,
+    /// A member of a union, of which others are shown too
+    either: bool,
+}
+
+impl At {
+    /// The start of an event.
+    const START: Self = Self { bit: 0, bits: None, used: None, version: None, either: false };
+}
+
+/// An IP version, from a field beside the address.
+#[derive(Clone, Copy)]
+struct Version {
+    /// 4 or 6
+    ip: u8,
+    /// That field can hold nothing else
+    sure: bool,
 }
 
 impl At {
@@ -278,6 +257,15 @@ impl<'a> Walk<'a> {
         self.left.is_cut()
     }
 
+    /// The value of a number with a meaning.
+    fn meant(&self, at: At, bytes: u32, signed: bool, meaning: Meaning) -> Option<Number> {
+        match meaning {
+            Meaning::BigEndianPart(used) => self.number(at, used, false, true),
+            Meaning::BigEndian => self.number(at, bytes, signed, true),
+            _ => self.number(at, bytes, signed, self.big_endian),
+        }
+    }
+
     fn number(&self, at: At, bytes: u32, signed: bool, big_endian: bool) -> Option<Number> {
         let (number, bits) = match at.bits {
             Some(bits) => (read::bits(self.data, at.bit, bits, self.big_endian)?, bits),
@@ -296,20 +284,41 @@ impl<'a> Walk<'a> {
         group: &'g Group,
         at: At,
     ) -> impl Iterator<Item = (&'g Field, At)> + use<'g, '_, 'a> {
-        let version = group.family.and_then(|(offset, bytes)| {
-            let family = read::unsigned(self.data, at.byte() + offset, bytes, self.big_endian)?;
-            match family {
-                2 | 4 => Some(4),
-                10 | 6 => Some(6),
-                _ => None,
-            }
+        let version = group.family.and_then(|family| {
+            let place = at.byte().saturating_add(family.at);
+            let ip = match read::unsigned(self.data, place, family.bytes, self.big_endian)? {
+                2 | 4 => 4,
+                10 | 6 => 6,
+                _ => return None,
+            };
+            Some(Version { ip, sure: family.sure })
         });
         let version = version.or(at.version);
-        group.fields.iter().map(move |field| {
+        let chosen: Vec<_> = group.unions.iter().map(|union| self.chosen(union)).collect();
+        group.fields.iter().filter_map(move |field| {
+            let mut either = false;
+            for arm in &field.arms {
+                match chosen.get(arm.union).copied().flatten() {
+                    Some(chosen) if chosen != arm.number => return None,
+                    Some(_) => {}
+                    None => match (arm.version, version) {
+                        (Some(own), Some(version)) if own != version.ip => return None,
+                        (Some(_), Some(_)) => {}
+                        _ => either = true,
+                    },
+                }
+            }
             let used = field.length.and_then(|length| self.used(length, at, &field.shape));
             let bit = at.bit.saturating_add(field.at);
-            (field, At { bit, bits: field.bits, used, version })
+            Some((field, At { bit, bits: field.bits, used, version, either }))
         })
+    }
+
+    /// The member of a union that this event has, if that can be told.
+    fn chosen(&self, union: &Option<Choice>) -> Option<usize> {
+        let choice = union.as_ref()?;
+        let number = read::unsigned(self.data, choice.at, choice.bytes, self.big_endian)?;
+        choice.arms.get(&u64::try_from(number).ok()?).copied()
     }
 
     /// Used bytes of a field, from another field.
@@ -358,6 +367,7 @@ impl<'a> Walk<'a> {
             bits: None,
             used: None,
             version: at.version,
+            either: false,
         })
     }
 
@@ -372,15 +382,10 @@ impl<'a> Walk<'a> {
                 names.name(self.number(at, *bytes, *signed, self.big_endian)?.wide())
             }
             Shape::Ipv4 => self.ipv4(at),
-            Shape::Ipv6 => {
+            &Shape::Ipv6 { number } => {
                 let bytes: [u8; 16] =
                     self.bytes(At { used: None, ..at }, Some(16))?.try_into().ok()?;
-                let is_v4 = at.version == Some(4) && bytes.iter().skip(4).all(|&byte| byte == 0);
-                if is_v4 {
-                    self.ipv4(at)
-                } else {
-                    Some(std::net::Ipv6Addr::from(bytes).to_string())
-                }
+                Some(address(bytes, at.version, number, self.big_endian))
             }
             Shape::Mac => {
                 let bytes =
@@ -394,18 +399,19 @@ impl<'a> Walk<'a> {
 
     fn ipv4(&self, at: At) -> Option<String> {
         let bytes: [u8; 4] = self.bytes(At { used: None, ..at }, Some(4))?.try_into().ok()?;
-        Some(std::net::Ipv4Addr::from(bytes).to_string())
+        Some(Ipv4Addr::from(bytes).to_string())
     }
 
     fn meaning(&self, meaning: Meaning, number: i128, at: At) -> Option<String> {
         match meaning {
-            Meaning::Plain | Meaning::BigEndian => None,
+            Meaning::Plain | Meaning::BigEndian | Meaning::BigEndianPart(_) => None,
             Meaning::Hex => Some(match number {
                 0.. => format!("{number:#x}"),
                 _ => number.to_string(),
             }),
             Meaning::Mode => Some(format!("{number:#o}")),
             Meaning::Ipv4 => self.ipv4(at),
+            Meaning::Ipv4Number => Some(Ipv4Addr::from(u32::try_from(number).ok()?).to_string()),
             Meaning::Errno => error_name(number.checked_abs()?),
             Meaning::Result => error_name(number.checked_neg()?),
             Meaning::Signal => {
@@ -422,6 +428,26 @@ impl<'a> Walk<'a> {
                 self.clocks.rfc3339(clock, ns)
             }
         }
+    }
+}
+
+/// An address in 16 bytes, of this IP version. `number`: an IPv4 address is stored as a number.
+///
+/// An IPv4 address is in the first four bytes, whatever an earlier record has left behind them, or
+/// where IPv6 has it.
+fn address(bytes: [u8; 16], version: Option<Version>, number: bool, big_endian: bool) -> String {
+    let v6 = Ipv6Addr::from(bytes);
+    let Some(Version { ip: 4, sure }) = version else { return v6.to_string() };
+    if let Some(v4) = v6.to_ipv4_mapped() {
+        return v4.to_string();
+    }
+    let [a, b, c, d, rest @ ..] = bytes;
+    let alone = rest.iter().all(|&byte| byte == 0);
+    match [a, b, c, d] {
+        [0, 0, 0, 0] if !alone => v6.to_string(),
+        _ if !alone && !sure => v6.to_string(),
+        _ if number && !big_endian => Ipv4Addr::new(d, c, b, a).to_string(),
+        v4 => Ipv4Addr::from(v4).to_string(),
     }
 }
 

@@ -73,9 +73,19 @@ pub(crate) fn strip(data: &[u8]) -> Vec<u8> {
 
 /// The same object without source lines and what else `.BTF.ext` has.
 pub(crate) fn without_lines(data: &[u8]) -> Vec<u8> {
-    let object = scratch("lines.bpf.o");
+    without(data, &[".BTF.ext", ".rel.BTF.ext"])
+}
+
+/// The same object without any types.
+pub(crate) fn without_btf(data: &[u8]) -> Vec<u8> {
+    without(data, &[".BTF", ".rel.BTF", ".BTF.ext", ".rel.BTF.ext"])
+}
+
+fn without(data: &[u8], sections: &[&str]) -> Vec<u8> {
+    let object = scratch("sections.bpf.o");
     std::fs::write(&object, data).unwrap();
-    run(Command::new("llvm-objcopy").args(["-R", ".BTF.ext", "-R", ".rel.BTF.ext"]).arg(&object));
+    let flags = sections.iter().flat_map(|section| ["-R", section]);
+    run(Command::new("llvm-objcopy").args(flags).arg(&object));
     let data = std::fs::read(&object).unwrap();
     std::fs::remove_file(&object).unwrap();
     data

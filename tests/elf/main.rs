@@ -3,13 +3,16 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod amplify;
+mod arms;
 mod command;
 mod compile;
+mod described;
 mod disasm;
 mod events;
 mod hostile;
 mod hostile_events;
 mod object;
+mod orders;
 mod own;
 mod plain;
 mod schema;

@@ -139,7 +139,7 @@ fn lookalikes() {
             "initialised: struct ended by dwarf from initialises",
             "merged: struct closed by dwarf from does_not_merge",
             "merged: struct opened by dwarf from merges",
-            "numbers: bytes by unknown from sends_pair",
+            "numbers: struct inferred by inferred from sends_pair",
             "text: struct inferred by inferred from sends_text",
             "totals: struct total by dwarf from sums_up",
             "unnamed: bytes by unknown from sends_unnamed",
@@ -178,7 +178,10 @@ fn reasons_name_the_variable_that_is_sent() {
         schema.provenance.to_string()
     };
     assert_eq!(reason("totals"), "debug information: the variable e of sums_up");
-    assert_eq!(reason("numbers"), "not known: the variable pair of sends_pair is an array");
+    assert_eq!(
+        reason("numbers"),
+        "inferred from its stores: 2 fields, 0 named by source lines, 1 by helpers"
+    );
     assert_eq!(
         reason("unnamed"),
         "not known: struct file_key fits, but no line of the source sends or fills it"
@@ -256,7 +259,7 @@ fn stores_make_a_struct() {
     assert_eq!(
         declaration(&bare, "drained"),
         "struct inferred {\n\
-         \t__u32 field_0; /* 0 */\n\
+         \t__u32 pid_0; /* 0 */\n\
          \tchar comm_4[16]; /* 4 */\n\
          } /* 20 bytes */;"
     );

@@ -10,7 +10,7 @@ use std::path::Path;
 use snoop_tools::elf::dwarf::Dwarf;
 use snoop_tools::elf::object::Object;
 use snoop_tools::elf::schema::{EventSchema, UserSchemas, schemas};
-use snoop_tools::elf::types::{Kind, TypeId, Types};
+use snoop_tools::elf::types::{Kind, Member, TypeId, Types};
 
 use crate::compile::strip;
 
@@ -39,8 +39,10 @@ struct Counts {
     fields: usize,
     found: usize,
     named: usize,
-    /// Inferred names that the source has elsewhere or not at all
+    /// Inferred names from source lines that the source has elsewhere or not at all
     misnamed: usize,
+    /// Names of the kernel's or a map's members, where the source has another name for the copy
+    renamed: usize,
     /// Inferred fields where the source has none
     invented: usize,
 }
@@ -158,16 +160,22 @@ fn compare(data: &[u8], truth: &Object, counts: &mut Counts, notes: &mut Vec<Str
         }
         let starts: BTreeMap<u64, u64> = own.iter().map(|leaf| (leaf.at, leaf.bytes)).collect();
         let invented = theirs.iter().filter(|leaf| !starts.contains_key(&leaf.at));
-        let named = theirs.iter().filter(|leaf| !is_place(&leaf.name));
-        let misnamed: Vec<_> = named
+        let other: Vec<_> = theirs
+            .iter()
             .filter(|leaf| !own.iter().any(|own| own.at == leaf.at && own.name == leaf.name))
-            .map(|leaf| format!("{}@{}", leaf.name, leaf.at))
+            .map(|leaf| (known_by(schema, leaf.at), format!("{}@{}", leaf.name, leaf.at)))
             .collect();
+        let of = |words: &[&str]| -> Vec<_> {
+            let some = other.iter().filter(|(word, _)| words.contains(word));
+            some.map(|(_, name)| name.clone()).collect()
+        };
+        let (misnamed, renamed) = (of(&["line"]), of(&["co-re", "map"]));
         counts.misnamed += misnamed.len();
+        counts.renamed += renamed.len();
         let invented: Vec<_> = invented.map(|leaf| format!("{}@{}", leaf.name, leaf.at)).collect();
         counts.invented += invented.len();
         notes.push(format!(
-            "inferred {} for {}: {} found, {} named of {}; missed {}; invented {}; misnamed {}",
+            "inferred {} for {}: {} found, {} named of {}; missed {}; invented {}; misnamed {}; renamed {}",
             schema.map,
             truth.name,
             counts.found - before.0,
@@ -176,17 +184,17 @@ fn compare(data: &[u8], truth: &Object, counts: &mut Counts, notes: &mut Vec<Str
             missed.join(" "),
             invented.join(" "),
             misnamed.join(" "),
+            renamed.join(" "),
         ));
     }
 }
 
-/// A name that only says where a field is, such as `field_8`.
-fn is_place(name: &str) -> bool {
-    name.rsplit_once('_').is_some_and(|(kind, at)| {
-        ["field", "gap", "pad", "time", "text", "comm", "path", "stack", "pid", "tid"]
-            .contains(&kind)
-            && at.parse::<u64>().is_ok()
-    })
+/// How the inferred field at this place is known.
+fn known_by(schema: &EventSchema<'_>, at: u64) -> &'static str {
+    let members = schema.ty.and_then(|ty| schema.types.composite(ty)).map(|body| &body.members);
+    let here = |member: &Member| u64::from(member.bit_offset / 8) == at;
+    let index = members.and_then(|members| members.iter().position(here));
+    index.and_then(|index| schema.types.evidence(index)).map_or("none", |known| known.word())
 }
 
 fn is_inferred(schema: &EventSchema<'_>) -> bool {
@@ -224,11 +232,12 @@ fn survey(folder: &Path, strip: impl Fn(&[u8]) -> Vec<u8>) {
     }
     println!("{objects} objects");
     for (form, counts) in ["unstripped", "stripped"].iter().zip(&counts) {
-        let Counts { right, none, wrong, fields, found, named, misnamed, invented } = counts;
+        let Counts { right, none, wrong, fields, found, named, misnamed, renamed, invented } =
+            counts;
         println!(
             "{form}: types {right} right, {none} none, {wrong} wrong; \
              of {fields} fields {found} at the right place, {named} with their name; \
-             {misnamed} names wrong, {invented} fields invented"
+             {misnamed} names wrong, {renamed} of their source, {invented} fields invented"
         );
     }
 }

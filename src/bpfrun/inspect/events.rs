@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use crate::elf::schema::{EventSchema, When};
 use crate::elf::types::{Kind, TypeId, Types};
+use crate::output::escape::push_text;
 
 /// Structs in structs: circles end here.
 const MAX_DEPTH: usize = 32;
@@ -29,14 +30,25 @@ pub(super) fn condition(when: &When) -> String {
 }
 
 /// The definition of a schema's type in C, after the types that it contains, so that a compiler
-/// accepts it (given the kernel's names of integers).
+/// accepts it (given the kernel's names of integers). Each member of the type itself has a comment
+/// that says how it is known.
 pub(super) fn definition(schema: &EventSchema<'_>) -> Vec<String> {
     let Some(ty) = schema.ty else { return Vec::new() };
     let types = &*schema.types;
     let mut needed = Needed { types, seen: HashSet::new(), order: Vec::new(), cut: false };
     needed.visit(ty, 0);
     let mark = needed.cut.then(|| "/* … */".to_owned());
-    mark.into_iter().chain(needed.order.iter().map(|&id| types.c_declaration(id))).collect()
+    let note = |index: usize, at: u64| {
+        let mut note = String::new();
+        push_text(&mut note, schema.note(index, at).as_bytes());
+        Some(note)
+    };
+    let own = types.resolve(ty);
+    let declare = |&id: &TypeId| match id == own {
+        true => types.c_declaration_with(id, &note),
+        false => types.c_declaration(id),
+    };
+    mark.into_iter().chain(needed.order.iter().map(declare)).collect()
 }
 
 /// Types in the order that C needs.

@@ -307,7 +307,9 @@ fn event(subject: &Subject<'_>, schema: &EventSchema<'_>) -> Value {
         "tail": schema.tail,
         "programs": schema.senders,
         "when": some(&events::condition(&schema.when)),
+        "sent_at": asked.then_some(&schema.sent_at),
         "c": asked.then(|| events::definition(schema)),
+        "fields": asked.then(|| schema.fields()).flatten(),
     })
 }
 

@@ -376,14 +376,22 @@ fn schemas(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
             text.insert(0, '\n');
         }
         for definition in events::definition(schema) {
-            // Several schemas may need the same types: write each once.
-            if written.insert(definition.clone()) {
+            // Several schemas may need the same types: write each once, whatever is said about it.
+            // All structs that were made of stores have one name.
+            let made = schema.types.evidence(0).is_some();
+            let key = if made { definition.clone() } else { without_comments(&definition) };
+            if written.insert(key) {
                 let _ = writeln!(text, "{definition}");
             }
         }
         out.raw(text)?;
     }
     Ok(())
+}
+
+/// A definition without what is said about its members.
+fn without_comments(definition: &str) -> String {
+    definition.lines().map(|line| line.split("; /*").next().unwrap_or(line)).collect()
 }
 
 fn variables(subject: &Subject<'_>, out: &mut Output) -> Result<()> {

@@ -53,6 +53,11 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pub type_from: Vec<PathBuf>,
 
+    /// Types of events that "inspect --schema --json" has written for this object, and a person may
+    /// have corrected (repeatable)
+    #[arg(long, value_name = "FILE")]
+    pub schema: Vec<PathBuf>,
+
     /// Show the contents of the maps: at the end, or every SECONDS
     #[arg(
         long,

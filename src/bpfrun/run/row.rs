@@ -3,12 +3,13 @@
 use std::collections::HashSet;
 
 use anyhow::Result;
+use object::Endianness;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::bpfrun::run::printk::Message;
 use crate::bpfrun::run::schemas::{Schemas, Sizes};
-use crate::elf::schema::Alternative;
+use crate::elf::schema::{Alternative, Origin as Sender, Site};
 use crate::elf::value::Decoder;
 use crate::engine::session::Session;
 use crate::output::escape::push_text;
@@ -63,6 +64,15 @@ struct Bpf<'a> {
     program: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cpu: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<Source<'a>>,
+}
+
+/// The source line that sent an event.
+#[derive(Serialize)]
+struct Source<'a> {
+    file: &'a str,
+    line: u32,
 }
 
 #[derive(Serialize)]
@@ -82,14 +92,14 @@ impl Rows {
     ) -> Self {
         let shown = schemas.iter().filter(|(name, _)| sources.contains(&name.as_str()));
         let kinds = shown.flat_map(|(_, decoder)| &decoder.alternatives);
-        let senders: Vec<_> = kinds.filter_map(|kind| sender(kind, &running)).collect();
+        let senders: Vec<_> = kinds.flat_map(|kind| labels(kind, &running)).collect();
         let mut columns = vec![Column::left("TIME", 15), Column::left("MAP", 3).fit(sources)];
         if has_cpu {
             columns.push(Column::right("CPU", 3));
         }
         let has_program = !senders.is_empty();
         if has_program {
-            columns.push(Column::left("PROGRAM", 7).fit(senders));
+            columns.push(Column::left("PROGRAM", 7).fit(&senders));
         }
         columns.push(Column::left("EVENT", 0));
         let text = String::new();
@@ -112,9 +122,15 @@ impl Rows {
 
     /// An event of a map.
     pub fn event(&mut self, origin: Origin<'_>, data: &[u8], session: &mut Session) -> Result<()> {
-        let kind = self.schemas.get(origin.map).and_then(|decoder| decoder.pick(data));
-        let program = kind.and_then(|kind| sender(kind, &self.running));
+        let schema = self.schemas.get(origin.map);
+        let kind = schema.and_then(|decoder| Some((decoder.pick(data)?, decoder.endian)));
+        let sent = kind.map(|(kind, endian)| Sent::new(kind, data, endian, &self.running));
+        let Sent { program, site } = sent.unwrap_or_default();
+        let kind = kind.map(|(kind, _)| kind);
         let decoder = kind.and_then(|kind| kind.decoder.as_ref());
+        // Perf buffers have the time of sending, ring buffers only what a program puts into a record.
+        let made = decoder.filter(|_| origin.cpu.is_none()).and_then(|known| known.time_ns(data));
+        let origin = Origin { time_ns: made.unwrap_or(origin.time_ns), ..origin };
         let data = match (decoder, origin.cpu) {
             // Only perf buffers give the CPU.
             (None, Some(_)) => self.without_padding(origin.map, data),
@@ -128,7 +144,12 @@ impl Rows {
             let record = Record {
                 timestamp: session.clock.rfc3339(origin.time_ns),
                 event: EventName { name: "bpf.event" },
-                bpf: Bpf { map: Some(origin.map), program, cpu: origin.cpu },
+                bpf: Bpf {
+                    map: Some(origin.map),
+                    program,
+                    cpu: origin.cpu,
+                    source: site.map(|site| Source { file: &site.file, line: site.line }),
+                },
                 content: Data { data },
             };
             session.out.object(&record)?;
@@ -139,7 +160,8 @@ impl Rows {
             Some(decoder) => decoder.text(data, &mut self.text),
             None => push_bytes(&mut self.text, data),
         }
-        let owned = program.map(str::to_owned);
+        let line = site.filter(|_| kind.is_some_and(has_lines));
+        let owned = program.map(|program| label(program, line));
         self.line(Origin { program: owned.as_deref(), ..origin }, session)
     }
 
@@ -164,7 +186,7 @@ impl Rows {
             session.out.object(&Record {
                 timestamp: session.clock.rfc3339(*time_ns),
                 event: EventName { name: "bpf.printk" },
-                bpf: Bpf { map: None, program: None, cpu: Some(*cpu) },
+                bpf: Bpf { map: None, program: None, cpu: Some(*cpu), source: None },
                 content: Thread {
                     thread: Id {
                         id: *tid,
@@ -195,7 +217,7 @@ impl Rows {
             session.out.object(&Record {
                 timestamp: session.clock.rfc3339(origin.time_ns),
                 event: EventName { name: "bpf.iterator" },
-                bpf: Bpf { map: None, program: origin.program, cpu: None },
+                bpf: Bpf { map: None, program: origin.program, cpu: None, source: None },
                 content: Bytes { keys: ("line", "line_base64"), value: Some(line) },
             })?;
             return session.shown();
@@ -216,7 +238,7 @@ impl Rows {
             session.out.object(&Record {
                 timestamp: session.clock.rfc3339(crate::output::time::boot_now_ns()),
                 event: EventName { name: "bpf.iterator" },
-                bpf: Bpf { map: None, program: Some(program), cpu: None },
+                bpf: Bpf { map: None, program: Some(program), cpu: None, source: None },
                 content: Data {
                     data: decoder.map_or_else(|| bytes_json(data), |decoder| decoder.json(data)),
                 },
@@ -319,6 +341,64 @@ impl Rows {
         line.text(&self.text);
         session.shown()
     }
+}
+
+/// Who sent a record, as far as its size and its numbers tell.
+#[derive(Clone, Copy, Default)]
+struct Sent<'a> {
+    program: Option<&'a str>,
+    site: Option<&'a Site>,
+}
+
+impl<'a> Sent<'a> {
+    fn new(
+        kind: &'a Alternative,
+        data: &[u8],
+        endian: Endianness,
+        running: &HashSet<String>,
+    ) -> Self {
+        let can = |origin: &&'a Sender| {
+            running.contains(&origin.program) && origin.can_have_sent(data, endian)
+        };
+        let mut all = kind.origins.iter().filter(can).map(|o| (&*o.program, o.site.as_ref()));
+        let Some((program, site)) = all.next() else {
+            return Self { program: sender(kind, running), site: None };
+        };
+        let (mut one_program, mut one_site) = (true, true);
+        for (other, place) in all {
+            one_program &= other == program;
+            one_site &= place == site;
+        }
+        Self {
+            program: one_program.then_some(program),
+            site: site.filter(|_| one_program && one_site),
+        }
+    }
+}
+
+/// Whether a program sends this kind of record from several lines, so that the line tells more.
+fn has_lines(kind: &Alternative) -> bool {
+    let mut origins = kind.origins.iter();
+    let first = origins.next();
+    first.is_some_and(|first| {
+        origins.any(|other| other.program == first.program && other.site != first.site)
+    })
+}
+
+/// `PROGRAM:LINE`
+fn label(program: &str, site: Option<&Site>) -> String {
+    match site {
+        Some(site) => format!("{program}:{}", site.line),
+        None => program.to_owned(),
+    }
+}
+
+/// All that can be in the column for programs.
+fn labels(kind: &Alternative, running: &HashSet<String>) -> Vec<String> {
+    let lines = has_lines(kind);
+    let runs = kind.origins.iter().filter(|origin| running.contains(&origin.program));
+    let told = runs.map(|origin| label(&origin.program, origin.site.as_ref().filter(|_| lines)));
+    sender(kind, running).map(str::to_owned).into_iter().chain(told).collect()
 }
 
 /// The program that sends a kind of record, if only one such program runs.

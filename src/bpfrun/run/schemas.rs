@@ -19,7 +19,7 @@ pub type Schemas = HashMap<String, EventDecoder>;
 /// line.
 pub fn schemas(args: &Args, image: &[u8], object: &Object) -> Result<Schemas> {
     let wanted: Vec<_> = args.types.iter().map(|(map, ty)| format!("{map}={ty}")).collect();
-    let user = UserSchemas::new(&wanted, &args.type_from)?;
+    let user = UserSchemas::new(&wanted, &args.type_from)?.with_schema(&args.schema)?;
     // Damaged debug information is not a reason to stop.
     let dwarf = Dwarf::parse(image).unwrap_or_else(|error| {
         say("bpfrun", &format!("debug information: {error:#}"));

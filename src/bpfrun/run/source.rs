@@ -33,7 +33,7 @@ pub struct Event<'a> {
     /// The map
     pub map: &'a str,
     /// `CLOCK_BOOTTIME` in nanoseconds: the time of sending through a perf buffer, or of reading
-    /// from a ring buffer, which has no times
+    /// this record from a ring buffer, which has no times
     pub time_ns: u64,
     /// The sender's CPU; unknown for ring buffers
     pub cpu: Option<u32>,
@@ -228,11 +228,10 @@ impl Source {
         let Self { map, reader, longest, full } = self;
         match reader {
             Reader::Ring(ring) => {
-                let now = boot_now_ns();
                 let busy = ring.drain(&mut |record| {
                     *longest = (*longest).max(record.len() as u64);
                     let content = Received::Record(record);
-                    each(Event { map, time_ns: now, cpu: None, content })
+                    each(Event { map, time_ns: boot_now_ns(), cpu: None, content })
                 })?;
                 let used = ring.take_most_used();
                 *full += u64::from(used > 0 && used + *longest + RECORD_EXTRA > ring.size());

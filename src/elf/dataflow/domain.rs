@@ -1,9 +1,10 @@
 //! The knowledge of registers and memory at one place of a program: for each value a small set of
 //! possibilities. Where paths meet, sets are joined; nothing is guessed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
+use super::number::Number;
 use crate::elf::value::{Clock, Hint};
 
 /// Something that a register can hold.
@@ -39,8 +40,16 @@ pub(super) enum Atom {
     Function(usize),
     /// The reading of a clock
     Clock(ClockAtom),
-    /// The whole result of a helper: two numbers in one
-    Result(i32),
+    /// A number of which more is known
+    Number(Number),
+    /// Where a member of a kernel's struct is in it, by the CO-RE relocation of an instruction
+    /// (function and slot), and the number in the file
+    MemberOffset {
+        by: (u32, u32),
+        offset: i64,
+    },
+    /// The address of such a member
+    MemberAt(u32, u32),
     /// Bytes of a map's value
     Loaded {
         map: usize,
@@ -119,6 +128,11 @@ impl Value {
         &self.atoms
     }
 
+    /// Whether it can be something that is not in [`Value::atoms`].
+    pub(super) fn is_open(&self) -> bool {
+        self.more
+    }
+
     /// The bytes of a map's value that it can be, if it is nothing else that is known.
     pub(super) fn loaded(&self) -> Option<(usize, i64)> {
         match self.atoms[..] {
@@ -186,6 +200,15 @@ pub(super) fn moved(atom: Atom, distance: i64) -> Option<Atom> {
         Atom::Data { section, offset } => Atom::Data { section, offset: add(offset)? },
         _ => return None,
     })
+}
+
+/// Marks a record that exists. No write has this offset.
+const EXISTS: i64 = i64::MIN;
+
+/// Whether memory exists in a state: a path that has not reserved a record cannot send it, so it does
+/// not matter what the record would have there.
+fn exists(memory: &BTreeMap<(Base, i64), Cell>, base: Base) -> bool {
+    !matches!(base, Base::Record(_)) || memory.contains_key(&(base, EXISTS))
 }
 
 /// What was last written to a place.
@@ -260,12 +283,15 @@ impl State {
             return changed;
         }
         let memory = Rc::make_mut(&mut self.memory);
+        let marks = memory.keys().filter(|&&(_, offset)| offset == EXISTS);
+        let own: BTreeSet<Base> = marks.map(|&(base, _)| base).collect();
         for (key, cell) in memory.iter_mut() {
             match other.memory.get(key) {
                 Some(theirs) => {
                     let grew = cell.join(theirs);
                     grow(&mut cell.value, grew);
                 }
+                None if !exists(&other.memory, key.0) => {}
                 None => {
                     let grew = !std::mem::replace(&mut cell.value.more, true);
                     grow(&mut cell.value, grew);
@@ -275,7 +301,7 @@ impl State {
         for (&key, cell) in other.memory.iter() {
             if !memory.contains_key(&key) && memory.len() < MAX_CELLS {
                 let mut cell = cell.clone();
-                cell.value.more = true;
+                cell.value.more |= !matches!(key.0, Base::Record(_)) || own.contains(&key.0);
                 memory.insert(key, cell);
                 changed = true;
             }
@@ -355,6 +381,14 @@ impl State {
         let end = start.saturating_add(bytes);
         let cells = self.memory.range((base, start)..(base, end.max(start)));
         cells.map(|(&(_, offset), cell)| (offset - start, cell)).collect()
+    }
+
+    /// A record is reserved: from here on it exists.
+    pub(super) fn begin_record(&mut self, site: usize) {
+        let base = Base::Record(site);
+        self.forget(base);
+        let mark = Cell::new(0, Atom::Const(0).into(), None, (0, 0));
+        Rc::make_mut(&mut self.memory).insert((base, EXISTS), mark);
     }
 
     /// A new record, or a frame that ended: the old contents mean nothing.
@@ -452,6 +486,25 @@ mod tests {
             .map(|(at, cell)| (at, cell.width, cell.value.constant().unwrap()))
             .collect();
         assert_eq!(known, [(0, 4, 0), (4, 2, 7), (6, 2, 0), (8, 8, 0)]);
+    }
+
+    #[test]
+    fn a_record_of_one_path_keeps_what_that_path_wrote() {
+        let record = Value::from(Atom::Record { site: 3, offset: 0 });
+        let (mut one, mut other) = (State::new(), State::new());
+        one.begin_record(3);
+        one.write(&record, 0, &cell(4, 7));
+        let constants = |state: &State| state.read(Base::Record(3), 0, 4).constants();
+        let mut joined = other.clone();
+        joined.join(&one, false);
+        assert_eq!(constants(&joined), Some(vec![7]));
+        one.join(&other, false);
+        assert_eq!(constants(&one), Some(vec![7]));
+        // A path with the record that has not written it: anything.
+        other.begin_record(3);
+        one.join(&other, false);
+        assert_eq!(constants(&one), None);
+        assert!(one.region(Base::Record(3), 0, 8).len() == 1, "the mark is not a write");
     }
 
     #[test]

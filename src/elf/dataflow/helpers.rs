@@ -34,8 +34,8 @@ pub(super) enum Helper {
     },
     MonotonicClock,
     BootClock,
-    /// Gives two numbers in one: this helper
-    Pair(i32),
+    /// Gives a number with a meaning, or two in one
+    Gives,
     /// Calls the function in argument `function`; its argument number `own` is ours number
     /// `context`
     CallBack {
@@ -47,6 +47,12 @@ pub(super) enum Helper {
     Other,
 }
 
+/// The argument, counted from 1, with the address that a filling helper reads from.
+pub(super) fn source_argument(number: i32) -> Option<u8> {
+    // probe_read, probe_read_str, and both for user and kernel
+    matches!(number, 4 | 45 | 112..=115).then_some(3)
+}
+
 pub(super) fn helper(number: i32) -> Helper {
     use Helper as H;
     let text = |to, size| H::Fill { to, size, text: true };
@@ -56,7 +62,9 @@ pub(super) fn helper(number: i32) -> Helper {
         1 | 107 | 145 | 156 | 195 | 210 => H::Lookup,
         5 | 160 => H::MonotonicClock, // ktime_get_ns, ktime_get_coarse_ns
         125 => H::BootClock,
-        14 | 15 => H::Pair(number), // get_current_pid_tgid, get_current_uid_gid
+        // get_smp_processor_id, get_current_pid_tgid, get_current_uid_gid, get_stackid,
+        // get_current_cgroup_id, get_func_ip, get_attach_cookie
+        8 | 14 | 15 | 27 | 80 | 173 | 174 => H::Gives,
         // perf_event_output, skb_output, xdp_output
         25 | 111 | 121 => H::Output { map: 2, data: 4, size: 5 },
         130 => H::Output { map: 1, data: 2, size: 3 }, // ringbuf_output

@@ -7,6 +7,8 @@ mod operations;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
+use object::Endianness;
+
 use self::emit::Site;
 use self::helper_calls::forget_arguments;
 use self::operations::{alu, load, store};
@@ -110,6 +112,19 @@ struct Here {
     function: usize,
     frame: usize,
     slot: usize,
+}
+
+impl Here {
+    /// Its function and slot.
+    fn place(self) -> Option<(u32, u32)> {
+        Some((u32::try_from(self.function).ok()?, u32::try_from(self.slot).ok()?))
+    }
+}
+
+/// Whether the loader puts the place of a member in a kernel's struct into an instruction.
+fn is_member(function: &Function, slot: usize) -> bool {
+    const BYTE_OFFSET: u32 = 0;
+    function.core.get(slot).is_some_and(|info| info.kind == BYTE_OFFSET)
 }
 
 /// The successor of an instruction.
@@ -242,7 +257,8 @@ impl<'a> Machine<'a> {
             // Reading packets: a call in disguise.
             0 => forget_arguments(state, Value::unknown()),
             1 => {
-                let value = load(state, insn);
+                let member = here.place().filter(|_| is_member(function, here.slot));
+                let value = load(state, insn, member);
                 state.set(insn.dst, value);
             }
             2 => store(state, insn, here, &Atom::Const(insn.imm.into()).into()),
@@ -256,7 +272,10 @@ impl<'a> Machine<'a> {
                 state.set(insn.src, Value::unknown());
                 state.set(0, Value::unknown());
             }
-            4 | 7 => alu(state, insn),
+            4 | 7 => {
+                let big_endian = self.object.endian == Endianness::Big;
+                alu(state, insn, here, big_endian, is_member(function, here.slot));
+            }
             _ => return self.jump(function, here, insn, state),
         }
         next

@@ -23,7 +23,7 @@ pub(super) fn of_event<'a>(
 }
 
 /// Whether an annotated type fits, and whether the record may be longer.
-fn fits(types: &Types, ty: TypeId, sent: &Emission) -> Option<bool> {
+pub(super) fn fits(types: &Types, ty: TypeId, sent: &Emission) -> Option<bool> {
     match extent(types, ty, sent)? {
         Extent::Whole => Some(false),
         Extent::Cut => (!has_one_size(sent)).then_some(true),

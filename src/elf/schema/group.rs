@@ -2,10 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::{EventSchema, Found, Known, LIST_BYTES, Provenance, Sources, When, select};
+use super::attribute::Origin;
+use super::{
+    EventSchema, Found, Known, LIST_BYTES, Provenance, Sources, When, arms, origin, select,
+};
 use crate::elf::dataflow::Emission;
+use crate::elf::object::Object;
 use crate::elf::types::TypeId;
-use crate::elf::value::Hint;
+use crate::elf::value::{Choice, Hint};
 
 /// The most places of one kind of record.
 const MAX_SITES: usize = 64;
@@ -33,27 +37,34 @@ impl EventSchema<'_> {
         let senders: usize = self.senders.iter().map(|sender| sender.len() + LIST_BYTES).sum();
         let sizes = self.when.sizes.as_ref().map_or(0, BTreeSet::len);
         let values = self.when.number.as_ref().map_or(0, |number| number.values.len());
-        let sites: usize = self.sites.iter().map(Site::bytes).sum();
+        let places = self.sent_at.iter().map(|place| place.len() + LIST_BYTES);
+        let sites: usize = self.sites.iter().map(Site::bytes).chain(places).sum();
         let made = self.ty.map_or(0, |ty| made_bytes(&self.types, ty));
-        let lists = senders + sites + made;
-        size_of::<Self>() + lists + (self.hints.len() + sizes + values) * LIST_BYTES
+        let lists = senders + sites + made + arms_bytes(&self.choices);
+        let origins: usize = self.origins.iter().map(Origin::bytes).sum();
+        size_of::<Self>() + lists + origins + (self.hints.len() + sizes + values) * LIST_BYTES
     }
+}
+
+/// What choices take.
+fn arms_bytes(choices: &[Choice]) -> usize {
+    choices.iter().map(|choice| choice.arms.len() + 1).sum::<usize>() * LIST_BYTES
 }
 
 /// What a type takes that was made for a schema, about. Its decoders take the same.
 pub(super) fn made_bytes(types: &Known<'_>, ty: TypeId) -> usize {
     match types {
         Known::Borrowed(_) => 0,
-        Known::Own(types) => {
-            types.composite(ty).map_or(0, |body| body.members.len()) * 2 * LIST_BYTES
+        Known::Own(made) => {
+            made.types.composite(ty).map_or(0, |body| body.members.len()) * 3 * LIST_BYTES
         }
     }
 }
 
 /// The name by which a found type is the same as another one.
 fn name(found: &Found<'_>, ty: TypeId) -> String {
-    // Inferred structs all have one name.
-    if matches!(found.how, Provenance::Inferred(_)) {
+    // Inferred structs all have one name, and the user's can have any.
+    if matches!(found.how, Provenance::Inferred(_) | Provenance::User(_)) {
         return found.types.c_declaration(ty);
     }
     // The same struct may have several numbers.
@@ -109,6 +120,9 @@ impl<'a> Sources<'a> {
             }
             senders.push(program.name.clone());
         }
+        let choices = found.ty.map(|ty| arms::choices(self.object, &found.types, ty, sent));
+        // What is not kept is shown as what cannot be told.
+        let choices = choices.filter(|choices| self.copied.take(arms_bytes(choices)));
         EventSchema {
             map: map.to_owned(),
             iterator: false,
@@ -118,8 +132,11 @@ impl<'a> Sources<'a> {
             tail: found.tail,
             senders,
             sites: self.sites(sent),
+            sent_at: self.places(sent),
+            origins: self.origins(sent),
             when: When::default(),
-            hints: hints(sent),
+            hints: hints(self.object, sent),
+            choices: choices.unwrap_or_default(),
         }
     }
 
@@ -150,14 +167,26 @@ impl<'a> Sources<'a> {
         }
     }
 
+    /// The instructions that send. None if there are very many.
+    fn places(&self, sent: &[&Emission]) -> Vec<String> {
+        let places: BTreeSet<_> = sent.iter().filter_map(|sent| self.sent_at(sent)).collect();
+        let bytes = places.iter().map(|place| place.len() + LIST_BYTES).sum();
+        let few = places.len() <= MAX_SITES && self.copied.take(bytes);
+        if few { places.into_iter().collect() } else { Vec::new() }
+    }
+
     /// The places that send, by program and line.
-    fn sites(&self, sent: &[&Emission]) -> Vec<Site> {
+    pub(super) fn sites(&self, sent: &[&Emission]) -> Vec<Site> {
         let Some(btf) = &self.object.btf else { return Vec::new() };
         let places: BTreeSet<_> = sent
             .iter()
             .filter_map(|sent| {
-                let &(function, slot) = sent.places.first()?;
-                let line = self.object.functions.get(function)?.line(slot)?;
+                // Where a compiler sends records of several places at once, it has no line: then
+                // the one that reserves the record tells.
+                let mut lines = sent.places.iter().filter_map(|&(function, slot)| {
+                    self.object.functions.get(function)?.line(slot)
+                });
+                let line = lines.find(|line| line.line > 0)?;
                 Some((sent.program, line.file, line.line))
             })
             .collect();
@@ -176,13 +205,13 @@ impl<'a> Sources<'a> {
 }
 
 /// The hints on which all programs agree.
-fn hints(sent: &[&Emission]) -> Vec<(u64, Hint)> {
+fn hints(object: &Object, sent: &[&Emission]) -> Vec<(u64, Hint)> {
     let mut hints = BTreeMap::new();
     for write in sent.iter().flat_map(|sent| &sent.writes) {
-        let Some(hint) = write.hint else { continue };
+        let Some(hint) = write.hint.or_else(|| origin::hint(object, write)) else { continue };
         hints
             .entry(write.offset)
-            .and_modify(|known: &mut Option<Hint>| *known = known.filter(|&known| known == hint))
+            .and_modify(|known: &mut Option<Hint>| *known = known.and_then(|k| k.agrees(hint)))
             .or_insert(Some(hint));
     }
     hints.into_iter().filter_map(|(offset, hint)| Some((offset, hint?))).collect()

@@ -3,6 +3,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
+use super::evidence::Evidence;
 use crate::elf::types::Types;
 
 /// Where the type of a schema is.
@@ -11,7 +12,25 @@ pub enum Known<'a> {
     /// In the object, or in a file of the user
     Borrowed(&'a Types),
     /// Made for this schema
-    Own(Arc<Types>),
+    Own(Arc<Made>),
+}
+
+/// A type that was made of what is known about a record.
+#[derive(Debug)]
+pub struct Made {
+    pub types: Types,
+    /// How each member of the struct is known
+    pub evidence: Vec<Evidence>,
+}
+
+impl Known<'_> {
+    /// How the member number `index` of the struct is known by itself.
+    pub fn evidence(&self, index: usize) -> Option<&Evidence> {
+        match self {
+            Self::Borrowed(_) => None,
+            Self::Own(made) => made.evidence.get(index),
+        }
+    }
 }
 
 impl Deref for Known<'_> {
@@ -20,7 +39,7 @@ impl Deref for Known<'_> {
     fn deref(&self) -> &Types {
         match self {
             Self::Borrowed(types) => types,
-            Self::Own(types) => types,
+            Self::Own(made) => &made.types,
         }
     }
 }

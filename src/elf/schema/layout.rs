@@ -68,6 +68,45 @@ pub(super) fn begins(types: &Types, ty: TypeId, sent: &Emission) -> bool {
     })
 }
 
+/// The first sure write that a type has no member for.
+pub(super) fn contradiction<'e>(
+    types: &Types,
+    ty: TypeId,
+    sent: &'e Emission,
+) -> Option<&'e Write> {
+    let (size, layout) = (types.size(ty)?, Layout::new(types, ty, sent)?);
+    let one_size = only_size(sent).is_some() && !layout.is_open();
+    sent.writes.iter().filter(|write| write.sure).find(|write| match write.offset < size {
+        true => !layout.allows(write, &sent.writes),
+        false => one_size,
+    })
+}
+
+/// Whether all sure writes are into the members of a type, and none behind it.
+pub(super) fn leaves_fit(types: &Types, ty: TypeId, sent: &Emission) -> bool {
+    let Some(size) = types.size(ty).filter(|&size| !writes_beyond(size, sent)) else {
+        return false;
+    };
+    Layout::new(types, ty, sent).is_some_and(|layout| layout.contains(size, &sent.writes))
+}
+
+/// Whether each sure write is one member of a type, not several stored together nor a part of one.
+pub(super) fn leaves_match(types: &Types, ty: TypeId, sent: &Emission) -> bool {
+    let Some(layout) = Layout::new(types, ty, sent) else { return false };
+    let sure = || sent.writes.iter().filter(|write| write.sure);
+    if !types.steps.take(layout.leaves.len() * sure().count()) {
+        return false;
+    }
+    sure().all(|write| {
+        // Compilers store constants and copies of neighbours together.
+        let together = write.width > 1 && (write.constants.is_some() || write.copied.is_some());
+        layout.leaves.iter().any(|&Leaf { start, end, within, .. }| {
+            let whole = start == write.offset && (write.width == end - start || write.filled);
+            (whole && !together) || (within && (start..end).contains(&write.offset))
+        })
+    })
+}
+
 /// Whether the program surely writes behind this many bytes.
 pub(super) fn writes_beyond(size: u64, sent: &Emission) -> bool {
     sent.writes.iter().any(|write| write.sure && write.offset >= size)

@@ -235,7 +235,7 @@ fn assigning(object: &Object, function: usize, steps: &Budget) -> BTreeSet<Place
 }
 
 /// The source line of an instruction.
-fn line(object: &Object, (function, slot): (usize, usize)) -> Option<String> {
+pub(super) fn line(object: &Object, (function, slot): (usize, usize)) -> Option<String> {
     let line = object.functions.get(function)?.line(slot)?;
     let text = object.btf.as_ref()?.string(line.text);
     let code = text.split("//").next().unwrap_or_default();

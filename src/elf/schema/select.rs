@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use object::Endianness;
 
-use super::{EventSchema, Provenance};
+use super::{EventSchema, Origin, Provenance};
 use crate::elf::budget::Budget;
 use crate::elf::dataflow::{Emission, Sink, Write};
 use crate::elf::value::{Clocks, Decoder};
@@ -33,7 +33,7 @@ pub struct Number {
 
 impl When {
     /// How well a record fits; `None` if it cannot be of this kind.
-    fn fits(&self, data: &[u8], endian: Endianness) -> Option<usize> {
+    pub(super) fn fits(&self, data: &[u8], endian: Endianness) -> Option<usize> {
         let mut marks = 0;
         if let Some(sizes) = &self.sizes {
             let len = data.len() as u64;
@@ -44,19 +44,29 @@ impl When {
             marks += 1;
         }
         if let Some(number) = &self.number {
-            let start = usize::try_from(number.offset).ok()?;
-            let bytes = data.get(start..)?.get(..usize::try_from(number.width).ok()?)?;
-            let join = |number: u64, &byte: &u8| number << 8 | u64::from(byte);
-            let value = match endian {
-                Endianness::Big => bytes.iter().fold(0, join),
-                Endianness::Little => bytes.iter().rev().fold(0, join),
-            };
-            if !number.values.contains(&value) {
+            if !number.is_in(data, endian) {
                 return None;
             }
             marks += 2;
         }
         Some(marks)
+    }
+}
+
+impl Number {
+    /// Whether a record has one of these values.
+    pub(super) fn is_in(&self, data: &[u8], endian: Endianness) -> bool {
+        let start = usize::try_from(self.offset).unwrap_or(usize::MAX);
+        let width = usize::try_from(self.width).unwrap_or(usize::MAX);
+        let Some(bytes) = data.get(start..).and_then(|rest| rest.get(..width)) else {
+            return false;
+        };
+        let join = |number: u64, &byte: &u8| number << 8 | u64::from(byte);
+        let value = match endian {
+            Endianness::Big => bytes.iter().fold(0, join),
+            Endianness::Little => bytes.iter().rev().fold(0, join),
+        };
+        self.values.contains(&value)
     }
 }
 
@@ -74,7 +84,7 @@ pub(super) fn tell_apart(kinds: &[&[&Emission]], endian: Endianness, steps: &Bud
     whens
 }
 
-fn sizes(sent: &[&Emission]) -> When {
+pub(super) fn sizes(sent: &[&Emission]) -> When {
     let mut all = Some(BTreeSet::new());
     for emission in sent {
         match (&mut all, &emission.sizes) {
@@ -121,7 +131,7 @@ fn numbers(kinds: &[&[&Emission]], endian: Endianness, steps: &Budget) -> Option
 
 /// The constants written to a place, also as part of a wider write, since compilers store
 /// neighbours together.
-fn constants(
+pub(super) fn constants(
     writes: &[Write],
     offset: u64,
     width: u64,
@@ -156,6 +166,8 @@ pub struct Alternative {
     pub provenance: Provenance,
     /// The names of the programs that send it
     pub senders: Vec<String>,
+    /// The places that send it; empty if there are very many
+    pub origins: Vec<Origin>,
     when: When,
 }
 
@@ -164,7 +176,8 @@ pub struct Alternative {
 pub struct EventDecoder {
     /// All kinds
     pub alternatives: Vec<Alternative>,
-    endian: Endianness,
+    /// Byte order of the events
+    pub endian: Endianness,
 }
 
 impl EventDecoder {
@@ -179,6 +192,7 @@ impl EventDecoder {
             type_name: schema.type_name(),
             provenance: schema.provenance.clone(),
             senders: schema.senders.clone(),
+            origins: schema.origins.clone(),
             when: schema.when.clone(),
         };
         Self { alternatives: schemas.into_iter().map(new).collect(), endian }

@@ -5,9 +5,9 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail};
 
 use super::clang::compile;
+use super::described::{self, Described};
 use crate::elf::dwarf::Dwarf;
 use crate::elf::file;
-use crate::elf::map::Map;
 use crate::elf::object::Object;
 use crate::elf::types::{TypeId, Types};
 
@@ -18,6 +18,8 @@ pub struct UserSchemas {
     wanted: Vec<(String, String)>,
     /// Types and the file that they come from
     sources: Vec<(Types, String)>,
+    /// Corrected types, for this object
+    described: Vec<Described>,
 }
 
 /// A map's type, found.
@@ -48,6 +50,21 @@ impl UserSchemas {
         Ok(user)
     }
 
+    /// Adds the types of a file that `inspect --schema --json` has written and a person corrected.
+    pub fn with_schema(mut self, files: &[impl AsRef<Path>]) -> Result<Self> {
+        for path in files {
+            let path = path.as_ref();
+            let read = described::read(path);
+            self.described.push(read.with_context(|| format!("--schema {}", path.display()))?);
+        }
+        Ok(self)
+    }
+
+    /// The corrected types of each file.
+    pub(super) fn described(&self) -> &[Described] {
+        &self.described
+    }
+
     /// The types of each file, with its name.
     pub(super) fn headers(&self) -> impl Iterator<Item = (&Types, &str)> {
         self.sources.iter().map(|(types, name)| (types, name.as_str()))
@@ -61,7 +78,10 @@ impl UserSchemas {
     ) -> Result<Vec<Named<'a>>> {
         let mut named = Vec::new();
         for (map, name) in &self.wanted {
-            let is_map = object.maps.iter().any(|known| known.takes_events() && known.name == *map);
+            let is_map = object
+                .maps
+                .iter()
+                .any(|known| (known.takes_events() || known.is_unknown()) && known.name == *map);
             if !is_map && !object.programs.iter().any(|program| program.name == *map) {
                 let maps = object.maps.iter().filter(|map| map.takes_events());
                 let maps: Vec<_> = maps.map(|map| map.name.as_str()).collect();
@@ -96,7 +116,7 @@ pub fn can_have_types<'a>(
     mut wanted: impl Iterator<Item = &'a str>,
 ) -> Result<(), String> {
     let is_iterator = |name: &str| object.programs.iter().any(|program| program.name == name);
-    if object.maps.iter().any(Map::takes_events) {
+    if object.maps.iter().any(|map| map.takes_events() || map.is_unknown()) {
         return Ok(());
     }
     match wanted.find(|wanted| !is_iterator(wanted.split('=').next().unwrap_or(wanted))) {

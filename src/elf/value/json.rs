@@ -6,13 +6,12 @@ use serde_json::{Map, Value};
 
 use super::plan::{Group, Shape};
 use super::text::{float, push_hex};
-use super::{At, Meaning, Number, Walk, read, split_list};
+use super::{At, EITHER_KEY, Meaning, Number, Walk, read, split_list};
 use crate::output::escape::until_nul;
 
 pub(super) fn object(walk: &Walk<'_>, root: &Group, tail: Option<&[u8]>) -> Map<String, Value> {
     let mut map = Map::new();
-    let at = At { bit: 0, bits: None, used: None, version: None };
-    group(walk, root, at, &mut map);
+    group(walk, root, At::START, &mut map);
     if let Some(tail) = tail.filter(|_| !map.contains_key("tail")) {
         let (text, exact) = string(tail);
         map.insert("tail".to_owned(), text);
@@ -24,9 +23,13 @@ pub(super) fn object(walk: &Walk<'_>, root: &Group, tail: Option<&[u8]>) -> Map<
 }
 
 fn group(walk: &Walk<'_>, fields: &Group, at: At, map: &mut Map<String, Value>) {
+    let mut either = Vec::new();
     for (field, at) in walk.fields(fields, at) {
         if !walk.take() {
-            return;
+            break;
+        }
+        if at.either {
+            either.push(Value::from(field.name.clone()));
         }
         if let Shape::Group(inner) = &field.shape {
             let mut inside = Map::new();
@@ -44,6 +47,9 @@ fn group(walk: &Walk<'_>, fields: &Group, at: At, map: &mut Map<String, Value>) 
         if let Some(exact) = value.base64 {
             map.insert(field.base64_key.clone(), exact);
         }
+    }
+    if !either.is_empty() && !map.contains_key(EITHER_KEY) {
+        map.insert(EITHER_KEY.to_owned(), either.into());
     }
 }
 
@@ -67,8 +73,7 @@ fn value(walk: &Walk<'_>, shape: &Shape, at: At) -> Option<Forms> {
     let readable = || walk.readable(shape, at).map(Value::from);
     Some(match shape {
         Shape::Number { bytes, signed, meaning } => {
-            let big_endian = walk.big_endian || *meaning == Meaning::BigEndian;
-            let number = walk.number(at, *bytes, *signed, big_endian)?;
+            let number = walk.meant(at, *bytes, *signed, *meaning)?;
             let raw = match *meaning {
                 Meaning::Hex if *bytes == 8 => format!("{:#x}", number.wide()).into(),
                 _ => whole(&number, *bytes),
@@ -107,7 +112,7 @@ fn value(walk: &Walk<'_>, shape: &Shape, at: At) -> Option<Forms> {
         }
         Shape::Bytes { bytes } => hex(walk.bytes(at, *bytes)?).into(),
         Shape::Ipv4 => Forms { raw: hex(walk.bytes(at, Some(4))?), text: readable(), base64: None },
-        Shape::Ipv6 => {
+        Shape::Ipv6 { .. } => {
             Forms { raw: hex(walk.bytes(at, Some(16))?), text: readable(), base64: None }
         }
         Shape::Mac => Forms { raw: hex(walk.bytes(at, Some(6))?), text: readable(), base64: None },

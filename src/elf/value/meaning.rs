@@ -1,7 +1,7 @@
 //! The meaning of a number or an array for people, from its name and the names of its type: an
 //! address, a port, a time. Decided once, from the type, never from a value.
 
-use super::Clock;
+use super::{Clock, Hint, Order};
 
 /// The meaning of a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,8 +13,12 @@ pub(super) enum Meaning {
     Mode,
     /// Four bytes in network order
     Ipv4,
+    /// An address that the program swapped, as a number
+    Ipv4Number,
     /// A number in network order: ports
     BigEndian,
+    /// Its first bytes are a number in network order, which is shorter
+    BigEndianPart(u32),
     /// An error number, negative or not
     Errno,
     /// A result: an error if negative
@@ -26,6 +30,19 @@ pub(super) enum Meaning {
     Family,
     /// A clock, in units of this many nanoseconds
     Time(Clock, u64),
+}
+
+impl Meaning {
+    /// Whether people may read another form than the number.
+    pub(super) fn is_readable(self) -> bool {
+        !matches!(self, Self::Plain | Self::BigEndian | Self::BigEndianPart(_))
+    }
+
+    /// Whether people read that form alone, without the number.
+    pub(super) fn replaces(self) -> bool {
+        use Meaning as M;
+        matches!(self, M::Hex | M::Mode | M::Ipv4 | M::Ipv4Number | M::Time(..))
+    }
 }
 
 /// A name in lower case and its words.
@@ -94,6 +111,11 @@ pub(super) fn is_family(name: &str) -> bool {
         "af" | "family" | "ip_version" | "ipver" | "ip_ver" | "ipv" | "ver" | "version"
     ) || name.ends_with("_family")
         || name.ends_with("_af")
+}
+
+/// Does a family field of this name mean nothing else?
+pub(super) fn is_only_family(name: &str) -> bool {
+    !matches!(&*name.to_ascii_lowercase(), "ver" | "version")
 }
 
 /// Is an array of plain bytes of this name a string?
@@ -191,6 +213,26 @@ pub(super) fn of_number(name: &str, types: &[&str], bytes: u32, signed: bool) ->
         return Meaning::Hex;
     }
     Meaning::Plain
+}
+
+/// The meaning of a number whose program tells its byte order, from the meaning by its names.
+/// `types`: its typedefs.
+pub(super) fn in_order(by_name: Meaning, types: &[&str], bytes: u32, hint: Hint) -> Meaning {
+    let typed = types.iter().any(|ty| ["__be16", "__be32", "__be64"].contains(ty));
+    let is_network = matches!(by_name, Meaning::Ipv4 | Meaning::BigEndian);
+    match (hint, by_name) {
+        (Hint::AnyOrder, _) if is_network => Meaning::Plain,
+        (Hint::Order { order: Order::Network, bytes: used, .. }, _) => match by_name {
+            Meaning::Ipv4 => Meaning::Ipv4,
+            _ if u32::from(used) < bytes => Meaning::BigEndianPart(used.into()),
+            _ => Meaning::BigEndian,
+        },
+        // The type knows better than what is only likely.
+        (Hint::Order { order: Order::Host, sure: false, .. }, _) if typed => by_name,
+        (Hint::Order { order: Order::Host, .. }, Meaning::Ipv4) => Meaning::Ipv4Number,
+        (Hint::Order { order: Order::Host, .. }, Meaning::BigEndian) => Meaning::Plain,
+        _ => by_name,
+    }
 }
 
 /// `uid`, `euid`; `loginuid` and `auid` too.

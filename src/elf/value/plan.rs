@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::output::escape::push_cell;
 
 use super::meaning::{self, Meaning};
-use super::{Hint, Options};
+use super::{Choice, Hint, Options, Order};
 use crate::elf::types::{Composite, Encoding, Kind, Name, TypeId, Types};
 
 /// The most structs in structs.
@@ -35,12 +35,23 @@ pub(super) struct Field {
     /// `Some`: a bitfield
     pub bits: Option<u32>,
     pub shape: Shape,
-    /// The IP version, 4 or 6, for which this member of a union is meant
-    pub only: Option<u8>,
+    /// The members of unions that it is, or is in, outer ones first
+    pub arms: Vec<Arm>,
     /// The field with its used length
     pub length: Option<Length>,
     /// Holds nothing: not shown in text
     pub padding: bool,
+}
+
+/// A member of a union.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arm {
+    /// Index in [`Group::unions`]
+    pub union: usize,
+    /// Counted from 0
+    pub number: usize,
+    /// The IP version, 4 or 6, for which it is meant
+    pub version: Option<u8>,
 }
 
 /// A field with the length of another one.
@@ -58,8 +69,20 @@ pub(super) struct Length {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Group {
     pub fields: Vec<Field>,
-    /// Offset and size of the address family, in bytes
-    pub family: Option<(u64, u32)>,
+    /// The field with the address family
+    pub family: Option<Family>,
+    /// How to choose a member of each union, if that can be told
+    pub unions: Vec<Option<Choice>>,
+}
+
+/// A field with an address family or an IP version.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Family {
+    /// Bytes from the start of the group
+    pub at: u64,
+    pub bytes: u32,
+    /// Its name means nothing else
+    pub sure: bool,
 }
 
 /// Names of an enum's values.
@@ -100,7 +123,10 @@ pub(super) enum Shape {
         bytes: Option<u64>,
     },
     Ipv4,
-    Ipv6,
+    /// `number`: an IPv4 address in it is a number, its bytes swapped
+    Ipv6 {
+        number: bool,
+    },
     Mac,
     /// `None`: to the end of the event
     Array {
@@ -115,8 +141,8 @@ impl Shape {
     /// Whether there is a form for people besides the raw one.
     pub(super) fn is_readable(&self) -> bool {
         match self {
-            Self::Number { meaning, .. } => !matches!(meaning, Meaning::Plain | Meaning::BigEndian),
-            Self::Enum { .. } | Self::Ipv4 | Self::Ipv6 | Self::Mac => true,
+            Self::Number { meaning, .. } => meaning.is_readable(),
+            Self::Enum { .. } | Self::Ipv4 | Self::Ipv6 { .. } | Self::Mac => true,
             Self::Array { element, .. } => element.is_readable(),
             _ => false,
         }
@@ -209,7 +235,7 @@ impl<'a> Builder<'a> {
                 let place = Place { name: "value", ..place };
                 let shape = self.shape(id, place);
                 let mut group =
-                    Group { fields: vec![field("value", 0, None, shape)], family: None };
+                    Group { fields: vec![field("value", 0, None, shape)], ..Group::default() };
                 finish(&mut group);
                 group
             }
@@ -231,6 +257,11 @@ impl<'a> Builder<'a> {
         hints.get(index).map(|&(_, hint)| hint)
     }
 
+    /// Whether programs store an IPv4 address here as a number, its bytes swapped.
+    fn is_number(&self, place: Place<'_>) -> bool {
+        matches!(self.hint(place), Some(Hint::Order { order: Order::Host, bytes: 4, .. }))
+    }
+
     fn shape(&mut self, id: TypeId, place: Place<'_>) -> Shape {
         let types = self.types;
         let unknown = || Shape::Bytes { bytes: Some(types.size(id).unwrap_or(0)) };
@@ -240,17 +271,16 @@ impl<'a> Builder<'a> {
         match types.resolved(id) {
             Kind::Int { bytes, encoding: Encoding::Bool, .. } => Shape::Bool { bytes: *bytes },
             Kind::Int { bytes: 16, .. } if meaning::is_address(place.name, place.parent) => {
-                Shape::Ipv6
+                Shape::Ipv6 { number: self.is_number(place) }
             }
             Kind::Int { bytes, encoding, .. } => {
                 let signed = *encoding != Encoding::Unsigned;
+                let names = types.names(id);
+                let by_name = || meaning::of_number(place.name, &names, *bytes, signed);
                 let meaning = match self.hint(place) {
                     Some(Hint::Time(clock)) if *bytes == 8 => Meaning::Time(clock, 1),
-                    Some(Hint::Network) if *bytes == 2 => Meaning::BigEndian,
-                    _ => {
-                        let names = types.names(id);
-                        meaning::of_number(place.name, &names, *bytes, signed)
-                    }
+                    Some(hint) => meaning::in_order(by_name(), &names, *bytes, hint),
+                    None => by_name(),
                 };
                 Shape::Number { bytes: *bytes, signed, meaning }
             }
@@ -263,16 +293,27 @@ impl<'a> Builder<'a> {
             }
             Kind::Array { element, count } => self.array(id, *element, *count, place),
             Kind::Struct(body) | Kind::Union(body) => {
-                if let Some(address) = self.address(id, body) {
+                if let Some(address) = self.address(id, body, place) {
                     return address;
                 }
                 let mut group = Group::default();
-                self.members(&mut group, id, body, 0, None, place);
+                self.members(&mut group, id, body, 0, &[], place);
                 finish(&mut group);
+                self.count_bytes(&mut group, place);
                 Shape::Group(group)
             }
             Kind::Var { ty, .. } => self.shape(*ty, Place { depth: place.depth + 1, ..place }),
             _ => unknown(),
+        }
+    }
+
+    /// Lengths that helpers gave: those count bytes, whatever the array is of.
+    fn count_bytes(&self, group: &mut Group, place: Place<'_>) {
+        for length in group.fields.iter_mut().filter_map(|field| field.length.as_mut()) {
+            let at = place.at.map(|start| start + length.at);
+            if self.hint(Place { at, ..place }) == Some(Hint::Bytes) {
+                length.elements = false;
+            }
         }
     }
 
@@ -292,7 +333,17 @@ impl<'a> Builder<'a> {
         if let Some(width) = number {
             let text = types.is_char(element) || self.hint(place) == Some(Hint::Text);
             match (width, bytes) {
-                (1, Some(16)) | (4 | 8, Some(16)) if !text && address() => return Shape::Ipv6,
+                (1, Some(16)) | (4 | 8, Some(16)) if !text && address() => {
+                    return Shape::Ipv6 { number: self.is_number(place) };
+                }
+                (1, Some(4)) if !text && address() && self.is_number(place) => {
+                    let meaning = Meaning::Ipv4Number;
+                    return Shape::Number { bytes: 4, signed: false, meaning };
+                }
+                // Sometimes it is one, and sometimes its bytes are swapped.
+                (1, Some(4)) if self.hint(place) == Some(Hint::AnyOrder) => {
+                    return Shape::Bytes { bytes };
+                }
                 (1, Some(4)) if !text && address() => return Shape::Ipv4,
                 (1, Some(6)) if !text && meaning::is_mac(place.name) => return Shape::Mac,
                 (1, _) if text || meaning::is_text(place.name) => {
@@ -312,7 +363,7 @@ impl<'a> Builder<'a> {
     }
 
     /// A struct that is nothing but an IP address: `struct in6_addr` and its like.
-    fn address(&self, id: TypeId, body: &Composite) -> Option<Shape> {
+    fn address(&self, id: TypeId, body: &Composite, place: Place<'_>) -> Option<Shape> {
         let types = self.types;
         let named = types.names(id).iter().any(|name| name.contains("addr"));
         if !named || body.members.is_empty() || body.members.len() > 8 {
@@ -328,10 +379,22 @@ impl<'a> Builder<'a> {
             }
         }
         match body.bytes {
+            4 if self.is_number(place) => {
+                Some(Shape::Number { bytes: 4, signed: false, meaning: Meaning::Ipv4Number })
+            }
             4 => Some(Shape::Ipv4),
-            16 => Some(Shape::Ipv6),
+            16 => Some(Shape::Ipv6 { number: self.is_number(place) }),
             _ => None,
         }
+    }
+
+    /// Adds a union to a group; returns its index.
+    fn union(&self, group: &mut Group, id: TypeId, place: Place<'_>) -> usize {
+        let here = |choice: &&Choice| {
+            Some(choice.union) == place.at && choice.ty == self.types.resolve(id)
+        };
+        group.unions.push(self.options.choices.iter().find(here).cloned());
+        group.unions.len() - 1
     }
 
     /// Adds the members of a struct or union, `base` bits from the start of the group.
@@ -341,7 +404,7 @@ impl<'a> Builder<'a> {
         id: TypeId,
         body: &Composite,
         base: u64,
-        only: Option<u8>,
+        arms: &[Arm],
         place: Place<'_>,
     ) {
         let types = self.types;
@@ -352,13 +415,19 @@ impl<'a> Builder<'a> {
             body.members.iter().take(MAX_VIEWS).any(|member| version(&member.name) == Some(wanted))
         };
         let both = is_union && is_for(4) && is_for(6);
+        let first = group.fields.len();
+        let union = (is_union && has_arms(body)).then(|| self.union(group, id, place));
 
         for (index, member) in body.members.iter().enumerate() {
             if self.cut {
                 return;
             }
             let at = base + u64::from(member.bit_offset);
-            let only = if both { version(&member.name) } else { only };
+            let mut arms = arms.to_vec();
+            if let Some(union) = union.filter(|_| arms.len() < MAX_DEPTH) {
+                let version = if both { version(&member.name) } else { None };
+                arms.push(Arm { union, number: index, version });
+            }
             let inner = Place {
                 name: member.name.as_deref().unwrap_or(place.name),
                 parent: if member.name.is_some() { place.name } else { place.parent },
@@ -370,7 +439,7 @@ impl<'a> Builder<'a> {
                 self.take("");
                 let body = types.composite(member.ty).filter(|_| inner.depth <= MAX_DEPTH);
                 if let Some(body) = body {
-                    self.members(group, member.ty, body, at, only, inner);
+                    self.members(group, member.ty, body, at, &arms, inner);
                 }
                 continue;
             };
@@ -390,16 +459,24 @@ impl<'a> Builder<'a> {
                 shape = Shape::Bytes { bytes: Some(0) };
             }
             let mut field = field(name, start, bits, shape);
-            field.only = only;
+            field.arms = arms;
             group.fields.push(field);
+        }
+        if let Some(union) = union.filter(|_| !both) {
+            versions_by_size(group.fields.get_mut(first..).unwrap_or_default(), union);
         }
     }
 }
 
-fn field(name: &str, at: u64, bits: Option<u32>, shape: Shape) -> Field {
+/// Is this the name of a field that holds nothing?
+fn is_padding(name: &str) -> bool {
     let lower = name.trim_start_matches('_').to_ascii_lowercase();
     let rest = lower.strip_prefix("padding").or_else(|| lower.strip_prefix("pad"));
-    let padding = rest.is_some_and(|rest| rest.chars().all(|c| c.is_ascii_digit() || c == '_'));
+    rest.is_some_and(|rest| rest.chars().all(|c| c.is_ascii_digit() || c == '_'))
+}
+
+fn field(name: &str, at: u64, bits: Option<u32>, shape: Shape) -> Field {
+    let padding = is_padding(name);
     let name = printable(name);
     Field {
         text_key: format!("{name}_text"),
@@ -408,9 +485,33 @@ fn field(name: &str, at: u64, bits: Option<u32>, shape: Shape) -> Field {
         at,
         bits,
         shape,
-        only: None,
+        arms: Vec::new(),
         length: None,
         padding,
+    }
+}
+
+/// Whether a union has several members that are not only there to fill it.
+fn has_arms(body: &Composite) -> bool {
+    let padding = |name: &Option<Name>| name.as_deref().is_some_and(is_padding);
+    body.members.iter().filter(|member| !padding(&member.name)).count() > 1
+}
+
+/// Of an address of 4 bytes and one of 16 in a union, the IP version tells which it is.
+fn versions_by_size(fields: &mut [Field], union: usize) {
+    let version = |field: &Field| match field.shape {
+        Shape::Ipv4 => Some(4),
+        Shape::Number { meaning: Meaning::Ipv4 | Meaning::Ipv4Number, .. } => Some(4),
+        Shape::Ipv6 { .. } => Some(6),
+        _ => None,
+    };
+    let all: Vec<_> = fields.iter().map(version).collect();
+    if !(all == [Some(4), Some(6)] || all == [Some(6), Some(4)]) {
+        return;
+    }
+    for (field, version) in fields.iter_mut().zip(all) {
+        let own = field.arms.iter_mut().filter(|arm| arm.union == union);
+        own.for_each(|arm| arm.version = version);
     }
 }
 
@@ -427,7 +528,10 @@ fn finish(group: &mut Group) {
         _ => None,
     };
     let family = group.fields.iter().find(|field| meaning::is_family(&field.name));
-    group.family = family.and_then(number).map(|(at, bytes, _)| (at, bytes));
+    group.family = family.and_then(|field| {
+        let (at, bytes, _) = number(field)?;
+        Some(Family { at, bytes, sure: meaning::is_only_family(&field.name) })
+    });
 
     let numbers: HashMap<String, (u64, u32, bool)> = group
         .fields

@@ -237,8 +237,8 @@ fn addresses_and_ports() {
     let json = c.json(event, &data);
     assert_eq!(json["saddr"], 0x0100_000a);
     assert_eq!(json["saddr_text"], "10.0.0.1");
-    assert_eq!(json["daddr_v6"], "7f000001000000000000000000000000");
-    assert_eq!(json["daddr_v6_text"], "127.0.0.1");
+    assert_eq!(json["daddr_v4_text"], "127.0.0.1");
+    assert_eq!(json.get("daddr_v6"), None, "it has one member, not both");
     assert_eq!(json["dport"], 80);
 }
 
@@ -279,13 +279,14 @@ fn nested_structs_arrays_and_unions() {
     data.extend(b"ab\0abc");
     assert_eq!(
         c.text(event, &data),
-        "in.first.x=1 in.first.y=2 in.points=[{x=3,y=4},{x=5,y=6}] in.u.number=67305985 \
-         in.u.data=01020304 x=7 y=8 slots=[1,1,2,0*5] names=[ab,abc]"
+        "in.first.x=1 in.first.y=2 in.points=[{x=3,y=4},{x=5,y=6}] in.u.number?=67305985 \
+         in.u.data?=01020304 x=7 y=8 slots=[1,1,2,0*5] names=[ab,abc]"
     );
     assert_eq!(
         c.json(event, &data),
         json!({"in": {"first": {"x": 1, "y": 2}, "points": [{"x": 3, "y": 4}, {"x": 5, "y": 6}],
-                      "u": {"number": 67_305_985, "data": "01020304"}},
+                      "u": {"number": 67_305_985, "data": "01020304",
+                            "fields_either": ["number", "data"]}},
                "x": 7, "y": 8, "slots": [1, 1, 2, 0, 0, 0, 0, 0], "names": ["ab", "abc"]})
     );
 }
@@ -331,6 +332,20 @@ fn lengths_tails_and_lists() {
     let data = data!(8_u32, 7_u32, 8_u32, 0_u32, 0_u32);
     assert_eq!(c.text(event, &data), "ids_size=8 ids=[7,8]");
 
+    // Unless a helper gave it: those count bytes. An error is no length.
+    let event = c.record("event", &[("ids_len", u32_), ("ids", numbers)]);
+    let data = data!(8_u32, 7_u32, 8_u32, 9_u32, 0_u32);
+    let options = Options { hints: vec![(0, Hint::Bytes)], ..Options::default() };
+    assert_eq!(c.text_with(event, &data, options), "ids_len=8 ids=[7,8]");
+    let pair = c.record("pair", &[("a", u32_), ("b", u32_)]);
+    let pairs = c.array(pair, 2);
+    let i32_ = c.signed(4);
+    let event = c.record("event", &[("pairs_len", i32_), ("pairs", pairs)]);
+    let data = data!(1_i32, 1_u32, 2_u32, 3_u32, 4_u32);
+    assert_eq!(c.text(event, &data), "pairs_len=1 pairs=[{a=1,b=2}]");
+    let data = data!(-14_i32, 1_u32, 2_u32, 3_u32, 4_u32);
+    assert_eq!(c.text(event, &data), "pairs_len=-14 pairs=[]");
+
     let args = c.chars(16);
     let event = c.record("event", &[("args_size", u32_), ("args", args)]);
     let data = data!(9_u32, *b"ls\0-l a\0\0stale..");
@@ -357,7 +372,16 @@ fn times() {
     let boot = clocks.wall.rfc3339(1000);
     let shown = c.text_with(event, &data, options.clone());
     assert_eq!(shown, format!("ts={at} ts_us={at} at={boot}"));
-    let json = Decoder::new(&c.0, event, options.clone()).json(&data);
+    let decoder = Decoder::new(&c.0, event, options.clone());
+    let json = decoder.json(&data);
+    // Only what a program surely read from a clock is the time of the event.
+    assert_eq!(decoder.time_ns(&data), Some(1000));
+    assert_eq!(decoder.time_ns(&data!(1000_u64, 1_u64, 0_u64)), None);
+    assert_eq!(decoder.time_ns(&data!(1000_u64, 1_u64, u64::MAX)), None);
+    assert_eq!(decoder.time_ns(&data[..20]), None);
+    let hints = vec![(0, Hint::Time(Clock::Boot)), (16, Hint::Time(Clock::Boot))];
+    let both = Decoder::new(&c.0, event, Options { hints, ..options.clone() });
+    assert_eq!(both.time_ns(&data!(7_u64, 1_u64, 5_u64)), Some(7), "the latest");
     assert_eq!(json["ts"], 1000);
     assert_eq!(json["ts_text"], at);
     // A value that cannot be a time is a number.
@@ -456,4 +480,131 @@ fn a_value_without_members_is_itself() {
         |ty| Decoder::new(&c.0, ty, Options::default()).json_value(&data!(5_u32), &Budget::new(1));
     assert_eq!(json(number), json!(5));
     assert_eq!(json(record), json!({"value": 5}));
+}
+
+/// A field in both orders, with what the program tells.
+fn ordered(order: Order, bytes: u16, sure: bool) -> Hint {
+    Hint::Order { order, bytes, sure }
+}
+
+#[test]
+fn what_a_program_swapped_is_not_swapped_again() {
+    let mut c = C::default();
+    let (u16_, u32_, byte) = (c.unsigned(2), c.unsigned(4), c.unsigned(1));
+    let be16 = c.push("__be16", Kind::Typedef(u16_));
+    let be32 = c.push("__be32", Kind::Typedef(u32_));
+    let quad = c.array(byte, 4);
+    let fields = [("saddr", u32_), ("daddr", be32), ("sport", u16_), ("dport", be16)];
+    let event = c.record("event", &fields);
+    let show = |hints: &[(u64, Hint)]| {
+        let options = Options { hints: hints.to_vec(), ..Options::default() };
+        c.text_with(event, &data!([1_u8, 0, 0, 10], [1_u8, 0, 0, 10], 443_u16, 443_u16), options)
+    };
+    assert_eq!(show(&[]), "saddr=1.0.0.10 daddr=1.0.0.10 sport=443 dport=47873");
+    let host = |sure| {
+        [0, 4]
+            .map(|at| (at, ordered(Order::Host, 4, sure)))
+            .into_iter()
+            .chain([8, 10].map(|at| (at, ordered(Order::Host, 2, sure))))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(show(&host(true)), "saddr=10.0.0.1 daddr=10.0.0.1 sport=443 dport=443");
+    // What is only likely does not overrule a type.
+    assert_eq!(show(&host(false)), "saddr=10.0.0.1 daddr=1.0.0.10 sport=443 dport=47873");
+    let network = ordered(Order::Network, 2, true);
+    assert_eq!(
+        show(&[(8, network), (10, network)]).split_once("sport").unwrap().1,
+        "=47873 dport=47873"
+    );
+    // In either order: a number, and no address.
+    let shown = show(&[(0, Hint::AnyOrder), (10, Hint::AnyOrder)]);
+    assert_eq!(shown, "saddr=167772161 daddr=1.0.0.10 sport=443 dport=443");
+
+    let event = c.record("event", &[("daddr", quad), ("port", u32_)]);
+    let hints = vec![(0, ordered(Order::Host, 4, true)), (4, ordered(Order::Network, 2, true))];
+    let options = Options { hints, ..Options::default() };
+    let decoder = Decoder::new(&c.0, event, options);
+    let data = data!([1_u8, 0, 0, 10], [0_u8, 80, 0, 0]);
+    let mut shown = String::new();
+    decoder.text(&data, &mut shown);
+    assert_eq!(shown, "daddr=10.0.0.1 port=80");
+    assert_eq!(
+        decoder.json(&data),
+        json!({"daddr": 0x0a00_0001, "daddr_text": "10.0.0.1", "port": 80})
+    );
+}
+
+#[test]
+fn addresses_of_16_bytes_are_shown_by_their_family() {
+    let mut c = C::default();
+    let (wide, u16_, u32_, byte) = (c.unsigned(16), c.unsigned(2), c.unsigned(4), c.unsigned(1));
+    let v6 = c.array(byte, 16);
+    let either = c.union(&[("v4", u32_), ("v6", v6)]);
+    let event = c.record("event", &[("family", u16_), ("saddr_v6", wide), ("daddr", either)]);
+    // Behind the IPv4 address is what was there before.
+    let mut stale = [0x20_u8; 16];
+    stale[..4].copy_from_slice(&[10, 0, 0, 1]);
+    let shown = |family: u16| c.text(event, &data!(family, stale, stale));
+    assert_eq!(shown(2), "family=AF_INET(2) saddr_v6=10.0.0.1 daddr.v4=10.0.0.1");
+    let all = "a00:1:2020:2020:2020:2020:2020:2020";
+    assert_eq!(shown(10), format!("family=AF_INET6(10) saddr_v6={all} daddr.v6={all}"));
+    let mut mapped = [0_u8; 16];
+    mapped[10..].copy_from_slice(&[0xff, 0xff, 10, 0, 0, 1]);
+    let data = data!(2_u16, mapped, mapped);
+    assert!(c.text(event, &data).contains("saddr_v6=10.0.0.1 "));
+    // A version can be one of something else.
+    let event = c.record("event", &[("version", u16_), ("saddr", wide)]);
+    assert_eq!(c.text(event, &data!(4_u16, stale)), format!("version=4 saddr={all}"));
+    // The program stores the address as a number.
+    let event = c.record("event", &[("family", u16_), ("saddr", v6)]);
+    let hints = vec![(2, ordered(Order::Host, 4, true))];
+    let options = Options { hints, ..Options::default() };
+    let mut swapped = [0_u8; 16];
+    swapped[..4].copy_from_slice(&[1, 0, 0, 10]);
+    let shown = c.text_with(event, &data!(2_u16, swapped), options);
+    assert_eq!(shown, "family=AF_INET(2) saddr=10.0.0.1");
+}
+
+#[test]
+fn one_member_of_a_union_is_shown_if_it_can_be_told() {
+    let mut c = C::default();
+    let (u32_, u64_) = (c.unsigned(4), c.unsigned(8));
+    let opened = c.record("opened", &[("flags", u32_), ("mode", u32_)]);
+    let closed = c.record("closed", &[("fd", u64_)]);
+    let union = c.union(&[("opened", opened), ("closed", closed)]);
+    let event = c.record("event", &[("kind", u32_), ("", union)]);
+    let arms = [(1, 0), (2, 1)].into();
+    let choice = Choice { union: 4, ty: union, at: 0, bytes: 4, arms };
+    let options = Options { choices: vec![choice], ..Options::default() };
+    let decoder = Decoder::new(&c.0, event, options.clone());
+    let data = |kind: u32| data!(kind, 7_u32, 0_u32);
+    assert_eq!(
+        c.text_with(event, &data(1), options.clone()),
+        "kind=1 opened.flags=0x7 opened.mode=0"
+    );
+    assert_eq!(c.text_with(event, &data(2), options.clone()), "kind=2 closed.fd=7");
+    assert_eq!(decoder.json(&data(2)), json!({"kind": 2, "closed": {"fd": 7}}));
+    // Neither: both, marked.
+    let both = "kind=3 opened?.flags=0x7 opened?.mode=0 closed?.fd=7";
+    assert_eq!(c.text_with(event, &data(3), options), both);
+    assert_eq!(
+        decoder.json(&data(3)),
+        json!({"kind": 3, "opened": {"flags": 7, "flags_text": "0x7", "mode": 0}, "closed": {"fd": 7},
+               "fields_either": ["opened", "closed"]})
+    );
+}
+
+#[test]
+fn unions_of_addresses_without_versions_in_their_names() {
+    let mut c = C::default();
+    let (u16_, u32_, byte) = (c.unsigned(2), c.unsigned(4), c.unsigned(1));
+    let bytes = c.array(byte, 16);
+    let union = c.union(&[("addr", u32_), ("long_addr", bytes)]);
+    let event = c.record("event", &[("family", u16_), ("", union)]);
+    let mut address = [0_u8; 16];
+    address[..4].copy_from_slice(&[10, 0, 0, 1]);
+    let shown = |family: u16| c.text(event, &data!(family, address));
+    assert_eq!(shown(2), "family=AF_INET(2) addr=10.0.0.1");
+    assert_eq!(shown(10), "family=AF_INET6(10) long_addr=a00:1::");
+    assert_eq!(shown(7), "family=7 addr?=10.0.0.1 long_addr?=a00:1::");
 }

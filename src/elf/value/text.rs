@@ -4,18 +4,17 @@ use std::fmt::Write as _;
 
 use crate::output::escape::{Quote, push_shell_word, until_nul};
 
-use super::plan::{Field, Group, Shape};
+use super::plan::{Group, Shape};
 use super::{At, Meaning, Walk, read, split_list};
 
 /// This many equal elements of an array are written once.
 const RUN: usize = 4;
 
 pub(super) fn write(walk: &Walk<'_>, root: &Group, tail: Option<&[u8]>, out: &mut String) {
-    let at = At { bit: 0, bits: None, used: None, version: None };
     let mut line = Fields { out, separator: ' ', any: false };
-    line.group(walk, root, at, "");
+    line.group(walk, root, At::START, "");
     if let Some(tail) = tail {
-        line.begin("", "tail");
+        line.begin("", "tail", "");
         push_shell_word(line.out, tail, false, Quote::WhereNeeded);
     }
 }
@@ -27,23 +26,26 @@ struct Fields<'a> {
 }
 
 impl Fields<'_> {
-    fn begin(&mut self, prefix: &str, name: &str) {
+    fn begin(&mut self, prefix: &str, name: &str, mark: &str) {
         if std::mem::replace(&mut self.any, true) {
             self.out.push(self.separator);
         }
         self.out.push_str(prefix);
         self.out.push_str(name);
+        self.out.push_str(mark);
         self.out.push('=');
     }
 
     /// `a=1 b.c=2`
     fn group(&mut self, walk: &Walk<'_>, group: &Group, at: At, prefix: &str) {
         for (field, at) in walk.fields(group, at) {
-            if field.padding || hidden(field, at) {
+            if field.padding {
                 continue;
             }
+            // One of several members of a union, and it cannot be told which.
+            let mark = if at.either { "?" } else { "" };
             if let Shape::Group(inner) = &field.shape {
-                self.group(walk, inner, at, &format!("{prefix}{}.", field.name));
+                self.group(walk, inner, at, &format!("{prefix}{}{mark}.", field.name));
                 continue;
             }
             let mut value = String::new();
@@ -57,27 +59,21 @@ impl Fields<'_> {
             // Names of fields in fields can be much longer than their values.
             walk.write(prefix.len() + field.name.len());
             if push_value(walk, &field.shape, at, &mut value).is_some() {
-                self.begin(prefix, &field.name);
+                self.begin(prefix, &field.name, mark);
                 self.out.push_str(&value);
             }
         }
     }
 }
 
-/// An address of the other IP version.
-fn hidden(field: &Field, at: At) -> bool {
-    matches!((field.only, at.version), (Some(own), Some(version)) if own != version)
-}
-
 /// Appends a value. `None`: it is not there.
 fn push_value(walk: &Walk<'_>, shape: &Shape, at: At, out: &mut String) -> Option<()> {
     match shape {
         Shape::Number { bytes, signed, meaning } => {
-            let big_endian = walk.big_endian || *meaning == Meaning::BigEndian;
-            let number = walk.number(at, *bytes, *signed, big_endian)?;
+            let number = walk.meant(at, *bytes, *signed, *meaning)?;
             match (walk.readable(shape, at), meaning) {
                 (None, _) => _ = write!(out, "{number}"),
-                (Some(text), Meaning::Hex | Meaning::Mode | Meaning::Ipv4 | Meaning::Time(..)) => {
+                (Some(text), meaning) if meaning.replaces() => {
                     out.push_str(&text);
                 }
                 (Some(text), Meaning::Uid | Meaning::Gid) => {
@@ -122,7 +118,7 @@ fn push_value(walk: &Walk<'_>, shape: &Shape, at: At, out: &mut String) -> Optio
             out.push(']');
         }
         Shape::Bytes { bytes } => push_hex(out, walk.bytes(at, *bytes)?),
-        Shape::Ipv4 | Shape::Ipv6 | Shape::Mac => out.push_str(&walk.readable(shape, at)?),
+        Shape::Ipv4 | Shape::Ipv6 { .. } | Shape::Mac => out.push_str(&walk.readable(shape, at)?),
         Shape::Array { element, stride, count } => {
             if !walk.is_there(at) && count.is_some_and(|count| count > 0) {
                 return None;

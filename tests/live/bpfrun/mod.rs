@@ -10,6 +10,7 @@ mod maps;
 mod places;
 mod printk;
 mod tracefs;
+mod values;
 
 use serde_json::Value;
 

@@ -5,17 +5,18 @@ use std::collections::BTreeSet;
 use super::{Here, MAX_RECORD, Machine};
 use crate::elf::dataflow::Sink;
 use crate::elf::dataflow::domain::{Atom, Base, Cell, ClockAtom, State, Value, place};
-use crate::elf::dataflow::helpers::{Helper, helper};
+use crate::elf::dataflow::helpers::{Helper, helper, source_argument};
+use crate::elf::dataflow::number::{Number, Source};
 use crate::elf::value::Hint;
 
 impl Machine<'_> {
     pub(super) fn helper(&mut self, here: Here, number: i32, state: &mut State) {
-        let result = self.helper_result(here, helper(number), state);
+        let result = self.helper_result(here, number, state);
         forget_arguments(state, result);
     }
 
-    fn helper_result(&mut self, here: Here, helper: Helper, state: &mut State) -> Value {
-        match helper {
+    fn helper_result(&mut self, here: Here, number: i32, state: &mut State) -> Value {
+        match helper(number) {
             Helper::Lookup => {
                 let object = self.object;
                 return state.register(1).map(|atom| match atom {
@@ -27,16 +28,16 @@ impl Machine<'_> {
                 });
             }
             Helper::MonotonicClock => return Atom::Clock(ClockAtom::Monotonic).into(),
-            Helper::Pair(number) => return Atom::Result(number).into(),
+            Helper::Gives => return Atom::Number(Number::result(number)).into(),
             Helper::BootClock => return Atom::Clock(ClockAtom::Boot).into(),
             Helper::Reserve => {
                 let site = self.reserve(here, state);
-                state.forget(Base::Record(site));
+                state.begin_record(site);
                 return Atom::Record { site, offset: 0 }.into();
             }
             Helper::ReserveDynptr => {
                 let site = self.reserve(here, state);
-                state.forget(Base::Record(site));
+                state.begin_record(site);
                 let pointer = state.register(4).clone();
                 let value = Atom::Dynptr(site).into();
                 let cell = Cell::new(8, value, None, (here.function, here.slot));
@@ -78,8 +79,14 @@ impl Machine<'_> {
                 let width = sizes.and_then(|sizes| sizes.into_iter().max()).unwrap_or(1);
                 let hint = text.then_some(Hint::Text);
                 let (width, by) = (width.clamp(1, MAX_RECORD), (here.function, here.slot));
-                let cell = Cell { filled: true, ..Cell::new(width, Value::unknown(), hint, by) };
+                let value = match source_argument(number) {
+                    Some(from) => read(state.register(from), width),
+                    None => Value::unknown(),
+                };
+                let cell = Cell { filled: true, ..Cell::new(width, value, hint, by) };
                 state.write(&pointer, 0, &cell);
+                // How many bytes it wrote, or an error.
+                return Atom::Number(Number::result(number)).into();
             }
             Helper::CallBack { function, context, own, map } => {
                 self.call_back(here, [function, context, own], map, state);
@@ -147,6 +154,16 @@ impl Machine<'_> {
             }
         }
     }
+}
+
+/// What a helper reads from an address, in this width.
+fn read(address: &Value, width: i64) -> Value {
+    address.map(|atom| match atom {
+        Atom::MemberAt(function, slot) => {
+            Some(Atom::Number(Number::new(Source::Member(function, slot), width)))
+        }
+        _ => None,
+    })
 }
 
 /// After a call.

@@ -2,6 +2,7 @@
 
 use super::Here;
 use crate::elf::dataflow::domain::{Atom, Base, Cell, State, Value, moved, place};
+use crate::elf::dataflow::number::{Number, Source};
 use crate::elf::insn::Insn;
 
 /// Bytes of memory that an instruction reads or writes.
@@ -14,13 +15,17 @@ pub(super) fn width(insn: Insn) -> i64 {
     }
 }
 
-pub(super) fn load(state: &State, insn: Insn) -> Value {
+pub(super) fn load(state: &State, insn: Insn, member: Option<(u32, u32)>) -> Value {
     let mut all: Option<Value> = None;
     let pointer = state.register(insn.src);
+    if let Some((function, slot)) = member.filter(|_| !points_to_own(pointer)) {
+        return Atom::Number(Number::new(Source::Member(function, slot), width(insn))).into();
+    }
     // Stored with a sign, loaded without.
     let mask = if width(insn) < 8 { (1_i64 << (width(insn) * 8)) - 1 } else { -1 };
     let cut = |atom| match atom {
         Atom::Const(number) => Some(Atom::Const(number & mask)),
+        Atom::Number(number) => number.stored(width(insn) as u64).map(Atom::Number),
         atom => (mask == -1).then_some(atom),
     };
     for &atom in pointer.atoms() {
@@ -38,6 +43,11 @@ pub(super) fn load(state: &State, insn: Insn) -> Value {
     all.unwrap_or_else(Value::unknown)
 }
 
+/// Whether a pointer can lead to the program's own memory, not to the kernel's.
+fn points_to_own(pointer: &Value) -> bool {
+    pointer.atoms().iter().any(|&atom| place(atom).is_some())
+}
+
 pub(super) fn store(state: &mut State, insn: Insn, here: Here, value: &Value) {
     let pointer = state.register(insn.dst).clone();
     let by = (here.function, here.slot);
@@ -45,29 +55,43 @@ pub(super) fn store(state: &mut State, insn: Insn, here: Here, value: &Value) {
     state.write(&pointer, insn.off.into(), &cell);
 }
 
-pub(super) fn alu(state: &mut State, insn: Insn) {
+/// `member`: the loader adapts the number in the instruction to the place of a member in the kernel;
+/// this is the instruction.
+pub(super) fn alu(state: &mut State, insn: Insn, here: Here, big_endian: bool, member: bool) {
     let wide = insn.class() == 7;
     let operation = insn.opcode & 0xf0;
-    let operand = if insn.opcode & 8 != 0 && operation != 0x80 && operation != 0xd0 {
+    if operation == END {
+        let value = state.register(insn.dst).clone();
+        return state.set(insn.dst, end(&value, insn, here, big_endian));
+    }
+    let by = here.place();
+    let operand = if insn.opcode & 8 != 0 && operation != 0x80 {
         state.register(insn.src).clone()
+    } else if let Some(by) = by.filter(|_| member && matches!(operation, ADD | MOV)) {
+        Atom::MemberOffset { by, offset: insn.imm.into() }.into()
     } else {
         Atom::Const(insn.imm.into()).into()
     };
+    if let Some(result) = meaningful(operation, wide, state.register(insn.dst), &operand) {
+        return state.set(insn.dst, result);
+    }
     let cut = |atom| match atom {
         Atom::Const(number) if !wide => Some(Atom::Const(number & 0xffff_ffff)),
+        Atom::Number(number) if !wide => number.cut(32).map(Atom::Number),
+        // The upper half of a register is cleared.
+        Atom::MemberOffset { .. } => Some(atom),
         atom if wide => Some(atom),
         _ => None,
     };
     let result = match operation {
         // With an offset it extends the sign.
-        0xb0 if insn.off == 0 => operand.map(cut),
-        0xb0 | 0xd0 => Value::unknown(),
+        MOV if insn.off == 0 => operand.map(cut),
+        MOV => Value::unknown(),
         _ => {
+            let (left, operand) = (plain(state.register(insn.dst)), plain(&operand));
             let mut result: Option<Value> = None;
             for &right in operand.atoms() {
-                let combined = state
-                    .register(insn.dst)
-                    .map(|left| combine(operation, wide, left, right).and_then(cut));
+                let combined = left.map(|left| combine(operation, wide, left, right).and_then(cut));
                 match &mut result {
                     Some(result) => _ = result.join(&combined),
                     None => result = Some(combined),
@@ -87,10 +111,70 @@ pub(super) fn alu(state: &mut State, insn: Insn) {
     state.set(insn.dst, result);
 }
 
+const ADD: u8 = 0x00;
+const SUB: u8 = 0x10;
+const MOV: u8 = 0xb0;
+const END: u8 = 0xd0;
+
+/// Offsets of members as the numbers in the file.
+fn plain(value: &Value) -> Value {
+    value.map(|atom| match atom {
+        Atom::MemberOffset { offset, .. } => Some(Atom::Const(offset)),
+        atom => Some(atom),
+    })
+}
+
+/// Results that are more than a number: the address of a member, a duration.
+fn meaningful(operation: u8, wide: bool, left: &Value, right: &Value) -> Option<Value> {
+    let member = |offset: &Value, base: &Value| match offset.single()? {
+        Atom::MemberOffset { by: (function, slot), .. } if !points_to_own(base) => {
+            Some(Atom::MemberAt(function, slot).into())
+        }
+        _ => None,
+    };
+    match operation {
+        ADD if wide => member(right, left).or_else(|| member(left, right)),
+        SUB if wide => match (left.single()?, right.single()) {
+            (Atom::Clock(_), Some(Atom::Const(_))) => None,
+            (Atom::Clock(_), _) => Some(Atom::Number(Number::new(Source::Duration, 8)).into()),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Swaps the bytes of a number, or cuts it.
+fn end(value: &Value, insn: Insn, here: Here, big_endian: bool) -> Value {
+    // `bswap` swaps; `be` and `le` do where the machine has the other order.
+    let swaps = insn.class() == 7 || (insn.opcode & 8 != 0) != big_endian;
+    let bits = insn.imm;
+    let Some(mask) = [(16, 0xffff), (32, 0xffff_ffff), (64, -1)].iter().find(|m| m.0 == bits)
+    else {
+        return Value::unknown();
+    };
+    let mut result = value.map(|atom| match atom {
+        Atom::Const(number) => {
+            let swapped = number.swap_bytes() as u64 >> (64 - bits);
+            Some(Atom::Const(if swaps { swapped as i64 } else { number & mask.1 }))
+        }
+        Atom::Number(number) if swaps => number.swap(bits).map(Atom::Number),
+        Atom::Number(number) => number.cut(bits).map(Atom::Number),
+        _ => None,
+    });
+    if let Some((function, slot)) = here.place().filter(|_| swaps && result.is_open()) {
+        result.insert(Atom::Number(Number::swapped_by(function, slot, bits)));
+    }
+    result
+}
+
 /// One operation on two things.
 fn combine(operation: u8, wide: bool, left: Atom, right: Atom) -> Option<Atom> {
     let (Atom::Const(a), Atom::Const(b)) = (left, right) else {
         return match (operation, left, right) {
+            (_, Atom::Number(number), Atom::Const(by)) => {
+                changed(operation, wide, number, by).map(Atom::Number)
+            }
+            (0x40, Atom::Number(one), Atom::Number(other)) => one.or(other).map(Atom::Number),
             (0x00, pointer, Atom::Const(by)) | (0x00, Atom::Const(by), pointer) if wide => {
                 moved(pointer, by)
             }
@@ -116,4 +200,17 @@ fn combine(operation: u8, wide: bool, left: Atom, right: Atom) -> Option<Atom> {
         0xc0 if wide => a.wrapping_shr(shift?),
         _ => return None,
     }))
+}
+
+/// A number after an operation with a constant.
+fn changed(operation: u8, wide: bool, number: Number, by: i64) -> Option<Number> {
+    let bits = if wide { 64 } else { 32 };
+    let number = if wide { number } else { number.cut(32)? };
+    let shift = i32::try_from(by).ok().filter(|by| (0..bits).contains(by));
+    match operation {
+        0x50 => number.and(if wide { by as u64 } else { by as u64 & 0xffff_ffff }),
+        0x60 => number.left(shift?, bits),
+        0x70 | 0xc0 => number.right(shift?),
+        _ => None,
+    }
 }
