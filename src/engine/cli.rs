@@ -268,9 +268,9 @@ pub fn seconds(text: &str) -> Result<Duration, String> {
 
 /// A duration: milliseconds, with fractions, or with units; 0 too.
 pub fn milliseconds(text: &str) -> Result<Duration, String> {
-    in_seconds(text, 0.001)
-        .and_then(|seconds| in_range(seconds, 0.0..=MAX_SECONDS))
-        .ok_or_else(|| "milliseconds are a number from 0 to 1e12, or a time such as 2s".to_owned())
+    in_seconds(text, 0.001).and_then(|seconds| in_range(seconds, 0.0..=MAX_SECONDS)).ok_or_else(
+        || "milliseconds are a number from 0 to 1e12, such as 0.5, or a time such as 2s".to_owned(),
+    )
 }
 
 /// A number of `unit` seconds, or a time such as `1h30m`, as seconds.
