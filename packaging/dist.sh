@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# dist.sh [--dynamic] [OUT]: builds the release, into OUT (default: target/packages): a .deb, an
-# .rpm, a tarball with static programs, an SBOM, and a .sha256 for each of them. README.md beside
-# this file lists their contents. With --dynamic no static programs are compiled.
+# dist.sh [--dynamic] [--only PROGRAM STAGE] [OUT]: builds the release, into OUT (default:
+# target/packages): a .deb, an .rpm, a tarball with static programs, an SBOM, and a .sha256 for each
+# of them. README.md beside this file lists their contents. With --dynamic no static programs are
+# compiled. With --only the other programs come from STAGE, the stage of another run.
 #
 # Same sources, same bytes: no path, name or time of this machine gets in. The time
 # is that of the last commit, or SOURCE_DATE_EPOCH.
@@ -12,11 +13,18 @@ export PATH="$PWD/target/tools/bin:$PATH:${HOME-}/.cargo/bin"
 export LC_ALL=C TZ=UTC
 umask 022
 
-static=1
-if [[ ${1:-} == --dynamic ]]; then
-    static=
+static=1 only='' rest=''
+while [[ ${1:-} == --* ]]; do
+    case $1 in
+        --dynamic) static='' ;;
+        --only)
+            only=$2 rest=$(realpath "$3")
+            shift 2
+            ;;
+        *) exit 2 ;;
+    esac
     shift
-fi
+done
 cargo=${CARGO:-cargo}
 out=$(realpath -m "${1:-target/packages}")
 stage=$PWD/target/stage # the same as in Cargo.toml
@@ -37,7 +45,11 @@ main() {
     echo "$SOURCE_DATE_EPOCH" >"$stage/source-date"
 
     say 'compiling the programs'
-    build --workspace --bins
+    if [[ $only ]]; then
+        build --workspace --bin "$only" --bin xtask
+    else
+        build --workspace --bins
+    fi
     programs=$(for source in src/bin/*.rs; do basename "$source" .rs; done)
     stage_files
     say 'packing .deb and .rpm'
@@ -102,7 +114,11 @@ stage_files() {
     local program
     mkdir -p "$stage"/{bin,doc/docs,deb,licences}
     for program in $programs; do
-        install_program "$program" "$stage/bin"
+        if [[ $only && $only != "$program" ]]; then
+            install -m 755 "$rest/bin/$program" "$stage/bin/"
+        else
+            install_program "$program" "$stage/bin"
+        fi
     done
     share
     find "$stage/share/man" -name '*.8' -exec gzip -9n {} +
