@@ -70,8 +70,7 @@ static __always_inline __u32 begin_uid(const struct connect_begin *begin)
 static __always_inline void attempt_unplaced(void *ctx, const struct connect_begin *begin,
 					     const bool typed, const struct connect_peer *peer)
 {
-	/* In a perf buffer's scratch, a task that is preempted would share the record with others.
-	 */
+	/* In a perf buffer's scratch, a preempted task would share the record with others. */
 	bool shared = snoop_config.perf && connect_config.preemptible;
 	struct connect_event *event = shared ? NULL : event_reserve(0, sizeof(*event));
 

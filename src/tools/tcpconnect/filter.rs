@@ -1,5 +1,6 @@
 //! Filters on destinations and network namespaces: `--port`, `--cidr`, `--netns`.
 
+use std::cell::LazyCell;
 use std::fs::File;
 use std::net::IpAddr;
 use std::os::fd::AsRawFd;
@@ -24,9 +25,9 @@ pub struct Ports {
 
 impl Ports {
     /// `80`, `8000-8999` or the name of a service.
-    fn parse(text: &str) -> Result<Self, String> {
+    fn parse(text: &str, services: &LazyCell<Services>) -> Result<Self, String> {
         Self::parse_numbers(text).or_else(|why| {
-            let port = Services::load().port(text).ok_or(why)?;
+            let port = services.port(text).ok_or(why)?;
             Ok(Self { first: port, last: port })
         })
     }
@@ -48,7 +49,8 @@ impl Ports {
 
     /// A list of ports, ranges and services, separated by commas.
     pub fn parse_list(text: &str) -> Result<Vec<Self>, String> {
-        text.split(',').map(Self::parse).collect()
+        let services: LazyCell<Services> = LazyCell::new(Services::load);
+        text.split(',').map(|text| Self::parse(text, &services)).collect()
     }
 
     /// Sets the bit of each port in `connect_ports`.
