@@ -263,7 +263,10 @@ static __always_inline void peer_asked(struct sock *sk, struct sock *mptcp, cons
 	struct sock *called;
 
 	if ((!hooked && !may_be_filled_in(sk, typed, &peer->end)) ||
-	    (current_flags() & PF_KTHREAD) || !current_call(&call) || !read_target(&call, &target))
+	    (current_flags() & PF_KTHREAD) || !current_call(&call))
+		return;
+	forget(&call, sizeof(call));
+	if (!read_target(&call, &target))
 		return;
 	peer->asked.family = 0;
 	if (!target_to_end(&target, call.len, &peer->asked) || (!hooked && !is_any(&peer->asked)) ||

@@ -174,9 +174,13 @@ static __always_inline int attempt_begin(void *ctx, struct sock *sk, const bool 
 	tp = typed ? bpf_skc_to_tcp_sock(sk) : (void *)sk;
 	if (!tp || in_repair(tp, typed) || !begin_allowed(&begin, tp, typed))
 		return 0;
+	forget(&begin.mptcp, sizeof(begin.mptcp));
+	forget(&begin.flags, sizeof(begin.flags));
 	socket_peer(sk, typed, &peer);
+	forget(&peer, sizeof(peer));
 	if (asks)
 		peer_asked(sk, begin.mptcp, typed, &peer);
+	forget(&peer, sizeof(peer));
 	allowed = peer_allowed(&peer);
 	if (!allowed && !connect_config.siblings)
 		return 0;

@@ -221,6 +221,7 @@ static __always_inline bool socket_tried(struct socket *socket, struct sock *sk,
 
 	if (!socket_note(sk, &now.end))
 		return false;
+	forget(&now.end, sizeof(now.end));
 	*end = now.end;
 	now.inode = socket_inode(socket);
 	last = bpf_map_lookup_elem(&tried, &key);
@@ -321,6 +322,7 @@ static __always_inline int syscall_done(void *ctx, const struct connect_call *ca
 		if (!target_to_end(&target, call->len, &peer.asked))
 			peer.asked.family = 0; /* something else stands there now */
 	}
+	forget(&peer.asked, sizeof(peer.asked));
 	if (!settle_peer(socket, sk, ret, &peer, &flags)) {
 		event_lost();
 		return 0;

@@ -93,19 +93,6 @@ static __always_inline __u32 exec_strings_len(const struct exec_event *event)
 }
 
 /*
- * The smaller one of a number and a constant. In C, clang may check a copy of the number and use
- * another one, which kernels such as 6.1 then refuse as unbounded.
- */
-#define AT_MOST(number, constant)                                                                  \
-	({                                                                                         \
-		__u64 least = (number);                                                            \
-		asm volatile("if %[least] <= %[most] goto +1\n\t%[least] = %[most]"                \
-			     : [least] "+r"(least)                                                 \
-			     : [most] "i"(constant));                                              \
-		least;                                                                             \
-	})
-
-/*
  * Sends one record with room for `strings_cap` and `args_cap` bytes, both constants;
  * longer arguments are cut. False: no room in the buffer.
  */

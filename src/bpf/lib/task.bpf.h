@@ -3,6 +3,7 @@
 #define SNOOP_TASK_BPF_H
 
 #include "events.bpf.h"
+#include "verifier.bpf.h"
 
 #define PF_KTHREAD 0x00200000
 #define TS_COMPAT 0x0002 /* thread_info.status on x86: inside a 32-bit system call */
