@@ -2,6 +2,7 @@
 
 pub mod cgroup;
 pub mod chosen;
+pub(crate) mod cpus;
 pub(crate) mod descriptor;
 pub(crate) mod disposition;
 pub mod dns;

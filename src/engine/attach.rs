@@ -18,6 +18,7 @@ use libbpf_rs::{Iter, Link, MapCore, MapFlags, Object, OpenObject, ProgramImpl, 
 use nix::errno::Errno;
 
 use crate::engine::backend::{Backend, Job};
+use crate::engine::channel::rings;
 use crate::engine::channel::{Channel, Transport};
 use crate::engine::filter::Filters;
 use crate::engine::refusal::Refused;
@@ -35,6 +36,8 @@ pub struct Setup<'a> {
     pub transport: Transport,
     /// `--buffer-size`
     pub buffer_bytes: Option<u64>,
+    /// `--rings`
+    pub rings: Option<u32>,
     /// `-v`
     pub verbose: bool,
 }
@@ -171,12 +174,12 @@ fn attach_backend<B: SkelBuilder<'static> + Default>(
         let jobs = [following, backend.jobs.clone()].concat();
         let plan = memory.plan(&jobs, object)?;
         let unused = unused_maps(&jobs, &plan, all);
-        let Some(loaded) = load::<B>(open, &jobs, &plan, &unused, setup, hooks, memory)? else {
+        let Some((loaded, rings)) = load::<B>(open, &jobs, &plan, &unused, setup, hooks, memory)?
+        else {
             continue;
         };
-        let Some((channel, links)) = attach(&loaded, &jobs, &plan, setup, hooks, memory)? else {
-            continue;
-        };
+        let channel = open_channel(&loaded, rings.as_ref(), setup, hooks)?;
+        let Some(links) = attach(&loaded, &jobs, &plan, setup, memory)? else { continue };
         let not_shown = memory.not_shown(&jobs, backend);
         report(loaded.object(), &jobs, memory, hooks.say);
         let broad = jobs.iter().filter(|job| job.is_broad);
@@ -226,8 +229,9 @@ fn unused_maps(jobs: &[Job], plan: &[&str], backends: &[Backend]) -> Vec<&'stati
     all.filter(|map| !used.contains(map)).copied().collect()
 }
 
-/// Loads the programs of `plan`. `None`: one was refused, or only some were tried; `memory` then
-/// knows more.
+/// Loads the programs of `plan`; with the rings that they send to, if there are several. `None`: one
+/// was refused, or only some were tried; `memory` then knows more.
+#[allow(clippy::type_complexity)]
 fn load<B: SkelBuilder<'static> + Default>(
     mut open: B::Output,
     jobs: &[Job],
@@ -236,11 +240,12 @@ fn load<B: SkelBuilder<'static> + Default>(
     setup: &Setup<'_>,
     hooks: &Hooks<'_, B>,
     memory: &mut Memory,
-) -> Result<Option<Loaded<B>>, Refused> {
+) -> Result<Option<(Loaded<B>, Option<rings::Maps>)>, Refused> {
     let now = memory.next(plan);
     object::prepare(open.open_object_mut(), setup, &now, unused)
         .and_then(|()| (hooks.configure)(&mut open))
         .map_err(Refused::other)?;
+    let rings = object::use_rings(open.open_object_mut(), setup)?;
     let maps = object::maps(open.open_object());
     let kinds: Vec<_> =
         now.iter().filter_map(|name| Some((*name, kind::of(open.open_object(), name)?))).collect();
@@ -260,7 +265,7 @@ fn load<B: SkelBuilder<'static> + Default>(
         words.lines().filter(|line| !is_misleading(line)).for_each(hooks.say);
     }
     match loaded {
-        Ok(loaded) if now.len() == plan.len() => Ok(Some(loaded)),
+        Ok(loaded) if now.len() == plan.len() => Ok(Some((loaded, rings))),
         Ok(_) => {
             memory.accept(now.into_iter().map(str::to_owned));
             Ok(None)
@@ -290,25 +295,32 @@ pub(crate) fn is_misleading(line: &str) -> bool {
     line.contains("ulimit -l") || line.contains("Retrying without BTF")
 }
 
-/// Opens the buffer and attaches the programs of `plan`. `None`: a program could not be attached,
-/// so another plan is needed.
-#[allow(clippy::type_complexity)]
-fn attach<B: SkelBuilder<'static> + Default>(
+/// Fills the maps and opens the buffer: before the first event, since a perf buffer takes nothing
+/// until it is open.
+fn open_channel<B: SkelBuilder<'static> + Default>(
     loaded: &Loaded<B>,
-    jobs: &[Job],
-    plan: &[&str],
+    rings: Option<&rings::Maps>,
     setup: &Setup<'_>,
     hooks: &Hooks<'_, B>,
-    memory: &mut Memory,
-) -> Result<Option<(Channel, Vec<Link>)>, Refused> {
+) -> Result<Channel, Refused> {
     (hooks.fill)(loaded).map_err(Refused::other)?;
     let object = loaded.object();
     setup.filters.fill_maps(object).map_err(Refused::other)?;
-    // Before the first event: a perf buffer takes nothing until it is open.
     let events = object.maps().find(|map| map.name() == "events");
     let events = events.context("no map 'events'").map_err(Refused::other)?;
-    let channel = Channel::open(setup.transport, &events, setup.buffer_bytes)
-        .map_err(|errno| Refused::Buffer { kind: setup.transport.name(), errno })?;
+    Channel::open(setup.transport, &events, rings, setup.buffer_bytes)
+        .map_err(|errno| Refused::Buffer { kind: setup.transport.name(), errno })
+}
+
+/// Attaches the programs of `plan`. `None`: one could not be attached, so another plan is needed.
+fn attach<S: Skel<'static>>(
+    loaded: &S,
+    jobs: &[Job],
+    plan: &[&str],
+    setup: &Setup<'_>,
+    memory: &mut Memory,
+) -> Result<Option<Vec<Link>>, Refused> {
+    let object = loaded.object();
     let mut links = Vec::new();
     // In the order of the jobs: forks first, so that no process of a tree is missed.
     for name in plan {
@@ -331,7 +343,7 @@ fn attach<B: SkelBuilder<'static> + Default>(
         }
     }
     setup.filters.add_descendants(object).map_err(Refused::other)?;
-    Ok(Some((channel, links)))
+    Ok(Some(links))
 }
 
 /// `None`: the tool runs this program, which is not attached to anything.

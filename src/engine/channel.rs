@@ -9,6 +9,7 @@
 mod perf;
 pub(crate) mod perf_buffer;
 pub(crate) mod ring;
+pub(crate) mod rings;
 
 use std::ops::ControlFlow;
 use std::os::fd::BorrowedFd;
@@ -22,6 +23,7 @@ use nix::errno::Errno;
 use perf::Perf;
 use ring::Ring;
 pub(crate) use ring::page_size;
+use rings::Rings;
 
 /// How long to sleep while events come: longer than `WAKEUP_INTERVAL_NS` of `events.bpf.h`. The
 /// reader finds an event without a wakeup after at most this time.
@@ -30,13 +32,17 @@ pub const BUSY_TICK: Duration = Duration::from_millis(25);
 /// How long to sleep while nothing happens; the next event in a ring buffer wakes the reader.
 pub const IDLE_TICK: Duration = Duration::from_millis(800);
 
+/// Where there are several buffers, an event may take this long from its time stamp to its buffer
+/// and still get its place in the order: younger events wait.
+const SETTLE: Duration = Duration::from_millis(5);
+
 /// `--buffer`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum BufferChoice {
     /// Ring buffer where the kernel has it (5.8), else perf buffer
     #[default]
     Auto,
-    /// One ring for all CPUs: keeps the order of events
+    /// One ring for all CPUs, or on large machines several
     Ring,
     /// One buffer per CPU; at most 23 KiB of arguments per execution
     Perf,
@@ -96,23 +102,30 @@ impl Transport {
 pub enum Channel {
     /// See [`Transport::Ring`].
     Ring(Ring),
+    /// Several of them: see [`Rings`].
+    Rings(Rings),
     /// See [`Transport::Perf`].
     Perf(Perf),
 }
 
 impl Channel {
-    /// Opens the loaded `events` map for reading. `bytes`: `--buffer-size`.
+    /// Opens the loaded `events` map for reading, or the maps in its place. `bytes`:
+    /// `--buffer-size`.
     ///
     /// # Errors
     ///
     /// The errno of open or mmap.
-    pub fn open(
+    pub(crate) fn open(
         transport: Transport,
         events: &impl MapCore,
+        rings: Option<&rings::Maps>,
         bytes: Option<u64>,
     ) -> Result<Self, Errno> {
         Ok(match transport {
-            Transport::Ring => Self::Ring(Ring::open(events)?),
+            Transport::Ring => match rings {
+                Some(maps) => Self::Rings(Rings::open(maps)?),
+                None => Self::Ring(Ring::open(events)?),
+            },
             Transport::Perf => Self::Perf(Perf::open(events, bytes)?),
         })
     }
@@ -120,8 +133,16 @@ impl Channel {
     /// Which transport it reads.
     pub fn transport(&self) -> Transport {
         match self {
-            Self::Ring(_) => Transport::Ring,
+            Self::Ring(_) | Self::Rings(_) => Transport::Ring,
             Self::Perf(_) => Transport::Perf,
+        }
+    }
+
+    /// In words: `ring buffer`.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Rings(rings) => format!("{} ring buffers", rings.count()),
+            Self::Ring(_) | Self::Perf(_) => format!("{} buffer", self.transport().name()),
         }
     }
 
@@ -129,6 +150,7 @@ impl Channel {
     pub fn poll_fd(&self) -> BorrowedFd<'_> {
         match self {
             Self::Ring(ring) => ring.poll_fd(),
+            Self::Rings(rings) => rings.poll_fd(),
             Self::Perf(perf) => perf.poll_fd(),
         }
     }
@@ -136,7 +158,7 @@ impl Channel {
     /// How long to sleep while nothing happens.
     pub fn idle_tick(&self) -> Duration {
         match self {
-            Self::Ring(_) => IDLE_TICK,
+            Self::Ring(_) | Self::Rings(_) => IDLE_TICK,
             Self::Perf(_) => BUSY_TICK,
         }
     }
@@ -150,6 +172,7 @@ impl Channel {
     ) -> Result<bool> {
         match self {
             Self::Ring(ring) => ring.drain(each),
+            Self::Rings(rings) => rings.drain(last, each),
             Self::Perf(perf) => perf.drain(last, each),
         }
     }
@@ -158,6 +181,7 @@ impl Channel {
     pub fn is_empty(&self) -> bool {
         match self {
             Self::Ring(ring) => ring.is_empty(),
+            Self::Rings(rings) => rings.is_empty(),
             Self::Perf(perf) => perf.is_empty(),
         }
     }

@@ -10,7 +10,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser};
 use jiff::SignedDuration;
 
-use crate::engine::channel::BufferChoice;
+use crate::engine::channel::{BufferChoice, rings};
 use crate::host::cgroup::Cgroup;
 
 /// Common flags, to be flattened into each tool's own. Where bcc's tool of the same name has
@@ -71,6 +71,11 @@ pub struct CommonArgs {
     /// Size of that buffer (perf: for each CPU); K, M and G are understood
     #[arg(long, value_name = "BYTES", value_parser = bytes)]
     pub buffer_size: Option<u64>,
+
+    /// Ring buffers, each for some of the CPUs, so that these do not wait for each other at one.
+    /// By default one for each 4 CPUs if there are more than 8
+    #[arg(long, value_name = "N", value_parser = rings)]
+    pub rings: Option<u32>,
 
     /// Use this way into the kernel, and no other
     #[arg(long, value_name = "NAME")]
@@ -254,6 +259,12 @@ fn comm(text: &str) -> Result<[u8; 16], String> {
 pub fn number(text: &str) -> Result<u64, String> {
     let number = text.parse().ok().filter(|&number| number > 0);
     number.ok_or_else(|| "a whole number from 1 up is needed".to_owned())
+}
+
+/// How many ring buffers.
+fn rings(text: &str) -> Result<u32, String> {
+    let number = text.parse().ok().filter(|number| (1..=rings::MOST).contains(number));
+    number.ok_or_else(|| format!("a whole number from 1 to {} is needed", rings::MOST))
 }
 
 /// The longest time that users may give: some thirty years.

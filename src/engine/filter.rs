@@ -9,6 +9,7 @@ use anyhow::{Context, Result, anyhow};
 use libbpf_rs::{MapCore, MapFlags, Object, OpenObject};
 
 use crate::engine::backend::Job;
+use crate::engine::channel::BufferChoice;
 use crate::engine::cli::CommonArgs;
 use crate::engine::errand;
 use crate::host::pidns;
@@ -39,6 +40,11 @@ impl Filters {
     pub fn check(args: &CommonArgs) -> Result<(), String> {
         if args.cgroup.len() > MAX_CGROUPS {
             return Err(format!("more than {MAX_CGROUPS} cgroups: give one that holds them"));
+        }
+        if args.rings.is_some() && args.buffer == BufferChoice::Perf {
+            return Err(
+                "a perf buffer has one buffer for each CPU: --rings is for ring buffers".into()
+            );
         }
         Ok(())
     }

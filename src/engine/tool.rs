@@ -172,6 +172,7 @@ fn run<T: Tool>(mut tool: T) -> Result<u8> {
         filters: &filters,
         transport,
         buffer_bytes: common.buffer_size,
+        rings: common.rings,
         verbose: common.verbose,
     };
     let verbosely = |message: &str| {
@@ -190,7 +191,7 @@ fn run<T: Tool>(mut tool: T) -> Result<u8> {
     for lack in &attached.not_shown {
         say(T::NAME, &lack.to_string());
     }
-    verbosely(&format!("backend {}, {} buffer", attached.backend, transport.name()));
+    verbosely(&format!("backend {}, {}", attached.backend, attached.channel.describe()));
     free_unused_memory();
 
     let mut session = Session::new(T::NAME, &common);

@@ -34,6 +34,8 @@ fn wrong_values_are_refused_with_status_2() {
         (&["--max-events", "0"], "a whole number from 1 up"),
         (&["--buffer", "socket"], "possible values: auto, ring, perf"),
         (&["--buffer-size", "2G"], "a number of bytes"),
+        (&["--rings", "65"], "from 1 to 64"),
+        (&["--rings", "2", "--buffer", "perf"], "--rings is for ring buffers"),
         (&["--name", "("], "unclosed group"),
         (&["--line", "[z-a]"], "invalid character class range"),
         (&["--max-args", "-1"], "a whole number is needed"),

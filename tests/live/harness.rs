@@ -141,6 +141,16 @@ pub fn over_ring(backends: &[&'static str], test: impl Fn(Setup)) {
     run_share(on_ring(backends), test);
 }
 
+/// Runs `test` with several ring buffers of this size, on the first of `backends`. The test gets the
+/// flags that say so.
+pub fn over_rings(backends: &[&'static str], kib_each: u32, test: impl Fn(Setup, &[&str])) {
+    let setup = Setup { backend: backends[0], buffer: "ring" };
+    run_share(vec![(setup, 2), (setup, 3), (setup, 64)], |(setup, rings)| {
+        let (size, rings) = (format!("{}K", rings * kib_each), rings.to_string());
+        test(setup, &["--rings", &rings, "--buffer-size", &size]);
+    });
+}
+
 fn on_ring(backends: &[&'static str]) -> Vec<Setup> {
     backends.iter().map(|&backend| Setup { backend, buffer: "ring" }).collect()
 }
@@ -150,7 +160,7 @@ fn on_ring(backends: &[&'static str]) -> Vec<Setup> {
 /// `SNOOP_SHARE=1/4` makes us the second of four machines that share the work: a test that all
 /// of them run is run in each way, and each way is seen on each machine. The name of the test
 /// decides which machine has which way.
-fn run_share(mut setups: Vec<Setup>, test: impl Fn(Setup)) {
+fn run_share<S: Way>(mut setups: Vec<S>, test: impl Fn(S)) {
     if let Ok(share) = std::env::var("SNOOP_SHARE") {
         let (machine, machines) = share.split_once('/').unwrap();
         let (machine, machines): (usize, usize) =
@@ -162,7 +172,7 @@ fn run_share(mut setups: Vec<Setup>, test: impl Fn(Setup)) {
         setups.rotate_left(first);
         // Only virtual machines have fexit, which ordinary kernels take first.
         if name % 3 > 0 {
-            setups.sort_by_key(|setup| setup.backend != "fexit");
+            setups.sort_by_key(|setup| setup.backend() != "fexit");
         }
         setups.truncate(each);
     }
@@ -170,6 +180,23 @@ fn run_share(mut setups: Vec<Setup>, test: impl Fn(Setup)) {
     for setup in setups {
         eprintln!("--- {setup:?}");
         test(setup);
+    }
+}
+
+/// One of the ways in which a test runs.
+pub trait Way: std::fmt::Debug {
+    fn backend(&self) -> &'static str;
+}
+
+impl Way for Setup {
+    fn backend(&self) -> &'static str {
+        self.backend
+    }
+}
+
+impl Way for (Setup, u32) {
+    fn backend(&self) -> &'static str {
+        self.0.backend
     }
 }
 
@@ -377,7 +404,9 @@ impl Running {
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
         let mut said = String::new();
-        while !(said.contains(": backend ") && said.ends_with(" buffer\n")) {
+        while !(said.contains(": backend ")
+            && (said.ends_with(" buffer\n") || said.ends_with(" buffers\n")))
+        {
             assert!(stderr.read_line(&mut said).unwrap() > 0, "{said}");
         }
         child.stderr = Some(stderr.into_inner());

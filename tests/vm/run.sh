@@ -20,6 +20,7 @@ kernels=() # names; none: all
 extra_arguments=()
 timeout=300
 jobs=1
+processors=2
 as_nobody=
 interactive=
 refresh=
@@ -57,6 +58,7 @@ that exits with 0 and the kernel has not complained.
   --timeout SECONDS a guest that runs longer has failed (300)
   --append ARGS     more kernel arguments (may be repeated)
   --user            run the payload as nobody instead of root
+  --processors N    of each guest (2)
   --jobs N          that many guests at once; output then comes when a guest is done (1)
   --interactive     connect the terminal to the payload (one kernel); Ctrl-A X kills it
   --refresh         look for newer kernels instead of taking those in the cache
@@ -114,7 +116,7 @@ read_kernels_file() {
 parse_arguments() {
     while (($#)); do
         case $1 in
-            --kernel | --timeout | --append | --jobs)
+            --kernel | --timeout | --append | --jobs | --processors)
                 (($# >= 2)) || die "$1 needs a value"
                 take_value "$1" "$2"
                 shift 2
@@ -149,9 +151,9 @@ take_value() {
             kernels+=("$2")
             ;;
         --append) extra_arguments+=("$2") ;;
-        --timeout | --jobs)
+        --timeout | --jobs | --processors)
             [[ $2 =~ ^[1-9][0-9]*$ ]] || die "$1 needs a number above 0"
-            [[ $1 == --jobs ]] && jobs=$2 || timeout=$2
+            printf -v "${1#--}" %s "$2"
             ;;
     esac
 }
@@ -485,13 +487,13 @@ boot() {
     shift 2
     local arguments="console=ttyS0 loglevel=5 panic=-1 oops=panic nowatchdog"
     arguments+=" no_timer_check cryptomgr.notests"
-    local counting=() processors=2
+    local counting=() count=$processors
     if [[ $icount ]]; then
         counting=(-icount 'shift=0,sleep=off')
-        processors=1
+        count=1
     fi
     "$@" qemu-system-x86_64 \
-        "${machine[@]}" "${counting[@]}" -smp "$processors" -m 2G \
+        "${machine[@]}" "${counting[@]}" -smp "$count" -m 2G \
         -nodefaults -display none -monitor none -no-reboot \
         -kernel "$cache/kernels/${folder##*/}/image" -initrd "$work/initramfs" \
         -append "$arguments vm_kernel=${folder##*/} ${extra_arguments[*]}" \

@@ -50,6 +50,8 @@ struct snoop_config {
 	__u32 cgroups; /* entries used in the cgroup filter */
 	__u32 keeper_pid; /* parent of the tracer's helpers: never shown, nor are they; 0: none */
 	__u32 only_pid; /* FILTER_BY_PID: the process, if it is only one, else 0 */
+	__u32 rings; /* of `event_rings`; 0: there is one buffer, `events` */
+	__u32 ring_scale; /* a CPU's number times this, divided by 65536, is that of its ring */
 };
 
 /* Counted by the programs, read by user space. */

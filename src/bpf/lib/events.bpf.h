@@ -22,6 +22,34 @@ struct {
 } events SEC(".maps");
 
 /*
+ * On machines with many CPUs these would wait for each other at one buffer: there, user space
+ * makes several of them, each for some of the CPUs. They then stand in for `events`.
+ */
+struct event_ring {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096);
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(__u32));
+	__array(values, struct event_ring);
+} event_rings SEC(".maps");
+
+/* The ring buffer of this CPU. NULL: there is none. */
+static __always_inline void *event_ring(void)
+{
+	__u32 index;
+
+	if (!snoop_config.rings)
+		return &events;
+	index = (__u64)bpf_get_smp_processor_id() * snoop_config.ring_scale >> 16;
+	if (index >= snoop_config.rings) /* a CPU that was not there at the start */
+		index = snoop_config.rings - 1;
+	return bpf_map_lookup_elem(&event_rings, &index);
+}
+
+/*
  * Gives Rust the type of an event: clang describes the types of maps and variables, not those
  * that only functions use. The pointer lies beside snoop_config, so that it needs no map.
  */
@@ -60,14 +88,20 @@ struct {
 #define WAKEUP_INTERVAL_NS (20 * 1000 * 1000)
 #define WAKEUP_MIN_INTERVAL_NS (500 * 1000)
 
+static __always_inline bool event_ring_fills(void)
+{
+	void *ring = event_ring();
+
+	return ring && bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA) >= snoop_config.wakeup_bytes;
+}
+
 static __always_inline __u64 event_wakeup_flags(__u64 now)
 {
 	__u64 since = now - last_wakeup_ns;
 
 	if (since < WAKEUP_MIN_INTERVAL_NS)
 		return BPF_RB_NO_WAKEUP;
-	if (since < WAKEUP_INTERVAL_NS &&
-	    bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) < snoop_config.wakeup_bytes)
+	if (since < WAKEUP_INTERVAL_NS && !event_ring_fills())
 		return BPF_RB_NO_WAKEUP;
 	last_wakeup_ns = now;
 	return BPF_RB_FORCE_WAKEUP;
@@ -76,9 +110,12 @@ static __always_inline __u64 event_wakeup_flags(__u64 now)
 /* Room for a record of `size` bytes, which is a constant, or NULL: see event_lost(). */
 static __always_inline void *event_reserve(__u32 slot, const __u32 size)
 {
+	void *ring;
+
 	if (snoop_config.perf)
 		return bpf_map_lookup_elem(&perf_records, &slot);
-	return bpf_ringbuf_reserve(&events, size, 0);
+	ring = event_ring();
+	return ring ? bpf_ringbuf_reserve(ring, size, 0) : NULL;
 }
 
 /* An event cannot be reported: count it, so that the totals stay exact. */
@@ -122,9 +159,12 @@ static __always_inline void event_submit(void *ctx, void *record, __u32 used, __
  */
 static __always_inline bool event_try_send(void *ctx, void *event, const __u32 size, __u64 now)
 {
+	void *ring;
+
 	if (snoop_config.perf)
 		return !bpf_perf_event_output(ctx, &events, BPF_F_CURRENT_CPU, event, size);
-	return !bpf_ringbuf_output(&events, event, size, event_wakeup_flags(now));
+	ring = event_ring();
+	return ring && !bpf_ringbuf_output(ring, event, size, event_wakeup_flags(now));
 }
 
 /* Likewise, and counts it if it found no room. */

@@ -2,14 +2,13 @@
 //! second.
 
 use std::fmt;
-use std::fs;
 use std::os::fd::OwnedFd;
 
 use anyhow::{Context, Result, bail};
 use libbpf_rs::{Link, ProgramMut};
 use nix::errno::Errno;
 
-use crate::host::perf_event;
+use crate::host::{cpus, perf_event};
 
 /// Events by the names that perf gives them: type and number of `linux/perf_event.h`.
 const EVENTS: &[(&str, u32, u64)] = &[
@@ -80,25 +79,11 @@ impl fmt::Display for Sampling {
 
 /// Attaches a program to the event on each CPU that is online.
 pub fn attach(program: &ProgramMut<'_>, sampling: &Sampling) -> Result<Vec<Link>> {
-    let online = fs::read_to_string("/sys/devices/system/cpu/online");
-    let online = online.context("which CPUs are online")?;
     let mut links = Vec::new();
-    for cpu in cpus(&online) {
+    for cpu in cpus::online()? {
         links.push(perf_event::attach(program, open(sampling, cpu)?)?);
     }
     Ok(links)
-}
-
-/// `0-3,6` → 0, 1, 2, 3, 6
-fn cpus(list: &str) -> Vec<i32> {
-    let mut cpus = Vec::new();
-    for range in list.trim().split(',') {
-        let (first, last) = range.split_once('-').unwrap_or((range, range));
-        if let (Ok(first), Ok(last)) = (first.parse::<i32>(), last.parse::<i32>()) {
-            cpus.extend(first..=last.min(first.saturating_add(8191)));
-        }
-    }
-    cpus
 }
 
 fn open(sampling: &Sampling, cpu: i32) -> Result<OwnedFd> {
@@ -138,12 +123,5 @@ mod tests {
         for wrong in ["", "x", "cpu-clock@", "cpu-clock@0", "cycles/x", "cycles/9999999999999"] {
             assert!(wrong.parse::<Sampling>().is_err(), "{wrong}");
         }
-    }
-
-    #[test]
-    fn lists_of_cpus() {
-        assert_eq!(cpus("0-3,6\n"), [0, 1, 2, 3, 6]);
-        assert_eq!(cpus("0"), [0]);
-        assert_eq!(cpus(""), [0; 0]);
     }
 }

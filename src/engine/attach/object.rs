@@ -1,14 +1,15 @@
 //! The settings of all tools in an opened object, before it is loaded.
 
-use std::os::fd::{FromRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, FromRawFd as _, OwnedFd};
 
 use anyhow::{Context, Result, anyhow};
-use libbpf_rs::{MapType, OpenMapImpl, OpenMapMut, OpenObject};
+use libbpf_rs::{MapType, OpenMapMut, OpenObject};
 use nix::errno::Errno;
 
 use super::Setup;
 use crate::engine::backend::{self, is_for_seccomp};
-use crate::engine::channel::Transport;
+use crate::engine::channel::{Transport, rings};
+use crate::engine::refusal::Refused;
 use crate::skel::snoop_config;
 
 /// Sets what all tools have in common. `plan`: the programs to load; `unused`: maps for others.
@@ -26,6 +27,8 @@ pub(super) fn prepare(
     for mut map in object.maps_mut() {
         match map.name().to_str() {
             Some("events") => setup.transport.prepare(&mut map, setup.buffer_bytes)?,
+            // See use_rings().
+            Some("event_rings") => leave_out(&mut map)?,
             Some("perf_records") if setup.transport != Transport::Perf => leave_out(&mut map)?,
             // It comes with a header, also where no backend has a job for its programs.
             Some(backend::SECCOMP_MAP) if !plan.iter().any(|name| is_for_seccomp(name)) => {
@@ -35,9 +38,7 @@ pub(super) fn prepare(
                 leave_out(&mut map)?;
             }
             Some(".rodata.common") => {
-                let bytes = map.initial_value_mut().context("no .rodata.common")?;
-                let config: &mut snoop_config = plain::from_mut_bytes(bytes)
-                    .map_err(|_| anyhow!("struct snoop_config has another size"))?;
+                let config = config(&mut map)?;
                 setup.filters.configure(config)?;
                 config.perf = u32::from(setup.transport == Transport::Perf);
                 config.wakeup_bytes = wakeup_bytes(setup.buffer_bytes);
@@ -46,6 +47,56 @@ pub(super) fn prepare(
         }
     }
     Ok(())
+}
+
+/// Puts several ring buffers in the place of `events`, if that is wanted, or if this machine is large
+/// and lets us. `None`: there is one. To be called when `events` has its size.
+pub(super) fn use_rings(
+    object: &mut OpenObject,
+    setup: &Setup<'_>,
+) -> Result<Option<rings::Maps>, Refused> {
+    if setup.transport != Transport::Ring {
+        return Ok(None);
+    }
+    let events = object.maps().find(|map| map.name() == "events");
+    let bytes = events.map_or(0, |map| map.max_entries());
+    let Some(plan) = rings::plan(setup.rings, bytes, setup.buffer_bytes) else { return Ok(None) };
+    let rings = match rings::Maps::create(plan) {
+        Ok(rings) => rings,
+        Err(_) if setup.rings.is_none() => return Ok(None),
+        Err(errno) => {
+            let (name, kind) = ("event_rings".to_owned(), "array_of_maps".to_owned());
+            return Err(Refused::Map { name, kind, errno });
+        }
+    };
+    put(object, &rings).map_err(Refused::other)?;
+    Ok(Some(rings))
+}
+
+fn put(object: &mut OpenObject, rings: &rings::Maps) -> Result<()> {
+    let rings::Plan { count, bytes, scale } = rings.plan;
+    for mut map in object.maps_mut() {
+        match map.name().to_str() {
+            Some("events") => {
+                leave_out(&mut map)?;
+                map.set_value_size(4)?; // a ring buffer has none, an array must
+            }
+            Some("event_rings") => map.reuse_fd(rings.outer.as_fd())?,
+            Some(".rodata.common") => {
+                let config = config(&mut map)?;
+                (config.rings, config.ring_scale) = (count, scale);
+                config.wakeup_bytes = wakeup_bytes(Some(bytes.into()));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The configuration that all programs have in common.
+fn config<'a>(map: &'a mut OpenMapMut<'_>) -> Result<&'a mut snoop_config> {
+    let bytes = map.initial_value_mut().context("no .rodata.common")?;
+    plain::from_mut_bytes(bytes).map_err(|_| anyhow!("struct snoop_config has another size"))
 }
 
 /// Turns a map that is not needed into the plainest one: the kernel may refuse the original type.
@@ -80,7 +131,8 @@ pub(super) struct MapPlan {
     pub(super) flags: u32,
 }
 
-/// All maps that will be created; maps of variables come first, since every program needs them.
+/// All maps that will be created, but for maps of maps, which exist already; maps of variables come
+/// first, since every program needs them.
 pub(super) fn maps(object: &OpenObject) -> Vec<MapPlan> {
     let plan = |map: libbpf_rs::OpenMap<'_>| MapPlan {
         name: map.name().to_string_lossy().into_owned(),
@@ -90,7 +142,9 @@ pub(super) fn maps(object: &OpenObject) -> Vec<MapPlan> {
         entries: map.max_entries(),
         flags: map.map_flags(),
     };
-    let mut maps: Vec<_> = object.maps().filter(OpenMapImpl::autocreate).map(plan).collect();
+    let is_new =
+        |map: &libbpf_rs::OpenMap<'_>| map.autocreate() && map.map_type() != MapType::ArrayOfMaps;
+    let mut maps: Vec<_> = object.maps().filter(is_new).map(plan).collect();
     maps.sort_by_key(|map| !map.name.contains('.'));
     maps
 }

@@ -4,12 +4,12 @@
 use std::mem::offset_of;
 use std::ops::ControlFlow;
 use std::os::fd::BorrowedFd;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use libbpf_rs::MapCore;
 use nix::errno::Errno;
 
+use super::SETTLE;
 use super::perf_buffer::{PerfBuffer, Sink, attributes};
 use super::ring::round_size;
 use crate::output::time::boot_now_ns;
@@ -28,10 +28,6 @@ fn default_bytes() -> u64 {
     let cpus = libbpf_rs::num_possible_cpus().unwrap_or(1).max(1) as u64;
     (DEFAULT_BYTES / cpus).clamp(DEFAULT_LIMITS.0, DEFAULT_LIMITS.1)
 }
-
-/// An event may take this long from its time stamp to the buffer and still get its place in the
-/// order: younger events wait.
-const SETTLE: Duration = Duration::from_millis(5);
 
 /// Records read and not handed over yet: their bytes, and the place of each.
 #[derive(Default)]

@@ -38,6 +38,31 @@ pub(crate) fn page_size() -> u64 {
     u64::try_from(size).unwrap_or(4096)
 }
 
+/// How far a batch of reading has come, in positions of the stream.
+pub(super) struct Batch {
+    begin: u64,
+    position: u64,
+    /// The kernel may write up to here
+    released: u64,
+    /// The records end here, at the last look
+    end: u64,
+    /// Enough for one batch
+    enough: u64,
+}
+
+/// What comes next in a ring.
+pub(super) enum Next {
+    /// A record of so many bytes
+    Record(usize),
+    /// Nothing that could be read yet
+    Nothing,
+}
+
+/// The bytes that a record of `len` bytes takes in the ring.
+fn whole(len: usize) -> u64 {
+    (HEADER + len).next_multiple_of(8) as u64
+}
+
 /// A mapping of part of the ring's memory.
 struct Mapping {
     start: NonNull<libc::c_void>,
@@ -153,50 +178,95 @@ impl Ring {
     ///
     /// # Errors
     ///
-    /// Another process has moved our position, so that the kernel wrote over records that were not
-    /// read. Nobody knows how many.
+    /// Those of [`Ring::next`].
     pub(crate) fn drain(&mut self, each: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> Result<bool> {
-        let begin = self.position;
-        let mut position = begin;
-        let mut released = begin;
-        let enough_to_release = RELEASE_BYTES.min(self.size as u64 / 4);
-        // At most one buffer's worth: the caller has output to flush and signals to see.
-        let enough = position + self.size as u64;
-        'outer: while position < enough {
-            let end = self.producer().load(Ordering::Acquire);
-            if position >= end {
+        let mut batch = self.begin_batch();
+        while let Next::Record(len) = self.next(&mut batch)? {
+            if self.take(&mut batch, len, each).is_break() {
                 break;
             }
-            while position < end {
-                let header = self.header_at(position).load(Ordering::Acquire);
-                if header & BUSY != 0 {
-                    break 'outer; // reserved and not yet submitted
-                }
-                let len = (header & !(BUSY | DISCARD)) as usize;
-                let whole = (HEADER + len).next_multiple_of(8) as u64;
-                if whole > end - position || end - position > self.size as u64 {
-                    self.position = end;
-                    self.release(released, end);
-                    bail!("another process writes to the ring buffer of our events");
-                }
-                let next = position + whole;
-                let keep_on = if header & DISCARD == 0 {
-                    self.with_record(position, len, each)
-                } else {
-                    ControlFlow::Continue(())
-                };
-                position = next;
-                if position - released >= enough_to_release || keep_on.is_break() {
-                    self.release(released, position);
-                    released = position;
-                }
-                if keep_on.is_break() {
-                    break 'outer;
+        }
+        Ok(self.end_batch(&batch))
+    }
+
+    /// Begins to read records: at most a buffer's worth, because the caller has output to flush
+    /// and signals to see.
+    pub(super) fn begin_batch(&self) -> Batch {
+        let begin = self.position;
+        let enough = begin + self.size as u64;
+        Batch { begin, position: begin, released: begin, end: begin, enough }
+    }
+
+    /// The next record that was not discarded.
+    ///
+    /// # Errors
+    ///
+    /// Another process has moved our position, so that the kernel wrote over records that were not
+    /// read. Nobody knows how many.
+    pub(super) fn next(&mut self, batch: &mut Batch) -> Result<Next> {
+        loop {
+            if batch.position >= batch.end {
+                batch.end = self.producer().load(Ordering::Acquire);
+                if batch.position >= batch.end || batch.position >= batch.enough {
+                    return Ok(Next::Nothing);
                 }
             }
+            let header = self.header_at(batch.position).load(Ordering::Acquire);
+            if header & BUSY != 0 {
+                return Ok(Next::Nothing); // reserved and not yet submitted
+            }
+            let len = (header & !(BUSY | DISCARD)) as usize;
+            let left = batch.end - batch.position;
+            if whole(len) > left || left > self.size as u64 {
+                self.position = batch.end;
+                self.release(batch.released, batch.end);
+                bail!("another process writes to the ring buffer of our events");
+            }
+            if header & DISCARD == 0 {
+                return Ok(Next::Record(len));
+            }
+            self.advance(batch, len);
         }
-        self.release(released, position);
-        Ok(position > begin)
+    }
+
+    /// Hands over the record of `len` bytes that [`Ring::next`] has found.
+    pub(super) fn take(
+        &mut self,
+        batch: &mut Batch,
+        len: usize,
+        each: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        let keep_on = self.with_record(batch.position, len, each);
+        self.advance(batch, len);
+        keep_on
+    }
+
+    /// Goes past a record, and gives its place back if that is much by now.
+    fn advance(&mut self, batch: &mut Batch, len: usize) {
+        batch.position += whole(len);
+        let enough_to_release = RELEASE_BYTES.min(self.size as u64 / 4);
+        if batch.position - batch.released >= enough_to_release {
+            self.release(batch.released, batch.position);
+            batch.released = batch.position;
+        }
+    }
+
+    /// Ends reading for now; whether anything was read.
+    pub(super) fn end_batch(&mut self, batch: &Batch) -> bool {
+        self.release(batch.released, batch.position);
+        batch.position > batch.begin
+    }
+
+    /// The first eight bytes of the record that [`Ring::next`] has found, as a number; 0 if it has
+    /// fewer.
+    pub(super) fn first_number(&mut self, batch: &Batch) -> u64 {
+        let len = self.header_at(batch.position).load(Ordering::Relaxed) as usize;
+        if len < size_of::<u64>() {
+            return 0;
+        }
+        // SAFETY: records begin at multiples of 8, as the size is one: these bytes lie together,
+        // and the kernel leaves them alone until the consumer position has passed the record.
+        unsafe { self.data(batch.position + HEADER as u64).cast::<u64>().read() }
     }
 
     /// The address of the byte at `position` of the stream.

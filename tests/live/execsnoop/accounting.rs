@@ -43,16 +43,23 @@ fn a_reader_that_does_not_read_loses_nothing() {
 
 #[test]
 fn a_stopped_tool_loses_nothing() {
+    each_setup(|setup| stopped_it_loses_nothing(setup, &[]));
+}
+
+#[test]
+fn several_rings_lose_nothing() {
+    over_rings(backends(), 4096, stopped_it_loses_nothing);
+}
+
+fn stopped_it_loses_nothing(setup: Setup, more: &[&str]) {
     let count = scaled(5000);
-    each_setup(|setup| {
-        let argv = OwnArgv::new();
-        let running = start(&flags(setup, &argv, &[]));
-        running.signal(libc::SIGSTOP);
-        argv.spawn(count, "x");
-        running.signal(libc::SIGCONT);
-        let lost = check_sum(&running.stop(), &argv, count);
-        assert_eq!(lost, 0, "with the default buffer");
-    });
+    let argv = OwnArgv::new();
+    let running = start(&flags(setup, &argv, more));
+    running.signal(libc::SIGSTOP);
+    argv.spawn(count, "x");
+    running.signal(libc::SIGCONT);
+    let lost = check_sum(&running.stop(), &argv, count);
+    assert_eq!(lost, 0, "with the default buffer");
 }
 
 #[test]

@@ -45,41 +45,55 @@ fn check_sum(trace: &Trace, mapper: &OwnMapper, happened: u32) -> (u64, u64) {
 
 #[test]
 fn a_stopped_tool_loses_nothing() {
+    each_backend(|setup| stopped_it_loses_nothing(setup, &[]));
+}
+
+#[test]
+fn several_rings_lose_nothing() {
+    over_rings(backends(), 4096, stopped_it_loses_nothing);
+}
+
+#[test]
+fn losses_of_several_rings_add_up() {
+    over_rings(backends(), 16, losses_add_up);
+}
+
+fn stopped_it_loses_nothing(setup: Setup, more: &[&str]) {
     let count = scaled(20_000);
-    each_backend(|setup| {
-        let mapper = OwnMapper::new();
-        let flags = setup.flags();
-        let flags = [&flags[..], &["--json", "--comm", &mapper.comm]].concat();
-        let running = MMAPSNOOP.start(&flags);
-        running.signal(libc::SIGSTOP);
-        mapper.run(&["threads", &(count / 2).to_string()]);
-        running.signal(libc::SIGCONT);
-        let trace = running.stop();
-        // Two threads may meet in a program where tasks are preempted in there.
-        let (lost, _) = check_sum(&trace, &mapper, count);
-        assert_eq!(lost, 0, "with the default buffer");
-    });
+    let mapper = OwnMapper::new();
+    let flags = setup.flags();
+    let flags = [&flags[..], &["--json", "--comm", &mapper.comm], more].concat();
+    let running = MMAPSNOOP.start(&flags);
+    running.signal(libc::SIGSTOP);
+    mapper.run(&["threads", &(count / 2).to_string()]);
+    running.signal(libc::SIGCONT);
+    let trace = running.stop();
+    // Two threads may meet in a program where tasks are preempted in there.
+    let (lost, _) = check_sum(&trace, &mapper, count);
+    assert_eq!(lost, 0, "with the default buffer");
 }
 
 #[test]
 fn losses_are_counted_exactly() {
+    over(backends(), |setup| losses_add_up(setup, &["--buffer-size", "16K"]));
+}
+
+fn losses_add_up(setup: Setup, small: &[&str]) {
     let count = scaled(20_000).max(2000);
-    over(backends(), |setup| {
-        let mapper = OwnMapper::new();
-        let flags = setup.flags();
-        let more = ["--json", "--comm", &mapper.comm, "--buffer-size", "16K"];
-        let running = MMAPSNOOP.start(&[&flags[..], &more].concat());
-        running.signal(libc::SIGSTOP);
-        mapper.run(&["loop", &count.to_string()]);
-        running.signal(libc::SIGCONT);
-        // Further events come after the gap.
-        running.settle();
-        mapper.run(&["loop", "3"]);
-        let trace = running.stop();
-        let (lost, _) = check_sum(&trace, &mapper, count + 3);
-        assert!(lost > 0, "a buffer this small cannot hold them");
-        assert_eq!(trace.events.last().unwrap()["process"]["comm"], mapper.comm);
-    });
+    let mapper = OwnMapper::new();
+    let flags = setup.flags();
+    let more = ["--json", "--comm", &mapper.comm];
+    let running = MMAPSNOOP.start(&[&flags[..], &more, small].concat());
+    running.signal(libc::SIGSTOP);
+    mapper.run(&["loop", &count.to_string()]);
+    running.signal(libc::SIGCONT);
+    // Further events come after the gap.
+    running.settle();
+    mapper.run(&["loop", "3"]);
+    let trace = running.stop();
+    let (lost, _) = check_sum(&trace, &mapper, count + 3);
+    assert!(lost > 0, "a buffer this small cannot hold them");
+    assert_eq!(trace.events.last().unwrap()["process"]["comm"], mapper.comm);
 }
 
 #[test]

@@ -16,7 +16,7 @@ fn losses_add_up(setup: Setup, flags: &[&str], events_per_life: u64) {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let name = format!("lives-{}", NEXT.fetch_add(1, Ordering::Relaxed));
     let program = own_lives(&dir, &name);
-    let common = ["--json", "--comm", &name, "--buffer-size", "16K"];
+    let common = ["--json", "--comm", &name];
     let running = PROCSNOOP.start(&[&setup.flags()[..], &common, flags].concat());
     running.signal(libc::SIGSTOP);
     let spawn = |count: u64| {
@@ -50,12 +50,40 @@ fn losses_add_up(setup: Setup, flags: &[&str], events_per_life: u64) {
 #[test]
 fn losses_are_counted_exactly() {
     // An execution and an end; births are not asked for, so they do not count.
-    each_setup(|setup| losses_add_up(setup, &[], 2));
+    each_setup(|setup| losses_add_up(setup, &["--buffer-size", "16K"], 2));
+}
+
+#[test]
+fn losses_of_several_rings_add_up() {
+    over_rings(backends(), 16, |setup, rings| losses_add_up(setup, rings, 2));
+}
+
+#[test]
+fn several_rings_keep_the_order_of_each_life() {
+    let count = scaled(2000).max(100).to_string();
+    over_rings(backends(), 4096, |setup, rings| {
+        let flags = [rings, &["--fork"]].concat();
+        let trace = lives(setup, &flags, &["storm", &count, "16", "0"]);
+        trace.check_ends();
+        for end in named(&trace, "exit") {
+            let of_it = |event: &&Value| event["process"]["pid"] == end["process"]["pid"];
+            let names = trace.events.iter().filter(of_it).map(|event| &event["event"]["name"]);
+            let names: Vec<_> = names.filter_map(Value::as_str).collect();
+            // (An id may be used again.)
+            let follows = |pair: &[&str]| match pair {
+                ["process.exit", after] => *after == "process.fork",
+                [_, after] => *after != "process.fork",
+                _ => false,
+            };
+            assert!(names.windows(2).all(follows), "{names:?}");
+        }
+    });
 }
 
 #[test]
 fn losses_of_what_is_not_asked_for_do_not_count() {
-    each_backend(|setup| losses_add_up(setup, &["--exit-code", "0"], 1));
+    let flags = ["--buffer-size", "16K", "--exit-code", "0"];
+    each_backend(|setup| losses_add_up(setup, &flags, 1));
 }
 
 #[test]
