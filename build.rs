@@ -1,6 +1,8 @@
 //! Compiles every `src/bpf/NAME.bpf.c` for BPF and generates its skeleton, `OUT_DIR/NAME.skel.rs`;
 //! and for all of them `OUT_DIR/skeletons.rs`, which `src/skel.rs` includes.
 
+#[path = "build/relocations.rs"]
+mod relocations;
 #[path = "build/skeletons.rs"]
 mod skeletons;
 
@@ -44,7 +46,9 @@ fn main() -> Result<()> {
         })?;
         refer_beside(&skeleton, &object)?;
         let btf = Btf::from_path(&object)?;
-        skeletons.add(name, &btf, &own).with_context(|| source.display().to_string())?;
+        let context = || source.display().to_string();
+        let relocated = relocations::types(&object, &btf).with_context(context)?;
+        skeletons.add(name, &btf, &own, &relocated).with_context(context)?;
     }
     fs::write(out_dir.join("skeletons.rs"), skeletons.finish()?).context("write the skeletons")
 }

@@ -33,7 +33,8 @@ pub(crate) struct Skeletons {
 }
 
 impl Skeletons {
-    /// Adds an object. `own`: what [`defined_in`] finds in all sources.
+    /// Adds an object. `own`: what [`defined_in`] finds in all sources; `relocated`: the names of the
+    /// types that its CO-RE relocations begin with.
     ///
     /// # Errors
     ///
@@ -43,6 +44,7 @@ impl Skeletons {
         object: &str,
         btf: &Btf<'_>,
         own: &BTreeSet<String>,
+        relocated: &[String],
     ) -> Result<()> {
         let file = format!("concat!(env!(\"OUT_DIR\"), \"/{object}.skel.rs\")");
         writeln!(self.text, "{ALLOWED}\npub mod {object} {{\n    include!({file});\n")?;
@@ -66,6 +68,12 @@ impl Skeletons {
                 writeln!(self.text, "    copied_task_id!({});", members.join(", "))?;
             }
         }
+        let builder = format!("{}SkelBuilder", camel_case(object));
+        writeln!(self.text, "    impl super::Relocated for {builder} {{")?;
+        writeln!(
+            self.text,
+            "        const TYPES: &'static [&'static str] = &{relocated:?};\n    }}"
+        )?;
         writeln!(self.text, "}}\n")?;
         Ok(())
     }
@@ -90,6 +98,15 @@ impl Skeletons {
         }
         Ok(self.text)
     }
+}
+
+/// `tcpconnect` → `Tcpconnect`, as libbpf-cargo does.
+fn camel_case(name: &str) -> String {
+    let capital = |word: &str| {
+        let (first, rest) = word.split_at(word.len().min(1));
+        first.to_uppercase() + rest
+    };
+    name.split('_').map(capital).collect()
 }
 
 fn begins_with_task_id(btf: &Btf<'_>, found: &Struct<'_>) -> bool {

@@ -31,6 +31,12 @@ macro_rules! copied_task_id {
 
 include!(concat!(env!("OUT_DIR"), "/skeletons.rs"));
 
+/// The object of a skeleton, with CO-RE relocations; `build.rs` implements it.
+pub trait Relocated {
+    /// The names of the kernel's types that the relocations begin with, without flavours
+    const TYPES: &'static [&'static str];
+}
+
 /// A record that begins with a `struct task_id id`; `build.rs` implements it.
 pub trait Event: plain::Plain + Default {
     /// The `task_id` and the event, from the start of a record.

@@ -2,6 +2,7 @@
 //! and attached; version numbers decide nothing: BTF may be present and fentry refused, a kprobe
 //! may load and not attach. A refused program is left out, and the rest goes on.
 
+mod kernel_types;
 pub(crate) mod kind;
 mod memory;
 mod object;
@@ -11,10 +12,12 @@ pub(crate) mod verifier;
 
 use std::fmt;
 use std::mem::MaybeUninit;
+use std::ptr::null;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
 use libbpf_rs::{Iter, Link, MapCore, MapFlags, Object, OpenObject, ProgramImpl, ProgramMut};
+use libbpf_sys::bpf_object_open_opts;
 use nix::errno::Errno;
 
 use crate::engine::backend::{Backend, Job};
@@ -23,8 +26,9 @@ use crate::engine::channel::{Channel, Transport};
 use crate::engine::filter::Filters;
 use crate::engine::refusal::Refused;
 use crate::host::tracepoint;
-use crate::skel::snoop_counters;
+use crate::skel::{Relocated, snoop_counters};
 
+use kernel_types::KernelTypes;
 use memory::Memory;
 pub use object::leave_out;
 
@@ -93,6 +97,11 @@ pub struct Skipped {
     pub perhaps_events: u64,
 }
 
+/// The builder of a skeleton.
+pub trait Builder: SkelBuilder<'static> + Default + Relocated {}
+
+impl<B: SkelBuilder<'static> + Default + Relocated> Builder for B {}
+
 /// The loaded object of a skeleton.
 type Loaded<B> = <<B as SkelBuilder<'static>>::Output as OpenSkel<'static>>::Output;
 
@@ -111,16 +120,18 @@ pub struct Hooks<'a, B: SkelBuilder<'static>> {
 /// # Errors
 ///
 /// The refusal of each backend; or a mistake in its declaration.
-pub fn attach_first<B: SkelBuilder<'static> + Default>(
+pub fn attach_first<B: Builder>(
     backends: &[Backend],
     setup: &Setup<'_>,
     hooks: &Hooks<'_, B>,
 ) -> Result<Attached<Loaded<B>>, Vec<Refusal>> {
     progress::listen();
+    let types = KernelTypes::named(B::TYPES);
     let mut memory = Memory::default();
     let mut refused = Vec::new();
     for backend in backends {
-        match attach_backend::<B>(backend, backends, setup, hooks, &mut memory) {
+        let open = || open::<B>(types.as_ref());
+        match attach_backend::<B>(backend, backends, open, setup, hooks, &mut memory) {
             Ok(mut attached) => {
                 explain_lacks(&mut attached.not_shown, backend, &refused);
                 attached.refused = refused;
@@ -152,9 +163,10 @@ fn explain_lacks(not_shown: &mut [NotShown], backend: &Backend, better: &[Refusa
 }
 
 /// Tries one backend, each time without the programs refused so far, until it works.
-fn attach_backend<B: SkelBuilder<'static> + Default>(
+fn attach_backend<B: Builder>(
     backend: &Backend,
     all: &[Backend],
+    open: impl Fn() -> Result<B::Output, Refused>,
     setup: &Setup<'_>,
     hooks: &Hooks<'_, B>,
     memory: &mut Memory,
@@ -165,7 +177,7 @@ fn attach_backend<B: SkelBuilder<'static> + Default>(
         if known.replace(memory.size()) == Some(memory.size()) {
             return Err(Refused::Object { errno: Errno::EINVAL });
         }
-        let open = open::<B>()?;
+        let open = open()?;
         let object = open.open_object();
         check_names(object, all).map_err(Refused::other)?;
         let mut following = setup.filters.jobs();
@@ -202,10 +214,16 @@ fn attach_backend<B: SkelBuilder<'static> + Default>(
     }
 }
 
-fn open<B: SkelBuilder<'static> + Default>() -> Result<B::Output, Refused> {
+fn open<B: Builder>(types: Option<&KernelTypes>) -> Result<B::Output, Refused> {
     // A few bytes that stay until the end; the object itself is freed with the skeleton.
     let storage: &'static mut MaybeUninit<OpenObject> = Box::leak(Box::new(MaybeUninit::uninit()));
-    B::default().open(storage).map_err(|_| Refused::Object { errno: Errno::last() })
+    let path = types.map(KernelTypes::path);
+    let options = bpf_object_open_opts {
+        sz: size_of::<bpf_object_open_opts>() as libbpf_sys::size_t,
+        btf_custom_path: path.as_ref().map_or(null(), |path| path.as_ptr()),
+        ..bpf_object_open_opts::default()
+    };
+    B::default().open_opts(options, storage).map_err(|_| Refused::Object { errno: Errno::last() })
 }
 
 /// A name that the object does not have is our mistake, and not a reason for another backend.
@@ -232,7 +250,7 @@ fn unused_maps(jobs: &[Job], plan: &[&str], backends: &[Backend]) -> Vec<&'stati
 /// Loads the programs of `plan`; with the rings that they send to, if there are several. `None`: one
 /// was refused, or only some were tried; `memory` then knows more.
 #[allow(clippy::type_complexity)]
-fn load<B: SkelBuilder<'static> + Default>(
+fn load<B: Builder>(
     mut open: B::Output,
     jobs: &[Job],
     plan: &[&str],
@@ -297,7 +315,7 @@ pub(crate) fn is_misleading(line: &str) -> bool {
 
 /// Fills the maps and opens the buffer: before the first event, since a perf buffer takes nothing
 /// until it is open.
-fn open_channel<B: SkelBuilder<'static> + Default>(
+fn open_channel<B: Builder>(
     loaded: &Loaded<B>,
     rings: Option<&rings::Maps>,
     setup: &Setup<'_>,

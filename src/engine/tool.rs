@@ -13,7 +13,7 @@ use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::engine::attach::{Attached, Hooks, Setup, attach_first};
+use crate::engine::attach::{Attached, Builder, Hooks, Setup, attach_first};
 use crate::engine::backend::Backend;
 use crate::engine::channel::{BUSY_TICK, Channel, IDLE_TICK, Transport};
 use crate::engine::cli::{self, CommonArgs};
@@ -49,7 +49,7 @@ pub trait Tool: Sized {
     /// Its flags
     type Args: Parser + CommandFactory;
     /// Its skeleton
-    type Builder: SkelBuilder<'static> + Default;
+    type Builder: Builder;
 
     /// A tool with these flags. The error is a wrong combination of flags, in one line.
     fn new(args: Self::Args) -> Result<Self, String>;

@@ -8,6 +8,7 @@ use anyhow::Result;
 use clap::{ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser};
 use libbpf_rs::skel::SkelBuilder;
 
+use crate::engine::attach::Builder;
 use crate::engine::backend::Backend;
 use crate::engine::cli::CommonArgs;
 use crate::engine::manual::{Demo, Manual};
@@ -47,7 +48,7 @@ pub trait Tracer: 'static {
     /// The tracer's own flags; their comment is the first sentence of `--help`
     type Args: Args;
     /// Its skeleton
-    type Builder: SkelBuilder<'static> + Default;
+    type Builder: Builder;
     /// The event, as the C source defines it
     type Event: Event;
 

@@ -20,7 +20,7 @@ fn skeletons(objects: &[(&str, &[&str])]) -> anyhow::Result<String> {
     let mut skeletons = Skeletons::default();
     for (name, flags) in objects {
         let object = compile("structs", "bpfel", flags);
-        skeletons.add(name, &Btf::from_raw(name, &object)?.unwrap(), &own)?;
+        skeletons.add(name, &Btf::from_raw(name, &object)?.unwrap(), &own, &[])?;
     }
     skeletons.finish()
 }

@@ -1,0 +1,76 @@
+//! The kernel's types that an object names in its CO-RE relocations.
+
+use std::collections::BTreeSet;
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+use std::ptr::null_mut;
+
+use anyhow::{Context, Result, ensure};
+use libbpf_rs::btf::BtfType;
+use libbpf_rs::{Btf, libbpf_sys};
+
+/// The names of the types that the relocations of `object` begin with, without flavours.
+///
+/// # Errors
+///
+/// A relocation needs more than these types and their members: see `kernel_types.rs`.
+pub(crate) fn types(object: &Path, btf: &Btf<'_>) -> Result<Vec<String>> {
+    let mut names = BTreeSet::new();
+    for (id, kind) in roots(&btf_ext(object)?).context("the relocations in .BTF.ext")? {
+        let is_simple = kind != libbpf_sys::BPF_CORE_TYPE_ID_TARGET
+            && kind != libbpf_sys::BPF_CORE_TYPE_MATCHES;
+        ensure!(is_simple, "a relocation of kind {kind}");
+        let found: BtfType<'_> = btf.type_by_id(id.into()).context("a type that is not there")?;
+        let name = found.name().unwrap_or_default().to_str().context("a name")?;
+        ensure!(!name.is_empty(), "a relocation of a type without a name");
+        // As libbpf does.
+        names.insert(name.split("___").next().unwrap_or(name).to_owned());
+    }
+    Ok(names.into_iter().collect())
+}
+
+/// The contents of the section `.BTF.ext`.
+fn btf_ext(object: &Path) -> Result<Vec<u8>> {
+    let path = CString::new(object.as_os_str().as_bytes())?;
+    let mut extension = null_mut();
+    // SAFETY: a path, and a place for a pointer.
+    let btf = unsafe { libbpf_sys::btf__parse_elf(path.as_ptr(), &raw mut extension) };
+    ensure!(!btf.is_null() && !extension.is_null(), "{}: no .BTF.ext", object.display());
+    let mut len = 0;
+    // SAFETY: what libbpf has just returned.
+    let start = unsafe { libbpf_sys::btf_ext__raw_data(extension, &raw mut len) };
+    // SAFETY: it has so many bytes.
+    let bytes = unsafe { std::slice::from_raw_parts(start.cast::<u8>(), len as usize) }.to_owned();
+    // SAFETY: nothing points there any more.
+    unsafe { libbpf_sys::btf_ext__free(extension) };
+    // SAFETY: likewise.
+    unsafe { libbpf_sys::btf__free(btf) };
+    Ok(bytes)
+}
+
+/// The type and the kind of each relocation. `None`: the section ends too early.
+fn roots(section: &[u8]) -> Option<Vec<(u32, u32)>> {
+    let word = |at: usize| {
+        let word = section.get(at..)?.first_chunk()?;
+        Some(u32::from_ne_bytes(*word))
+    };
+    // The header: magic, version, flags; its size; then place and size of function and line
+    // information, and of relocations.
+    let mut at = word(4)?.checked_add(word(24)?)? as usize;
+    let end = at + word(28)? as usize;
+    // The size of a record; then, for each section, its name, a count and records: an instruction,
+    // a type, a string, a kind.
+    let size = word(at)? as usize;
+    at += 4;
+    let mut types = Vec::new();
+    while at < end {
+        let count = word(at + 4)?;
+        at += 8;
+        for _ in 0..count {
+            types.push((word(at + 4)?, word(at + 12)?));
+            at += size;
+        }
+    }
+    Some(types)
+}
