@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::ser::{Serialize, SerializeMap, SerializeSeq as _, Serializer};
 use serde_json::{Value, json};
 
+use crate::bpfrun::choose;
 use crate::elf::acts::Act;
 use crate::elf::code::{Function, Reference};
 use crate::elf::global::{Extern, Global};
@@ -15,7 +16,7 @@ use crate::elf::types::{Kind, Member, TypeId, Types};
 use crate::output::json::SCHEMA;
 
 use super::listing::{self, Row};
-use super::{Subject, events, words};
+use super::{Subject, against, events, words};
 
 /// The whole document, without the keys that do not apply. Written item by item, because items take
 /// much more memory than the file or the text.
@@ -61,6 +62,9 @@ impl Serialize for Document<'_> {
         if subject.args.types.is_some() {
             document.serialize_entry("types", &AllTypes(subject))?;
         }
+        if let Some(judgement) = &subject.judgement {
+            document.serialize_entry("against", &against::Document { subject, judgement })?;
+        }
         document.serialize_entry("damage", &subject.all_damage())?;
         document.end()
     }
@@ -69,7 +73,7 @@ impl Serialize for Document<'_> {
 /// A list whose items are made one after the other.
 ///
 /// Ends with the last that fits into the output.
-struct Each<'a, F>(&'a Subject<'a>, &'static str, F);
+pub(super) struct Each<'a, F>(pub(super) &'a Subject<'a>, pub(super) &'static str, pub(super) F);
 
 impl<F: Fn() -> I, I: Iterator<Item: Serialize>> Serialize for Each<'_, F> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -94,6 +98,7 @@ fn summary(subject: &Subject<'_>) -> Value {
         "file": {
             "path": subject.path.to_string_lossy(),
             "size_bytes": subject.bytes,
+            "object": subject.within.map(choose::described),
         },
         "byte_order": words::byte_order(object),
         "license": object.licence,
@@ -154,7 +159,7 @@ fn some(text: &str) -> Option<&str> {
 }
 
 /// Removes nulls: an absent key is better.
-fn present(mut value: Value) -> Value {
+pub(super) fn present(mut value: Value) -> Value {
     match &mut value {
         Value::Object(members) => {
             members.retain(|_, value| !value.is_null());

@@ -138,6 +138,9 @@ fn show_words(args: &Args, words: &str) {
 fn open(name: &str, image: &[u8], args: &Args) -> Result<OpenObject> {
     let mut builder = ObjectBuilder::default();
     builder.name(plain(name))?;
+    if let Some(file) = &args.btf {
+        builder.btf_custom_path(file)?;
+    }
     builder.open_memory(image).map_err(|error| {
         let said = words::take();
         show_words(args, &said);
@@ -187,7 +190,10 @@ fn plan(
             let reason = Reason::new("changes what the system does").advice(advice);
             plan.state = State::Unwanted(reason);
         }
-        if held.contains(&*name) {
+        if let Some(map) = args.held_by(&name).filter(|_| plan.asked.is_none()) {
+            plan.state = State::Wanted;
+            plan.idle = Some(Reason::new(format!("called through the map {map}")));
+        } else if held.contains(&*name) {
             if let State::Unwanted(reason) = std::mem::replace(&mut plan.state, State::Wanted) {
                 plan.idle = Some(reason);
             }

@@ -4,6 +4,7 @@ mod accounting;
 mod acts;
 mod examples;
 mod externs;
+mod fill;
 mod hostile;
 mod load;
 mod maps;
