@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::bpfrun::glob::Glob;
-use crate::bpfrun::run::fill;
+use crate::bpfrun::run::{fill, kind_of};
 use crate::engine::cli::{number, seconds};
 use crate::engine::manual::Manual;
 
@@ -50,6 +50,11 @@ pub struct Args {
     /// attached if --attach names it (repeatable)
     #[arg(long, value_name = "NAME[N]=PROG", value_parser = fill::assignment)]
     pub prog_array: Vec<fill::Assignment>,
+
+    /// What a program is whose section libbpf does not know: the name of a section that it knows, as
+    /// tc or kprobe/FUNCTION, or of a type, as sched_cls (repeatable)
+    #[arg(long, value_name = "PROG=KIND", value_parser = kind)]
+    pub type_of: Vec<(String, String)>,
 
     /// Take the kernel's types from this file, for a kernel without BTF or with a wrong one: raw BTF,
     /// or an ELF file with BTF
@@ -208,6 +213,16 @@ fn attach(text: &str) -> Result<Attach, String> {
         return Err("give a program, or a program and its target, as PROG=TARGET".to_owned());
     }
     Ok(Attach { program: program.to_owned(), target })
+}
+
+/// `--type-of`: a program and a section that libbpf knows.
+fn kind(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((program, kind)) if !program.is_empty() => {
+            Ok((program.to_owned(), kind_of::section(kind)?))
+        }
+        _ => Err("give a program and its kind, as PROG=KIND".to_owned()),
+    }
 }
 
 fn assignment(text: &str) -> Result<(String, String), String> {

@@ -57,6 +57,11 @@ pub(super) fn names(args: &Args, object: &Object) -> Result<Values, String> {
             return Err(format!("no program {name}: there are {}", list(&mut programs())));
         }
     }
+    for (name, _) in &args.type_of {
+        if !programs().any(|known| known == name) {
+            return Err(format!("no program {name}: there are {}", list(&mut programs())));
+        }
+    }
     for glob in &args.prog {
         if !programs().any(|program| glob.matches(program)) {
             let programs = list(&mut programs());

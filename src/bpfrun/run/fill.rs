@@ -417,7 +417,7 @@ mod tests {
         let fills = plan("conf[1]=-2").unwrap();
         assert_eq!(fills[0].key, 1_u32.to_ne_bytes());
         assert_eq!(fills[0].content, Content::Value((-2_i64).to_ne_bytes().to_vec()));
-        assert_eq!(plan("queue[]=1").unwrap()[0].key, []);
+        assert!(plan("queue[]=1").unwrap()[0].key.is_empty());
         for (text, error) in [
             ("conf[2]=1", "conf[2]: has 2 elements"),
             ("conf[x]=1", "conf[x]: the key \"x\" is not valid"),
