@@ -67,12 +67,18 @@ fn relocations_become_what_libbpf_makes_of_them() {
         for (place, theirs) in &theirs {
             // An instruction has 32 bits for a number.
             let short = |number: &Option<u64>| number.map(|number| number as u32);
+            // Of a wide load both halves are made invalid.
+            let half = (place.0.clone(), place.1.wrapping_sub(1));
+            if theirs.is_none() && ours.get(&half) == Some(&None) {
+                continue;
+            }
             let ours = ours.get(place).unwrap_or_else(|| panic!("{name}: {place:?}"));
             assert_eq!(short(ours), short(theirs), "{name}: {place:?}");
         }
     }
     let ours = by_bpfrun(&object("relocations"));
-    assert_eq!(ours.len(), by_libbpf(&object("relocations")).len());
+    let theirs = by_libbpf(&object("relocations"));
+    assert!(ours.keys().all(|place| theirs.contains_key(place)), "{ours:?} {theirs:?}");
     assert!(ours.values().any(Option::is_none) && ours.values().any(|n| *n == Some(0)));
 }
 

@@ -11,6 +11,7 @@ fn programs_of_unknown_sections_are_what_they_are_said_to_be() {
     let flags = [
         "--type-of=on_exec=raw_tp/sched_process_exec",
         "--type-of=typed=tp_btf/sched_process_exec",
+        "--all-variants",
     ];
     let trace = trace("foreign", &flags, &[&fixture("argv")]);
     let said = messages(&trace);
