@@ -5,6 +5,7 @@ mod events;
 mod json;
 mod listing;
 mod objects;
+mod parts;
 mod text;
 mod words;
 

@@ -11,8 +11,7 @@ use crate::elf::relocate::{self, Judged, Judgement, Outcome};
 use crate::elf::{btf_file, co_re};
 use crate::output::table::{Column, Output, count};
 
-use super::json::{Each, present};
-use super::text::is_full;
+use super::parts::{Each, is_full, present};
 use super::words::{safe, short};
 use super::{Subject, core_words};
 

@@ -16,6 +16,7 @@ use crate::elf::types::{Kind, Member, TypeId, Types};
 use crate::output::json::SCHEMA;
 
 use super::listing::{self, Row};
+use super::parts::{Each, entries, present};
 use super::{Subject, against, events, words};
 
 /// The whole document, without the keys that do not apply. Written item by item, because items take
@@ -68,25 +69,6 @@ impl Serialize for Document<'_> {
         document.serialize_entry("damage", &subject.all_damage())?;
         document.end()
     }
-}
-
-/// A list whose items are made one after the other.
-///
-/// Ends with the last that fits into the output.
-pub(super) struct Each<'a, F>(pub(super) &'a Subject<'a>, pub(super) &'static str, pub(super) F);
-
-impl<F: Fn() -> I, I: Iterator<Item: Serialize>> Serialize for Each<'_, F> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self(subject, what, items) = self;
-        let some = items().enumerate().take_while(|&(number, _)| subject.has_room(what, number));
-        serializer.collect_seq(some.map(|(_, item)| item))
-    }
-}
-
-/// Appends the members of an object, except the ones that are null.
-fn entries<M: SerializeMap>(map: &mut M, object: Value) -> Result<(), M::Error> {
-    let Value::Object(members) = present(object) else { return Ok(()) };
-    members.iter().try_for_each(|(key, value)| map.serialize_entry(key, value))
 }
 
 fn summary(subject: &Subject<'_>) -> Value {
@@ -156,19 +138,6 @@ fn list<T>(items: &[T], make: impl Fn(&T) -> Value) -> Value {
 /// A string that is not empty.
 fn some(text: &str) -> Option<&str> {
     Some(text).filter(|text| !text.is_empty())
-}
-
-/// Removes nulls: an absent key is better.
-pub(super) fn present(mut value: Value) -> Value {
-    match &mut value {
-        Value::Object(members) => {
-            members.retain(|_, value| !value.is_null());
-            members.values_mut().for_each(|value| *value = present(value.take()));
-        }
-        Value::Array(items) => items.iter_mut().for_each(|value| *value = present(value.take())),
-        _ => {}
-    }
-    value
 }
 
 fn function<M: SerializeMap>(

@@ -10,7 +10,7 @@ use crate::output::json::SCHEMA;
 use crate::output::table::{Column, Output};
 
 use super::Args;
-use super::json::present;
+use super::parts::present;
 use super::words::safe;
 
 const OBJECTS: [Column; 6] = [

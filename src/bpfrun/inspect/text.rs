@@ -7,7 +7,6 @@ use anyhow::Result;
 
 use crate::bpfrun::choose;
 use crate::bpfrun::list::list;
-use crate::elf::budget::OUTPUT_BYTES;
 use crate::elf::code::Function;
 use crate::elf::global::Global;
 use crate::elf::map::Map;
@@ -17,6 +16,7 @@ use crate::elf::types::Kind;
 use crate::output::table::{Column, NOTE, Output, count};
 
 use super::listing::{self, Row};
+use super::parts::is_full;
 use super::words::{self, safe};
 use super::{Subject, against, events};
 
@@ -100,25 +100,6 @@ pub(super) fn write(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
         disassemble(subject, function, out)?;
     }
     types(subject, out)
-}
-
-/// Whether no more fits into the output. Marks the place, the first time.
-pub(super) fn is_full(
-    subject: &Subject<'_>,
-    out: &mut Output,
-    what: &str,
-    shown: usize,
-) -> Result<bool> {
-    let was_full = subject.output.is_cut();
-    if was_full || out.bytes() > OUTPUT_BYTES {
-        _ = subject.output.take(usize::MAX);
-        subject.has_room(what, shown);
-        if !was_full {
-            out.raw("…\n")?;
-        }
-        return Ok(true);
-    }
-    Ok(false)
 }
 
 fn summary(subject: &Subject<'_>, out: &mut Output) -> Result<()> {

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use libbpf_rs::{MapCore as _, MapFlags, MapMut, Object};
-use libbpf_sys::*;
+use libbpf_sys as bpf;
 
 use crate::bpfrun::list::list;
 use crate::bpfrun::run::literal::{self, Nesting, encode, member};
@@ -67,25 +67,28 @@ enum Way {
 
 /// The kinds of maps that can be filled.
 const WAYS: &[(u32, Way)] = &[
-    (BPF_MAP_TYPE_HASH, Way::Keyed),
-    (BPF_MAP_TYPE_PERCPU_HASH, Way::Keyed),
-    (BPF_MAP_TYPE_LRU_HASH, Way::Keyed),
-    (BPF_MAP_TYPE_LRU_PERCPU_HASH, Way::Keyed),
-    (BPF_MAP_TYPE_DEVMAP_HASH, Way::Keyed),
-    (BPF_MAP_TYPE_ARRAY, Way::Indexed),
-    (BPF_MAP_TYPE_PERCPU_ARRAY, Way::Indexed),
-    (BPF_MAP_TYPE_DEVMAP, Way::Indexed),
-    (BPF_MAP_TYPE_CPUMAP, Way::Indexed),
-    (BPF_MAP_TYPE_LPM_TRIE, Way::Prefix),
-    (BPF_MAP_TYPE_CGROUP_ARRAY, Way::Cgroups),
-    (BPF_MAP_TYPE_QUEUE, Way::Queue),
-    (BPF_MAP_TYPE_STACK, Way::Queue),
-    (BPF_MAP_TYPE_BLOOM_FILTER, Way::Queue),
+    (bpf::BPF_MAP_TYPE_HASH, Way::Keyed),
+    (bpf::BPF_MAP_TYPE_PERCPU_HASH, Way::Keyed),
+    (bpf::BPF_MAP_TYPE_LRU_HASH, Way::Keyed),
+    (bpf::BPF_MAP_TYPE_LRU_PERCPU_HASH, Way::Keyed),
+    (bpf::BPF_MAP_TYPE_DEVMAP_HASH, Way::Keyed),
+    (bpf::BPF_MAP_TYPE_ARRAY, Way::Indexed),
+    (bpf::BPF_MAP_TYPE_PERCPU_ARRAY, Way::Indexed),
+    (bpf::BPF_MAP_TYPE_DEVMAP, Way::Indexed),
+    (bpf::BPF_MAP_TYPE_CPUMAP, Way::Indexed),
+    (bpf::BPF_MAP_TYPE_LPM_TRIE, Way::Prefix),
+    (bpf::BPF_MAP_TYPE_CGROUP_ARRAY, Way::Cgroups),
+    (bpf::BPF_MAP_TYPE_QUEUE, Way::Queue),
+    (bpf::BPF_MAP_TYPE_STACK, Way::Queue),
+    (bpf::BPF_MAP_TYPE_BLOOM_FILTER, Way::Queue),
 ];
 
 /// Kinds of maps with a value for each CPU.
-const PER_CPU: [u32; 3] =
-    [BPF_MAP_TYPE_PERCPU_HASH, BPF_MAP_TYPE_LRU_PERCPU_HASH, BPF_MAP_TYPE_PERCPU_ARRAY];
+const PER_CPU: [u32; 3] = [
+    bpf::BPF_MAP_TYPE_PERCPU_HASH,
+    bpf::BPF_MAP_TYPE_LRU_PERCPU_HASH,
+    bpf::BPF_MAP_TYPE_PERCPU_ARRAY,
+];
 
 /// Parses `NAME[KEY]=VALUE`; the key and the value may have brackets, too.
 pub fn assignment(text: &str) -> Result<Assignment, String> {
@@ -163,7 +166,7 @@ fn fillable<'a>(object: &'a contents::Object, name: &str) -> Result<(&'a Map, Wa
         some => some,
     };
     Err(match map {
-        Some(map) if map.kind == BPF_MAP_TYPE_PROG_ARRAY => {
+        Some(map) if map.kind == bpf::BPF_MAP_TYPE_PROG_ARRAY => {
             format!("{name} holds programs: --prog-array {name}[N]=PROG puts them there")
         }
         Some(map) if map.is_unknown() => {
@@ -279,7 +282,7 @@ fn few_enough(object: &contents::Object, fills: &[Fill]) -> Result<(), String> {
 fn program(object: &contents::Object, given: &Assignment) -> Result<Fill, String> {
     let Assignment { map: name, key, path, value } = given;
     let place = format!("{name}[{key}]");
-    let is_of_programs = |map: &&Map| map.kind == BPF_MAP_TYPE_PROG_ARRAY;
+    let is_of_programs = |map: &&Map| map.kind == bpf::BPF_MAP_TYPE_PROG_ARRAY;
     let arrays = || object.maps.iter().filter(is_of_programs);
     let Some(map) = arrays().find(|map| map.name == *name) else {
         return Err(match list(arrays().map(|map| &map.name), ", ") {
@@ -407,11 +410,11 @@ mod tests {
             ..Map::default()
         };
         object.maps = vec![
-            named("conf", BPF_MAP_TYPE_ARRAY, 2),
-            named("set", BPF_MAP_TYPE_HASH, 1),
-            named("calls", BPF_MAP_TYPE_PROG_ARRAY, 2),
-            named("ring", BPF_MAP_TYPE_RINGBUF, 4096),
-            Map { key_size: 0, ..named("queue", BPF_MAP_TYPE_QUEUE, 3) },
+            named("conf", bpf::BPF_MAP_TYPE_ARRAY, 2),
+            named("set", bpf::BPF_MAP_TYPE_HASH, 1),
+            named("calls", bpf::BPF_MAP_TYPE_PROG_ARRAY, 2),
+            named("ring", bpf::BPF_MAP_TYPE_RINGBUF, 4096),
+            Map { key_size: 0, ..named("queue", bpf::BPF_MAP_TYPE_QUEUE, 3) },
         ];
         let plan = |text: &str| plan(&object, &[given(text)], &[]);
         let fills = plan("conf[1]=-2").unwrap();

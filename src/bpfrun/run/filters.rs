@@ -93,7 +93,7 @@ fn is_constant(types: &Types, mut ty: TypeId) -> bool {
             Kind::Const(next) => (is_const, ty) = (true, next),
             Kind::Volatile(next) => (is_volatile, ty) = (true, next),
             Kind::Typedef(next) | Kind::TypeTag(next) | Kind::Array { element: next, .. } => {
-                ty = next
+                ty = next;
             }
             _ => break,
         }

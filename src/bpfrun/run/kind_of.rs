@@ -5,7 +5,6 @@ use anyhow::{Result, ensure};
 use libbpf_rs::{AsRawLibbpf as _, OpenProgramMut};
 
 use crate::bpfrun::list::list;
-use crate::bpfrun::run::args::Args;
 use crate::elf::hook::Hook;
 
 /// The kernel's names of types of programs, where one section of libbpf's means the same.
@@ -49,9 +48,9 @@ pub fn section(kind: &str) -> Result<String, String> {
     }
 }
 
-/// The section that decides what a program is, if it is not its own.
-pub fn instead(name: &str, section: &str, args: &Args) -> Option<String> {
-    if let Some((_, given)) = args.type_of.iter().find(|(program, _)| program == name) {
+/// The section that decides what a program is, if it is not its own. `given`: sections by program.
+pub fn instead(name: &str, section: &str, given: &[(String, String)]) -> Option<String> {
+    if let Some((_, given)) = given.iter().find(|(program, _)| program == name) {
         return Some(given.clone());
     }
     let (kind, _) = section.split_once('/')?;

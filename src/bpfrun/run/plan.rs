@@ -53,7 +53,7 @@ impl Program {
     /// The plan for the program `name` in `section`. `optional`: the section has a `?` in front, so
     /// the program is loaded only on request.
     pub fn plan(name: &str, section: &str, optional: bool, acts: Vec<Act>, args: &Args) -> Self {
-        let instead = kind_of::instead(name, section, args);
+        let instead = kind_of::instead(name, section, &args.type_of);
         let hook = Hook::parse(instead.as_deref().unwrap_or(section));
         let asked = args.attach.iter().find(|attach| attach.program == name);
         let asked = asked.map(|attach| attach.target.clone());

@@ -6,40 +6,9 @@ use super::spec::{
     Candidate, FIELD_BYTE_OFFSET, FIELD_BYTE_SIZE, FIELD_EXISTS, FIELD_LSHIFT, FIELD_RSHIFT,
     FIELD_SIGNED, Spec, TYPE_EXISTS, TYPE_ID_TARGET, TYPE_MATCHES, TYPE_SIZE, VALUE, VALUE_EXISTS,
 };
-use super::{Target, essential, is_alike};
 
 /// libbpf's limit of arrays within arrays.
 const MAX_DEPTH: usize = 32;
-
-/// Whether members of these types may stand for each other.
-pub(super) fn are_compatible(own: &Types, id: TypeId, target: &Target<'_>, other: TypeId) -> bool {
-    let (mut id, mut other) = (own.resolve(id), target.types.resolve(other));
-    for _ in 0..MAX_DEPTH {
-        let (one, two) = (own.kind(id), target.types.kind(other));
-        if own.composite(id).is_some() && target.types.composite(other).is_some() {
-            return true;
-        }
-        if !is_alike(one, two) {
-            return false;
-        }
-        match (one, two) {
-            (Kind::Pointer(_), _) | (Kind::Float { .. }, _) => return true,
-            (Kind::Forward { .. } | Kind::Enum { .. }, _) => {
-                let names = [own.name(id), target.types.name(other)];
-                let [one, two] = names.map(|name| essential(name.unwrap_or_default()));
-                return one.is_empty() || two.is_empty() || one == two;
-            }
-            (Kind::Int { bit_offset: a, .. }, Kind::Int { bit_offset: b, .. }) => {
-                return *a == 0 && *b == 0;
-            }
-            (Kind::Array { element: a, .. }, Kind::Array { element: b, .. }) => {
-                (id, other) = (own.resolve(*a), target.types.resolve(*b));
-            }
-            _ => return false,
-        }
-    }
-    false
-}
 
 /// A number, and for offsets of members that are read at once their type and size.
 #[derive(Default)]
@@ -135,7 +104,7 @@ fn field(types: &Types, place: &Spec, kind: u32) -> Result<Number, String> {
         },
         // Only kernels of this machine's byte order can be compared with an object that runs.
         FIELD_LSHIFT if cfg!(target_endian = "big") => {
-            (8_u64.wrapping_sub(bytes) * 8).wrapping_add(within)
+            8_u64.wrapping_sub(bytes).wrapping_mul(8).wrapping_add(within)
         }
         FIELD_LSHIFT => 64_u64.wrapping_sub(bits.wrapping_add(within)),
         FIELD_RSHIFT => 64_u64.wrapping_sub(bits),
@@ -163,7 +132,8 @@ fn extent(
     let mut bytes = size.filter(|&bytes| bytes > 0).ok_or("a bitfield of no size")?;
     loop {
         let offset = place.bit_offset / 8 / bytes * bytes;
-        if place.bit_offset + u64::from(bits) - offset * 8 <= bytes * 8 {
+        let end = place.bit_offset.saturating_add(bits.into());
+        if end - offset * 8 <= bytes.saturating_mul(8) {
             return Ok((bytes, offset, bits.into()));
         }
         if bytes >= 8 {

@@ -3,7 +3,7 @@
 use crate::elf::btf_ext::CoreInfo;
 use crate::elf::types::{Kind, Member, TypeId, Types};
 
-use super::{Target, essential, fields, types};
+use super::{Target, essential, types};
 
 // `enum bpf_core_relo_kind`
 pub(super) const FIELD_BYTE_OFFSET: u32 = 0;
@@ -196,8 +196,8 @@ impl Spec {
                 let own = own.ok_or("its own type is damaged")?;
                 let name = own.name.as_deref().unwrap_or_default();
                 match find_member(target, ty, name, &mut place, 0) {
-                    Some(found) if fields::are_compatible(types, own.ty, target, found) => {
-                        ty = found
+                    Some(found) if types::members_are_compatible(types, own.ty, target, found) => {
+                        ty = found;
                     }
                     Some(found) => {
                         let [now, before] = [target.types.c_name(found), types.c_name(own.ty)];

@@ -7,6 +7,41 @@ use super::{Target, essential, is_alike};
 /// libbpf's limit of types within types.
 const MAX_DEPTH: u32 = 32;
 
+/// Whether members of these types may stand for each other.
+pub(super) fn members_are_compatible(
+    own: &Types,
+    id: TypeId,
+    target: &Target<'_>,
+    other: TypeId,
+) -> bool {
+    let (mut id, mut other) = (own.resolve(id), target.types.resolve(other));
+    for _ in 0..MAX_DEPTH {
+        let (one, two) = (own.kind(id), target.types.kind(other));
+        if own.composite(id).is_some() && target.types.composite(other).is_some() {
+            return true;
+        }
+        if !is_alike(one, two) {
+            return false;
+        }
+        match (one, two) {
+            (Kind::Pointer(_), _) | (Kind::Float { .. }, _) => return true,
+            (Kind::Forward { .. } | Kind::Enum { .. }, _) => {
+                let names = [own.name(id), target.types.name(other)];
+                let [one, two] = names.map(|name| essential(name.unwrap_or_default()));
+                return one.is_empty() || two.is_empty() || one == two;
+            }
+            (Kind::Int { bit_offset: a, .. }, Kind::Int { bit_offset: b, .. }) => {
+                return *a == 0 && *b == 0;
+            }
+            (Kind::Array { element: a, .. }, Kind::Array { element: b, .. }) => {
+                (id, other) = (own.resolve(*a), target.types.resolve(*b));
+            }
+            _ => return false,
+        }
+    }
+    false
+}
+
 /// For `bpf_core_type_exists()` and the like: of one kind, and what they point to, too.
 pub(super) fn are_compatible(own: &Types, id: TypeId, target: &Target<'_>, other: TypeId) -> bool {
     is_alike(own.kind(id), target.types.kind(other))
