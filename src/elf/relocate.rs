@@ -12,10 +12,12 @@ mod types;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::rc::Rc;
 
 use super::btf::Btf;
 use super::btf_ext::CoreInfo;
-use super::budget::Budget;
+use super::budget::{Budget, ITEMS};
+use super::code::Function;
 use super::object::Object;
 use super::types::{Kind, TypeId, Types};
 
@@ -24,12 +26,18 @@ use spec::{Candidate, Spec};
 /// The most comparisons of members and types. A large tracer needs some ten thousand.
 const STEPS: usize = 1 << 26;
 
+/// The most relocations of an object.
+const MAX_JUDGED: usize = 1 << 18;
+
 /// The kernel's types, by their names.
 pub struct Target<'t> {
     types: &'t Types,
     by_name: HashMap<&'t str, Vec<TypeId>>,
     steps: Budget,
 }
+
+/// A reason in words. Many relocations may have the same.
+pub type Why = Rc<str>;
 
 /// What becomes of one relocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,14 +47,14 @@ pub enum Verdict {
         number: u64,
         /// Why loads and stores would have another size than the program expects, which libbpf
         /// refuses for them
-        resized: Option<String>,
+        resized: Option<Why>,
     },
     /// A question, whether something exists: it does not, and this is why
-    Absent(String),
+    Absent(Why),
     /// It is missing, and this is why: the kernel refuses a program that can get there
-    Missing(String),
+    Missing(Why),
     /// libbpf refuses the whole object, and this is why
-    Broken(String),
+    Broken(Why),
 }
 
 /// What an instruction is for a program on that kernel.
@@ -76,7 +84,7 @@ pub struct Judged {
     /// What the instruction gets; `None`: it cannot work
     pub number: Option<u64>,
     /// Why it does not work
-    pub why: Option<String>,
+    pub why: Option<Why>,
 }
 
 /// All relocations of an object, in the order of the functions and their instructions.
@@ -91,47 +99,54 @@ pub struct Judgement {
 pub fn judge(object: &Object, kernel: &Btf) -> Judgement {
     let Some(local) = &object.btf else { return Judgement::default() };
     let target = Target::new(&kernel.types);
-    let mut judge =
-        Judge { local, target: &target, candidates: HashMap::new(), known: HashMap::new() };
-    let verdicts: Vec<HashMap<usize, Verdict>> = object
-        .functions
-        .iter()
-        .map(|function| {
-            let all = function.core.iter().map(|(slot, info)| (slot, judge.verdict(info)));
-            all.collect()
-        })
-        .collect();
-    let reached = reach::reached(object, &verdicts);
-    let mut judgement =
-        Judgement { all: Vec::new(), is_cut: target.steps.is_cut() || reached.is_cut };
+    let (candidates, known) = (HashMap::new(), HashMap::new());
+    let mut judge = Judge { local, target: &target, candidates, known, is_cut: false };
+    for info in object.functions.iter().flat_map(|function| function.core.values()) {
+        judge.note(info);
+    }
+    let Judge { known, is_cut, .. } = judge;
+    let verdict = |function: &Function, slot: usize| known.get(&key(function.core.get(slot)?));
+    let reached = reach::reached(object, &verdict);
+    let is_cut = is_cut || target.steps.is_cut() || reached.is_cut;
+    let mut judgement = Judgement { all: Vec::new(), is_cut };
     for (index, function) in object.functions.iter().enumerate() {
         for (slot, info) in function.core.iter() {
-            let Some(verdict) = verdicts.get(index).and_then(|all| all.get(&slot)) else {
-                continue;
-            };
-            let fails = || match reached.contains(index, slot) {
-                true => Outcome::Fails,
-                false => Outcome::Unreached,
-            };
+            let Some(verdict) = known.get(&key(info)) else { continue };
+            if judgement.all.len() >= MAX_JUDGED {
+                judgement.is_cut = true;
+                return judgement;
+            }
+            let is_reached = || reached.contains(index, slot);
             let touches = function.insns.get(slot).is_some_and(|insn| insn.is_memory());
-            let (outcome, why) = match verdict {
-                Verdict::Value { resized: Some(why), .. } if touches => (fails(), Some(why)),
-                Verdict::Value { .. } => (Outcome::Works, None),
-                Verdict::Absent(why) => (Outcome::Absent, Some(why)),
-                Verdict::Missing(why) => (fails(), Some(why)),
-                Verdict::Broken(why) => (Outcome::Broken, Some(why)),
-            };
-            let number = match verdict {
-                Verdict::Value { resized: Some(_), .. } if touches => None,
-                Verdict::Value { number, .. } => Some(*number),
-                Verdict::Absent(_) => Some(0),
-                Verdict::Missing(_) | Verdict::Broken(_) => None,
-            };
-            let (info, why) = (*info, why.cloned());
-            judgement.all.push(Judged { function: index, slot, info, outcome, number, why });
+            let (outcome, number, why) = verdict.outcome(touches, is_reached);
+            judgement.all.push(Judged { function: index, slot, info: *info, outcome, number, why });
         }
     }
     judgement
+}
+
+/// What decides about a relocation.
+fn key(info: &CoreInfo) -> (TypeId, u32, u32) {
+    (info.ty, info.access, info.kind)
+}
+
+impl Verdict {
+    /// What an instruction gets by it. `touches`: it reads or writes memory. `is_reached`: whether
+    /// the verifier gets there.
+    fn outcome(
+        &self,
+        touches: bool,
+        is_reached: impl Fn() -> bool,
+    ) -> (Outcome, Option<u64>, Option<Why>) {
+        let fails = || if is_reached() { Outcome::Fails } else { Outcome::Unreached };
+        match self {
+            Self::Value { resized: Some(why), .. } if touches => (fails(), None, Some(why.clone())),
+            Self::Value { number, .. } => (Outcome::Works, Some(*number), None),
+            Self::Absent(why) => (Outcome::Absent, Some(0), Some(why.clone())),
+            Self::Missing(why) => (fails(), None, Some(why.clone())),
+            Self::Broken(why) => (Outcome::Broken, None, Some(why.clone())),
+        }
+    }
 }
 
 impl<'t> Target<'t> {
@@ -166,30 +181,35 @@ struct Judge<'a> {
     /// for the later ones, as in libbpf.
     candidates: HashMap<TypeId, Vec<TypeId>>,
     known: HashMap<(TypeId, u32, u32), Verdict>,
+    /// There were too many
+    is_cut: bool,
 }
 
 impl Judge<'_> {
-    fn verdict(&mut self, info: &CoreInfo) -> Verdict {
-        let key = (info.ty, info.access, info.kind);
-        if let Some(known) = self.known.get(&key) {
-            return known.clone();
+    /// Judges one, unless it is like another.
+    fn note(&mut self, info: &CoreInfo) {
+        if self.known.contains_key(&key(info)) {
+            return;
+        }
+        if self.known.len() >= ITEMS {
+            self.is_cut = true;
+            return;
         }
         let verdict = self.judge(info);
-        self.known.insert(key, verdict.clone());
-        verdict
+        self.known.insert(key(info), verdict);
     }
 
     fn judge(&mut self, info: &CoreInfo) -> Verdict {
         let types = &self.local.types;
         let access = self.local.string(info.access);
         let Ok(spec) = Spec::parse(types, info, &access) else {
-            return Verdict::Broken(format!("its access {access:?} fits no such type"));
+            return Verdict::Broken(format!("its access {access:?} fits no such type").into());
         };
         if info.kind == spec::TYPE_ID_LOCAL {
             return Verdict::Value { number: info.ty.0.into(), resized: None };
         }
         let Some(name) = types.name(info.ty) else {
-            return Verdict::Broken("its type has no name".to_owned());
+            return Verdict::Broken("its type has no name".into());
         };
         let candidates = match self.candidates.entry(info.ty) {
             Entry::Occupied(known) => known.into_mut(),
@@ -209,14 +229,15 @@ impl Judge<'_> {
             };
             let candidate = match candidate.valued(types, &spec, self.target.types) {
                 Ok(candidate) => candidate,
-                Err(error) => return Verdict::Broken(error),
+                Err(error) => return Verdict::Broken(error.into()),
             };
             if let Some(first) = &found {
                 if !first.agrees(&candidate) {
                     let count = candidates.len();
-                    return Verdict::Broken(format!(
-                        "{count} types of that name differ in it, so it is ambiguous"
-                    ));
+                    return Verdict::Broken(
+                        format!("{count} types of that name differ in it, so it is ambiguous")
+                            .into(),
+                    );
                 }
             }
             fitting.push(id);
@@ -226,9 +247,11 @@ impl Judge<'_> {
             *candidates = fitting;
         }
         match found {
-            Some(found) => Verdict::Value { number: found.number, resized: found.resized },
-            None if spec::is_question(info.kind) => Verdict::Absent(why),
-            None => Verdict::Missing(why),
+            Some(found) => {
+                Verdict::Value { number: found.number, resized: found.resized.map(Why::from) }
+            }
+            None if spec::is_question(info.kind) => Verdict::Absent(why.into()),
+            None => Verdict::Missing(why.into()),
         }
     }
 }

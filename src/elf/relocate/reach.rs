@@ -5,7 +5,7 @@
 //! Only constants in registers are followed: where two paths meet with different ones, the value is
 //! unknown, and both ways are taken. So what counts as reached may not be; the reverse cannot be.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use crate::elf::budget::Budget;
 use crate::elf::code::{Function, Reference};
@@ -17,16 +17,23 @@ use super::Verdict;
 /// The most instructions to follow, over all paths. Of one path each is followed a few times.
 const STEPS: usize = 1 << 24;
 
+/// The most places in one function where paths may meet.
+const MEETINGS: usize = 1 << 18;
+
 /// Registers 0 to 10.
 const REGISTERS: usize = 11;
 
 /// Known values of registers.
 type State = [Option<u64>; REGISTERS];
 
-/// Instructions that can be reached, by function and slot.
+/// The verdict about an instruction of a function, if it is relocated.
+pub(super) type Verdicts<'a> = dyn Fn(&Function, usize) -> Option<&'a Verdict> + 'a;
+
+/// Instructions that can be reached.
 #[derive(Default)]
 pub(super) struct Reached {
-    all: HashMap<usize, HashSet<usize>>,
+    /// By function and slot; functions that are not called have none
+    all: HashMap<usize, Vec<bool>>,
     /// There were too many paths: all count as reached
     pub(super) is_cut: bool,
 }
@@ -34,62 +41,65 @@ pub(super) struct Reached {
 impl Reached {
     /// Whether an instruction can be reached.
     pub(super) fn contains(&self, function: usize, slot: usize) -> bool {
-        self.is_cut || self.all.get(&function).is_some_and(|slots| slots.contains(&slot))
+        let slots = self.all.get(&function);
+        self.is_cut || slots.and_then(|slots| slots.get(slot)).is_some_and(|reached| *reached)
     }
 }
 
-/// Follows all programs, and the functions that they call or hand to helpers. `verdicts`: by function
-/// and slot.
-pub(super) fn reached(object: &Object, verdicts: &[HashMap<usize, Verdict>]) -> Reached {
+/// Follows all programs, and the functions that they call or hand to helpers.
+pub(super) fn reached(object: &Object, verdicts: &Verdicts<'_>) -> Reached {
     let steps = Budget::new(STEPS);
     let mut reached = Reached::default();
     let mut next: Vec<_> = object.programs.iter().map(|program| program.function).collect();
-    let none = HashMap::new();
     while let Some(index) = next.pop() {
         let Some(function) = object.functions.get(index) else { continue };
         if reached.all.contains_key(&index) {
             continue;
         }
-        let verdicts = verdicts.get(index).unwrap_or(&none);
-        let (slots, callees) = follow(function, verdicts, &steps);
+        let slots = follow(function, verdicts, &steps);
+        let is_reached = |slot: usize| slots.get(slot).is_some_and(|reached| *reached);
+        let references = function.references.iter().filter(|(slot, _)| is_reached(*slot));
+        next.extend(references.filter_map(|(_, reference)| match reference {
+            Reference::Function(index) => Some(*index),
+            _ => None,
+        }));
         reached.all.insert(index, slots);
-        next.extend(callees);
     }
     reached.is_cut = steps.is_cut();
     reached
 }
 
-/// The reached slots of a function, and the functions that it refers to there.
-fn follow(
-    function: &Function,
-    verdicts: &HashMap<usize, Verdict>,
-    steps: &Budget,
-) -> (HashSet<usize>, Vec<usize>) {
+/// Where paths may meet: the targets of all jumps.
+fn targets(function: &Function) -> Vec<bool> {
+    let mut targets = vec![false; function.insns.len()];
+    for (slot, insn) in function.insns.iter().enumerate() {
+        let target = insn.jump().and_then(|distance| (slot as i64).checked_add(distance));
+        let target = target.and_then(|target| usize::try_from(target).ok());
+        if let Some(is_target) = target.and_then(|target| targets.get_mut(target)) {
+            *is_target = true;
+        }
+    }
+    targets
+}
+
+/// The reached slots of a function.
+fn follow(function: &Function, verdicts: &Verdicts<'_>, steps: &Budget) -> Vec<bool> {
+    let targets = targets(function);
+    let mut reached = vec![false; function.insns.len()];
     let mut states: HashMap<usize, State> = HashMap::new();
-    let mut callees = Vec::new();
     let mut next = vec![(0, State::default())];
-    while let Some((slot, arriving)) = next.pop() {
+    while let Some((slot, mut state)) = next.pop() {
+        let Some(&insn) = function.insns.get(slot) else { continue };
         if !steps.take(1) {
             break;
         }
-        let Some(&insn) = function.insns.get(slot) else { continue };
-        let state = match states.get_mut(&slot) {
-            None => *states.entry(slot).or_insert(arriving),
-            Some(known) => {
-                let before = *known;
-                for (known, new) in known.iter_mut().zip(arriving) {
-                    *known = known.filter(|value| Some(*value) == new);
-                }
-                if *known == before {
-                    continue;
-                }
-                *known
-            }
-        };
-        if let Some(Reference::Function(index)) = function.references.get(slot) {
-            callees.push(*index);
+        if targets.get(slot) == Some(&true) && !meet(&mut states, slot, &mut state, steps) {
+            continue;
         }
-        let verdict = verdicts.get(&slot);
+        if let Some(reached) = reached.get_mut(slot) {
+            *reached = true;
+        }
+        let verdict = verdicts(function, slot);
         if stops(insn, verdict) {
             continue;
         }
@@ -101,7 +111,30 @@ fn follow(
         let second = function.insns.get(slot + 1).copied();
         next.extend(successors(slot, insn, second, number, state));
     }
-    (states.into_keys().collect(), callees)
+    reached
+}
+
+/// Keeps of a state what all paths to a slot agree on. False: that is known already.
+fn meet(
+    states: &mut HashMap<usize, State>,
+    slot: usize,
+    state: &mut State,
+    steps: &Budget,
+) -> bool {
+    let Some(known) = states.get_mut(&slot) else {
+        if states.len() >= MEETINGS {
+            steps.take(usize::MAX); // no more of this
+            return false;
+        }
+        states.insert(slot, *state);
+        return true;
+    };
+    let before = *known;
+    for (known, new) in known.iter_mut().zip(*state) {
+        *known = known.filter(|value| Some(*value) == new);
+    }
+    *state = *known;
+    *known != before
 }
 
 /// Whether the verifier ends here, since the instruction cannot be relocated.
@@ -239,11 +272,11 @@ mod tests {
     /// The slots that are reached.
     fn slots(insns: Vec<Insn>, verdicts: &[(usize, Verdict)]) -> Vec<usize> {
         let function = Function { insns, ..Function::default() };
-        let verdicts = verdicts.iter().cloned().collect();
-        let (slots, _) = follow(&function, &verdicts, &Budget::new(1000));
-        let mut slots: Vec<_> = slots.into_iter().collect();
-        slots.sort_unstable();
-        slots
+        let verdict = |_: &Function, slot: usize| {
+            verdicts.iter().find(|(place, _)| *place == slot).map(|(_, verdict)| verdict)
+        };
+        let slots = follow(&function, &verdict, &Budget::new(1000));
+        (0..slots.len()).filter(|&slot| slots[slot]).collect()
     }
 
     #[test]
@@ -257,8 +290,8 @@ mod tests {
             insn(0x79, 3, 1, 64, 0), // r3 = *(u64 *)(r1 + 64)
             insn(0x95, 0, 0, 0, 0),
         ];
-        let no = Verdict::Absent(String::new());
-        let missing = Verdict::Missing(String::new());
+        let no = Verdict::Absent("".into());
+        let missing = Verdict::Missing("".into());
         assert_eq!(slots(code.clone(), &[(0, no), (4, missing.clone())]), [0, 1, 2, 3, 5]);
         let yes = Verdict::Value { number: 1, resized: None };
         // Nothing is followed behind the instruction that is missing.
