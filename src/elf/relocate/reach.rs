@@ -100,7 +100,12 @@ fn follow(function: &Function, verdicts: &Verdicts<'_>, steps: &Budget) -> Vec<b
             *reached = true;
         }
         let verdict = verdicts(function, slot);
-        if stops(insn, verdict) {
+        if is_invalid(insn, verdict) {
+            // As if it worked: what is missing behind it is missing, too.
+            if let Some(register) = state.get_mut(usize::from(insn.dst)) {
+                *register = None;
+            }
+            next.push((slot + 1 + usize::from(insn.is_wide()), state));
             continue;
         }
         let number = match verdict {
@@ -137,8 +142,8 @@ fn meet(
     *known != before
 }
 
-/// Whether the verifier ends here, since the instruction cannot be relocated.
-fn stops(insn: Insn, verdict: Option<&Verdict>) -> bool {
+/// Whether the verifier would end here, since the instruction cannot be relocated.
+fn is_invalid(insn: Insn, verdict: Option<&Verdict>) -> bool {
     match verdict {
         Some(Verdict::Missing(_) | Verdict::Broken(_)) => true,
         Some(Verdict::Value { resized, .. }) => resized.is_some() && insn.is_memory(),
@@ -293,9 +298,10 @@ mod tests {
         let no = Verdict::Absent("".into());
         let missing = Verdict::Missing("".into());
         assert_eq!(slots(code.clone(), &[(0, no), (4, missing.clone())]), [0, 1, 2, 3, 5]);
+        // It is not known what a missing number would be.
+        assert_eq!(slots(code.clone(), &[(0, missing.clone())]), [0, 1, 2, 3, 4, 5]);
         let yes = Verdict::Value { number: 1, resized: None };
-        // Nothing is followed behind the instruction that is missing.
-        assert_eq!(slots(code, &[(0, yes), (4, missing)]), [0, 1, 2, 3, 4]);
+        assert_eq!(slots(code, &[(0, yes), (4, missing)]), [0, 1, 2, 3, 4, 5]);
     }
 
     #[test]
