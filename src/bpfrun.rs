@@ -1,6 +1,7 @@
 //! bpfrun: what is in a compiled BPF object, and its programs at work.
 
 pub mod args;
+pub mod choose;
 pub mod glob;
 pub mod inspect;
 pub mod list;

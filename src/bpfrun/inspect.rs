@@ -1,8 +1,11 @@
 //! `bpfrun inspect`: the contents of a compiled BPF object, without privileges.
 
+mod against;
 mod events;
 mod json;
 mod listing;
+mod objects;
+mod parts;
 mod text;
 mod words;
 
@@ -14,17 +17,20 @@ use std::rc::Rc;
 
 use anyhow::{Context as _, Result};
 
+use crate::bpfrun::choose::{self, Choice, Chosen};
 use crate::bpfrun::glob::Glob;
 use crate::bpfrun::list::list;
 use crate::elf::acts::{self, Act};
 use crate::elf::budget::{Budget, OUTPUT_BYTES, VALUES};
+use crate::elf::co_re;
 use crate::elf::code::Function;
 use crate::elf::dwarf::Dwarf;
+use crate::elf::embedded::Embedded;
 use crate::elf::object::Object;
+use crate::elf::relocate::Judgement;
 use crate::elf::schema::{EventSchema, Schemas, UserSchemas, can_have_types, schemas};
 use crate::elf::types::{Kind, TypeId, Types};
 use crate::elf::value::Decoder;
-use crate::elf::{co_re, file};
 use crate::engine::manual::Manual;
 use crate::engine::session::say;
 use crate::output::table::Output;
@@ -32,8 +38,16 @@ use crate::output::table::Output;
 /// Flags of `bpfrun inspect`
 #[derive(clap::Args, Clone, Debug)]
 pub struct Args {
-    /// A compiled BPF object
+    /// A compiled BPF object, or a program that contains some; - is stdin
     pub file: PathBuf,
+
+    /// The object of a program that contains several, by number or name
+    #[arg(long, value_name = "N|NAME")]
+    pub object: Option<String>,
+
+    /// List the objects that a program contains
+    #[arg(long, conflicts_with_all = ["object", "disasm", "prog", "types", "schema", "wanted", "type_from"])]
+    pub objects: bool,
 
     /// Show the instructions, with their source lines
     #[arg(short, long)]
@@ -66,6 +80,16 @@ pub struct Args {
     #[arg(long, value_name = "HEADER")]
     pub type_from: Vec<PathBuf>,
 
+    /// List what of the kernel's types the programs need, and the kernel of this BTF file lacks: raw
+    /// BTF such as /sys/kernel/btf/vmlinux, or an ELF file with BTF
+    #[arg(
+        long,
+        visible_alias = "btf",
+        value_name = "FILE",
+        conflicts_with_all = ["disasm", "types", "schema", "objects"]
+    )]
+    pub against: Option<PathBuf>,
+
     /// JSON instead of text: one object on one line
     #[arg(long)]
     pub json: bool,
@@ -76,7 +100,8 @@ pub const MANUAL: Manual = Manual {
     description: "\
 Shows the contents of a compiled BPF object: programs, maps, variables and events, on demand every \
 instruction beside its source. It reads objects of any byte order and any age, also ones that no \
-kernel accepts. It names damaged parts, and shows the rest.",
+kernel accepts, and objects within programs and libraries. It names damaged parts, and shows the \
+rest.",
     examples: &[
         ("bpfrun inspect hello.bpf.o", "programs, maps, variables"),
         ("bpfrun inspect hello.bpf.o --disasm", "every instruction with its source"),
@@ -85,10 +110,17 @@ kernel accepts. It names damaged parts, and shows the rest.",
         ("bpfrun inspect hello.bpf.o --types='*event*'", "some of them"),
         ("bpfrun inspect hello.bpf.o --schema", "the types of its events, as C"),
         ("bpfrun inspect hello.bpf.o --json | jq .maps", "for programs"),
+        (
+            "bpfrun inspect hello.bpf.o --against /sys/kernel/btf/vmlinux",
+            "would it run on this kernel",
+        ),
+        ("bpfrun inspect /usr/sbin/opensnoop", "the object in a program"),
+        ("bpfrun inspect /usr/bin/agent --objects", "all objects in it"),
     ],
     rows: "",
     exit_status: "\
-0 everything was shown; 1 the file is not a BPF object, or parts of it are damaged; 2 wrong usage.",
+0 everything was shown, and with --against nothing that is needed is missing; 1 the file is not a \
+BPF object, parts of it are damaged, or with --against programs would fail; 2 wrong usage.",
     privileges: &["None."],
     overhead: "None: nothing is loaded.",
     ..Manual::TRACER
@@ -98,6 +130,8 @@ kernel accepts. It names damaged parts, and shows the rest.",
 struct Subject<'a> {
     path: &'a Path,
     bytes: usize,
+    /// The place in a program that contains it
+    within: Option<&'a Embedded>,
     object: &'a Object,
     /// The events of the programs
     events: Vec<EventSchema<'a>>,
@@ -106,6 +140,8 @@ struct Subject<'a> {
     /// The parts that could not be read
     damage: Vec<String>,
     args: &'a Args,
+    /// What becomes of it on the kernel of `--against`
+    judgement: Option<Judgement>,
     /// Bytes of the output
     output: Budget,
     /// Values of variables
@@ -122,6 +158,7 @@ type Decoders = RefCell<HashMap<TypeId, Rc<Decoder>>>;
 fn with_subject<T>(
     args: &Args,
     data: &[u8],
+    within: Option<&Embedded>,
     show: impl FnOnce(&Subject<'_>) -> Result<T>,
 ) -> Result<T> {
     let object = Object::parse(data)?;
@@ -136,14 +173,21 @@ fn with_subject<T>(
     let Schemas { all: events, cut } = schemas(&object, dwarf.as_ref(), &user)?;
     damage.extend(cut.iter().map(|&line| line.to_owned()));
     let acts = acts::of(&object);
+    let judgement =
+        args.against.as_deref().map(|file| against::judge(&object, file)).transpose()?;
+    if judgement.as_ref().is_some_and(|judgement| judgement.is_cut) {
+        damage.push("relocations: too many to compare all of them".to_owned());
+    }
     show(&Subject {
         path: &args.file,
         bytes: data.len(),
+        within,
         object: &object,
         events,
         acts,
         damage,
         args,
+        judgement,
         output: Budget::new(OUTPUT_BYTES),
         values: Budget::new(VALUES),
         cut: RefCell::default(),
@@ -277,16 +321,29 @@ fn core_words(object: &Object, function: &Function, slot: usize) -> Option<Strin
 
 /// The contents of an object, as `--json` shows them.
 pub fn describe(args: &Args, data: &[u8]) -> Result<serde_json::Value> {
-    with_subject(args, data, |subject| Ok(serde_json::to_value(json::Document::new(subject))?))
+    with_subject(args, data, None, |subject| {
+        Ok(serde_json::to_value(json::Document::new(subject))?)
+    })
+}
+
+/// Reports what is wrong about the command line. Returns the exit status.
+fn wrong_usage(why: &str) -> u8 {
+    let _ = writeln!(std::io::stderr(), "error: {}", words::safe(why));
+    2
 }
 
 /// Shows the object. Returns the exit status.
 pub fn main(args: &Args) -> Result<u8> {
     let in_file = || format!("cannot inspect {}", words::safe(&args.file.to_string_lossy()));
-    let data = file::read(&args.file).with_context(in_file)?;
     let mut out = Output::new(args.json);
-    let mut is_untyped = false;
-    let outcome = with_subject(args, &data, |subject| {
+    let chosen = choose::open(&args.file, args.object.as_deref(), args.objects);
+    let Chosen { data, within, cut } = match chosen.with_context(in_file)? {
+        Choice::One(chosen) => chosen,
+        Choice::Several(objects) => return objects::write(args, &objects, &mut out),
+        Choice::Wrong(why) => return Ok(wrong_usage(&why)),
+    };
+    let (mut is_untyped, mut fails) = (false, false);
+    let outcome = with_subject(args, &data, within.as_ref(), |subject| {
         if let Some(wrong) = subject.wrong_name() {
             return Ok(Err(wrong));
         }
@@ -299,14 +356,14 @@ pub fn main(args: &Args) -> Result<u8> {
         // All types of an object without types is not an error, but no output would be hard to
         // understand.
         is_untyped = args.types.is_some() && subject.object.btf.is_none();
-        Ok(Ok(subject.all_damage()))
+        fails = subject.judgement.as_ref().is_some_and(against::fails);
+        let mut damage = subject.all_damage();
+        damage.extend(cut.clone());
+        Ok(Ok(damage))
     });
     let damage = match outcome.with_context(in_file)? {
         Ok(damage) => damage,
-        Err(wrong) => {
-            let _ = writeln!(std::io::stderr(), "error: {}", words::safe(&wrong));
-            return Ok(2);
-        }
+        Err(wrong) => return Ok(wrong_usage(&wrong)),
     };
     out.flush()?;
     if is_untyped && !args.json && damage.is_empty() {
@@ -315,5 +372,5 @@ pub fn main(args: &Args) -> Result<u8> {
     for damage in &damage {
         say("bpfrun", &words::safe(damage));
     }
-    Ok(u8::from(!damage.is_empty()))
+    Ok(u8::from(fails || !damage.is_empty()))
 }

@@ -6,11 +6,16 @@ pub mod attach;
 mod check;
 pub mod contents;
 pub mod externs;
+pub mod fill;
+pub mod filters;
 pub mod formats;
 pub mod hook;
 pub mod iterate;
+pub mod kind_of;
+pub mod literal;
 pub mod load;
 pub mod maps;
+mod pairs;
 pub mod perf;
 pub mod place;
 pub mod plan;
@@ -21,6 +26,7 @@ pub mod sample;
 pub mod schemas;
 pub mod set;
 pub mod source;
+mod symbols;
 pub mod watch;
 pub mod words;
 
@@ -34,7 +40,9 @@ use libbpf_rs::OpenObject;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::elf::file;
+use crate::bpfrun::choose::{self, Choice, Chosen, Objects};
+use crate::elf::btf_file;
+use crate::elf::embedded::Embedded;
 use crate::elf::object::Object;
 use crate::engine::attach::recursion_misses;
 use crate::engine::command::Command;
@@ -45,8 +53,10 @@ use crate::host::heap::free_unused_memory;
 use crate::output::escape::push_text;
 
 pub use args::Args;
+use check::Values;
 use contents::Contents;
 use externs::Externs;
+use filters::Filter;
 use formats::Formats;
 use hook::Kind;
 use load::Loaded;
@@ -70,23 +80,39 @@ pub fn main(args: &Args) -> Result<u8> {
         let name = args.file.to_string_lossy();
         format!("cannot run {}{}", shown(&name), meant(&name))
     };
-    let image = file::read(&args.file).with_context(in_file)?;
-    // Our own reader goes first, since it notices damaged files.
-    let object = Object::parse(&image).with_context(in_file)?;
-    check::loadable(&object).with_context(in_file)?;
-    let patches = match check::names(args, &object) {
-        Ok(patches) => patches,
-        Err(message) => {
-            let _ = writeln!(std::io::stderr(), "error: {}", shown(&message));
-            return Ok(2);
+    let chosen = choose::open(&args.file, args.object.as_deref(), false).with_context(in_file)?;
+    let Chosen { data: image, within, cut } = match chosen {
+        Choice::One(chosen) => chosen,
+        Choice::Wrong(why) => return Ok(wrong_usage(&why)),
+        Choice::Several(Objects { all, .. }) => {
+            let names = choose::names(&all);
+            return Ok(wrong_usage(&format!(
+                "{} has several objects: choose with --object N or --object NAME of {names}",
+                args.file.to_string_lossy()
+            )));
         }
     };
+    if let Some(cut) = cut {
+        say(NAME, &cut);
+    }
+    // Our own reader goes first, since it notices damaged files.
+    let mut object = Object::parse(&image).with_context(in_file)?;
+    check::loadable(&object).with_context(in_file)?;
+    let values = match check::names(args, &object) {
+        Ok(values) => values,
+        Err(message) => return Ok(wrong_usage(&message)),
+    };
+    if let Some(file) = &args.btf {
+        // libbpf would only say that it could not load it.
+        let types = btf_file::read(file);
+        if let Err(error) = types {
+            return Ok(wrong_usage(&format!("--btf {}: {error:#}", file.display())));
+        }
+    }
+    fill::note_programs(&mut object, &values.fills);
     let schemas = match schemas::schemas(args, &image, &object) {
         Ok(schemas) => schemas,
-        Err(error) => {
-            let _ = writeln!(std::io::stderr(), "error: {}", shown(&format!("{error:#}")));
-            return Ok(2);
-        }
+        Err(error) => return Ok(wrong_usage(&format!("{error:#}"))),
     };
     // The child is forked while there is one thread.
     let command = match args.command.as_slice() {
@@ -94,8 +120,15 @@ pub fn main(args: &Args) -> Result<u8> {
         words => Some(Command::spawn(NAME, words)?),
     };
     let stop = StopSignal::install()?;
-    let prepared = Prepared { image: &image, object: &object, patches, schemas };
+    let within = within.as_ref();
+    let prepared = Prepared { image: &image, within, object: &object, values, schemas };
     run(args, prepared, command, stop)
+}
+
+/// Reports what is wrong about the command line. Returns the exit status.
+fn wrong_usage(why: &str) -> u8 {
+    let _ = writeln!(std::io::stderr(), "error: {}", shown(why));
+    2
 }
 
 /// Advice for the name of a file that was meant as a task.
@@ -116,8 +149,10 @@ fn shown(text: &str) -> String {
 /// The facts known before anything is loaded.
 struct Prepared<'a> {
     image: &'a [u8],
+    /// The place in a program that contains the object
+    within: Option<&'a Embedded>,
     object: &'a Object,
-    patches: Vec<Patch>,
+    values: Values,
     schemas: Schemas,
 }
 
@@ -127,11 +162,15 @@ fn run(
     mut command: Option<Command>,
     stop: StopSignal,
 ) -> Result<u8> {
-    let Prepared { image, object, patches, schemas } = prepared;
-    let name = args.file.file_stem().context("a file without a name")?.to_string_lossy();
-    let name = name.trim_end_matches(".bpf");
+    let Prepared { image, within, object, values, schemas } = prepared;
+    let stem = args.file.file_stem().context("a file without a name")?.to_string_lossy();
+    let stem = stem.trim_end_matches(".bpf");
+    let name = within.and_then(Embedded::name).unwrap_or(stem);
     let externs = Externs::new(image, object);
-    let mut loaded = load::load(name, object, externs, args, &|open| apply(open, &patches))?;
+    let mut loaded = load::load(name, object, externs, args, &|open| apply(open, &values.patches))?;
+    for missing in fill::apply(&mut loaded.object, &values.fills)? {
+        say(NAME, &shown(&missing));
+    }
     loaded.events.retain(|event| args.shows(&event.name));
     // Before the first event: a perf buffer takes nothing until it is open.
     let sources = Sources::open(&loaded.object, &loaded.events)?;
@@ -156,6 +195,10 @@ fn run(
         bail!("nothing could be attached");
     }
     free_unused_memory();
+    let filters = filters::unset(object, &args.set);
+    if let Some(line) = filters::line(&filters).filter(|_| !args.json) {
+        say(NAME, &shown(&line));
+    }
 
     let has_cpu = printk.is_some() || loaded.events.iter().any(|e| e.kind == EventMapKind::Perf);
     let mut names: Vec<_> = loaded.events.iter().map(|event| event.name.as_str()).collect();
@@ -166,7 +209,8 @@ fn run(
     let rows = Rows::new(schemas, sizes, running(&loaded.programs, object), &names, has_cpu);
     let mut session = Session::begin(NAME, args.json, args.max_events);
     session.out.end_with(Arc::clone(&stop.eventfd));
-    start(args, &loaded, &rows, &mut session)?;
+    let about = described(args, within, &filters);
+    start(about, &loaded, &rows, &mut session)?;
     if !(sources.is_empty() && printk.is_none()) {
         rows.heading(&mut session);
     }
@@ -242,8 +286,24 @@ fn skipped(loaded: &Loaded) -> u64 {
     programs.map(|program| recursion_misses(&program)).sum()
 }
 
+/// The object, for JSON.
+fn described(args: &Args, within: Option<&Embedded>, filters: &[Filter]) -> Value {
+    let mut object = json!({ "path": args.file.to_string_lossy() });
+    let Value::Object(members) = &mut object else { return object };
+    if !filters.is_empty() {
+        let filters = filters.iter().map(|f| json!({ "name": f.name, "value": f.value }));
+        members.insert("filters".into(), filters.collect());
+    }
+    if let Some(within) = within {
+        members.insert("number".into(), within.number.into());
+        members.insert("offset_bytes".into(), within.place.offset.into());
+        members.extend(within.name().map(|name| ("name".to_owned(), name.into())));
+    }
+    object
+}
+
 /// Writes the start record, and reports the types of the events.
-fn start(args: &Args, loaded: &Loaded, rows: &Rows, session: &mut Session) -> Result<()> {
+fn start(about: Value, loaded: &Loaded, rows: &Rows, session: &mut Session) -> Result<()> {
     #[derive(Serialize)]
     struct Start<'a> {
         object: Value,
@@ -291,7 +351,7 @@ fn start(args: &Args, loaded: &Loaded, rows: &Rows, session: &mut Session) -> Re
         }
     });
     session.start_record(&Start {
-        object: json!({ "path": args.file.to_string_lossy() }),
+        object: about,
         programs: programs.collect(),
         maps: rows.described(&names),
     })

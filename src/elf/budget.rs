@@ -52,6 +52,13 @@ impl Budget {
         rest.is_some()
     }
 
+    /// Takes back what was spent for nothing, unless something was refused already.
+    pub fn put_back(&self, amount: usize) {
+        if !self.is_cut() {
+            self.left.store(self.left().saturating_add(amount), Ordering::Relaxed);
+        }
+    }
+
     /// The rest.
     pub fn left(&self) -> usize {
         self.left.load(Ordering::Relaxed)
@@ -80,6 +87,8 @@ mod tests {
         assert!(budget.take(4) && budget.take(6) && !budget.is_cut());
         assert!(budget.take(0) && !budget.is_cut(), "nothing is always there");
         assert!(!budget.take(1) && budget.is_cut());
+        budget.put_back(5);
+        assert!(!budget.take(1), "too late");
     }
 
     #[test]

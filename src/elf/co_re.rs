@@ -54,7 +54,7 @@ pub fn accessed<'t>(types: &'t Types, info: &CoreInfo, access: &str) -> Option<A
 }
 
 /// The subject of the relocation: a member, a type or a value.
-fn subject(types: &Types, info: &CoreInfo, access: &str) -> String {
+pub fn subject(types: &Types, info: &CoreInfo, access: &str) -> String {
     let mut text = type_name(types, info.ty);
     let mut indices = access.split(':').take(MAX_DEPTH).map(str::parse::<usize>);
     let first = indices.next();
@@ -111,7 +111,7 @@ fn step(types: &Types, ty: TypeId, index: usize, text: &mut String) -> Option<Ty
 
 /// Such as `struct task_struct`. The part behind three underscores only distinguishes versions of
 /// one type; the loader ignores it, and we keep it.
-fn type_name(types: &Types, ty: TypeId) -> String {
+pub(super) fn type_name(types: &Types, ty: TypeId) -> String {
     let name = types.name(ty).unwrap_or("(anonymous)");
     match types.kind(ty) {
         Kind::Struct(_) | Kind::Forward { union: false } => format!("struct {name}"),

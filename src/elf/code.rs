@@ -88,6 +88,11 @@ impl<T> Slots<T> {
         self.0.iter().map(|(_, fact)| fact)
     }
 
+    /// All facts with their slots, in their order.
+    pub fn iter(&self) -> impl Iterator<Item = (usize, &T)> {
+        self.0.iter().map(|(slot, fact)| (*slot, fact))
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.0.len()

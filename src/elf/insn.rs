@@ -90,6 +90,11 @@ impl Insn {
         self.opcode & 7
     }
 
+    /// Whether it reads or writes memory.
+    pub fn is_memory(self) -> bool {
+        matches!(self.class(), 1..=3)
+    }
+
     /// The target of a jump, in slots from its own.
     pub fn jump(self) -> Option<i64> {
         let is_jump = matches!(self.class(), 5 | 6);

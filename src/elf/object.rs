@@ -15,7 +15,7 @@ use super::map::{self, Map};
 use super::sections::{File, Symbol};
 
 /// The contents of a file.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Object {
     /// Its byte order
     pub endian: Endianness,

@@ -6,7 +6,23 @@ use super::*;
 fn help_and_version() {
     describes_itself("bpfrun", &["--help", "-h"], &["inspect", "run", "bpfrun FILE [MAP]..."]);
     let help = text(&run("bpfrun", &["run", "--help"]).stdout);
-    for flag in ["--events", "--attach", "--set", "--maps", "--duration", "[-- <COMMAND>...]"] {
+    for flag in [
+        "--events",
+        "--attach",
+        "--set",
+        "--map <NAME[KEY]=VALUE>",
+        "--prog-array <NAME[N]=PROG>",
+        "--type-of <PROG=KIND>",
+        "--btf <FILE>",
+        "--object <N|NAME>",
+        "--maps",
+        "--duration",
+        "[-- <COMMAND>...]",
+    ] {
+        assert!(help.contains(flag), "{flag}: {help}");
+    }
+    let help = text(&run("bpfrun", &["inspect", "--help"]).stdout);
+    for flag in ["--object <N|NAME>", "--objects", "--against <FILE>", "--btf"] {
         assert!(help.contains(flag), "{flag}: {help}");
     }
 }
@@ -19,6 +35,11 @@ fn wrong_values_are_refused_with_status_2() {
         (&["x.o", "--attach", "=x"], "PROG=TARGET"),
         (&["x.o", "--set", "x"], "NAME=VALUE"),
         (&["x.o", "--type", "x"], "NAME=VALUE"),
+        (&["x.o", "--map", "x=1"], "NAME[KEY]=VALUE"),
+        (&["x.o", "--prog-array", "x[1]"], "NAME[KEY]=VALUE"),
+        (&["x.o", "--type-of", "p"], "PROG=KIND"),
+        (&["x.o", "--type-of", "p=nope"], "no kind nope"),
+        (&["inspect", "x.o", "--objects", "--against", "y"], "cannot be used with"),
         (&["x.o", "--maps=0"], "seconds are a number from"),
         (&["x.o", "--duration", "-1"], "seconds are a number from"),
         (&["x.o", "--max-events", "0"], "a whole number from 1 up"),

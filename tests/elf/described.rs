@@ -14,6 +14,9 @@ use crate::compile::{compile, scratch, strip};
 fn document(data: &[u8]) -> Value {
     let args = Args {
         file: "x.bpf.o".into(),
+        object: None,
+        objects: false,
+        against: None,
         disasm: false,
         prog: Vec::new(),
         types: None,

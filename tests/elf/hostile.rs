@@ -12,6 +12,7 @@ use snoop_tools::elf::btf::Btf;
 use snoop_tools::elf::disasm::{self, Names};
 use snoop_tools::elf::insn::Insn;
 use snoop_tools::elf::object::Object;
+use snoop_tools::elf::relocate;
 
 use crate::command::{File, inspect};
 use crate::compile::{compile, kinds, strip};
@@ -110,6 +111,18 @@ proptest! {
     fn damaged_objects(data in damaged()) {
         if let Err(reason) = describe(&data) {
             prop_assert!(!reason.contains('\n') && !reason.is_empty(), "{reason}");
+        }
+    }
+
+    #[test]
+    fn damaged_relocations(data in damaged(), other in damaged()) {
+        let (Ok(object), Ok(kernel)) = (Object::parse(&data), Object::parse(&other)) else {
+            return Ok(());
+        };
+        if let Some(types) = &kernel.btf {
+            let count: usize = object.functions.iter().map(|function| function.core.len()).sum();
+            let judgement = relocate::judge(&object, types);
+            prop_assert!(judgement.all.len() == count || object.btf.is_none());
         }
     }
 

@@ -2,12 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+mod against;
 mod amplify;
 mod arms;
 mod command;
 mod compile;
+mod configure;
 mod described;
 mod disasm;
+mod embedded;
 mod events;
 mod hostile;
 mod hostile_events;

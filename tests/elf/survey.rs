@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use snoop_tools::elf::dwarf::Dwarf;
+use snoop_tools::elf::embedded;
+use snoop_tools::elf::file::Content;
 use snoop_tools::elf::object::Object;
 use snoop_tools::elf::schema::{EventSchema, UserSchemas, schemas};
 use snoop_tools::elf::types::{Kind, Member, TypeId, Types};
@@ -208,13 +210,22 @@ fn numbers(types: &Types, schema: &EventSchema<'_>, truth: &Truth) -> bool {
         && schema.ty.and_then(|ty| schema.types.size(ty)) == Some(truth.size)
 }
 
+/// The object in a program, if there is that file.
+fn embedded_in(program: &Path) -> Option<Vec<u8>> {
+    let content = Content::open(program).ok()?;
+    let found = embedded::find(&content).unwrap();
+    let place = found.all.first().unwrap_or_else(|| panic!("{}: no object", program.display()));
+    Some(content.at(place.offset, place.size).unwrap())
+}
+
 /// Prints the counts for all objects `NAME.o` with a `NAME.truth.o` beside it; `strip` makes the
 /// stripped form.
 fn survey(folder: &Path, strip: impl Fn(&[u8]) -> Vec<u8>) {
     let mut entries: Vec<_> =
         std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     entries.sort();
-    let mut counts = [Counts::default(), Counts::default()];
+    const FORMS: [&str; 3] = ["unstripped", "stripped", "in programs"];
+    let mut counts = FORMS.map(|_| Counts::default());
     let mut objects = 0;
     for path in entries {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
@@ -222,16 +233,17 @@ fn survey(folder: &Path, strip: impl Fn(&[u8]) -> Vec<u8>) {
         let data = std::fs::read(folder.join(format!("{stem}.o"))).unwrap();
         let truth = Object::parse(&std::fs::read(&path).unwrap()).unwrap();
         objects += 1;
-        for (index, counts) in counts.iter_mut().enumerate() {
+        let program = folder.join(format!("{stem}.program"));
+        let forms = [Some(data.clone()), Some(strip(&data)), embedded_in(&program)];
+        for ((data, counts), form) in forms.iter().zip(&mut counts).zip(FORMS) {
+            let Some(data) = data else { continue };
             let mut notes = Vec::new();
-            let data = if index == 1 { strip(&data) } else { data.clone() };
-            compare(&data, &truth, counts, &mut notes);
-            let form = ["unstripped", "stripped"][index];
+            compare(data, &truth, counts, &mut notes);
             notes.iter().for_each(|note| println!("{form} {stem}: {note}"));
         }
     }
     println!("{objects} objects");
-    for (form, counts) in ["unstripped", "stripped"].iter().zip(&counts) {
+    for (form, counts) in FORMS.iter().zip(&counts) {
         let Counts { right, none, wrong, fields, found, named, misnamed, renamed, invented } =
             counts;
         println!(

@@ -6,6 +6,8 @@
 # Compiles each *.bpf.c below SOURCES into WORK, twice (see survey/truth.h), with the folder of the
 # source, its parents, and INCLUDE as folders of headers (vmlinux.h, bpf/). Then counts: types that are
 # right, unknown or wrong, and the fields that are found, in the objects as they are and stripped.
+# With PROGRAMS=FOLDER also in the programs of a distribution: FOLDER/NAME contains the object that
+# was made, somewhere else, of NAME.bpf.c, of the same release.
 # Sources that do not compile are left out. Needs clang and llvm-strip. WORK must be outside of the
 # project: nothing of other projects is kept in it.
 set -euo pipefail
@@ -41,6 +43,10 @@ while read -r source; do
 		skipped=$((skipped + 1))
 	fi
 	rm -f "$name.truth.c"
+	program=${PROGRAMS:-}/$(basename "$source" .bpf.c)
+	if [ -n "${PROGRAMS:-}" ] && [ -e "$name.o" ] && [ -f "$program" ]; then
+		cp "$program" "$name.program"
+	fi
 	# Only the BTF of the second one matters.
 	[ ! -e "$name.truth.o" ] || llvm-strip -g "$name.truth.o"
 done < <(find "$sources" -name '*.bpf.c' | sort)

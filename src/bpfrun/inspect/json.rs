@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::ser::{Serialize, SerializeMap, SerializeSeq as _, Serializer};
 use serde_json::{Value, json};
 
+use crate::bpfrun::choose;
 use crate::elf::acts::Act;
 use crate::elf::code::{Function, Reference};
 use crate::elf::global::{Extern, Global};
@@ -15,7 +16,8 @@ use crate::elf::types::{Kind, Member, TypeId, Types};
 use crate::output::json::SCHEMA;
 
 use super::listing::{self, Row};
-use super::{Subject, events, words};
+use super::parts::{Each, entries, present};
+use super::{Subject, against, events, words};
 
 /// The whole document, without the keys that do not apply. Written item by item, because items take
 /// much more memory than the file or the text.
@@ -61,28 +63,12 @@ impl Serialize for Document<'_> {
         if subject.args.types.is_some() {
             document.serialize_entry("types", &AllTypes(subject))?;
         }
+        if let Some(judgement) = &subject.judgement {
+            document.serialize_entry("against", &against::Document { subject, judgement })?;
+        }
         document.serialize_entry("damage", &subject.all_damage())?;
         document.end()
     }
-}
-
-/// A list whose items are made one after the other.
-///
-/// Ends with the last that fits into the output.
-struct Each<'a, F>(&'a Subject<'a>, &'static str, F);
-
-impl<F: Fn() -> I, I: Iterator<Item: Serialize>> Serialize for Each<'_, F> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self(subject, what, items) = self;
-        let some = items().enumerate().take_while(|&(number, _)| subject.has_room(what, number));
-        serializer.collect_seq(some.map(|(_, item)| item))
-    }
-}
-
-/// Appends the members of an object, except the ones that are null.
-fn entries<M: SerializeMap>(map: &mut M, object: Value) -> Result<(), M::Error> {
-    let Value::Object(members) = present(object) else { return Ok(()) };
-    members.iter().try_for_each(|(key, value)| map.serialize_entry(key, value))
 }
 
 fn summary(subject: &Subject<'_>) -> Value {
@@ -94,6 +80,7 @@ fn summary(subject: &Subject<'_>) -> Value {
         "file": {
             "path": subject.path.to_string_lossy(),
             "size_bytes": subject.bytes,
+            "object": subject.within.map(choose::described),
         },
         "byte_order": words::byte_order(object),
         "license": object.licence,
@@ -151,19 +138,6 @@ fn list<T>(items: &[T], make: impl Fn(&T) -> Value) -> Value {
 /// A string that is not empty.
 fn some(text: &str) -> Option<&str> {
     Some(text).filter(|text| !text.is_empty())
-}
-
-/// Removes nulls: an absent key is better.
-fn present(mut value: Value) -> Value {
-    match &mut value {
-        Value::Object(members) => {
-            members.retain(|_, value| !value.is_null());
-            members.values_mut().for_each(|value| *value = present(value.take()));
-        }
-        Value::Array(items) => items.iter_mut().for_each(|value| *value = present(value.take())),
-        _ => {}
-    }
-    value
 }
 
 fn function<M: SerializeMap>(

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 
 use anyhow::Result;
 
+use crate::bpfrun::choose;
 use crate::bpfrun::list::list;
-use crate::elf::budget::OUTPUT_BYTES;
 use crate::elf::code::Function;
 use crate::elf::global::Global;
 use crate::elf::map::Map;
@@ -16,8 +16,9 @@ use crate::elf::types::Kind;
 use crate::output::table::{Column, NOTE, Output, count};
 
 use super::listing::{self, Row};
+use super::parts::is_full;
 use super::words::{self, safe};
-use super::{Subject, events};
+use super::{Subject, against, events};
 
 const PROGRAMS: [Column; 6] = [
     Column::left("PROGRAM", 20),
@@ -73,6 +74,9 @@ const MAX_HELD: usize = 1024;
 /// Writes all parts to show.
 pub(super) fn write(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
     let args = subject.args;
+    if let Some(judgement) = &subject.judgement {
+        return against::write(subject, judgement, out);
+    }
     let asked = args.disasm || args.schema || args.types.is_some();
     if !asked {
         summary(subject, out)?;
@@ -96,20 +100,6 @@ pub(super) fn write(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
         disassemble(subject, function, out)?;
     }
     types(subject, out)
-}
-
-/// Whether no more fits into the output. Marks the place, the first time.
-fn is_full(subject: &Subject<'_>, out: &mut Output, what: &str, shown: usize) -> Result<bool> {
-    let was_full = subject.output.is_cut();
-    if was_full || out.bytes() > OUTPUT_BYTES {
-        _ = subject.output.take(usize::MAX);
-        subject.has_room(what, shown);
-        if !was_full {
-            out.raw("…\n")?;
-        }
-        return Ok(true);
-    }
-    Ok(false)
 }
 
 fn summary(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
@@ -136,7 +126,11 @@ fn summary(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
         parts.push("DWARF".to_owned());
     }
     let name = subject.path.file_name().unwrap_or(subject.path.as_os_str());
-    out.raw(format!("{}: {}\n", safe(&name.to_string_lossy()), parts.join(", ")))
+    let mut name = safe(&name.to_string_lossy());
+    if let Some(object) = subject.within {
+        name.push_str(&format!(": {} at {:#x}", choose::title(object), object.place.offset));
+    }
+    out.raw(format!("{name}: {}\n", parts.join(", ")))
 }
 
 fn programs(subject: &Subject<'_>, out: &mut Output) -> Result<()> {

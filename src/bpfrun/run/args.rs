@@ -5,14 +5,19 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::bpfrun::glob::Glob;
+use crate::bpfrun::run::{fill, kind_of};
 use crate::engine::cli::{number, seconds};
 use crate::engine::manual::Manual;
 
 /// Flags of `bpfrun run`
 #[derive(clap::Args, Clone, Debug)]
 pub struct Args {
-    /// A compiled BPF object
+    /// A compiled BPF object, or a program that contains one; - is stdin
     pub file: PathBuf,
+
+    /// The object of a program that contains several, by number or name
+    #[arg(long, value_name = "N|NAME")]
+    pub object: Option<String>,
 
     /// Show only events of these maps: no other maps, no messages, no iterators
     #[arg(value_name = "MAP")]
@@ -35,6 +40,26 @@ pub struct Args {
     /// (repeatable)
     #[arg(short, long, value_name = "VAR=VALUE", value_parser = assignment)]
     pub set: Vec<(String, String)>,
+
+    /// Put a value into a map before anything is attached, such as conf[0]=1 or ports[{a=1,b=2}]=3;
+    /// also a member of the value, as in conf[0].a.b[2]=1 (repeatable)
+    #[arg(long, value_name = "NAME[KEY]=VALUE", value_parser = fill::assignment)]
+    pub map: Vec<fill::Assignment>,
+
+    /// Put a program into a map of programs before anything is attached; the program itself is only
+    /// attached if --attach names it (repeatable)
+    #[arg(long, value_name = "NAME[N]=PROG", value_parser = fill::assignment)]
+    pub prog_array: Vec<fill::Assignment>,
+
+    /// What a program is whose section libbpf does not know: the name of a section that it knows, as
+    /// tc or kprobe/FUNCTION, or of a type, as sched_cls (repeatable)
+    #[arg(long, value_name = "PROG=KIND", value_parser = kind)]
+    pub type_of: Vec<(String, String)>,
+
+    /// Take the kernel's types from this file, for a kernel without BTF or with a wrong one: raw BTF,
+    /// or an ELF file with BTF
+    #[arg(long, value_name = "FILE")]
+    pub btf: Option<PathBuf>,
 
     /// Attach all variants of a probe, not only the best: events may come twice
     #[arg(long)]
@@ -158,6 +183,12 @@ impl Args {
         !self.shows_only_maps() || self.events.iter().chain(&self.maps_to_show).any(|m| m == map)
     }
 
+    /// The map of programs that `--prog-array` puts this program into.
+    pub fn held_by(&self, program: &str) -> Option<&str> {
+        let held = self.prog_array.iter().find(|given| given.value == program);
+        held.map(|given| given.map.as_str())
+    }
+
     /// Whether `--attach` names this program or map.
     pub fn asked_for(&self, name: &str) -> bool {
         self.attach.iter().any(|attach| attach.program == name)
@@ -182,6 +213,16 @@ fn attach(text: &str) -> Result<Attach, String> {
         return Err("give a program, or a program and its target, as PROG=TARGET".to_owned());
     }
     Ok(Attach { program: program.to_owned(), target })
+}
+
+/// `--type-of`: a program and a section that libbpf knows.
+fn kind(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((program, kind)) if !program.is_empty() => {
+            Ok((program.to_owned(), kind_of::section(kind)?))
+        }
+        _ => Err("give a program and its kind, as PROG=KIND".to_owned()),
+    }
 }
 
 fn assignment(text: &str) -> Result<(String, String), String> {

@@ -7,6 +7,7 @@ use libbpf_rs::{Link, MapCore as _, MapType, Object};
 use crate::bpfrun::run::args::Args;
 use crate::bpfrun::run::hook::Kind;
 use crate::bpfrun::run::load::Loaded;
+use crate::bpfrun::run::pairs::{self, Attaches};
 use crate::bpfrun::run::place::{self, Attachment};
 use crate::bpfrun::run::plan::{NOT_ATTACHABLE, Program, State};
 use crate::bpfrun::run::reason::{self, Reason};
@@ -31,6 +32,9 @@ pub fn attach(loaded: &mut Loaded, args: &Args) -> Attachments {
     order.sort_by_key(|&at| loaded.programs.get(at).map(rank));
     // By probe: kind and name of the attached program.
     let mut taken: HashMap<String, (Kind, String)> = HashMap::new();
+    if !args.all_variants {
+        attach_pairs(loaded, &mut attachments, &mut taken);
+    }
 
     for at in order {
         let Some(program) = loaded.programs.get_mut(at) else { continue };
@@ -62,6 +66,70 @@ pub fn attach(loaded: &mut Loaded, args: &Args) -> Attachments {
         }
     }
     attachments
+}
+
+/// The programs of a loaded object, to be attached in pairs.
+struct Halves<'a> {
+    object: &'a Object,
+    programs: &'a mut [Program],
+    attachments: &'a mut Attachments,
+}
+
+impl Attaches for Halves<'_> {
+    fn attach(&mut self, index: usize) -> bool {
+        let Some(program) = self.programs.get_mut(index).filter(|p| p.is_wanted()) else {
+            return false; // the kernel refused it, or it did not work in another pair
+        };
+        program.state = attach_one(self.object, program, self.attachments);
+        program.is_attached()
+    }
+
+    fn detach(&mut self, indices: &[usize]) {
+        // Each has one link.
+        let held = &mut self.attachments.held;
+        held.truncate(held.len().saturating_sub(indices.len()));
+        for &index in indices {
+            if let Some(program) = self.programs.get_mut(index) {
+                program.state = State::Wanted;
+            }
+        }
+    }
+}
+
+/// Attaches those probes at the begin and the return of a function that have variants: both halves of
+/// one kind. If no variant has both, each half is left to be attached on its own.
+fn attach_pairs(
+    loaded: &mut Loaded,
+    attachments: &mut Attachments,
+    taken: &mut HashMap<String, (Kind, String)>,
+) {
+    let Loaded { object, programs, .. } = loaded;
+    for pair in pairs::pairs(programs) {
+        let settled = pairs::settle(&pair, &mut Halves { object, programs, attachments });
+        let Some(used) = settled.used else { continue };
+        for &index in &used {
+            if let Some(program) = programs.get(index) {
+                if let Some((key, _)) = program.hook.variant() {
+                    taken.entry(key).or_insert((program.hook.kind, program.name.clone()));
+                }
+            }
+        }
+        let name = |index: usize| programs.get(index).map_or("", |program| &*program.name);
+        let both = used.iter().map(|&index| name(index)).collect::<Vec<_>>().join(" and ");
+        let reasons: Vec<_> = settled
+            .halves
+            .iter()
+            .map(|&(index, other)| {
+                let what = format!("{} does not work here, and both are needed", name(other));
+                (index, Reason::new(format!("{what}: instead of them {both}")))
+            })
+            .collect();
+        for (index, reason) in reasons {
+            if let Some(program) = programs.get_mut(index).filter(|p| p.is_wanted()) {
+                program.state = State::Idle(reason);
+            }
+        }
+    }
 }
 
 fn attach_one(object: &Object, program: &Program, attachments: &mut Attachments) -> State {

@@ -5,6 +5,7 @@ use object::Endianness;
 
 use crate::bpfrun::list::list;
 use crate::bpfrun::run::args::Args;
+use crate::bpfrun::run::fill::{self, Fill};
 use crate::bpfrun::run::set::{self, Patch};
 use crate::bpfrun::run::shown;
 use crate::elf::object::Object;
@@ -26,8 +27,16 @@ pub(super) fn loadable(object: &Object) -> Result<()> {
     Ok(())
 }
 
-/// Refuses names on the command line that the object does not have. Returns the values of `--set`.
-pub(super) fn names(args: &Args, object: &Object) -> Result<Vec<Patch>, String> {
+/// The values of the command line.
+pub(super) struct Values {
+    /// `--set`
+    pub(super) patches: Vec<Patch>,
+    /// `--map` and `--prog-array`
+    pub(super) fills: Vec<Fill>,
+}
+
+/// Refuses names and values on the command line that the object has no place for.
+pub(super) fn names(args: &Args, object: &Object) -> Result<Values, String> {
     let list = |names: &mut dyn Iterator<Item = &str>| match list(names, ", ") {
         none if none.is_empty() => "none".to_owned(),
         some => some,
@@ -48,6 +57,11 @@ pub(super) fn names(args: &Args, object: &Object) -> Result<Vec<Patch>, String> 
             return Err(format!("no program {name}: there are {}", list(&mut programs())));
         }
     }
+    for (name, _) in &args.type_of {
+        if !programs().any(|known| known == name) {
+            return Err(format!("no program {name}: there are {}", list(&mut programs())));
+        }
+    }
     for glob in &args.prog {
         if !programs().any(|program| glob.matches(program)) {
             let programs = list(&mut programs());
@@ -57,5 +71,6 @@ pub(super) fn names(args: &Args, object: &Object) -> Result<Vec<Patch>, String> 
     let wanted: Vec<_> = args.types.iter().map(|(map, ty)| format!("{map}={ty}")).collect();
     can_have_types(object, wanted.iter().map(String::as_str))?;
     let patches = args.set.iter().map(|(path, value)| set::patch(object, path, value));
-    patches.collect()
+    let fills = fill::plan(object, &args.map, &args.prog_array)?;
+    Ok(Values { patches: patches.collect::<Result<_, _>>()?, fills })
 }

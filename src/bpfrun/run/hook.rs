@@ -1,5 +1,7 @@
 //! The section of a program: the kind of hook, and its place.
 
+use crate::bpfrun::run::symbols;
+
 /// The kind of a hook. `ret`: at the function's return; `session`: at entry and return.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -151,30 +153,41 @@ impl Hook {
     /// too. The number says how good the variant is: less is better.
     pub fn variant(&self) -> Option<(String, u8)> {
         let target = self.target.as_deref()?;
-        let function = |point: &str, rank| {
-            // fentry/__x64_sys_execve and ksyscall/execve are the same place.
-            let system_call = ["__x64_sys_", "__arm64_sys_", "__s390x_sys_", "__riscv_sys_"]
-                .iter()
-                .find_map(|prefix| target.strip_prefix(prefix));
-            let key = match system_call {
-                Some(name) => format!("{point} of system call {name}"),
-                None => format!("{point} of {target}"),
-            };
-            Some((key, rank))
-        };
+        let function = |point: &str, rank| Some((format!("{point} of {}", place(target)), rank));
         let tracepoint = |name: &str, rank| Some((format!("tracepoint {name}"), rank));
         match self.kind {
             Kind::Fentry => function("entry", 0),
             Kind::Kprobe { ret: false } => function("entry", 1),
-            Kind::Ksyscall { ret: false } => Some((format!("entry of system call {target}"), 2)),
+            Kind::Ksyscall { ret } => {
+                let point = if ret { "return" } else { "entry" };
+                Some((format!("{point} of system call {target}"), 2))
+            }
             Kind::Fexit => function("return", 0),
             Kind::Kprobe { ret: true } => function("return", 1),
-            Kind::Ksyscall { ret: true } => Some((format!("return of system call {target}"), 2)),
             Kind::TpBtf => tracepoint(target, 0),
             Kind::RawTracepoint => tracepoint(target, 1),
             Kind::Tracepoint => tracepoint(target.rsplit(['/', ':']).next()?, 2),
             _ => None,
         }
+    }
+}
+
+impl Hook {
+    /// Of a probe at the begin or the return of a function: the function, how good the variant is,
+    /// and whether it is the return.
+    pub fn half(&self) -> Option<(String, u8, bool)> {
+        let (key, rank) = self.variant()?;
+        let (entry, exit) = (key.strip_prefix("entry of "), key.strip_prefix("return of "));
+        Some((entry.or(exit)?.to_owned(), rank, exit.is_some()))
+    }
+}
+
+/// A function in words: `fentry/__x64_sys_execve`, `kprobe/sys_execve` and `ksyscall/execve` are at
+/// the same place.
+fn place(function: &str) -> String {
+    match symbols::system_call(function) {
+        Some(name) => format!("system call {name}"),
+        None => function.to_owned(),
     }
 }
 
@@ -280,7 +293,7 @@ mod tests {
             &["fentry/vfs_read", "kprobe/vfs_read"],
             &["fexit/vfs_read", "kretprobe/vfs_read"],
             &["tp_btf/sched_switch", "raw_tp/sched_switch", "tp/sched/sched_switch"],
-            &["fentry/__x64_sys_execve", "kprobe/__x64_sys_execve", "ksyscall/execve"],
+            &["fentry/__x64_sys_execve", "kprobe/sys_execve", "ksyscall/execve"],
         ];
         let mut keys = std::collections::HashSet::new();
         for group in groups {

@@ -9,6 +9,7 @@ use libbpf_rs::{MapType, Object, ObjectBuilder, OpenObject, ProgramAttachType};
 use crate::bpfrun::run::args::Args;
 use crate::bpfrun::run::externs::Externs;
 use crate::bpfrun::run::hook::Kind;
+use crate::bpfrun::run::kind_of;
 use crate::bpfrun::run::maps::{self, EventMap};
 use crate::bpfrun::run::plan::{Program, State};
 use crate::bpfrun::run::reason::{self, Reason};
@@ -138,6 +139,9 @@ fn show_words(args: &Args, words: &str) {
 fn open(name: &str, image: &[u8], args: &Args) -> Result<OpenObject> {
     let mut builder = ObjectBuilder::default();
     builder.name(plain(name))?;
+    if let Some(file) = &args.btf {
+        builder.btf_custom_path(file)?;
+    }
     builder.open_memory(image).map_err(|error| {
         let said = words::take();
         show_words(args, &said);
@@ -187,7 +191,10 @@ fn plan(
             let reason = Reason::new("changes what the system does").advice(advice);
             plan.state = State::Unwanted(reason);
         }
-        if held.contains(&*name) {
+        if let Some(map) = args.held_by(&name).filter(|_| plan.asked.is_none()) {
+            plan.state = State::Wanted;
+            plan.idle = Some(Reason::new(format!("called through the map {map}")));
+        } else if held.contains(&*name) {
             if let State::Unwanted(reason) = std::mem::replace(&mut plan.state, State::Wanted) {
                 plan.idle = Some(reason);
             }
@@ -210,13 +217,19 @@ fn prepare_programs(object: &mut OpenObject, programs: &[Program]) -> Result<()>
         if !program.is_wanted() {
             continue;
         }
+        if let Some(section) = &program.instead {
+            kind_of::set(&open, section).with_context(|| format!("program {name}"))?;
+        }
         let asked = program.asked.as_ref().and_then(Option::as_deref);
-        if let (true, Some(target)) = (kind.target_is_loaded(), asked) {
+        // libbpf looks only for the targets of sections that it knows.
+        let target = program.target().filter(|_| asked.is_some() || program.instead.is_some());
+        if let (true, Some(target)) = (kind.target_is_loaded(), target) {
             open.set_attach_target(0, Some(target.to_owned()))
                 .with_context(|| format!("attach {name} to {target}"))?;
         }
         if kind == Kind::Tc {
             let egress = program.section.ends_with("egress")
+                || program.kind_section().ends_with("egress")
                 || asked.is_some_and(|target| target.ends_with("/egress"));
             open.set_attach_type(match egress {
                 true => ProgramAttachType::TcxEgress,

@@ -15,6 +15,7 @@ use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, fstatfs};
 use crate::bpfrun::run::hook::Kind;
 use crate::bpfrun::run::plan::{NOT_ATTACHABLE, Program};
 use crate::bpfrun::run::sample::{self, Sampling};
+use crate::bpfrun::run::symbols;
 use crate::host::tracepoint;
 
 /// What keeps a program attached.
@@ -36,9 +37,20 @@ pub fn attach(
     target: &str,
 ) -> Result<(Attachment, String)> {
     let kind = program.hook.kind;
-    let asked = program.asked.as_ref().is_some_and(Option::is_some);
+    // Otherwise libbpf goes by the section.
+    let asked = program.instead.is_some() || program.asked.as_ref().is_some_and(Option::is_some);
     let link = match kind {
-        Kind::Kprobe { ret } if asked => attach_kprobe(loaded, ret, target)?,
+        Kind::Kprobe { ret } => {
+            let other = symbols::probed(target, symbols::has);
+            if let Some(other) = other {
+                let link = attach_kprobe(loaded, ret, &other)?;
+                return Ok((Attachment::Link(link), renamed(program, &other)));
+            }
+            match asked {
+                true => attach_kprobe(loaded, ret, target)?,
+                false => attach_by_section(loaded)?,
+            }
+        }
         Kind::Ksyscall { ret } if asked => loaded.attach_ksyscall(ret, target)?,
         Kind::KprobeMulti if asked => bail!("only with a pattern in its section"),
         Kind::Tracepoint => {
@@ -93,6 +105,19 @@ pub fn attach(
         Kind::Other | Kind::Unknown | Kind::StructOps => {
             bail!(NOT_ATTACHABLE)
         }
+        Kind::TpBtf | Kind::Fentry | Kind::Fexit | Kind::FmodRet if program.instead.is_some() => {
+            // SAFETY: the program lives.
+            from_raw(unsafe {
+                libbpf_sys::bpf_program__attach_trace(loaded.as_libbpf_object().as_ptr())
+            })?
+        }
+        Kind::Lsm if program.instead.is_some() => {
+            // SAFETY: the program lives.
+            from_raw(unsafe {
+                libbpf_sys::bpf_program__attach_lsm(loaded.as_libbpf_object().as_ptr())
+            })?
+        }
+        _ if program.instead.is_some() => bail!("only with such a section in the object"),
         _ => attach_by_section(loaded)?,
     };
     Ok((Attachment::Link(link), in_words(program, target)))
@@ -100,10 +125,20 @@ pub fn attach(
 
 /// The place of a program: its section, or the kind of section and the requested place.
 fn in_words(program: &Program, target: &str) -> String {
-    let section = program.section.trim_start_matches('?');
+    let section = program.kind_section();
     match program.asked {
         Some(Some(_)) => format!("{} {target}", section.split('/').next().unwrap_or(section)),
         _ => section.to_owned(),
+    }
+}
+
+/// The place of a kprobe whose function has another name here.
+fn renamed(program: &Program, function: &str) -> String {
+    let section = program.kind_section();
+    let kind = section.split('/').next().unwrap_or(section);
+    match program.asked {
+        Some(Some(_)) => format!("{kind} {function}"),
+        _ => format!("{kind}/{function}"),
     }
 }
 
@@ -233,7 +268,13 @@ fn attach_iterator(
         ("bpf_map_elem" | "bpf_sk_storage_map" | "sockmap", None) => {
             bail!("iterates over one map: --attach {}=MAP", program.name)
         }
-        (_, None) => loaded.attach()?,
+        // SAFETY: the program lives; without options it is over all that there is.
+        (_, None) => from_raw(unsafe {
+            libbpf_sys::bpf_program__attach_iter(
+                loaded.as_libbpf_object().as_ptr(),
+                std::ptr::null(),
+            )
+        })?,
         (_, Some(name)) => {
             let map = object.maps().find(|map| map.name() == name);
             let map = map.with_context(|| format!("no map {name}"))?;

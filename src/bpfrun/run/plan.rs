@@ -2,6 +2,7 @@
 
 use crate::bpfrun::run::args::Args;
 use crate::bpfrun::run::hook::{Hook, Kind};
+use crate::bpfrun::run::kind_of;
 use crate::bpfrun::run::reason::Reason;
 use crate::elf::acts::Act;
 use crate::output::table::{Column, Line};
@@ -19,6 +20,8 @@ pub struct Program {
     pub name: String,
     /// The section, as the object has it
     pub section: String,
+    /// What libbpf is told instead of the section, which it does not know or `--type-of` overrules
+    pub instead: Option<String>,
     /// The parsed section
     pub hook: Hook,
     /// Named by `--attach`, with a target, if it gives one
@@ -50,12 +53,14 @@ impl Program {
     /// The plan for the program `name` in `section`. `optional`: the section has a `?` in front, so
     /// the program is loaded only on request.
     pub fn plan(name: &str, section: &str, optional: bool, acts: Vec<Act>, args: &Args) -> Self {
-        let hook = Hook::parse(section);
+        let instead = kind_of::instead(name, section, &args.type_of);
+        let hook = Hook::parse(instead.as_deref().unwrap_or(section));
         let asked = args.attach.iter().find(|attach| attach.program == name);
         let asked = asked.map(|attach| attach.target.clone());
         let mut program = Self {
             name: name.to_owned(),
             section: section.to_owned(),
+            instead,
             hook,
             asked,
             acts,
@@ -122,6 +127,11 @@ impl Program {
         };
         Reason::new(format!("acts on the system: {}", acts.join(", ")))
             .advice(format!("attach it with --attach {}{target}", self.name))
+    }
+
+    /// The section that says what it is.
+    pub fn kind_section(&self) -> &str {
+        self.instead.as_deref().unwrap_or(&self.section).trim_start_matches('?')
     }
 
     /// The target: from `--attach`, or from the section.

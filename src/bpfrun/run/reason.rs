@@ -5,12 +5,12 @@ mod binary;
 mod permit;
 
 use std::fmt;
-use std::fs;
 use std::path::Path;
 
 use nix::errno::Errno;
 
 use crate::bpfrun::run::hook::Kind;
+use crate::bpfrun::run::symbols;
 use crate::engine::attach::verifier;
 use crate::host::errno;
 use crate::host::tracepoint::{Step, TracepointError};
@@ -147,7 +147,9 @@ pub fn of_load(words: &str, name: &str, kind: Kind, target: Option<&str>) -> Rea
             .advice(format!("--attach {name}={}", kind.wants()));
     }
     if lines.iter().any(|line| line.contains("missing BPF prog type")) {
-        return Reason::new("libbpf knows no programs of such a section");
+        return Reason::new("libbpf knows no programs of such a section").advice(format!(
+            "--type-of {name}=KIND says what it is, such as tc or kprobe/FUNCTION"
+        ));
     }
     let failed = lines.iter().find(|line| line.contains("BPF program load failed"));
     let errno = failed.and_then(|line| errno_of(line));
@@ -252,7 +254,7 @@ pub fn of_attach(
             }
             let function = target.split('+').next().unwrap_or(target);
             let gone = matches!(errno, Some(Errno::ENOENT | Errno::EINVAL | Errno::ESRCH));
-            if gone && matches!(kind, Kind::Kprobe { .. }) && !has_symbol(function) {
+            if gone && matches!(kind, Kind::Kprobe { .. }) && !symbols::has(function) {
                 return Reason::new(format!("this kernel has no function {function}")).advice(
                     format!(
                         "it may be inlined or renamed; --attach {name}=FUNCTION for another one"
@@ -299,12 +301,6 @@ fn of_tracepoint(kind: Kind, error: &TracepointError) -> Reason {
         Some(advice) => reason.advice(advice),
         None => reason,
     }
-}
-
-/// Whether the kernel's table of symbols has a function; true if the table cannot be read.
-fn has_symbol(function: &str) -> bool {
-    let Ok(symbols) = fs::read_to_string("/proc/kallsyms") else { return true };
-    symbols.lines().any(|line| line.split_whitespace().nth(2) == Some(function))
 }
 
 #[cfg(test)]

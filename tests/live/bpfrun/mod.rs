@@ -2,9 +2,12 @@
 
 mod accounting;
 mod acts;
+mod against;
 mod examples;
 mod externs;
+mod fill;
 mod hostile;
+mod kinds;
 mod load;
 mod maps;
 mod places;
