@@ -23,16 +23,26 @@ const FREE_CPU: Duration = Duration::from_millis(100);
 /// What is left to be waited. Whoever makes us wait, however often, does not keep us from other
 /// events for more than one part in [`PART`].
 #[derive(Debug)]
-pub(super) struct Patience(Allowance);
+pub(super) struct Patience {
+    allowance: Allowance,
+    longest: Duration,
+}
 
 impl Patience {
     pub(super) fn new(now: Instant) -> Self {
-        Self(Allowance::new(PART, MOST, now))
+        Self { allowance: Allowance::new(PART, MOST, now), longest: LONGEST }
+    }
+
+    /// For tests in which answers come, on a machine that may have much else to do.
+    #[cfg(test)]
+    pub(super) fn long(now: Instant) -> Self {
+        let hour = Duration::from_secs(3600);
+        Self { allowance: Allowance::new(PART, hour, now), longest: hour }
     }
 
     /// The longest that the next request may take. `None`: it may not be made at all.
     pub(super) fn left(&mut self, now: Instant) -> Option<Duration> {
-        let left = (*self.0.left(now)).min(LONGEST);
+        let left = (*self.allowance.left(now)).min(self.longest);
         // A wait that is too short for anybody would only cost a helper.
         Some(left).filter(|left| *left >= LONGEST / 10)
     }
@@ -40,12 +50,12 @@ impl Patience {
     /// An answer came after `waited`, for which the helper worked `cpu`.
     pub(super) fn answered(&mut self, waited: Duration, cpu: Duration) {
         let free = FREE + cpu.min(FREE_CPU);
-        self.0.spend(waited.saturating_sub(free));
+        self.allowance.spend(waited.saturating_sub(free));
     }
 
     /// No answer came in this time.
     pub(super) fn unanswered(&mut self, waited: Duration) {
-        self.0.spend(waited);
+        self.allowance.spend(waited);
     }
 }
 
