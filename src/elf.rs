@@ -22,6 +22,7 @@ pub mod insn;
 pub mod map;
 pub mod names;
 pub mod object;
+pub mod picture;
 pub mod schema;
 pub mod sections;
 pub mod types;

@@ -21,6 +21,7 @@ pub mod sample;
 pub mod schemas;
 pub mod set;
 pub mod source;
+pub mod stacks;
 pub mod watch;
 pub mod words;
 
@@ -38,8 +39,10 @@ use crate::elf::file;
 use crate::elf::object::Object;
 use crate::engine::attach::recursion_misses;
 use crate::engine::command::Command;
+use crate::engine::errand::Errands;
 use crate::engine::explain;
 use crate::engine::session::{Session, say};
+use crate::engine::stack;
 use crate::engine::stop::{StopSignal, command_status};
 use crate::host::heap::free_unused_memory;
 use crate::output::escape::push_text;
@@ -57,6 +60,7 @@ use row::Rows;
 use schemas::Schemas;
 use set::Patch;
 use source::Sources;
+use stacks::Stacks;
 use watch::{Ended, Watch};
 
 const NAME: &str = "bpfrun";
@@ -93,8 +97,13 @@ pub fn main(args: &Args) -> Result<u8> {
         [] => None,
         words => Some(Command::spawn(NAME, words)?),
     };
+    // Likewise the one that reads what traced processes chose.
+    let errands = match stacks::asks_for_stacks(&object) {
+        true => Some(Errands::start(stack::errand)?),
+        false => None,
+    };
     let stop = StopSignal::install()?;
-    let prepared = Prepared { image: &image, object: &object, patches, schemas };
+    let prepared = Prepared { image: &image, object: &object, patches, schemas, errands };
     run(args, prepared, command, stop)
 }
 
@@ -119,6 +128,8 @@ struct Prepared<'a> {
     object: &'a Object,
     patches: Vec<Patch>,
     schemas: Schemas,
+    /// Looks up names in processes, if any stack may come
+    errands: Option<Errands>,
 }
 
 fn run(
@@ -127,7 +138,7 @@ fn run(
     mut command: Option<Command>,
     stop: StopSignal,
 ) -> Result<u8> {
-    let Prepared { image, object, patches, schemas } = prepared;
+    let Prepared { image, object, patches, schemas, errands } = prepared;
     let name = args.file.file_stem().context("a file without a name")?.to_string_lossy();
     let name = name.trim_end_matches(".bpf");
     let externs = Externs::new(image, object);
@@ -135,13 +146,17 @@ fn run(
     loaded.events.retain(|event| args.shows(&event.name));
     // Before the first event: a perf buffer takes nothing until it is open.
     let sources = Sources::open(&loaded.object, &loaded.events)?;
-    let printk = match says(&loaded) && !args.shows_only_maps() {
+    let printk = match says(&loaded) && !args.shows_only_maps() && !args.folded {
         true => Printk::open().map_err(|e| say(NAME, &format!("no bpf_printk(): {e:#}"))).ok(),
         false => None,
     };
     let formats = if args.all_printk { None } else { Formats::of(object) };
-    let contents = match args.maps {
-        Some(every) => Some(Contents::new(&loaded.object, object, every)?),
+    let contents = match (args.maps, args.folded) {
+        (None, false) => None,
+        (every, _) => Some(Contents::new(&loaded.object, object, every.flatten())?),
+    };
+    let stacks = match &errands {
+        Some(_) => Some(Stacks::new(&loaded.object, object, args.folded)?),
         None => None,
     };
     let mut attachments = attach::attach(&mut loaded, args);
@@ -155,6 +170,9 @@ fn run(
         }
         bail!("nothing could be attached");
     }
+    if args.maps.is_none() && !args.folded && shows_nothing(&loaded, &sources, printk.is_some()) {
+        say(NAME, "no program sends events or messages: --maps shows the contents of the maps");
+    }
     free_unused_memory();
 
     let has_cpu = printk.is_some() || loaded.events.iter().any(|e| e.kind == EventMapKind::Perf);
@@ -163,11 +181,16 @@ fn run(
         names.push("printk");
     }
     let sizes = schemas::sizes(object, &schemas);
-    let rows = Rows::new(schemas, sizes, running(&loaded.programs, object), &names, has_cpu);
+    let mut rows = Rows::new(schemas, sizes, running(&loaded.programs, object), &names, has_cpu);
+    let folds = rows.have_stacks() || contents.as_ref().is_some_and(Contents::have_stacks);
+    if args.folded && !(folds && stacks.is_some()) {
+        bail!("--folded: neither events nor keys of maps have stacks");
+    }
+    rows.stacks = stacks;
     let mut session = Session::begin(NAME, args.json, args.max_events);
     session.out.end_with(Arc::clone(&stop.eventfd));
     start(args, &loaded, &rows, &mut session)?;
-    if !(sources.is_empty() && printk.is_none()) {
+    if !(args.folded || sources.is_empty() && printk.is_none()) {
         rows.heading(&mut session);
     }
     session.out.flush()?;
@@ -177,6 +200,10 @@ fn run(
 
     let deadline = args.duration.map(|duration| Instant::now() + duration);
     session.out.end_at(deadline);
+    session.errands = errands;
+    if let Some(errands) = &mut session.errands {
+        errands.end_with(Arc::clone(&stop.eventfd), deadline);
+    }
     let mut watch =
         Watch { session, rows, sources, printk, formats, contents, stop, command, deadline };
     let ended = match watch.iterate(&mut attachments)? {
@@ -206,6 +233,15 @@ fn apply(open: &mut OpenObject, patches: &[Patch]) -> Result<()> {
         place.with_context(|| format!("{section} is shorter"))?.copy_from_slice(bytes);
     }
     Ok(())
+}
+
+/// Whether nothing can come but the contents of maps.
+fn shows_nothing(loaded: &Loaded, sources: &Sources, messages: bool) -> bool {
+    let is_iterator = |program: &Program| program.hook.kind == Kind::Iter && program.is_attached();
+    sources.is_empty()
+        && !messages
+        && !loaded.programs.iter().any(is_iterator)
+        && contents::has_any(&loaded.object)
 }
 
 /// Whether any loaded program calls `bpf_printk()`.

@@ -14,6 +14,7 @@ mod hostile_events;
 mod object;
 mod orders;
 mod own;
+mod pictures;
 mod plain;
 mod schema;
 mod survey;

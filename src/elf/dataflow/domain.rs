@@ -55,6 +55,16 @@ pub(super) enum Atom {
         map: usize,
         offset: i64,
     },
+    /// What was there, and something added to it
+    Added {
+        base: Base,
+        offset: i64,
+    },
+    /// Somewhere behind this place, by an index that is not constant
+    Indexed {
+        base: Base,
+        offset: i64,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -198,6 +208,7 @@ pub(super) fn moved(atom: Atom, distance: i64) -> Option<Atom> {
         Atom::MapValue { map, offset } => Atom::MapValue { map, offset: add(offset)? },
         Atom::Record { site, offset } => Atom::Record { site, offset: add(offset)? },
         Atom::Data { section, offset } => Atom::Data { section, offset: add(offset)? },
+        Atom::Indexed { base, offset } => Atom::Indexed { base, offset: add(offset)? },
         _ => return None,
     })
 }

@@ -59,6 +59,8 @@ impl EventSchema<'_> {
             Hint::Order { order: Order::Host, .. } => "host order",
             Hint::AnyOrder => "either byte order",
             Hint::Bytes => "counts bytes",
+            Hint::Stack(_) => "return addresses",
+            Hint::StackId { .. } => "number of a stack",
         })
     }
 

@@ -296,7 +296,12 @@ fn build(fields: &[Field], size: u64) -> Option<(Types, TypeId, Vec<Evidence>)> 
         if *times > 1 {
             name = format!("{name}_{}", field.at);
         }
+        let of_numbers =
+            field.role.is_some_and(|(word, _)| word == "stack") && field.bytes % 8 == 0;
         members.push(match (field.number, field.text) {
+            _ if of_numbers => {
+                array(&mut types, name, *numbers.get(&8)?, field.at, field.bytes / 8)?
+            }
             (true, _) => member(name, *numbers.get(&field.bytes)?, field.at)?,
             (false, true) => array(&mut types, name, character, field.at, field.bytes)?,
             (false, false) => array(&mut types, name, byte, field.at, field.bytes)?,

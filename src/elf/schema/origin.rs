@@ -85,6 +85,9 @@ pub(super) type Role = (&'static str, Option<i32>);
 
 /// What a number is, from the helper that gave it.
 pub(super) fn role(write: &Write) -> Option<Role> {
+    if let Source::StackId { .. } = only(write)?.source {
+        return Some(("stack_id", Some(27)));
+    }
     let Source::Helper(helper, part) = only(write)?.source else {
         return (only(write)?.source == Source::Duration).then_some(("duration", None));
     };
@@ -114,6 +117,16 @@ pub(super) fn hint(object: &Object, write: &Write) -> Option<Hint> {
     };
     if !write.numbers.is_empty() && write.numbers.iter().all(lengths) {
         return Some(Hint::Bytes);
+    }
+    if let [Number { source: Source::StackId { map, user }, .. }, others @ ..] = &write.numbers[..]
+    {
+        let same =
+            |other: &Number| matches!(other.source, Source::StackId { map: m, .. } if m == *map);
+        let one = others.is_empty();
+        return others
+            .iter()
+            .all(same)
+            .then_some(Hint::StackId { map: *map, user: user.filter(|_| one) });
     }
     let mut found: Option<Hint> = None;
     for &number in &write.numbers {

@@ -35,6 +35,15 @@ pub enum Hint {
     AnyOrder,
     /// A helper counted bytes there
     Bytes,
+    /// A helper put return addresses there: of the program, or of the kernel, if that is constant
+    Stack(Option<bool>),
+    /// The number of a stack in a map
+    StackId {
+        /// The map: index in `Object::maps`
+        map: u32,
+        /// As in [`Hint::Stack`]
+        user: Option<bool>,
+    },
 }
 
 /// The byte order of a number in an event of a little-endian machine.

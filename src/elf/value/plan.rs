@@ -39,8 +39,19 @@ pub(super) struct Field {
     pub arms: Vec<Arm>,
     /// The field with its used length
     pub length: Option<Length>,
-    /// Holds nothing: not shown in text
+    /// Holds nothing, or is shown elsewhere: not shown in text
     pub padding: bool,
+    /// It is a stack
+    pub stack: Option<Trace>,
+}
+
+/// A stack in an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trace {
+    /// Return addresses
+    Frames { user: Option<bool> },
+    /// The number of a stack in a map, if it is known in which one
+    Id { map: Option<u32>, user: Option<bool> },
 }
 
 /// A member of a union.
@@ -331,6 +342,7 @@ impl<'a> Builder<'a> {
             _ => None,
         };
         if let Some(width) = number {
+            let is_stack = matches!(self.hint(place), Some(Hint::Stack(_)));
             let text = types.is_char(element) || self.hint(place) == Some(Hint::Text);
             match (width, bytes) {
                 (1, Some(16)) | (4 | 8, Some(16)) if !text && address() => {
@@ -350,7 +362,7 @@ impl<'a> Builder<'a> {
                     return Shape::Text { bytes, list: meaning::is_text_list(place.name) };
                 }
                 (1, _) => return Shape::Bytes { bytes },
-                (8, _) if meaning::is_stack(place.name) => {
+                (8, _) if is_stack || meaning::is_stack(place.name) => {
                     let meaning = Meaning::Hex;
                     let element = Box::new(Shape::Number { bytes: 8, signed: false, meaning });
                     return Shape::Array { element, stride, count };
@@ -384,6 +396,27 @@ impl<'a> Builder<'a> {
             }
             4 => Some(Shape::Ipv4),
             16 => Some(Shape::Ipv6 { number: self.is_number(place) }),
+            _ => None,
+        }
+    }
+
+    /// Whether a field is a stack: by what a program does, or by its name.
+    fn stack(&self, field: &Field, place: Place<'_>) -> Option<Trace> {
+        let by_name = meaning::is_user_stack(place.name);
+        match (&field.shape, self.hint(place)) {
+            (Shape::Array { stride: 8, .. }, Some(Hint::Stack(user))) => {
+                Some(Trace::Frames { user: user.or(by_name) })
+            }
+            (Shape::Number { bytes: 4 | 8, .. }, Some(Hint::StackId { map, user })) => {
+                Some(Trace::Id { map: Some(map), user: user.or(by_name) })
+            }
+            (Shape::Array { element, stride: 8, .. }, None) if meaning::is_stack(place.name) => {
+                let number = matches!(**element, Shape::Number { bytes: 8, .. });
+                number.then_some(Trace::Frames { user: by_name })
+            }
+            (Shape::Number { bytes: 4 | 8, .. }, None) if meaning::is_stack_id(place.name) => {
+                Some(Trace::Id { map: None, user: by_name })
+            }
             _ => None,
         }
     }
@@ -460,6 +493,10 @@ impl<'a> Builder<'a> {
             }
             let mut field = field(name, start, bits, shape);
             field.arms = arms;
+            field.stack = self.stack(&field, inner);
+            let hidden = |at: u64| self.options.hidden.contains(&at);
+            field.padding |=
+                !matches!(field.shape, Shape::Group(_)) && inner.at.is_some_and(hidden);
             group.fields.push(field);
         }
         if let Some(union) = union.filter(|_| !both) {
@@ -488,6 +525,7 @@ fn field(name: &str, at: u64, bits: Option<u32>, shape: Shape) -> Field {
         arms: Vec::new(),
         length: None,
         padding,
+        stack: None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Loads, stores and arithmetic.
 
 use super::Here;
-use crate::elf::dataflow::domain::{Atom, Base, Cell, State, Value, moved, place};
+use crate::elf::dataflow::domain::{Atom, Base, State, Value, moved, place};
 use crate::elf::dataflow::number::{Number, Source};
 use crate::elf::insn::Insn;
 
@@ -46,13 +46,6 @@ pub(super) fn load(state: &State, insn: Insn, member: Option<(u32, u32)>) -> Val
 /// Whether a pointer can lead to the program's own memory, not to the kernel's.
 fn points_to_own(pointer: &Value) -> bool {
     pointer.atoms().iter().any(|&atom| place(atom).is_some())
-}
-
-pub(super) fn store(state: &mut State, insn: Insn, here: Here, value: &Value) {
-    let pointer = state.register(insn.dst).clone();
-    let by = (here.function, here.slot);
-    let cell = Cell::new(width(insn), value.clone(), None, by);
-    state.write(&pointer, insn.off.into(), &cell);
 }
 
 /// `member`: the loader adapts the number in the instruction to the place of a member in the kernel;
@@ -105,10 +98,39 @@ pub(super) fn alu(state: &mut State, insn: Insn, here: Here, big_endian: bool, m
                     result.join(&Value::unknown());
                 }
             }
+            changed_memory(operation, wide, state.register(insn.dst), &operand, &mut result);
             result
         }
     };
     state.set(insn.dst, result);
+}
+
+/// What a sum is besides a number: a place in an array, or what was in a map and more.
+fn changed_memory(operation: u8, wide: bool, left: &Value, right: &Value, result: &mut Value) {
+    if !matches!(operation, ADD | SUB) {
+        return;
+    }
+    let sides = [(left, right), (right, left)];
+    let is_number = |atom: &Atom| {
+        matches!(atom, Atom::Const(_) | Atom::Number(_) | Atom::Loaded { .. } | Atom::Added { .. })
+    };
+    for (value, other) in sides.into_iter().take(if operation == ADD { 2 } else { 1 }) {
+        let &[atom] = value.atoms() else { continue };
+        let index = wide && operation == ADD && other.constants().is_none();
+        match (atom, place(atom)) {
+            (Atom::Loaded { map, offset }, _) if !value.is_open() => {
+                result.insert(Atom::Added { base: Base::MapValue(map), offset });
+            }
+            (_, Some((base @ (Base::MapValue(_) | Base::Data(_)), offset)))
+                if index && !value.is_open() && other.atoms().iter().all(is_number) =>
+            {
+                result.insert(Atom::Indexed { base, offset });
+            }
+            // Another index, as in an array of arrays.
+            (Atom::Indexed { .. }, _) if index => result.insert(atom),
+            _ => {}
+        }
+    }
 }
 
 const ADD: u8 = 0x00;
