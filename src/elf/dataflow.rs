@@ -95,6 +95,8 @@ pub struct Write {
     pub sure: bool,
     /// A copy from the value of this map, from this offset
     pub copied: Option<(usize, i64)>,
+    /// What programs surely have stored there, if that is one thing
+    pub stored: Option<Number>,
     /// A further hint
     pub hint: Option<Hint>,
     /// Filled by a helper: it may be only a part of a member
@@ -136,5 +138,9 @@ pub fn emissions(object: &Object) -> Emissions {
     }
     found.cut = limits.cut;
     found.uses.finish(found.cut);
+    let Emissions { all, uses, .. } = &mut found;
+    for write in all.iter_mut().flat_map(|sent| &mut sent.writes) {
+        uses.follow(write);
+    }
     found
 }

@@ -18,3 +18,4 @@ mod pictures;
 mod plain;
 mod schema;
 mod survey;
+mod through;

@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Write;
 use super::domain::{Atom, Base, Cell, State, Value, moved, place};
 use super::written;
+use super::{Hint, Number, Write};
 
 /// The most places and facts to remember of one object.
 const MAX_FACTS: usize = 1 << 15;
@@ -63,6 +63,38 @@ impl Uses {
             let (offset, width) = (u64::try_from(offset).ok()?, u64::try_from(width).ok()?);
             Some(written::write(offset, width, cell))
         })
+    }
+
+    /// Finds out what a copy from a map is, if all programs store the same thing there.
+    pub(super) fn follow(&self, write: &mut Write) {
+        let copied = write.copied.filter(|_| write.only_known && write.numbers.is_empty());
+        let Some((map, from)) = copied.filter(|_| !self.cut) else { return };
+        let Ok(from) = u64::try_from(from) else { return };
+        let (memory, end) = (Memory::Value(map), from + write.width);
+        let counted = |counted: Counted| counted.offset < end as i64;
+        if self.counted(memory).any(counted) {
+            return;
+        }
+        let overlaps = |other: &Write| other.offset < end && other.offset + other.width > from;
+        let is_zero = |other: &Write| other.constants.as_deref() == Some(&[0]);
+        let mut meant: Option<(Option<Number>, Option<Hint>)> = None;
+        for other in self.writes(memory).filter(overlaps).filter(|other| !is_zero(other)) {
+            let number = match other.numbers[..] {
+                [number] if other.only_known && other.copied.is_none() => Some(number),
+                _ => None,
+            };
+            let clock = other.hint.and_then(Hint::earlier);
+            let same = (other.offset, other.width) == (from, write.width);
+            let own = (number, clock);
+            if !same || own == (None, None) || meant.is_some_and(|known| known != own) {
+                return;
+            }
+            meant = Some(own);
+        }
+        if let Some((number, clock)) = meant {
+            write.stored = number;
+            write.hint = write.hint.or(clock);
+        }
     }
 
     /// Whether some program adds to the number of this width at this place.

@@ -39,5 +39,6 @@ pub(super) fn write(offset: u64, width: u64, cell: &Cell) -> Write {
     let hint = cell.hint.or(clock).filter(|_| cell.sure);
     let (numbers, only_known) = numbers(&cell.value, width);
     let Cell { sure, filled, by, .. } = *cell;
-    Write { offset, width, constants, sure, copied, hint, filled, numbers, only_known, by }
+    let stored = None;
+    Write { offset, width, constants, sure, copied, stored, hint, filled, numbers, only_known, by }
 }

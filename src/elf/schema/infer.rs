@@ -249,8 +249,12 @@ fn role(object: &Object, write: &Write) -> Option<Role> {
     let helper =
         insn.filter(|insn| (insn.opcode, insn.src) == (Insn::CALL, 0)).map(|insn| insn.imm);
     let word = match (write.hint, helper) {
-        (Some(Hint::Time(Clock::Monotonic)), _) => return Some(("time", Some(KTIME_GET_NS))),
-        (Some(Hint::Time(Clock::Boot)), _) => return Some(("time", Some(KTIME_GET_BOOT_NS))),
+        (Some(Hint::Time(Clock::Monotonic) | Hint::Earlier(Clock::Monotonic)), _) => {
+            return Some(("time", Some(KTIME_GET_NS)));
+        }
+        (Some(Hint::Time(Clock::Boot) | Hint::Earlier(Clock::Boot)), _) => {
+            return Some(("time", Some(KTIME_GET_BOOT_NS)));
+        }
         (_, Some(16)) => "comm",
         (_, Some(147)) => "path",
         (_, Some(67 | 141)) => "stack",

@@ -21,6 +21,8 @@ pub enum Hint {
     Text,
     /// This clock was read into it
     Time(Clock),
+    /// This clock was read into it some time before the event: by way of a map
+    Earlier(Clock),
     /// The program stores `bytes` in this order there. Not `sure`: the program swaps something
     /// unknown, and a type may know better
     Order {
@@ -56,6 +58,14 @@ pub enum Order {
 }
 
 impl Hint {
+    /// What becomes of a reading of a clock that waits in a map.
+    pub fn earlier(self) -> Option<Self> {
+        match self {
+            Self::Time(clock) => Some(Self::Earlier(clock)),
+            _ => None,
+        }
+    }
+
     /// What is known of numbers of which each can be in its own order.
     pub fn join(self, other: Self) -> Self {
         self.agrees(other).unwrap_or(Self::AnyOrder)

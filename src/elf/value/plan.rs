@@ -289,7 +289,9 @@ impl<'a> Builder<'a> {
                 let names = types.names(id);
                 let by_name = || meaning::of_number(place.name, &names, *bytes, signed);
                 let meaning = match self.hint(place) {
-                    Some(Hint::Time(clock)) if *bytes == 8 => Meaning::Time(clock, 1),
+                    Some(Hint::Time(clock) | Hint::Earlier(clock)) if *bytes == 8 => {
+                        Meaning::Time(clock, 1)
+                    }
                     Some(hint) => meaning::in_order(by_name(), &names, *bytes, hint),
                     None => by_name(),
                 };

@@ -230,6 +230,8 @@ fn changed(operation: u8, wide: bool, number: Number, by: i64) -> Option<Number>
     let number = if wide { number } else { number.cut(32)? };
     let shift = i32::try_from(by).ok().filter(|by| (0..bits).contains(by));
     match operation {
+        // In other units it is a duration all the same.
+        0x30 | 0x70 if number.source == Source::Duration => Some(number),
         0x50 => number.and(if wide { by as u64 } else { by as u64 & 0xffff_ffff }),
         0x60 => number.left(shift?, bits),
         0x70 | 0xc0 => number.right(shift?),
