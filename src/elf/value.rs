@@ -10,6 +10,8 @@ mod names;
 mod plain;
 mod plan;
 mod read;
+mod relations;
+mod shape;
 mod stack;
 mod text;
 
@@ -22,7 +24,8 @@ pub use hint::{Choice, Clock, Clocks, Hint, Order};
 pub use stack::{Frames, Traced};
 
 use meaning::Meaning;
-use plan::{Builder, Field, Group, Length, Shape};
+use plan::Builder;
+use shape::{Field, Group, Length, Shape};
 
 /// Options of a [`Decoder`].
 #[derive(Clone, Debug, Default)]

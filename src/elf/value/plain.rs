@@ -2,7 +2,7 @@
 
 use super::PlainNumber;
 use super::meaning::Meaning;
-use super::plan::{Group, Shape};
+use super::shape::{Group, Shape};
 
 /// Collects the plain numbers of a group, and says whether it has nothing else.
 pub(super) fn collect(

@@ -1,7 +1,7 @@
 //! Stacks in events, and whose they are.
 
 use super::meaning;
-use super::plan::{Group, Shape, Trace};
+use super::shape::{Group, Shape, Trace};
 use super::{At, Walk};
 use crate::output::escape::until_nul;
 
