@@ -10,6 +10,7 @@ mod helpers;
 mod machine;
 mod number;
 pub mod scale;
+mod state;
 mod uses;
 mod written;
 

@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::domain::{Atom, Base, Cell, State, Value, moved, place};
+use super::domain::{Atom, Base, Value, moved, place};
+use super::state::{Cell, State};
 use super::written;
 use super::{Hint, Number, Write};
 

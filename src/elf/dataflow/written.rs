@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::domain::{Atom, Cell, Value};
+use super::domain::{Atom, Value};
 use super::number::Number;
+use super::state::Cell;
 use super::{Hint, Write};
 
 /// The numbers that are known of a value in memory, and whether it is nothing but these, a copy or

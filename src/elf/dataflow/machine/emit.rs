@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::helper_calls::dynptr;
 use super::{EVENT_WRITES, Here, MAX_RECORD, Machine};
-use crate::elf::dataflow::domain::{Atom, Cell, State, Value, place};
+use crate::elf::dataflow::domain::{Atom, Value, place};
+use crate::elf::dataflow::state::{Cell, State};
 use crate::elf::dataflow::written;
 use crate::elf::dataflow::{Emission, Origin, Sink, Write};
 

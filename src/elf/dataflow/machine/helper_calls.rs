@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::{Here, MAX_RECORD, Machine};
-use crate::elf::dataflow::domain::{Atom, Base, Cell, ClockAtom, State, Value, place};
+use crate::elf::dataflow::domain::{Atom, Base, ClockAtom, Value, place};
 use crate::elf::dataflow::helpers::{Helper, helper, source_argument};
 use crate::elf::dataflow::number::{Number, Source};
+use crate::elf::dataflow::state::{Cell, State};
 use crate::elf::dataflow::{Memory, Sink};
 use crate::elf::value::Hint;
 

@@ -1,8 +1,9 @@
 //! Loads, stores and arithmetic.
 
 use super::Here;
-use crate::elf::dataflow::domain::{Atom, Base, State, Value, moved, place};
+use crate::elf::dataflow::domain::{Atom, Base, Value, moved, place};
 use crate::elf::dataflow::number::{Number, Source};
+use crate::elf::dataflow::state::State;
 use crate::elf::insn::Insn;
 
 /// Bytes of memory that an instruction reads or writes.
