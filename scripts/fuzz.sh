@@ -11,7 +11,7 @@ export PATH="$PATH:${HOME-}/.cargo/bin"
 minutes=${1:-1}
 shift || true
 targets=("$@")
-((${#targets[@]})) || targets=(inspect schemas values records dns proc arguments)
+((${#targets[@]})) || targets=(inspect schemas described values records dns proc arguments)
 
 # What one input may take. An input has at most 64 KiB, and is one of many in the same process. The
 # time is against hanging: programs with all checks are slow, and machines busy.

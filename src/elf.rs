@@ -24,6 +24,7 @@ pub mod insn;
 pub mod map;
 pub mod names;
 pub mod object;
+pub mod picture;
 pub mod relocate;
 pub mod schema;
 pub mod sections;

@@ -15,6 +15,7 @@ pub mod interval;
 pub mod manual;
 pub mod refusal;
 pub mod session;
+pub mod stack;
 pub mod stop;
 mod targets;
 pub mod tool;

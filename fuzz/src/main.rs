@@ -12,8 +12,9 @@ use std::sync::LazyLock;
 use libfuzzer_sys::fuzz_target;
 
 /// What takes in the bytes, by name.
-const TARGETS: [(&str, fn(&[u8])); 7] = [
+const TARGETS: [(&str, fn(&[u8])); 8] = [
     ("inspect", objects::inspect),
+    ("described", objects::described),
     ("schemas", objects::schemas),
     ("records", records::all),
     ("dns", snoop_tools::host::dns::learn_from),

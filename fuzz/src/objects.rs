@@ -10,6 +10,8 @@ use snoop_tools::elf::object::Object;
 use snoop_tools::elf::schema::{EventDecoder, UserSchemas, schemas as find};
 use snoop_tools::elf::value::Clocks;
 
+use crate::seeds;
+
 #[derive(Parser)]
 struct Flags {
     #[command(flatten)]
@@ -44,6 +46,39 @@ pub(crate) fn schemas(data: &[u8]) {
         decoder.text(record, &mut text);
         assert!(!text.contains(|c: char| c.is_control()), "{text:?}");
         let _ = decoder.json(record);
+    }
+}
+
+/// `--schema FILE`: the data is the file, for an object that sends records of a kilobyte.
+pub(crate) fn described(data: &[u8]) {
+    static OBJECT: LazyLock<Object> = LazyLock::new(|| Object::parse(&seeds::sender()).unwrap());
+    let one_line = |error: &dyn std::fmt::Display| {
+        let text = format!("{error:#}");
+        assert!(!text.contains(|c: char| c.is_control()) && !text.is_empty(), "{text:?}");
+    };
+    let user = match UserSchemas::default().with_schema_text(data, "x.json") {
+        Ok(user) => user,
+        Err(error) => return one_line(&error),
+    };
+    let found = match find(&OBJECT, None, &user) {
+        Ok(found) => found,
+        Err(error) => return one_line(&error),
+    };
+    for schema in found.all.iter().take(16) {
+        let Some(decoder) = schema.decoder(OBJECT.endian, &Clocks::default()) else { continue };
+        for record in [&[][..], &[0xff; 24], &[2; 16384]] {
+            let mut text = String::new();
+            decoder.text(record, &mut text);
+            assert!(!text.contains(|c: char| c.is_control()), "{text:?}");
+            let _ = (decoder.json(record), decoder.stacks(record), decoder.process(record));
+            let _ = (decoder.comm(record), decoder.plain_numbers());
+        }
+        // What was read can be written, and read again.
+        if let Some(fields) = schema.fields() {
+            let event = serde_json::json!({ "map": schema.map, "fields": fields });
+            let again = serde_json::json!({ "events": [event] }).to_string();
+            UserSchemas::default().with_schema_text(again.as_bytes(), "x.json").unwrap();
+        }
     }
 }
 

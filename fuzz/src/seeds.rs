@@ -23,6 +23,7 @@ fn seeds() -> Vec<Vec<u8>> {
     match std::env::var("SNOOP_FUZZ").unwrap_or_default().as_str() {
         "records" => records(),
         "dns" => vec![packet()],
+        "described" => described(),
         "proc" => [
             &b"1 (a) b) S 7 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 99 100 200"[..],
             b"0::/system.slice/docker-0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef.scope\n",
@@ -40,6 +41,39 @@ fn seeds() -> Vec<Vec<u8>> {
             SHAPES.into_iter().flat_map(each).collect()
         }
     }
+}
+
+/// An object that sends.
+pub(crate) fn sender() -> Vec<u8> {
+    let make = SHAPES.into_iter().find(|(name, _)| *name == "events with many writes").unwrap().1;
+    make(Size { bytes: 64, fan: 3, name: 3, byte: b'x' })
+}
+
+/// Types for it, of every kind.
+fn described() -> Vec<Vec<u8>> {
+    use serde_json::{Value, json};
+    let document = |fields: Value| json!({ "events": [{ "map": "rb", "type": "struct x", "fields": fields }] });
+    let numbers = ["u8", "u16", "u32", "u64", "u128", "s32", "be16", "be32", "char", "bool", "f64"];
+    let each = numbers.iter().enumerate().map(|(at, word)| {
+        json!({ "name": format!("f{at}"), "offset": at * 16, "type": word, "as": "uid_t" })
+    });
+    let number = |at: u64| json!({ "name": "n", "offset": at, "type": "u32" });
+    let all = [
+        document(each.collect()),
+        document(json!([{ "name": "comm", "offset": 0, "type": "char", "count": 16384 }])),
+        document(json!([{ "name": "stack", "offset": 0, "type": "u64", "count": [2, 1024] }])),
+        document(
+            json!([{ "name": "e", "offset": 0, "type": "u32", "values": { "A": 1, "B": -2 } }]),
+        ),
+        document(json!([{ "name": "b", "offset": 0, "type": "u32", "bit": 3, "bits": 5 }])),
+        document(json!([
+            { "offset": 0, "type": "union", "bytes": 8, "fields": [number(0), number(4)] },
+            { "name": "in", "offset": 8, "type": "struct", "bytes": 8, "fields": [number(4)] },
+            { "name": "rest", "offset": 16, "type": "u8", "count": 0 },
+        ])),
+        json!({ "events": [{ "iterator": "p", "programs": ["p"], "sent_at": ["p:1"] }] }),
+    ];
+    all.iter().map(|document| document.to_string().into_bytes()).collect()
 }
 
 fn records() -> Vec<Vec<u8>> {

@@ -13,6 +13,7 @@ use snoop_tools::engine::errand::Errand;
 use snoop_tools::engine::interval::Interval;
 use snoop_tools::engine::manual::Manual;
 use snoop_tools::engine::session::{Session, say};
+use snoop_tools::engine::stack::{self, Addresses, Folded, Owner, Stack, Symbols};
 use snoop_tools::engine::tool::{self, Loaded, Open, Tool};
 use snoop_tools::output::row::docs;
 use snoop_tools::output::table;
@@ -25,13 +26,11 @@ use snoop_tools::tools::mmapsnoop::args::{self, Args};
 use snoop_tools::tools::mmapsnoop::fields::FIELDS;
 use snoop_tools::tools::mmapsnoop::filters::prefixes;
 use snoop_tools::tools::mmapsnoop::json::{Context, Lines};
-use snoop_tools::tools::mmapsnoop::stacks::{self, Folded, Symbols};
 use snoop_tools::tools::mmapsnoop::summary::Reader;
 use snoop_tools::tools::mmapsnoop::text::{self, Options, Table};
-use snoop_tools::tools::mmapsnoop::user_names;
 use snoop_tools::tools::mmapsnoop::wx::Reasons;
 use snoop_tools::tools::mmapsnoop::wx_sums::Sums;
-use snoop_tools::tools::mmapsnoop::{Call, hooks, summary_rows};
+use snoop_tools::tools::mmapsnoop::{Call, FRAMES, hooks, summary_rows};
 
 fn main() -> ExitCode {
     tool::main::<Mmapsnoop>()
@@ -79,7 +78,7 @@ impl Tool for Mmapsnoop {
             interval: args.summary.map(Interval::new),
             reader: Reader::default(),
             sums: Sums::default(),
-            symbols: Symbols::default(),
+            symbols: Symbols::new(FRAMES),
             folded: Folded::default(),
             args,
         })
@@ -104,7 +103,7 @@ impl Tool for Mmapsnoop {
     }
 
     fn errand(&self) -> Option<Errand> {
-        (self.args.stacks || self.args.folded).then_some(user_names::errand)
+        (self.args.stacks || self.args.folded).then_some(stack::errand)
     }
 
     fn configure(&self, open: &mut Open<Self>) -> Result<()> {
@@ -275,13 +274,21 @@ impl Mmapsnoop {
         config
     }
 
+    fn stack(&self, call: &Call<'_>, session: &mut Session) -> Stack {
+        let owner = Owner { pid: call.id.pid, start_ns: call.id.start_ns };
+        let [kernel, user] =
+            [call.kernel_stack, call.user_stack].map(|frames| frames.iter().collect::<Vec<_>>());
+        let addresses = Addresses { kernel: &kernel, user: &user };
+        self.symbols.names(Some(owner), addresses, session.errands.as_mut())
+    }
+
     /// One row.
     fn show(&mut self, call: &Call<'_>, wx: &[String], session: &mut Session) -> Result<()> {
         let id = &call.id;
         let wants_stacks = self.args.stacks || self.args.folded;
-        let stacks = wants_stacks.then(|| self.symbols.stacks(call, session.errands.as_mut()));
+        let stacks = wants_stacks.then(|| self.stack(call, session));
         if let (true, Some(stacks)) = (self.args.folded, &stacks) {
-            self.folded.add(id.comm(), stacks);
+            self.folded.add(id.comm(), stacks, 1);
             return session.shown();
         }
         if session.out.json {
@@ -302,7 +309,7 @@ impl Mmapsnoop {
             };
             self.table.row(&mut session.out.line(&self.table.columns), call, &context);
             if let Some(stacks) = &stacks {
-                session.out.raw(stacks::text(stacks))?;
+                session.out.raw(stack::text(stacks))?;
             }
         }
         session.shown()

@@ -26,6 +26,7 @@ pub mod sample;
 pub mod schemas;
 pub mod set;
 pub mod source;
+pub mod stacks;
 mod symbols;
 pub mod watch;
 pub mod words;
@@ -46,8 +47,10 @@ use crate::elf::embedded::Embedded;
 use crate::elf::object::Object;
 use crate::engine::attach::recursion_misses;
 use crate::engine::command::Command;
+use crate::engine::errand::Errands;
 use crate::engine::explain;
 use crate::engine::session::{Session, say};
+use crate::engine::stack;
 use crate::engine::stop::{StopSignal, command_status};
 use crate::host::heap::free_unused_memory;
 use crate::output::escape::push_text;
@@ -67,6 +70,7 @@ use row::Rows;
 use schemas::Schemas;
 use set::Patch;
 use source::Sources;
+use stacks::Stacks;
 use watch::{Ended, Watch};
 
 const NAME: &str = "bpfrun";
@@ -119,9 +123,14 @@ pub fn main(args: &Args) -> Result<u8> {
         [] => None,
         words => Some(Command::spawn(NAME, words)?),
     };
+    // Likewise the one that reads what traced processes chose.
+    let errands = match stacks::asks_for_stacks(&object) {
+        true => Some(Errands::start(stack::errand)?),
+        false => None,
+    };
     let stop = StopSignal::install()?;
     let within = within.as_ref();
-    let prepared = Prepared { image: &image, within, object: &object, values, schemas };
+    let prepared = Prepared { image: &image, within, object: &object, values, schemas, errands };
     run(args, prepared, command, stop)
 }
 
@@ -154,6 +163,8 @@ struct Prepared<'a> {
     object: &'a Object,
     values: Values,
     schemas: Schemas,
+    /// Looks up names in processes, if any stack may come
+    errands: Option<Errands>,
 }
 
 fn run(
@@ -162,7 +173,7 @@ fn run(
     mut command: Option<Command>,
     stop: StopSignal,
 ) -> Result<u8> {
-    let Prepared { image, within, object, values, schemas } = prepared;
+    let Prepared { image, within, object, values, schemas, errands } = prepared;
     let stem = args.file.file_stem().context("a file without a name")?.to_string_lossy();
     let stem = stem.trim_end_matches(".bpf");
     let name = within.and_then(Embedded::name).unwrap_or(stem);
@@ -174,13 +185,17 @@ fn run(
     loaded.events.retain(|event| args.shows(&event.name));
     // Before the first event: a perf buffer takes nothing until it is open.
     let sources = Sources::open(&loaded.object, &loaded.events)?;
-    let printk = match says(&loaded) && !args.shows_only_maps() {
+    let printk = match says(&loaded) && !args.shows_only_maps() && !args.folded {
         true => Printk::open().map_err(|e| say(NAME, &format!("no bpf_printk(): {e:#}"))).ok(),
         false => None,
     };
     let formats = if args.all_printk { None } else { Formats::of(object) };
-    let contents = match args.maps {
-        Some(every) => Some(Contents::new(&loaded.object, object, every)?),
+    let contents = match (args.maps, args.folded) {
+        (None, false) => None,
+        (every, _) => Some(Contents::new(&loaded.object, object, every.flatten())?),
+    };
+    let stacks = match &errands {
+        Some(_) => Some(Stacks::new(&loaded.object, object, args.folded)?),
         None => None,
     };
     let mut attachments = attach::attach(&mut loaded, args);
@@ -194,6 +209,9 @@ fn run(
         }
         bail!("nothing could be attached");
     }
+    if args.maps.is_none() && !args.folded && shows_nothing(&loaded, &sources, printk.is_some()) {
+        say(NAME, "no program sends events or messages: --maps shows the contents of the maps");
+    }
     free_unused_memory();
     let filters = filters::unset(object, &args.set);
     if let Some(line) = filters::line(&filters).filter(|_| !args.json) {
@@ -206,12 +224,17 @@ fn run(
         names.push("printk");
     }
     let sizes = schemas::sizes(object, &schemas);
-    let rows = Rows::new(schemas, sizes, running(&loaded.programs, object), &names, has_cpu);
+    let mut rows = Rows::new(schemas, sizes, running(&loaded.programs, object), &names, has_cpu);
+    let folds = rows.have_stacks() || contents.as_ref().is_some_and(Contents::have_stacks);
+    if args.folded && !(folds && stacks.is_some()) {
+        bail!("--folded: neither events nor keys of maps have stacks");
+    }
+    rows.stacks = stacks;
     let mut session = Session::begin(NAME, args.json, args.max_events);
     session.out.end_with(Arc::clone(&stop.eventfd));
     let about = described(args, within, &filters);
     start(about, &loaded, &rows, &mut session)?;
-    if !(sources.is_empty() && printk.is_none()) {
+    if !(args.folded || sources.is_empty() && printk.is_none()) {
         rows.heading(&mut session);
     }
     session.out.flush()?;
@@ -221,6 +244,10 @@ fn run(
 
     let deadline = args.duration.map(|duration| Instant::now() + duration);
     session.out.end_at(deadline);
+    session.errands = errands;
+    if let Some(errands) = &mut session.errands {
+        errands.end_with(Arc::clone(&stop.eventfd), deadline);
+    }
     let mut watch =
         Watch { session, rows, sources, printk, formats, contents, stop, command, deadline };
     let ended = match watch.iterate(&mut attachments)? {
@@ -250,6 +277,15 @@ fn apply(open: &mut OpenObject, patches: &[Patch]) -> Result<()> {
         place.with_context(|| format!("{section} is shorter"))?.copy_from_slice(bytes);
     }
     Ok(())
+}
+
+/// Whether nothing can come but the contents of maps.
+fn shows_nothing(loaded: &Loaded, sources: &Sources, messages: bool) -> bool {
+    let is_iterator = |program: &Program| program.hook.kind == Kind::Iter && program.is_attached();
+    sources.is_empty()
+        && !messages
+        && !loaded.programs.iter().any(is_iterator)
+        && contents::has_any(&loaded.object)
 }
 
 /// Whether any loaded program calls `bpf_printk()`.

@@ -9,6 +9,10 @@ mod domain;
 mod helpers;
 mod machine;
 mod number;
+pub mod scale;
+mod state;
+mod uses;
+mod written;
 
 use std::collections::BTreeSet;
 
@@ -17,6 +21,7 @@ use super::types::TypeId;
 use super::value::Hint;
 
 pub use number::{Number, Part, Source};
+pub use uses::{Counted, Memory, Uses};
 
 /// Something that a program sends to user space.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,6 +96,8 @@ pub struct Write {
     pub sure: bool,
     /// A copy from the value of this map, from this offset
     pub copied: Option<(usize, i64)>,
+    /// What programs surely have stored there, if that is one thing
+    pub stored: Option<Number>,
     /// A further hint
     pub hint: Option<Hint>,
     /// Filled by a helper: it may be only a part of a member
@@ -116,6 +123,8 @@ pub(super) fn filled_argument(number: i32) -> Option<u8> {
 pub struct Emissions {
     /// In the order of the programs
     pub all: Vec<Emission>,
+    /// What programs do to maps and variables
+    pub uses: Uses,
     /// Some program could not be followed to its end: others may be missing
     pub cut: bool,
 }
@@ -125,8 +134,14 @@ pub fn emissions(object: &Object) -> Emissions {
     let mut found = Emissions::default();
     let mut limits = machine::Limits::default();
     for (index, program) in object.programs.iter().enumerate() {
-        found.all.extend(machine::run(object, index, program.function, &mut limits));
+        let all = machine::run(object, index, program.function, &mut limits, &mut found.uses);
+        found.all.extend(all);
     }
     found.cut = limits.cut;
+    found.uses.finish(found.cut);
+    let Emissions { all, uses, .. } = &mut found;
+    for write in all.iter_mut().flat_map(|sent| &mut sent.writes) {
+        uses.follow(write);
+    }
     found
 }

@@ -34,7 +34,7 @@ use object::Endianness;
 
 pub use attribute::Origin;
 pub use evidence::Evidence;
-pub use group::Site;
+pub use group::{Site, hints_of};
 pub use known::Known;
 pub use select::{Alternative, EventDecoder, When};
 pub use user::{UserSchemas, can_have_types};
@@ -151,6 +151,7 @@ impl EventSchema<'_> {
             choices: self.choices.clone(),
             tail: self.tail,
             clocks: clocks.clone(),
+            hidden: Vec::new(),
         };
         Some(Decoder::new(&self.types, self.ty?, options))
     }

@@ -7,8 +7,12 @@ mod hint;
 mod json;
 mod meaning;
 mod names;
+mod plain;
 mod plan;
 mod read;
+mod relations;
+mod shape;
+mod stack;
 mod text;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -17,9 +21,11 @@ use super::budget::Budget;
 use super::types::{TypeId, Types};
 
 pub use hint::{Choice, Clock, Clocks, Hint, Order};
+pub use stack::{Frames, Traced};
 
 use meaning::Meaning;
-use plan::{Builder, Field, Group, Length, Shape};
+use plan::Builder;
+use shape::{Field, Group, Length, Shape};
 
 /// Options of a [`Decoder`].
 #[derive(Clone, Debug, Default)]
@@ -34,6 +40,32 @@ pub struct Options {
     pub tail: bool,
     /// For times
     pub clocks: Clocks,
+    /// Fields that text leaves out: bytes from the start of the event
+    pub hidden: Vec<u64>,
+}
+
+/// A whole number in a type, with nothing to it but its value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlainNumber {
+    /// Its name, behind those of the structs that it is in; empty if the type is a number
+    pub name: String,
+    /// Bytes from the start of the type
+    pub at: u64,
+    /// Its bytes
+    pub bytes: u32,
+    /// Whether it can be negative
+    pub signed: bool,
+}
+
+impl PlainNumber {
+    /// Its value.
+    pub fn of(&self, data: &[u8], big_endian: bool) -> Option<i128> {
+        let number = read::unsigned(data, self.at, self.bytes, big_endian)?;
+        if self.signed {
+            return Some(read::signed(number, self.bytes * 8));
+        }
+        i128::try_from(number).ok()
+    }
 }
 
 /// A type made ready for decoding any number of events. Does not need the [`Types`] any more.
@@ -71,6 +103,45 @@ impl Decoder {
     /// Bytes of the type, without a tail.
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// The numbers at fixed places, and whether there is nothing else but padding and what is hidden.
+    pub fn plain_numbers(&self) -> (Vec<PlainNumber>, bool) {
+        let mut found = Vec::new();
+        let only = plain::collect(&self.root, 0, "", &mut found);
+        if let (true, [only]) = (self.bare, &mut found[..]) {
+            only.name.clear();
+        }
+        (found, only && !self.cut)
+    }
+
+    /// Whether events have stacks.
+    pub fn has_stacks(&self) -> bool {
+        stack::has_any(&self.root)
+    }
+
+    /// From now on text has no return addresses.
+    pub fn hide_frames(&mut self) {
+        stack::hide(&mut self.root);
+    }
+
+    /// The stacks in an event.
+    pub fn stacks(&self, data: &[u8]) -> Vec<Traced> {
+        let mut found = Vec::new();
+        if self.has_stacks() {
+            stack::all(&self.walk(data), &self.root, At::START, &mut found);
+        }
+        found
+    }
+
+    /// The process that an event is about, by the names of its fields.
+    pub fn process(&self, data: &[u8]) -> Option<u32> {
+        stack::process(&self.walk(data), &self.root, At::START).map(|(_, pid)| pid)
+    }
+
+    /// The name of the task that an event is about.
+    pub fn comm(&self, data: &[u8]) -> Option<Vec<u8>> {
+        stack::comm(&self.walk(data), &self.root, At::START).map(<[u8]>::to_vec)
     }
 
     /// When a program made an event, by the boot clock in nanoseconds: the latest reading of a clock

@@ -273,7 +273,7 @@ impl Session {
     }
 
     /// Rows say so too; this line is for those who read only the end.
-    fn say_what_was_not_answered(&self) {
+    pub(crate) fn say_what_was_not_answered(&self) {
         let unanswered = self.errands.as_ref().map_or(0, Errands::unanswered);
         if unanswered > 0 {
             let requests = count(unanswered, "time");

@@ -72,6 +72,31 @@ impl Histogram {
     }
 }
 
+/// A line of a histogram whose slots have ranges of their own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The least value, or all that is known of the slot
+    pub low: String,
+    /// The least value above it; empty: there is only one value, or no bound
+    pub high: String,
+    /// How many values
+    pub count: u64,
+}
+
+/// Appends a line for each row, all of one width.
+pub fn draw(rows: &[Row], out: &mut String) {
+    let most = rows.iter().map(|row| row.count).max().unwrap_or(1);
+    let widest = |text: fn(&Row) -> usize| rows.iter().map(text).max().unwrap_or(0);
+    let lows = widest(|row| row.low.chars().count()).max(10);
+    let highs = widest(|row| row.high.chars().count()).max(10);
+    let counts = widest(|row| row.count.to_string().len()).max(9);
+    for row in rows {
+        let bar = bar(row.count, most);
+        let _ =
+            writeln!(out, "{:>lows$}{:<highs$} {:>counts$} |{bar}", row.low, row.high, row.count);
+    }
+}
+
 /// A bar in eighths of a cell; a count above 0 is never empty.
 fn bar(count: u64, most: u64) -> String {
     const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];

@@ -6,23 +6,26 @@ pub mod filters;
 pub mod flags;
 pub mod hooks;
 pub mod json;
-mod perf_map;
-pub mod stacks;
 pub mod summary;
 pub mod summary_rows;
 #[doc(hidden)]
 pub mod testing;
 pub mod text;
-pub mod user_names;
 pub mod wx;
 pub mod wx_sums;
 
 use std::borrow::Cow;
+use std::mem::offset_of;
 
 use crate::engine::channel::page_size;
 use crate::skel::{
-    Event as _, decode, mmap_event, mmap_extra, mmap_kind, mmap_note, mmap_owner, task_id,
+    Event as _, decode, mmap_event, mmap_extra, mmap_kind, mmap_note, mmap_owner, mmap_scratch,
+    task_id,
 };
+
+/// The most frames in a record: `MMAP_FRAMES` in mmap.h.
+pub const FRAMES: usize =
+    (offset_of!(mmap_scratch, user_stack) - offset_of!(mmap_scratch, kernel_stack)) / 8;
 
 /// The kernel's last error number; results from there up to -1 are errors.
 const MAX_ERRNO: i64 = 4095;
@@ -209,16 +212,6 @@ pub struct Frames<'a> {
 }
 
 impl<'a> Frames<'a> {
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.bytes.len() / 8
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
-    }
-
     /// Each, innermost first.
     pub fn iter(&self) -> impl Iterator<Item = u64> + use<'a> {
         let chunks = self.bytes.chunks_exact(8);

@@ -17,6 +17,8 @@ mod hostile_events;
 mod object;
 mod orders;
 mod own;
+mod pictures;
 mod plain;
 mod schema;
 mod survey;
+mod through;

@@ -83,7 +83,8 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pub schema: Vec<PathBuf>,
 
-    /// Show the contents of the maps: at the end, or every SECONDS
+    /// Show the contents of the maps, with histograms of what they count: at the end, or every
+    /// SECONDS
     #[arg(
         long,
         value_name = "SECONDS",
@@ -92,6 +93,11 @@ pub struct Args {
         value_parser = seconds
     )]
     pub maps: Option<Option<Duration>>,
+
+    /// Only count stacks, for flame graphs: at the end a line for each, as COMM;FRAME;FRAME COUNT.
+    /// Stacks in keys of maps count as often as the value says, those in events once
+    #[arg(long, conflicts_with_all = ["json", "maps"])]
+    pub folded: bool,
 
     /// Stop after this long, such as 0.5, 90 or 5m
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
@@ -154,6 +160,7 @@ pub const MANUAL: Manual = Manual {
         ("bpfrun uprobe.bpf.o --attach trace_add=/usr/bin/app:add", "at that function"),
         ("bpfrun --json sockfilter.bpf.o --attach socket_handler=lo --duration 10", ""),
         ("bpfrun counts.bpf.o --maps=1", "and its maps, each second"),
+        ("bpfrun profile.bpf.o --folded --duration 10 | flamegraph.pl > x.svg", "where time goes"),
     ],
     rows: "",
     exit_status: EXIT_STATUS,

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::bpfrun::run::printk::Message;
 use crate::bpfrun::run::schemas::{Schemas, Sizes};
+use crate::bpfrun::run::stacks::Stacks;
 use crate::elf::schema::{Alternative, Origin as Sender, Site};
 use crate::elf::value::Decoder;
 use crate::engine::session::Session;
@@ -31,6 +32,8 @@ pub struct Rows {
     has_cpu: bool,
     has_program: bool,
     text: String,
+    /// Names stacks, if there are any
+    pub stacks: Option<Stacks>,
 }
 
 /// The origin of an event, and its time.
@@ -78,6 +81,8 @@ struct Source<'a> {
 #[derive(Serialize)]
 struct Data {
     data: Value,
+    #[serde(flatten)]
+    stacks: Map<String, Value>,
 }
 
 impl Rows {
@@ -112,6 +117,7 @@ impl Rows {
             has_cpu,
             has_program,
             text,
+            stacks: None,
         }
     }
 
@@ -136,11 +142,21 @@ impl Rows {
             (None, Some(_)) => self.without_padding(origin.map, data),
             _ => data,
         };
+        let named = self.stacks.as_ref().zip(decoder).and_then(|(stacks, decoder)| {
+            stacks.of_event(decoder, data, origin.time_ns, session.errands.as_mut())
+        });
+        if let Some(stacks) = self.stacks.as_mut().filter(|stacks| stacks.folded.is_some()) {
+            let comm = decoder.and_then(|decoder| decoder.comm(data)).unwrap_or_default();
+            named.iter().for_each(|named| stacks.fold(&comm, named, 1));
+            return session.shown();
+        }
         if session.out.json {
             let data = match decoder {
                 Some(decoder) => decoder.json(data),
                 None => bytes_json(data),
             };
+            let mut stacks = Map::new();
+            named.iter().for_each(|named| named.insert(&mut stacks));
             let record = Record {
                 timestamp: session.clock.rfc3339(origin.time_ns),
                 event: EventName { name: "bpf.event" },
@@ -150,7 +166,7 @@ impl Rows {
                     cpu: origin.cpu,
                     source: site.map(|site| Source { file: &site.file, line: site.line }),
                 },
-                content: Data { data },
+                content: Data { data, stacks },
             };
             session.out.object(&record)?;
             return session.shown();
@@ -162,7 +178,17 @@ impl Rows {
         }
         let line = site.filter(|_| kind.is_some_and(has_lines));
         let owned = program.map(|program| label(program, line));
-        self.line(Origin { program: owned.as_deref(), ..origin }, session)
+        self.line(Origin { program: owned.as_deref(), ..origin }, session)?;
+        match named {
+            Some(named) => session.out.raw(named.text()),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether any events have stacks.
+    pub fn have_stacks(&self) -> bool {
+        let mut kinds = self.schemas.values().flat_map(|decoder| &decoder.alternatives);
+        kinds.any(|kind| kind.decoder.as_ref().is_some_and(Decoder::has_stacks))
     }
 
     /// A message of `bpf_printk()`.
@@ -241,6 +267,7 @@ impl Rows {
                 bpf: Bpf { map: None, program: Some(program), cpu: None, source: None },
                 content: Data {
                     data: decoder.map_or_else(|| bytes_json(data), |decoder| decoder.json(data)),
+                    stacks: Map::new(),
                 },
             })?;
             return session.shown();

@@ -32,7 +32,10 @@ pub fn schemas(args: &Args, image: &[u8], object: &Object) -> Result<Schemas> {
     for kind in &found {
         schemas.entry(kind.map.clone()).or_insert_with(|| {
             let kinds = found.iter().filter(|other| other.map == kind.map);
-            EventDecoder::new(kinds, object.endian, &clocks)
+            let mut decoder = EventDecoder::new(kinds, object.endian, &clocks);
+            // Names are shown below the row.
+            decoder.hide_frames();
+            decoder
         });
     }
     Ok(schemas)

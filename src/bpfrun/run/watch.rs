@@ -120,7 +120,7 @@ impl Watch {
         loop {
             let busy = self.drain(false)?;
             if let Some(contents) = &mut self.contents {
-                contents.tick(&mut self.session)?;
+                contents.tick(&mut self.rows.stacks, &mut self.session)?;
             }
             self.session.out.flush()?;
             if let Some(ended) = self.is_over() {
@@ -220,7 +220,11 @@ impl Watch {
             }
         }
         if let Some(contents) = &mut self.contents {
-            contents.last(&mut self.session)?;
+            contents.last(&mut self.rows.stacks, &mut self.session)?;
+        }
+        let folded = self.rows.stacks.as_ref().and_then(|stacks| stacks.folded.as_ref());
+        if let Some(folded) = folded {
+            self.session.out.raw(folded.lines())?;
         }
         let now = boot_now_ns();
         if self.session.out.json {
@@ -234,6 +238,7 @@ impl Watch {
             }
         }
         self.session.end(now, unseen)?;
+        self.session.say_what_was_not_answered();
         if !self.session.out.json && self.session.out.flow() == Flow::Open {
             for (map, times) in self.sources.full() {
                 let often = count(times, "time");

@@ -11,9 +11,10 @@ use object::Endianness;
 
 use self::emit::Site;
 use self::helper_calls::forget_arguments;
-use self::operations::{alu, load, store};
-use super::Emission;
-use super::domain::{Atom, Base, State, Value, place};
+use self::operations::{alu, load, width};
+use super::domain::{Atom, Base, Value, place};
+use super::state::{Cell, State};
+use super::{Emission, Uses};
 use crate::elf::code::{Function, Reference};
 use crate::elf::insn::Insn;
 use crate::elf::object::Object;
@@ -56,6 +57,7 @@ pub(super) fn run(
     program: usize,
     function: usize,
     limits: &mut Limits,
+    uses: &mut Uses,
 ) -> Vec<Emission> {
     let mut machine = Machine {
         object,
@@ -71,12 +73,14 @@ pub(super) fn run(
         site_numbers: HashMap::new(),
         typed: BTreeMap::new(),
         found: BTreeMap::new(),
+        uses: std::mem::take(uses),
     };
     let before = machine.left;
     machine.function(function, 0, State::new());
     limits.steps -= before - machine.left;
     limits.writes = machine.writes;
     limits.cut |= machine.cut;
+    *uses = std::mem::take(&mut machine.uses);
     machine.finish()
 }
 
@@ -104,6 +108,8 @@ struct Machine<'a> {
     typed: BTreeMap<(Base, i64), BTreeSet<TypeId>>,
     /// By frame, slot and site
     found: BTreeMap<(usize, usize, usize), Emission>,
+    /// What is done to maps and variables
+    uses: Uses,
 }
 
 /// The place of an instruction.
@@ -261,14 +267,16 @@ impl<'a> Machine<'a> {
                 let value = load(state, insn, member);
                 state.set(insn.dst, value);
             }
-            2 => store(state, insn, here, &Atom::Const(insn.imm.into()).into()),
+            2 => self.store(state, insn, here, &Atom::Const(insn.imm.into()).into(), false),
             3 if insn.opcode & 0xe0 == 0x60 => {
                 let value = state.register(insn.src).clone();
-                store(state, insn, here, &value);
+                self.store(state, insn, here, &value, false);
             }
             3 => {
+                const FETCH: i32 = 1;
                 // Atomic: the results in memory and registers are not followed.
-                store(state, insn, here, &Value::unknown());
+                let adds = insn.imm & !FETCH == 0;
+                self.store(state, insn, here, &Value::unknown(), adds);
                 state.set(insn.src, Value::unknown());
                 state.set(0, Value::unknown());
             }
@@ -279,6 +287,13 @@ impl<'a> Machine<'a> {
             _ => return self.jump(function, here, insn, state),
         }
         next
+    }
+
+    fn store(&mut self, state: &mut State, insn: Insn, here: Here, value: &Value, adds: bool) {
+        let pointer = state.register(insn.dst).clone();
+        let cell = Cell::new(width(insn), value.clone(), None, (here.function, here.slot));
+        self.uses.store(&pointer, insn.off.into(), &cell, adds);
+        state.write(&pointer, insn.off.into(), &cell);
     }
 
     fn jump(&mut self, function: &Function, here: Here, insn: Insn, state: &mut State) -> Next {

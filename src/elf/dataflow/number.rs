@@ -11,6 +11,12 @@ pub enum Source {
     Helper(i32, Part),
     /// A clock was read, and something subtracted from it
     Duration,
+    /// The number of a stack in this map: index in `Object::maps`
+    StackId {
+        map: u32,
+        /// Whether it is the program's stack, if that is constant
+        user: Option<bool>,
+    },
 }
 
 /// A part of a helper's result: two of them are in `bpf_get_current_pid_tgid()`.
@@ -65,6 +71,10 @@ impl Number {
     /// One half of a helper's result.
     fn half(self, part: Part, shift: i32) -> Option<Self> {
         match self.source {
+            // It has 32 bits; the others are its sign.
+            Source::StackId { .. } if part == Part::Low && !self.swapped => {
+                Self { bytes: 4, ..self }.at(shift)
+            }
             Source::Helper(helper, Part::Whole) if self.shift == 0 && !self.swapped => {
                 Self { source: Source::Helper(helper, part), bytes: 4, ..self }.at(shift)
             }

@@ -53,12 +53,14 @@ impl EventSchema<'_> {
         let hint = self.hints.iter().find(|(offset, _)| *offset == at)?;
         Some(match hint.1 {
             Hint::Text => "text",
-            Hint::Time(Clock::Monotonic) => "monotonic clock",
-            Hint::Time(Clock::Boot) => "boot clock",
+            Hint::Time(Clock::Monotonic) | Hint::Earlier(Clock::Monotonic) => "monotonic clock",
+            Hint::Time(Clock::Boot) | Hint::Earlier(Clock::Boot) => "boot clock",
             Hint::Order { order: Order::Network, .. } => "network order",
             Hint::Order { order: Order::Host, .. } => "host order",
             Hint::AnyOrder => "either byte order",
             Hint::Bytes => "counts bytes",
+            Hint::Stack(_) => "return addresses",
+            Hint::StackId { .. } => "number of a stack",
         })
     }
 

@@ -112,7 +112,8 @@ pub(super) fn read(path: &Path) -> Result<Described> {
     parse(&text, file)
 }
 
-fn parse(text: &[u8], file: String) -> Result<Described> {
+/// Reads the text of one.
+pub(super) fn parse(text: &[u8], file: String) -> Result<Described> {
     let document: Document = serde_json::from_slice(text)?;
     let mut made = Builder { types: Types::new(), left: MAX_FIELDS };
     let mut events = Vec::new();

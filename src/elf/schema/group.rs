@@ -6,7 +6,7 @@ use super::attribute::Origin;
 use super::{
     EventSchema, Found, Known, LIST_BYTES, Provenance, Sources, When, arms, origin, select,
 };
-use crate::elf::dataflow::Emission;
+use crate::elf::dataflow::{Emission, Write};
 use crate::elf::object::Object;
 use crate::elf::types::TypeId;
 use crate::elf::value::{Choice, Hint};
@@ -206,8 +206,13 @@ impl<'a> Sources<'a> {
 
 /// The hints on which all programs agree.
 fn hints(object: &Object, sent: &[&Emission]) -> Vec<(u64, Hint)> {
+    hints_of(object, sent.iter().flat_map(|sent| sent.writes.iter().cloned()))
+}
+
+/// The hints on which these writes agree, by their places.
+pub fn hints_of(object: &Object, writes: impl IntoIterator<Item = Write>) -> Vec<(u64, Hint)> {
     let mut hints = BTreeMap::new();
-    for write in sent.iter().flat_map(|sent| &sent.writes) {
+    for write in &writes.into_iter().collect::<Vec<_>>() {
         let Some(hint) = write.hint.or_else(|| origin::hint(object, write)) else { continue };
         hints
             .entry(write.offset)

@@ -249,8 +249,12 @@ fn role(object: &Object, write: &Write) -> Option<Role> {
     let helper =
         insn.filter(|insn| (insn.opcode, insn.src) == (Insn::CALL, 0)).map(|insn| insn.imm);
     let word = match (write.hint, helper) {
-        (Some(Hint::Time(Clock::Monotonic)), _) => return Some(("time", Some(KTIME_GET_NS))),
-        (Some(Hint::Time(Clock::Boot)), _) => return Some(("time", Some(KTIME_GET_BOOT_NS))),
+        (Some(Hint::Time(Clock::Monotonic) | Hint::Earlier(Clock::Monotonic)), _) => {
+            return Some(("time", Some(KTIME_GET_NS)));
+        }
+        (Some(Hint::Time(Clock::Boot) | Hint::Earlier(Clock::Boot)), _) => {
+            return Some(("time", Some(KTIME_GET_BOOT_NS)));
+        }
         (_, Some(16)) => "comm",
         (_, Some(147)) => "path",
         (_, Some(67 | 141)) => "stack",
@@ -296,7 +300,12 @@ fn build(fields: &[Field], size: u64) -> Option<(Types, TypeId, Vec<Evidence>)> 
         if *times > 1 {
             name = format!("{name}_{}", field.at);
         }
+        let of_numbers =
+            field.role.is_some_and(|(word, _)| word == "stack") && field.bytes % 8 == 0;
         members.push(match (field.number, field.text) {
+            _ if of_numbers => {
+                array(&mut types, name, *numbers.get(&8)?, field.at, field.bytes / 8)?
+            }
             (true, _) => member(name, *numbers.get(&field.bytes)?, field.at)?,
             (false, true) => array(&mut types, name, character, field.at, field.bytes)?,
             (false, false) => array(&mut types, name, byte, field.at, field.bytes)?,

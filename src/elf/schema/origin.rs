@@ -85,8 +85,11 @@ pub(super) type Role = (&'static str, Option<i32>);
 
 /// What a number is, from the helper that gave it.
 pub(super) fn role(write: &Write) -> Option<Role> {
-    let Source::Helper(helper, part) = only(write)?.source else {
-        return (only(write)?.source == Source::Duration).then_some(("duration", None));
+    let (helper, part) = match only(write).or(write.stored)?.source {
+        Source::StackId { .. } => return Some(("stack_id", Some(27))),
+        Source::Duration => return Some(("duration", None)),
+        Source::Helper(helper, part) => (helper, part),
+        _ => return None,
     };
     let word = match (helper, part) {
         (PID_TGID, Part::High) => "pid",
@@ -115,8 +118,18 @@ pub(super) fn hint(object: &Object, write: &Write) -> Option<Hint> {
     if !write.numbers.is_empty() && write.numbers.iter().all(lengths) {
         return Some(Hint::Bytes);
     }
+    if let [Number { source: Source::StackId { map, user }, .. }, others @ ..] = &write.numbers[..]
+    {
+        let same =
+            |other: &Number| matches!(other.source, Source::StackId { map: m, .. } if m == *map);
+        let one = others.is_empty();
+        return others
+            .iter()
+            .all(same)
+            .then_some(Hint::StackId { map: *map, user: user.filter(|_| one) });
+    }
     let mut found: Option<Hint> = None;
-    for &number in &write.numbers {
+    for &number in write.numbers.iter().chain(&write.stored) {
         let Some(order) = order(object, write, number) else { continue };
         found = Some(found.map_or(order, |known| known.join(order)));
     }

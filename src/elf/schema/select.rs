@@ -213,6 +213,12 @@ impl EventDecoder {
         best.next().is_none().then_some(kind)
     }
 
+    /// From now on text has no return addresses.
+    pub fn hide_frames(&mut self) {
+        let decoders = self.alternatives.iter_mut().filter_map(|kind| kind.decoder.as_mut());
+        decoders.for_each(Decoder::hide_frames);
+    }
+
     /// Measures the clocks anew, so that a step of the wall clock shows.
     pub fn update_clocks(&mut self) {
         for kind in &mut self.alternatives {

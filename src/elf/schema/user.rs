@@ -60,6 +60,13 @@ impl UserSchemas {
         Ok(self)
     }
 
+    /// Adds the types in the text of such a file, which is called `name` in messages.
+    pub fn with_schema_text(mut self, text: &[u8], name: &str) -> Result<Self> {
+        let read = described::parse(text, name.to_owned());
+        self.described.push(read.with_context(|| format!("--schema {name}"))?);
+        Ok(self)
+    }
+
     /// The corrected types of each file.
     pub(super) fn described(&self) -> &[Described] {
         &self.described

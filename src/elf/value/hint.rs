@@ -21,6 +21,8 @@ pub enum Hint {
     Text,
     /// This clock was read into it
     Time(Clock),
+    /// This clock was read into it some time before the event: by way of a map
+    Earlier(Clock),
     /// The program stores `bytes` in this order there. Not `sure`: the program swaps something
     /// unknown, and a type may know better
     Order {
@@ -35,6 +37,15 @@ pub enum Hint {
     AnyOrder,
     /// A helper counted bytes there
     Bytes,
+    /// A helper put return addresses there: of the program, or of the kernel, if that is constant
+    Stack(Option<bool>),
+    /// The number of a stack in a map
+    StackId {
+        /// The map: index in `Object::maps`
+        map: u32,
+        /// As in [`Hint::Stack`]
+        user: Option<bool>,
+    },
 }
 
 /// The byte order of a number in an event of a little-endian machine.
@@ -47,6 +58,14 @@ pub enum Order {
 }
 
 impl Hint {
+    /// What becomes of a reading of a clock that waits in a map.
+    pub fn earlier(self) -> Option<Self> {
+        match self {
+            Self::Time(clock) => Some(Self::Earlier(clock)),
+            _ => None,
+        }
+    }
+
     /// What is known of numbers of which each can be in its own order.
     pub fn join(self, other: Self) -> Self {
         self.agrees(other).unwrap_or(Self::AnyOrder)

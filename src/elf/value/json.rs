@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Map, Value};
 
-use super::plan::{Group, Shape};
+use super::shape::{Group, Shape};
 use super::text::{float, push_hex};
 use super::{At, EITHER_KEY, Meaning, Number, Walk, read, split_list};
 use crate::output::escape::until_nul;

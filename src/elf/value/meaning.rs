@@ -151,6 +151,41 @@ pub(super) fn is_stack(name: &str) -> bool {
         || name.ends_with("stack")
 }
 
+/// Is a whole number of this name the number of a stack in a map?
+pub(super) fn is_stack_id(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let words = Words::new(&name);
+    match words.all[..] {
+        [.., before, "id"] => before.ends_with("stack") || before.ends_with("stk"),
+        _ => ["stackid", "kstackid", "ustackid"].contains(&words.last()),
+    }
+}
+
+/// Whether a stack of this name is the program's, or the kernel's.
+pub(super) fn is_user_stack(name: &str) -> Option<bool> {
+    let name = name.to_ascii_lowercase();
+    let words = Words::new(&name);
+    let begins = |list: &[&str]| words.all.iter().any(|w| list.iter().any(|p| w.starts_with(p)));
+    if begins(&["user", "ustack", "ustk", "usr"]) {
+        Some(true)
+    } else if begins(&["kern", "kstack", "kstk"]) {
+        Some(false)
+    } else {
+        None
+    }
+}
+
+/// How well a number of this name names the process: the best is the least.
+pub(super) fn process_rank(name: &str) -> Option<u8> {
+    let name = name.to_ascii_lowercase();
+    match *Words::new(&name).all.first()? {
+        "tgid" => Some(0),
+        "pid" => Some(1),
+        "tid" => Some(2),
+        _ => None,
+    }
+}
+
 /// The meaning of a whole number. `types`: its typedefs, outermost first.
 pub(super) fn of_number(name: &str, types: &[&str], bytes: u32, signed: bool) -> Meaning {
     let name = name.to_ascii_lowercase();

@@ -1,12 +1,12 @@
 //! A type, prepared for decoding: the place and the form of each field. Made once per schema, so
 //! that the same field looks the same in every event.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::output::escape::push_cell;
-
 use super::meaning::{self, Meaning};
+use super::relations::{finish, versions_by_size};
+use super::shape::{Arm, Field, Group, Names, Shape, Trace, printable};
 use super::{Choice, Hint, Options, Order};
 use crate::elf::types::{Composite, Encoding, Kind, Name, TypeId, Types};
 
@@ -20,183 +20,6 @@ const NAME_BYTES: usize = 32;
 
 /// Members of a union of addresses.
 const MAX_VIEWS: usize = 16;
-
-/// A named value in a [`Group`].
-#[derive(Clone, Debug)]
-pub(super) struct Field {
-    /// The name in the file, made printable
-    pub name: String,
-    /// The key of its readable form in JSON
-    pub text_key: String,
-    /// The key of its exact bytes in JSON
-    pub base64_key: String,
-    /// Bits from the start of the group
-    pub at: u64,
-    /// `Some`: a bitfield
-    pub bits: Option<u32>,
-    pub shape: Shape,
-    /// The members of unions that it is, or is in, outer ones first
-    pub arms: Vec<Arm>,
-    /// The field with its used length
-    pub length: Option<Length>,
-    /// Holds nothing: not shown in text
-    pub padding: bool,
-}
-
-/// A member of a union.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Arm {
-    /// Index in [`Group::unions`]
-    pub union: usize,
-    /// Counted from 0
-    pub number: usize,
-    /// The IP version, 4 or 6, for which it is meant
-    pub version: Option<u8>,
-}
-
-/// A field with the length of another one.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Length {
-    /// Bytes from the start of the group
-    pub at: u64,
-    pub bytes: u32,
-    pub signed: bool,
-    /// Counts elements, not bytes
-    pub elements: bool,
-}
-
-/// The fields of a struct or union, including those of nameless ones in it.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Group {
-    pub fields: Vec<Field>,
-    /// The field with the address family
-    pub family: Option<Family>,
-    /// How to choose a member of each union, if that can be told
-    pub unions: Vec<Option<Choice>>,
-}
-
-/// A field with an address family or an IP version.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Family {
-    /// Bytes from the start of the group
-    pub at: u64,
-    pub bytes: u32,
-    /// Its name means nothing else
-    pub sure: bool,
-}
-
-/// Names of an enum's values.
-#[derive(Debug)]
-pub(super) struct Names {
-    /// Sorted by value
-    values: Vec<(i128, String)>,
-    /// Each value is a bit of its own
-    flags: bool,
-}
-
-#[derive(Clone, Debug)]
-pub(super) enum Shape {
-    Number {
-        bytes: u32,
-        signed: bool,
-        meaning: Meaning,
-    },
-    Bool {
-        bytes: u32,
-    },
-    Float {
-        bytes: u32,
-    },
-    Pointer,
-    Enum {
-        bytes: u32,
-        signed: bool,
-        names: Arc<Names>,
-    },
-    /// Up to the first NUL; `None`: to the end of the event. `list`: several, each with its NUL
-    Text {
-        bytes: Option<u64>,
-        list: bool,
-    },
-    /// Shown in hexadecimal
-    Bytes {
-        bytes: Option<u64>,
-    },
-    Ipv4,
-    /// `number`: an IPv4 address in it is a number, its bytes swapped
-    Ipv6 {
-        number: bool,
-    },
-    Mac,
-    /// `None`: to the end of the event
-    Array {
-        element: Box<Shape>,
-        stride: u64,
-        count: Option<u64>,
-    },
-    Group(Group),
-}
-
-impl Shape {
-    /// Whether there is a form for people besides the raw one.
-    pub(super) fn is_readable(&self) -> bool {
-        match self {
-            Self::Number { meaning, .. } => meaning.is_readable(),
-            Self::Enum { .. } | Self::Ipv4 | Self::Ipv6 { .. } | Self::Mac => true,
-            Self::Array { element, .. } => element.is_readable(),
-            _ => false,
-        }
-    }
-}
-
-impl Names {
-    fn new(values: &[(Name, i64)], bytes: u32, signed: bool) -> Self {
-        let mask = if bytes >= 8 { u64::MAX } else { (1 << (bytes * 8)) - 1 };
-        let number = |value: i64| {
-            if signed { i128::from(value) } else { i128::from(value as u64 & mask) }
-        };
-        let mut values: Vec<_> =
-            values.iter().map(|(name, value)| (number(*value), printable(name))).collect();
-        values.sort_by_key(|&(value, _)| value); // stable: of two names the first is shown
-        let bits = values.iter().filter(|&&(value, _)| value != 0);
-        let single = |value: i128| value > 0 && value & (value - 1) == 0;
-        // Two values are mostly a plain 1 and 2.
-        let flags = bits.clone().count() >= 3 && bits.clone().all(|&(value, _)| single(value));
-        Self { values, flags }
-    }
-
-    /// The name of a value, or the names of its bits joined with `|`.
-    pub(super) fn name(&self, value: i128) -> Option<String> {
-        let at = self.values.partition_point(|&(known, _)| known < value);
-        if let Some((_, name)) = self.values.get(at).filter(|&&(known, _)| known == value) {
-            return Some(name.clone());
-        }
-        if !self.flags || value <= 0 {
-            return None;
-        }
-        let (mut rest, mut names) = (value, Vec::new());
-        for (bit, name) in self.values.iter().filter(|&&(bit, _)| bit != 0) {
-            if rest & bit != 0 {
-                rest &= !bit;
-                names.push(name.clone());
-            }
-        }
-        if names.is_empty() {
-            return None;
-        }
-        if rest != 0 {
-            names.push(format!("{rest:#x}"));
-        }
-        Some(names.join("|"))
-    }
-}
-
-/// A name out of a file, which may be any bytes.
-fn printable(name: &str) -> String {
-    let mut out = String::new();
-    push_cell(&mut out, name.as_bytes());
-    out
-}
 
 /// The place of a type in an event.
 #[derive(Clone, Copy)]
@@ -278,7 +101,9 @@ impl<'a> Builder<'a> {
                 let names = types.names(id);
                 let by_name = || meaning::of_number(place.name, &names, *bytes, signed);
                 let meaning = match self.hint(place) {
-                    Some(Hint::Time(clock)) if *bytes == 8 => Meaning::Time(clock, 1),
+                    Some(Hint::Time(clock) | Hint::Earlier(clock)) if *bytes == 8 => {
+                        Meaning::Time(clock, 1)
+                    }
                     Some(hint) => meaning::in_order(by_name(), &names, *bytes, hint),
                     None => by_name(),
                 };
@@ -331,6 +156,7 @@ impl<'a> Builder<'a> {
             _ => None,
         };
         if let Some(width) = number {
+            let is_stack = matches!(self.hint(place), Some(Hint::Stack(_)));
             let text = types.is_char(element) || self.hint(place) == Some(Hint::Text);
             match (width, bytes) {
                 (1, Some(16)) | (4 | 8, Some(16)) if !text && address() => {
@@ -350,7 +176,7 @@ impl<'a> Builder<'a> {
                     return Shape::Text { bytes, list: meaning::is_text_list(place.name) };
                 }
                 (1, _) => return Shape::Bytes { bytes },
-                (8, _) if meaning::is_stack(place.name) => {
+                (8, _) if is_stack || meaning::is_stack(place.name) => {
                     let meaning = Meaning::Hex;
                     let element = Box::new(Shape::Number { bytes: 8, signed: false, meaning });
                     return Shape::Array { element, stride, count };
@@ -384,6 +210,27 @@ impl<'a> Builder<'a> {
             }
             4 => Some(Shape::Ipv4),
             16 => Some(Shape::Ipv6 { number: self.is_number(place) }),
+            _ => None,
+        }
+    }
+
+    /// Whether a field is a stack: by what a program does, or by its name.
+    fn stack(&self, field: &Field, place: Place<'_>) -> Option<Trace> {
+        let by_name = meaning::is_user_stack(place.name);
+        match (&field.shape, self.hint(place)) {
+            (Shape::Array { stride: 8, .. }, Some(Hint::Stack(user))) => {
+                Some(Trace::Frames { user: user.or(by_name) })
+            }
+            (Shape::Number { bytes: 4 | 8, .. }, Some(Hint::StackId { map, user })) => {
+                Some(Trace::Id { map: Some(map), user: user.or(by_name) })
+            }
+            (Shape::Array { element, stride: 8, .. }, None) if meaning::is_stack(place.name) => {
+                let number = matches!(**element, Shape::Number { bytes: 8, .. });
+                number.then_some(Trace::Frames { user: by_name })
+            }
+            (Shape::Number { bytes: 4 | 8, .. }, None) if meaning::is_stack_id(place.name) => {
+                Some(Trace::Id { map: None, user: by_name })
+            }
             _ => None,
         }
     }
@@ -460,6 +307,10 @@ impl<'a> Builder<'a> {
             }
             let mut field = field(name, start, bits, shape);
             field.arms = arms;
+            field.stack = self.stack(&field, inner);
+            let hidden = |at: u64| self.options.hidden.contains(&at);
+            field.padding |=
+                !matches!(field.shape, Shape::Group(_)) && inner.at.is_some_and(hidden);
             group.fields.push(field);
         }
         if let Some(union) = union.filter(|_| !both) {
@@ -488,6 +339,7 @@ fn field(name: &str, at: u64, bits: Option<u32>, shape: Shape) -> Field {
         arms: Vec::new(),
         length: None,
         padding,
+        stack: None,
     }
 }
 
@@ -495,90 +347,4 @@ fn field(name: &str, at: u64, bits: Option<u32>, shape: Shape) -> Field {
 fn has_arms(body: &Composite) -> bool {
     let padding = |name: &Option<Name>| name.as_deref().is_some_and(is_padding);
     body.members.iter().filter(|member| !padding(&member.name)).count() > 1
-}
-
-/// Of an address of 4 bytes and one of 16 in a union, the IP version tells which it is.
-fn versions_by_size(fields: &mut [Field], union: usize) {
-    let version = |field: &Field| match field.shape {
-        Shape::Ipv4 => Some(4),
-        Shape::Number { meaning: Meaning::Ipv4 | Meaning::Ipv4Number, .. } => Some(4),
-        Shape::Ipv6 { .. } => Some(6),
-        _ => None,
-    };
-    let all: Vec<_> = fields.iter().map(version).collect();
-    if !(all == [Some(4), Some(6)] || all == [Some(6), Some(4)]) {
-        return;
-    }
-    for (field, version) in fields.iter_mut().zip(all) {
-        let own = field.arms.iter_mut().filter(|arm| arm.union == union);
-        own.for_each(|arm| arm.version = version);
-    }
-}
-
-/// Relations between fields: families, lengths, keys that are taken.
-fn finish(group: &mut Group) {
-    let names: HashSet<String> = group.fields.iter().map(|field| field.name.clone()).collect();
-    let number = |field: &Field| match field.shape {
-        Shape::Number { bytes, signed, .. } if field.bits.is_none() => {
-            Some((field.at / 8, bytes, signed))
-        }
-        Shape::Enum { bytes, signed, .. } if field.bits.is_none() => {
-            Some((field.at / 8, bytes, signed))
-        }
-        _ => None,
-    };
-    let family = group.fields.iter().find(|field| meaning::is_family(&field.name));
-    group.family = family.and_then(|field| {
-        let (at, bytes, _) = number(field)?;
-        Some(Family { at, bytes, sure: meaning::is_only_family(&field.name) })
-    });
-
-    let numbers: HashMap<String, (u64, u32, bool)> = group
-        .fields
-        .iter()
-        .filter_map(|field| Some((field.name.to_ascii_lowercase(), number(field)?)))
-        .collect();
-    // The same for fields of the same name: each may have to pass many other fields.
-    let mut free: HashMap<String, String> = HashMap::new();
-    for field in &mut group.fields {
-        for key in [&mut field.text_key, &mut field.base64_key] {
-            let next = || {
-                let mut next = key.clone();
-                while names.contains(&next) {
-                    next.push('_');
-                }
-                next
-            };
-            if names.contains(key) {
-                *key = free.entry(key.clone()).or_insert_with(next).clone();
-            }
-        }
-        let (rest, wide) = match &field.shape {
-            Shape::Text { bytes, .. } | Shape::Bytes { bytes } => (bytes.is_none(), false),
-            Shape::Array { count, .. } => (count.is_none(), true),
-            _ => continue,
-        };
-        let name = field.name.to_ascii_lowercase();
-        let ending = |ends: &[&str]| ends.iter().map(|end| format!("{name}_{end}")).collect();
-        let mut bytes: Vec<String> = ending(&["size", "sz", "bytes"]);
-        // The length of an array of numbers or structs counts them.
-        let mut counts: Vec<String> = ending(&["count", "cnt"]);
-        counts.push(format!("nr_{name}"));
-        let lengths: Vec<String> = ending(&["len", "length"]);
-        if wide {
-            counts.extend(lengths);
-        } else {
-            bytes.extend(lengths);
-        }
-        if rest {
-            let plain =
-                ["len", "size", "length", "data_len", "data_size", "payload_len", "buf_len"];
-            bytes.extend(plain.map(str::to_owned));
-        }
-        let find = |keys: &[String], elements| {
-            let &(at, bytes, signed) = keys.iter().find_map(|key| numbers.get(key))?;
-            Some(Length { at, bytes, signed, elements })
-        };
-        field.length = find(&bytes, false).or_else(|| find(&counts, true).filter(|_| wide));
-    }
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::output::escape::{Quote, push_shell_word, until_nul};
 
-use super::plan::{Group, Shape};
+use super::shape::{Group, Shape};
 use super::{At, Meaning, Walk, read, split_list};
 
 /// This many equal elements of an array are written once.

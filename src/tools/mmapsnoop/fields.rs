@@ -214,13 +214,14 @@ mod tests {
 
     use serde_json::Value;
 
-    use super::super::json::{Context, Lines, StacksJson};
+    use super::super::json::{Context, Lines};
     use super::super::summary::Summary;
     use super::super::testing::with_path;
     use super::super::text::{Options, Table};
     use super::super::wx_sums::Sums;
     use super::super::{Call, summary_rows};
     use super::*;
+    use crate::engine::stack::Stack;
     use crate::output::row::docs;
     use crate::skel::{mmap_event, mmap_extra, mmap_kind, mmap_note};
 
@@ -295,7 +296,7 @@ mod tests {
         let mut record = with_path(event, b"/x");
         record[unseen_kib()] = 1;
         let cgroup = format!("/docker/{}", "0".repeat(64));
-        let stacks = StacksJson { kernel_cut: true, user_cut: true, ..StacksJson::default() };
+        let stacks = Stack { kernel_cut: true, user_cut: true, ..Stack::default() };
         let context = Context {
             timestamp: "now",
             cgroup: Some(cgroup.as_bytes()),

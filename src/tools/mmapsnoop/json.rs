@@ -5,8 +5,9 @@ use serde::Serialize;
 
 use super::flags::{self, Part};
 use super::{Call, FileId, Vma};
+use crate::engine::stack::Stack;
 use crate::output::digits::{self, push_number};
-use crate::output::json::{self, Bytes, is_false, push_list, push_object, push_string};
+use crate::output::json::{self, Bytes, push_list, push_object, push_string};
 use crate::output::row::ProcessMembers;
 use crate::skel::{mmap_kind, mmap_note, task_id};
 
@@ -20,25 +21,7 @@ pub struct Context<'a> {
     /// Why `--wx` shows it
     pub wx: &'a [String],
     /// Symbols of the caller's stacks
-    pub stacks: Option<&'a StacksJson>,
-}
-
-/// The caller's stacks, innermost function first.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct StacksJson {
-    /// In the kernel
-    pub kernel: Vec<String>,
-    /// Outer ones of these may be missing
-    #[serde(skip_serializing_if = "is_false")]
-    pub kernel_cut: bool,
-    /// In the program
-    pub user: Vec<String>,
-    /// Outer ones of these may be missing
-    #[serde(skip_serializing_if = "is_false")]
-    pub user_cut: bool,
-    /// The process kept these names from being looked up in time: they are addresses
-    #[serde(skip_serializing_if = "is_false")]
-    pub user_unseen: bool,
+    pub stacks: Option<&'a Stack>,
 }
 
 /// Appends `,"KEY":`. The comma before the first member becomes the bracket of its object:

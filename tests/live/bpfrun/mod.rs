@@ -10,8 +10,11 @@ mod hostile;
 mod kinds;
 mod load;
 mod maps;
+mod origins;
+mod pictures;
 mod places;
 mod printk;
+mod stacks;
 mod tracefs;
 mod values;
 
@@ -71,4 +74,21 @@ fn trace_if_possible(name: &str, flags: &[&str], command: &[&str]) -> Result<Tra
     }
     assert!(stderr.contains("refused: the kernel loads no "), "{stderr}");
     Err(skip::NOT_LOADED)
+}
+
+/// Waits until a process has attached so many programs.
+fn wait_for_links(pid: u32, number: usize) {
+    for _ in 0..6000 {
+        let files = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+        let targets = files.filter_map(|file| std::fs::read_link(file.path()).ok());
+        let is_link = |target: &std::path::PathBuf| {
+            let target = target.to_string_lossy();
+            target.contains("bpf_link") || target.contains("bpf-raw-tracepoint")
+        };
+        if targets.filter(is_link).count() >= number {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    panic!("not attached");
 }

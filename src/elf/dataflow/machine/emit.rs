@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::helper_calls::dynptr;
 use super::{EVENT_WRITES, Here, MAX_RECORD, Machine};
-use crate::elf::dataflow::domain::{Atom, Cell, State, Value, place};
-use crate::elf::dataflow::number::Number;
+use crate::elf::dataflow::domain::{Atom, Value, place};
+use crate::elf::dataflow::state::{Cell, State};
+use crate::elf::dataflow::written;
 use crate::elf::dataflow::{Emission, Origin, Sink, Write};
-use crate::elf::value::Hint;
 
 /// A place that reserves room for a record.
 #[derive(Debug, Default)]
@@ -181,24 +181,6 @@ pub(super) fn sizes(value: &Value) -> Option<BTreeSet<u64>> {
     value.constants()?.into_iter().map(|size| u64::try_from(size).ok()).collect()
 }
 
-/// The numbers that are known of a value in memory, and whether it is nothing but these, a copy or
-/// zero.
-fn numbers(value: &Value, width: u64) -> (Vec<Number>, bool) {
-    let mut only = !value.is_open();
-    let mut numbers = Vec::new();
-    for &atom in value.atoms() {
-        match atom {
-            Atom::Number(number) => match number.stored(width) {
-                Some(number) => numbers.push(number),
-                None => only = false,
-            },
-            Atom::Loaded { .. } | Atom::Const(0) => {}
-            _ => only = false,
-        }
-    }
-    (numbers, only)
-}
-
 /// The known writes into the sent bytes.
 pub(super) fn writes(state: &State, data: &Value, sizes: Option<&BTreeSet<u64>>) -> Vec<Write> {
     let largest = sizes.and_then(|sizes| sizes.last().copied());
@@ -215,21 +197,5 @@ pub(super) fn writes(state: &State, data: &Value, sizes: Option<&BTreeSet<u64>>)
             }
         }
     }
-    let write = |((offset, width), cell): ((u64, u64), Cell)| {
-        let mask = if width >= 8 { u64::MAX } else { (1 << (width * 8)) - 1 };
-        let constants = cell.value.constants().map(|constants| {
-            let cut: BTreeSet<u64> = constants.iter().map(|&c| c as u64 & mask).collect();
-            cut.into_iter().collect()
-        });
-        let clock = match cell.value.single() {
-            Some(Atom::Clock(clock)) if width == 8 => Some(Hint::Time(clock.into())),
-            _ => None,
-        };
-        let copied = cell.value.loaded();
-        let hint = cell.hint.or(clock).filter(|_| cell.sure);
-        let (numbers, only_known) = numbers(&cell.value, width);
-        let Cell { sure, filled, by, .. } = cell;
-        Write { offset, width, constants, sure, copied, hint, filled, numbers, only_known, by }
-    };
-    all.into_iter().map(write).collect()
+    all.into_iter().map(|((offset, width), cell)| written::write(offset, width, &cell)).collect()
 }

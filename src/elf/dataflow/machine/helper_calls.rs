@@ -3,16 +3,45 @@
 use std::collections::BTreeSet;
 
 use super::{Here, MAX_RECORD, Machine};
-use crate::elf::dataflow::Sink;
-use crate::elf::dataflow::domain::{Atom, Base, Cell, ClockAtom, State, Value, place};
+use crate::elf::dataflow::domain::{Atom, Base, ClockAtom, Value, place};
 use crate::elf::dataflow::helpers::{Helper, helper, source_argument};
 use crate::elf::dataflow::number::{Number, Source};
+use crate::elf::dataflow::state::{Cell, State};
+use crate::elf::dataflow::{Memory, Sink};
 use crate::elf::value::Hint;
 
 impl Machine<'_> {
     pub(super) fn helper(&mut self, here: Here, number: i32, state: &mut State) {
+        self.keyed(here, number, state);
         let result = self.helper_result(here, number, state);
         forget_arguments(state, result);
+    }
+
+    /// Keys, and values that are put into maps.
+    fn keyed(&mut self, here: Here, number: i32, state: &State) {
+        const UPDATE: i32 = 2;
+        // map_lookup_elem, map_update_elem, map_lookup_percpu_elem
+        if !matches!(number, 1 | UPDATE | 195) {
+            return;
+        }
+        let (object, at) = (self.object, (here.function, here.slot));
+        for &atom in state.register(1).atoms() {
+            let Atom::Map(map) = atom else { continue };
+            let Some(defined) = object.maps.get(map) else { continue };
+            self.spend(1 + state.weight());
+            self.uses.key(map, defined.key_size, state.register(2), state, at);
+            if number == UPDATE {
+                let is_zero = |section: usize, from: i64, bytes: i64| {
+                    let Some(known) = object.sections.get(section) else { return false };
+                    let (from, bytes) = (usize::try_from(from), usize::try_from(bytes));
+                    let (Ok(from), Ok(bytes)) = (from, bytes) else { return false };
+                    let initial = known.data.iter().skip(from).take(bytes);
+                    initial.copied().all(|byte| byte == 0)
+                };
+                let (memory, value) = (Memory::Value(map), state.register(3));
+                self.uses.copy(memory, defined.value_size, value, state, at, &is_zero);
+            }
+        }
     }
 
     fn helper_result(&mut self, here: Here, number: i32, state: &mut State) -> Value {
@@ -28,6 +57,7 @@ impl Machine<'_> {
                 });
             }
             Helper::MonotonicClock => return Atom::Clock(ClockAtom::Monotonic).into(),
+            Helper::Gives if number == STACK_ID => return self.stack_id(state),
             Helper::Gives => return Atom::Number(Number::result(number)).into(),
             Helper::BootClock => return Atom::Clock(ClockAtom::Boot).into(),
             Helper::Reserve => {
@@ -77,13 +107,17 @@ impl Machine<'_> {
                 let pointer = state.register(to).clone();
                 let sizes = state.register(size).constants();
                 let width = sizes.and_then(|sizes| sizes.into_iter().max()).unwrap_or(1);
-                let hint = text.then_some(Hint::Text);
+                let hint = match number {
+                    GET_STACK | GET_TASK_STACK => Some(Hint::Stack(user(state.register(4)))),
+                    _ => text.then_some(Hint::Text),
+                };
                 let (width, by) = (width.clamp(1, MAX_RECORD), (here.function, here.slot));
                 let value = match source_argument(number) {
                     Some(from) => read(state.register(from), width),
                     None => Value::unknown(),
                 };
                 let cell = Cell { filled: true, ..Cell::new(width, value, hint, by) };
+                self.uses.store(&pointer, 0, &cell, false);
                 state.write(&pointer, 0, &cell);
                 // How many bytes it wrote, or an error.
                 return Atom::Number(Number::result(number)).into();
@@ -94,6 +128,18 @@ impl Machine<'_> {
             Helper::Other => self.handed_over(here, state),
         }
         Value::unknown()
+    }
+
+    /// The number of a stack that was put into a map.
+    fn stack_id(&self, state: &State) -> Value {
+        let mut maps = self.maps(state.register(2)).into_iter();
+        let number = match (maps.next().map(u32::try_from), maps.next()) {
+            (Some(Ok(map)), None) => {
+                Number::new(Source::StackId { map, user: user(state.register(3)) }, 8)
+            }
+            _ => Number::result(STACK_ID),
+        };
+        Atom::Number(number).into()
     }
 
     /// A call that may remember a function of the object and call it later: timers, work queues, work
@@ -154,6 +200,17 @@ impl Machine<'_> {
             }
         }
     }
+}
+
+/// Helpers for stacks.
+const STACK_ID: i32 = 27;
+const GET_STACK: i32 = 67;
+const GET_TASK_STACK: i32 = 141;
+
+/// Whether flags ask for the stack of the program, not of the kernel.
+fn user(flags: &Value) -> Option<bool> {
+    const USER_STACK: i64 = 1 << 8;
+    flags.constant().map(|flags| flags & USER_STACK != 0)
 }
 
 /// What a helper reads from an address, in this width.

@@ -1,8 +1,9 @@
 //! Loads, stores and arithmetic.
 
 use super::Here;
-use crate::elf::dataflow::domain::{Atom, Base, Cell, State, Value, moved, place};
+use crate::elf::dataflow::domain::{Atom, Base, Value, moved, place};
 use crate::elf::dataflow::number::{Number, Source};
+use crate::elf::dataflow::state::State;
 use crate::elf::insn::Insn;
 
 /// Bytes of memory that an instruction reads or writes.
@@ -46,13 +47,6 @@ pub(super) fn load(state: &State, insn: Insn, member: Option<(u32, u32)>) -> Val
 /// Whether a pointer can lead to the program's own memory, not to the kernel's.
 fn points_to_own(pointer: &Value) -> bool {
     pointer.atoms().iter().any(|&atom| place(atom).is_some())
-}
-
-pub(super) fn store(state: &mut State, insn: Insn, here: Here, value: &Value) {
-    let pointer = state.register(insn.dst).clone();
-    let by = (here.function, here.slot);
-    let cell = Cell::new(width(insn), value.clone(), None, by);
-    state.write(&pointer, insn.off.into(), &cell);
 }
 
 /// `member`: the loader adapts the number in the instruction to the place of a member in the kernel;
@@ -105,10 +99,39 @@ pub(super) fn alu(state: &mut State, insn: Insn, here: Here, big_endian: bool, m
                     result.join(&Value::unknown());
                 }
             }
+            changed_memory(operation, wide, state.register(insn.dst), &operand, &mut result);
             result
         }
     };
     state.set(insn.dst, result);
+}
+
+/// What a sum is besides a number: a place in an array, or what was in a map and more.
+fn changed_memory(operation: u8, wide: bool, left: &Value, right: &Value, result: &mut Value) {
+    if !matches!(operation, ADD | SUB) {
+        return;
+    }
+    let sides = [(left, right), (right, left)];
+    let is_number = |atom: &Atom| {
+        matches!(atom, Atom::Const(_) | Atom::Number(_) | Atom::Loaded { .. } | Atom::Added { .. })
+    };
+    for (value, other) in sides.into_iter().take(if operation == ADD { 2 } else { 1 }) {
+        let &[atom] = value.atoms() else { continue };
+        let index = wide && operation == ADD && other.constants().is_none();
+        match (atom, place(atom)) {
+            (Atom::Loaded { map, offset }, _) if !value.is_open() => {
+                result.insert(Atom::Added { base: Base::MapValue(map), offset });
+            }
+            (_, Some((base @ (Base::MapValue(_) | Base::Data(_)), offset)))
+                if index && !value.is_open() && other.atoms().iter().all(is_number) =>
+            {
+                result.insert(Atom::Indexed { base, offset });
+            }
+            // Another index, as in an array of arrays.
+            (Atom::Indexed { .. }, _) if index => result.insert(atom),
+            _ => {}
+        }
+    }
 }
 
 const ADD: u8 = 0x00;
@@ -208,6 +231,8 @@ fn changed(operation: u8, wide: bool, number: Number, by: i64) -> Option<Number>
     let number = if wide { number } else { number.cut(32)? };
     let shift = i32::try_from(by).ok().filter(|by| (0..bits).contains(by));
     match operation {
+        // In other units it is a duration all the same.
+        0x30 | 0x70 if number.source == Source::Duration => Some(number),
         0x50 => number.and(if wide { by as u64 } else { by as u64 & 0xffff_ffff }),
         0x60 => number.left(shift?, bits),
         0x70 | 0xc0 => number.right(shift?),

@@ -12,6 +12,7 @@ use blazesym::symbolize::{
 };
 use blazesym::{Addr, Pid};
 
+use super::Owner;
 use super::perf_map::PerfMap;
 use crate::engine::errand::{Errands, Serve};
 use crate::host::proc::is_process;
@@ -29,8 +30,7 @@ pub(super) struct Frame {
 
 /// The frames of a process whose names are asked for.
 pub(super) struct Question<'a> {
-    pub(super) pid: u32,
-    pub(super) start_ns: u64,
+    pub(super) owner: Owner,
     pub(super) frames: &'a [Frame],
 }
 
@@ -42,7 +42,7 @@ impl Question<'_> {
             return Some(Vec::new());
         }
         let numbers = self.frames.iter().flat_map(|frame| [frame.address, frame.inside]);
-        let numbers = [u64::from(self.pid), self.start_ns].into_iter().chain(numbers);
+        let numbers = [u64::from(self.owner.pid), self.owner.start_ns].into_iter().chain(numbers);
         let request: Vec<u8> = numbers.flat_map(u64::to_ne_bytes).collect();
         serde_json::from_slice(&errands.ask(&request)?).ok()
     }
@@ -227,7 +227,7 @@ mod tests {
         let start_ns = first_ns(born.start_ticks().unwrap());
         let mut errands = Errands::start(errand).unwrap();
         let ask = |errands: &mut Errands, start_ns| {
-            Question { pid, start_ns, frames: &frames }.ask(errands)
+            Question { owner: Owner { pid, start_ns }, frames: &frames }.ask(errands)
         };
         let names = ask(&mut errands, start_ns).unwrap();
         assert!(names[0].as_ref().unwrap().contains("here"), "{names:?}");

@@ -1,26 +1,28 @@
-//! `--stacks`: names for the return addresses of a caller's stacks, and `--folded`: how often each
-//! stack was seen, in the input format of flame graphs.
+//! Names for the return addresses of stacks (`--stacks`), and how often each stack was seen, in the
+//! input format of flame graphs (`--folded`).
+
+mod perf_map;
+mod user_names;
 
 use std::collections::HashMap;
 use std::fs;
-use std::mem::offset_of;
 
 use blazesym::symbolize::source::{Kernel, Source};
 use blazesym::symbolize::{Input, Symbolized, Symbolizer};
+use serde::Serialize;
 
-use super::json::StacksJson;
-use super::user_names::{Frame, Question};
-use super::{Call, Frames};
 use crate::engine::errand::Errands;
 use crate::output::escape::push_cell;
-use crate::skel::mmap_scratch;
+use crate::output::json::is_false;
+
+pub use user_names::errand;
+use user_names::{Frame, Question};
 
 /// The most stacks that `--folded` counts separately.
 const STACKS: usize = 100_000;
 
-/// The most frames in a record: `MMAP_FRAMES` in mmap.h.
-pub const FRAMES: usize =
-    (offset_of!(mmap_scratch, user_stack) - offset_of!(mmap_scratch, kernel_stack)) / 8;
+/// The kernel's own limit, if it does not say another one.
+const FRAMES: usize = 127;
 
 /// Stands for missing outer frames.
 const CUT: &str = "...";
@@ -31,6 +33,42 @@ const UNKNOWN: &str = "[unknown]";
 /// Stands for the names of a process that kept them from being looked up in time.
 const UNSEEN: &str = "(names not looked up in time)";
 
+/// Return addresses, innermost first.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Addresses<'a> {
+    /// In the kernel
+    pub kernel: &'a [u64],
+    /// In the program
+    pub user: &'a [u64],
+}
+
+/// The process whose stack it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Owner {
+    /// Its id, as this tool's `/proc` has it
+    pub pid: u32,
+    /// When it was made: see [`crate::host::proc::is_process`]
+    pub start_ns: u64,
+}
+
+/// The names of a stack, innermost function first.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Stack {
+    /// In the kernel
+    pub kernel: Vec<String>,
+    /// Outer ones of these may be missing
+    #[serde(skip_serializing_if = "is_false")]
+    pub kernel_cut: bool,
+    /// In the program
+    pub user: Vec<String>,
+    /// Outer ones of these may be missing
+    #[serde(skip_serializing_if = "is_false")]
+    pub user_cut: bool,
+    /// The process kept these names from being looked up in time: they are addresses
+    #[serde(skip_serializing_if = "is_false")]
+    pub user_unseen: bool,
+}
+
 /// Looks up names: the kernel's here, those of a process in a helper.
 pub struct Symbols {
     symbolizer: Symbolizer,
@@ -38,48 +76,55 @@ pub struct Symbols {
     limit: usize,
 }
 
-impl Default for Symbols {
-    fn default() -> Self {
+impl Symbols {
+    /// `room`: the most frames for which there is room in a record.
+    pub fn new(room: usize) -> Self {
         Self {
             symbolizer: Symbolizer::builder().enable_code_info(false).build(),
-            limit: limit(fs::read_to_string("/proc/sys/kernel/perf_event_max_stack").ok()),
+            limit: limit(fs::read_to_string("/proc/sys/kernel/perf_event_max_stack").ok(), room),
         }
     }
 }
 
 /// The most frames of a stack; `sysctl`: the kernel's own limit, if known.
-fn limit(sysctl: Option<String>) -> usize {
+fn limit(sysctl: Option<String>, room: usize) -> usize {
     let most = sysctl.and_then(|text| text.trim().parse().ok());
-    most.map_or(FRAMES, |most: usize| most.clamp(1, FRAMES))
+    most.map_or(FRAMES.min(room), |most: usize| most.clamp(1, room))
 }
 
 /// Each frame, innermost first. A frame at address 0 is not a frame.
-fn each(frames: Frames<'_>) -> Vec<Frame> {
-    let frame = |(at, address): (usize, u64)| Frame {
+fn each(addresses: &[u64]) -> Vec<Frame> {
+    let frame = |(at, &address): (usize, &u64)| Frame {
         address,
         inside: address.saturating_sub(u64::from(at > 0)),
     };
-    frames.iter().enumerate().map(frame).filter(|frame| frame.address != 0).collect()
+    addresses.iter().enumerate().map(frame).filter(|frame| frame.address != 0).collect()
 }
 
 impl Symbols {
-    /// The stacks of `call`, innermost function first. A frame without a name is a place in a file,
-    /// as in `libc.so.6+0x2724a`, or an address, above all if the process has ended.
-    pub fn stacks(&self, call: &Call<'_>, errands: Option<&mut Errands>) -> StacksJson {
+    /// The names of a stack. A frame without a name is a place in a file, as in
+    /// `libc.so.6+0x2724a`, or an address, above all if the process has ended. Without an owner the
+    /// program's frames are addresses.
+    pub fn names(
+        &self,
+        owner: Option<Owner>,
+        addresses: Addresses<'_>,
+        errands: Option<&mut Errands>,
+    ) -> Stack {
         // User space first: it goes with the process.
-        let user = each(call.user_stack);
-        let question = Question { pid: call.id.pid, start_ns: call.id.start_ns, frames: &user };
-        let names = errands.map(|errands| question.ask(errands));
+        let user = each(addresses.user);
+        let ask = |(owner, errands)| Question { owner, frames: &user }.ask(errands);
+        let names = owner.zip(errands).map(ask);
         let user_unseen = matches!(names, Some(None));
         let user = with_addresses(names.flatten().unwrap_or_default(), &user);
-        let kernel = each(call.kernel_stack);
+        let kernel = each(addresses.kernel);
         let names = self.kernel_names(&kernel);
         let ours = tracer_frames(&names);
-        StacksJson {
+        Stack {
             kernel: with_addresses(names, &kernel).split_off(ours),
-            kernel_cut: call.kernel_stack.len() >= self.limit,
+            kernel_cut: addresses.kernel.len() >= self.limit,
             user,
-            user_cut: call.user_stack.len() >= self.limit,
+            user_cut: addresses.user.len() >= self.limit,
             user_unseen,
         }
     }
@@ -136,7 +181,7 @@ fn with_addresses(names: Vec<Option<String>>, frames: &[Frame]) -> Vec<String> {
 }
 
 /// Frames below a row of text.
-pub fn text(stacks: &StacksJson) -> Vec<u8> {
+pub fn text(stacks: &Stack) -> Vec<u8> {
     let mut out = String::new();
     for (names, is_cut, mark) in
         [(&stacks.kernel, stacks.kernel_cut, " [k]"), (&stacks.user, stacks.user_cut, "")]
@@ -188,8 +233,8 @@ pub struct Folded {
 }
 
 impl Folded {
-    /// Counts one call.
-    pub fn add(&mut self, comm: &[u8], stacks: &StacksJson) {
+    /// Counts a stack that was seen so many times.
+    pub fn add(&mut self, comm: &[u8], stacks: &Stack, times: u64) {
         let mut key = String::new();
         // Without blanks, as the usual tools have it.
         push_frame(&mut key, &String::from_utf8_lossy(comm).replace(' ', "_"));
@@ -210,9 +255,10 @@ impl Folded {
             }
         }
         if self.counts.len() < STACKS || self.counts.contains_key(&key) {
-            *self.counts.entry(key).or_default() += 1;
+            let count = self.counts.entry(key).or_default();
+            *count = count.saturating_add(times);
         } else {
-            self.others += 1;
+            self.others = self.others.saturating_add(times);
         }
     }
 
@@ -235,17 +281,17 @@ impl Folded {
 mod tests {
     use super::*;
 
-    fn stacks(user: &[&str], kernel: &[&str]) -> StacksJson {
+    fn stacks(user: &[&str], kernel: &[&str]) -> Stack {
         let own = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
-        StacksJson { kernel: own(kernel), user: own(user), ..StacksJson::default() }
+        Stack { kernel: own(kernel), user: own(user), ..Stack::default() }
     }
 
     #[test]
     fn folded_lines() {
         let mut folded = Folded::default();
-        folded.add(b"a b", &stacks(&["inner", "main"], &["sys;call"]));
-        folded.add(b"a b", &stacks(&["inner", "main"], &["sys;call"]));
-        folded.add(b"x\n", &stacks(&["operator new(unsigned long)"], &[]));
+        folded.add(b"a b", &stacks(&["inner", "main"], &["sys;call"]), 1);
+        folded.add(b"a b", &stacks(&["inner", "main"], &["sys;call"]), 1);
+        folded.add(b"x\n", &stacks(&["operator new(unsigned long)"], &[]), 1);
         let expected = "a_b;main;inner;sys:call_[k] 2\nx\\n;operator new(unsigned long) 1\n";
         assert_eq!(String::from_utf8(folded.lines()).unwrap(), expected);
     }
@@ -272,7 +318,7 @@ mod tests {
         ] {
             for user in [&[][..], &[frame]] {
                 let mut folded = Folded::default();
-                (0..3).for_each(|_| folded.add(comm.as_bytes(), &stacks(user, &[])));
+                (0..3).for_each(|_| folded.add(comm.as_bytes(), &stacks(user, &[]), 1));
                 let text = String::from_utf8(folded.lines()).unwrap();
                 let lines: Vec<_> = text.lines().collect();
                 assert_eq!(lines.len(), 1, "{text}");
@@ -307,14 +353,9 @@ mod tests {
         assert_eq!(String::from_utf8(shown).unwrap(), "        k [k]\n        a\\033[2Jb\n");
     }
 
-    fn frames(addresses: &[u64]) -> Vec<u8> {
-        addresses.iter().flat_map(|address| address.to_ne_bytes()).collect()
-    }
-
     #[test]
     fn a_caller_is_before_its_return_address() {
-        let bytes = frames(&[0x100, 0x200, 0, 0x300]);
-        let frames = each(Frames { bytes: &bytes });
+        let frames = each(&[0x100, 0x200, 0, 0x300]);
         let inside: Vec<_> = frames.iter().map(|frame| frame.inside).collect();
         assert_eq!(inside, [0x100, 0x1ff, 0x2ff]);
         assert_eq!(with_addresses(vec![None], &frames), ["0x100", "0x200", "0x300"]);
@@ -323,23 +364,23 @@ mod tests {
     #[test]
     fn what_has_no_name_is_the_same_in_each_process() {
         let mut folded = Folded::default();
-        folded.add(b"a", &stacks(&["0x7f01", "x+0x1"], &["0xffff01"]));
-        folded.add(b"a", &stacks(&["0x7f02", "x+0x1"], &["0xffff01"]));
+        folded.add(b"a", &stacks(&["0x7f01", "x+0x1"], &["0xffff01"]), 1);
+        folded.add(b"a", &stacks(&["0x7f02", "x+0x1"], &["0xffff01"]), 1);
         let lines = String::from_utf8(folded.lines()).unwrap();
         assert_eq!(lines, "a;x+0x1;[unknown];0xffff01_[k] 2\n");
     }
 
     #[test]
     fn a_stack_that_is_cut_says_so() {
-        assert_eq!(limit(None), FRAMES);
-        assert_eq!(limit(Some("127\n".to_owned())), 127);
-        assert_eq!(limit(Some("640\n".to_owned())), FRAMES, "there is no room for them");
-        assert_eq!(limit(Some("16\n".to_owned())), 16);
-        assert_eq!(limit(Some("0\n".to_owned())), 1, "none is not cut");
-        let cut = StacksJson { user_cut: true, ..stacks(&["b", "a"], &["k"]) };
+        assert_eq!(limit(None, FRAMES), FRAMES);
+        assert_eq!(limit(Some("127\n".to_owned()), FRAMES), 127);
+        assert_eq!(limit(Some("640\n".to_owned()), FRAMES), FRAMES, "there is no room for them");
+        assert_eq!(limit(Some("16\n".to_owned()), FRAMES), 16);
+        assert_eq!(limit(Some("0\n".to_owned()), FRAMES), 1, "none is not cut");
+        let cut = Stack { user_cut: true, ..stacks(&["b", "a"], &["k"]) };
         assert_eq!(text(&cut), b"        k [k]\n        b\n        a\n        ...\n");
         let mut folded = Folded::default();
-        folded.add(b"c", &cut);
+        folded.add(b"c", &cut, 1);
         assert_eq!(folded.lines(), b"c;...;a;b;k_[k] 1\n");
         let json = serde_json::to_string(&cut).unwrap();
         assert_eq!(json, r#"{"kernel":["k"],"user":["b","a"],"user_cut":true}"#);
@@ -347,11 +388,11 @@ mod tests {
 
     #[test]
     fn names_that_are_missing_say_so() {
-        let unseen = StacksJson { user_unseen: true, ..stacks(&["0x7f01"], &["k"]) };
+        let unseen = Stack { user_unseen: true, ..stacks(&["0x7f01"], &["k"]) };
         let expected = "        k [k]\n        0x7f01\n        (names not looked up in time)\n";
         assert_eq!(text(&unseen), expected.as_bytes());
         let mut folded = Folded::default();
-        folded.add(b"c", &unseen);
+        folded.add(b"c", &unseen, 1);
         let expected = b"c;(names not looked up in time);[unknown];k_[k] 1\n";
         assert_eq!(folded.lines(), expected);
         let json = serde_json::to_string(&unseen).unwrap();
