@@ -59,20 +59,25 @@ impl Tool for Mmapsnoop {
     type Args = Args;
     type Builder = MmapSkelBuilder;
 
-    fn new(args: Args) -> Result<Self, String> {
+    fn new(mut args: Args) -> Result<Self, String> {
         if args.min_size.zip(args.max_size).is_some_and(|(min, max)| min > max) {
             return Err("--min-size is above --max-size: nothing could match".to_owned());
         }
         let options = Options {
-            time: args.time,
+            time: args.common.shows_time(),
+            time_form: args.common.time_form(),
             timestamp: args.common.timestamp,
+            uid: args.common.print_uid,
             calls: args.all || args.wx,
             vma: args.vma,
             latency: args.latency,
             bytes: args.bytes,
         };
+        let table = Table::choose(options, &args.common.columns)?;
+        args.vma |= table.shows("VMA");
+        args.latency |= table.shows("LAT(us)");
         Ok(Self {
-            table: Table::new(options),
+            table,
             lines: Lines::default(),
             reasons: Reasons::default(),
             prefixes: args.path.as_deref().map_or(Ok(Vec::new()), prefixes)?,
@@ -293,9 +298,12 @@ impl Mmapsnoop {
             };
             session.out.json_lines(|out| self.lines.push(out, call, &context));
         } else {
-            let time = if self.args.time { session.local_time(id.time_ns) } else { String::new() };
+            let shows = |title| self.table.shows(title);
+            let time =
+                if shows("TIME") { session.local_time_ms(id.time_ns) } else { String::new() };
             let context = text::Context {
                 time: &time,
+                cgroup: if shows("CGROUP") { session.cgroups.path(id) } else { None },
                 since_ns: id.time_ns.saturating_sub(session.started_ns),
                 wx,
                 color: session.out.color,

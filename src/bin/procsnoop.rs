@@ -69,13 +69,15 @@ impl Tool for Procsnoop {
     /// The final account of a process
     const COMPLETES: bool = true;
 
-    fn new(args: Args) -> Result<Self, String> {
+    fn new(mut args: Args) -> Result<Self, String> {
+        let view = fields::view(&args)?;
+        args.usage |= fields::needs_usage(&view);
         let pictures = Pictures::new(&args)?;
         let drawn = pictures.is_any();
         let text_default = if args.common.json { usize::MAX } else { DEFAULT_MAX_ARGS };
         let config = config(&args, drawn);
         Ok(Self {
-            view: fields::view(&args),
+            view,
             execs: View::new(execsnoop::fields::FIELDS.iter().copied(), |_| false),
             max_args: args.max_args.unwrap_or(text_default),
             config,

@@ -95,9 +95,12 @@ impl Tool for Tcpconnect {
     type Args = Args;
     type Builder = TcpconnectSkelBuilder;
 
-    fn new(args: Args) -> Result<Self, String> {
+    fn new(mut args: Args) -> Result<Self, String> {
+        let view = fields::view(&args)?;
+        args.dns |= fields::needs_hosts(&view);
+        args.services |= view.shows("network.peer.service");
         Ok(Self {
-            view: fields::view(&args),
+            view,
             counts: Counts::default(),
             summary: Summary::default(),
             interval: None,

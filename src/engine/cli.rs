@@ -12,6 +12,9 @@ use jiff::SignedDuration;
 
 use crate::engine::channel::BufferChoice;
 use crate::host::cgroup::Cgroup;
+use crate::output::color::Color;
+use crate::output::table::Column;
+use crate::output::time::TimeForm;
 
 /// Common flags, to be flattened into each tool's own. Where bcc's tool of the same name has
 /// another meaning for a short flag, the tool takes it away here with `mut_arg`.
@@ -42,9 +45,50 @@ pub struct CommonArgs {
     #[arg(long, value_name = "PID", value_parser = living_pid, help_heading = "Filters")]
     pub tree: Vec<u32>,
 
+    /// Show a column with the local time, to the millisecond
+    #[arg(short = 'T', long)]
+    pub time: bool,
+
     /// Show a column with seconds since the start
     #[arg(short, long)]
     pub timestamp: bool,
+
+    /// Show times in UTC, also in a column as with --time
+    #[arg(long)]
+    pub utc: bool,
+
+    /// Show times with the date, also in a column as with --time
+    #[arg(long)]
+    pub date: bool,
+
+    /// Show a column with the real user id
+    #[arg(short = 'U', long)]
+    pub print_uid: bool,
+
+    /// Show these columns, in this order: names of columns or of keys of --json. Flags that add a
+    /// column put it in front
+    #[arg(
+        short = 'o',
+        long,
+        value_name = "COLUMN,...",
+        value_delimiter = ',',
+        conflicts_with = "json"
+    )]
+    pub columns: Vec<String>,
+
+    /// On a terminal, do not cut rows at its width
+    #[arg(long)]
+    pub wide: bool,
+
+    /// When to colour: auto (on a terminal), always or never
+    #[arg(
+        long,
+        value_name = "WHEN",
+        default_value = "auto",
+        hide_default_value = true,
+        hide_possible_values = true
+    )]
+    pub color: When,
 
     /// Stop after this long, such as 0.5, 90 or 5m. A COMMAND may finish, untraced
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
@@ -87,6 +131,27 @@ pub struct CommonArgs {
     /// Run this command, trace only it and its descendants, and end with it
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
+}
+
+/// `--color`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum When {
+    /// On a terminal, unless NO_COLOR or CLICOLOR_FORCE say otherwise
+    Auto,
+    /// Into pipes and files too
+    Always,
+    /// Nowhere
+    Never,
+}
+
+impl From<When> for Color {
+    fn from(when: When) -> Self {
+        match when {
+            When::Auto => Self::Auto,
+            When::Always => Self::Always,
+            When::Never => Self::Never,
+        }
+    }
 }
 
 /// A command line, checked; ends the process where something is wrong.
@@ -148,6 +213,32 @@ fn negative_numbers_are_values(command: clap::Command) -> clap::Command {
 }
 
 impl CommonArgs {
+    /// Whether there is a column with the time.
+    pub fn shows_time(&self) -> bool {
+        self.time || self.utc || self.date
+    }
+
+    /// The form of times in text.
+    pub fn time_form(&self) -> TimeForm {
+        TimeForm { utc: self.utc, date: self.date }
+    }
+
+    /// Whether a flag of every tool asks for this column, which becomes as wide as its values
+    /// need: see [`View::choose`].
+    ///
+    /// [`View::choose`]: crate::output::row::View::choose
+    pub fn by_flag(&self, column: &mut Column) -> Option<bool> {
+        match column.title {
+            "TIME" => {
+                column.width = self.time_form().width();
+                Some(self.shows_time())
+            }
+            "TIME(s)" => Some(self.timestamp),
+            "UID" => Some(self.print_uid),
+            _ => None,
+        }
+    }
+
     /// Whether a process may pass the filters at one time, and not at another.
     pub fn filters_that_change(&self) -> bool {
         let numbers = [&self.ppid, &self.uid];

@@ -115,7 +115,11 @@ pub fn say(tool: &str, message: &str) {
 impl Session {
     /// A session that begins now.
     pub fn new(name: &'static str, args: &CommonArgs) -> Self {
-        Self::begin(name, args.json, args.max_events)
+        let mut session = Self::begin(name, args.json, args.max_events);
+        session.out = Output::with_color(args.json, args.color.into());
+        session.out.fit_terminal(args.wide);
+        session.clock.set_form(args.time_form());
+        session
     }
 
     /// A session that begins now, with the values of `--json` and `--max-events`.
@@ -179,7 +183,7 @@ impl Session {
         let time = if json {
             self.clock.stamp(id.time_ns)
         } else if view.shows("TIME") {
-            local_time = self.local_time(id.time_ns);
+            local_time = self.local_time_ms(id.time_ns);
             &local_time
         } else {
             ""
@@ -189,7 +193,7 @@ impl Session {
             event,
             time,
             since_ns: id.time_ns.saturating_sub(self.started_ns),
-            cgroup: if json || view.shows("CGROUP") { self.cgroups.path(id) } else { None },
+            cgroup: if json || view.shows_cgroup() { self.cgroups.path(id) } else { None },
         };
         view.row(&mut self.out, &common, row);
     }
@@ -198,6 +202,12 @@ impl Session {
     pub fn local_time(&mut self, boot_ns: u64) -> String {
         self.find_zone();
         self.clock.local_time(boot_ns)
+    }
+
+    /// `HH:MM:SS.` and milliseconds in the local time zone.
+    pub fn local_time_ms(&mut self, boot_ns: u64) -> String {
+        self.find_zone();
+        self.clock.local_time_ms(boot_ns)
     }
 
     /// `HH:MM:SS.` and microseconds in the local time zone.

@@ -28,6 +28,7 @@ use crate::engine::session::{Session, say};
 use crate::engine::stop::{StopSignal, command_status};
 use crate::engine::targets::Targets;
 use crate::host::heap::free_unused_memory;
+use crate::output::escape::one_line;
 use crate::output::table::Flow;
 use crate::skel::task_id;
 
@@ -123,7 +124,7 @@ pub fn main<T: Tool>() -> ExitCode {
     }
     let tool = T::new(cli::parse(words))
         .and_then(|tool| Filters::check(tool.common()).map(|()| tool))
-        .unwrap_or_else(|message| usage_error::<T>(&message));
+        .unwrap_or_else(|message| usage_error(&message));
     match run(tool) {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
@@ -133,8 +134,10 @@ pub fn main<T: Tool>() -> ExitCode {
     }
 }
 
-fn usage_error<T: Tool>(message: &str) -> ! {
-    T::Args::command().error(clap::error::ErrorKind::ValueValidation, message).exit()
+/// Ends the process: one line, without a list of flags that would hide it.
+fn usage_error(message: &str) -> ! {
+    let line = format!("{}\n", one_line(message));
+    clap::Error::raw(clap::error::ErrorKind::ValueValidation, line).exit()
 }
 
 /// The backends that `--backend` leaves.
@@ -146,7 +149,7 @@ fn choose_backends<T: Tool>(tool: &T) -> Vec<Backend> {
         backends.retain(|backend| backend.name == forced);
         if backends.is_empty() {
             let names = names.join(", ");
-            usage_error::<T>(&format!(
+            usage_error(&format!(
                 "no backend '{forced}' here: with these flags there are {names}"
             ));
         }

@@ -11,7 +11,7 @@ fn help_and_version() {
     describes_itself(
         "execsnoop",
         &["-h", "--help"],
-        &["--pid", "--tree", "--cgroup", "--json", "--fails", "[-- <COMMAND>...]"],
+        &["--pid", "--tree", "--cgroup", "--json", "--failed", "[-- <COMMAND>...]"],
     );
 }
 
@@ -39,7 +39,7 @@ fn wrong_values_are_refused_with_status_2() {
         (&["--max-args", "-1"], "a whole number is needed"),
         (&["--max-args", "1.5"], "a whole number is needed"),
         (&["--max-args", "99999999999999999999999"], "a whole number is needed"),
-        (&["--all"], "--fails"),
+        (&["--all"], "--failed"),
         (&["--backend", "kprobe"], "tp_btf, raw_tp"),
         (&["-x", "--backend", "kprobe"], "fexit, tracepoint, raw_tp"),
         (&["--no-such-flag"], "--no-such-flag"),
@@ -65,7 +65,7 @@ fn short_flags_mean_what_they_mean_in_bcc() {
     for pair in [
         "-T, --time",
         "-t, --timestamp",
-        "-x, --fails",
+        "-x, --failed",
         "-q, --quote",
         "-U, --print-uid",
         "-u, --uid",

@@ -72,3 +72,17 @@ fn an_empty_command_is_refused() {
     let output = run("bpfrun", &["inspect", "/no/such/file", "--"]);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
 }
+
+#[test]
+fn an_unknown_column_is_refused_in_one_line_that_lists_them() {
+    for tool in generate::programs().iter().filter(|name| *name != "bpfrun") {
+        let output = run(tool, &["-o", "PID,nope"]);
+        assert_eq!(output.status.code(), Some(2), "{tool}");
+        let stderr = text(&output.stderr);
+        assert!(stderr.starts_with("error: no column 'nope': there are time, "), "{stderr}");
+        assert!(stderr.contains(" pid, ") && stderr.contains(" uid, "), "{stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+        let output = run(tool, &["-o", "pid", "--json"]);
+        assert_eq!(output.status.code(), Some(2), "{tool}");
+    }
+}

@@ -10,21 +10,13 @@ use crate::engine::manual::{CAPABILITIES, Demo, EXIT_STATUS, GROUP, Manual};
 #[derive(Parser, Debug)]
 #[command(name = "execsnoop", version, after_help = MANUAL.after_help())]
 pub struct Args {
-    /// Show a column with the local time, HH:MM:SS
-    #[arg(short = 'T', long)]
-    pub time: bool,
-
     /// Show failed executions too
-    #[arg(short = 'x', long)]
-    pub fails: bool,
+    #[arg(short = 'x', long, visible_alias = "fails")]
+    pub failed: bool,
 
     /// With -x, show each miss of a search along PATH in a row of its own, not all in one
-    #[arg(long, requires = "fails")]
+    #[arg(long, requires = "failed")]
     pub all: bool,
-
-    /// Show a column with the real user id
-    #[arg(short = 'U', long)]
-    pub print_uid: bool,
 
     /// Show a column with the resolved path of the program
     #[arg(short, long)]

@@ -20,10 +20,6 @@ pub struct Args {
     #[arg(long)]
     pub wx: bool,
 
-    /// Show a column with the local time, HH:MM:SS
-    #[arg(short = 'T', long)]
-    pub time: bool,
-
     /// Show sizes in bytes
     #[arg(short, long)]
     pub bytes: bool,
@@ -43,7 +39,7 @@ pub struct Args {
     /// Show no calls, but at the end each stack with its count, for flame graphs
     #[arg(
         long,
-        conflicts_with_all = ["json", "time", "timestamp", "bytes", "vma", "latency"]
+        conflicts_with_all = ["json", "time", "timestamp", "print_uid", "columns", "bytes", "vma", "latency"]
     )]
     pub folded: bool,
 
@@ -54,7 +50,10 @@ pub struct Args {
         long,
         value_name = "SECONDS",
         value_parser = seconds,
-        conflicts_with_all = ["all", "vma", "latency", "time", "timestamp", "path", "stacks", "folded"]
+        conflicts_with_all = [
+            "all", "vma", "latency", "time", "timestamp", "print_uid", "columns", "path", "stacks",
+            "folded"
+        ]
     )]
     pub summary: Option<Duration>,
 

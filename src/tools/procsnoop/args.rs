@@ -52,10 +52,6 @@ pub struct Args {
     #[arg(long)]
     pub usage: bool,
 
-    /// Show a column with the real user id
-    #[arg(short = 'U', long)]
-    pub print_uid: bool,
-
     /// Show this many arguments [default: 60; with --json all kept ones]
     #[arg(long, value_name = "N", value_parser = max_args)]
     pub max_args: Option<usize>,

@@ -20,14 +20,6 @@ use crate::engine::manual::{CAPABILITIES, Demo, EXIT_STATUS, GROUP, Manual};
     mut_arg("cgroup", |arg| arg.short(None))
 )]
 pub struct Args {
-    /// Show a column with the local time, HH:MM:SS
-    #[arg(short = 'T', long)]
-    pub time: bool,
-
-    /// Show a column with the real user id
-    #[arg(short = 'U', long)]
-    pub print_uid: bool,
-
     /// Show a column with the thread that called
     #[arg(long)]
     pub print_tid: bool,
@@ -57,8 +49,8 @@ pub struct Args {
     #[arg(long)]
     pub services: bool,
 
-    /// As in bcc's tool; the local port is always shown
-    #[arg(short = 'L', long, hide = true)]
+    /// Show a column with the local port
+    #[arg(short = 'L', long)]
     pub lport: bool,
 
     /// Show calls that fail before a SYN too, even if this makes every system call of the machine
