@@ -11,7 +11,7 @@ use snoop_tools::engine::cli::CommonArgs;
 use snoop_tools::engine::errand::Errand;
 use snoop_tools::engine::manual::Manual;
 use snoop_tools::engine::session::Session;
-use snoop_tools::engine::tool::{self, Loaded, Open, Tool};
+use snoop_tools::engine::tool::{self, Loaded, Open, Refused, Tool};
 use snoop_tools::output::escape::Quote;
 use snoop_tools::output::row::{View, docs};
 use snoop_tools::skel::execve::ExecveSkelBuilder;
@@ -41,7 +41,7 @@ impl Tool for Execsnoop {
     type Args = Args;
     type Builder = ExecveSkelBuilder;
 
-    fn new(args: Args) -> Result<Self, String> {
+    fn new(args: Args) -> Result<Self, Refused> {
         let text_default = if args.common.json { usize::MAX } else { DEFAULT_MAX_ARGS };
         Ok(Self {
             view: fields::view(&args)?,
@@ -97,7 +97,7 @@ impl Tool for Execsnoop {
     }
 
     fn start(&mut self, _: &Loaded<Self>, session: &mut Session) -> Result<()> {
-        session.out.heading(self.view.columns());
+        session.heading(self.view.columns());
         Ok(())
     }
 

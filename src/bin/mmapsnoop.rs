@@ -13,7 +13,7 @@ use snoop_tools::engine::errand::Errand;
 use snoop_tools::engine::interval::Interval;
 use snoop_tools::engine::manual::Manual;
 use snoop_tools::engine::session::{Session, say};
-use snoop_tools::engine::tool::{self, Loaded, Open, Tool};
+use snoop_tools::engine::tool::{self, Loaded, Open, Refused, Tool};
 use snoop_tools::output::row::docs;
 use snoop_tools::output::table;
 use snoop_tools::output::time::boot_now_ns;
@@ -59,9 +59,10 @@ impl Tool for Mmapsnoop {
     type Args = Args;
     type Builder = MmapSkelBuilder;
 
-    fn new(mut args: Args) -> Result<Self, String> {
+    fn new(mut args: Args) -> Result<Self, Refused> {
         if args.min_size.zip(args.max_size).is_some_and(|(min, max)| min > max) {
-            return Err("--min-size is above --max-size: nothing could match".to_owned());
+            let message = "--min-size is above --max-size: nothing could match";
+            return Err(message.to_owned().into());
         }
         let options = Options {
             time: args.common.shows_time(),
@@ -124,7 +125,7 @@ impl Tool for Mmapsnoop {
         if let Some(period) = self.args.summary {
             self.interval = Some(Interval::new(period));
         } else if !self.args.folded {
-            session.out.heading(&self.table.columns);
+            session.heading(&self.table.columns);
         }
         Ok(())
     }
@@ -287,6 +288,9 @@ impl Mmapsnoop {
         let stacks = wants_stacks.then(|| self.symbols.stacks(call, session.errands.as_mut()));
         if let (true, Some(stacks)) = (self.args.folded, &stacks) {
             self.folded.add(id.comm(), stacks);
+            return session.shown();
+        }
+        if session.is_quiet {
             return session.shown();
         }
         if session.out.json {

@@ -12,7 +12,7 @@ use snoop_tools::engine::cli::CommonArgs;
 use snoop_tools::engine::interval::Interval;
 use snoop_tools::engine::manual::Manual;
 use snoop_tools::engine::session::{Session, say};
-use snoop_tools::engine::tool::{self, Loaded, Open, Tool};
+use snoop_tools::engine::tool::{self, Loaded, Open, Refused, Tool};
 use snoop_tools::host::kernel::tracepoints_are_preemptible;
 use snoop_tools::output::row::{View, docs};
 use snoop_tools::output::table::count;
@@ -26,7 +26,7 @@ use snoop_tools::tools::tcpconnect::filter::network_entry;
 use snoop_tools::tools::tcpconnect::names::Names;
 use snoop_tools::tools::tcpconnect::report;
 use snoop_tools::tools::tcpconnect::siblings::{Ready, Siblings};
-use snoop_tools::tools::tcpconnect::summary::{Counts, Summary};
+use snoop_tools::tools::tcpconnect::summary::{By, Counts, Summary};
 use snoop_tools::tools::tcpconnect::{earlier, pending};
 
 fn main() -> ExitCode {
@@ -95,13 +95,13 @@ impl Tool for Tcpconnect {
     type Args = Args;
     type Builder = TcpconnectSkelBuilder;
 
-    fn new(mut args: Args) -> Result<Self, String> {
+    fn new(mut args: Args) -> Result<Self, Refused> {
         let view = fields::view(&args)?;
         args.dns |= fields::needs_hosts(&view);
         args.services |= view.shows("network.peer.service");
         Ok(Self {
             view,
-            counts: Counts::default(),
+            counts: Counts::new(By { source_port: args.source_port, process: args.per_process }),
             summary: Summary::default(),
             interval: None,
             names: Names::default(),
@@ -245,7 +245,7 @@ impl Tool for Tcpconnect {
         self.names = Names::open(self.args.dns, self.args.services, object)?;
         self.interval = self.args.summary.map(Interval::new);
         if self.shows_rows() {
-            session.out.heading(self.view.columns());
+            session.heading(self.view.columns());
         }
         Ok(())
     }

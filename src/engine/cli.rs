@@ -76,6 +76,10 @@ pub struct CommonArgs {
     )]
     pub columns: Vec<String>,
 
+    /// Show no rows: only the totals, and what is drawn at the end
+    #[arg(short, long)]
+    pub quiet: bool,
+
     /// On a terminal, do not cut rows at its width
     #[arg(long)]
     pub wide: bool,
@@ -123,6 +127,14 @@ pub struct CommonArgs {
     /// Print the chosen backend, and why no other; on an error, add libbpf's words
     #[arg(short, long)]
     pub verbose: bool,
+
+    /// As in bcc, where the value is a BPF map that other programs fill
+    #[arg(long, value_name = "MAP", value_parser = cgroup_map, hide = true)]
+    pub cgroupmap: Option<std::convert::Infallible>,
+
+    /// Likewise
+    #[arg(long, value_name = "MAP", value_parser = mntns_map, hide = true)]
+    pub mntnsmap: Option<std::convert::Infallible>,
 
     /// End when the last descendant of COMMAND has ended, not with COMMAND
     #[arg(long, requires = "command")]
@@ -341,6 +353,14 @@ fn comm(text: &str) -> Result<[u8; 16], String> {
     Ok(comm)
 }
 
+fn cgroup_map(_: &str) -> Result<std::convert::Infallible, String> {
+    Err("no map is needed here: --cgroup takes the folder of a cgroup".to_owned())
+}
+
+fn mntns_map(_: &str) -> Result<std::convert::Infallible, String> {
+    Err("there is no filter by mount namespace: --cgroup or --tree select a container".to_owned())
+}
+
 /// How many, at least one.
 pub fn number(text: &str) -> Result<u64, String> {
     let number = text.parse().ok().filter(|&number| number > 0);
@@ -374,8 +394,9 @@ fn in_range(seconds: f64, range: RangeInclusive<f64>) -> Option<Duration> {
     range.contains(&seconds).then(|| Duration::try_from_secs_f64(seconds).ok()).flatten()
 }
 
-/// A size, with K, M and G.
+/// A size, with K, M and G, or KiB, MiB and GiB.
 pub fn bytes(text: &str) -> Result<u64, String> {
+    let text = without_ib(text);
     let (digits, unit) = match text.as_bytes().last() {
         Some(b'k' | b'K') => (&text[..text.len() - 1], 1 << 10),
         Some(b'm' | b'M') => (&text[..text.len() - 1], 1 << 20),
@@ -387,6 +408,12 @@ pub fn bytes(text: &str) -> Result<u64, String> {
         Some(bytes @ 1..=0x4000_0000) => Ok(bytes),
         _ => Err("a size is a number of bytes up to 1G, such as 8M".to_owned()),
     }
+}
+
+/// `8M` of `8MiB`. `8MB` may be something else.
+pub fn without_ib(text: &str) -> &str {
+    let short = text.strip_suffix("iB").or_else(|| text.strip_suffix("ib"));
+    short.filter(|short| short.ends_with(|c: char| c.is_ascii_alphabetic())).unwrap_or(text)
 }
 
 /// Folder of the cgroup v2 hierarchy, as a filter.
@@ -505,7 +532,20 @@ mod tests {
         assert_eq!(bytes("8M"), Ok(8 << 20));
         assert_eq!(bytes("64k"), Ok(64 << 10));
         assert_eq!(bytes("1G"), Ok(1 << 30));
-        for wrong in ["", "0", "M", "2G", "99999999M", "18446744073709551615K", "é"] {
+        assert_eq!(bytes("8MiB"), Ok(8 << 20));
+        for wrong in [
+            "",
+            "0",
+            "M",
+            "2G",
+            "8iB",
+            "iB",
+            "8MB",
+            "8MiBiB",
+            "99999999M",
+            "18446744073709551615K",
+            "é",
+        ] {
             assert!(bytes(wrong).is_err(), "{wrong}");
         }
     }

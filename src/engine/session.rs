@@ -15,7 +15,7 @@ use crate::host::cgroup::CgroupPaths;
 use crate::output::escape::{one_line, push_cell};
 use crate::output::json::{EventName, SCHEMA};
 use crate::output::row::{Common, Slot, View};
-use crate::output::table::{Flow, Output, count};
+use crate::output::table::{Column, Flow, Output, count};
 use crate::output::time::{WallClock, boot_now_ns};
 use crate::skel::task_id;
 
@@ -33,6 +33,8 @@ pub struct Session {
     pub started_ns: u64,
     /// Replaces "N events" in the final line, for runs that print no event rows ("12 processes")
     pub instead_of_events: Option<String>,
+    /// `--quiet`: rows are counted, and not shown
+    pub is_quiet: bool,
     name: &'static str,
     max_events: u64,
     shown: u64,
@@ -119,6 +121,7 @@ impl Session {
         session.out = Output::with_color(args.json, args.color.into());
         session.out.fit_terminal(args.wide);
         session.clock.set_form(args.time_form());
+        session.is_quiet = args.quiet;
         session
     }
 
@@ -131,6 +134,7 @@ impl Session {
             errands: None,
             started_ns: boot_now_ns(),
             instead_of_events: None,
+            is_quiet: false,
             name,
             max_events: max_events.unwrap_or(u64::MAX),
             shown: 0,
@@ -173,11 +177,21 @@ impl Session {
         })
     }
 
+    /// Appends the heading of the rows.
+    pub fn heading(&mut self, columns: &[Column]) {
+        if !self.is_quiet {
+            self.out.heading(columns);
+        }
+    }
+
     /// Appends the row of an event of this name, which begins with `id`.
     pub fn row<F, E>(&mut self, view: &View<F>, id: &task_id, event: &'static str, row: &E)
     where
         F: Copy + Fn(&E, &mut Slot<'_, '_>),
     {
+        if self.is_quiet {
+            return;
+        }
         let json = self.out.json;
         let local_time;
         let time = if json {

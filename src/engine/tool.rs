@@ -52,8 +52,8 @@ pub trait Tool: Sized {
     /// Its skeleton
     type Builder: SkelBuilder<'static> + Default;
 
-    /// A tool with these flags. The error is a wrong combination of flags, in one line.
-    fn new(args: Self::Args) -> Result<Self, String>;
+    /// A tool with these flags.
+    fn new(args: Self::Args) -> Result<Self, Refused>;
 
     /// The flags that every tool has.
     fn common(&self) -> &CommonArgs;
@@ -115,6 +115,21 @@ pub trait Tool: Sized {
     }
 }
 
+/// Why a tool does not begin, in one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// A wrong flag, or a wrong combination of flags
+    Usage(String),
+    /// The flags are right, but something that they name cannot be used
+    Work(String),
+}
+
+impl From<String> for Refused {
+    fn from(message: String) -> Self {
+        Self::Usage(message)
+    }
+}
+
 /// Runs a tool from its command line to its exit status.
 pub fn main<T: Tool>() -> ExitCode {
     let words: Vec<_> = std::env::args_os().collect();
@@ -123,8 +138,15 @@ pub fn main<T: Tool>() -> ExitCode {
         return status;
     }
     let tool = T::new(cli::parse(words))
-        .and_then(|tool| Filters::check(tool.common()).map(|()| tool))
-        .unwrap_or_else(|message| usage_error(&message));
+        .and_then(|tool| Filters::check(tool.common()).map(|()| tool).map_err(Refused::from));
+    let tool = match tool {
+        Ok(tool) => tool,
+        Err(Refused::Usage(message)) => usage_error(&message),
+        Err(Refused::Work(message)) => {
+            say(T::NAME, &message);
+            return ExitCode::FAILURE;
+        }
+    };
     match run(tool) {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
@@ -149,9 +171,7 @@ fn choose_backends<T: Tool>(tool: &T) -> Vec<Backend> {
         backends.retain(|backend| backend.name == forced);
         if backends.is_empty() {
             let names = names.join(", ");
-            usage_error(&format!(
-                "no backend '{forced}' here: with these flags there are {names}"
-            ));
+            usage_error(&format!("no backend '{forced}' here: with these flags there are {names}"));
         }
     }
     backends

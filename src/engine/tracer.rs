@@ -12,7 +12,7 @@ use crate::engine::backend::Backend;
 use crate::engine::cli::CommonArgs;
 use crate::engine::manual::{Demo, Manual};
 use crate::engine::session::Session;
-use crate::engine::tool::{self, Loaded, Open, Tool};
+use crate::engine::tool::{self, Loaded, Open, Refused, Tool};
 use crate::output::row::{Field, FieldOf, Slot, View, docs};
 use crate::skel::Event;
 
@@ -135,9 +135,9 @@ pub fn view<T: Tracer>(common: &CommonArgs) -> Result<View<Put<T>>, String> {
 fn with_common_flags(own: Command) -> Command {
     let letters: Vec<_> = own.get_arguments().filter_map(clap::Arg::get_short).collect();
     let all = CommonArgs::augment_args(Command::new("common"));
-    let both = all.get_arguments().filter(|arg| {
-        arg.get_short().is_some_and(|letter| letters.contains(&letter))
-    });
+    let both = all
+        .get_arguments()
+        .filter(|arg| arg.get_short().is_some_and(|letter| letters.contains(&letter)));
     let both: Vec<_> = both.map(|arg| arg.get_id().clone()).collect();
     both.into_iter().fold(CommonArgs::augment_args(own), |command, id| {
         command.mut_arg(id, |arg| arg.short(None))
@@ -154,7 +154,7 @@ impl<T: Tracer> Tool for OneRow<T> {
     type Args = Flags<T>;
     type Builder = T::Builder;
 
-    fn new(flags: Flags<T>) -> Result<Self, String> {
+    fn new(flags: Flags<T>) -> Result<Self, Refused> {
         Ok(Self { view: view::<T>(&flags.common)?, flags })
     }
 
@@ -171,7 +171,7 @@ impl<T: Tracer> Tool for OneRow<T> {
     }
 
     fn start(&mut self, _: &Loaded<Self>, session: &mut Session) -> Result<()> {
-        session.out.heading(self.view.columns());
+        session.heading(self.view.columns());
         Ok(())
     }
 

@@ -64,10 +64,14 @@ const NO_COLUMN: Column = Column::left("", 0);
 
 impl<F> Field<F> {
     /// The local time.
-    pub const TIME: Self =
-        Self::common(Column::left("TIME", 12), "", "local time, to the millisecond", |common, slot| {
+    pub const TIME: Self = Self::common(
+        Column::left("TIME", 12),
+        "",
+        "local time, to the millisecond",
+        |common, slot| {
             slot.text(common.time);
-        });
+        },
+    );
     /// The time since tracing began.
     pub const SINCE: Self = Self::common(
         Column::left("TIME(s)", 8),

@@ -190,7 +190,9 @@ impl Way {
         match kind {
             SFlag::S_IFSOCK => Self::Socket,
             SFlag::S_IFIFO => open_again(stdout).map_or(Self::Pieces, Self::Own),
-            SFlag::S_IFCHR if stdout.is_terminal() => open_again(stdout).map_or(Self::Pieces, Self::Own),
+            SFlag::S_IFCHR if stdout.is_terminal() => {
+                open_again(stdout).map_or(Self::Pieces, Self::Own)
+            }
             // A file that is opened again has a place of its own.
             _ => Self::Whole,
         }
@@ -200,6 +202,9 @@ impl Way {
 fn open_again(stdout: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     use std::os::fd::AsRawFd as _;
     let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-    let own = File::options().write(true).custom_flags(flags.bits()).open(format!("/proc/self/fd/{}", stdout.as_raw_fd()))?;
+    let own = File::options()
+        .write(true)
+        .custom_flags(flags.bits())
+        .open(format!("/proc/self/fd/{}", stdout.as_raw_fd()))?;
     Ok(own.into())
 }

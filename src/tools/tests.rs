@@ -98,7 +98,10 @@ fn executions(out: &mut Output) {
     for (line, comm) in [
         ("make -s", "make"),
         (cc1, "cc1"),
-        ("grep -c needle \u{1b}[31m\u{202e} 日本語日本語日本語日本語日本語日本語日本語日本語", "grep"),
+        (
+            "grep -c needle \u{1b}[31m\u{202e} 日本語日本語日本語日本語日本語日本語日本語日本語",
+            "grep",
+        ),
     ] {
         let args: Vec<_> = line.split(' ').map(str::as_bytes).collect();
         let mut record = execsnoop::testing::record("/bin/x", &args);
@@ -212,7 +215,13 @@ fn lives(out: &mut Output) {
         let life = lives.exit(&event.process);
         let ended = Ended { event, life, usage: Usage::default() };
         for what in [What::Exec(&exec), What::Exit(&ended, true)] {
-            let row = procsnoop::row::Row { id: &id, what, max_args: 60, shows_usage: false };
+            let row = procsnoop::row::Row {
+                id: &id,
+                what,
+                max_args: 60,
+                quote: Quote::WhereNeeded,
+                shows_usage: false,
+            };
             show(out, &view, &common(&id, what.name()), &row);
         }
     }
@@ -224,7 +233,8 @@ fn signals(out: &mut Output) {
     let view = crate::engine::tracer::view::<killsnoop::Killsnoop>(&args).unwrap();
     out.heading(view.columns());
     for (signal, result, target) in [(15, 0, "sleep"), (42, 4, "x"), (9, -3, "")] {
-        let mut event = kill_event { signal, result, target_pid: 1_234_568, ..kill_event::default() };
+        let mut event =
+            kill_event { signal, result, target_pid: 1_234_568, ..kill_event::default() };
         set_id!(event.id, 1_234_567, 1, "timeout");
         target.bytes().zip(&mut event.target_comm).for_each(|(from, to)| *to = from);
         // SAFETY: plain integers without padding.
@@ -303,6 +313,7 @@ fn each_screenful_has_the_heading() {
                     id: &id,
                     what: What::Fork,
                     max_args: 60,
+                    quote: Quote::WhereNeeded,
                     shows_usage: false,
                 };
                 show(out, &view, &common(&id, "process.fork"), &row);

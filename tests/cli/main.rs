@@ -86,3 +86,31 @@ fn an_unknown_column_is_refused_in_one_line_that_lists_them() {
         assert_eq!(output.status.code(), Some(2), "{tool}");
     }
 }
+
+/// These are taken by every tracer: what is refused is the flag behind them.
+#[test]
+fn flags_are_the_same_in_every_tool() {
+    for tool in generate::programs().iter().filter(|name| *name != "bpfrun") {
+        for flag in
+            ["--failed", "--fails", "-x", "--time", "--utc", "--date", "--print-uid", "-U", "-t", "--quiet"]
+        {
+            let output = run(tool, &[flag, "--no-such-flag"]);
+            let stderr = text(&output.stderr);
+            assert!(stderr.contains("'--no-such-flag'"), "{tool} {flag}: {stderr}");
+        }
+        for (flag, instead) in [("--cgroupmap", "--cgroup takes"), ("--mntnsmap", "--tree select")] {
+            let output = run(tool, &[flag, "/sys/fs/bpf/x"]);
+            assert_eq!(output.status.code(), Some(2), "{tool} {flag}");
+            let stderr = text(&output.stderr);
+            assert!(stderr.lines().next().unwrap().contains(instead), "{tool} {flag}: {stderr}");
+        }
+    }
+    for flags in [&["-c", "-s"][..], &["-d"], &["-L"], &["-c", "--per-process"]] {
+        let output = run("tcpconnect", &[flags, &["--no-such-flag"]].concat());
+        assert!(text(&output.stderr).contains("'--no-such-flag'"), "{flags:?}");
+    }
+    for flag in ["-C", "-M"] {
+        let output = run("tcpconnect", &[flag, "/sys/fs/bpf/x"]);
+        assert!(text(&output.stderr).contains(" --cgroup "), "{flag}");
+    }
+}

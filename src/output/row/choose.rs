@@ -162,7 +162,10 @@ mod tests {
     #[test]
     fn an_unknown_name_lists_the_others() {
         let error = chosen(&["pid", "no\tsuch"]).unwrap_err();
-        assert!(error.starts_with("no column 'no\\tsuch': there are time, time(s), uid, "), "{error}");
+        assert!(
+            error.starts_with("no column 'no\\tsuch': there are time, time(s), uid, "),
+            "{error}"
+        );
         assert!(!error.contains('\n'), "{error}");
     }
 }

@@ -8,7 +8,13 @@ use crate::engine::manual::{CAPABILITIES, Demo, EXIT_STATUS, GROUP, Manual};
 
 /// Show every program execution, with the arguments that really ran
 #[derive(Parser, Debug)]
-#[command(name = "execsnoop", version, after_help = MANUAL.after_help())]
+#[command(
+    name = "execsnoop",
+    version,
+    after_help = MANUAL.after_help(),
+    // In bcc's tool this letter is --quote.
+    mut_arg("quiet", |arg| arg.short(None))
+)]
 pub struct Args {
     /// Show failed executions too
     #[arg(short = 'x', long, visible_alias = "fails")]

@@ -58,7 +58,7 @@ pub struct Args {
     pub summary: Option<Duration>,
 
     /// Only calls that failed
-    #[arg(short = 'x', long, help_heading = "Filters")]
+    #[arg(short = 'x', long, visible_alias = "fails", help_heading = "Filters")]
     pub failed: bool,
 
     /// Only calls of at least this length; K, M, G and T are understood

@@ -38,8 +38,20 @@ pub const FIELDS: &[Field<()>] = &[
         "flags of mmap, mremap and shmat, the advice of madvise, the key of pkey_mprotect()",
         (),
     ),
-    Field::right("FD", 3, "", "file descriptor in the arguments of mmap, segment of shmat; only with -o", ()),
-    Field::right("OFFSET", 8, "", "offset in the file, in bytes, in the arguments of mmap; only with -o", ()),
+    Field::right(
+        "FD",
+        3,
+        "",
+        "file descriptor in the arguments of mmap, segment of shmat; only with -o",
+        (),
+    ),
+    Field::right(
+        "OFFSET",
+        8,
+        "",
+        "offset in the file, in bytes, in the arguments of mmap; only with -o",
+        (),
+    ),
     Field::right(
         "LAT(us)",
         7,
@@ -313,9 +325,8 @@ mod tests {
         let docs = docs(FIELDS).into_iter().map(|doc| doc.title);
         let titles: Vec<_> = docs.filter(|title| !title.is_empty()).collect();
         let names: Vec<_> = titles.iter().map(|title| (*title).to_owned()).collect();
-        let shown = |table: &Table| -> Vec<_> {
-            table.columns.iter().map(|column| column.title).collect()
-        };
+        let shown =
+            |table: &Table| -> Vec<_> { table.columns.iter().map(|column| column.title).collect() };
         assert_eq!(titles, shown(&Table::choose(Options::default(), &names).unwrap()));
         // What needs no name comes in the same order.
         let without = |title: &&str| !["FD", "OFFSET"].contains(title);

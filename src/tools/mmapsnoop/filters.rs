@@ -6,6 +6,7 @@ use std::fs;
 use super::flags::{
     HUGE_MASK, HUGE_SHIFT, MAP, MAP_ANONYMOUS, MAP_HUGETLB, MAP_TYPE, Names, PROT, RWX,
 };
+use crate::engine::cli::without_ib;
 
 /// One of the two types of shared mappings.
 const SHARED: u64 = libc::MAP_SHARED as u64;
@@ -116,6 +117,7 @@ fn huge(text: &str) -> Option<u64> {
 
 /// `--min-size`, `--max-size`: bytes, with units of 1024 as rows have them.
 pub fn length(text: &str) -> Result<u64, String> {
+    let text = without_ib(text);
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit = text.strip_prefix(digits).unwrap_or_default().to_ascii_uppercase();
     let shift = match unit.as_str() {
@@ -258,6 +260,7 @@ mod tests {
             ("0", 0),
             ("4096", 4096),
             ("64k", 64 << 10),
+            ("64KiB", 64 << 10),
             ("1025M", 1025 << 20),
             ("2G", 2 << 30),
             ("128T", 128 << 40),

@@ -1,12 +1,12 @@
 //! Calls as rows of a table. Nothing is allocated for a row without notes: millions a
 //! second go through here.
 
+use super::Call;
 pub use super::cells::{Context, name};
 use super::cells::{
     NONE, address, descriptor, flags_of, length, offset, prot, push_micros, push_result, push_vma,
 };
 use super::fields::FIELDS;
-use super::Call;
 use crate::output::row::{Field, View, titles, unknown};
 use crate::output::table::{Column, Line};
 use crate::output::time::{Seconds, TimeForm};
@@ -234,13 +234,11 @@ mod tests {
         let plain = Options::default();
         let event = anonymous();
         let ok = fields(plain, &record(event));
-        assert_eq!(
-            ok,
-            ["0", "-", "8K", "rw-", "PRIVATE|ANONYMOUS", "-"]
-        );
+        assert_eq!(ok, ["0", "-", "8K", "rw-", "PRIVATE|ANONYMOUS", "-"]);
         let failed = mmap_event { ret: -22, len: 0, addr: 0x1000, ..event };
         assert!(
-            row(plain, &record(failed)).ends_with(" PRIVATE|ANONYMOUS       EINVAL  # asked for 0x1000\n"),
+            row(plain, &record(failed))
+                .ends_with(" PRIVATE|ANONYMOUS       EINVAL  # asked for 0x1000\n"),
             "{}",
             row(plain, &record(failed))
         );
@@ -338,7 +336,8 @@ mod tests {
         for record in [&record(anonymous()), &file, &record(remap)] {
             assert_eq!(shown(&usual, record), row(Options::default(), record));
         }
-        let table = chosen("mmap.fd,offset,ADDR,file.path,ppid,tid,cgroup,uid,call,lat,vma").unwrap();
+        let table =
+            chosen("mmap.fd,offset,ADDR,file.path,ppid,tid,cgroup,uid,call,lat,vma").unwrap();
         let cells = shown(&table, &file);
         let cells: Vec<_> = cells.split_whitespace().collect();
         let expected = ["3", "4096", "0x7f0000001000", "/x", "0", "0", "-", "0", "mmap", "-", "-"];

@@ -25,7 +25,7 @@ pub struct Args {
     pub min_duration: Option<Duration>,
 
     /// Only ends of processes that failed: an exit code other than 0, or a signal
-    #[arg(short = 'x', long, help_heading = "Filters")]
+    #[arg(short = 'x', long, visible_alias = "fails", help_heading = "Filters")]
     pub failed: bool,
 
     /// Only ends by this signal: a name, a number, or "any" (repeatable)
@@ -56,9 +56,9 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = max_args)]
     pub max_args: Option<usize>,
 
-    /// Show no rows, only the pictures at the end
-    #[arg(short, long, conflicts_with = "max_events")]
-    pub quiet: bool,
+    /// Put every argument in quotes
+    #[arg(long)]
+    pub quote: bool,
 
     /// At the end, print the processes as a tree
     #[arg(long, conflicts_with = "json", help_heading = "At the end")]

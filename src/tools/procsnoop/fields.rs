@@ -320,6 +320,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::output::escape::Quote;
     use crate::output::row::Common;
     use crate::skel::{process_killer, process_usage, task_id};
     use crate::tools::execsnoop::Exec;
@@ -389,7 +390,7 @@ mod tests {
         let ended = ended(killed(), &[b"x", b"a b", b"\xff"]);
         let id = task_id::from(ended.event.process.id);
         let what = What::Exit(&ended, false);
-        let row = Row { id: &id, what, max_args: 2, shows_usage: false };
+        let row = Row { id: &id, what, max_args: 2, quote: Quote::WhereNeeded, shows_usage: false };
         let value: Value = serde_json::from_str(&shown(&["--json"], &row, None)).unwrap();
         let expected = json!({
             "timestamp": "now",
@@ -435,7 +436,7 @@ mod tests {
         event.status = 3 << 8;
         let id = task_id::from(event.process.id);
         let what = What::ThreadExit(&event);
-        let row = Row { id: &id, what, max_args: 60, shows_usage: true };
+        let row = Row { id: &id, what, max_args: 60, quote: Quote::WhereNeeded, shows_usage: true };
         let value: Value = serde_json::from_str(&shown(&["--json"], &row, None)).unwrap();
         let thread = json!({ "id": 9, "duration_ns": 2_000_000_000, "exit": { "code": 3 } });
         assert_eq!(value["thread"], thread);
@@ -457,7 +458,8 @@ mod tests {
             let ended = Ended { event, life: None, usage: Usage::default() };
             let id = task_id::from(event.process.id);
             let what = What::Exit(&ended, true);
-            let row = Row { id: &id, what, max_args: 60, shows_usage: false };
+            let row =
+                Row { id: &id, what, max_args: 60, quote: Quote::WhereNeeded, shows_usage: false };
             let value: Value = serde_json::from_str(&shown(&["--json"], &row, None)).unwrap();
             value["process"]["exit"]["sender"].clone()
         };
@@ -479,7 +481,7 @@ mod tests {
         let ended = ended(killed(), &[b"x", b"a b"]);
         let id = task_id::from(ended.event.process.id);
         let what = What::Exit(&ended, false);
-        let row = Row { id: &id, what, max_args: 60, shows_usage: true };
+        let row = Row { id: &id, what, max_args: 60, quote: Quote::WhereNeeded, shows_usage: true };
         assert_eq!(
             shown(&["-T", "--usage", "-t", "-U"], &row, None),
             "now          0.000    EXIT  0      x                7       1          2.000      1.500 \
@@ -492,10 +494,7 @@ mod tests {
             "FORK  x                7       1              -          - -       \
              \u{20}      -        -         -      -      -      -         -          -\n"
         );
-        assert_eq!(
-            shown(&[], &row, None),
-            "FORK  x                7       1              - -\n"
-        );
+        assert_eq!(shown(&[], &row, None), "FORK  x                7       1              - -\n");
         let exec = record("/bin/y", &[b"y"]);
         let exec = Exec::decode(&exec).unwrap();
         let row = Row { what: What::Exec(&exec), ..row };
@@ -515,7 +514,7 @@ mod tests {
             let id = task_id::from(event.process.id);
             let ended = Ended { event, life: None, usage: Usage::new(&event.usage) };
             for what in [What::Exit(&ended, false), What::ThreadExit(&event), What::Fork] {
-                let row = Row { id: &id, what, max_args: 60, shows_usage: true };
+                let row = Row { id: &id, what, max_args: 60, quote: Quote::WhereNeeded, shows_usage: true };
                 let line = shown(&["--json"], &row, cgroup.as_deref());
                 prop_assert!(!line.contains('\n'));
                 let value: Value = serde_json::from_str(&line).unwrap();

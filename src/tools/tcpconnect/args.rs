@@ -17,7 +17,10 @@ use crate::engine::manual::{CAPABILITIES, Demo, EXIT_STATUS, GROUP, Manual};
     after_help = MANUAL.after_help(),
     // In bcc's tool these letters are --port and --count.
     mut_arg("ppid", |arg| arg.short(None)),
-    mut_arg("cgroup", |arg| arg.short(None))
+    mut_arg("cgroup", |arg| arg.short(None)),
+    // As in libbpf-tools, to say what to use instead.
+    mut_arg("cgroupmap", |arg| arg.short('C')),
+    mut_arg("mntnsmap", |arg| arg.short('M'))
 )]
 pub struct Args {
     /// Show a column with the thread that called
@@ -42,7 +45,7 @@ pub struct Args {
 
     /// Show a column with the host's name, if a DNS answer to this machine had it, and mark attempts
     /// that another address of the same host made up for
-    #[arg(long)]
+    #[arg(short, long)]
     pub dns: bool,
 
     /// Show the name of the destination's port, from /etc/services
@@ -58,12 +61,20 @@ pub struct Args {
     #[arg(long)]
     pub sync_errors: bool,
 
-    /// Show nothing but totals by process and destination, at the end
-    #[arg(short, long, conflicts_with = "summary")]
+    /// Show nothing but totals by source address, destination and port, at the end
+    #[arg(short, long, conflicts_with_all = ["summary", "columns"])]
     pub count: bool,
 
+    /// With --count, also by source port
+    #[arg(short, long, requires = "count")]
+    pub source_port: bool,
+
+    /// With --count, also by process
+    #[arg(long, requires = "count")]
+    pub per_process: bool,
+
     /// Show nothing but totals and latencies by destination, this often
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, conflicts_with = "columns")]
     pub summary: Option<Duration>,
 
     /// Only attempts to this port, as asked for or as got; a list with ranges and names of services is allowed: https,8000-8999 (repeatable)
@@ -88,7 +99,13 @@ pub struct Args {
     pub netns: Vec<Netns>,
 
     /// Only attempts that failed or were given up; implies --sync-errors
-    #[arg(long, conflicts_with = "pending", help_heading = "Filters")]
+    #[arg(
+        short = 'x',
+        long,
+        visible_alias = "fails",
+        conflicts_with = "pending",
+        help_heading = "Filters"
+    )]
     pub failed: bool,
 
     /// Only attempts without an answer when tracing ends; with a short --duration, the attempts
