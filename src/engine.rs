@@ -11,6 +11,7 @@ pub mod explain;
 pub mod file_limit;
 pub mod filter;
 pub mod generate;
+pub mod help;
 pub mod interval;
 pub mod manual;
 pub mod refusal;

@@ -11,6 +11,8 @@ use clap::{Args, Parser};
 use jiff::SignedDuration;
 
 use crate::engine::channel::BufferChoice;
+use crate::engine::help;
+use crate::engine::manual::Manual;
 use crate::host::cgroup::Cgroup;
 use crate::output::color::Color;
 use crate::output::table::Column;
@@ -168,9 +170,25 @@ impl From<When> for Color {
 
 /// A command line, checked; ends the process where something is wrong.
 pub fn parse<A: Parser>(words: impl IntoIterator<Item = OsString>) -> A {
-    let words: Vec<_> = words.into_iter().collect();
+    let get_matches = |command: clap::Command, words: &[OsString]| {
+        command.term_width(help::width()).try_get_matches_from(words)
+    };
+    parse_by(words.into_iter().collect(), get_matches)
+}
+
+/// The same for a tool, whose help comes from its manual as well.
+pub(crate) fn parse_tool<A: Parser>(words: Vec<OsString>, manual: &Manual) -> A {
+    let common = CommonArgs::augment_args(clap::Command::new("common"));
+    let is_common = |id: &str| common.get_arguments().any(|arg| arg.get_id() == id);
+    parse_by(words, |command, words| help::parse(command, manual, is_common, words))
+}
+
+fn parse_by<A: Parser>(
+    words: Vec<OsString>,
+    get_matches: impl FnOnce(clap::Command, &[OsString]) -> clap::error::Result<clap::ArgMatches>,
+) -> A {
     let command = negative_numbers_are_values(A::command());
-    let parsed = command.clone().try_get_matches_from(&words).and_then(|matches| {
+    let parsed = get_matches(command.clone(), &words).and_then(|matches| {
         if has_empty_command(command, words) {
             let words = "no command after --\n";
             return Err(clap::Error::raw(ErrorKind::MissingRequiredArgument, words));

@@ -137,7 +137,7 @@ pub fn main<T: Tool>() -> ExitCode {
     if let Some(status) = generate::answer(&words, page) {
         return status;
     }
-    let tool = T::new(cli::parse(words))
+    let tool = T::new(cli::parse_tool(words, &T::MANUAL))
         .and_then(|tool| Filters::check(tool.common()).map(|()| tool).map_err(Refused::from));
     let tool = match tool {
         Ok(tool) => tool,

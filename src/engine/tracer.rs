@@ -78,10 +78,7 @@ impl<T: Tracer> CommandFactory for Flags<T> {
     fn command() -> Command {
         let command = T::Args::augment_args(Command::new(T::NAME));
         let about = command.get_about().cloned().unwrap_or_default();
-        with_common_flags(command)
-            .about(about)
-            .version(env!("CARGO_PKG_VERSION"))
-            .after_help(T::MANUAL.after_help())
+        with_common_flags(command).about(about).version(env!("CARGO_PKG_VERSION"))
     }
 
     fn command_for_update() -> Command {

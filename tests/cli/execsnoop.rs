@@ -10,7 +10,7 @@ fn execsnoop(args: &[&str]) -> Output {
 fn help_and_version() {
     describes_itself(
         "execsnoop",
-        &["-h", "--help"],
+        &["--help"],
         &["--pid", "--tree", "--cgroup", "--json", "--failed", "[-- <COMMAND>...]"],
     );
 }

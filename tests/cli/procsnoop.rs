@@ -10,7 +10,7 @@ fn procsnoop(args: &[&str]) -> Output {
 fn help_and_version() {
     describes_itself(
         "procsnoop",
-        &["-h", "--help"],
+        &["--help"],
         &["--pid", "--tree", "--failed", "--usage", "--plot", "[-- <COMMAND>...]"],
     );
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::bpfrun::glob::Glob;
 use crate::engine::cli::{number, seconds};
+use crate::engine::help::width;
 use crate::engine::manual::Manual;
 
 /// Flags of `bpfrun run`
@@ -144,7 +145,7 @@ pub const MANUAL: Manual = Manual {
 
 /// Below the flags of `bpfrun run`.
 pub fn after_help() -> String {
-    format!("Targets of --attach:\n{}\n\n{}", targets!(), MANUAL.after_help())
+    format!("Targets of --attach:\n{}\n\n{}", targets!(), MANUAL.after_help(width()))
 }
 
 impl Args {

@@ -14,7 +14,6 @@ use crate::engine::manual::{CAPABILITIES, Demo, EXIT_STATUS, GROUP, Manual};
 #[command(
     name = "tcpconnect",
     version,
-    after_help = MANUAL.after_help(),
     // In bcc's tool these letters are --port and --count.
     mut_arg("ppid", |arg| arg.short(None)),
     mut_arg("cgroup", |arg| arg.short(None)),
@@ -145,6 +144,7 @@ RESULT is OK, the name of the error, ABORTED (the caller closed the socket or di
 it waited) or PENDING (no answer yet when tracing ended). In parentheses it did not matter: with \
 --dns, the same process connected to another address of the same host. Where a BPF program of the \
 cgroup sends a connect() elsewhere, DADDR and DPORT show both: asked->got.",
+    usual: &["port", "cidr", "failed", "dns", "count", "summary"],
     exit_status: EXIT_STATUS,
     privileges: &[
         CAPABILITIES,
