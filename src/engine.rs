@@ -14,6 +14,7 @@ pub mod generate;
 pub mod help;
 pub mod interval;
 pub mod manual;
+pub mod progress;
 pub mod refusal;
 pub mod session;
 pub mod stop;

@@ -8,6 +8,7 @@ pub mod histogram;
 pub mod json;
 pub mod row;
 mod screen;
+pub mod status;
 mod stdout;
 pub mod table;
 pub mod time;

@@ -12,6 +12,7 @@ use snoop_tools::engine::cli::CommonArgs;
 use snoop_tools::engine::errand::Errand;
 use snoop_tools::engine::interval::Interval;
 use snoop_tools::engine::manual::Manual;
+use snoop_tools::engine::progress::counted;
 use snoop_tools::engine::session::{Session, say};
 use snoop_tools::engine::tool::{self, Loaded, Open, Refused, Tool};
 use snoop_tools::output::row::docs;
@@ -23,7 +24,7 @@ use snoop_tools::skel::{
 };
 use snoop_tools::tools::mmapsnoop::args::{self, Args};
 use snoop_tools::tools::mmapsnoop::fields::FIELDS;
-use snoop_tools::tools::mmapsnoop::filters::prefixes;
+use snoop_tools::tools::mmapsnoop::filters::{self, prefixes};
 use snoop_tools::tools::mmapsnoop::json::{Context, Lines};
 use snoop_tools::tools::mmapsnoop::stacks::{self, Folded, Symbols};
 use snoop_tools::tools::mmapsnoop::summary::Reader;
@@ -144,6 +145,18 @@ impl Tool for Mmapsnoop {
             return Ok(());
         }
         self.show(&call, &reasons, session)
+    }
+
+    fn values(id: &str) -> Option<Vec<String>> {
+        filters::values(id)
+    }
+
+    fn progress(&self, session: &Session) -> Option<String> {
+        if let Some(interval) = &self.interval {
+            let seconds = interval.left().as_secs() + 1;
+            return Some(format!("totals in {}", table::count(seconds, "second")));
+        }
+        self.args.folded.then(|| counted(session.events(), "call", "calls"))
     }
 
     fn next_tick(&self) -> Option<Duration> {
@@ -303,12 +316,13 @@ impl Mmapsnoop {
             session.out.json_lines(|out| self.lines.push(out, call, &context));
         } else {
             let shows = |title| self.table.shows(title);
+            let since_ns = session.since_ns(id.time_ns);
             let time =
                 if shows("TIME") { session.local_time_ms(id.time_ns) } else { String::new() };
             let context = text::Context {
                 time: &time,
                 cgroup: if shows("CGROUP") { session.cgroups.path(id) } else { None },
-                since_ns: id.time_ns.saturating_sub(session.started_ns),
+                since_ns,
                 wx,
                 color: session.out.color,
             };

@@ -11,6 +11,7 @@ use snoop_tools::engine::cli::CommonArgs;
 use snoop_tools::engine::command;
 use snoop_tools::engine::errand::{Errand, Errands};
 use snoop_tools::engine::manual::Manual;
+use snoop_tools::engine::progress::counted;
 use snoop_tools::engine::session::{Session, say};
 use snoop_tools::engine::tool::{self, Loaded, Open, Refused, Tool};
 use snoop_tools::host::kernel::tracepoints_are_preemptible;
@@ -222,6 +223,11 @@ impl Tool for Procsnoop {
             Record::Reaped(event) => self.held.reaped(event),
         }
         self.show_ready(false, session)
+    }
+
+    fn progress(&self, _: &Session) -> Option<String> {
+        let history = self.history.as_ref().filter(|_| self.args.common.quiet)?;
+        Some(counted(history.processes().len() as u64, "life", "lives"))
     }
 
     fn next_tick(&self) -> Option<Duration> {

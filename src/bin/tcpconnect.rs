@@ -11,6 +11,7 @@ use snoop_tools::engine::backend::{Backend, Job, refused_by_seccomp};
 use snoop_tools::engine::cli::CommonArgs;
 use snoop_tools::engine::interval::Interval;
 use snoop_tools::engine::manual::Manual;
+use snoop_tools::engine::progress::counted;
 use snoop_tools::engine::session::{Session, say};
 use snoop_tools::engine::tool::{self, Loaded, Open, Refused, Tool};
 use snoop_tools::host::kernel::tracepoints_are_preemptible;
@@ -22,7 +23,7 @@ use snoop_tools::tools::tcpconnect::Connect;
 use snoop_tools::tools::tcpconnect::args::{self, Args};
 use snoop_tools::tools::tcpconnect::destination::Host;
 use snoop_tools::tools::tcpconnect::fields::{self, Row};
-use snoop_tools::tools::tcpconnect::filter::network_entry;
+use snoop_tools::tools::tcpconnect::filter::{self, network_entry};
 use snoop_tools::tools::tcpconnect::names::Names;
 use snoop_tools::tools::tcpconnect::report;
 use snoop_tools::tools::tcpconnect::siblings::{Ready, Siblings};
@@ -252,6 +253,14 @@ impl Tool for Tcpconnect {
 
     fn event(&mut self, record: &[u8], session: &mut Session) -> Result<()> {
         self.take(&Connect::decode(record)?, session)
+    }
+
+    fn values(id: &str) -> Option<Vec<String>> {
+        filter::values(id)
+    }
+
+    fn progress(&self, session: &Session) -> Option<String> {
+        (!self.shows_rows()).then(|| counted(session.events(), "attempt", "attempts"))
     }
 
     fn next_tick(&self) -> Option<Duration> {

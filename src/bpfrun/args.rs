@@ -40,13 +40,13 @@ pub fn pages() -> Vec<Page> {
         let command = whole.find_subcommand(name)?.clone();
         // A page needs a name of its own, which differs from the words that people type.
         let command = command.name(page).bin_name(format!("bpfrun {name}"));
-        Some(Page { command: command.version(env!("CARGO_PKG_VERSION")), manual })
+        Some(Page { command: command.version(env!("CARGO_PKG_VERSION")), manual, values: |_| None })
     };
     let tasks = [
         task("inspect", "bpfrun-inspect", inspect::MANUAL),
         task("run", "bpfrun-run", run::args::MANUAL),
     ];
-    let mut pages = vec![Page { command: whole.clone(), manual: MANUAL }];
+    let mut pages = vec![Page { command: whole.clone(), manual: MANUAL, values: |_| None }];
     pages.extend(tasks.into_iter().flatten());
     pages
 }

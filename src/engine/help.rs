@@ -67,7 +67,7 @@ fn short(command: Command, manual: &Manual, is_common: impl Fn(&str) -> bool) ->
 fn first_clause(text: &str) -> &str {
     let ends =
         ["; ", ": ", " (", ". ", " [", ", if ", ", to ", ", as ", ", such ", ", or ", ", by "];
-    let ends = ends.into_iter().chain([", this often"]);
+    let ends = ends.into_iter().chain([", this often", ", at the end"]);
     let end = ends.filter_map(|end| text.find(end)).min().unwrap_or(text.len());
     text.get(..end).unwrap_or(text)
 }

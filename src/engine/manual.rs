@@ -74,6 +74,8 @@ pub struct Page {
     pub command: Command,
     /// The rest
     pub manual: Manual,
+    /// Values for completions of the flag with this id, if the program has some of its own
+    pub values: fn(&str) -> Option<Vec<String>>,
 }
 
 impl Demo {

@@ -15,6 +15,7 @@ use crate::host::cgroup::CgroupPaths;
 use crate::output::escape::{one_line, push_cell};
 use crate::output::json::{EventName, SCHEMA};
 use crate::output::row::{Common, Slot, View};
+use crate::output::status;
 use crate::output::table::{Column, Flow, Output, count};
 use crate::output::time::{WallClock, boot_now_ns};
 use crate::skel::task_id;
@@ -31,6 +32,8 @@ pub struct Session {
     pub errands: Option<Errands>,
     /// When tracing began, `CLOCK_BOOTTIME` in nanoseconds
     pub started_ns: u64,
+    /// What TIME(s) counts from: tracing is on, and COMMAND begins
+    counted_from_ns: u64,
     /// Replaces "N events" in the final line, for runs that print no event rows ("12 processes")
     pub instead_of_events: Option<String>,
     /// `--quiet`: rows are counted, and not shown
@@ -111,6 +114,7 @@ fn is_zero(number: &u64) -> bool {
 
 /// One line on stderr: `TOOL: message`, escaped. A closed stderr is not a reason to stop.
 pub fn say(tool: &str, message: &str) {
+    status::erase();
     let _ = writeln!(std::io::stderr(), "{tool}: {}", one_line(message));
 }
 
@@ -127,12 +131,14 @@ impl Session {
 
     /// A session that begins now, with the values of `--json` and `--max-events`.
     pub(crate) fn begin(name: &'static str, json: bool, max_events: Option<u64>) -> Self {
+        let now = boot_now_ns();
         Self {
             out: Output::new(json),
             clock: WallClock::default(),
             cgroups: CgroupPaths::new(),
             errands: None,
-            started_ns: boot_now_ns(),
+            started_ns: now,
+            counted_from_ns: now,
             instead_of_events: None,
             is_quiet: false,
             name,
@@ -193,6 +199,7 @@ impl Session {
             return;
         }
         let json = self.out.json;
+        let since_ns = self.since_ns(id.time_ns);
         let local_time;
         let time = if json {
             self.clock.stamp(id.time_ns)
@@ -206,7 +213,7 @@ impl Session {
             id,
             event,
             time,
-            since_ns: id.time_ns.saturating_sub(self.started_ns),
+            since_ns,
             cgroup: if json || view.shows_cgroup() { self.cgroups.path(id) } else { None },
         };
         view.row(&mut self.out, &common, row);
@@ -236,6 +243,21 @@ impl Session {
             push_cell(&mut shown, value.as_bytes());
             self.say(&format!("TZ={shown} is no time zone: times are UTC"));
         }
+    }
+
+    /// TIME(s) counts from now on.
+    pub(crate) fn count_time_from_now(&mut self) {
+        self.counted_from_ns = boot_now_ns();
+    }
+
+    /// The time of an event since tracing was on, and COMMAND began.
+    pub fn since_ns(&self, time_ns: u64) -> u64 {
+        time_ns.saturating_sub(self.counted_from_ns)
+    }
+
+    /// Rows so far, or what is counted instead of rows.
+    pub fn events(&self) -> u64 {
+        self.shown
     }
 
     /// Counts one row, and writes if much has been collected.
@@ -270,6 +292,7 @@ impl Session {
             });
         }
         self.out.flush()?; // what came before goes first
+        status::erase();
         let _ = writeln!(std::io::stderr(), "-- lost {} --", count(new, "event"));
         Ok(())
     }

@@ -24,11 +24,13 @@ use crate::engine::file_limit;
 use crate::engine::filter::Filters;
 use crate::engine::generate;
 use crate::engine::manual::{Manual, Page};
+use crate::engine::progress::{Progress, counted};
 use crate::engine::session::{Session, say};
 use crate::engine::stop::{StopSignal, command_status};
 use crate::engine::targets::Targets;
 use crate::host::heap::free_unused_memory;
 use crate::output::escape::one_line;
+use crate::output::status;
 use crate::output::table::Flow;
 use crate::skel::task_id;
 
@@ -83,6 +85,17 @@ pub trait Tool: Sized {
     /// Called for each record. Rows go to `session.out`, each with [`Session::shown`].
     fn event(&mut self, record: &[u8], session: &mut Session) -> Result<()>;
 
+    /// What a run that shows no rows has counted so far, for people who wait: `1,204 lives`. `None`:
+    /// it shows rows.
+    fn progress(&self, _session: &Session) -> Option<String> {
+        None
+    }
+
+    /// Values of its own flags, for completions, by the id of the flag.
+    fn values(_id: &str) -> Option<Vec<String>> {
+        None
+    }
+
     /// The longest time until the next [`Tool::tick`], if the tool needs one.
     fn next_tick(&self) -> Option<Duration> {
         None
@@ -133,7 +146,8 @@ impl From<String> for Refused {
 /// Runs a tool from its command line to its exit status.
 pub fn main<T: Tool>() -> ExitCode {
     let words: Vec<_> = std::env::args_os().collect();
-    let page = || vec![Page { command: T::Args::command(), manual: T::MANUAL }];
+    let page =
+        || vec![Page { command: T::Args::command(), manual: T::MANUAL, values: values::<T> }];
     if let Some(status) = generate::answer(&words, page) {
         return status;
     }
@@ -154,6 +168,22 @@ pub fn main<T: Tool>() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Values for completions.
+fn values<T: Tool>(id: &str) -> Option<Vec<String>> {
+    if id != "backend" {
+        return T::values(id);
+    }
+    let with = |flags: &[&str]| {
+        let args = T::Args::try_parse_from([T::NAME].iter().chain(flags)).ok()?;
+        Some(T::new(args).ok()?.backends())
+    };
+    let backends = [with(&[]), with(&["--failed"])].into_iter().flatten().flatten();
+    let mut names: Vec<_> = backends.map(|backend| backend.name.to_owned()).collect();
+    names.sort();
+    names.dedup();
+    Some(names)
 }
 
 /// Ends the process: one line, without a list of flags that would hide it.
@@ -222,6 +252,7 @@ fn run<T: Tool>(mut tool: T) -> Result<u8> {
     session.start(&attached)?;
     tool.start(&attached.skeleton, &mut session)?;
     session.out.flush()?;
+    session.count_time_from_now();
     if let Some(command) = &mut command {
         stop.release(command)?;
     }
@@ -231,8 +262,11 @@ fn run<T: Tool>(mut tool: T) -> Result<u8> {
     if let Some(errands) = &mut session.errands {
         errands.end_with(Arc::clone(&stop.eventfd), deadline);
     }
-    let mut until = Until { stop, targets: Targets::new(&common), command, deadline };
-    let ended = read_events(&mut tool, &mut session, &mut attached, &mut until)?;
+    let (targets, progress) = (Targets::new(&common), Progress::new(&common));
+    let mut until = Until { stop, targets, command, deadline, progress };
+    let ended = read_events(&mut tool, &mut session, &mut attached, &mut until);
+    status::erase();
+    let ended = ended?;
 
     settle(&mut tool, &mut session, &mut attached)?;
     attached.detach();
@@ -256,6 +290,7 @@ struct Until {
     targets: Targets,
     command: Option<Command>,
     deadline: Option<Instant>,
+    progress: Progress,
 }
 
 /// Why reading ended.
@@ -296,6 +331,7 @@ fn read_events<T: Tool>(
         if until.targets.are_gone(has_ended, attached.object())? {
             return Ok(Ended::Gone);
         }
+        until.progress.update(|| counted_so_far(tool, session));
         let mut timeout = if busy { BUSY_TICK } else { until.targets.tick() };
         if let Some(deadline) = until.deadline {
             match deadline.checked_duration_since(Instant::now()) {
@@ -306,6 +342,17 @@ fn read_events<T: Tool>(
         timeout = timeout.min(tool.next_tick().unwrap_or(IDLE_TICK));
         timeout = timeout.min(attached.channel.idle_tick());
         wait(session, &attached.channel, until, timeout)?;
+    }
+}
+
+/// For the counter: what there is instead of rows that one sees.
+fn counted_so_far<T: Tool>(tool: &T, session: &Session) -> Option<String> {
+    let events = session.events();
+    let shows_rows = !session.is_quiet && session.out.is_on_terminal();
+    match tool.progress(session) {
+        None if shows_rows && events > 0 => None,
+        None => Some(counted(events, "event", "events")),
+        counted => counted,
     }
 }
 

@@ -21,6 +21,7 @@ use crate::output::digits::{Short, push_number};
 use crate::output::escape::{is_plain_cell, push_cell};
 use crate::output::json;
 use crate::output::screen::Screen;
+use crate::output::status;
 use crate::output::stdout::{Stdout, Stuck};
 
 /// The buffer is written at this size, also within a batch.
@@ -253,6 +254,8 @@ pub struct Output {
     pub json: bool,
     /// Whether text has colours
     pub color: bool,
+    /// Whether stdout is a terminal
+    is_on_terminal: bool,
     /// The terminal that text is fitted to
     screen: Option<Screen>,
     buffer: Vec<u8>,
@@ -284,6 +287,7 @@ impl Output {
     fn on(stdout: Stdout, json: bool, color: Color) -> Self {
         Self {
             color: !json && color.is_wanted(stdout.is_terminal()),
+            is_on_terminal: stdout.is_terminal(),
             stdout,
             json,
             screen: None,
@@ -406,6 +410,9 @@ impl Output {
     /// Writes everything collected so far.
     pub fn flush(&mut self) -> Result<()> {
         self.fit();
+        if !self.buffer.is_empty() && self.is_on_terminal {
+            status::erase();
+        }
         let mut written = 0;
         let mut failed = None;
         while self.flow == Flow::Open {
@@ -437,6 +444,11 @@ impl Output {
             Some(errno) => Err(errno).context("cannot write to stdout"),
             None => Ok(()),
         }
+    }
+
+    /// Whether people see at once what is written.
+    pub fn is_on_terminal(&self) -> bool {
+        self.is_on_terminal
     }
 
     /// Whether the reader is still there.

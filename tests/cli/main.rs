@@ -8,6 +8,7 @@ mod execsnoop;
 mod generate;
 mod mmapsnoop;
 mod procsnoop;
+mod shells;
 mod tcpconnect;
 
 use std::path::Path;

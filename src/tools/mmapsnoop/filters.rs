@@ -87,13 +87,6 @@ pub fn prot(text: &str) -> Result<u64, String> {
 
 /// `--flags`: names and numbers, joined by commas.
 pub fn flags(text: &str) -> Result<Flags, String> {
-    const OTHERS: Names = &[
-        (SHARED, "SHARED"),
-        (libc::MAP_PRIVATE as u64, "PRIVATE"),
-        (libc::MAP_SHARED_VALIDATE as u64, "SHARED_VALIDATE"),
-        (8, "DROPPABLE"),
-        (MAP_ANONYMOUS, "ANON"), // the same by its older name
-    ];
     let mut all = Flags::default();
     for part in text.split([',', '|']) {
         let value = number(part).or_else(|| named(part, "MAP_", &[OTHERS, MAP]));
@@ -105,6 +98,25 @@ pub fn flags(text: &str) -> Result<Flags, String> {
     }
     if all.mask == 0 { Err("that is no flag to look for".to_owned()) } else { Ok(all) }
 }
+
+/// Values for completions of `--prot` and `--flags`.
+pub fn values(id: &str) -> Option<Vec<String>> {
+    let lists: &[Names] = match id {
+        "prot" => &[RWX, PROT],
+        "flags" => &[OTHERS, MAP],
+        _ => return None,
+    };
+    Some(lists.iter().flat_map(|names| names.iter()).map(|(_, name)| (*name).to_owned()).collect())
+}
+
+/// Flags that are not bits, and other names.
+const OTHERS: Names = &[
+    (SHARED, "SHARED"),
+    (libc::MAP_PRIVATE as u64, "PRIVATE"),
+    (libc::MAP_SHARED_VALIDATE as u64, "SHARED_VALIDATE"),
+    (8, "DROPPABLE"),
+    (MAP_ANONYMOUS, "ANON"), // the same by its older name
+];
 
 /// `HUGE_2MB`: pages of this size, which implies `HUGETLB`.
 fn huge(text: &str) -> Option<u64> {

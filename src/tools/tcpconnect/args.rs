@@ -60,7 +60,7 @@ pub struct Args {
     #[arg(long)]
     pub sync_errors: bool,
 
-    /// Show nothing but totals by source address, destination and port, at the end
+    /// Show only totals by source, destination and port, at the end
     #[arg(short, long, conflicts_with_all = ["summary", "columns"])]
     pub count: bool,
 
@@ -72,7 +72,7 @@ pub struct Args {
     #[arg(long, requires = "count")]
     pub per_process: bool,
 
-    /// Show nothing but totals and latencies by destination, this often
+    /// Show only totals and latencies by destination, this often
     #[arg(long, value_name = "SECONDS", value_parser = seconds, conflicts_with = "columns")]
     pub summary: Option<Duration>,
 
