@@ -107,7 +107,13 @@ fn process(record: &[u8]) {
         return;
     };
     let id = task_id::from(event.process.id);
-    let row = Row { id: &id, what: What::ThreadExit(&event), max_args: 60, quote: Quote::WhereNeeded, shows_usage: true };
+    let row = Row {
+        id: &id,
+        what: What::ThreadExit(&event),
+        max_args: 60,
+        quote: Quote::WhereNeeded,
+        shows_usage: true,
+    };
     let view = |flag| view(&Args::parse_from(["procsnoop", flag])).expect("columns of its own");
     show(&view("--usage"), &view("--json"), &common(&id, row.what.name()), &row);
 }
