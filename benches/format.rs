@@ -119,7 +119,7 @@ fn common<'a>(exec: &'a Exec<'_>, time: &'a str) -> Common<'a> {
 fn text_row(bencher: Bencher<'_, '_>, kind: Kind) {
     let record = record(kind);
     let nowhere = Searched::default();
-    let view = fields::view(&Args::parse_from(["execsnoop"]));
+    let view = fields::view(&Args::parse_from(["execsnoop"])).unwrap();
     let mut out = Vec::new();
     bencher.counter(ItemsCount::new(1u32)).bench_local(|| {
         out.clear(); // as after a flush: the memory is kept
@@ -135,7 +135,7 @@ fn text_row(bencher: Bencher<'_, '_>, kind: Kind) {
 fn json_row(bencher: Bencher<'_, '_>, kind: Kind) {
     let record = record(kind);
     let nowhere = Searched::default();
-    let view = fields::view(&Args::parse_from(["execsnoop", "--json"]));
+    let view = fields::view(&Args::parse_from(["execsnoop", "--json"])).unwrap();
     let clock = WallClock::default();
     let mut out = Vec::new();
     bencher.counter(ItemsCount::new(1u32)).bench_local(|| {

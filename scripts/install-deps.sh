@@ -53,6 +53,8 @@ test        | jq                  | have jq                 | jq               |
 test        | btrfs-progs         | have mkfs.btrfs         | btrfs-progs      | btrfs-progs           | btrfs-progs
 test        | time zones          | has_zones               | tzdata           | tzdata                | tzdata
 test        | LLVM tools          | have llvm-objdump       | llvm             | llvm                  | llvm
+test        | zsh                 | have zsh                | zsh              | zsh                   | zsh
+test        | fish                | have fish               | fish             | fish                  | fish
 fuzz        | C++ compiler        | have c++                | g++              | gcc-c++               | gcc
 vm          | qemu                | have qemu-system-x86_64 | qemu-system-x86  | qemu-system-x86-core  | qemu-system-x86
 vm          | busybox             | have busybox            | busybox-static   | busybox               | busybox

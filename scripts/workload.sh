@@ -24,7 +24,11 @@ escape=$(printf '\033[31mred')
 connect() {
     bash -c ": </dev/tcp/127.0.0.1/$1" || nc -w 1 127.0.0.1 "$1" </dev/null
 }
-python3 -m http.server --bind 127.0.0.1 18765 >/dev/null 2>&1 &
+if command -v python3 >/dev/null; then
+    python3 -m http.server --bind 127.0.0.1 18765
+else
+    busybox httpd -f -p 127.0.0.1:18765 -h "$dir"
+fi >/dev/null 2>&1 &
 server=$!
 trap 'kill $server; rm -rf "$dir"' EXIT
 

@@ -4,3 +4,6 @@ pub mod execsnoop;
 pub mod mmapsnoop;
 pub mod procsnoop;
 pub mod tcpconnect;
+
+#[cfg(test)]
+mod tests;

@@ -67,7 +67,7 @@ fn exec(record: &[u8]) {
         quote: Quote::WhereNeeded,
         has_exe_column: true,
     };
-    let view = |flag| view(&Args::parse_from(["execsnoop", flag]));
+    let view = |flag| view(&Args::parse_from(["execsnoop", flag])).expect("columns of its own");
     show(&view("-x"), &view("--json"), &common(&exec.event.id, "process.exec"), &row);
 }
 
@@ -82,7 +82,7 @@ fn connect(record: &[u8]) {
         asked_service: None,
         is_superseded: false,
     };
-    let view = |flag| view(&Args::parse_from(["tcpconnect", flag]));
+    let view = |flag| view(&Args::parse_from(["tcpconnect", flag])).expect("columns of its own");
     show(&view("-T"), &view("--json"), &common(&connect.id, "network.connect"), &row);
 }
 
@@ -107,13 +107,22 @@ fn process(record: &[u8]) {
         return;
     };
     let id = task_id::from(event.process.id);
-    let row = Row { id: &id, what: What::ThreadExit(&event), max_args: 60, shows_usage: true };
-    let view = |flag| view(&Args::parse_from(["procsnoop", flag]));
+    let row = Row {
+        id: &id,
+        what: What::ThreadExit(&event),
+        max_args: 60,
+        quote: Quote::WhereNeeded,
+        shows_usage: true,
+    };
+    let view = |flag| view(&Args::parse_from(["procsnoop", flag])).expect("columns of its own");
     show(&view("--usage"), &view("--json"), &common(&id, row.what.name()), &row);
 }
 
 fn kill(record: &[u8]) {
     let Ok((id, event)) = kill_event::decode(record) else { return };
-    let view = tracer::view::<killsnoop::Killsnoop>;
-    show(&view(true), &view(false), &common(&id, "signal.sent"), &event);
+    let view = |flag| {
+        let common = execsnoop::args::Args::parse_from(["killsnoop", flag]).common;
+        tracer::view::<killsnoop::Killsnoop>(&common).expect("columns of its own")
+    };
+    show(&view("-t"), &view("--json"), &common(&id, "signal.sent"), &event);
 }

@@ -11,7 +11,7 @@ use snoop_tools::engine::cli::CommonArgs;
 use snoop_tools::engine::errand::Errand;
 use snoop_tools::engine::manual::Manual;
 use snoop_tools::engine::session::Session;
-use snoop_tools::engine::tool::{self, Loaded, Open, Tool};
+use snoop_tools::engine::tool::{self, Loaded, Open, Refused, Tool};
 use snoop_tools::output::escape::Quote;
 use snoop_tools::output::row::{View, docs};
 use snoop_tools::skel::execve::ExecveSkelBuilder;
@@ -41,10 +41,10 @@ impl Tool for Execsnoop {
     type Args = Args;
     type Builder = ExecveSkelBuilder;
 
-    fn new(args: Args) -> Result<Self, String> {
+    fn new(args: Args) -> Result<Self, Refused> {
         let text_default = if args.common.json { usize::MAX } else { DEFAULT_MAX_ARGS };
         Ok(Self {
-            view: fields::view(&args),
+            view: fields::view(&args)?,
             max_args: args.max_args.unwrap_or(text_default),
             searches: Searches::default(),
             args,
@@ -59,7 +59,7 @@ impl Tool for Execsnoop {
         let done_btf = || Job::main("exec_done_btf");
         let done_raw = || Job::main("exec_done_raw");
         let plain = [Backend::new("tp_btf", [done_btf()]), Backend::new("raw_tp", [done_raw()])];
-        if !self.args.fails {
+        if !self.args.failed {
             return plain.into();
         }
         // Successes come from the same place each time; only failures tax others.
@@ -84,12 +84,12 @@ impl Tool for Execsnoop {
     }
 
     fn errand(&self) -> Option<Errand> {
-        self.args.fails.then_some(errand::errand)
+        self.args.failed.then_some(errand::errand)
     }
 
     fn configure(&self, open: &mut Open<Self>) -> Result<()> {
         // Without failures, only the program of the first slot runs: enum exec_slot in exec.bpf.h.
-        if !self.args.fails {
+        if !self.args.failed {
             open.maps.exec_scratch.set_max_entries(1).context("size exec_scratch")?;
             open.maps.perf_records.set_max_entries(1).context("size perf_records")?;
         }
@@ -97,7 +97,7 @@ impl Tool for Execsnoop {
     }
 
     fn start(&mut self, _: &Loaded<Self>, session: &mut Session) -> Result<()> {
-        session.out.heading(self.view.columns());
+        session.heading(self.view.columns());
         Ok(())
     }
 
@@ -119,7 +119,7 @@ impl Tool for Execsnoop {
         if (is_open || completed.is_some()) && !self.matches(&exec) {
             return Ok(());
         }
-        if !self.args.fails || self.args.all {
+        if !self.args.failed || self.args.all {
             return self.show(&exec, &found, &Searched::default(), session);
         }
         let is_missing = found.interpreter.is_none() && !found.is_missing;
@@ -191,7 +191,7 @@ impl Execsnoop {
             searched,
             max_args: self.max_args,
             quote: if self.args.quote { Quote::Always } else { Quote::WhereNeeded },
-            has_exe_column: self.args.exe,
+            has_exe_column: self.view.shows("EXE"),
         };
         session.row(&self.view, &exec.event.id, row.event_name(), &row);
         session.shown()

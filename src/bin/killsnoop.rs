@@ -18,7 +18,7 @@ pub(crate) struct Flags {
     #[arg(short = 'T', long, value_name = "PID", help_heading = "Filters")]
     target: Option<i32>,
     /// Only signals that were ignored, lost or refused
-    #[arg(short = 'x', long, help_heading = "Filters")]
+    #[arg(short = 'x', long, visible_alias = "fails", help_heading = "Filters")]
     failed: bool,
     /// Show signals that the kernel sends, too
     #[arg(short, long)]

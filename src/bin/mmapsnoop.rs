@@ -12,9 +12,10 @@ use snoop_tools::engine::cli::CommonArgs;
 use snoop_tools::engine::errand::Errand;
 use snoop_tools::engine::interval::Interval;
 use snoop_tools::engine::manual::Manual;
+use snoop_tools::engine::progress::counted;
 use snoop_tools::engine::session::{Session, say};
 use snoop_tools::engine::stack::{self, Addresses, Folded, Owner, Stack, Symbols};
-use snoop_tools::engine::tool::{self, Loaded, Open, Tool};
+use snoop_tools::engine::tool::{self, Loaded, Open, Refused, Tool};
 use snoop_tools::output::row::docs;
 use snoop_tools::output::table;
 use snoop_tools::output::time::boot_now_ns;
@@ -24,7 +25,7 @@ use snoop_tools::skel::{
 };
 use snoop_tools::tools::mmapsnoop::args::{self, Args};
 use snoop_tools::tools::mmapsnoop::fields::FIELDS;
-use snoop_tools::tools::mmapsnoop::filters::prefixes;
+use snoop_tools::tools::mmapsnoop::filters::{self, prefixes};
 use snoop_tools::tools::mmapsnoop::json::{Context, Lines};
 use snoop_tools::tools::mmapsnoop::summary::Reader;
 use snoop_tools::tools::mmapsnoop::text::{self, Options, Table};
@@ -58,20 +59,26 @@ impl Tool for Mmapsnoop {
     type Args = Args;
     type Builder = MmapSkelBuilder;
 
-    fn new(args: Args) -> Result<Self, String> {
+    fn new(mut args: Args) -> Result<Self, Refused> {
         if args.min_size.zip(args.max_size).is_some_and(|(min, max)| min > max) {
-            return Err("--min-size is above --max-size: nothing could match".to_owned());
+            let message = "--min-size is above --max-size: nothing could match";
+            return Err(message.to_owned().into());
         }
         let options = Options {
-            time: args.time,
+            time: args.common.shows_time(),
+            time_form: args.common.time_form(),
             timestamp: args.common.timestamp,
+            uid: args.common.print_uid,
             calls: args.all || args.wx,
             vma: args.vma,
             latency: args.latency,
             bytes: args.bytes,
         };
+        let table = Table::choose(options, &args.common.columns)?;
+        args.vma |= table.shows("VMA");
+        args.latency |= table.shows("LAT(us)");
         Ok(Self {
-            table: Table::new(options),
+            table,
             lines: Lines::default(),
             reasons: Reasons::default(),
             prefixes: args.path.as_deref().map_or(Ok(Vec::new()), prefixes)?,
@@ -118,7 +125,7 @@ impl Tool for Mmapsnoop {
         if let Some(period) = self.args.summary {
             self.interval = Some(Interval::new(period));
         } else if !self.args.folded {
-            session.out.heading(&self.table.columns);
+            session.heading(&self.table.columns);
         }
         Ok(())
     }
@@ -137,6 +144,18 @@ impl Tool for Mmapsnoop {
             return Ok(());
         }
         self.show(&call, &reasons, session)
+    }
+
+    fn values(id: &str) -> Option<Vec<String>> {
+        filters::values(id)
+    }
+
+    fn progress(&self, session: &Session) -> Option<String> {
+        if let Some(interval) = &self.interval {
+            let seconds = interval.left().as_secs() + 1;
+            return Some(format!("totals in {}", table::count(seconds, "second")));
+        }
+        self.args.folded.then(|| counted(session.events(), "call", "calls"))
     }
 
     fn next_tick(&self) -> Option<Duration> {
@@ -291,6 +310,9 @@ impl Mmapsnoop {
             self.folded.add(id.comm(), stacks, 1);
             return session.shown();
         }
+        if session.is_quiet {
+            return session.shown();
+        }
         if session.out.json {
             let context = Context {
                 timestamp: session.clock.stamp(id.time_ns),
@@ -300,10 +322,14 @@ impl Mmapsnoop {
             };
             session.out.json_lines(|out| self.lines.push(out, call, &context));
         } else {
-            let time = if self.args.time { session.local_time(id.time_ns) } else { String::new() };
+            let shows = |title| self.table.shows(title);
+            let since_ns = session.since_ns(id.time_ns);
+            let time =
+                if shows("TIME") { session.local_time_ms(id.time_ns) } else { String::new() };
             let context = text::Context {
                 time: &time,
-                since_ns: id.time_ns.saturating_sub(session.started_ns),
+                cgroup: if shows("CGROUP") { session.cgroups.path(id) } else { None },
+                since_ns,
                 wx,
                 color: session.out.color,
             };

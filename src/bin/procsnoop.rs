@@ -11,8 +11,9 @@ use snoop_tools::engine::cli::CommonArgs;
 use snoop_tools::engine::command;
 use snoop_tools::engine::errand::{Errand, Errands};
 use snoop_tools::engine::manual::Manual;
+use snoop_tools::engine::progress::counted;
 use snoop_tools::engine::session::{Session, say};
-use snoop_tools::engine::tool::{self, Loaded, Open, Tool};
+use snoop_tools::engine::tool::{self, Loaded, Open, Refused, Tool};
 use snoop_tools::host::kernel::tracepoints_are_preemptible;
 use snoop_tools::host::pidns;
 use snoop_tools::output::escape::Quote;
@@ -69,13 +70,19 @@ impl Tool for Procsnoop {
     /// The final account of a process
     const COMPLETES: bool = true;
 
-    fn new(args: Args) -> Result<Self, String> {
+    fn new(mut args: Args) -> Result<Self, Refused> {
+        let view = fields::view(&args)?;
+        args.usage |= fields::needs_usage(&view);
+        if args.common.quiet && args.common.max_events.is_some() {
+            let message = "--max-events cannot be used with --quiet, which counts no event";
+            return Err(message.to_owned().into());
+        }
         let pictures = Pictures::new(&args)?;
         let drawn = pictures.is_any();
         let text_default = if args.common.json { usize::MAX } else { DEFAULT_MAX_ARGS };
         let config = config(&args, drawn);
         Ok(Self {
-            view: fields::view(&args),
+            view,
             execs: View::new(execsnoop::fields::FIELDS.iter().copied(), |_| false),
             max_args: args.max_args.unwrap_or(text_default),
             config,
@@ -173,9 +180,7 @@ impl Tool for Procsnoop {
         if self.looks_back() {
             self.add_older_ones(object, session.errands.as_mut())?;
         }
-        if !self.args.quiet {
-            session.out.heading(self.view.columns());
-        }
+        session.heading(self.view.columns());
         session.out.flush()?; // may wait for its reader, and must not delay the command
         let released_ns = let_go(object)?;
         if let Some(history) = &mut self.history {
@@ -218,6 +223,11 @@ impl Tool for Procsnoop {
             Record::Reaped(event) => self.held.reaped(event),
         }
         self.show_ready(false, session)
+    }
+
+    fn progress(&self, _: &Session) -> Option<String> {
+        let history = self.history.as_ref().filter(|_| self.args.common.quiet)?;
+        Some(counted(history.processes().len() as u64, "life", "lives"))
     }
 
     fn next_tick(&self) -> Option<Duration> {
@@ -358,7 +368,8 @@ impl Procsnoop {
     fn show(&self, id: impl Into<task_id>, what: What<'_>, session: &mut Session) {
         let id = id.into();
         let (max_args, shows_usage) = (self.max_args, self.args.usage);
-        let row = Row { id: &id, what, max_args, shows_usage };
+        let quote = if self.args.quote { Quote::Always } else { Quote::WhereNeeded };
+        let row = Row { id: &id, what, max_args, quote, shows_usage };
         session.row(&self.view, &id, what.name(), &row);
     }
 
@@ -366,7 +377,7 @@ impl Procsnoop {
     fn draw(&mut self, session: &mut Session) -> Result<()> {
         let Some(history) = &mut self.history else { return Ok(()) };
         history.until_ns = boot_now_ns();
-        if self.args.quiet {
+        if self.args.common.quiet {
             let processes = match history.processes().len() {
                 1 => "1 process".to_owned(),
                 number => format!("{number} processes"),

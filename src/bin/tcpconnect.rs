@@ -11,8 +11,9 @@ use snoop_tools::engine::backend::{Backend, Job, refused_by_seccomp};
 use snoop_tools::engine::cli::CommonArgs;
 use snoop_tools::engine::interval::Interval;
 use snoop_tools::engine::manual::Manual;
+use snoop_tools::engine::progress::counted;
 use snoop_tools::engine::session::{Session, say};
-use snoop_tools::engine::tool::{self, Loaded, Open, Tool};
+use snoop_tools::engine::tool::{self, Loaded, Open, Refused, Tool};
 use snoop_tools::host::kernel::tracepoints_are_preemptible;
 use snoop_tools::output::row::{View, docs};
 use snoop_tools::output::table::count;
@@ -22,11 +23,11 @@ use snoop_tools::tools::tcpconnect::Connect;
 use snoop_tools::tools::tcpconnect::args::{self, Args};
 use snoop_tools::tools::tcpconnect::destination::Host;
 use snoop_tools::tools::tcpconnect::fields::{self, Row};
-use snoop_tools::tools::tcpconnect::filter::network_entry;
+use snoop_tools::tools::tcpconnect::filter::{self, network_entry};
 use snoop_tools::tools::tcpconnect::names::Names;
 use snoop_tools::tools::tcpconnect::report;
 use snoop_tools::tools::tcpconnect::siblings::{Ready, Siblings};
-use snoop_tools::tools::tcpconnect::summary::{Counts, Summary};
+use snoop_tools::tools::tcpconnect::summary::{By, Counts, Summary};
 use snoop_tools::tools::tcpconnect::{earlier, pending};
 
 fn main() -> ExitCode {
@@ -95,10 +96,13 @@ impl Tool for Tcpconnect {
     type Args = Args;
     type Builder = TcpconnectSkelBuilder;
 
-    fn new(args: Args) -> Result<Self, String> {
+    fn new(mut args: Args) -> Result<Self, Refused> {
+        let view = fields::view(&args)?;
+        args.dns |= fields::needs_hosts(&view);
+        args.services |= view.shows("network.peer.service");
         Ok(Self {
-            view: fields::view(&args),
-            counts: Counts::default(),
+            view,
+            counts: Counts::new(By { source_port: args.source_port, process: args.per_process }),
             summary: Summary::default(),
             interval: None,
             names: Names::default(),
@@ -242,13 +246,21 @@ impl Tool for Tcpconnect {
         self.names = Names::open(self.args.dns, self.args.services, object)?;
         self.interval = self.args.summary.map(Interval::new);
         if self.shows_rows() {
-            session.out.heading(self.view.columns());
+            session.heading(self.view.columns());
         }
         Ok(())
     }
 
     fn event(&mut self, record: &[u8], session: &mut Session) -> Result<()> {
         self.take(&Connect::decode(record)?, session)
+    }
+
+    fn values(id: &str) -> Option<Vec<String>> {
+        filter::values(id)
+    }
+
+    fn progress(&self, session: &Session) -> Option<String> {
+        (!self.shows_rows()).then(|| counted(session.events(), "attempt", "attempts"))
     }
 
     fn next_tick(&self) -> Option<Duration> {

@@ -3,6 +3,7 @@
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
+use crate::engine::help::width;
 use crate::engine::manual::{Demo, Manual, Page};
 use crate::{bpfrun::inspect, bpfrun::run};
 
@@ -12,7 +13,7 @@ use crate::{bpfrun::inspect, bpfrun::run};
     name = "bpfrun",
     version,
     override_usage = "bpfrun [OPTIONS] FILE [MAP]...\n       bpfrun <COMMAND>",
-    after_help = MANUAL.after_help(),
+    after_help = MANUAL.after_help(width()),
     args_conflicts_with_subcommands = true
 )]
 pub struct Args {
@@ -25,7 +26,7 @@ pub struct Args {
 #[derive(Subcommand, Debug)]
 pub enum Task {
     /// Show the contents of an object; needs no privileges
-    #[command(after_help = inspect::MANUAL.after_help())]
+    #[command(after_help = inspect::MANUAL.after_help(width()))]
     Inspect(inspect::Args),
     /// Load and attach an object, and show its events; `bpfrun FILE [MAP]...` does the same
     #[command(after_help = run::args::after_help())]
@@ -39,13 +40,13 @@ pub fn pages() -> Vec<Page> {
         let command = whole.find_subcommand(name)?.clone();
         // A page needs a name of its own, which differs from the words that people type.
         let command = command.name(page).bin_name(format!("bpfrun {name}"));
-        Some(Page { command: command.version(env!("CARGO_PKG_VERSION")), manual })
+        Some(Page { command: command.version(env!("CARGO_PKG_VERSION")), manual, values: |_| None })
     };
     let tasks = [
         task("inspect", "bpfrun-inspect", inspect::MANUAL),
         task("run", "bpfrun-run", run::args::MANUAL),
     ];
-    let mut pages = vec![Page { command: whole.clone(), manual: MANUAL }];
+    let mut pages = vec![Page { command: whole.clone(), manual: MANUAL, values: |_| None }];
     pages.extend(tasks.into_iter().flatten());
     pages
 }

@@ -1,14 +1,16 @@
 //! `PROGRAM --generate KIND`: the files packaged beside a program, and the demo for the tests. Each
 //! program generates its own, so no list of programs exists.
 
+mod complete;
 mod man;
+mod shells;
+mod values;
 
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use clap_complete::Shell;
 
 use crate::engine::manual::{Demo, Page};
 use crate::engine::session::say;
@@ -17,7 +19,8 @@ use crate::engine::session::say;
 const FLAG: &str = "--generate";
 
 /// The values of the flag.
-const KINDS: &str = "pages, man [PAGE], complete-bash, complete-zsh, complete-fish or demo";
+const KINDS: &str =
+    "pages, man [PAGE], complete-bash, complete-zsh, complete-fish, complete WORD... or demo";
 
 /// If `words` contain the flag: prints the output, and returns the exit status. `pages`: of the
 /// program and its subcommands.
@@ -53,19 +56,13 @@ fn generate(words: &[&str], pages: &[Page]) -> Result<Vec<u8>> {
             let page = pages.iter().find(|page| page.command.get_name() == *name);
             man::page(page.with_context(|| format!("no page {name}"))?)
         }
-        ["complete-bash"] => Ok(completions(first, Shell::Bash)),
-        ["complete-zsh"] => Ok(completions(first, Shell::Zsh)),
-        ["complete-fish"] => Ok(completions(first, Shell::Fish)),
+        ["complete-bash"] => Ok(shells::script(shells::BASH, first.command.get_name())),
+        ["complete-zsh"] => Ok(shells::script(shells::ZSH, first.command.get_name())),
+        ["complete-fish"] => Ok(shells::script(shells::FISH, first.command.get_name())),
+        ["complete", words @ ..] => Ok(complete::next(first, words).lines().into_bytes()),
         ["demo"] => Ok(first.manual.demo.lines().into_bytes()),
         _ => bail!("{FLAG} takes {KINDS}"),
     }
-}
-
-fn completions(page: &Page, shell: Shell) -> Vec<u8> {
-    let mut text = Vec::new();
-    let name = page.command.get_name().to_owned();
-    clap_complete::generate(shell, &mut page.command.clone(), name, &mut text);
-    text
 }
 
 impl Demo {

@@ -15,8 +15,12 @@ pub struct Manual {
     pub description: &'static str,
     /// Command lines, each with an explanation, or an empty one if none is needed
     pub examples: &'static [(&'static str, &'static str)],
-    /// Notes for readers of the rows, if any; `--help` prints them too
+    /// Explanations for readers of the rows, if any; `--help` prints them too
     pub rows: &'static str,
+    /// Notes behind the `#` of a row, each with its meaning; `--help` prints them too
+    pub notes: &'static [(&'static str, &'static str)],
+    /// The tool's own flags that `-h` shows, by their ids; empty: all of them
+    pub usual: &'static [&'static str],
     /// Meaning of the exit status; `--help` prints it too
     pub exit_status: &'static str,
     /// Required capabilities and system settings
@@ -70,10 +74,9 @@ pub struct Page {
     pub command: Command,
     /// The rest
     pub manual: Manual,
+    /// Values for completions of the flag with this id, if the program has some of its own
+    pub values: fn(&str) -> Option<Vec<String>>,
 }
-
-/// Columns of `--help` below the flags.
-const WIDTH: usize = 88;
 
 impl Demo {
     /// A command that needs no flags and no object; or none at all.
@@ -86,6 +89,8 @@ impl Manual {
         description: "",
         examples: &[],
         rows: "",
+        notes: &[],
+        usual: &[],
         exit_status: EXIT_STATUS,
         privileges: &[CAPABILITIES, GROUP],
         overhead: "",
@@ -93,48 +98,82 @@ impl Manual {
         demo: Demo::NONE,
     };
 
-    /// The part of `--help` below the flags: examples, notes on rows, exit status.
-    pub fn after_help(&self) -> String {
-        // Descriptions line up in one column, unless the command is too long.
-        let lengths = self.examples.iter().filter(|(_, what)| !what.is_empty());
-        let column = lengths.map(|(line, _)| line.len()).filter(|&len| len <= 36).max();
-        let column = column.unwrap_or(0);
+    /// The part of `--help` below the flags: examples, the rows, their notes, columns, keys of JSON
+    /// and the exit status, in lines of at most `width` columns.
+    pub fn after_help(&self, width: usize) -> String {
         let mut text = String::from("Examples:\n");
-        for (line, what) in self.examples {
-            if what.is_empty() {
-                let _ = writeln!(text, "  {line}");
-            } else if line.len() > column {
-                let _ = writeln!(text, "  {line}\n  {:column$}  {what}", "");
-            } else {
-                let _ = writeln!(text, "  {line:column$}  {what}");
-            }
+        push_list(&mut text, self.examples.iter().copied(), width);
+        for paragraph in self.rows.split("\n\n").filter(|paragraph| !paragraph.is_empty()) {
+            text.push('\n');
+            push_wrapped(&mut text, paragraph, 0, width);
         }
-        if !self.rows.is_empty() {
-            for paragraph in self.rows.split("\n\n") {
-                let _ = write!(text, "\n{}\n", wrapped(paragraph));
-            }
+        if !self.notes.is_empty() {
+            text.push_str("\nNotes behind #:\n");
+            push_list(&mut text, self.notes.iter().copied(), width);
         }
-        let _ = write!(text, "\n{}", wrapped(&format!("Exit status: {}", self.exit_status)));
+        if let Some(fields) = self.fields {
+            let fields = fields();
+            text.push_str("\nColumns, for -o too:\n");
+            let columns = fields.iter().filter(|field| !field.title.is_empty());
+            push_list(&mut text, columns.map(|field| (field.title, field.about)), width);
+            text.push_str("\nKeys of --json:\n");
+            let keys = fields.iter().filter(|field| !field.key.is_empty());
+            push_list(&mut text, keys.map(|field| (field.key, field.about)), width);
+        }
+        text.push('\n');
+        push_wrapped(&mut text, &format!("Exit status: {}", self.exit_status), 0, width);
+        text.truncate(text.trim_end().len());
         text
     }
 }
 
-/// Broken between words into lines of at most [`WIDTH`] columns.
-fn wrapped(text: &str) -> String {
-    let mut out = String::new();
-    let mut column = 0;
-    for word in text.split_whitespace() {
-        if column > 0 && column + 1 + word.len() > WIDTH {
-            out.push('\n');
-            column = 0;
-        } else if column > 0 {
-            out.push(' ');
+/// The widest name that the explanations of a list stand beside; behind a longer one they begin on
+/// the next line.
+const WIDEST_NAME: usize = 36;
+
+/// Appends a list of names, each with its explanation in a second column, if it has one.
+fn push_list<'a>(
+    text: &mut String,
+    list: impl Iterator<Item = (&'a str, &'a str)> + Clone,
+    width: usize,
+) {
+    let lengths = list.clone().filter(|(_, what)| !what.is_empty()).map(|(name, _)| name.len());
+    // On a narrow terminal, half of it is for explanations.
+    let most = WIDEST_NAME.min(width / 2);
+    let column = lengths.filter(|&len| len <= most).max().unwrap_or(0);
+    for (name, what) in list {
+        let _ = write!(text, "  {name}");
+        if what.is_empty() {
+            text.push('\n');
+            continue;
+        }
+        if name.len() > column {
+            let _ = write!(text, "\n  {:column$}", "");
+        } else {
+            let _ = write!(text, "{:1$}", "", column - name.len());
+        }
+        text.push_str("  ");
+        push_wrapped(text, what, column + 4, width);
+    }
+}
+
+/// Appends words in lines of at most `width` columns and a newline. The first line has begun, and
+/// is `indent` columns long; all others are indented by so much.
+fn push_wrapped(text: &mut String, words: &str, indent: usize, width: usize) {
+    let mut column = indent;
+    for word in words.split_whitespace() {
+        let len = word.chars().count();
+        if column > indent && column + 1 + len > width {
+            let _ = write!(text, "\n{:indent$}", "");
+            column = indent;
+        } else if column > indent {
+            text.push(' ');
             column += 1;
         }
-        out.push_str(word);
-        column += word.len();
+        text.push_str(word);
+        column += len;
     }
-    out
+    text.push('\n');
 }
 
 #[cfg(test)]
@@ -151,6 +190,23 @@ mod tests {
         };
         let expected = "Examples:\n  x         short\n  x --long  long\n  x | y\n\nA row.\n\nAnother row.\n\n\
                         Exit status: 0 good.";
-        assert_eq!(manual.after_help(), expected);
+        assert_eq!(manual.after_help(80), expected);
+    }
+
+    #[test]
+    fn lists_have_hanging_indents_and_nothing_is_wider() {
+        let manual = Manual {
+            examples: &[("x", "")],
+            notes: &[
+                ("short", "so many words that they need a second line"),
+                ("a note of so many words", "that the explanation is below"),
+            ],
+            exit_status: "0 good.",
+            ..Manual::TRACER
+        };
+        let expected = "Examples:\n  x\n\nNotes behind #:\n  short  so many words that they\n\
+                        \u{20}        need a second line\n  a note of so many words\n         \
+                        that the explanation is\n         below\n\nExit status: 0 good.";
+        assert_eq!(manual.after_help(32), expected);
     }
 }

@@ -15,7 +15,8 @@ use crate::host::cgroup::CgroupPaths;
 use crate::output::escape::{one_line, push_cell};
 use crate::output::json::{EventName, SCHEMA};
 use crate::output::row::{Common, Slot, View};
-use crate::output::table::{Flow, Output, count};
+use crate::output::status;
+use crate::output::table::{Column, Flow, Output, count};
 use crate::output::time::{WallClock, boot_now_ns};
 use crate::skel::task_id;
 
@@ -31,8 +32,12 @@ pub struct Session {
     pub errands: Option<Errands>,
     /// When tracing began, `CLOCK_BOOTTIME` in nanoseconds
     pub started_ns: u64,
+    /// What TIME(s) counts from: tracing is on, and COMMAND begins
+    counted_from_ns: u64,
     /// Replaces "N events" in the final line, for runs that print no event rows ("12 processes")
     pub instead_of_events: Option<String>,
+    /// `--quiet`: rows are counted, and not shown
+    pub is_quiet: bool,
     name: &'static str,
     max_events: u64,
     shown: u64,
@@ -109,24 +114,33 @@ fn is_zero(number: &u64) -> bool {
 
 /// One line on stderr: `TOOL: message`, escaped. A closed stderr is not a reason to stop.
 pub fn say(tool: &str, message: &str) {
+    status::erase();
     let _ = writeln!(std::io::stderr(), "{tool}: {}", one_line(message));
 }
 
 impl Session {
     /// A session that begins now.
     pub fn new(name: &'static str, args: &CommonArgs) -> Self {
-        Self::begin(name, args.json, args.max_events)
+        let mut session = Self::begin(name, args.json, args.max_events);
+        session.out = Output::with_color(args.json, args.color.into());
+        session.out.fit_terminal(args.wide);
+        session.clock.set_form(args.time_form());
+        session.is_quiet = args.quiet;
+        session
     }
 
     /// A session that begins now, with the values of `--json` and `--max-events`.
     pub(crate) fn begin(name: &'static str, json: bool, max_events: Option<u64>) -> Self {
+        let now = boot_now_ns();
         Self {
             out: Output::new(json),
             clock: WallClock::default(),
             cgroups: CgroupPaths::new(),
             errands: None,
-            started_ns: boot_now_ns(),
+            started_ns: now,
+            counted_from_ns: now,
             instead_of_events: None,
+            is_quiet: false,
             name,
             max_events: max_events.unwrap_or(u64::MAX),
             shown: 0,
@@ -169,17 +183,28 @@ impl Session {
         })
     }
 
+    /// Appends the heading of the rows.
+    pub fn heading(&mut self, columns: &[Column]) {
+        if !self.is_quiet {
+            self.out.heading(columns);
+        }
+    }
+
     /// Appends the row of an event of this name, which begins with `id`.
     pub fn row<F, E>(&mut self, view: &View<F>, id: &task_id, event: &'static str, row: &E)
     where
         F: Copy + Fn(&E, &mut Slot<'_, '_>),
     {
+        if self.is_quiet {
+            return;
+        }
         let json = self.out.json;
+        let since_ns = self.since_ns(id.time_ns);
         let local_time;
         let time = if json {
             self.clock.stamp(id.time_ns)
         } else if view.shows("TIME") {
-            local_time = self.local_time(id.time_ns);
+            local_time = self.local_time_ms(id.time_ns);
             &local_time
         } else {
             ""
@@ -188,8 +213,8 @@ impl Session {
             id,
             event,
             time,
-            since_ns: id.time_ns.saturating_sub(self.started_ns),
-            cgroup: if json || view.shows("CGROUP") { self.cgroups.path(id) } else { None },
+            since_ns,
+            cgroup: if json || view.shows_cgroup() { self.cgroups.path(id) } else { None },
         };
         view.row(&mut self.out, &common, row);
     }
@@ -198,6 +223,12 @@ impl Session {
     pub fn local_time(&mut self, boot_ns: u64) -> String {
         self.find_zone();
         self.clock.local_time(boot_ns)
+    }
+
+    /// `HH:MM:SS.` and milliseconds in the local time zone.
+    pub fn local_time_ms(&mut self, boot_ns: u64) -> String {
+        self.find_zone();
+        self.clock.local_time_ms(boot_ns)
     }
 
     /// `HH:MM:SS.` and microseconds in the local time zone.
@@ -212,6 +243,21 @@ impl Session {
             push_cell(&mut shown, value.as_bytes());
             self.say(&format!("TZ={shown} is no time zone: times are UTC"));
         }
+    }
+
+    /// TIME(s) counts from now on.
+    pub(crate) fn count_time_from_now(&mut self) {
+        self.counted_from_ns = boot_now_ns();
+    }
+
+    /// The time of an event since tracing was on, and COMMAND began.
+    pub fn since_ns(&self, time_ns: u64) -> u64 {
+        time_ns.saturating_sub(self.counted_from_ns)
+    }
+
+    /// Rows so far, or what is counted instead of rows.
+    pub fn events(&self) -> u64 {
+        self.shown
     }
 
     /// Counts one row, and writes if much has been collected.
@@ -246,6 +292,7 @@ impl Session {
             });
         }
         self.out.flush()?; // what came before goes first
+        status::erase();
         let _ = writeln!(std::io::stderr(), "-- lost {} --", count(new, "event"));
         Ok(())
     }

@@ -24,10 +24,13 @@ use crate::engine::file_limit;
 use crate::engine::filter::Filters;
 use crate::engine::generate;
 use crate::engine::manual::{Manual, Page};
+use crate::engine::progress::{Progress, counted};
 use crate::engine::session::{Session, say};
 use crate::engine::stop::{StopSignal, command_status};
 use crate::engine::targets::Targets;
 use crate::host::heap::free_unused_memory;
+use crate::output::escape::one_line;
+use crate::output::status;
 use crate::output::table::Flow;
 use crate::skel::task_id;
 
@@ -51,8 +54,8 @@ pub trait Tool: Sized {
     /// Its skeleton
     type Builder: Builder;
 
-    /// A tool with these flags. The error is a wrong combination of flags, in one line.
-    fn new(args: Self::Args) -> Result<Self, String>;
+    /// A tool with these flags.
+    fn new(args: Self::Args) -> Result<Self, Refused>;
 
     /// The flags that every tool has.
     fn common(&self) -> &CommonArgs;
@@ -81,6 +84,17 @@ pub trait Tool: Sized {
 
     /// Called for each record. Rows go to `session.out`, each with [`Session::shown`].
     fn event(&mut self, record: &[u8], session: &mut Session) -> Result<()>;
+
+    /// What a run that shows no rows has counted so far, for people who wait: `1,204 lives`. `None`:
+    /// it shows rows.
+    fn progress(&self, _session: &Session) -> Option<String> {
+        None
+    }
+
+    /// Values of its own flags, for completions, by the id of the flag.
+    fn values(_id: &str) -> Option<Vec<String>> {
+        None
+    }
 
     /// The longest time until the next [`Tool::tick`], if the tool needs one.
     fn next_tick(&self) -> Option<Duration> {
@@ -114,16 +128,39 @@ pub trait Tool: Sized {
     }
 }
 
+/// Why a tool does not begin, in one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// A wrong flag, or a wrong combination of flags
+    Usage(String),
+    /// The flags are right, but something that they name cannot be used
+    Work(String),
+}
+
+impl From<String> for Refused {
+    fn from(message: String) -> Self {
+        Self::Usage(message)
+    }
+}
+
 /// Runs a tool from its command line to its exit status.
 pub fn main<T: Tool>() -> ExitCode {
     let words: Vec<_> = std::env::args_os().collect();
-    let page = || vec![Page { command: T::Args::command(), manual: T::MANUAL }];
+    let page =
+        || vec![Page { command: T::Args::command(), manual: T::MANUAL, values: values::<T> }];
     if let Some(status) = generate::answer(&words, page) {
         return status;
     }
-    let tool = T::new(cli::parse(words))
-        .and_then(|tool| Filters::check(tool.common()).map(|()| tool))
-        .unwrap_or_else(|message| usage_error::<T>(&message));
+    let tool = T::new(cli::parse_tool(words, &T::MANUAL))
+        .and_then(|tool| Filters::check(tool.common()).map(|()| tool).map_err(Refused::from));
+    let tool = match tool {
+        Ok(tool) => tool,
+        Err(Refused::Usage(message)) => usage_error(&message),
+        Err(Refused::Work(message)) => {
+            say(T::NAME, &message);
+            return ExitCode::FAILURE;
+        }
+    };
     match run(tool) {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
@@ -133,8 +170,26 @@ pub fn main<T: Tool>() -> ExitCode {
     }
 }
 
-fn usage_error<T: Tool>(message: &str) -> ! {
-    T::Args::command().error(clap::error::ErrorKind::ValueValidation, message).exit()
+/// Values for completions.
+fn values<T: Tool>(id: &str) -> Option<Vec<String>> {
+    if id != "backend" {
+        return T::values(id);
+    }
+    let with = |flags: &[&str]| {
+        let args = T::Args::try_parse_from([T::NAME].iter().chain(flags)).ok()?;
+        Some(T::new(args).ok()?.backends())
+    };
+    let backends = [with(&[]), with(&["--failed"])].into_iter().flatten().flatten();
+    let mut names: Vec<_> = backends.map(|backend| backend.name.to_owned()).collect();
+    names.sort();
+    names.dedup();
+    Some(names)
+}
+
+/// Ends the process: one line, without a list of flags that would hide it.
+fn usage_error(message: &str) -> ! {
+    let line = format!("{}\n", one_line(message));
+    clap::Error::raw(clap::error::ErrorKind::ValueValidation, line).exit()
 }
 
 /// The backends that `--backend` leaves.
@@ -146,9 +201,7 @@ fn choose_backends<T: Tool>(tool: &T) -> Vec<Backend> {
         backends.retain(|backend| backend.name == forced);
         if backends.is_empty() {
             let names = names.join(", ");
-            usage_error::<T>(&format!(
-                "no backend '{forced}' here: with these flags there are {names}"
-            ));
+            usage_error(&format!("no backend '{forced}' here: with these flags there are {names}"));
         }
     }
     backends
@@ -200,6 +253,7 @@ fn run<T: Tool>(mut tool: T) -> Result<u8> {
     session.start(&attached)?;
     tool.start(&attached.skeleton, &mut session)?;
     session.out.flush()?;
+    session.count_time_from_now();
     if let Some(command) = &mut command {
         stop.release(command)?;
     }
@@ -209,8 +263,11 @@ fn run<T: Tool>(mut tool: T) -> Result<u8> {
     if let Some(errands) = &mut session.errands {
         errands.end_with(Arc::clone(&stop.eventfd), deadline);
     }
-    let mut until = Until { stop, targets: Targets::new(&common), command, deadline };
-    let ended = read_events(&mut tool, &mut session, &mut attached, &mut until)?;
+    let (targets, progress) = (Targets::new(&common), Progress::new(&common));
+    let mut until = Until { stop, targets, command, deadline, progress };
+    let ended = read_events(&mut tool, &mut session, &mut attached, &mut until);
+    status::erase();
+    let ended = ended?;
 
     settle(&mut tool, &mut session, &mut attached)?;
     attached.detach();
@@ -234,6 +291,7 @@ struct Until {
     targets: Targets,
     command: Option<Command>,
     deadline: Option<Instant>,
+    progress: Progress,
 }
 
 /// Why reading ended.
@@ -274,6 +332,7 @@ fn read_events<T: Tool>(
         if until.targets.are_gone(has_ended, attached.object())? {
             return Ok(Ended::Gone);
         }
+        until.progress.update(|| counted_so_far(tool, session));
         let mut timeout = if busy { BUSY_TICK } else { until.targets.tick() };
         if let Some(deadline) = until.deadline {
             match deadline.checked_duration_since(Instant::now()) {
@@ -284,6 +343,17 @@ fn read_events<T: Tool>(
         timeout = timeout.min(tool.next_tick().unwrap_or(IDLE_TICK));
         timeout = timeout.min(attached.channel.idle_tick());
         wait(session, &attached.channel, until, timeout)?;
+    }
+}
+
+/// For the counter: what there is instead of rows that one sees.
+fn counted_so_far<T: Tool>(tool: &T, session: &Session) -> Option<String> {
+    let events = session.events();
+    let shows_rows = !session.is_quiet && session.out.is_on_terminal();
+    match tool.progress(session) {
+        None if shows_rows && events > 0 => None,
+        None => Some(counted(events, "event", "events")),
+        counted => counted,
     }
 }
 

@@ -13,7 +13,7 @@ use crate::engine::backend::Backend;
 use crate::engine::cli::CommonArgs;
 use crate::engine::manual::{Demo, Manual};
 use crate::engine::session::Session;
-use crate::engine::tool::{self, Loaded, Open, Tool};
+use crate::engine::tool::{self, Loaded, Open, Refused, Tool};
 use crate::output::row::{Field, FieldOf, Slot, View, docs};
 use crate::skel::Event;
 
@@ -79,10 +79,7 @@ impl<T: Tracer> CommandFactory for Flags<T> {
     fn command() -> Command {
         let command = T::Args::augment_args(Command::new(T::NAME));
         let about = command.get_about().cloned().unwrap_or_default();
-        CommonArgs::augment_args(command)
-            .about(about)
-            .version(env!("CARGO_PKG_VERSION"))
-            .after_help(T::MANUAL.after_help())
+        with_common_flags(command).about(about).version(env!("CARGO_PKG_VERSION"))
     }
 
     fn command_for_update() -> Command {
@@ -107,18 +104,42 @@ impl<T: Tracer> Parser for Flags<T> {}
 /// The tool that shows each record as a row.
 struct OneRow<T: Tracer> {
     flags: Flags<T>,
-    view: View<fn(&T::Event, &mut Slot<'_, '_>)>,
+    view: View<Put<T>>,
 }
 
 /// The common columns, and the tracer's own fields.
 fn all_fields<T: Tracer>() -> Vec<FieldOf<T::Event>> {
-    let first = [Field::TIME, Field::SINCE, Field::PID, Field::COMM];
+    let first = [Field::TIME, Field::SINCE, Field::UID, Field::PID, Field::COMM];
     first.into_iter().chain(T::FIELDS.iter().copied()).collect()
 }
 
-/// The columns and members of its rows.
-pub fn view<T: Tracer>(shows_since: bool) -> View<fn(&T::Event, &mut Slot<'_, '_>)> {
-    View::new(all_fields::<T>(), |column| column.title != "TIME(s)" || shows_since)
+/// Writes a field of a tracer's event.
+type Put<T> = fn(&<T as Tracer>::Event, &mut Slot<'_, '_>);
+
+/// The columns and members of its rows. The time is a usual column here: such events are rare.
+///
+/// # Errors
+///
+/// A chosen column that does not exist, in one line.
+pub fn view<T: Tracer>(common: &CommonArgs) -> Result<View<Put<T>>, String> {
+    View::choose(&all_fields::<T>(), &common.columns, |column| {
+        let by_flag = common.by_flag(column);
+        by_flag.filter(|asked| *asked || column.title != "TIME")
+    })
+}
+
+/// The command with the flags of a tracer and the common ones. Of a letter that is both, the
+/// tracer's own meaning counts.
+fn with_common_flags(own: Command) -> Command {
+    let letters: Vec<_> = own.get_arguments().filter_map(clap::Arg::get_short).collect();
+    let all = CommonArgs::augment_args(Command::new("common"));
+    let both = all
+        .get_arguments()
+        .filter(|arg| arg.get_short().is_some_and(|letter| letters.contains(&letter)));
+    let both: Vec<_> = both.map(|arg| arg.get_id().clone()).collect();
+    both.into_iter().fold(CommonArgs::augment_args(own), |command, id| {
+        command.mut_arg(id, |arg| arg.short(None))
+    })
 }
 
 impl<T: Tracer> Tool for OneRow<T> {
@@ -131,8 +152,8 @@ impl<T: Tracer> Tool for OneRow<T> {
     type Args = Flags<T>;
     type Builder = T::Builder;
 
-    fn new(flags: Flags<T>) -> Result<Self, String> {
-        Ok(Self { view: view::<T>(flags.common.timestamp), flags })
+    fn new(flags: Flags<T>) -> Result<Self, Refused> {
+        Ok(Self { view: view::<T>(&flags.common)?, flags })
     }
 
     fn common(&self) -> &CommonArgs {
@@ -148,7 +169,7 @@ impl<T: Tracer> Tool for OneRow<T> {
     }
 
     fn start(&mut self, _: &Loaded<Self>, session: &mut Session) -> Result<()> {
-        session.out.heading(self.view.columns());
+        session.heading(self.view.columns());
         Ok(())
     }
 

@@ -56,6 +56,18 @@ fn mount_point() -> Option<PathBuf> {
     })
 }
 
+/// Names of the cgroups right below this one, whose path begins at the root of the hierarchy.
+pub fn below(path: &str) -> Vec<String> {
+    let folder = mount_point().map(|root| root.join(path.trim_start_matches('/')));
+    let entries = folder.and_then(|folder| fs::read_dir(folder).ok()).into_iter().flatten();
+    let folders =
+        entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    let mut names: Vec<_> =
+        folders.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.sort();
+    names
+}
+
 /// The id of the cgroup of the process that was born at `start_ns`.
 pub fn id_of(pid: u32, start_ns: u64) -> Option<u64> {
     let path = proc::cgroup(pid, start_ns)?;

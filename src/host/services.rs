@@ -49,6 +49,11 @@ impl Services {
         self.tcp.get(&port).map(String::as_str)
     }
 
+    /// All official names.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.tcp.values().map(String::as_str)
+    }
+
     /// The port of the TCP service with this name or alias.
     pub fn port(&self, name: &str) -> Option<u16> {
         self.ports.get(name).copied()

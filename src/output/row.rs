@@ -5,16 +5,18 @@
 //! through the list, as cells or as members. A field that writes nothing for an event is `-` in the
 //! table and absent in JSON, so no cell can get under the heading of another one.
 
+mod choose;
 mod object;
 
 use std::fmt::Display;
 
 use crate::host::cgroup::container_id;
-use crate::output::escape::until_nul;
+use crate::output::escape::{push_cell, until_nul};
 use crate::output::json::push_string;
 use crate::output::table::{Column, FAILURE, Line, Output};
 use crate::output::time::{Millis, Seconds};
 use crate::skel::task_id;
+pub use choose::{titles, unknown, without_unit};
 use object::{Key, Object};
 
 /// One field. `F`: a function that takes the tool's event and a [`Slot`] for its value; `()` for a
@@ -62,10 +64,14 @@ const NO_COLUMN: Column = Column::left("", 0);
 
 impl<F> Field<F> {
     /// The local time.
-    pub const TIME: Self =
-        Self::common(Column::left("TIME", 8), "", "local time", |common, slot| {
+    pub const TIME: Self = Self::common(
+        Column::left("TIME", 12),
+        "",
+        "local time, to the millisecond",
+        |common, slot| {
             slot.text(common.time);
-        });
+        },
+    );
     /// The time since tracing began.
     pub const SINCE: Self = Self::common(
         Column::left("TIME(s)", 8),
@@ -273,8 +279,14 @@ impl<F: Copy> View<F> {
     }
 
     /// Whether a column with this title is shown.
+    #[inline]
     pub fn shows(&self, title: &str) -> bool {
         self.columns.iter().any(|column| column.title == title)
+    }
+
+    /// Whether a column needs the path of the cgroup.
+    pub fn shows_cgroup(&self) -> bool {
+        self.shows("CGROUP") || self.shows("container.id")
     }
 
     /// Appends the row of `event`: a line of the table or of JSON.
@@ -396,6 +408,19 @@ impl<'o> Slot<'_, 'o> {
         }
     }
 
+    /// The same, and in a table the names with commas between them.
+    pub fn names<'b>(&mut self, names: impl Iterator<Item = &'b [u8]> + Clone) {
+        self.cell(|line| {
+            let mut text = String::new();
+            for name in names.clone() {
+                text.push_str(if text.is_empty() { "" } else { "," });
+                push_cell(&mut text, name);
+            }
+            line.text(if text.is_empty() { "-" } else { &text })
+        });
+        self.json_names(names);
+    }
+
     /// A whole number.
     pub fn number<N>(&mut self, number: N)
     where
@@ -485,9 +510,10 @@ impl<'o> Slot<'_, 'o> {
         }
     }
 
-    /// In JSON `true`, or nothing.
+    /// `true`, or nothing.
     pub fn flag(&mut self, flag: bool) {
         if flag {
+            self.cell(|line| line.text("true"));
             self.member(|out| out.extend_from_slice(b"true"));
         }
     }

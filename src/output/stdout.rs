@@ -26,10 +26,17 @@ const PIPE_BUF: usize = 4096;
 
 /// Where text goes, and until when to wait for its reader.
 pub(super) struct Stdout {
-    stdout: io::Stdout,
+    place: Place,
     way: Way,
     stop: Option<Arc<EventFd>>,
     deadline: Option<Instant>,
+}
+
+/// Stdout, or a descriptor in its place.
+enum Place {
+    Stdout(io::Stdout),
+    #[cfg_attr(not(test), expect(dead_code, reason = "tests write to terminals of their own"))]
+    Given(OwnedFd),
 }
 
 /// How to write without waiting. Stdout itself is shared with others, who did not ask for a
@@ -51,9 +58,18 @@ pub(super) struct Stuck;
 
 impl Stdout {
     pub(super) fn new() -> Self {
-        let stdout = io::stdout();
-        let way = Way::of(stdout.as_fd());
-        Self { stdout, way, stop: None, deadline: None }
+        Self::of(Place::Stdout(io::stdout()))
+    }
+
+    /// Another place, for tests.
+    #[cfg(test)]
+    pub(super) fn given(fd: OwnedFd) -> Self {
+        Self::of(Place::Given(fd))
+    }
+
+    fn of(place: Place) -> Self {
+        let way = Way::of(place.fd());
+        Self { place, way, stop: None, deadline: None }
     }
 
     /// From now on, writes end soon after `stop` is readable.
@@ -67,7 +83,11 @@ impl Stdout {
     }
 
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
-        self.stdout.as_fd()
+        self.place.fd()
+    }
+
+    pub(super) fn is_terminal(&self) -> bool {
+        self.fd().is_terminal()
     }
 
     /// Writes some of `bytes`, as write(2), once there is room for them.
@@ -105,15 +125,15 @@ impl Stdout {
             Way::Socket => {
                 use std::os::fd::AsRawFd;
                 let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
-                send(self.stdout.as_raw_fd(), bytes, flags)
+                send(self.fd().as_raw_fd(), bytes, flags)
             }
-            Way::Whole => nix::unistd::write(&self.stdout, bytes),
+            Way::Whole => nix::unistd::write(self.fd(), bytes),
             Way::Pieces => {
-                let mut fds = [PollFd::new(self.stdout.as_fd(), PollFlags::POLLOUT)];
+                let mut fds = [PollFd::new(self.fd(), PollFlags::POLLOUT)];
                 if poll(&mut fds, PollTimeout::ZERO)? == 0 {
                     return Err(Errno::EAGAIN);
                 }
-                nix::unistd::write(&self.stdout, bytes.get(..PIPE_BUF).unwrap_or(bytes))
+                nix::unistd::write(self.fd(), bytes.get(..PIPE_BUF).unwrap_or(bytes))
             }
         }
     }
@@ -143,7 +163,7 @@ impl Stdout {
     fn poll(&self, stop: bool, most: Option<Duration>) {
         let out = match &self.way {
             Way::Own(own) => own.as_fd(),
-            Way::Socket | Way::Pieces | Way::Whole => self.stdout.as_fd(),
+            Way::Socket | Way::Pieces | Way::Whole => self.fd(),
         };
         let mut fds = vec![PollFd::new(out, PollFlags::POLLOUT)];
         let stop = self.stop.as_ref().filter(|_| stop);
@@ -154,22 +174,37 @@ impl Stdout {
     }
 }
 
+impl Place {
+    fn fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Stdout(stdout) => stdout.as_fd(),
+            Self::Given(fd) => fd.as_fd(),
+        }
+    }
+}
+
 impl Way {
     fn of(stdout: BorrowedFd<'_>) -> Self {
         let kind = fstat(stdout)
             .map_or(SFlag::S_IFREG, |file| SFlag::from_bits_truncate(file.st_mode) & SFlag::S_IFMT);
         match kind {
             SFlag::S_IFSOCK => Self::Socket,
-            SFlag::S_IFIFO => open_again().map_or(Self::Pieces, Self::Own),
-            SFlag::S_IFCHR if stdout.is_terminal() => open_again().map_or(Self::Pieces, Self::Own),
+            SFlag::S_IFIFO => open_again(stdout).map_or(Self::Pieces, Self::Own),
+            SFlag::S_IFCHR if stdout.is_terminal() => {
+                open_again(stdout).map_or(Self::Pieces, Self::Own)
+            }
             // A file that is opened again has a place of its own.
             _ => Self::Whole,
         }
     }
 }
 
-fn open_again() -> io::Result<OwnedFd> {
+fn open_again(stdout: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    use std::os::fd::AsRawFd as _;
     let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-    let own = File::options().write(true).custom_flags(flags.bits()).open("/proc/self/fd/1")?;
+    let own = File::options()
+        .write(true)
+        .custom_flags(flags.bits())
+        .open(format!("/proc/self/fd/{}", stdout.as_raw_fd()))?;
     Ok(own.into())
 }

@@ -4,7 +4,7 @@
 //! any other failure of stdout is an error.
 
 use std::fmt::Write as _;
-use std::io::{self, IsTerminal as _};
+use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,9 +16,12 @@ use nix::sys::eventfd::EventFd;
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr;
 
+use crate::output::color::Color;
 use crate::output::digits::{Short, push_number};
 use crate::output::escape::{is_plain_cell, push_cell};
 use crate::output::json;
+use crate::output::screen::Screen;
+use crate::output::status;
 use crate::output::stdout::{Stdout, Stuck};
 
 /// The buffer is written at this size, also within a batch.
@@ -249,8 +252,12 @@ pub struct Output {
     stdout: Stdout,
     /// `--json`
     pub json: bool,
-    /// Stdout is a terminal, and colours are wanted
+    /// Whether text has colours
     pub color: bool,
+    /// Whether stdout is a terminal
+    is_on_terminal: bool,
+    /// The terminal that text is fitted to
+    screen: Option<Screen>,
     buffer: Vec<u8>,
     /// Ends of rows in the buffer
     rows: Vec<usize>,
@@ -263,12 +270,41 @@ pub struct Output {
 impl Output {
     /// Stdout in the chosen format.
     pub fn new(json: bool) -> Self {
-        let stdout = Stdout::new();
-        let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-        let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        let color = !json && io::stdout().is_terminal() && !is_set("NO_COLOR") && !is_dumb;
-        let (buffer, rows) = (Vec::new(), Vec::new());
-        Self { stdout, json, color, buffer, rows, unwritten_rows: 0, flushed: 0, flow: Flow::Open }
+        Self::on(Stdout::new(), json, Color::Auto)
+    }
+
+    /// The same, with a choice of colours.
+    pub fn with_color(json: bool, color: Color) -> Self {
+        Self::on(Stdout::new(), json, color)
+    }
+
+    /// Another place, for tests.
+    #[cfg(test)]
+    pub(crate) fn to(fd: std::os::fd::OwnedFd, color: Color) -> Self {
+        Self::on(Stdout::given(fd), false, color)
+    }
+
+    fn on(stdout: Stdout, json: bool, color: Color) -> Self {
+        Self {
+            color: !json && color.is_wanted(stdout.is_terminal()),
+            is_on_terminal: stdout.is_terminal(),
+            stdout,
+            json,
+            screen: None,
+            buffer: Vec::new(),
+            rows: Vec::new(),
+            unwritten_rows: 0,
+            flushed: 0,
+            flow: Flow::Open,
+        }
+    }
+
+    /// From now on, a table on a terminal has its heading on each screenful, and its lines are cut
+    /// to the width of the terminal, unless `is_wide`. Pipes and files get whole lines.
+    pub fn fit_terminal(&mut self, is_wide: bool) {
+        if !self.json && self.stdout.is_terminal() {
+            self.screen = Some(Screen::new(self.stdout.fd(), is_wide));
+        }
     }
 
     /// From now on, no write waits for a reader that takes nothing after `stop` is readable.
@@ -283,6 +319,7 @@ impl Output {
 
     /// The text up to here is a row, which counts as shown once it is written.
     pub fn end_row(&mut self) {
+        self.fit();
         self.rows.push(self.buffer.len());
     }
 
@@ -296,14 +333,39 @@ impl Output {
         if self.json {
             return;
         }
+        self.fit();
+        let start = self.buffer.len();
         let mut line = Line::new(&mut self.buffer, columns);
         for column in columns {
             line.text(column.title);
+        }
+        if let Some(screen) = &mut self.screen {
+            let heading = self.buffer.get(start..).unwrap_or_default().to_owned();
+            screen.fit(&mut self.buffer);
+            screen.set_heading(&heading);
+        }
+    }
+
+    /// Fits what is in the buffer to the terminal.
+    fn fit(&mut self) {
+        if let Some(screen) = &mut self.screen {
+            screen.fit(&mut self.buffer);
+        }
+    }
+
+    #[cold]
+    fn begin_line_on_screen(&mut self) {
+        if let Some(screen) = &mut self.screen {
+            screen.fit(&mut self.buffer);
+            screen.repeat_heading(&mut self.buffer);
         }
     }
 
     /// Begins a line of a table.
     pub fn line<'a>(&'a mut self, columns: &'a [Column]) -> Line<'a> {
+        if self.screen.is_some() {
+            self.begin_line_on_screen();
+        }
         Line { color: self.color, ..Line::new(&mut self.buffer, columns) }
     }
 
@@ -347,6 +409,10 @@ impl Output {
 
     /// Writes everything collected so far.
     pub fn flush(&mut self) -> Result<()> {
+        self.fit();
+        if !self.buffer.is_empty() && self.is_on_terminal {
+            status::erase();
+        }
         let mut written = 0;
         let mut failed = None;
         while self.flow == Flow::Open {
@@ -370,10 +436,19 @@ impl Output {
         self.rows.clear();
         self.flushed += self.buffer.len();
         self.buffer.clear();
+        if let Some(screen) = &mut self.screen {
+            screen.begin_buffer();
+            screen.ask(self.stdout.fd());
+        }
         match failed {
             Some(errno) => Err(errno).context("cannot write to stdout"),
             None => Ok(()),
         }
+    }
+
+    /// Whether people see at once what is written.
+    pub fn is_on_terminal(&self) -> bool {
+        self.is_on_terminal
     }
 
     /// Whether the reader is still there.

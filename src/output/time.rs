@@ -63,7 +63,24 @@ pub struct WallClock {
     offset_ns: i128,
     /// Found when the first local time is shown, which may be never
     zone: Option<TimeZone>,
+    form: TimeForm,
     second: ShownSecond,
+}
+
+/// How times are shown in text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TimeForm {
+    /// In UTC, with a Z, instead of the local time zone
+    pub utc: bool,
+    /// With the date in front
+    pub date: bool,
+}
+
+impl TimeForm {
+    /// Columns of a time to the millisecond, such as `12:00:00.000`.
+    pub const fn width(self) -> usize {
+        12 + if self.date { "2026-01-31T".len() } else { 0 } + if self.utc { 1 } else { 0 }
+    }
 }
 
 /// The second that was shown last: see [`WallClock::stamp`].
@@ -84,7 +101,8 @@ const STAMP_NANOS: std::ops::Range<usize> = 20..29;
 impl Default for WallClock {
     fn default() -> Self {
         let second = ShownSecond { began_ns: None, offset_ns: 0, text: [0; STAMP_LEN] };
-        let mut clock = Self { offset_ns: 0, zone: None, second };
+        let form = TimeForm::default();
+        let mut clock = Self { offset_ns: 0, zone: None, form, second };
         clock.update();
         clock
     }
@@ -106,9 +124,22 @@ impl WallClock {
         Timestamp::from_nanosecond(ns).unwrap_or(Timestamp::UNIX_EPOCH)
     }
 
+    /// From now on, local times have this form.
+    pub fn set_form(&mut self, form: TimeForm) {
+        self.form = form;
+        if form.utc {
+            self.zone = Some(TimeZone::UTC);
+        }
+    }
+
     /// `HH:MM:SS` in the local time zone; see [`WallClock::find_zone`].
     pub fn local_time(&self, boot_ns: u64) -> String {
         self.local(boot_ns, "%H:%M:%S")
+    }
+
+    /// `HH:MM:SS.` and milliseconds in the local time zone; see [`WallClock::find_zone`].
+    pub fn local_time_ms(&self, boot_ns: u64) -> String {
+        self.local(boot_ns, "%H:%M:%S%.3f")
     }
 
     /// `HH:MM:SS.` and microseconds in the local time zone; see [`WallClock::find_zone`].
@@ -118,7 +149,9 @@ impl WallClock {
 
     fn local(&self, boot_ns: u64, format: &str) -> String {
         let zone = self.zone.clone().unwrap_or(TimeZone::UTC);
-        self.at(boot_ns).to_zoned(zone).strftime(format).to_string()
+        let date = if self.form.date { "%Y-%m-%dT" } else { "" };
+        let utc = if self.form.utc { "Z" } else { "" };
+        self.at(boot_ns).to_zoned(zone).strftime(&format!("{date}{format}{utc}")).to_string()
     }
 
     /// Looks for the local time zone, before the first local time is shown.
@@ -200,6 +233,25 @@ mod tests {
         let clock = clock(1_800_000_000 * NS_PER_S);
         assert_eq!(clock.rfc3339(1), "2027-01-15T08:00:00.000000001Z");
         assert_eq!(clock.local_time(61 * NS_PER_S as u64), "08:01:01");
+    }
+
+    #[test]
+    fn times_in_text_have_the_form_that_was_asked_for() {
+        let at = 61_002_999_999;
+        for (utc, date, shown) in [
+            (false, false, "08:01:01.002"),
+            (true, false, "08:01:01.002Z"),
+            (false, true, "2027-01-15T08:01:01.002"),
+            (true, true, "2027-01-15T08:01:01.002Z"),
+        ] {
+            let (mut clock, form) = (clock(1_800_000_000 * NS_PER_S), TimeForm { utc, date });
+            clock.set_form(form);
+            assert_eq!(clock.local_time_ms(at), shown);
+            assert_eq!(form.width(), shown.len());
+        }
+        let mut abroad = WallClock { zone: None, ..clock(0) };
+        abroad.set_form(TimeForm { utc: true, date: false });
+        assert_eq!(abroad.zone, Some(TimeZone::UTC), "whatever TZ says");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Memory mappings: from a record of `mmap.bpf.c` to its parts.
 
 pub mod args;
+pub mod cells;
 pub mod fields;
 pub mod filters;
 pub mod flags;

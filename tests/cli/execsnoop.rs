@@ -10,8 +10,8 @@ fn execsnoop(args: &[&str]) -> Output {
 fn help_and_version() {
     describes_itself(
         "execsnoop",
-        &["-h", "--help"],
-        &["--pid", "--tree", "--cgroup", "--json", "--fails", "[-- <COMMAND>...]"],
+        &["--help"],
+        &["--pid", "--tree", "--cgroup", "--json", "--failed", "[-- <COMMAND>...]"],
     );
 }
 
@@ -41,7 +41,7 @@ fn wrong_values_are_refused_with_status_2() {
         (&["--max-args", "-1"], "a whole number is needed"),
         (&["--max-args", "1.5"], "a whole number is needed"),
         (&["--max-args", "99999999999999999999999"], "a whole number is needed"),
-        (&["--all"], "--fails"),
+        (&["--all"], "--failed"),
         (&["--backend", "kprobe"], "tp_btf, raw_tp"),
         (&["-x", "--backend", "kprobe"], "fexit, tracepoint, raw_tp"),
         (&["--no-such-flag"], "--no-such-flag"),
@@ -67,7 +67,7 @@ fn short_flags_mean_what_they_mean_in_bcc() {
     for pair in [
         "-T, --time",
         "-t, --timestamp",
-        "-x, --fails",
+        "-x, --failed",
         "-q, --quote",
         "-U, --print-uid",
         "-u, --uid",

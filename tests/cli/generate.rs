@@ -68,9 +68,12 @@ fn completions_know_the_flags() {
     for program in programs() {
         for shell in ["complete-bash", "complete-zsh", "complete-fish"] {
             let script = generate(&program, &[shell]);
-            assert!(script.contains(&program) && script.contains("json"), "{program} {shell}");
-            assert!(!script.contains("generate"), "{program} {shell}: the flag is hidden");
+            assert!(script.contains(&format!("_{program}")), "{program} {shell}");
+            assert!(!script.contains("NAME"), "{program} {shell}");
         }
+        let flags = generate(&program, &["complete", "run", "--"]);
+        assert!(flags.lines().any(|line| line.starts_with("--json\t")), "{program}: {flags}");
+        assert!(!flags.contains("--generate"), "{program}: the flag is hidden");
     }
 }
 

@@ -8,6 +8,7 @@ mod execsnoop;
 mod generate;
 mod mmapsnoop;
 mod procsnoop;
+mod shells;
 mod tcpconnect;
 
 use std::path::Path;
@@ -71,4 +72,118 @@ fn an_empty_command_is_refused() {
     // Which has no COMMAND.
     let output = run("bpfrun", &["inspect", "/no/such/file", "--"]);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+}
+
+#[test]
+fn an_unknown_column_is_refused_in_one_line_that_lists_them() {
+    for tool in generate::programs().iter().filter(|name| *name != "bpfrun") {
+        let output = run(tool, &["-o", "PID,nope"]);
+        assert_eq!(output.status.code(), Some(2), "{tool}");
+        let stderr = text(&output.stderr);
+        assert!(stderr.starts_with("error: no column 'nope': there are time, "), "{stderr}");
+        assert!(stderr.contains(" pid, ") && stderr.contains(" uid, "), "{stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+        let output = run(tool, &["-o", "pid", "--json"]);
+        assert_eq!(output.status.code(), Some(2), "{tool}");
+    }
+}
+
+/// These are taken by every tracer: what is refused is the flag behind them.
+#[test]
+fn flags_are_the_same_in_every_tool() {
+    for tool in generate::programs().iter().filter(|name| *name != "bpfrun") {
+        for flag in [
+            "--failed",
+            "--fails",
+            "-x",
+            "--time",
+            "--utc",
+            "--date",
+            "--print-uid",
+            "-U",
+            "-t",
+            "--quiet",
+        ] {
+            let output = run(tool, &[flag, "--no-such-flag"]);
+            let stderr = text(&output.stderr);
+            assert!(stderr.contains("'--no-such-flag'"), "{tool} {flag}: {stderr}");
+        }
+        for (flag, instead) in [("--cgroupmap", "--cgroup takes"), ("--mntnsmap", "--tree select")]
+        {
+            let output = run(tool, &[flag, "/sys/fs/bpf/x"]);
+            assert_eq!(output.status.code(), Some(2), "{tool} {flag}");
+            let stderr = text(&output.stderr);
+            assert!(stderr.lines().next().unwrap().contains(instead), "{tool} {flag}: {stderr}");
+        }
+    }
+    for flags in [&["-c", "-s"][..], &["-d"], &["-L"], &["-c", "--per-process"]] {
+        let output = run("tcpconnect", &[flags, &["--no-such-flag"]].concat());
+        assert!(text(&output.stderr).contains("'--no-such-flag'"), "{flags:?}");
+    }
+    for flag in ["-C", "-M"] {
+        let output = run("tcpconnect", &[flag, "/sys/fs/bpf/x"]);
+        assert!(text(&output.stderr).contains(" --cgroup "), "{flag}");
+    }
+}
+
+/// Help of a tool as a terminal of this width has it.
+fn help(tool: &str, flag: &str, width: usize) -> String {
+    let path = Path::new(env!("CARGO_BIN_EXE_execsnoop")).with_file_name(tool);
+    let output = Command::new(path)
+        .arg(flag)
+        .env("COLUMNS", width.to_string())
+        .stdin(std::process::Stdio::null())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    text(&output.stdout)
+}
+
+#[test]
+fn short_help_fits_a_screen() {
+    for tool in generate::programs().iter().filter(|name| *name != "bpfrun") {
+        for width in [80, 100] {
+            let help = help(tool, "-h", width);
+            assert!(help.lines().count() <= 25, "{tool}, {} lines:\n{help}", help.lines().count());
+            for word in ["--help", "--json", "--columns", "--pid", "-- COMMAND"] {
+                assert!(help.contains(word), "{tool}: {word}:\n{help}");
+            }
+            assert!(!help.contains("--buffer-size"), "{help}");
+        }
+    }
+}
+
+#[test]
+fn help_ends_where_the_terminal_does() {
+    for tool in generate::programs() {
+        for flag in ["-h", "--help"] {
+            for width in [60, 80, 100] {
+                let help = help(&tool, flag, width);
+                // What cannot be broken: examples, and the longest flags.
+                let is_text = |line: &&str| line.split_whitespace().count() > 3;
+                let is_example = |line: &str| line.trim_start().starts_with(&tool);
+                let lines = help.lines().filter(is_text).filter(|line| !is_example(line));
+                for line in lines {
+                    assert!(line.chars().count() <= width, "{tool} {flag} at {width}:\n{line}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn help_lists_notes_columns_and_keys() {
+    for (tool, lines) in [
+        ("execsnoop", &["  exe=PATH ", "  ARGS ", "  process.command_args "][..]),
+        ("procsnoop", &["  no exec ", "  STATUS ", "  process.exit.code "]),
+        ("mmapsnoop", &["  deleted ", "  PATH/RESULT ", "  mmap.length_bytes "]),
+        ("tcpconnect", &["  DADDR ", "  network.peer.address "]),
+        ("killsnoop", &["  TPID ", "  signal.target.pid "]),
+    ] {
+        let help = help(tool, "--help", 100);
+        for start in lines {
+            let found = help.lines().filter(|line| line.starts_with(start)).count();
+            assert_eq!(found, 1, "{tool}: {start}:\n{help}");
+        }
+    }
 }

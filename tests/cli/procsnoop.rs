@@ -10,7 +10,7 @@ fn procsnoop(args: &[&str]) -> Output {
 fn help_and_version() {
     describes_itself(
         "procsnoop",
-        &["-h", "--help"],
+        &["--help"],
         &["--pid", "--tree", "--failed", "--usage", "--plot", "[-- <COMMAND>...]"],
     );
 }
@@ -28,8 +28,6 @@ fn wrong_values_are_refused_with_status_2() {
         (&["--signal", "65"], "no such signal"),
         (&["--exit-code", "256"], "a number from 0 to 255"),
         (&["--tree-view", "--json"], "--json"),
-        (&["--plot", "/no/such/folder/x.svg"], "cannot create /no/such/folder/x.svg"),
-        (&["--perfetto", "/"], "cannot create /"),
         (&["--pid", "0"], "a process id is a number from 1 to 4194304"),
         (&["--backend", "fexit"], "tp_btf, raw_tp"),
         (&["--no-such-flag"], "--no-such-flag"),
@@ -41,6 +39,19 @@ fn wrong_values_are_refused_with_status_2() {
     if Path::new("/sys/fs/cgroup/cgroup.controllers").exists() {
         let cgroups = ["--cgroup", "/"].repeat(65);
         refuses("procsnoop", &[(&cgroups, "more than 64 cgroups")]);
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_written_is_no_wrong_usage() {
+    for (flag, file, reason) in [
+        ("--plot", "/no/such/folder/x.svg", "No such file or directory"),
+        ("--perfetto", "/", "Is a directory"),
+    ] {
+        let output = procsnoop(&[flag, file]);
+        assert_eq!(output.status.code(), Some(1), "{flag}");
+        let expected = format!("procsnoop: cannot create {file}: {reason}\n");
+        assert_eq!(text(&output.stderr), expected);
     }
 }
 

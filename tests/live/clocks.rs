@@ -21,7 +21,9 @@ fn shown(zone: Option<&str>) -> (String, String) {
     let output = tool.output().unwrap();
     let rows = lossy(&output.stdout);
     let row = rows.lines().nth(1).unwrap_or_else(|| panic!("no row: {rows}"));
-    (row.split_whitespace().next().unwrap().to_owned(), lossy(&output.stderr))
+    let (seconds, millis) = row.split_whitespace().next().unwrap().split_once('.').unwrap();
+    assert_eq!(millis.len(), 3, "{row}");
+    (seconds.to_owned(), lossy(&output.stderr))
 }
 
 /// The same moments as date(1) shows them.

@@ -38,3 +38,4 @@ mod procsnoop;
 mod refusals;
 mod seccomp;
 mod tcpconnect;
+mod terminal;

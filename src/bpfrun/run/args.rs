@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::bpfrun::glob::Glob;
 use crate::bpfrun::run::{fill, kind_of};
 use crate::engine::cli::{number, seconds};
+use crate::engine::help::width;
 use crate::engine::manual::Manual;
 
 /// Flags of `bpfrun run`
@@ -176,7 +177,7 @@ pub const MANUAL: Manual = Manual {
 
 /// Below the flags of `bpfrun run`.
 pub fn after_help() -> String {
-    format!("Targets of --attach:\n{}\n\n{}", targets!(), MANUAL.after_help())
+    format!("Targets of --attach:\n{}\n\n{}", targets!(), MANUAL.after_help(width()))
 }
 
 impl Args {

@@ -31,6 +31,15 @@ pub(super) fn page(page: &Page) -> Result<Vec<u8>> {
     man.render_synopsis_section(&mut out)?;
     section(&mut out, "DESCRIPTION", |roff| {
         paragraphs(roff, &[manual.description, manual.rows], &name);
+        if !manual.notes.is_empty() {
+            roff.control("PP", []);
+            roff.text([roman("Notes behind #:")]);
+        }
+        for (note, meaning) in manual.notes {
+            roff.control("TP", []);
+            roff.text([bold(*note)]);
+            roff.text([roman(*meaning)]);
+        }
     })?;
     man.render_options_section(&mut out)?;
     if let Some(fields) = manual.fields {

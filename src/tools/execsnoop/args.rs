@@ -8,25 +8,22 @@ use crate::engine::manual::{CAPABILITIES, Demo, EXIT_STATUS, GROUP, Manual};
 
 /// Show every program execution, with the arguments that really ran
 #[derive(Parser, Debug)]
-#[command(name = "execsnoop", version, after_help = MANUAL.after_help())]
+#[command(
+    name = "execsnoop",
+    version,
+    // In bcc's tool this letter is --quote.
+    mut_arg("quiet", |arg| arg.short(None))
+)]
 pub struct Args {
-    /// Show a column with the local time, HH:MM:SS
-    #[arg(short = 'T', long)]
-    pub time: bool,
-
     /// Show failed executions too
-    #[arg(short = 'x', long)]
-    pub fails: bool,
+    #[arg(short = 'x', long, visible_alias = "fails")]
+    pub failed: bool,
 
     /// With -x, show each miss of a search along PATH in a row of its own, not all in one
-    #[arg(long, requires = "fails")]
+    #[arg(long, requires = "failed")]
     pub all: bool,
 
-    /// Show a column with the real user id
-    #[arg(short = 'U', long)]
-    pub print_uid: bool,
-
-    /// Show a column with the resolved path of the program
+    /// Show a column with the path of the program
     #[arg(short, long)]
     pub exe: bool,
 
@@ -75,15 +72,28 @@ PCOMM is the name of the program; if RET is an error instead of 0, the name of t
 with that of its thread in brackets if it is another one and there is room. ARGS are \
 the arguments of the program; a script's interpreter comes first.
 
-Notes behind #: exe=PATH of the program, if the command line has another name; file=PATH that the \
-caller asked for in vain; missing interpreter=PATH of a script or of a dynamic program; deleted, \
-beginning of its path cut, end of the file name cut; after N places on PATH, nowhere on PATH, not \
-found in N places: the places searched before; by thread, if another thread than the first one \
-called; started by the kernel; pid in its namespace; cut: the arguments that are not shown; \
-unreadable or read after the call: see the documentation; failed past the point of no return: the \
-process dies of it. -- lost N events -- on stderr marks the place where events found no room.
-
-The manual page lists the columns and the keys of --json.",
+-- lost N events -- on stderr marks the place where events found no room.",
+    notes: &[
+        ("exe=PATH", "the program, if the command line has another name"),
+        ("file=PATH", "the file that the caller asked for in vain"),
+        ("missing interpreter=PATH", "what a script or a dynamic program needs, and does not exist"),
+        ("bad interpreter=PATH", "the same for one that exists and cannot be executed, with the reason"),
+        ("deleted", "the file of the program is deleted"),
+        ("beginning of its path cut", "the path is too long to be shown in full"),
+        ("end of the file name cut", "the caller's file name is longer than the kernel takes"),
+        ("after N places on PATH", "the caller tried N other files first"),
+        ("nowhere on PATH", "a search along PATH that found nothing, in one row"),
+        ("not found in N places", "the same for another search"),
+        ("by thread N", "another thread than the first one of the process called"),
+        ("started by the kernel", "no process asked for it"),
+        ("pid N in its namespace", "the process id that the process itself sees"),
+        ("cut: N arguments", "arguments that are not shown"),
+        ("arguments unreadable", "the caller's memory could not be read: see the documentation"),
+        ("arguments read after the call", "they may have changed since: see the documentation"),
+        ("not looked at in time", "a process or a file system kept the tool from looking"),
+        ("failed past the point of no return", "the process dies of it"),
+    ],
+    usual: &["failed", "exe", "name", "line"],
     exit_status: EXIT_STATUS,
     privileges: &[
         CAPABILITIES,

@@ -157,7 +157,7 @@ pub const FIELDS: &[Field<Put>] = &[
          tried no other",
         |row, slot| {
             if !row.searched.files.is_empty() {
-                slot.json_names(row.searched.files.iter().map(Vec::as_slice));
+                slot.names(row.searched.files.iter().map(Vec::as_slice));
             }
         },
     ),
@@ -207,17 +207,18 @@ fn has_path(exec: &Exec<'_>) -> bool {
 }
 
 /// The fields that `args` ask for.
-pub fn view(args: &Args) -> View<Put> {
-    View::new(FIELDS.iter().copied(), |column| match column.title {
-        "TIME" => args.time,
-        "TIME(s)" => args.common.timestamp,
-        "UID" => args.print_uid,
-        "EXE" => args.exe,
+///
+/// # Errors
+///
+/// A chosen column that does not exist, in one line.
+pub fn view(args: &Args) -> Result<View<Put>, String> {
+    View::choose(FIELDS, &args.common.columns, |column| match column.title {
+        "EXE" => Some(args.exe),
         "RET" => {
-            column.width = if args.fails { 7 } else { 3 };
-            true
+            column.width = if args.failed { 7 } else { 3 };
+            None
         }
-        _ => true,
+        _ => args.common.by_flag(column),
     })
 }
 
@@ -259,7 +260,7 @@ mod tests {
         let id = &row.exec.event.id;
         let event = row.event_name();
         let common = Common { id, event, time: "now", since_ns: 0, cgroup: None };
-        view(&args).line(args.common.json, &common, row)
+        view(&args).unwrap().line(args.common.json, &common, row)
     }
 
     /// What is shown behind RET.

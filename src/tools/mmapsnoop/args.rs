@@ -10,7 +10,7 @@ use crate::engine::manual::{CAPABILITIES, Demo, EXIT_STATUS, GROUP, Manual};
 
 /// Show every mmap(), with its result and its file
 #[derive(Parser, Debug)]
-#[command(name = "mmapsnoop", version, after_help = MANUAL.after_help())]
+#[command(name = "mmapsnoop", version)]
 pub struct Args {
     /// Show munmap, mprotect, mremap, brk and madvise too
     #[arg(short, long)]
@@ -19,10 +19,6 @@ pub struct Args {
     /// Show only calls that make memory writable and executable
     #[arg(long)]
     pub wx: bool,
-
-    /// Show a column with the local time, HH:MM:SS
-    #[arg(short = 'T', long)]
-    pub time: bool,
 
     /// Show sizes in bytes
     #[arg(short, long)]
@@ -43,7 +39,7 @@ pub struct Args {
     /// Show no calls, but at the end each stack with its count, for flame graphs
     #[arg(
         long,
-        conflicts_with_all = ["json", "time", "timestamp", "bytes", "vma", "latency"]
+        conflicts_with_all = ["json", "time", "timestamp", "print_uid", "columns", "bytes", "vma", "latency"]
     )]
     pub folded: bool,
 
@@ -54,12 +50,15 @@ pub struct Args {
         long,
         value_name = "SECONDS",
         value_parser = seconds,
-        conflicts_with_all = ["all", "vma", "latency", "time", "timestamp", "path", "stacks", "folded"]
+        conflicts_with_all = [
+            "all", "vma", "latency", "time", "timestamp", "print_uid", "columns", "path", "stacks",
+            "folded"
+        ]
     )]
     pub summary: Option<Duration>,
 
     /// Only calls that failed
-    #[arg(short = 'x', long, help_heading = "Filters")]
+    #[arg(short = 'x', long, visible_alias = "fails", help_heading = "Filters")]
     pub failed: bool,
 
     /// Only calls of at least this length; K, M, G and T are understood
@@ -121,7 +120,22 @@ With --summary or --folded there are totals instead of rows. With \
         ("mmapsnoop --summary 10", "who maps most, every ten seconds"),
         ("mmapsnoop --wx --summary 10", "which JIT compilers are at work, in one row each"),
     ],
-    rows: "",
+    rows: "\
+PATH/RESULT is the name of the error, if the call failed, and the path of the file, if there is one.",
+    notes: &[
+        ("asked for ADDRESS", "the address in the arguments, which the kernel did not take"),
+        ("was ADDRESS LENGTH", "the mapping before mremap()"),
+        ("deleted", "the file is deleted"),
+        ("beginning of its path cut", "the path is too long to be shown in full"),
+        ("32-bit", "a call by a 32-bit program"),
+        ("merged", "with --vma: the mapping goes beyond the request"),
+        (
+            "executable unasked, readable unasked",
+            "with --vma: it may be used in ways not asked for",
+        ),
+        ("writable and executable, ...", "with --wx: why the call is shown; see the documentation"),
+    ],
+    usual: &["failed", "path", "min_size", "all", "wx", "summary"],
     exit_status: EXIT_STATUS,
     privileges: &[
         CAPABILITIES,

@@ -10,6 +10,7 @@ use crate::output::row::Field;
 pub const FIELDS: &[Field<()>] = &[
     Field::TIME,
     Field::SINCE,
+    Field::UID,
     Field::PID,
     Field::COMM,
     Field::left("CALL", 8, "", "the system call; only with --all or --wx", ()),
@@ -18,7 +19,7 @@ pub const FIELDS: &[Field<()>] = &[
         14,
         "",
         "address of the memory: for mmap, mremap, shmat and brk the result, or - if the call \
-         failed; for the other calls the argument",
+         failed; for the other calls the argument; only with --all, --wx, --vma or -o",
         (),
     ),
     Field::right(
@@ -37,8 +38,20 @@ pub const FIELDS: &[Field<()>] = &[
         "flags of mmap, mremap and shmat, the advice of madvise, the key of pkey_mprotect()",
         (),
     ),
-    Field::right("FD", 3, "", "file descriptor in the arguments of mmap, segment of shmat", ()),
-    Field::right("OFFSET", 8, "", "offset in the file, in bytes, in the arguments of mmap", ()),
+    Field::right(
+        "FD",
+        3,
+        "",
+        "file descriptor in the arguments of mmap, segment of shmat; only with -o",
+        (),
+    ),
+    Field::right(
+        "OFFSET",
+        8,
+        "",
+        "offset in the file, in bytes, in the arguments of mmap; only with -o",
+        (),
+    ),
     Field::right(
         "LAT(us)",
         7,
@@ -310,10 +323,16 @@ mod tests {
 
     #[test]
     fn the_manual_has_the_columns() {
-        let shown: Vec<_> =
-            Table::new(Options::ALL).columns.iter().map(|column| column.title).collect();
-        let titles = docs(FIELDS).into_iter().map(|doc| doc.title);
-        assert_eq!(titles.filter(|title| !title.is_empty()).collect::<Vec<_>>(), shown);
+        let docs = docs(FIELDS).into_iter().map(|doc| doc.title);
+        let titles: Vec<_> = docs.filter(|title| !title.is_empty()).collect();
+        let names: Vec<_> = titles.iter().map(|title| (*title).to_owned()).collect();
+        let shown =
+            |table: &Table| -> Vec<_> { table.columns.iter().map(|column| column.title).collect() };
+        assert_eq!(titles, shown(&Table::choose(Options::default(), &names).unwrap()));
+        // What needs no name comes in the same order.
+        let without = |title: &&str| !["FD", "OFFSET"].contains(title);
+        let usual: Vec<_> = titles.iter().copied().filter(without).collect();
+        assert_eq!(usual, shown(&Table::new(Options::ALL)));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::fs;
 use super::flags::{
     HUGE_MASK, HUGE_SHIFT, MAP, MAP_ANONYMOUS, MAP_HUGETLB, MAP_TYPE, Names, PROT, RWX,
 };
+use crate::engine::cli::without_ib;
 
 /// One of the two types of shared mappings.
 const SHARED: u64 = libc::MAP_SHARED as u64;
@@ -86,13 +87,6 @@ pub fn prot(text: &str) -> Result<u64, String> {
 
 /// `--flags`: names and numbers, joined by commas.
 pub fn flags(text: &str) -> Result<Flags, String> {
-    const OTHERS: Names = &[
-        (SHARED, "SHARED"),
-        (libc::MAP_PRIVATE as u64, "PRIVATE"),
-        (libc::MAP_SHARED_VALIDATE as u64, "SHARED_VALIDATE"),
-        (8, "DROPPABLE"),
-        (MAP_ANONYMOUS, "ANON"), // the same by its older name
-    ];
     let mut all = Flags::default();
     for part in text.split([',', '|']) {
         let value = number(part).or_else(|| named(part, "MAP_", &[OTHERS, MAP]));
@@ -105,6 +99,25 @@ pub fn flags(text: &str) -> Result<Flags, String> {
     if all.mask == 0 { Err("that is no flag to look for".to_owned()) } else { Ok(all) }
 }
 
+/// Values for completions of `--prot` and `--flags`.
+pub fn values(id: &str) -> Option<Vec<String>> {
+    let lists: &[Names] = match id {
+        "prot" => &[RWX, PROT],
+        "flags" => &[OTHERS, MAP],
+        _ => return None,
+    };
+    Some(lists.iter().flat_map(|names| names.iter()).map(|(_, name)| (*name).to_owned()).collect())
+}
+
+/// Flags that are not bits, and other names.
+const OTHERS: Names = &[
+    (SHARED, "SHARED"),
+    (libc::MAP_PRIVATE as u64, "PRIVATE"),
+    (libc::MAP_SHARED_VALIDATE as u64, "SHARED_VALIDATE"),
+    (8, "DROPPABLE"),
+    (MAP_ANONYMOUS, "ANON"), // the same by its older name
+];
+
 /// `HUGE_2MB`: pages of this size, which implies `HUGETLB`.
 fn huge(text: &str) -> Option<u64> {
     let upper = text.to_ascii_uppercase();
@@ -116,6 +129,7 @@ fn huge(text: &str) -> Option<u64> {
 
 /// `--min-size`, `--max-size`: bytes, with units of 1024 as rows have them.
 pub fn length(text: &str) -> Result<u64, String> {
+    let text = without_ib(text);
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit = text.strip_prefix(digits).unwrap_or_default().to_ascii_uppercase();
     let shift = match unit.as_str() {
@@ -258,6 +272,7 @@ mod tests {
             ("0", 0),
             ("4096", 4096),
             ("64k", 64 << 10),
+            ("64KiB", 64 << 10),
             ("1025M", 1025 << 20),
             ("2G", 2 << 30),
             ("128T", 128 << 40),

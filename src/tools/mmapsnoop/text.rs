@@ -1,25 +1,28 @@
 //! Calls as rows of a table. Nothing is allocated for a row without notes: millions a
 //! second go through here.
 
-use std::io::Write as _;
-
+use super::Call;
+pub use super::cells::{Context, name};
+use super::cells::{
+    NONE, address, descriptor, flags_of, length, offset, prot, push_micros, push_result, push_vma,
+};
 use super::fields::FIELDS;
-use super::{Call, flags};
-use crate::output::digits::{Short, push_hex, push_number};
-use crate::output::escape::{is_plain_cell, push_cell};
-use crate::output::row::View;
-use crate::output::table::{Column, FAILURE, Line, NOTE};
-use crate::output::time::Seconds;
-use crate::skel::{mmap_kind, mmap_note};
+use crate::output::row::{Field, View, titles, unknown};
+use crate::output::table::{Column, Line};
+use crate::output::time::{Seconds, TimeForm};
 
 /// The columns, and the form of sizes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
     /// The local time
     pub time: bool,
+    /// The form of that
+    pub time_form: TimeForm,
     /// Seconds since the start
     pub timestamp: bool,
-    /// The name of the call, since there are several
+    /// The real user
+    pub uid: bool,
+    /// The name of the call, since there are several, and its address, by which they belong together
     pub calls: bool,
     /// The resulting mapping
     pub vma: bool,
@@ -30,34 +33,27 @@ pub struct Options {
 }
 
 impl Options {
-    /// Whether the table has this column, which becomes as wide as its values need.
-    fn shows(&self, column: &mut Column) -> bool {
+    /// Whether a flag asks for this column, which becomes as wide as its values need.
+    fn by_flag(&self, column: &mut Column) -> Option<bool> {
         match column.title {
-            "TIME" => self.time,
-            "TIME(s)" => self.timestamp,
-            "CALL" => self.calls,
+            "TIME" => {
+                column.width = self.time_form.width();
+                Some(self.time)
+            }
+            "TIME(s)" => Some(self.timestamp),
+            "UID" => Some(self.uid),
+            "CALL" => Some(self.calls),
+            "ADDR" => Some(self.calls || self.vma),
             "LEN" if self.bytes => {
                 column.width = 10;
-                true
+                None
             }
-            "LAT(us)" => self.latency,
-            "VMA" => self.vma,
-            _ => true,
+            "FD" | "OFFSET" => Some(false),
+            "LAT(us)" => Some(self.latency),
+            "VMA" => Some(self.vma),
+            _ => None,
         }
     }
-}
-
-/// A row's values that are not in its record.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Context<'a> {
-    /// Local time, if there is a column for it
-    pub time: &'a str,
-    /// Since tracing began
-    pub since_ns: u64,
-    /// Why `--wx` shows it
-    pub wx: &'a [String],
-    /// Stdout is a terminal, and colours are wanted
-    pub color: bool,
 }
 
 /// The table of these options.
@@ -66,45 +62,88 @@ pub struct Table {
     /// Heading and widths
     pub columns: Vec<Column>,
     options: Options,
+    /// Columns were chosen by name: these and no others
+    is_chosen: bool,
 }
 
-#[cfg(test)]
-impl Options {
-    /// Every column.
-    pub(super) const ALL: Self =
-        Self { time: true, timestamp: true, calls: true, vma: true, latency: true, bytes: true };
-}
+/// Columns of any tool that this one has no field for.
+const MORE: [Field<()>; 3] = [Field::PPID, Field::TID, Field::CGROUP];
+
+/// Columns by the keys that their values have in JSON.
+const KEYS: [(&str, &str); 10] = [
+    ("process.parent_pid", "PPID"),
+    ("thread.id", "TID"),
+    ("mmap.address", "ADDR"),
+    ("mmap.length_bytes", "LEN"),
+    ("mmap.prot", "PROT"),
+    ("mmap.flags", "FLAGS"),
+    ("mmap.fd", "FD"),
+    ("mmap.offset_bytes", "OFFSET"),
+    ("file.path", "PATH/RESULT"),
+    ("error.type", "PATH/RESULT"),
+];
 
 impl Table {
     /// A table with the columns that `options` ask for.
     pub fn new(options: Options) -> Self {
-        let view = View::new(FIELDS.iter().copied(), |column| options.shows(column));
-        Self { columns: view.columns().to_vec(), options }
+        let shows = |column: &mut Column| options.by_flag(column).unwrap_or(true);
+        let view = View::new(FIELDS.iter().copied(), shows);
+        Self { columns: view.columns().to_vec(), options, is_chosen: false }
+    }
+
+    /// A table with the columns of `names`, or without names the usual ones.
+    ///
+    /// # Errors
+    ///
+    /// A column that does not exist, in one line.
+    pub fn choose(options: Options, names: &[String]) -> Result<Self, String> {
+        if names.is_empty() {
+            return Ok(Self::new(options));
+        }
+        let fields: Vec<_> = FIELDS.iter().copied().chain(MORE).collect();
+        let known = |name: &String| {
+            let key = KEYS.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
+            key.map_or_else(|| name.clone(), |(_, title)| (*title).to_owned())
+        };
+        let titles_of: Vec<_> = names.iter().map(known).collect();
+        let view = View::choose(&fields, &titles_of, |column| options.by_flag(column))?;
+        let titles = titles(&fields);
+        // What is only in JSON is written by code of its own.
+        let other = view.columns().iter().find(|column| !titles.contains(&column.title));
+        match other {
+            Some(column) => Err(unknown(column.title, titles)),
+            None => Ok(Self { columns: view.columns().to_vec(), options, is_chosen: true }),
+        }
+    }
+
+    /// Whether there is a column with this heading.
+    pub fn shows(&self, title: &str) -> bool {
+        self.columns.iter().any(|column| column.title == title)
     }
 
     /// Appends the row of `call` to `line`, which has just begun.
     pub fn row(&self, line: &mut Line<'_>, call: &Call<'_>, context: &Context<'_>) {
-        let Options { time, timestamp, calls, vma, latency, bytes } = self.options;
+        if self.is_chosen {
+            return self.chosen_row(line, call, context);
+        }
+        let Options { time, timestamp, uid, calls, vma, latency, bytes, .. } = self.options;
         if time {
             line.text(context.time);
         }
         if timestamp {
             line.value(Seconds(context.since_ns));
         }
+        if uid {
+            line.number(call.id.uid);
+        }
         line.number(call.id.pid).comms(call.id.comm(), call.id.thread_comm());
         if calls {
             line.ascii(|out| out.extend_from_slice(name(call).as_bytes()));
         }
-        match call.address() {
-            Some(address) => line.ascii(|out| push_hex(out, address)),
-            None => line.short(NONE),
-        };
-        match call.length() {
-            Some(len) if bytes => line.number(len),
-            Some(len) => line.short(flags::size(len)),
-            None => line.short(NONE),
-        };
-        self.arguments(line, call);
+        if calls || vma {
+            address(line, call);
+        }
+        flags_of(prot(length(line, call, bytes), call), call);
         if latency {
             line.ascii(|out| push_micros(out, call.duration_ns()));
         }
@@ -114,182 +153,49 @@ impl Table {
         line.ascii(|out| push_result(out, call, context));
     }
 
-    /// PROT, FLAGS, FD and OFFSET, of which most calls lack some.
-    fn arguments(&self, line: &mut Line<'_>, call: &Call<'_>) {
-        let event = &call.event;
-        match event.kind {
-            mmap_kind::MMAP_MAP => {
-                prot(line, event.prot).ascii(|out| flags::push_map(out, event.flags));
-                match event.fd {
-                    -1 => line.short(NO_FILE),
-                    fd => line.number(fd),
-                }
-                .number(event.offset)
-            }
-            mmap_kind::MMAP_PROTECT => {
-                prot(line, event.prot).ascii(|out| push_key(out, event.fd)).short(NONE).short(NONE)
-            }
-            mmap_kind::MMAP_ATTACH => prot(line, event.prot)
-                .ascii(|out| flags::push_shm(out, event.flags))
-                .number(event.fd)
-                .short(NONE),
-            mmap_kind::MMAP_REMAP => line
-                .short(NONE)
-                .ascii(|out| flags::push_remap(out, event.flags))
-                .short(NONE)
-                .short(NONE),
-            mmap_kind::MMAP_ADVISE => line
-                .short(NONE)
-                .ascii(|out| flags::advice(event.prot).push(out))
-                .short(NONE)
-                .short(NONE),
-            _ => line.short(NONE).short(NONE).short(NONE).short(NONE),
-        };
-    }
-}
-
-/// A cell for values that a call does not have.
-const NONE: Short = Short::new("-");
-
-/// The descriptor of most calls.
-const NO_FILE: Short = Short::new("-1");
-
-/// Protections as a cell.
-fn prot<'a, 'b>(line: &'b mut Line<'a>, value: u64) -> &'b mut Line<'a> {
-    match flags::short_prot(value) {
-        Some(short) => line.short(short),
-        None => line.ascii(|out| flags::push_prot(out, value)),
-    }
-}
-
-/// Which system call it is; pkey_mprotect() is an mprotect() with a key.
-pub fn name(call: &Call<'_>) -> &'static str {
-    match call.event.kind {
-        mmap_kind::MMAP_UNMAP => "munmap",
-        mmap_kind::MMAP_PROTECT => "mprotect",
-        mmap_kind::MMAP_REMAP => "mremap",
-        mmap_kind::MMAP_BREAK => "brk",
-        mmap_kind::MMAP_ADVISE => "madvise",
-        mmap_kind::MMAP_ATTACH => "shmat",
-        _ => "mmap",
-    }
-}
-
-fn push_key(out: &mut Vec<u8>, key: i32) {
-    if key == -1 {
-        out.push(b'-');
-    } else {
-        out.extend_from_slice(b"PKEY=");
-        push_number(out, key);
-    }
-}
-
-/// Microseconds with one digit behind the point.
-fn push_micros(out: &mut Vec<u8>, duration_ns: Option<u64>) {
-    let Some(ns) = duration_ns else { return out.push(b'-') };
-    push_number(out, ns / 1000);
-    out.extend_from_slice(&[b'.', b'0' + (ns / 100 % 10) as u8]);
-}
-
-/// As in `/proc/PID/maps`.
-fn push_vma(out: &mut Vec<u8>, call: &Call<'_>) {
-    let Some(vma) = call.vma() else { return out.push(b'-') };
-    let _ = write!(out, "{:x}-{:x} ", vma.start, vma.end); // a Vec takes everything
-    out.pop();
-    out.push(b',');
-    out.extend_from_slice(&vma.mode());
-}
-
-/// A name of any bytes, in the last column, whose width does not matter.
-fn push_name(out: &mut Vec<u8>, bytes: &[u8]) {
-    if is_plain_cell(bytes) {
-        return out.extend_from_slice(bytes);
-    }
-    let mut text = String::new();
-    push_cell(&mut text, bytes);
-    out.extend_from_slice(text.as_bytes());
-}
-
-/// The error, if any, the path, if any, and notes behind a `#`.
-fn push_result(out: &mut Vec<u8>, call: &Call<'_>, context: &Context<'_>) {
-    let error = call.errno_name().or_else(|| call.is_refused().then_some("refused".into()));
-    if let Some(error) = &error {
-        if context.color {
-            let _ = write!(out, "{FAILURE}{error}{FAILURE:#}");
-        } else {
-            out.extend_from_slice(error.as_bytes());
+    /// The same for columns in any order.
+    #[cold]
+    fn chosen_row(&self, line: &mut Line<'_>, call: &Call<'_>, context: &Context<'_>) {
+        for column in &self.columns {
+            match column.title {
+                "TIME" => line.text(context.time),
+                "TIME(s)" => line.value(Seconds(context.since_ns)),
+                "UID" => line.number(call.id.uid),
+                "PID" => line.number(call.id.pid),
+                "PPID" => line.number(call.id.ppid),
+                "TID" => line.number(call.id.tid),
+                "COMM" => line.comms(call.id.comm(), call.id.thread_comm()),
+                "CGROUP" => line.name(context.cgroup.unwrap_or(b"-")),
+                "CALL" => line.ascii(|out| out.extend_from_slice(name(call).as_bytes())),
+                "ADDR" => address(line, call),
+                "LEN" => length(line, call, self.options.bytes),
+                "PROT" => prot(line, call),
+                "FLAGS" => flags_of(line, call),
+                "FD" => descriptor(line, call),
+                "OFFSET" => offset(line, call),
+                "LAT(us)" => line.ascii(|out| push_micros(out, call.duration_ns())),
+                "VMA" => line.ascii(|out| push_vma(out, call)),
+                "PATH/RESULT" => line.ascii(|out| push_result(out, call, context)),
+                _ => line.short(NONE),
+            };
         }
     }
-    if !call.path.is_empty() {
-        if error.is_some() {
-            out.push(b' ');
-        }
-        push_name(out, call.path);
-    } else if error.is_none() {
-        out.push(b'-');
-    }
-    push_notes(out, call, context);
 }
 
-fn push_notes(out: &mut Vec<u8>, call: &Call<'_>, context: &Context<'_>) {
-    let hint = call.hint();
-    let remapped = call.event.kind == mmap_kind::MMAP_REMAP;
-    let refused = call.is_refused();
-    let quiet = call.event.notes.0 & SAID == 0 && context.wx.is_empty();
-    if quiet && hint.is_none() && !remapped && !refused {
-        return;
-    }
-    let mut first = true;
-    let mut say = |out: &mut Vec<u8>, words: &[u8]| {
-        if !first {
-            out.extend_from_slice(b", ");
-        } else if context.color {
-            let _ = write!(out, "{NOTE}  # ");
-        } else {
-            out.extend_from_slice(b"  # ");
-        }
-        first = false;
-        out.extend_from_slice(words);
+#[cfg(test)]
+impl Options {
+    /// Every column that a flag asks for.
+    pub(super) const ALL: Self = Self {
+        time: true,
+        time_form: TimeForm { utc: false, date: false },
+        timestamp: true,
+        uid: true,
+        calls: true,
+        vma: true,
+        latency: true,
+        bytes: true,
     };
-    for reason in context.wx {
-        say(out, reason.as_bytes());
-    }
-    if remapped {
-        say(out, b"was ");
-        push_hex(out, call.event.addr);
-        out.push(b' ');
-        flags::push_size(out, call.event.len);
-    }
-    if let Some(hint) = hint {
-        say(out, b"asked for ");
-        push_hex(out, hint);
-    }
-    if refused {
-        say(out, b"asked for ");
-        push_hex(out, call.event.addr);
-    }
-    for (note, words) in [
-        (mmap_note::MMAP_PATH_CUT, &b"beginning of its path cut"[..]),
-        (mmap_note::MMAP_PATH_DELETED, b"deleted"),
-        (mmap_note::MMAP_COMPAT, b"32-bit"),
-    ] {
-        if call.is(note) {
-            say(out, words);
-        }
-    }
-    for difference in call.differences() {
-        say(out, difference.as_bytes());
-    }
-    if !first && context.color {
-        let _ = write!(out, "{NOTE:#}");
-    }
 }
-
-/// Flags of a record that may give notes behind the row.
-const SAID: u32 = mmap_note::MMAP_PATH_CUT.0
-    | mmap_note::MMAP_PATH_DELETED.0
-    | mmap_note::MMAP_COMPAT.0
-    | mmap_note::MMAP_VMA.0;
 
 #[cfg(test)]
 mod tests {
@@ -297,7 +203,7 @@ mod tests {
 
     use super::super::testing::{any_record, record, with_extra, with_path};
     use super::*;
-    use crate::skel::{mmap_event, mmap_extra};
+    use crate::skel::{mmap_event, mmap_extra, mmap_kind, mmap_note};
 
     fn row(options: Options, record: &[u8]) -> String {
         let table = Table::new(options);
@@ -328,21 +234,19 @@ mod tests {
         let plain = Options::default();
         let event = anonymous();
         let ok = fields(plain, &record(event));
-        assert_eq!(
-            ok,
-            ["0", "-", "0x7f0000001000", "8K", "rw-", "PRIVATE|ANONYMOUS", "-1", "0", "-"]
-        );
+        assert_eq!(ok, ["0", "-", "8K", "rw-", "PRIVATE|ANONYMOUS", "-"]);
         let failed = mmap_event { ret: -22, len: 0, addr: 0x1000, ..event };
         assert!(
-            row(plain, &record(failed)).ends_with("-1        0 EINVAL  # asked for 0x1000\n"),
+            row(plain, &record(failed))
+                .ends_with(" PRIVATE|ANONYMOUS       EINVAL  # asked for 0x1000\n"),
             "{}",
             row(plain, &record(failed))
         );
         let file = mmap_event { flags: 2, fd: 3, offset: 4096, ..event };
         let shown = row(plain, &with_path(file, b"/tmp/a b"));
-        assert!(shown.ends_with("  3     4096 /tmp/a\\040b\n"), "{shown}");
+        assert!(shown.ends_with(" /tmp/a\\040b\n"), "{shown}");
         let exact = fields(Options { bytes: true, ..plain }, &record(event));
-        assert_eq!(exact[3], "8192");
+        assert_eq!(exact[2], "8192");
     }
 
     #[test]
@@ -365,12 +269,12 @@ mod tests {
         };
         assert_eq!(
             fields(all, &record(event)).join(" "),
-            "0 - mremap 0x5000 8K - MAYMOVE - - - # was 0x1000 4K"
+            "0 - mremap 0x5000 8K - MAYMOVE - # was 0x1000 4K"
         );
         let event = mmap_event { kind: mmap_kind::MMAP_BREAK, addr: 0x2000, ret: 0x1000, ..event };
         assert_eq!(
             fields(all, &record(event)).join(" "),
-            "0 - brk 0x1000 - - - - - refused # asked for 0x2000"
+            "0 - brk 0x1000 - - - refused # asked for 0x2000"
         );
         let event = mmap_event { kind: mmap_kind::MMAP_ADVISE, prot: 4, ret: 0, ..event };
         assert_eq!(fields(all, &record(event))[6], "DONTNEED");
@@ -399,6 +303,7 @@ mod tests {
         let expected = [
             ("TIME", "12:00:00"),
             ("TIME(s)", "2.000"),
+            ("UID", "0"),
             ("PID", "0"),
             ("COMM", "-"),
             ("CALL", "mmap"),
@@ -406,13 +311,40 @@ mod tests {
             ("LEN", "8192"),
             ("PROT", "rw-"),
             ("FLAGS", "PRIVATE|ANONYMOUS"),
-            ("FD", "3"),
-            ("OFFSET", "4096"),
             ("LAT(us)", "1.5"),
             ("VMA", "7f0000001000-7f0000003000,rw-p"),
             ("PATH/RESULT", "-"),
         ];
         assert_eq!(cells, expected);
+    }
+
+    #[test]
+    fn chosen_columns_are_the_same_cells() {
+        let chosen = |names: &str| {
+            let names: Vec<_> = names.split(',').map(str::to_owned).collect();
+            Table::choose(Options::default(), &names)
+        };
+        let shown = |table: &Table, record: &[u8]| {
+            let mut out = Vec::new();
+            let call = Call::decode(record).unwrap();
+            table.row(&mut Line::new(&mut out, &table.columns), &call, &Context::default());
+            String::from_utf8(out).unwrap()
+        };
+        let file = with_path(mmap_event { flags: 2, fd: 3, offset: 4096, ..anonymous() }, b"/x");
+        let usual = chosen("pid,comm,len,prot,flags,path/result").unwrap();
+        let remap = mmap_event { kind: mmap_kind::MMAP_REMAP, flags: 1, ..anonymous() };
+        for record in [&record(anonymous()), &file, &record(remap)] {
+            assert_eq!(shown(&usual, record), row(Options::default(), record));
+        }
+        let table =
+            chosen("mmap.fd,offset,ADDR,file.path,ppid,tid,cgroup,uid,call,lat,vma").unwrap();
+        let cells = shown(&table, &file);
+        let cells: Vec<_> = cells.split_whitespace().collect();
+        let expected = ["3", "4096", "0x7f0000001000", "/x", "0", "0", "-", "0", "mmap", "-", "-"];
+        assert_eq!(cells, expected);
+        for wrong in ["pid,nope", "stack.kernel"] {
+            assert!(chosen(wrong).unwrap_err().starts_with("no column '"), "{wrong}");
+        }
     }
 
     proptest! {

@@ -12,7 +12,7 @@ use crate::tools::execsnoop::args::max_args;
 
 /// Show the lives of processes, with the status that wait() gives
 #[derive(Parser, Debug)]
-#[command(name = "procsnoop", version, after_help = MANUAL.after_help())]
+#[command(name = "procsnoop", version)]
 pub struct Args {
     /// Only ends of processes that lived at least this long, such as 0.5 or 2s
     #[arg(
@@ -25,7 +25,7 @@ pub struct Args {
     pub min_duration: Option<Duration>,
 
     /// Only ends of processes that failed: an exit code other than 0, or a signal
-    #[arg(short = 'x', long, help_heading = "Filters")]
+    #[arg(short = 'x', long, visible_alias = "fails", help_heading = "Filters")]
     pub failed: bool,
 
     /// Only ends by this signal: a name, a number, or "any" (repeatable)
@@ -52,17 +52,13 @@ pub struct Args {
     #[arg(long)]
     pub usage: bool,
 
-    /// Show a column with the real user id
-    #[arg(short = 'U', long)]
-    pub print_uid: bool,
-
     /// Show this many arguments [default: 60; with --json all kept ones]
     #[arg(long, value_name = "N", value_parser = max_args)]
     pub max_args: Option<usize>,
 
-    /// Show no rows, only the pictures at the end
-    #[arg(short, long, conflicts_with = "max_events")]
-    pub quiet: bool,
+    /// Put every argument in quotes
+    #[arg(long)]
+    pub quote: bool,
 
     /// At the end, print the processes as a tree
     #[arg(long, conflicts_with = "json", help_heading = "At the end")]
@@ -102,23 +98,30 @@ OpenTelemetry's names.",
     ],
     rows: "\
 EVENT is EXEC, EXIT, with --fork FORK, with --threads THREAD. DURATION counts from the birth (for \
-COMMAND: from its release), SINCE-EXEC from the last execution; these, USER and SYSTEM (CPU time) \
+COMMAND: from its release), with --usage SINCE-EXEC from the last execution; these, USER and SYSTEM (CPU time) \
 are seconds. STATUS is an exit code or a signal, +core if memory was dumped. With --usage: RSS is \
 the peak of resident memory, MAJFLT counts page faults with I/O, VCSW and ICSW voluntary and \
 involuntary switches from the CPU, READ and WRITE are block I/O.
 
-Notes behind #: SIGNAL with its sender or the address of a fault; no exec: the process executed \
-nothing, and the command is that of the process that forked it; exe=PATH if the command line has another name, with \
-deleted or beginning of its path cut; by thread; started by the kernel; pid in its namespace; cut: \
-the arguments that are not shown; not waited for yet: the usage may lack the last few milliseconds. \
 A command in [brackets] is only a name. -- lost N events -- on stderr marks the place where events \
-found no room.
-
-Keys of --json, of process.exit: process.exit.code, .signal, .core_dumped, .sender.type; \
-process.duration_ns, .duration_since_exec_ns, .command_args, .executable.path, .cpu.user_ns, \
-.cpu.system_ns, .memory.max_rss_bytes, .paging.major_faults, .context_switches, .disk; of each event: \
-timestamp, event.name, process.pid, process.parent_pid, process.comm, process.user.id. Most keys \
-under process are present only in process.exit.",
+found no room. Most keys of --json under process are present only in process.exit.",
+    notes: &[
+        ("SIGNAL from pid N (NAME)", "the sender of the signal that ended the process"),
+        ("SIGNAL from itself, from the kernel", "likewise"),
+        ("SIGNAL at ADDRESS", "an instruction of the process faulted there"),
+        ("killed because memory ran out", "by the kernel's out-of-memory killer"),
+        ("no exec", "the process executed nothing: the command is that of the process that forked it"),
+        ("exe=PATH", "the program, if the command line has another name"),
+        ("deleted", "the file of the program is deleted"),
+        ("beginning of its path cut", "the path is too long to be shown in full"),
+        ("thread N (NAME)", "with --threads: the thread that ended"),
+        ("by thread N", "another thread than the first one of the process executed it"),
+        ("started by the kernel", "no process asked for it"),
+        ("pid N in its namespace", "the process id that the process itself sees"),
+        ("cut: N arguments", "arguments that are not shown"),
+        ("not waited for yet", "the usage may lack the last few milliseconds"),
+    ],
+    usual: &["min_duration", "failed", "usage", "tree_view", "plot"],
     exit_status: EXIT_STATUS,
     privileges: &[CAPABILITIES, GROUP],
     overhead: "\

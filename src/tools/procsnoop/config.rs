@@ -13,7 +13,7 @@ pub fn config(args: &Args, drawn: bool) -> process_config {
         reaped: (drawn || args.usage || args.common.json).into(),
         ..process_config::default()
     };
-    if args.quiet {
+    if args.common.quiet {
         return config;
     }
     config.threads = args.threads.into();

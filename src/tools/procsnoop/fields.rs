@@ -24,7 +24,7 @@ pub const FIELDS: &[Field<Put>] = &[
     Field::SINCE,
     Field::left(
         "EVENT",
-        6,
+        5,
         "",
         "EXEC for an execution, EXIT for the end of a process, with --fork FORK for a birth, with \
          --threads THREAD for the end of a thread",
@@ -94,7 +94,7 @@ pub const FIELDS: &[Field<Put>] = &[
     ),
     Field::right(
         "DURATION",
-        9,
+        8,
         "process.duration_ns",
         "how long the process lived, since its birth, or for COMMAND since the tool let it go, in \
          seconds, in JSON nanoseconds; in a row THREAD how long the thread lived",
@@ -116,7 +116,7 @@ pub const FIELDS: &[Field<Put>] = &[
     ),
     Field::left(
         "STATUS",
-        12,
+        7,
         "",
         "exit code, or the name of the signal, with +core if memory was dumped",
         |row, slot| match row.status().or(row.thread_status()) {
@@ -284,12 +284,26 @@ pub const FIELDS: &[Field<Put>] = &[
 ];
 
 /// The fields that `args` ask for.
-pub fn view(args: &Args) -> View<Put> {
-    View::new(FIELDS.iter().copied(), |column| match column.title {
-        "TIME(s)" => args.common.timestamp,
-        "UID" => args.print_uid,
-        title => args.usage || !USAGE.contains(&title),
+///
+/// # Errors
+///
+/// A chosen column that does not exist, in one line.
+pub fn view(args: &Args) -> Result<View<Put>, String> {
+    View::choose(FIELDS, &args.common.columns, |column| match column.title {
+        "EVENT" => {
+            column.width = if args.threads { 6 } else { 5 };
+            None
+        }
+        "SINCE-EXEC" => Some(args.usage),
+        title if USAGE.contains(&title) => Some(args.usage),
+        _ => args.common.by_flag(column),
     })
+}
+
+/// Whether a column needs the account of the processes.
+pub fn needs_usage(view: &View<Put>) -> bool {
+    let more = ["process.paging.minor_faults", "process.usage_incomplete"];
+    USAGE.iter().chain(&more).any(|title| view.shows(title))
 }
 
 fn kib(bytes: Option<u64>, slot: &mut Slot<'_, '_>) {
@@ -306,6 +320,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::output::escape::Quote;
     use crate::output::row::Common;
     use crate::skel::{process_killer, process_usage, task_id};
     use crate::tools::execsnoop::Exec;
@@ -318,7 +333,7 @@ mod tests {
         let args = Args::try_parse_from(["procsnoop"].iter().chain(flags)).unwrap();
         let event = row.what.name();
         let common = Common { id: row.id, event, time: "now", since_ns: 0, cgroup };
-        view(&args).line(args.common.json, &common, row)
+        view(&args).unwrap().line(args.common.json, &common, row)
     }
 
     /// Killed by another process, two seconds after its birth.
@@ -375,7 +390,7 @@ mod tests {
         let ended = ended(killed(), &[b"x", b"a b", b"\xff"]);
         let id = task_id::from(ended.event.process.id);
         let what = What::Exit(&ended, false);
-        let row = Row { id: &id, what, max_args: 2, shows_usage: false };
+        let row = Row { id: &id, what, max_args: 2, quote: Quote::WhereNeeded, shows_usage: false };
         let value: Value = serde_json::from_str(&shown(&["--json"], &row, None)).unwrap();
         let expected = json!({
             "timestamp": "now",
@@ -421,7 +436,7 @@ mod tests {
         event.status = 3 << 8;
         let id = task_id::from(event.process.id);
         let what = What::ThreadExit(&event);
-        let row = Row { id: &id, what, max_args: 60, shows_usage: true };
+        let row = Row { id: &id, what, max_args: 60, quote: Quote::WhereNeeded, shows_usage: true };
         let value: Value = serde_json::from_str(&shown(&["--json"], &row, None)).unwrap();
         let thread = json!({ "id": 9, "duration_ns": 2_000_000_000, "exit": { "code": 3 } });
         assert_eq!(value["thread"], thread);
@@ -430,9 +445,8 @@ mod tests {
         });
         assert_eq!(value["process"], process);
         assert_eq!(
-            shown(&[], &row, None),
-            "now      THREAD x                7       1           2.000          - 3            \
-             # thread 9\n"
+            shown(&["--threads"], &row, None),
+            "THREAD x                7       1          2.000 3       # thread 9\n"
         );
     }
 
@@ -444,7 +458,8 @@ mod tests {
             let ended = Ended { event, life: None, usage: Usage::default() };
             let id = task_id::from(event.process.id);
             let what = What::Exit(&ended, true);
-            let row = Row { id: &id, what, max_args: 60, shows_usage: false };
+            let row =
+                Row { id: &id, what, max_args: 60, quote: Quote::WhereNeeded, shows_usage: false };
             let value: Value = serde_json::from_str(&shown(&["--json"], &row, None)).unwrap();
             value["process"]["exit"]["sender"].clone()
         };
@@ -466,29 +481,26 @@ mod tests {
         let ended = ended(killed(), &[b"x", b"a b"]);
         let id = task_id::from(ended.event.process.id);
         let what = What::Exit(&ended, false);
-        let row = Row { id: &id, what, max_args: 60, shows_usage: true };
+        let row = Row { id: &id, what, max_args: 60, quote: Quote::WhereNeeded, shows_usage: true };
         assert_eq!(
-            shown(&["--usage", "-t", "-U"], &row, None),
-            "now      0.000    EXIT   0      x                7       1           2.000      1.500 \
+            shown(&["-T", "--usage", "-t", "-U"], &row, None),
+            "now          0.000    EXIT  0      x                7       1          2.000      1.500 \
              SIGKILL+core    0.003    0.000         4      6      7      8         1          2 \
              x 'a b'  # deleted, SIGKILL from pid 8 (b\\377), not waited for yet\n"
         );
         let row = Row { what: What::Fork, ..row };
         assert_eq!(
             shown(&["--usage"], &row, None),
-            "now      FORK   x                7       1               -          - -            \
+            "FORK  x                7       1              -          - -       \
              \u{20}      -        -         -      -      -      -         -          -\n"
         );
-        assert_eq!(
-            shown(&[], &row, None),
-            "now      FORK   x                7       1               -          - -\n"
-        );
+        assert_eq!(shown(&[], &row, None), "FORK  x                7       1              - -\n");
         let exec = record("/bin/y", &[b"y"]);
         let exec = Exec::decode(&exec).unwrap();
         let row = Row { what: What::Exec(&exec), ..row };
         assert_eq!(
             shown(&[], &row, None),
-            "now      EXEC   x                7       1               -          - -            y\n"
+            "EXEC  x                7       1              - -       y\n"
         );
     }
 
@@ -502,7 +514,7 @@ mod tests {
             let id = task_id::from(event.process.id);
             let ended = Ended { event, life: None, usage: Usage::new(&event.usage) };
             for what in [What::Exit(&ended, false), What::ThreadExit(&event), What::Fork] {
-                let row = Row { id: &id, what, max_args: 60, shows_usage: true };
+                let row = Row { id: &id, what, max_args: 60, quote: Quote::WhereNeeded, shows_usage: true };
                 let line = shown(&["--json"], &row, cgroup.as_deref());
                 prop_assert!(!line.contains('\n'));
                 let value: Value = serde_json::from_str(&line).unwrap();

@@ -14,6 +14,7 @@ use super::args::Args;
 use super::history::History;
 use super::{perfetto, plot, tree};
 use crate::engine::session::Session;
+use crate::engine::tool::Refused;
 use crate::host::errno::without_numbers;
 use crate::output::escape::{Quote, command_line, push_shell_word};
 
@@ -27,14 +28,14 @@ pub struct Pictures {
 }
 
 impl Pictures {
-    /// The pictures of the flags. The error, in one line: a file that cannot be written, found out
-    /// before a long run, not after it. No file is changed yet.
-    pub fn new(args: &Args) -> Result<Self, String> {
+    /// The pictures of the flags. A file that cannot be written is refused before a long run, not
+    /// after it. No file is changed yet.
+    pub fn new(args: &Args) -> Result<Self, Refused> {
         let plot = args.plot.as_deref().map(Draft::open).transpose()?;
         let perfetto = args.perfetto.as_deref().map(Draft::open).transpose()?;
         let is_one = plot.as_ref().zip(perfetto.as_ref()).is_some_and(|(a, b)| a.is_same_file(b));
         if is_one {
-            return Err("--plot and --perfetto want the same file".to_owned());
+            return Err(Refused::Usage("--plot and --perfetto want the same file".to_owned()));
         }
         Ok(Self {
             tree_view: args.tree_view,
@@ -128,7 +129,7 @@ struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    fn open(path: &'a Path) -> Result<Self, String> {
+    fn open(path: &'a Path) -> Result<Self, Refused> {
         let mut options = OpenOptions::new();
         let (file, is_new) = match open(path, options.create_new(true)) {
             Ok(file) => (Ok(file), true),
@@ -139,7 +140,8 @@ impl<'a> Draft<'a> {
             Err(error) => (Err(error), false),
         };
         let failed = |error: io::Error| {
-            format!("cannot create {}: {}", shown(path), without_numbers(&error.to_string()))
+            let error = without_numbers(&error.to_string());
+            Refused::Work(format!("cannot create {}: {error}", shown(path)))
         };
         Ok(Self { path, file: file.map_err(failed)?, is_new })
     }
@@ -198,7 +200,7 @@ mod tests {
         }
     }
 
-    fn pictures(flags: &[&str]) -> Result<Pictures, String> {
+    fn pictures(flags: &[&str]) -> Result<Pictures, Refused> {
         let words = ["procsnoop"].iter().chain(flags);
         Pictures::new(&Args::try_parse_from(words).unwrap())
     }
@@ -221,7 +223,7 @@ mod tests {
     fn one_file_is_not_for_two_pictures() {
         let folder = Folder::new("one-file");
         let (path, other) = (folder.path("x"), folder.path("y"));
-        let refused = "--plot and --perfetto want the same file";
+        let refused = Refused::Usage("--plot and --perfetto want the same file".to_owned());
         let both = |one: &str, two: &str| pictures(&["--plot", one, "--perfetto", two]);
         assert_eq!(both(&path, &path).unwrap_err(), refused);
         assert!(!Path::new(&path).exists());
@@ -237,14 +239,13 @@ mod tests {
         let path = folder.path("fifo");
         nix::unistd::mkfifo(path.as_str(), nix::sys::stat::Mode::S_IRWXU).unwrap();
         let refused = |path: &str| pictures(&["--plot", path]).unwrap_err();
-        let expected = format!("cannot create {path}: No such device or address");
-        assert_eq!(refused(&path), expected);
+        let cannot = |why: &str| Refused::Work(format!("cannot create {path}: {why}"));
+        assert_eq!(refused(&path), cannot("No such device or address"));
         let options = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).clone();
         let _reader = options.open(&path).unwrap();
         assert!(pictures(&["--plot", &path]).is_ok());
         if std::os::unix::fs::chown(&path, Some(12_345), None).is_ok() {
-            let expected = format!("cannot create {path}: Operation not permitted");
-            assert_eq!(refused(&path), expected);
+            assert_eq!(refused(&path), cannot("Operation not permitted"));
         }
     }
 

@@ -5,6 +5,7 @@ use super::held::Ended;
 use super::lives::Command;
 use super::status::Status;
 use super::usage::Usage;
+use crate::output::escape::Quote;
 use crate::skel::{exec_flag, process_exit_event, process_flag, task_id};
 use crate::tools::execsnoop::{Cut, Exec};
 
@@ -17,6 +18,8 @@ pub struct Row<'a> {
     pub what: What<'a>,
     /// Most arguments to show
     pub max_args: usize,
+    /// When to quote arguments
+    pub quote: Quote,
     /// `--usage`
     pub shows_usage: bool,
 }

@@ -5,7 +5,7 @@ use super::held::Ended;
 use super::lives::Life;
 use super::row::{Row, What};
 use super::status::Status;
-use crate::output::escape::{Quote, command_line, push_cell};
+use crate::output::escape::{command_line, push_cell};
 use crate::skel::{process_exit_event, process_flag, task_id};
 use crate::tools::execsnoop;
 use crate::tools::execsnoop::search::Searched;
@@ -23,7 +23,7 @@ pub fn tail(row: &Row<'_>) -> (String, Vec<String>) {
                 has_exe_column: false,
             };
             let notes = execsnoop::text::notes(exec, &beside);
-            (command_line(exec.args().take(row.max_args), Quote::WhereNeeded), notes)
+            (command_line(exec.args().take(row.max_args), row.quote), notes)
         }
         What::Fork => (String::new(), namespace_note(row.id).into_iter().collect()),
         What::ThreadExit(_) => (String::new(), vec![thread_note(row.id)]),
@@ -45,7 +45,7 @@ fn thread_note(id: &task_id) -> String {
 fn exit_tail(row: &Row<'_>, ended: &Ended, is_final: bool) -> (String, Vec<String>) {
     let Ended { event, life, .. } = ended;
     let line = match row.command() {
-        Some(command) => command_line(command.args().take(row.max_args), Quote::WhereNeeded),
+        Some(command) => command_line(command.args().take(row.max_args), row.quote),
         None => {
             let mut name = "[".to_owned();
             push_cell(&mut name, row.id.comm());

@@ -14,20 +14,14 @@ use crate::engine::manual::{CAPABILITIES, Demo, EXIT_STATUS, GROUP, Manual};
 #[command(
     name = "tcpconnect",
     version,
-    after_help = MANUAL.after_help(),
     // In bcc's tool these letters are --port and --count.
     mut_arg("ppid", |arg| arg.short(None)),
-    mut_arg("cgroup", |arg| arg.short(None))
+    mut_arg("cgroup", |arg| arg.short(None)),
+    // As in libbpf-tools, to say what to use instead.
+    mut_arg("cgroupmap", |arg| arg.short('C')),
+    mut_arg("mntnsmap", |arg| arg.short('M'))
 )]
 pub struct Args {
-    /// Show a column with the local time, HH:MM:SS
-    #[arg(short = 'T', long)]
-    pub time: bool,
-
-    /// Show a column with the real user id
-    #[arg(short = 'U', long)]
-    pub print_uid: bool,
-
     /// Show a column with the thread that called
     #[arg(long)]
     pub print_tid: bool,
@@ -50,15 +44,15 @@ pub struct Args {
 
     /// Show a column with the host's name, if a DNS answer to this machine had it, and mark attempts
     /// that another address of the same host made up for
-    #[arg(long)]
+    #[arg(short, long)]
     pub dns: bool,
 
     /// Show the name of the destination's port, from /etc/services
     #[arg(long)]
     pub services: bool,
 
-    /// As in bcc's tool; the local port is always shown
-    #[arg(short = 'L', long, hide = true)]
+    /// Show a column with the local port
+    #[arg(short = 'L', long)]
     pub lport: bool,
 
     /// Show calls that fail before a SYN too, even if this makes every system call of the machine
@@ -66,12 +60,20 @@ pub struct Args {
     #[arg(long)]
     pub sync_errors: bool,
 
-    /// Show nothing but totals by process and destination, at the end
-    #[arg(short, long, conflicts_with = "summary")]
+    /// Show only totals by source, destination and port, at the end
+    #[arg(short, long, conflicts_with_all = ["summary", "columns"])]
     pub count: bool,
 
-    /// Show nothing but totals and latencies by destination, this often
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    /// With --count, also by source port
+    #[arg(short, long, requires = "count")]
+    pub source_port: bool,
+
+    /// With --count, also by process
+    #[arg(long, requires = "count")]
+    pub per_process: bool,
+
+    /// Show only totals and latencies by destination, this often
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, conflicts_with = "columns")]
     pub summary: Option<Duration>,
 
     /// Only attempts to this port, as asked for or as got; a list with ranges and names of services is allowed: https,8000-8999 (repeatable)
@@ -96,7 +98,13 @@ pub struct Args {
     pub netns: Vec<Netns>,
 
     /// Only attempts that failed or were given up; implies --sync-errors
-    #[arg(long, conflicts_with = "pending", help_heading = "Filters")]
+    #[arg(
+        short = 'x',
+        long,
+        visible_alias = "fails",
+        conflicts_with = "pending",
+        help_heading = "Filters"
+    )]
     pub failed: bool,
 
     /// Only attempts without an answer when tracing ends; with a short --duration, the attempts
@@ -136,6 +144,7 @@ RESULT is OK, the name of the error, ABORTED (the caller closed the socket or di
 it waited) or PENDING (no answer yet when tracing ended). In parentheses it did not matter: with \
 --dns, the same process connected to another address of the same host. Where a BPF program of the \
 cgroup sends a connect() elsewhere, DADDR and DPORT show both: asked->got.",
+    usual: &["port", "cidr", "failed", "dns", "count", "summary"],
     exit_status: EXIT_STATUS,
     privileges: &[
         CAPABILITIES,

@@ -281,10 +281,14 @@ pub const FIELDS: &[Field<Put>] = &[
 ];
 
 /// The fields that `args` ask for.
-pub fn view(args: &Args) -> View<Put> {
+///
+/// # Errors
+///
+/// A chosen column that does not exist, in one line.
+pub fn view(args: &Args) -> Result<View<Put>, String> {
     // An IPv6 address has up to 39 characters, but mostly much less.
     let address = if args.ipv6 { 39 } else { 15 };
-    View::new(FIELDS.iter().copied(), |column| {
+    View::choose(FIELDS, &args.common.columns, |column| {
         column.width = match column.title {
             "SADDR" => address,
             "DADDR" => address,
@@ -293,18 +297,23 @@ pub fn view(args: &Args) -> View<Put> {
             _ => column.width,
         };
         match column.title {
-            "TIME" => args.time,
-            "TIME(s)" => args.common.timestamp,
-            "UID" => args.print_uid,
-            "TID" => args.print_tid,
-            "RTT(ms)" => args.print_rtt,
-            "RETRIES" => args.print_retries,
-            "NETNS" => args.print_netns,
-            "CGROUP" => args.print_cgroup,
-            "HOST" => args.dns,
-            _ => true,
+            "TID" => Some(args.print_tid),
+            "SPORT" => Some(args.lport),
+            "RTT(ms)" => Some(args.print_rtt),
+            "RETRIES" => Some(args.print_retries),
+            "NETNS" => Some(args.print_netns),
+            "CGROUP" => Some(args.print_cgroup),
+            "HOST" => Some(args.dns),
+            _ => args.common.by_flag(column),
         }
     })
+}
+
+/// Whether a column needs the names of hosts.
+pub fn needs_hosts(view: &View<Put>) -> bool {
+    let names = ["name_age_ns", "name_expired", "name_asked_by"];
+    let mut names = names.iter().map(|name| format!("network.peer.{name}"));
+    view.shows("HOST") || view.shows("connect.superseded") || names.any(|name| view.shows(&name))
 }
 
 #[cfg(test)]
@@ -342,7 +351,7 @@ mod tests {
         let id = &row.connect.id;
         let common =
             Common { id, event: "network.connect", time: "now", since_ns: 0, cgroup: None };
-        view(&args).line(args.common.json, &common, row)
+        view(&args).unwrap().line(args.common.json, &common, row)
     }
 
     #[test]
@@ -421,7 +430,7 @@ mod tests {
         assert_eq!(network["peer"]["address"], "fe80::1");
         assert_eq!(network["local"], json!({ "address": "fe80::2" }), "no port was left");
         assert_eq!(
-            shown(&[], &row(&connect)),
+            shown(&["-L"], &row(&connect)),
             "0       -                6  fe80::2%eth0    -     fe80::1%eth0    1     OK                \
              1.500\n"
         );
@@ -433,12 +442,13 @@ mod tests {
         let plain = row(&connect);
         assert_eq!(
             shown(&[], &plain),
-            "12      x                4  10.0.0.0        40000 10.0.0.1        443   \
+            "12      x                4  10.0.0.0        10.0.0.1        443   \
              ECONNREFUSED      1.500\n"
         );
         let host = host();
         let named = Row { host: Some(&host), service: Some("https"), is_superseded: true, ..plain };
-        let flags = ["--dns", "--services", "--print-retries", "--print-netns", "--print-cgroup"];
+        let flags =
+            ["--dns", "--services", "-L", "--print-retries", "--print-netns", "--print-cgroup"];
         assert_eq!(
             shown(&flags, &named),
             "12      x                4  10.0.0.0        40000 10.0.0.1        https        \
@@ -449,10 +459,10 @@ mod tests {
             event.flags =
                 connect_flag(connect_flag::CONNECT_NO_SYN.0 | connect_flag::CONNECT_UNSEEN.0);
         });
-        let flags = ["-T", "-t", "-U", "--print-tid", "--print-rtt", "--print-retries"];
+        let flags = ["-T", "-t", "-U", "-L", "--print-tid", "--print-rtt", "--print-retries"];
         assert_eq!(
             shown(&flags, &row(&pending)),
-            "now      0.000    0      0       0       -                6  -               -     \
+            "now          0.000    0      0       0       -                6  -               -     \
              ::1             1     PENDING               -         -       -\n"
         );
         let sent_on = attempt(endpoint("10.0.0.7", 8443), |event| {
@@ -461,7 +471,7 @@ mod tests {
         let sent_on = Row { asked_service: Some("https"), ..row(&sent_on) };
         assert_eq!(
             shown(&[], &sent_on),
-            "0       -                4  -               -     10.88.0.1->10.0.0.7 https->8443 OK                \
+            "0       -                4  -               10.88.0.1->10.0.0.7 https->8443 OK                \
              1.500\n"
         );
     }

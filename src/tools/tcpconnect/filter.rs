@@ -130,6 +130,20 @@ pub fn netns(text: &str) -> Result<Netns, String> {
     open_netns(&path, None).ok_or_else(|| NO_NETNS.to_owned())
 }
 
+/// Values for completions of `--port` and `--netns`.
+pub fn values(id: &str) -> Option<Vec<String>> {
+    let mut values: Vec<_> = match id {
+        "port" => Services::load().names().map(str::to_owned).collect(),
+        "netns" => {
+            let entries = std::fs::read_dir("/run/netns").into_iter().flatten().flatten();
+            entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+        }
+        _ => return None,
+    };
+    values.sort();
+    Some(values)
+}
+
 /// The error for anything else.
 const NO_NETNS: &str = "there is no such network namespace";
 

@@ -6,18 +6,22 @@ use anyhow::Result;
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr;
 
-use super::destination::Destination as Key;
+use super::destination::{Destination as Key, zoned};
 use super::names::Names;
-use super::summary::{Caller, Counts, Destination, Percentiles, Summary, Tally, micros_text};
+use super::summary::{
+    By, Counts, Destination, Group, Percentiles, Process, Summary, Tally, micros_text,
+};
 use crate::engine::session::Session;
 use crate::output::histogram::Bucket;
 use crate::output::json::{Bytes, EventName};
 use crate::output::table::{Column, FAILURE, Line, count};
 use crate::output::time::{Millis, boot_now_ns};
 
-const COUNT_COLUMNS: [Column; 8] = [
+const COUNT_COLUMNS: [Column; 10] = [
     Column::left("PID", 7),
     Column::left("COMM", 16),
+    Column::left("SADDR", 15),
+    Column::left("SPORT", 5),
     Column::left("DADDR", 15),
     Column::left("DPORT", 5),
     Column::left("HOST", 4),
@@ -38,36 +42,69 @@ const SUMMARY_COLUMNS: [Column; 9] = [
     Column::left("ERRORS", 0),
 ];
 
-/// `--count`: one row for each process and destination.
+/// `--count`: one row for each group.
 pub fn counts(counts: &Counts, names: &Names, session: &mut Session) -> Result<()> {
+    let sorted = counts.sorted();
     if session.out.json {
         let timestamp = session.clock.rfc3339(boot_now_ns());
-        for (caller, tally) in counts.sorted() {
-            session.out.object(&CountJson::new(&timestamp, Some(caller), names, tally))?;
+        for (group, tally) in sorted {
+            session.out.object(&CountJson::new(&timestamp, Some(group), names, tally))?;
         }
         if counts.others.attempts > 0 {
             session.out.object(&CountJson::new(&timestamp, None, names, &counts.others))?;
         }
         return Ok(());
     }
-    let sorted = counts.sorted();
-    let columns = fit(&COUNT_COLUMNS, sorted.iter().map(|(caller, _)| &caller.destination), names);
+    let By { source_port, process } = counts.by();
+    let mut columns =
+        fit(&COUNT_COLUMNS, sorted.iter().map(|(group, _)| &group.destination), names);
+    columns.retain(|column| match column.title {
+        "PID" | "COMM" => process,
+        "SPORT" => source_port,
+        _ => true,
+    });
+    let sources = sorted.iter().map(|(group, _)| source_text(group).len()).max();
+    for column in columns.iter_mut().filter(|column| column.title == "SADDR") {
+        column.width = column.width.max(sources.unwrap_or(0));
+    }
     session.out.heading(&columns);
-    for (caller, tally) in sorted {
+    for (group, tally) in sorted {
         let mut line = session.out.line(&columns);
-        line.value(caller.pid).name(&caller.comm);
-        key_cells(&mut line, Some(&caller.destination), names);
+        if let Some(process) = &group.process {
+            line.value(process.pid).name(&process.comm);
+        }
+        line.name(&source_text(group));
+        if source_port {
+            match group.source.and_then(|source| source.known_port()) {
+                Some(port) => line.number(port),
+                None => line.text("-"),
+            };
+        }
+        key_cells(&mut line, Some(&group.destination), names);
         tally_cells(&mut line, tally);
         line.text(&tally.others_text());
     }
     if counts.others.attempts > 0 {
         let mut line = session.out.line(&columns);
-        line.text("-").text("others");
+        if process {
+            line.text("-").text("others").text("-");
+        } else {
+            line.text("others");
+        }
+        if source_port {
+            line.text("-");
+        }
         key_cells(&mut line, None, names);
         tally_cells(&mut line, &counts.others);
         line.text(&counts.others.others_text());
     }
     Ok(())
+}
+
+/// SADDR of a group.
+fn source_text(group: &Group) -> Vec<u8> {
+    let zoned = |source| zoned(source, group.destination.interface.as_deref());
+    group.source.map_or_else(|| b"-".to_vec(), zoned)
 }
 
 /// Makes DADDR, DPORT and HOST as wide as their contents. HOST is there only with `--dns`.
@@ -178,17 +215,24 @@ struct CountJson<'a> {
     timestamp: &'a str,
     event: EventName,
     #[serde(skip_serializing_if = "Option::is_none")]
-    process: Option<CallerJson<'a>>,
+    process: Option<ProcessJson<'a>>,
     #[serde(flatten)]
     key: Option<KeyJson<'a>>,
     connect: TallyJson<'a>,
 }
 
 #[derive(Serialize)]
-struct CallerJson<'a> {
+struct ProcessJson<'a> {
     pid: u32,
     #[serde(flatten)]
     comm: Bytes<'a>,
+}
+
+impl<'a> From<&'a Process> for ProcessJson<'a> {
+    fn from(process: &'a Process) -> Self {
+        let comm = Bytes { keys: ("comm", "comm_base64"), value: Some(&process.comm) };
+        Self { pid: process.pid, comm }
+    }
 }
 
 /// A destination, by the keys that it has in `network.connect`.
@@ -201,6 +245,8 @@ struct KeyJson<'a> {
 
 #[derive(Serialize)]
 struct Network<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    local: Option<EndpointJson<'a>>,
     peer: EndpointJson<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     interface: Option<InterfaceJson<'a>>,
@@ -234,6 +280,17 @@ struct ServerJson {
 }
 
 impl<'a> KeyJson<'a> {
+    fn of_group(group: &'a Group, names: &'a Names) -> Self {
+        let mut json = Self::new(&group.destination, names);
+        json.network.local = group.source.map(|source| EndpointJson {
+            address: source.address,
+            port: source.known_port(),
+            name: None,
+            service: None,
+        });
+        json
+    }
+
     fn new(key: &'a Key, names: &'a Names) -> Self {
         let peer = EndpointJson {
             address: key.peer.address,
@@ -246,7 +303,7 @@ impl<'a> KeyJson<'a> {
             index: key.peer.interface,
         });
         let server = key.asked.map(|end| ServerJson { address: end.address, port: end.port });
-        Self { network: Network { peer, interface }, server }
+        Self { network: Network { local: None, peer, interface }, server }
     }
 }
 
@@ -284,17 +341,15 @@ impl<'a> TallyJson<'a> {
 impl<'a> CountJson<'a> {
     fn new(
         timestamp: &'a str,
-        caller: Option<&'a Caller>,
+        group: Option<&'a Group>,
         names: &'a Names,
         tally: &'a Tally,
     ) -> Self {
-        let comm =
-            |caller: &'a Caller| Bytes { keys: ("comm", "comm_base64"), value: Some(&caller.comm) };
         Self {
             timestamp,
             event: EventName { name: "network.connect.count" },
-            process: caller.map(|caller| CallerJson { pid: caller.pid, comm: comm(caller) }),
-            key: caller.map(|caller| KeyJson::new(&caller.destination, names)),
+            process: group.and_then(|group| group.process.as_ref()).map(Into::into),
+            key: group.map(|group| KeyJson::of_group(group, names)),
             connect: TallyJson::new(tally),
         }
     }

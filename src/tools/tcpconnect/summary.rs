@@ -2,14 +2,14 @@
 //! `--summary` by destination with latencies.
 
 use std::borrow::Cow;
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{Hash, Hasher};
 
 use hdrhistogram::Histogram as Quantiles;
 
-use super::Connect;
 use super::destination::Destination as Key;
+use super::{Connect, Endpoint};
 use crate::output::histogram::Histogram;
 
 /// The most destinations, or pairs of a process and a destination, to count separately; the rest is
@@ -96,70 +96,117 @@ fn span_text(least_us: u64, most_us: u64) -> String {
     if least == most { most } else { format!("{least} to {most}") }
 }
 
-/// A process at a destination.
+/// What `--count` counts by, besides the source address and the destination.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct By {
+    /// `--source-port`
+    pub source_port: bool,
+    /// `--per-process`
+    pub process: bool,
+}
+
+/// Attempts that `--count` counts together.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Group {
+    /// With `--per-process`
+    pub process: Option<Process>,
+    /// The local end, if the kernel had chosen one; port 0 without `--source-port`
+    pub source: Option<Endpoint>,
+    /// The destination
+    pub destination: Key,
+}
+
+/// A process in totals.
 #[derive(Clone, Debug)]
-pub struct Caller {
+pub struct Process {
     /// Process id
     pub pid: u32,
     /// The time of birth, which distinguishes it from others with the same id
     start_ns: u64,
     /// Its name when it was first seen there, which is not part of what it is
     pub comm: Vec<u8>,
-    /// The destination
-    pub destination: Key,
 }
 
-impl Caller {
-    fn key(&self) -> (u32, u64, &Key) {
-        (self.pid, self.start_ns, &self.destination)
+impl Process {
+    fn key(&self) -> (u32, u64) {
+        (self.pid, self.start_ns)
     }
 }
 
-impl PartialEq for Caller {
+impl PartialEq for Process {
     fn eq(&self, other: &Self) -> bool {
         self.key() == other.key()
     }
 }
 
-impl Eq for Caller {}
+impl Eq for Process {}
 
-impl Hash for Caller {
+impl Hash for Process {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.key().hash(state);
+    }
+}
+
+impl PartialOrd for Process {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Process {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.key().cmp(&other.key())
     }
 }
 
 /// `--count`.
 #[derive(Clone, Debug, Default)]
 pub struct Counts {
-    callers: HashMap<Caller, Tally>,
+    by: By,
+    groups: HashMap<Group, Tally>,
     /// What found no room of its own
     pub others: Tally,
 }
 
 impl Counts {
+    /// Nothing yet.
+    pub fn new(by: By) -> Self {
+        Self { by, ..Self::default() }
+    }
+
+    /// What is counted by.
+    pub fn by(&self) -> By {
+        self.by
+    }
+
     /// Counts one attempt, to a host of that name.
     pub fn add(&mut self, connect: &Connect, host: Option<&str>, is_superseded: bool) {
-        let caller = Caller {
-            pid: connect.id.pid,
-            start_ns: connect.id.start_ns,
-            comm: connect.id.comm().to_vec(),
+        let By { source_port, process } = self.by;
+        let group = Group {
+            process: process.then(|| Process {
+                pid: connect.id.pid,
+                start_ns: connect.id.start_ns,
+                comm: connect.id.comm().to_vec(),
+            }),
+            source: connect.local().map(|local| match source_port {
+                true => local,
+                false => Endpoint { port: 0, ..local },
+            }),
             destination: Key::new(connect, host),
         };
-        let is_full = self.callers.len() >= MAX_KEYS;
-        match self.callers.get_mut(&caller) {
+        let is_full = self.groups.len() >= MAX_KEYS;
+        match self.groups.get_mut(&group) {
             Some(tally) => tally.add(connect, is_superseded),
             None if is_full => self.others.add(connect, is_superseded),
-            None => self.callers.entry(caller).or_default().add(connect, is_superseded),
+            None => self.groups.entry(group).or_default().add(connect, is_superseded),
         }
     }
 
     /// The most frequent first.
-    pub fn sorted(&self) -> Vec<(&Caller, &Tally)> {
-        let mut all: Vec<_> = self.callers.iter().collect();
+    pub fn sorted(&self) -> Vec<(&Group, &Tally)> {
+        let mut all: Vec<_> = self.groups.iter().collect();
         all.sort_by(|(a, left), (b, right)| {
-            let key = |tally: &Tally| Reverse(tally.attempts);
-            (key(left), a.pid, &a.destination).cmp(&(key(right), b.pid, &b.destination))
+            (Reverse(left.attempts), a).cmp(&(Reverse(right.attempts), b))
         });
         all
     }
@@ -258,7 +305,6 @@ pub fn micros_text(us: u64) -> String {
 mod tests {
     use super::*;
     use crate::skel::connect_outcome;
-    use crate::tools::tcpconnect::Endpoint;
     use crate::tools::tcpconnect::testing::{attempt, endpoint};
 
     fn refused(peer: Endpoint) -> Connect {
@@ -269,9 +315,37 @@ mod tests {
     }
 
     #[test]
+    fn counts_by_source_and_destination() {
+        let (one, two) = (endpoint("10.0.0.1", 80), endpoint("10.0.0.2", 80));
+        let from = |address, port| {
+            attempt(one, |event| {
+                event.local = crate::tools::tcpconnect::testing::end(endpoint(address, port));
+                event.id.pid = port.into();
+            })
+        };
+        let attempts = [from("10.1.0.1", 1), from("10.1.0.1", 2), from("10.1.0.2", 1)];
+        for (source_port, process, expected) in
+            [(false, false, &[2, 1][..]), (true, false, &[1, 1, 1]), (false, true, &[1, 1, 1])]
+        {
+            let mut counts = Counts::new(By { source_port, process });
+            attempts.iter().for_each(|attempt| counts.add(attempt, None, false));
+            let seen: Vec<_> = counts.sorted().iter().map(|(_, tally)| tally.attempts).collect();
+            assert_eq!(seen, expected, "{:?}", counts.by());
+            let ports = counts.sorted().iter().any(|(group, _)| group.source.unwrap().port != 0);
+            assert_eq!(ports, source_port);
+        }
+        let mut counts = Counts::new(By { process: true, ..By::default() });
+        counts.add(&attempt(two, |_| {}), None, false);
+        counts.add(&refused(one), None, false);
+        counts.add(&attempt(two, |_| {}), None, false);
+        let first = counts.sorted()[0].0.destination.peer;
+        assert_eq!(first, two, "the most frequent one");
+    }
+
+    #[test]
     fn counts_by_process_and_destination() {
         let (one, two) = (endpoint("10.0.0.1", 80), endpoint("10.0.0.2", 80));
-        let mut counts = Counts::default();
+        let mut counts = Counts::new(By { process: true, ..By::default() });
         counts.add(&attempt(one, |_| {}), None, false);
         counts.add(&refused(two), None, false);
         counts.add(&attempt(two, |_| {}), None, false);
@@ -279,7 +353,7 @@ mod tests {
         let seen: Vec<_> = counts
             .sorted()
             .iter()
-            .map(|(caller, tally)| (caller.destination.peer, tally.attempts, tally.failed()))
+            .map(|(group, tally)| (group.destination.peer, tally.attempts, tally.failed()))
             .collect();
         assert_eq!(seen, [(two, 2, 1), (one, 1, 0), (two, 1, 0)]);
         assert_eq!(counts.others, Tally::default());

@@ -135,10 +135,10 @@ fn columns_show_it() {
     let text = lossy(&output.stdout);
     let rows: Vec<Vec<_>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
     let at = |title: &str| rows[0].iter().position(|word| *word == title).unwrap();
-    let ends: Vec<_> = rows.iter().filter(|row| row[1] == "EXIT").collect();
+    let ends: Vec<_> = rows.iter().filter(|row| row[0] == "EXIT").collect();
     assert_eq!(ends.len(), 7, "{text}");
     let most_memory = ends.iter().map(|row| row[at("RSS(KiB)")].parse::<u64>().unwrap()).max();
     assert!(most_memory.unwrap() >= 64 * 1024, "{text}");
-    let exec = rows.iter().find(|row| row[1] == "EXEC").unwrap();
+    let exec = rows.iter().find(|row| row[0] == "EXEC").unwrap();
     assert_eq!(exec[at("USER")], "-");
 }

@@ -1,0 +1,107 @@
+//! Values of flags, by the ids of the flags: of this machine, and of now.
+
+use std::fs;
+
+use crate::engine::manual::Page;
+use crate::host::cgroup::below;
+use crate::host::proc::pids;
+use crate::host::signal;
+use crate::output::escape::is_plain_cell;
+
+/// A candidate, and what it is.
+pub(super) type Candidate = (String, String);
+
+/// The most candidates of one kind.
+const MOST: usize = 2000;
+
+/// The ending of the names of files that a flag takes, if it takes files.
+pub(super) fn file_ending(id: &str) -> Option<&'static str> {
+    match id {
+        "file" => Some(".o"),
+        "plot" | "perfetto" | "schema" | "type_from" | "path" => Some(""),
+        _ => None,
+    }
+}
+
+/// Whether commas join several values.
+pub(super) fn is_list(id: &str) -> bool {
+    ["columns", "prot", "flags", "port"].contains(&id)
+}
+
+/// Values that begin with `start`, and perhaps others.
+pub(super) fn of(page: &Page, id: &str, start: &str) -> Vec<Candidate> {
+    if let Some(values) = (page.values)(id) {
+        return values.into_iter().map(|value| (value, String::new())).collect();
+    }
+    match id {
+        "pid" | "ppid" | "tree" | "target" => processes().collect(),
+        "comm" => names(),
+        "uid" => users(),
+        "signal" => signals(start),
+        "cgroup" => cgroups(start),
+        "columns" => columns(page),
+        _ => Vec::new(),
+    }
+}
+
+/// Processes with their names.
+fn processes() -> impl Iterator<Item = Candidate> {
+    let name = |pid: u32| fs::read(format!("/proc/{pid}/comm")).ok();
+    let text = |name: Vec<u8>| String::from_utf8_lossy(name.trim_ascii_end()).into_owned();
+    let known = pids().take(MOST).filter_map(move |pid| Some((pid.to_string(), text(name(pid)?))));
+    known.map(|(pid, name)| (pid, crate::output::escape::one_line(&name)))
+}
+
+/// Names of processes that need no quotes in a shell.
+fn names() -> Vec<Candidate> {
+    let mut names: Vec<_> =
+        processes().map(|(_, name)| name).filter(|name| is_bare(name)).collect();
+    names.sort();
+    names.dedup();
+    names.into_iter().map(|name| (name, String::new())).collect()
+}
+
+/// Whether no shell sees anything special in it.
+fn is_bare(word: &str) -> bool {
+    let is_safe = |c: char| c.is_ascii_alphanumeric() || "_@%+:./-".contains(c);
+    is_plain_cell(word.as_bytes()) && word.chars().all(is_safe)
+}
+
+/// passwd(5): `name:password:uid:gid:comment:…`
+fn users() -> Vec<Candidate> {
+    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let user = |line: &str| {
+        let mut fields = line.split(':');
+        let (name, uid) = (fields.next()?, fields.nth(1)?);
+        is_bare(name).then(|| (name.to_owned(), format!("uid {uid}")))
+    };
+    passwd.lines().take(MOST).filter_map(user).collect()
+}
+
+/// With SIG or without, as the word begins.
+fn signals(start: &str) -> Vec<Candidate> {
+    let all = (1..=signal::LAST).map(|number| (signal::name(number), number));
+    let shown = all.map(|(name, number)| match start.starts_with("SIG") {
+        true => (name.into_owned(), number),
+        false => (name.trim_start_matches("SIG").to_owned(), number),
+    });
+    shown.map(|(name, number)| (name, format!("signal {number}"))).collect()
+}
+
+/// The folders of one level of the hierarchy, as for paths of files.
+fn cgroups(start: &str) -> Vec<Candidate> {
+    let folder = start.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let below = below(folder).into_iter().take(MOST).map(|name| format!("{folder}/{name}"));
+    below.filter(|path| is_bare(path)).map(|path| (path, String::new())).collect()
+}
+
+/// Headings without their units, as -o takes them.
+fn columns(page: &Page) -> Vec<Candidate> {
+    let fields = page.manual.fields.map_or_else(Vec::new, |fields| fields());
+    let columns = fields.into_iter().filter(|field| !field.title.is_empty());
+    let name = |title: &str| match title {
+        "TIME(s)" => "time(s)".to_owned(),
+        title => crate::output::row::without_unit(title).to_ascii_lowercase(),
+    };
+    columns.map(|field| (name(field.title), field.about.to_owned())).collect()
+}
