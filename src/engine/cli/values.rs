@@ -114,7 +114,7 @@ pub fn number(text: &str) -> Result<u64, String> {
 /// How many ring buffers.
 pub(super) fn rings(text: &str) -> Result<u32, String> {
     let number = text.parse().ok().filter(|number| (1..=MOST).contains(number));
-    number.ok_or_else(|| format!("a whole number from 1 to {} is needed", MOST))
+    number.ok_or_else(|| format!("a whole number from 1 to {MOST} is needed"))
 }
 
 /// The longest time that users may give: some thirty years.
