@@ -161,8 +161,9 @@ fn sums(tool: Tool, setup: Setup, flags: &[&str]) -> (Trace, u64) {
 #[test]
 fn sums_are_by_process() {
     let tool = Tool("tcpconnect");
-    each_backend(tool, &["-c"], |setup| {
-        let (trace, pid) = sums(tool, setup, &["-c"]);
+    let by_process = ["-c", "--per-process"];
+    each_backend(tool, &by_process, |setup| {
+        let (trace, pid) = sums(tool, setup, &by_process);
         let rows: Vec<_> = trace.events.iter().filter(|row| row["process"]["pid"] == pid).collect();
         assert_eq!(rows.len(), 1, "{trace:?}");
         assert_eq!(rows[0]["process"]["comm"], "lives");
