@@ -315,8 +315,14 @@ fn own_objects() {
         ),
     ] {
         let data = compile_own(name);
-        assert_eq!(short(&data), expected, "{name}");
-        assert_eq!(short(&strip(&data)), expected, "{name}, stripped");
+        // The rings that may stand in for `events` get the same records, at the same places.
+        let of_events = |data: &[u8]| {
+            let mut lines = short(data);
+            lines.retain(|line| !line.starts_with("event_rings: "));
+            lines
+        };
+        assert_eq!(of_events(&data), expected, "{name}");
+        assert_eq!(of_events(&strip(&data)), expected, "{name}, stripped");
     }
 }
 

@@ -103,7 +103,11 @@ fn folded_stacks_are_one_line_each() {
     // One by the map, and one of the event, which has no stack of the kernel.
     let ours: Vec<_> = stdout.lines().filter(|line| line.starts_with("mapper;")).collect();
     let outer_first = ";mode_stack;outer_function;inner_function";
-    assert!(!ours.is_empty() && ours.iter().all(|line| line.contains(outer_first)), "{stdout}");
+    // The first names may take longer than the tool has patience, on a slow machine.
+    let is_late = |line: &&str| line.contains(";(names not looked up in time);");
+    let (late, named): (Vec<_>, Vec<_>) = ours.iter().partition(|line| is_late(line));
+    assert!(!named.is_empty() && named.iter().all(|line| line.contains(outer_first)), "{stdout}");
+    assert!(late.len() < 2, "{stdout}");
     let count = |line: &str| line.rsplit_once(' ').and_then(|(_, count)| count.parse::<u64>().ok());
     let total: Option<u64> = ours.iter().map(|line| count(line)).sum();
     assert_eq!(total, Some(2), "{stdout}");
