@@ -11,7 +11,8 @@ export PATH="$PATH:${HOME-}/.cargo/bin"
 minutes=${1:-1}
 shift || true
 targets=("$@")
-((${#targets[@]})) || targets=(inspect schemas described values records dns proc arguments)
+((${#targets[@]})) || targets=(inspect schemas described embedded relocations
+    values records dns proc arguments)
 
 # What one input may take. An input has at most 64 KiB, and is one of many in the same process. The
 # time is against hanging: programs with all checks are slow, and machines busy.
@@ -49,7 +50,7 @@ for target in "${targets[@]}"; do
         -rss_limit_mb=$megabytes -malloc_limit_mb=256 -print_final_stats=1 \
         -artifact_prefix="target/fuzz/found/$target-" >/dev/null 2>"$log" || status=$?
     stat() { sed -n "s/^stat::$1: *//p" "$log"; }
-    printf '%-10s %9s inputs, peak %s MiB\n' "$target" "$(stat number_of_executed_units)" \
+    printf '%-12s %9s inputs, peak %s MiB\n' "$target" "$(stat number_of_executed_units)" \
         "$(stat peak_rss_mb)"
     if ((status)); then
         failed+=("$target")

@@ -12,9 +12,11 @@ use std::sync::LazyLock;
 use libfuzzer_sys::fuzz_target;
 
 /// What takes in the bytes, by name.
-const TARGETS: [(&str, fn(&[u8])); 8] = [
+const TARGETS: [(&str, fn(&[u8])); 10] = [
     ("inspect", objects::inspect),
     ("described", objects::described),
+    ("embedded", objects::embedded),
+    ("relocations", objects::relocations),
     ("schemas", objects::schemas),
     ("records", records::all),
     ("dns", snoop_tools::host::dns::learn_from),

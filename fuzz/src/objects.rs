@@ -5,8 +5,12 @@ use std::sync::LazyLock;
 use clap::Parser;
 use snoop_tools::bpfrun::inspect as library;
 use snoop_tools::bpfrun::run::set;
+use snoop_tools::elf::btf::Btf;
 use snoop_tools::elf::dwarf::Dwarf;
+use snoop_tools::elf::embedded::{self, Place};
+use snoop_tools::elf::file::Content;
 use snoop_tools::elf::object::Object;
+use snoop_tools::elf::relocate::{self, Outcome};
 use snoop_tools::elf::schema::{EventDecoder, UserSchemas, schemas as find};
 use snoop_tools::elf::value::Clocks;
 
@@ -91,4 +95,36 @@ pub(crate) fn values(data: &[u8]) {
         let _ = set::patch(&object, &global.name, value);
         let _ = set::patch(&object, &format!("{}{path}", global.name), value);
     }
+}
+
+/// Objects in programs: each lies in the data, behind the one before it, and is found in itself.
+pub(crate) fn embedded(data: &[u8]) {
+    let content = Content::Memory(data.to_vec());
+    let places = embedded::find(&content).unwrap().all;
+    let described = embedded::describe(&content, &places).unwrap();
+    assert_eq!(described.iter().map(|object| object.place).collect::<Vec<_>>(), places);
+    let mut end = 0;
+    for Place { offset, size } in places {
+        assert!(offset >= end && size > 0);
+        end = offset + size;
+        assert!(end <= content.len());
+        let alone = Content::Memory(content.at(offset, size).unwrap());
+        assert_eq!(embedded::find(&alone).unwrap().all, [Place { offset: 0, size }]);
+    }
+}
+
+/// What becomes of an object on a kernel: the data is the object's size, the object, and the
+/// kernel's types.
+pub(crate) fn relocations(data: &[u8]) {
+    let Some((size, rest)) = data.split_first_chunk() else { return };
+    let size = u32::from_le_bytes(*size) as usize;
+    let (object, kernel) = rest.split_at(size.min(rest.len()));
+    let (Ok(object), Ok(kernel)) = (Object::parse(object), Btf::parse(kernel)) else { return };
+    let judgement = relocate::judge(&object, &kernel);
+    for judged in &judgement.all {
+        let has_number = matches!(judged.outcome, Outcome::Works | Outcome::Absent);
+        assert_eq!(judged.number.is_some(), has_number, "{judged:?}");
+        assert_eq!(judged.why.is_none(), judged.outcome == Outcome::Works, "{judged:?}");
+    }
+    assert_eq!(relocate::judge(&object, &kernel), judgement, "it does not depend on the order");
 }

@@ -6,6 +6,8 @@ use std::path::Path;
 mod build;
 #[path = "../../tests/elf/amplify/dwarf.rs"]
 mod dwarf;
+mod programs;
+mod relocations;
 #[path = "../../tests/elf/amplify/shapes.rs"]
 mod shapes;
 
@@ -24,6 +26,8 @@ fn seeds() -> Vec<Vec<u8>> {
         "records" => records(),
         "dns" => vec![packet()],
         "described" => described(),
+        "embedded" => programs::all(),
+        "relocations" => relocations::all(),
         "proc" => [
             &b"1 (a) b) S 7 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 99 100 200"[..],
             b"0::/system.slice/docker-0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef.scope\n",

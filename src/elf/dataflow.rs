@@ -94,6 +94,8 @@ pub struct Write {
     /// A surely written value; not a clearing of the event, nor one of several places that a
     /// pointer may lead to
     pub sure: bool,
+    /// Zeros were surely stored there, even if more may have come in their place
+    pub cleared: bool,
     /// A copy from the value of this map, from this offset
     pub copied: Option<(usize, i64)>,
     /// What programs surely have stored there, if that is one thing

@@ -197,6 +197,7 @@ fn right_or_silent() {
             "drained: struct called by dwarf from drains",
             "dummies: struct ended by dataflow from sends_ended",
             "founds: struct found by dataflow from sends_found",
+            "heads: struct head by dwarf from sends_head",
             "packets: struct packet by dwarf from sends_packet",
             "shared: struct found by dataflow from sends_kept,sends_words",
             "smalls: struct small by dwarf from sends_small",
@@ -214,6 +215,7 @@ fn right_or_silent() {
             "drained: struct inferred by inferred from drains",
             "dummies: struct ended by dataflow from sends_ended",
             "founds: struct found by dataflow from sends_found",
+            "heads: struct inferred by inferred from sends_head",
             "packets: struct inferred by inferred from sends_packet",
             "shared: struct found by dataflow from sends_kept,sends_words",
             "smalls: struct inferred by inferred from sends_small",
@@ -253,6 +255,15 @@ fn stores_make_a_struct() {
          \t__u64 at; /* 32 */\n\
          \t__u64 took; /* 40 */\n\
          } /* 48 bytes */;"
+    );
+    // What a line clears is one member, whatever a loop puts into it.
+    assert_eq!(
+        declaration(&stripped, "heads"),
+        "struct inferred {\n\
+         \t__u32 size; /* 0 */\n\
+         \t__u8 bytes[24]; /* 4 */\n\
+         \t__u32 pid; /* 28 */\n\
+         } /* 32 bytes */;"
     );
     // Without the lines only roles and places are left.
     let bare = without_lines(&stripped);

@@ -29,6 +29,16 @@ compile() { # SOURCE OUTPUT FLAGS...
 		-idirafter "/usr/include/$(uname -m)-linux-gnu" "${@:3}" -c "$1" -o "$2" 2>/dev/null
 }
 
+truth() { # SOURCE NAME
+	# Some versions of clang can divide signed numbers only where they optimise more.
+	local level
+	for level in -O1 -O2; do
+		ORIGIN=$(dirname "$1") compile "$2.truth.c" "$2.truth.o" "$level" \
+			-include "$here/survey/truth.h" && return
+	done
+	return 1
+}
+
 skipped=0
 while read -r source; do
 	name=${source#"$sources"/}
@@ -36,9 +46,7 @@ while read -r source; do
 	name=$work/${name%.c}
 	# Functions of the projects that send through a pointer without a type.
 	sed 's/\bsubmit_buf(/truth_submit_buf(/' "$source" >"$name.truth.c"
-	if ! compile "$source" "$name.o" ||
-		! ORIGIN=$(dirname "$source") compile "$name.truth.c" "$name.truth.o" -O1 \
-			-include "$here/survey/truth.h"; then
+	if ! compile "$source" "$name.o" || ! truth "$source" "$name"; then
 		rm -f "$name.o" "$name.truth.o"
 		skipped=$((skipped + 1))
 	fi

@@ -1,24 +1,28 @@
 //! The contents of an object, for people.
 
-use std::collections::HashSet;
+mod declarations;
+mod instructions;
+mod maps;
+
 use std::fmt::Write as _;
 
 use anyhow::Result;
 
+use self::declarations::{schemas, types};
+use self::instructions::disassemble;
+use self::maps::maps;
 use crate::bpfrun::choose;
 use crate::bpfrun::list::list;
 use crate::elf::code::Function;
 use crate::elf::global::Global;
-use crate::elf::map::Map;
 use crate::elf::object::Program;
 use crate::elf::schema::EventSchema;
 use crate::elf::types::Kind;
-use crate::output::table::{Column, NOTE, Output, count};
+use crate::output::table::{Column, Output, count};
 
-use super::listing::{self, Row};
 use super::parts::is_full;
 use super::words::{self, safe};
-use super::{Subject, against, events};
+use super::{Subject, against};
 
 const PROGRAMS: [Column; 6] = [
     Column::left("PROGRAM", 20),
@@ -39,15 +43,6 @@ const FUNCTIONS: [Column; 4] = [
     Column::left("MAPS", 0),
 ];
 
-const MAPS: [Column; 6] = [
-    Column::left("MAP", 20),
-    Column::left("TYPE", 16),
-    Column::right("KEY", 5),
-    Column::right("VALUE", 7),
-    Column::right("ENTRIES", 9),
-    Column::left("DETAILS", 0),
-];
-
 const VARIABLES: [Column; 4] = [
     Column::left("VARIABLE", 20),
     Column::left("SECTION", 16),
@@ -65,11 +60,6 @@ const EVENTS: [Column; 5] = [
     Column::left("KNOWN BY", 11),
     Column::left("SENT BY", 0),
 ];
-
-/// Notes begin at this column, unless the instruction is longer.
-const NOTES_AT: usize = 44;
-/// The most contents of a map to write out.
-const MAX_HELD: usize = 1024;
 
 /// Writes all parts to show.
 pub(super) fn write(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
@@ -227,86 +217,6 @@ fn names(subject: &Subject<'_>, function: &Function) -> String {
     safe(&list(maps, " "))
 }
 
-fn maps(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
-    let maps = &subject.object.maps;
-    let [name, kind, key, value, entries, more] = MAPS;
-    let columns = [
-        name.fit(maps.iter().map(|map| &map.name)),
-        kind.fit(maps.iter().map(words::map_kind)),
-        key,
-        value.fit(maps.iter().map(|map| map.value_size.to_string())),
-        entries.fit(maps.iter().map(|map| map.max_entries.to_string())),
-        more,
-    ];
-    if !maps.is_empty() {
-        out.raw("\n")?;
-        out.heading(&columns);
-    }
-    for (number, map) in maps.iter().enumerate() {
-        if is_full(subject, out, "maps", number)? {
-            break;
-        }
-        out.line(&columns)
-            .name(map.name.as_bytes())
-            .text(&words::map_kind(map))
-            .value(map.key_size)
-            .value(map.value_size)
-            .value(map.max_entries)
-            .text(&details(subject, map));
-        out.flush_if_full()?;
-    }
-    Ok(())
-}
-
-/// The details of a map beyond its numbers.
-fn details(subject: &Subject<'_>, map: &Map) -> String {
-    let mut parts = Vec::new();
-    match (subject.c_name(map.key), subject.c_name(map.value)) {
-        (Some(key), Some(value)) => parts.push(format!("{key} -> {value}")),
-        (Some(key), None) => parts.push(format!("key {key}")),
-        (None, Some(value)) => parts.push(format!("value {value}")),
-        (None, None) => {}
-    }
-    let flags = words::map_flags(map);
-    if !flags.is_empty() {
-        parts.push(flags.join("|"));
-    }
-    if let Some(pinning) = words::pinning(map) {
-        parts.push(format!("pinned {pinning}"));
-    }
-    if map.numa_node != 0 {
-        parts.push(format!("memory node {}", map.numa_node));
-    }
-    if map.extra != 0 {
-        parts.push(format!("extra {:#x}", map.extra));
-    }
-    if map.legacy {
-        parts.push("legacy".to_owned());
-    }
-    if let Some(inner) = &map.inner {
-        let kind = words::map_kind(inner);
-        let mut text = format!(
-            "each: {kind}, key {}, value {}, entries {}",
-            inner.key_size, inner.value_size, inner.max_entries
-        );
-        let details = details(subject, inner);
-        if !details.is_empty() {
-            let _ = write!(text, ", {details}"); // a String takes everything
-        }
-        parts.push(text);
-    }
-    if !map.values.is_empty() {
-        let value = |(index, name): &(u64, String)| format!("{index}={}", safe(name));
-        // One more than fits: it becomes the `…`.
-        let values: Vec<_> = map.values.iter().take(MAX_HELD).map(value).collect();
-        parts.push(format!("holds {}", list(&values, " ")));
-        if map.values.len() > MAX_HELD {
-            parts.push("…".to_owned());
-        }
-    }
-    parts.join(", ")
-}
-
 /// The events, map by map.
 fn events(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
     let events = &subject.events;
@@ -337,55 +247,6 @@ fn events(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
         out.flush_if_full()?;
     }
     Ok(())
-}
-
-/// The types of events, as C with comments.
-fn schemas(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
-    if subject.events.is_empty() {
-        return out.raw("/* Its programs send nothing. */\n");
-    }
-    let mut written = HashSet::new();
-    for (number, schema) in subject.events.iter().enumerate() {
-        if is_full(subject, out, "events", number)? {
-            break;
-        }
-        let mut text = String::new();
-        let what = schema.type_name().unwrap_or_else(|| "bytes".to_owned());
-        let _ = write!(text, "{}: {what}", safe(&schema.map)); // a String takes everything
-        if !schema.senders.is_empty() {
-            let senders = list(&schema.senders, ", ");
-            let _ = write!(text, ", sent by {}", safe(&senders));
-        }
-        let _ = write!(text, "\n * {}", safe(&schema.provenance.to_string()));
-        let condition = events::condition(&schema.when);
-        if !condition.is_empty() {
-            let _ = write!(text, "\n * if it has {condition}");
-        }
-        if schema.tail {
-            text.push_str("\n * more may follow");
-        }
-        // A name could end the comment.
-        text = format!("/* {} */\n", text.replace("*/", "*\\/"));
-        if number > 0 {
-            text.insert(0, '\n');
-        }
-        for definition in events::definition(schema) {
-            // Several schemas may need the same types: write each once, whatever is said about it.
-            // All structs that were made of stores have one name.
-            let made = schema.types.evidence(0).is_some();
-            let key = if made { definition.clone() } else { without_comments(&definition) };
-            if written.insert(key) {
-                let _ = writeln!(text, "{definition}");
-            }
-        }
-        out.raw(text)?;
-    }
-    Ok(())
-}
-
-/// A definition without what is said about its members.
-fn without_comments(definition: &str) -> String {
-    definition.lines().map(|line| line.split("; /*").next().unwrap_or(line)).collect()
 }
 
 fn variables(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
@@ -468,74 +329,6 @@ fn externs(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
             .name(external.section.as_bytes())
             .text(&ty);
         out.flush_if_full()?;
-    }
-    Ok(())
-}
-
-fn disassemble(subject: &Subject<'_>, function: &Function, out: &mut Output) -> Result<()> {
-    let object = subject.object;
-    let mut text = format!(
-        "{}: section {}, {}\n",
-        safe(&function.name),
-        safe(&function.section_name),
-        count(function.insns.len() as u64, "instruction")
-    );
-    if let Some((btf, ty)) = object.btf.as_ref().zip(function.ty) {
-        let _ = writeln!(text, "{}", btf.types.c_declaration(ty)); // a String takes everything
-    }
-    out.raw(text)?;
-    for row in listing::rows(object, function) {
-        if is_full(subject, out, "instructions", row.slot)? {
-            break;
-        }
-        out.raw(line(subject, function, &row, out.color))?;
-    }
-    Ok(())
-}
-
-/// An instruction, with the label and the source line before it.
-fn line(subject: &Subject<'_>, function: &Function, row: &Row, color: bool) -> String {
-    let (dim, plain) =
-        if color { (format!("{NOTE}"), format!("{NOTE:#}")) } else { Default::default() };
-    let mut text = String::new();
-    if let Some(label) = &row.label {
-        let _ = writeln!(text, "{label}:");
-    }
-    if let Some((btf, (_, info))) =
-        subject.object.btf.as_ref().zip(row.line.and_then(|index| function.lines.get(index)))
-    {
-        // Cut before, too: escaping takes time.
-        let short = |text: &str| words::short(safe(&words::short(text.to_owned())));
-        let (file, source) = (btf.string(info.file), btf.string(info.text));
-        let (file, source) = (short(&file), short(source.trim()));
-        let _ = writeln!(text, "      {dim}; {file}:{}: {source}{plain}", info.line);
-    }
-    let mut insn = safe(&row.text);
-    if insn == "<unknown>" {
-        for byte in row.slots.iter().flat_map(|slot| slot.encode(subject.object.endian)) {
-            let _ = write!(insn, " {byte:02x}");
-        }
-    }
-    let _ = write!(text, "{:5}: ", row.slot);
-    if row.notes.is_empty() {
-        text.push_str(&insn);
-    } else {
-        let notes = safe(&row.notes.join("; "));
-        let _ = write!(text, "{insn:NOTES_AT$} {dim}# {notes}{plain}");
-    }
-    text.push('\n');
-    text
-}
-
-/// Writes the types with a body or another name; mere parts of them have no line of their own.
-fn types(subject: &Subject<'_>, out: &mut Output) -> Result<()> {
-    let Some(btf) = &subject.object.btf else { return Ok(()) };
-    let all = subject.types().filter(|&id| subject.has_line(id));
-    for (number, id) in all.enumerate() {
-        if is_full(subject, out, "types", number)? {
-            break;
-        }
-        out.raw(format!("{}\n\n", btf.types.c_declaration(id)))?;
     }
     Ok(())
 }

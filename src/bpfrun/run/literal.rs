@@ -1,71 +1,21 @@
 //! Values as people write them, by their types: numbers, names, texts, addresses, lists, structs.
 
+mod member;
+mod nesting;
+mod number;
+#[cfg(test)]
+mod testing;
+mod untyped;
+
 use std::net::IpAddr;
 
+pub(super) use self::member::member;
+pub(super) use self::nesting::Nesting;
+use self::nesting::parts;
+use self::number::{in_order, number};
+pub(super) use self::untyped::raw;
 use crate::bpfrun::list::list;
 use crate::elf::types::{Encoding, Kind, TypeId, Types};
-
-/// The type and the offset in bytes of a member of `ty`, by a `path` such as `.a[2].b`.
-pub(super) fn member(types: &Types, mut ty: TypeId, path: &str) -> Result<(TypeId, u64), String> {
-    let mut rest = path;
-    let mut at = 0u64;
-    while !rest.is_empty() {
-        ty = types.resolve(ty);
-        if let Some(behind) = rest.strip_prefix('[') {
-            let (index, behind) = behind.split_once(']').ok_or("no ] behind [")?;
-            let Kind::Array { element, count } = types.kind(ty) else {
-                return Err(format!("{} is not an array", types.c_name(ty)));
-            };
-            let index: u64 = index.parse().map_err(|_| format!("{index} is not an index"))?;
-            if index >= *count {
-                return Err(format!("has {count} elements"));
-            }
-            let size = types.size(*element).ok_or("an element of unknown size")?;
-            at = at.saturating_add(index.saturating_mul(size));
-            (ty, rest) = (*element, behind);
-            continue;
-        }
-        let behind = rest.strip_prefix('.').ok_or("only .MEMBER and [INDEX] may follow")?;
-        let end = behind.find(['.', '[']).unwrap_or(behind.len());
-        let (name, behind) = behind.split_at(end);
-        let (found, offset) = named(types, ty, name, 0)
-            .ok_or_else(|| format!("{} has no member {name}", types.c_name(ty)))??;
-        at = at.saturating_add(offset);
-        (ty, rest) = (found, behind);
-    }
-    Ok((ty, at))
-}
-
-type Found = Option<Result<(TypeId, u64), String>>;
-
-/// A member by its name, also of anonymous structs and unions in it.
-fn named(types: &Types, ty: TypeId, name: &str, depth: u32) -> Found {
-    let (Kind::Struct(composite) | Kind::Union(composite)) = types.kind(types.resolve(ty)) else {
-        return None;
-    };
-    for member in &composite.members {
-        // Nameless structs may contain each other, many times over.
-        if !types.count_step() {
-            return Some(Err(format!("too many members to find {name} among them")));
-        }
-        let offset = u64::from(member.bit_offset / 8);
-        match &member.name {
-            Some(known) if **known == *name => {
-                if member.bit_size.is_some() {
-                    return Some(Err(format!("{name} is a bitfield, which cannot be set")));
-                }
-                return Some(Ok((member.ty, offset)));
-            }
-            None if depth < 16 => {
-                if let Some(found) = named(types, member.ty, name, depth + 1) {
-                    return Some(found.map(|(ty, at)| (ty, at + offset)));
-                }
-            }
-            _ => {}
-        }
-    }
-    None
-}
 
 /// The bytes of a value of a type, in this machine's byte order.
 pub(super) fn encode(types: &Types, ty: TypeId, value: &str) -> Result<Vec<u8>, String> {
@@ -228,117 +178,12 @@ fn bounded(size: u64) -> Result<usize, String> {
     usize::try_from(size).ok().filter(|&size| size <= 1 << 20).ok_or("too large".to_owned())
 }
 
-/// Splits a list at its commas, not at those within brackets, braces and quotes.
-fn parts(list: &str, depth: u32) -> Result<Vec<&str>, String> {
-    if depth > 16 {
-        return Err("too many braces".to_owned());
-    }
-    let mut parts = Vec::new();
-    let mut start = 0;
-    let mut nesting = Nesting::default();
-    for (at, c) in list.char_indices() {
-        if c == ',' && nesting.is_outside() {
-            parts.push(list.get(start..at).unwrap_or_default());
-            start = at + 1;
-        }
-        nesting.step(c);
-    }
-    parts.push(list.get(start..).unwrap_or_default());
-    if nesting.is_outside() { Ok(parts) } else { Err("a bracket or quote has no end".to_owned()) }
-}
-
-/// How deep in brackets, braces and quotes a text is.
-#[derive(Default)]
-pub(super) struct Nesting {
-    depth: i32,
-    quoted: bool,
-}
-
-impl Nesting {
-    /// Not in any.
-    pub(super) fn is_outside(&self) -> bool {
-        self.depth == 0 && !self.quoted
-    }
-
-    /// Goes over one character.
-    pub(super) fn step(&mut self, c: char) {
-        match c {
-            '"' => self.quoted = !self.quoted,
-            '[' | '{' if !self.quoted => self.depth += 1,
-            ']' | '}' if !self.quoted => self.depth -= 1,
-            _ => {}
-        }
-    }
-}
-
-/// The bytes of a value without a type: a number that has room in `size`, an address, or `hex:` and
-/// the digits of all bytes.
-pub(super) fn raw(size: u64, value: &str) -> Result<Vec<u8>, String> {
-    if let Some(digits) = value.strip_prefix("hex:") {
-        let pairs = (0..digits.len()).step_by(2).map(|at| digits.get(at..at + 2));
-        let bytes = pairs.map(|pair| u8::from_str_radix(pair?, 16).ok());
-        let bytes: Vec<u8> = bytes.collect::<Option<_>>().ok_or("hex: needs pairs of digits")?;
-        if bytes.len() as u64 != size {
-            return Err(format!("has {size} bytes, and {value} is {}", bytes.len()));
-        }
-        return Ok(bytes);
-    }
-    match value.parse() {
-        Ok(IpAddr::V4(address)) if size == 4 => return Ok(address.octets().to_vec()),
-        Ok(IpAddr::V6(address)) if size == 16 => return Ok(address.octets().to_vec()),
-        _ => {}
-    }
-    if !matches!(size, 1 | 2 | 4 | 8) {
-        return Err(format!("has {size} bytes of unknown type: give them as hex:0102..."));
-    }
-    let number = number(value).ok_or_else(|| {
-        format!("{value:?} is not valid: its type is not known, so give a number or hex:0102...")
-    })?;
-    let bits = size * 8;
-    let (least, most) = (-(1i128 << (bits - 1)), (1i128 << bits) - 1);
-    if !(least..=most).contains(&number) {
-        return Err(format!("{value} has no room in {size} bytes"));
-    }
-    Ok(in_order(number, size, false))
-}
-
-fn number(text: &str) -> Option<i128> {
-    let (negative, digits) = match text.strip_prefix('-') {
-        Some(digits) => (true, digits),
-        None => (false, text),
-    };
-    if digits.starts_with(['+', '-']) {
-        return None;
-    }
-    let number = match digits.strip_prefix("0x").or(digits.strip_prefix("0X")) {
-        Some(hex) => i128::from_str_radix(hex, 16).ok().filter(|_| !hex.starts_with(['+', '-'])),
-        None => digits.parse().ok(),
-    }?;
-    Some(if negative { -number } else { number })
-}
-
-fn in_order(number: i128, size: u64, network: bool) -> Vec<u8> {
-    let size = size.min(16) as usize;
-    let mut bytes = number.to_le_bytes().get(..size).unwrap_or_default().to_vec();
-    if network || cfg!(target_endian = "big") {
-        bytes.reverse();
-    }
-    bytes
-}
-
 #[cfg(test)]
 mod tests {
-    use crate::elf::types::{Composite, Member, Type};
+    use super::testing::{add, int};
+    use crate::elf::types::{Composite, Member};
 
     use super::*;
-
-    fn add(types: &mut Types, name: Option<&str>, kind: Kind) -> TypeId {
-        types.push(Type { name: name.map(Into::into), kind }).unwrap()
-    }
-
-    fn int(types: &mut Types, name: &str, bytes: u32, encoding: Encoding) -> TypeId {
-        add(types, Some(name), Kind::Int { bytes, encoding, bits: bytes * 8, bit_offset: 0 })
-    }
 
     #[test]
     fn numbers_fit_their_types() {
@@ -418,52 +263,6 @@ mod tests {
     }
 
     #[test]
-    fn members_are_found() {
-        let mut types = Types::new();
-        let u32 = int(&mut types, "unsigned int", 4, Encoding::Unsigned);
-        let array = add(&mut types, None, Kind::Array { element: u32, count: 3 });
-        let field = |name: Option<&str>, ty, bit_offset, bit_size| Member {
-            name: name.map(Into::into),
-            ty,
-            bit_offset,
-            bit_size,
-        };
-        let inner = vec![field(Some("deep"), u32, 32, None)];
-        let inner = add(&mut types, None, Kind::Struct(Composite { bytes: 8, members: inner }));
-        let members = vec![
-            field(Some("list"), array, 32, None),
-            field(None, inner, 128, None),
-            field(Some("bits"), u32, 192, Some(3)),
-        ];
-        let outer = Kind::Struct(Composite { bytes: 28, members });
-        let outer = add(&mut types, Some("config"), outer);
-        let member = |path| member(&types, outer, path);
-        assert_eq!(member(".list[2]"), Ok((u32, 12)));
-        assert_eq!(member(".deep"), Ok((u32, 20)));
-        for (path, error) in [
-            (".list[3]", "3 elements"),
-            (".list[x]", "not an index"),
-            (".list[1", "no ]"),
-            (".nope", "struct config has no member nope"),
-            (".bits", "bitfield"),
-            ("[0]", "not an array"),
-            (".deep.x", "has no member"),
-        ] {
-            assert!(member(path).unwrap_err().contains(error), "{path}: {:?}", member(path));
-        }
-    }
-
-    #[test]
-    fn members_that_are_nowhere_in_a_circle() {
-        let mut types = Types::new();
-        let member = Member { name: None, ty: TypeId(1), bit_offset: 0, bit_size: None };
-        let body = Composite { bytes: 8, members: vec![member; 64] };
-        let circle = add(&mut types, Some("s"), Kind::Struct(body));
-        let error = super::member(&types, circle, ".x").unwrap_err();
-        assert_eq!(error, "too many members to find x among them");
-    }
-
-    #[test]
     fn structs_in_braces() {
         let mut types = Types::new();
         let u32 = int(&mut types, "unsigned int", 4, Encoding::Unsigned);
@@ -512,24 +311,5 @@ mod tests {
         // More braces than any type has.
         let deep = format!("{}{}", "{in=".repeat(40), "}".repeat(40));
         assert!(encode(outer, &deep).is_err());
-    }
-
-    #[test]
-    fn values_without_a_type() {
-        assert_eq!(raw(4, "-1"), Ok(vec![255; 4]));
-        assert_eq!(raw(2, "0x102"), Ok(0x102_u16.to_ne_bytes().to_vec()));
-        assert_eq!(raw(4, "127.0.0.1"), Ok(vec![127, 0, 0, 1]));
-        assert_eq!(raw(3, "hex:01fF00"), Ok(vec![1, 255, 0]));
-        for (size, value, error) in [
-            (1, "256", "256 has no room in 1 bytes"),
-            (3, "1", "has 3 bytes of unknown type"),
-            (2, "hex:01", "has 2 bytes, and hex:01 is 1"),
-            (2, "hex:0", "pairs of digits"),
-            (1, "hex:\u{e4}", "pairs of digits"),
-            (4, "x", "its type is not known"),
-        ] {
-            let said = raw(size, value).unwrap_err();
-            assert!(said.contains(error), "{value}: {said}");
-        }
     }
 }

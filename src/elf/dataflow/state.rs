@@ -25,6 +25,8 @@ pub(super) struct Cell {
     /// More than zeros were written just here, not to one of several places: through a
     /// pointer that a loop moves on, it is never known how far
     pub sure: bool,
+    /// Zeros were written just here, whatever else may have come in their place
+    pub cleared: bool,
     pub hint: Option<Hint>,
     /// By a helper that may fill only a part of a member
     pub filled: bool,
@@ -134,7 +136,8 @@ impl State {
             // Room in a ring buffer or, if that is full, in a map: one place in each.
             let within = pointer.atoms().iter().filter_map(|&atom| place(atom));
             let alone = within.filter(|&(other, _)| other == base).count() == 1;
-            let cell = Cell { sure: cell.sure && alone, ..cell.clone() };
+            let (sure, cleared) = (cell.sure && alone, cell.cleared && alone);
+            let cell = Cell { sure, cleared, ..cell.clone() };
             if self.memory.len() >= MAX_CELLS {
                 continue;
             }
@@ -206,23 +209,30 @@ impl State {
 
 impl Cell {
     pub(super) fn new(width: i64, value: Value, hint: Option<Hint>, by: (usize, usize)) -> Self {
-        let sure = value.constant() != Some(0);
-        Self { width, value, sure, hint, filled: false, by }
+        let cleared = value.constant() == Some(0);
+        Self { width, value, sure: !cleared, cleared, hint, filled: false, by }
     }
 
     pub(super) fn join(&mut self, other: &Self) -> bool {
-        let before = (self.width, self.hint, self.sure);
+        let before = (self.width, self.hint, self.sure, self.cleared);
+        // The instruction that surely wrote here, not one that may have.
+        if !(self.sure || self.cleared) && (other.sure || other.cleared) {
+            self.by = other.by;
+        }
         self.sure |= other.sure;
+        self.cleared |= other.cleared;
         self.filled |= other.filled;
         if self.width != other.width {
             let changed = self.value.join(&Value::ANYTHING);
             self.width = self.width.max(other.width);
-            return changed || (before.0, before.2) != (self.width, self.sure);
+            let now = (self.width, self.sure, self.cleared);
+            return changed || (before.0, before.2, before.3) != now;
         }
         if self.hint != other.hint {
             self.hint = None;
         }
-        self.value.join(&other.value) || (before.1, before.2) != (self.hint, self.sure)
+        let now = (self.hint, self.sure, self.cleared);
+        self.value.join(&other.value) || (before.1, before.2, before.3) != now
     }
 }
 

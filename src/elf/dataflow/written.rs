@@ -39,7 +39,20 @@ pub(super) fn write(offset: u64, width: u64, cell: &Cell) -> Write {
     let copied = cell.value.loaded();
     let hint = cell.hint.or(clock).filter(|_| cell.sure);
     let (numbers, only_known) = numbers(&cell.value, width);
-    let Cell { sure, filled, by, .. } = *cell;
+    let Cell { sure, cleared, filled, by, .. } = *cell;
     let stored = None;
-    Write { offset, width, constants, sure, copied, stored, hint, filled, numbers, only_known, by }
+    Write {
+        offset,
+        width,
+        constants,
+        sure,
+        cleared,
+        copied,
+        stored,
+        hint,
+        filled,
+        numbers,
+        only_known,
+        by,
+    }
 }

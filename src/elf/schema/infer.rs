@@ -178,14 +178,16 @@ fn fields(object: &Object, senders: &[Sender<'_>], size: u64) -> Option<Vec<Fiel
     let mut fields: Vec<Field> = Vec::new();
     for (_, field) in by_place {
         match fields.last_mut() {
-            // A copy word by word, by one line.
+            // A copy word by word, by one line, or a part of what it clears.
             Some(last)
                 if last.line().is_some()
                     && last.line() == field.line()
-                    && last.end() == field.at =>
+                    && last.end() >= field.at =>
             {
-                last.bytes += field.bytes;
-                last.number = false;
+                if last.end() < field.end() {
+                    last.bytes = field.end() - last.at;
+                    last.number = false;
+                }
             }
             // A number that was stored together with its neighbour.
             Some(last) if last.end() > field.at && last.number => {

@@ -80,7 +80,7 @@ impl<'e> Lines<'e> {
             let helper = insn.filter(|insn| (insn.opcode, insn.src) == (Insn::CALL, 0));
             let (filled, writes) = by_line.entry(text).or_default();
             filled.extend(helper.and_then(|insn| filled_argument(insn.imm)));
-            if write.sure || write.constants.as_deref() == Some(&[0]) {
+            if write.sure || write.cleared || write.constants.as_deref() == Some(&[0]) {
                 writes.push((number, write));
             }
         }

@@ -196,7 +196,7 @@ fn keys(size: Size) -> Vec<u8> {
     of_type_1(btf, Size { bytes: 2000, ..size }, 8, 80)
 }
 
-fn ext(tables: [&[u32]; 3]) -> Section {
+pub(crate) fn ext(tables: [&[u32]; 3]) -> Section {
     let mut data = vec![0x9f, 0xeb, 1, 0];
     let bytes = tables.map(|table| u32::try_from(table.len() * 4).unwrap());
     let places = [bytes[0], bytes[0] + bytes[1]];

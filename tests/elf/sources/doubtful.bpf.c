@@ -71,6 +71,13 @@ union scratch {
 	struct offsets offsets;
 };
 
+// Cleared by one line, and filled byte by byte, as far as it goes.
+struct head {
+	__u32 size;
+	__u8 bytes[24];
+	__u32 pid;
+};
+
 struct bytes {
 	char text[64];
 	__u64 len;
@@ -85,7 +92,7 @@ struct ring {
 	__uint(max_entries, 4096);
 } spans SEC(".maps"), smalls SEC(".maps"), packets SEC(".maps"), unpaddeds SEC(".maps"),
 	drained SEC(".maps"), ticks SEC(".maps"), shared SEC(".maps"), unions SEC(".maps"),
-	texts SEC(".maps");
+	texts SEC(".maps"), heads SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERF_EVENT_ARRAY);
@@ -295,4 +302,33 @@ int sends_text(void *ctx)
 	bpf_get_current_comm(b->text, 16);
 	bpf_ringbuf_output(&texts, b->text, 32, 0);
 	return 0;
+}
+
+SEC("xdp")
+int sends_head(struct xdp_md *ctx)
+{
+	__u8 *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	struct head *e;
+	__u32 size;
+
+	if (data + 1 > end)
+		return 2;
+	size = (*data & 7) * 4;
+	e = bpf_ringbuf_reserve(&heads, sizeof(*e), 0);
+	if (!e)
+		return 2;
+	e->size = size;
+	__builtin_memset(e->bytes, 0, sizeof(e->bytes));
+	for (int i = 0; i < (int)sizeof(e->bytes); i++) {
+		if (i >= size)
+			break;
+		if (data + i + 1 > end) {
+			bpf_ringbuf_discard(e, 0);
+			return 2;
+		}
+		e->bytes[i] = data[i];
+	}
+	e->pid = bpf_get_smp_processor_id();
+	bpf_ringbuf_submit(e, 0);
+	return 2;
 }
