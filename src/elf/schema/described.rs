@@ -7,12 +7,12 @@ use std::collections::{BTreeMap, HashSet};
 use std::io::Read as _;
 use std::path::Path;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use serde::Deserialize;
 
 use super::describe::{MAX_DEPTH, MAX_FIELDS};
 use crate::elf::types::{Composite, Encoding, Kind, Member, Type, TypeId, Types};
-use crate::output::escape::push_text;
+use crate::output::escape::{one_line, push_text};
 
 /// The most bytes of a file, of a record, and of a name.
 const MAX_FILE: u64 = 4 << 20;
@@ -114,7 +114,9 @@ pub(super) fn read(path: &Path) -> Result<Described> {
 
 /// Reads the text of one.
 pub(super) fn parse(text: &[u8], file: String) -> Result<Described> {
-    let document: Document = serde_json::from_slice(text)?;
+    // What the error quotes of the file may hold anything.
+    let document: Document =
+        serde_json::from_slice(text).map_err(|error| anyhow!(one_line(&error.to_string())))?;
     let mut made = Builder { types: Types::new(), left: MAX_FIELDS };
     let mut events = Vec::new();
     for event in document.events {
@@ -314,6 +316,14 @@ mod tests {
             r#"{{"events":[{{"map":"rb","size_bytes":16,"fields":[{fields}]}}],"other":1}}"#
         );
         parse(text.as_bytes(), "x.json".to_owned())
+    }
+
+    #[test]
+    fn errors_are_one_line() {
+        let error =
+            read(r#"{"name":"a","offset":0,"type":"u32","\u001b[31m\u007f\n":1}"#).unwrap_err();
+        let text = format!("{error:#}");
+        assert!(text.contains(r"unknown field `\033[31m\177\n`"), "{text}");
     }
 
     #[test]
