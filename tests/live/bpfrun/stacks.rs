@@ -105,7 +105,7 @@ fn folded_stacks_are_one_line_each() {
     let outer_first = ";mode_stack;outer_function;inner_function";
     // The first names may take longer than the tool has patience, on a slow machine.
     let is_late = |line: &&str| line.contains(";(names not looked up in time);");
-    let (late, named): (Vec<_>, Vec<_>) = ours.iter().partition(|line| is_late(line));
+    let (late, named): (Vec<&str>, Vec<&str>) = ours.iter().partition(|line| is_late(line));
     assert!(!named.is_empty() && named.iter().all(|line| line.contains(outer_first)), "{stdout}");
     assert!(late.len() < 2, "{stdout}");
     let count = |line: &str| line.rsplit_once(' ').and_then(|(_, count)| count.parse::<u64>().ok());
