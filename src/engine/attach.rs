@@ -290,8 +290,9 @@ fn load<B: Builder>(
         }
         Err(_) => {
             memory.accept(accepted);
-            // libbpf does not always report a lack of descriptors.
-            if !can_open(maps.len() + plan.len()) {
+            // libbpf does not always report a lack of descriptors. It opens some for a while: for
+            // BTF, for each map a second one, and for what it tries out.
+            if !can_open(maps.len() + plan.len() + 8) {
                 return Err(Refused::Object { errno: Errno::EMFILE });
             }
             memory.learn(errno, program.as_deref(), &kinds, &maps, jobs, &words)?;
