@@ -4,6 +4,7 @@ use super::*;
 
 #[test]
 fn maps_are_filled_before_anything_is_attached() {
+    let _alone = alone();
     let flags = [
         "--map=conf[0].level=7",
         "--map=conf[0].limits={list=[1,2,0x10],name=\"a,b\"}",
@@ -50,6 +51,7 @@ fn maps_are_filled_before_anything_is_attached() {
 
 #[test]
 fn a_program_that_a_map_is_to_hold_is_called_and_not_attached() {
+    let _alone = alone();
     let flags = ["--prog-array=calls[1]=called", "--set=targ_pid=3"];
     let trace = trace("fill", &flags, &[&fixture("argv")]);
     let said = messages(&trace);
@@ -62,6 +64,7 @@ fn a_program_that_a_map_is_to_hold_is_called_and_not_attached() {
 
 #[test]
 fn who_calls_a_program_that_acts_acts_too() {
+    let _alone = alone();
     let mut tool = BPFRUN.command(&["run", &object("fill"), "--prog-array=calls[1]=kills"]);
     let output = tool.args(["--", "true"]).output().unwrap();
     let stderr = lossy(&output.stderr);
@@ -77,6 +80,7 @@ fn who_calls_a_program_that_acts_acts_too() {
 
 #[test]
 fn filters_are_named_once_with_their_flags() {
+    let _alone = alone();
     let said = |flags: &[&str]| {
         let mut tool = BPFRUN.command(&["run", &object("fill")]);
         let output = tool.args(flags).args(["--", &fixture("argv")]).output().unwrap();
@@ -101,6 +105,7 @@ fn filters_are_named_once_with_their_flags() {
 
 #[test]
 fn a_kernel_that_refuses_a_value_is_quoted() {
+    let _alone = alone();
     // A queue of four takes no fifth; the check before loading knows that.
     let five = ["--map=jobs[]=1"; 5];
     let mut tool = BPFRUN.command(&["run", &object("fill")]);

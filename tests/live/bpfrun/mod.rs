@@ -18,6 +18,8 @@ mod stacks;
 mod tracefs;
 mod values;
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use serde_json::Value;
 
 use crate::harness::*;
@@ -43,6 +45,13 @@ fn program<'a>(trace: &'a Trace, name: &str) -> &'a Value {
 /// The records with this `event.name`.
 fn named<'a>(trace: &'a Trace, name: &str) -> Vec<&'a Value> {
     trace.events.iter().filter(|event| event["event"]["name"] == name).collect()
+}
+
+/// Programs of all tests see the calls of each, and nobody can tell the messages of one object's
+/// programs apart: tests for which that matters take turns.
+fn alone() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The messages of `bpf_printk()`.

@@ -1,15 +1,6 @@
 //! Histograms and sums, with the counts that are known.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use super::*;
-
-/// Programs of all tests see the numbers of each.
-static ALONE: Mutex<()> = Mutex::new(());
-
-fn alone() -> MutexGuard<'static, ()> {
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// The first argument of prctl() that the fixture looks for.
 const MAGIC: i32 = 0x7069_6374;

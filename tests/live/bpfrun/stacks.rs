@@ -1,17 +1,8 @@
 //! Stacks by numbers in maps and in events, with the names of their functions.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use nix::sys::stat::Mode;
 
 use super::*;
-
-/// Programs of all tests see the stacks of each.
-static ALONE: Mutex<()> = Mutex::new(());
-
-fn alone() -> MutexGuard<'static, ()> {
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// The functions of the fixture, innermost first.
 const FUNCTIONS: [&str; 3] = ["inner_function", "outer_function", "mode_stack"];
