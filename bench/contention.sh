@@ -68,7 +68,7 @@ start() {
 	local bytes=$((shares * (128 * calls * 2 + 65536)))
 	"$tool" --comm mmap --rings "$1" --buffer-size "$bytes" -v >/dev/null 2>"$work/said" &
 	tool_pid=$!
-	until grep -q ': backend ' "$work/said"; do
+	until grep -qE ': backend .* buffers?$' "$work/said"; do
 		kill -0 "$tool_pid" 2>/dev/null || {
 			cat "$work/said" >&2
 			exit 1
