@@ -53,8 +53,11 @@ fn reduce(folder: &Path, names: &[&str]) -> Option<Vec<u8>> {
     let mut reduced = Reduced::default();
     let found = kernel.with_names(&missing);
     found.iter().try_for_each(|&(id, _)| reduced.add(&kernel, id))?;
-    for (_, name) in found {
-        missing.remove(name);
+    for (id, name) in found {
+        // What is only declared may be defined in a module.
+        if !kernel.is_declaration(id) {
+            missing.remove(name);
+        }
     }
     if !missing.is_empty() {
         for (number, entry) in (1..).zip(fs::read_dir(folder).ok()?) {
@@ -159,6 +162,12 @@ mod tests {
             unsafe { libbpf_sys::btf__add_int(self.0, c"long".as_ptr(), 8, 1) }
         }
 
+        /// `struct NAME;`
+        fn add_declaration(&self, name: &CStr) {
+            // SAFETY: as above.
+            unsafe { libbpf_sys::btf__add_fwd(self.0, name.as_ptr(), libbpf_sys::BTF_FWD_STRUCT) };
+        }
+
         /// `struct NAME { INNER member; struct NAME *next; }`
         fn add_struct(&self, name: &CStr, inner: i32) -> i32 {
             // SAFETY: as above.
@@ -187,6 +196,7 @@ mod tests {
         let long = kernel.add_long();
         let inner = kernel.add_struct(c"inner", long);
         kernel.add_struct(c"both", long);
+        kernel.add_declaration(c"only");
         folder.put("vmlinux", kernel.0);
         for (name, only) in [("one", c"only___new"), ("two", c"only")] {
             let module = Made::new(Some(&kernel));
@@ -201,7 +211,9 @@ mod tests {
             |name, inner| format!("STRUCT {name} 16 {{member: {inner} at 0; next: PTR at 64; }}");
         let long = "INT long 8 {1000040 }";
         let inner = with("inner", long);
-        assert_eq!(all, [with("both", long), with("only", &inner), with("only___new", &inner)]);
+        let declared = "FWD only 0 {}".to_owned();
+        let defined = [with("both", long), with("only", &inner), with("only___new", &inner)];
+        assert_eq!(all, [&[declared][..], &defined].concat());
     }
 
     proptest! {

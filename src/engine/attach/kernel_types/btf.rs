@@ -161,6 +161,11 @@ impl<'a> Types<'a> {
         }
     }
 
+    /// Whether a type is declared, and not defined.
+    pub(super) fn is_declaration(&self, id: u32) -> bool {
+        self.find(id).is_some_and(|(_, ty)| ty.kind() == FWD)
+    }
+
     /// The bytes of the string at this place of the file, and of its base before it.
     fn name(&self, offset: u32) -> Option<&'a [u8]> {
         let before = self.base.map_or(0, |base| base.strings.len());
