@@ -1,14 +1,13 @@
 //! The kernel's types that an object names in its CO-RE relocations.
 
 use std::collections::BTreeSet;
-use std::ffi::CString;
-use std::os::unix::ffi::OsStrExt as _;
+use std::fs;
 use std::path::Path;
-use std::ptr::null_mut;
 
 use anyhow::{Context, Result, ensure};
 use libbpf_rs::btf::BtfType;
 use libbpf_rs::{Btf, libbpf_sys};
+use object::{Object as _, ObjectSection as _};
 
 /// The names of the types that the relocations of `object` begin with, without flavours.
 ///
@@ -30,23 +29,13 @@ pub(crate) fn types(object: &Path, btf: &Btf<'_>) -> Result<Vec<String>> {
     Ok(names.into_iter().collect())
 }
 
-/// The contents of the section `.BTF.ext`.
+/// The contents of the section `.BTF.ext`. (Not by libbpf: older ones, as distributions have, lack
+/// `btf_ext__raw_data`.)
 fn btf_ext(object: &Path) -> Result<Vec<u8>> {
-    let path = CString::new(object.as_os_str().as_bytes())?;
-    let mut extension = null_mut();
-    // SAFETY: a path, and a place for a pointer.
-    let btf = unsafe { libbpf_sys::btf__parse_elf(path.as_ptr(), &raw mut extension) };
-    ensure!(!btf.is_null() && !extension.is_null(), "{}: no .BTF.ext", object.display());
-    let mut len = 0;
-    // SAFETY: what libbpf has just returned.
-    let start = unsafe { libbpf_sys::btf_ext__raw_data(extension, &raw mut len) };
-    // SAFETY: it has so many bytes.
-    let bytes = unsafe { std::slice::from_raw_parts(start.cast::<u8>(), len as usize) }.to_owned();
-    // SAFETY: nothing points there any more.
-    unsafe { libbpf_sys::btf_ext__free(extension) };
-    // SAFETY: likewise.
-    unsafe { libbpf_sys::btf__free(btf) };
-    Ok(bytes)
+    let file = fs::read(object).with_context(|| object.display().to_string())?;
+    let file = object::File::parse(&*file).with_context(|| object.display().to_string())?;
+    let section = file.section_by_name(".BTF.ext").context("no .BTF.ext")?;
+    Ok(section.data()?.to_owned())
 }
 
 /// The type and the kind of each relocation. `None`: the section ends too early.
