@@ -9,6 +9,7 @@ mod domain;
 mod helpers;
 mod machine;
 mod number;
+mod pieces;
 pub mod scale;
 mod state;
 mod uses;

@@ -17,6 +17,7 @@ mod hostile_events;
 mod object;
 mod orders;
 mod own;
+mod packed;
 mod pictures;
 mod plain;
 mod schema;

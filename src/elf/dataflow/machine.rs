@@ -13,6 +13,7 @@ use self::emit::Site;
 use self::helper_calls::forget_arguments;
 use self::operations::{alu, load, width};
 use super::domain::{Atom, Base, Value, place};
+use super::pieces::{Pieces, pieces};
 use super::state::{Cell, State};
 use super::{Emission, Uses};
 use crate::elf::code::{Function, Reference};
@@ -69,6 +70,7 @@ pub(super) fn run(
         frames: HashMap::new(),
         chain: Vec::new(),
         leaders: HashMap::new(),
+        pieces: HashMap::new(),
         sites: Vec::new(),
         site_numbers: HashMap::new(),
         typed: BTreeMap::new(),
@@ -101,6 +103,8 @@ struct Machine<'a> {
     chain: Vec<usize>,
     /// Beginnings of blocks, by function
     leaders: HashMap<usize, Rc<BTreeSet<usize>>>,
+    /// Parts of numbers that they store, by function
+    pieces: HashMap<usize, Pieces>,
     sites: Vec<Site>,
     /// By frame and slot
     site_numbers: HashMap<(usize, usize), usize>,
@@ -238,6 +242,18 @@ impl<'a> Machine<'a> {
             Rc::new(targets.collect())
         };
         self.leaders.entry(number).or_insert_with(new).clone()
+    }
+
+    /// Looks for the parts of numbers that a function stores.
+    fn find_pieces(&mut self, number: usize) {
+        if self.pieces.contains_key(&number) {
+            return;
+        }
+        let Some(function) = self.object.functions.get(number) else { return };
+        let leaders = self.leaders(number, function);
+        self.spend(function.insns.len() / 8);
+        let line = |slot| function.line(slot).map_or(0, |line| line.line);
+        self.pieces.insert(number, pieces(&function.insns, &leaders, line));
     }
 
     fn step(&mut self, function: &Function, here: Here, state: &mut State) -> Next {

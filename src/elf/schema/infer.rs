@@ -200,7 +200,27 @@ fn fields(object: &Object, senders: &[Sender<'_>], size: u64) -> Option<Vec<Fiel
             _ => fields.push(field),
         }
     }
-    Some(fields)
+    Some(bytes(fields))
+}
+
+/// So many bytes side by side that nothing is known of are no fields: an array was copied.
+const MANY_BYTES: usize = 8;
+
+/// The same fields, with copies that were made byte by byte as one.
+fn bytes(fields: Vec<Field>) -> Vec<Field> {
+    let unknown = |field: &Field| field.bytes == 1 && field.evidence() == Evidence::Store;
+    let neighbours = |a: &Field, b: &Field| unknown(a) && unknown(b) && a.end() == b.at;
+    let mut joined = Vec::new();
+    for run in fields.chunk_by(neighbours) {
+        match (run.first(), run.len()) {
+            (Some(first), MANY_BYTES..) => {
+                let bytes = run.len() as u64;
+                joined.push(Field { bytes, number: false, ..first.clone() });
+            }
+            _ => joined.extend_from_slice(run),
+        }
+    }
+    joined
 }
 
 /// The name of what one write fills.

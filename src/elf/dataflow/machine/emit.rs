@@ -6,8 +6,8 @@ use super::helper_calls::dynptr;
 use super::{EVENT_WRITES, Here, MAX_RECORD, Machine};
 use crate::elf::dataflow::domain::{Atom, Value, place};
 use crate::elf::dataflow::state::{Cell, State};
-use crate::elf::dataflow::written;
 use crate::elf::dataflow::{Emission, Origin, Sink, Write};
+use crate::elf::dataflow::{pieces, written};
 
 /// A place that reserves room for a record.
 #[derive(Debug, Default)]
@@ -79,6 +79,8 @@ impl Machine<'_> {
     pub(super) fn submit(&mut self, here: Here, site_number: usize, state: &State) {
         let record = Value::from(Atom::Record { site: site_number, offset: 0 });
         let mut data = self.origins(&record);
+        let sizes = self.sites.get(site_number).and_then(|site| site.size.as_ref()).and_then(sizes);
+        let writes = self.writes(state, &record, sizes.as_ref());
         let Some(site) = self.sites.get_mut(site_number) else { return };
         site.sent = true;
         data.extend(&site.sources);
@@ -86,14 +88,13 @@ impl Machine<'_> {
         functions.extend(&site.functions);
         let mut seen = BTreeSet::new();
         functions.retain(|&function| seen.insert(function));
-        let sizes = site.size.as_ref().and_then(sizes);
         let emission = Emission {
             program: self.program,
             sink: Sink::Record,
             maps: site.maps.clone(),
             functions,
             places: vec![(here.function, here.slot), site.place],
-            writes: writes(state, &record, sizes.as_ref()),
+            writes,
             sizes,
             data,
         };
@@ -115,11 +116,24 @@ impl Machine<'_> {
             maps,
             functions: self.chain.clone(),
             places: vec![(here.function, here.slot)],
-            writes: writes(state, data, sizes.as_ref()),
+            writes: self.writes(state, data, sizes.as_ref()),
             sizes,
             data: self.origins(data),
         };
         self.found((here.frame, here.slot, usize::MAX), emission);
+    }
+
+    /// The known writes into the sent bytes.
+    fn writes(&mut self, state: &State, data: &Value, sizes: Option<&BTreeSet<u64>>) -> Vec<Write> {
+        let cells = cells(state, data, sizes);
+        for &(function, _) in cells.values().map(|cell| &cell.by) {
+            self.find_pieces(function);
+        }
+        let piece = |(function, slot): (usize, usize)| {
+            self.pieces.get(&function).and_then(|pieces| pieces.get(&slot)).copied()
+        };
+        let joined = pieces::join(cells, self.object.endian, piece).into_iter();
+        joined.map(|((offset, width), cell)| written::write(offset, width, &cell)).collect()
     }
 
     /// Keeps an event, in the place of what was known of it when it was last seen.
@@ -181,8 +195,8 @@ pub(super) fn sizes(value: &Value) -> Option<BTreeSet<u64>> {
     value.constants()?.into_iter().map(|size| u64::try_from(size).ok()).collect()
 }
 
-/// The known writes into the sent bytes.
-pub(super) fn writes(state: &State, data: &Value, sizes: Option<&BTreeSet<u64>>) -> Vec<Write> {
+/// The known writes into the sent bytes, by offset and width.
+fn cells(state: &State, data: &Value, sizes: Option<&BTreeSet<u64>>) -> BTreeMap<(u64, u64), Cell> {
     let largest = sizes.and_then(|sizes| sizes.last().copied());
     let bytes = largest.and_then(|size| i64::try_from(size).ok()).unwrap_or(MAX_RECORD);
     let mut all: BTreeMap<(u64, u64), Cell> = BTreeMap::new();
@@ -197,5 +211,5 @@ pub(super) fn writes(state: &State, data: &Value, sizes: Option<&BTreeSet<u64>>)
             }
         }
     }
-    all.into_iter().map(|((offset, width), cell)| written::write(offset, width, &cell)).collect()
+    all
 }
