@@ -49,9 +49,9 @@ step() {
 ended() {
     local result=FAILED
     if (($2 == 0)); then
-        passed+=("$1") result=passed
+        passed+=("$1 ($3 s)") result=passed
     else
-        failed+=("$1")
+        failed+=("$1 ($3 s)")
         [[ ! -e $work/$1 ]] || reasons+=("$(reasons_in "$work/$1" | sed "s/^/  $1: /")")
     fi
     printf '== %s: %s (%d s)\n' "$1" "$result" "$3"
