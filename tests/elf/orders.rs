@@ -77,6 +77,25 @@ fn swapped_numbers_of_packets_are_numbers() {
 }
 
 #[test]
+fn halves_of_a_result_that_changed_places_are_two_numbers() {
+    let object = strip(&compile("orders", "bpfel", &[]));
+    let object = Object::parse(&object).unwrap();
+    let user = UserSchemas::default();
+    let found = schemas(&object, None, &user).unwrap().all;
+    let schema = found.iter().find(|schema| schema.map == "exchanged").unwrap();
+    assert_eq!(
+        schema.types.c_declaration(schema.ty.unwrap()),
+        "struct inferred {\n\
+         \t__u32 pid_0; /* 0 */\n\
+         \t__u32 tid_4; /* 4 */\n\
+         \t__u64 gid_uid_8; /* 8 */\n\
+         \t__u32 gid_16; /* 16 */\n\
+         \t__u32 uid_20; /* 20 */\n\
+         } /* 24 bytes */;"
+    );
+}
+
+#[test]
 fn fields_without_lines_have_the_names_of_their_sources() {
     let stripped = strip(&compile("orders", "bpfel", &[]));
     let declared = |data: &[u8]| {

@@ -28,6 +28,8 @@ pub enum Part {
     Low,
     /// The upper 32 bits
     High,
+    /// Both halves, the lower one above: members beside each other that are stored at once
+    Exchanged,
 }
 
 /// A number in a register or in memory.
@@ -140,8 +142,18 @@ impl Number {
         }
     }
 
-    /// Two bytes that were moved to the left and to the right: swapped by hand.
+    /// Two bytes that were moved to the left and to the right: swapped by hand. Or the two halves of
+    /// a helper's result.
     pub(super) fn or(self, other: Self) -> Option<Self> {
+        let (below, above) = if self.shift < other.shift { (self, other) } else { (other, self) };
+        if let (Source::Helper(helper, Part::High), Source::Helper(same, Part::Low)) =
+            (below.source, above.source)
+        {
+            let exchanged = helper == same && (below.shift, above.shift) == (0, 32);
+            return exchanged
+                .then(|| Self::new(Source::Helper(helper, Part::Exchanged), 8))
+                .filter(|_| !below.swapped && !above.swapped);
+        }
         let back = |number: Self| Self { shift: 0, ..number };
         let shifts = (self.shift, other.shift);
         let halves = self.bytes == 2 && back(self) == back(other);
@@ -214,6 +226,12 @@ mod tests {
         assert_eq!(part(both.left(32, 64).and_then(|number| number.right(32))), low);
         assert_eq!(part(both.right(32).and_then(|number| number.stored(4))), high);
         assert_eq!(both.stored(2), None);
+        let (low, high) = (both.left(32, 64).unwrap(), both.right(32).unwrap());
+        let exchanged = Some(Source::Helper(14, Part::Exchanged));
+        assert_eq!(part(low.or(high)), exchanged);
+        assert_eq!(part(high.or(low).and_then(|number| number.stored(8))), exchanged);
+        assert_eq!(low.or(Number::result(15).right(32).unwrap()), None);
+        assert_eq!(high.or(high), None);
         assert_eq!(member(8).left(32, 64), None);
     }
 }

@@ -247,16 +247,21 @@ fn pieces(object: &Object, write: &Write, line: Option<&str>, size: u64) -> Vec<
     let number = matches!(bytes, 1 | 2 | 4 | 8) && !text;
     let known = known(object, write, line);
     let whole = Field { at: write.offset, bytes, number, text, role, doubtful: false, known };
-    let halves = match (origin::pair(write), line) {
-        (Some(PID_TGID), Some("pid" | "tid" | "tgid")) => {
+    let named = matches!(line, Some("pid" | "tid" | "tgid" | "uid" | "gid"));
+    let Some((helper, exchanged)) = origin::pair(write, named) else { return vec![whole] };
+    let halves = match (helper, line) {
+        (PID_TGID, Some("pid" | "tid" | "tgid")) => {
             [("tid", Some(PID_TGID)), ("pid", Some(PID_TGID))]
         }
-        (Some(UID_GID), Some("uid" | "gid")) => [("uid", Some(UID_GID)), ("gid", Some(UID_GID))],
+        (UID_GID, Some("uid" | "gid")) => [("uid", Some(UID_GID)), ("gid", Some(UID_GID))],
+        // Who changes their places has two members.
+        (PID_TGID, _) if exchanged => [("tid", Some(PID_TGID)), ("pid", Some(PID_TGID))],
+        (UID_GID, _) if exchanged => [("uid", Some(UID_GID)), ("gid", Some(UID_GID))],
         _ => return vec![whole],
     };
     let big = object.endian == Endianness::Big;
     let half = |index: u64| {
-        let role = if (index == 1) != big { halves[1] } else { halves[0] };
+        let role = if (index == 1) != (big != exchanged) { halves[1] } else { halves[0] };
         let named = line == Some("tgid") && role.0 == "pid";
         let known = whole.known.clone().filter(|_| named);
         Field { at: write.offset + index * 4, bytes: 4, role: Some(role), known, ..whole.clone() }

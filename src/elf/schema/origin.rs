@@ -72,10 +72,17 @@ fn member_at(types: &Types, mut ty: TypeId, mut at: u64, width: u64) -> Option<&
 pub(super) const PID_TGID: i32 = 14;
 pub(super) const UID_GID: i32 = 15;
 
-/// The helper whose whole result a field is, where that is two numbers.
-pub(super) fn pair(write: &Write) -> Option<i32> {
-    match only(write)?.source {
-        Source::Helper(helper, Part::Whole) if write.width == 8 => Some(helper),
+/// The helper whose whole result a field is, where that is two numbers; and whether these have
+/// changed places. `named`: a source line has the name of one of them, so that it need not be
+/// certain that programs store nothing else there.
+pub(super) fn pair(write: &Write, named: bool) -> Option<(i32, bool)> {
+    let number = match write.numbers[..] {
+        [number] if named && write.sure => number,
+        _ => only(write)?,
+    };
+    match number.source {
+        Source::Helper(helper, Part::Whole) if write.width == 8 => Some((helper, false)),
+        Source::Helper(helper, Part::Exchanged) if write.width == 8 => Some((helper, true)),
         _ => None,
     }
 }
@@ -95,9 +102,11 @@ pub(super) fn role(write: &Write) -> Option<Role> {
         (PID_TGID, Part::High) => "pid",
         (PID_TGID, Part::Low) => "tid",
         (PID_TGID, Part::Whole) => "pid_tid",
+        (PID_TGID, Part::Exchanged) => "tid_pid",
         (UID_GID, Part::Low) => "uid",
         (UID_GID, Part::High) => "gid",
         (UID_GID, Part::Whole) => "gid_uid",
+        (UID_GID, Part::Exchanged) => "uid_gid",
         (8, _) => "cpu",
         (27, _) => "stack_id",
         (67 | 141, _) => "stack_bytes",

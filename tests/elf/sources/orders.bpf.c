@@ -11,7 +11,7 @@ struct ring {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 4096);
 } swapped SEC(".maps"), kept SEC(".maps"), mixed SEC(".maps"), guessed SEC(".maps"),
-	named SEC(".maps");
+	named SEC(".maps"), exchanged SEC(".maps");
 
 struct ends {
 	__u32 saddr;
@@ -143,6 +143,24 @@ int BPF_PROG(names, struct task_struct *task)
 	words[5] = bpf_ktime_get_ns() - value->entered;
 	words[6] = bpf_get_current_cgroup_id();
 	bpf_get_current_comm(words + 7, 16);
+	bpf_ringbuf_submit(words, 0);
+	return 0;
+}
+
+// The lower half of a result comes behind the upper one: clang may store both at once.
+SEC("raw_tp/sched_switch")
+int exchanges(void *ctx)
+{
+	__u64 *words = bpf_ringbuf_reserve(&exchanged, 24, 0);
+	__u64 both, ids;
+
+	if (!words)
+		return 0;
+	both = bpf_get_current_pid_tgid();
+	ids = bpf_get_current_uid_gid();
+	words[0] = both >> 32 | both << 32;
+	words[1] = ids;
+	words[2] = ids >> 32 | ids << 32;
 	bpf_ringbuf_submit(words, 0);
 	return 0;
 }
