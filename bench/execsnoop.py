@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import median
 
 import sidebyside
+from floor import EMPTY, RECORD, backend_of, floor, floors
 from machine import output, packaged
 from sidebyside import installed, own, working
 from table import show
@@ -52,6 +53,7 @@ def measure_exec(tracers, workload, args, targets):
         limit /= 5
         measured = f"{added:+.1f} µs against {limit:.1f}, noise {noise:.1f}"
         targets.at_most(f"{name} adds at most 1/5 of {rival}", added, limit, noise, measured)
+    sidebyside.show_to_floor(results, "median", targets)
     sidebyside.show_rows(results, workload, targets)
     sidebyside.show_memory(results, targets)
 
@@ -102,11 +104,16 @@ def measure_correct(tracers, workload, args, targets):
 def main():
     args, targets = sidebyside.begin(PARTS)
     workload = Executions(args)
-    candidates = [own(args.tool), own(args.tool, "--json"), own(args.tool, "-x")]
+    best = backend_of(args.tool)
+    shown = floor(RECORD, best)
+    candidates = [own(args.tool, floor=shown), own(args.tool, "--json", floor=shown)]
+    candidates.append(own(args.tool, "-x"))
     mine = sidebyside.working_own(candidates, workload)
     others = working(peers(), workload)
     if "exec" in args.parts:
-        measure_exec(mine + others, workload, args, targets)
+        filtered = own(args.tool, "--pid", "1", shows=False, floor=floor(EMPTY, best))
+        least = working([*floors(args.tool, args.folder, best), filtered], workload)
+        measure_exec(least + mine + others, workload, args, targets)
     if "start" in args.parts:
         sidebyside.measure_start(mine + others, workload, args, targets)
     if "syscall" in args.parts:

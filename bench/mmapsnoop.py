@@ -7,8 +7,9 @@ import shutil
 from statistics import median
 
 import sidebyside
+from floor import EMPTY, RECORD, backend_of, floor, floors
 from machine import numbers, output
-from sidebyside import NOTHING, installed, own, working
+from sidebyside import installed, own, working
 from table import show, spread
 from tracers import Tracer, stop
 from workloads import Workload
@@ -93,19 +94,25 @@ def measure_call(tracers, workload, args, targets):
     bare = median(bare)
     added = {name: median(samples.added["best"]) for name, samples in results.items()}
     noise = sidebyside.noise_of(results, "best")
-    rivals = [name for name, samples in results.items() if not samples.is_ours and name != NOTHING]
+    rivals = [name for name, samples in results.items() if samples.is_rival]
     cheapest = min(rivals, key=added.get) if rivals else None
     rows = []
     for name, samples in results.items():
-        times = None
+        times, ratio = None, sidebyside.to_floor(samples, results, "best")
         if cheapest and samples.is_ours and added[name] > noise:
             times = f"{added[cheapest] / added[name]:.0f}"
-        cells = (spread(samples.added["best"], 0, sign=True), f"{added[name] / bare:.2f}", times)
+        cells = (
+            spread(samples.added["best"], 0, sign=True),
+            f"{added[name] / bare:.2f}",
+            ratio and f"{ratio:.2f}",
+            times,
+        )
         rows.append((name, *cells, spread(samples.cpu, 0)))
     heading = [
         "tracer",
         "added, ns",
         "to the bare call",
+        "to the floor",
         "cheaper than the cheapest peer",
         "tracer's own CPU, ns",
     ]
@@ -127,6 +134,10 @@ def check_call(results, added, bare, noise, cheapest, targets):
             promise = f"{name}{what} adds less than {limit} ns"
             measured = f"{added[name]:.0f} ns, {added[name] / bare:.2f} bare calls"
             targets.at_most(promise, added[name], limit, noise, measured)
+    limits = {"ours": 1.15, "ours --json": 1.15}
+    limits |= {f"ours --backend {backend}": 1.15 for backend in BACKENDS}
+    limits |= {" ".join(("ours", *flags)): 1.1 for flags in REJECTING}
+    sidebyside.show_to_floor(results, "best", targets, limits)
     if cheapest:
         ratio = added[cheapest] / added["ours"]
         promise = f"ours: 40 times cheaper than {cheapest}"
@@ -171,14 +182,22 @@ def measure_loss(tracers, workload, args, targets):
 def main():
     args, targets = sidebyside.begin(PARTS)
     workload = Calls(args, "fail")
-    ours = sidebyside.working_own([mine(args.tool), mine(args.tool, "--json")], workload)
-    backends = [mine(args.tool, "--backend", backend) for backend in BACKENDS]
+    best = backend_of(args.tool)
+    shown, rejected = floor(RECORD, best), floor(EMPTY, best)
+    candidates = [mine(args.tool, *flags, floor=shown) for flags in ((), ("--json",))]
+    ours = sidebyside.working_own(candidates, workload)
+    backends = [
+        mine(args.tool, "--backend", backend, floor=floor(RECORD, backend)) for backend in BACKENDS
+    ]
     backends = working(backends, workload)
     others = working(peers(), workload)
     if "call" in args.parts:
-        silent = [mine(args.tool, *flags, shows=False) for flags in (*REJECTING, COUNTING)]
-        perf = working([mine(args.tool, "--buffer", "perf")], workload)
-        everyone = ours + perf + backends + working(silent, workload) + others
+        silent = [
+            mine(args.tool, *flags, shows=False, floor=rejected) for flags in (*REJECTING, COUNTING)
+        ]
+        perf = working([mine(args.tool, "--buffer", "perf", floor=shown)], workload)
+        least = working(floors(args.tool, args.folder, *BACKENDS), workload)
+        everyone = least + ours + perf + backends + working(silent, workload) + others
         measure_call(everyone, workload, args, targets)
         for how in ("anon", "file"):
             measure_call(ours, Calls(args, how), args, targets)

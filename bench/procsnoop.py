@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import median
 
 import sidebyside
+from floor import EMPTY, RECORD, backend_of, floor, floors
 from machine import packaged
 from sidebyside import installed, own, working
 from table import show
@@ -30,12 +31,12 @@ class Lives(Executions):
 # ---- who is compared, and how their rows are read ----
 
 
-def mine(tool, *flags):
+def mine(tool, *flags, **details):
     """Ours, with a pattern for ends; the group is the process's id."""
     row = r"EXIT +{program} +(\d+) "
     if "--json" in flags:
         row = r'"process\.exit"}},"process":{{"pid":(\d+),"parent_pid":\d+,"comm":"{program}"'
-    return own(tool, *flags, row=row)
+    return own(tool, *flags, row=row, **details)
 
 
 def peers():
@@ -67,13 +68,19 @@ def measure_life(tracers, workload, args, targets):
     count = 300 if args.quick else 2000
     results, bare = sidebyside.measure_rounds(tracers, workload, args, count)
     sidebyside.show_times(results, bare, workload, args, count, (PEER, "libbpf-tools"))
+    print()
+    sidebyside.show_to_floor(results, "median", targets)
     if PEER in results:
         noise = sidebyside.noise_of(results, "mean")
         added, limit = (median(results[name].added["mean"]) for name in ("ours", PEER))
         measured = f"{added:+.1f} µs against {limit:+.1f}, noise {noise:.1f}"
         targets.at_most(f"ours adds no more than {PEER}", added, limit, noise, measured)
     sidebyside.show_rows(results, workload, targets)
-    missing = sum(abs(samples.missing) for samples in results.values() if samples.is_ours)
+    missing = sum(
+        abs(samples.missing)
+        for samples in results.values()
+        if samples.is_ours and samples.tracer.shows
+    )
     targets.check("ours: every end is shown", missing == 0, f"{missing} missing")
     sidebyside.show_memory(results)
 
@@ -165,11 +172,15 @@ def measure_stopped(tracers, workload, args, targets):
 def main():
     args, targets = sidebyside.begin(PARTS)
     workload = Lives(args)
-    candidates = [mine(args.tool), mine(args.tool, "--usage"), mine(args.tool, "--json")]
+    best = backend_of(args.tool)
+    shown = floor(RECORD, best)
+    candidates = [mine(args.tool, *flags, floor=shown) for flags in ((), ("--usage",), ("--json",))]
     ours = sidebyside.working_own(candidates, workload)
     others = working(peers(), workload)
     if "life" in args.parts:
-        measure_life(ours + others, workload, args, targets)
+        filtered = mine(args.tool, "--pid", "1", shows=False, floor=floor(EMPTY, best))
+        least = working([*floors(args.tool, args.folder, best), filtered], workload)
+        measure_life(least + ours + others, workload, args, targets)
     if "correct" in args.parts:
         measure_correct(ours[:1] + others, workload, args, targets)
     if "stopped" in args.parts:

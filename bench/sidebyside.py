@@ -125,6 +125,10 @@ class Samples:
         return self.tracer is not None and self.tracer.name.startswith("ours")
 
     @property
+    def is_rival(self):
+        return self.tracer is not None and not self.is_ours and not self.tracer.is_floor
+
+    @property
     def missing(self):
         return self.done - self.shown if self.tracer.shows else None
 
@@ -202,6 +206,32 @@ def noise_of(results, statistic):
     return median(abs(added) for added in results[NOTHING].added[statistic])
 
 
+def to_floor(samples, results, statistic):
+    """The ratio of what it adds to the floor under it. None: no floor was measured."""
+    floor = samples.tracer and results.get(samples.tracer.floor)
+    if not floor:
+        return None
+    under = median(floor.added[statistic])
+    # Where noise would decide there is no ratio.
+    if under < 2 * noise_of(results, statistic):
+        return None
+    return median(samples.added[statistic]) / under
+
+
+def show_to_floor(results, statistic, targets, limits=None):
+    """The ratio for each of ours. `limits`: the targets, by name; others only inform."""
+    for name, samples in results.items():
+        ratio = to_floor(samples, results, statistic)
+        if ratio is None:
+            continue
+        limit = (limits or {}).get(name)
+        floor = samples.tracer.floor
+        if limit:
+            targets.check(f"{name}: at most {limit} times {floor}", ratio <= limit, f"{ratio:.2f}")
+        else:
+            print(f"- {name}: {ratio:.2f} times {floor}")
+
+
 def show_times(results, bare, workload, args, count, peer, digits=1):
     """The table of times, with shares of the time that `peer` adds: its name, and its title."""
     first, second = workload.prints
@@ -215,7 +245,12 @@ def show_times(results, bare, workload, args, count, peer, digits=1):
         added = median(results[rival].added[first])
         return f"{median(samples.added[first]) / added:.2f}" if added > 2 * noise else None
 
-    rows = [("nothing", spread(bare, digits), None, None, None, None, None)]
+    def floored(samples):
+        value = to_floor(samples, results, second)
+        return (value and f"{value:.2f}",)
+
+    any_floor = any(samples.tracer and samples.tracer.is_floor for samples in results.values())
+    rows = [("nothing", spread(bare, digits), *(None,) * (6 if any_floor else 5))]
     for name, samples in results.items():
         rows.append(
             (
@@ -224,6 +259,7 @@ def show_times(results, bare, workload, args, count, peer, digits=1):
                 spread(samples.added[first], digits, sign=True),
                 spread(samples.added[second], digits, sign=True),
                 ratio(samples),
+                *(floored(samples) if any_floor else ()),
                 programs_time(samples.tracer, workload, count, digits),
                 spread(samples.cpu, digits),
             )
@@ -234,6 +270,7 @@ def show_times(results, bare, workload, args, count, peer, digits=1):
         f"added to {first}",
         f"added to {second}",
         f"to {rival_heading}",
+        *(["to the floor"] if any_floor else ()),
         "its BPF programs",
         "tracer's own CPU",
     ]
@@ -247,7 +284,11 @@ def show_times(results, bare, workload, args, count, peer, digits=1):
 
 
 def show_rows(results, workload, targets):
-    traced = {name: samples for name, samples in results.items() if samples.tracer}
+    traced = {
+        name: samples
+        for name, samples in results.items()
+        if samples.tracer and not samples.tracer.is_floor
+    }
     heading = ["tracer", workload.done, "rows", "missing", "lost by its own account"]
     outcomes = any(samples.wrong is not None for samples in traced.values())
     rows = [
@@ -270,7 +311,7 @@ def show_memory(results, targets=None):
     """The table of memory. `targets`: limits for ours to check."""
     rows, most = [], 0
     for name, samples in results.items():
-        if samples.memory:
+        if samples.memory and not samples.tracer.is_floor:
             columns = [median(column) / 1024 for column in zip(*samples.memory)]
             rows.append((name, *(f"{value:.1f}" for value in columns)))
             most = max(most, columns[0]) if samples.is_ours else most

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """tcpconnect and its peers, side by side in one run. Started by run.sh; see README.md."""
 
-import re
 import shutil
-import subprocess
 from copy import copy
 
 import sidebyside
+from floor import EMPTY, RECORD, backend_of, floor, floors
 from machine import packaged
 from sidebyside import installed, own, working
 from table import median_within, show
@@ -70,10 +69,8 @@ def mine(tool, *flags, **details):
 
 def with_errors(tool):
     """Ours with --sync-errors, and with the backend in its name, since that decides the cost."""
-    command = [tool, ERRORS, "--verbose", "--duration", "0.1"]
-    said = subprocess.run(command, capture_output=True, text=True).stderr
-    backend = re.search(r"\bbackend (\w+), \w+ buffer", said)
-    name = f"ours {ERRORS} ({backend[1]})" if backend else f"ours {ERRORS}"
+    backend = backend_of(tool, ERRORS)
+    name = f"ours {ERRORS} ({backend})" if backend else f"ours {ERRORS}"
     return mine(tool, ERRORS, name=name)
 
 
@@ -128,6 +125,7 @@ def measure_pairs(tracers, workload, args, targets):
     title = f"Added µs per attempt, {args.rounds} x 2000: median (where it lies at 95 %)"
     show(title, ["tracer", "to the median", "to the mean"], rows)
     print()
+    sidebyside.show_to_floor(results, "median", targets)
     # By the median: other load on the machine dominates the mean. The median leaves out wakeups of
     # the tracer, at most one every 20 ms: less than one in a thousand of these.
     for name in ("ours", "ours --json"):
@@ -139,14 +137,18 @@ def measure_pairs(tracers, workload, args, targets):
 def main():
     args, targets = sidebyside.begin(PARTS)
     workload = Connects(args)
-    filtered = mine(args.tool, "--pid", "1", shows=False)
-    candidates = [mine(args.tool), mine(args.tool, "--json"), filtered, with_errors(args.tool)]
+    best = backend_of(args.tool)
+    shown = floor(RECORD, best)
+    candidates = [mine(args.tool, floor=shown), mine(args.tool, "--json", floor=shown)]
+    candidates.append(mine(args.tool, "--pid", "1", shows=False, floor=floor(EMPTY, best)))
+    candidates.append(with_errors(args.tool))
     ours = sidebyside.working_own(candidates, workload)
     others = working(peers(), workload)
+    least = working(floors(args.tool, args.folder, best), workload)
     if "connect" in args.parts:
-        measure_connect(ours + others, workload, args, targets)
+        measure_connect(least + ours + others, workload, args, targets)
     if "pairs" in args.parts:
-        measure_pairs(ours, workload, args, targets)
+        measure_pairs(least + ours, workload, args, targets)
     if "start" in args.parts:
         sidebyside.measure_start(ours + others, workload, args, targets)
     if "syscall" in args.parts:

@@ -8,7 +8,8 @@ import select
 import signal
 import subprocess
 import time
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +40,11 @@ class Tracer:
     arguments: bool = True
     # Its filters leave the workload's rows
     shows: bool = True
+    # What runs beside it: a function of Running that gives a context
+    beside: Callable = nullcontext
+    # The name of the tracer that is the floor of its cost; empty: none was measured
+    floor: str = ""
+    is_floor: bool = False
 
     def find(self, row, text, tag, program):
         row = row.format(tag=re.escape(tag), program=program)
@@ -69,6 +75,7 @@ class Running:
         self.errors = Path(folder, "errors")
         self.workload = tuple(workload)
         self.process = None
+        self.beside = tracer.beside(self)
 
     def __enter__(self):
         with open(self.output, "wb") as rows, open(self.errors, "wb") as errors:
@@ -78,9 +85,11 @@ class Running:
                 stdout=rows,
                 stderr=errors,
             )
+        self.beside.__enter__()
         return self
 
     def __exit__(self, *_):
+        self.beside.__exit__(None, None, None)
         stop(self.process)
 
     def cpu_ns(self):
