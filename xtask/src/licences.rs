@@ -36,9 +36,20 @@ pub(crate) fn print(features: &str, target: &str) -> Result<()> {
 }
 
 fn metadata(features: &str, target: &str) -> Result<Value> {
+    metadata_with(&["--filter-platform", target, "--features", features])
+}
+
+/// All packages of `Cargo.lock`, for whatever platform.
+pub(crate) fn all_packages() -> Result<Vec<Value>> {
+    let mut metadata = metadata_with(&["--all-features"])?;
+    let packages = metadata["packages"].as_array_mut().context("packages")?;
+    Ok(std::mem::take(packages))
+}
+
+fn metadata_with(flags: &[&str]) -> Result<Value> {
     let output = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()))
-        .args(["metadata", "--locked", "--format-version", "1", "--filter-platform", target])
-        .args(["--features", features])
+        .args(["metadata", "--locked", "--format-version", "1"])
+        .args(flags)
         .stderr(Stdio::inherit())
         .output()?;
     ensure!(output.status.success(), "cargo metadata: {}", output.status);
@@ -77,7 +88,7 @@ fn linked(metadata: &Value) -> Result<Vec<&Value>> {
 
 /// Files in the crate's folder and in those of the C `libraries` below it, whose names begin
 /// like those of licences.
-fn licence_files(folder: &Path, libraries: &[&str]) -> Result<Vec<PathBuf>> {
+pub(crate) fn licence_files(folder: &Path, libraries: &[&str]) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     let mut folders = vec![folder.to_owned()];
     for library in libraries {

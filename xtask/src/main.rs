@@ -1,7 +1,10 @@
 //! Makes what is packaged beside the programs and is not about one of them: the licences of what is
 //! compiled in. It depends on nothing but the sources.
 
+mod copyright;
 mod licences;
+
+use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Parser;
@@ -18,9 +21,17 @@ enum Task {
         #[arg(long)]
         target: String,
     },
+    /// Print what debian/copyright says of the crates
+    Copyright {
+        /// The folder that "cargo vendor --versioned-dirs" has made
+        #[arg(long)]
+        vendor: PathBuf,
+    },
 }
 
 fn main() -> Result<()> {
-    let Task::Licences { features, target } = Task::parse();
-    licences::print(&features, &target)
+    match Task::parse() {
+        Task::Licences { features, target } => licences::print(&features, &target),
+        Task::Copyright { vendor } => copyright::print(&vendor),
+    }
 }

@@ -1,0 +1,46 @@
+# For Nix: nix-build, beside the two tarballs that packaging/source.sh makes. Not built where the project
+# is made.
+{ pkgs ? import <nixpkgs> { } }:
+
+pkgs.stdenv.mkDerivation rec {
+  pname = "snoop-tools";
+  version = "@VERSION@";
+  src = ./. + "/snoop-tools_${version}.orig.tar.gz";
+  vendor = ./. + "/snoop-tools_${version}.orig-vendor.tar.xz";
+  sourceRoot = "snoop-tools-${version}";
+
+  nativeBuildInputs = with pkgs; [ cargo rustc pkg-config llvmPackages.clang-unwrapped ];
+  buildInputs = with pkgs; [ libbpf elfutils zlib ];
+  # Of the compiler's wrapper BPF programs get flags that clang refuses for them.
+  CLANG = "${pkgs.llvmPackages.clang-unwrapped}/bin/clang";
+  CARGO_NET_OFFLINE = "true";
+
+  postUnpack = ''
+    tar -xf $vendor -C $sourceRoot
+    mkdir -p $sourceRoot/.cargo
+    printf '[source.crates-io]\nreplace-with = "vendor"\n[source.vendor]\ndirectory = "vendor"\n' >$sourceRoot/.cargo/config.toml
+  '';
+  buildPhase = "cargo build --locked --release --no-default-features --bins";
+  checkPhase = "cargo test --locked --release --no-default-features --lib --test cli";
+  doCheck = true;
+  installPhase = ''
+    share=$out/share
+    mkdir -p $share/{man/man8,bash-completion/completions,zsh/site-functions,fish/vendor_completions.d}
+    for source in src/bin/*.rs; do
+      program=$(basename $source .rs)
+      install -D -m 755 -t $out/bin target/release/$program
+      for page in $($out/bin/$program --generate pages); do
+        $out/bin/$program --generate man $page >$share/man/man8/$page.8
+      done
+      $out/bin/$program --generate complete-bash >$share/bash-completion/completions/$program
+      $out/bin/$program --generate complete-zsh >$share/zsh/site-functions/_$program
+      $out/bin/$program --generate complete-fish >$share/fish/vendor_completions.d/$program.fish
+    done
+  '';
+
+  meta = with pkgs.lib; {
+    description = "BPF tracers: executions, TCP, memory maps, processes, signals, any object";
+    license = with licenses; [ gpl2Only bsd2 ];
+    platforms = platforms.linux;
+  };
+}

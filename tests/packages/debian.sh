@@ -1,0 +1,107 @@
+#!/usr/bin/env bash
+# debian.sh [SOURCES]: builds Debian's source package of SOURCES (default: target/sources, made by
+# packaging/source.sh if it is not there) in a clean Debian, without a network once that has what
+# the build depends on, and checks what comes out. ARCH=arm64: for that architecture. TWICE=1: builds it
+# again, elsewhere, and compares the bytes. The packages are left in target/debian-ARCH. Needs root and
+# debootstrap.
+
+set -euo pipefail
+export LC_ALL=C
+cd "$(dirname "$0")/../.."
+arch=${ARCH:-$(dpkg --print-architecture)}
+# The first Debian with a Rust that is new enough.
+suite=trixie
+# shellcheck source=tests/vm/mirror.sh
+. tests/vm/mirror.sh
+
+sources=$(realpath -m "${1:-target/sources}")
+out=$PWD/target/debian-$arch
+work=$(mktemp -d "$PWD/target/debian-build.XXXXXX")
+root=$work/root
+trap 'rm -rf "$work"' EXIT
+
+say() { printf 'debian: %s\n' "$*" >&2; }
+die() {
+    say "$*"
+    exit 1
+}
+
+main() {
+    ((EUID == 0)) || die 'needs root'
+    [[ -e $(echo "$sources"/*.dsc) ]] || packaging/source.sh "$sources"
+    clean_debian
+    mkdir "$root/build"
+    cp "$sources"/*.dsc "$sources"/*.tar.* "$root/build/"
+    say "installs what the build for $arch needs"
+    dependencies
+    rm -rf "$out"
+    mkdir -p "$out"
+    build first "$out"
+    if [[ ${TWICE:-} ]]; then
+        mkdir "$work/again"
+        build another-place "$work/again"
+        local file
+        for file in "$out"/*.deb; do
+            cmp "$file" "$work/again/${file##*/}" || die "${file##*/} is not the same"
+        done
+        say 'built again it is the same'
+    fi
+    lint
+    ls -l "$out" >&2
+}
+
+in_root() { DEBIAN_FRONTEND=noninteractive chroot "$root" "$@"; }
+
+clean_debian() {
+    local mirror keyring
+    read -r mirror keyring <<<"$(debian_mirror)"
+    [[ $mirror != /* ]] || die 'no Debian mirror in the package sources: set SNOOP_DEBIAN_MIRROR=URL'
+    [[ $keyring != - ]] || keyring=$default_keyring
+    say "makes a Debian $suite"
+    debootstrap --variant=minbase --keyring="$keyring" "$suite" "$root" "$mirror" >"$work/log" ||
+        { tail "$work/log" >&2 && die 'debootstrap failed'; }
+    cp -L /etc/resolv.conf /etc/hosts "$root/etc/"
+    if grep -rhi 'acquire::.*proxy' /etc/apt/apt.conf /etc/apt/apt.conf.d >"$work/proxy" 2>/dev/null; then
+        cp "$work/proxy" "$root/etc/apt/apt.conf.d/99proxy"
+    fi
+    mount --bind /proc "$root/proc"
+    trap 'umount -l "$root/proc"; rm -rf "$work"' EXIT
+}
+
+dependencies() {
+    local cross=()
+    if [[ $arch != $(dpkg --print-architecture) ]]; then
+        in_root dpkg --add-architecture "$arch"
+        cross=(--host-architecture "$arch")
+    fi
+    in_root apt-get -qq update
+    in_root apt-get -qq install -y --no-install-recommends build-essential lintian \
+        ${cross[@]+"crossbuild-essential-$arch"} >/dev/null
+    in_root sh -c "cd /build && apt-get -qq build-dep -y --no-install-recommends ${cross[*]} ./*.dsc" >/dev/null
+    in_root useradd --create-home builder
+    in_root chown builder /build
+}
+
+# build NAME OUT: unpacks and builds it in a folder of that name, as a user, without a network.
+build() {
+    say "builds for $arch, without a network"
+    local began=$SECONDS
+    unshare --net chroot "$root" su builder -c "
+        cd /build && mkdir $1 && cd $1 && dpkg-source --no-check -x ../*.dsc snoop-tools >/dev/null &&
+        cd snoop-tools && DEB_BUILD_OPTIONS=${NOCHECK:+nocheck} dpkg-buildpackage --build=binary \
+            --host-arch=$arch --unsigned-changes --no-pre-clean" >"$work/build-log" 2>&1 ||
+        { tail -n 40 "$work/build-log" >&2 && die 'the build failed'; }
+    cp "$root/build/$1"/*.deb "$root/build/$1"/*.changes "$root/build/$1"/*.buildinfo "$2/"
+    say "built in $((SECONDS - began)) s"
+}
+
+# Nothing that Debian's policy calls an error or warns of.
+lint() {
+    in_root su builder -c "lintian --fail-on error,warning --display-info /build/first/*.changes" >&2 ||
+        die 'lintian complains'
+    in_root su builder -c 'lintian --fail-on error,warning --display-info /build/*.dsc' >&2 ||
+        die 'lintian complains of the sources'
+}
+
+main
+exit
