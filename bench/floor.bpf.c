@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * The floor below a tracer's cost: for each tool and backend the same hooks, with programs that do
+ * nothing (NAME_empty), or that send a record of the tool's size with nothing in it but the time
+ * (NAME_record). bpfrun attaches them; floor.py empties the buffer.
+ */
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#include "bootstrap.h"
+#include "execve.h"
+#include "mmap.h"
+#include "tcpconnect.h"
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 16 * 1024 * 1024);
+} floor_records SEC(".maps");
+
+/* For bpfrun to look at. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096);
+} floor_nothing SEC(".maps");
+
+static __always_inline int send(const __u32 size)
+{
+	__u64 *record = bpf_ringbuf_reserve(&floor_records, size, 0);
+
+	if (!record)
+		return 0;
+	*record = bpf_ktime_get_boot_ns();
+	bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
+	return 0;
+}
+
+/* `record`: what the program does with an event, as an expression of `ctx`. */
+#define FLOOR(name, section, record)                                                               \
+	SEC(section)                                                                               \
+	int name##_empty(void *ctx)                                                                \
+	{                                                                                          \
+		(void)ctx;                                                                         \
+		return 0;                                                                          \
+	}                                                                                          \
+                                                                                                   \
+	SEC(section)                                                                               \
+	int name##_record(__u64 *ctx)                                                              \
+	{                                                                                          \
+		(void)ctx;                                                                         \
+		return record;                                                                     \
+	}
+
+/* A program's arguments are about so long, and its path. */
+#define STRINGS 64
+#define NR_MMAP 9
+#define SYN_SENT 2
+
+FLOOR(execsnoop_tp_btf, "tp_btf/sched_process_exec", send(sizeof(struct exec_event) + STRINGS))
+
+/* Two programs: an attempt may begin while the first one runs on the same CPU. */
+FLOOR(tcpconnect_tp_btf, "tp_btf/inet_sock_set_state",
+      ctx[1] == SYN_SENT ? send(sizeof(struct connect_event)) : 0)
+FLOOR(tcpconnect_tp_btf_2, "tp_btf/inet_sock_set_state", 0)
+
+FLOOR(mmapsnoop_fexit, "fexit/__x64_sys_mmap", send(sizeof(struct mmap_event)))
+FLOOR(mmapsnoop_tracepoint, "tp/syscalls/sys_exit_mmap", send(sizeof(struct mmap_event)))
+FLOOR(mmapsnoop_tp_btf, "tp_btf/sys_exit",
+      ((struct pt_regs *)ctx[0])->orig_ax == NR_MMAP ? send(sizeof(struct mmap_event)) : 0)
+
+/* Rows are for executions and ends. */
+FLOOR(procsnoop_tp_btf_fork, "tp_btf/sched_process_fork", 0)
+FLOOR(procsnoop_tp_btf_exec, "tp_btf/sched_process_exec", send(sizeof(struct exec_event) + STRINGS))
+FLOOR(procsnoop_tp_btf_exit, "tp_btf/sched_process_exit", send(sizeof(struct process_exit_event)))
+FLOOR(procsnoop_tp_btf_signal, "tp_btf/signal_generate", 0)
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
