@@ -112,7 +112,7 @@ format_c() {
     local files=()
     mapfile -t files < <(git_files 'src/bpf/*.[ch]' 'tests/fixtures/*.c' 'tests/fixtures/bpf/*.c' \
         'tests/elf/sources/*.c' 'examples/*.c' \
-        'bench/workload/*.c' 'tests/vm/connect-peers/*.c')
+        'bench/*.c' 'bench/workload/*.c' 'tests/vm/connect-peers/*.c')
     clang-format --dry-run -Werror "${files[@]}"
 }
 

@@ -161,6 +161,14 @@ static __always_inline struct file *current_file(__s32 fd)
 	return file;
 }
 
+/* What bpf_get_current_cgroup_id() looks up, without the call. */
+static __always_inline __u64 current_cgroup_id(struct task_struct *task)
+{
+	if (!bpf_core_field_exists(task->cgroups))
+		return bpf_get_current_cgroup_id();
+	return task->cgroups->dfl_cgrp->kn->id;
+}
+
 /*
  * task_id_fill() for the current task, several times as fast on kernels with a typed one (5.11):
  * each bpf_probe_read_kernel() is a call, a typed member is one load.
@@ -180,7 +188,7 @@ static __always_inline void task_id_fill_current(struct task_id *id, __u64 now)
 	id->lost = snoop_counters.lost;
 	leader = task->group_leader; /* once: each load is checked */
 	id->start_ns = leader->start_boottime;
-	id->cgroup = bpf_get_current_cgroup_id();
+	id->cgroup = current_cgroup_id(task);
 	id->pid = task->tgid;
 	id->tid = task->pid;
 	id->ppid = task->real_parent->tgid;
