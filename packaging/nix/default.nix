@@ -20,8 +20,8 @@ pkgs.stdenv.mkDerivation rec {
     mkdir -p $sourceRoot/.cargo
     printf '[source.crates-io]\nreplace-with = "vendor"\n[source.vendor]\ndirectory = "vendor"\n' >$sourceRoot/.cargo/config.toml
   '';
-  buildPhase = "cargo build --locked --release --no-default-features --bins";
-  checkPhase = "cargo test --locked --release --no-default-features --lib --test cli";
+  buildPhase = "cargo build --locked --release --no-default-features --features stacks,dns --bins";
+  checkPhase = "cargo test --locked --release --no-default-features --features stacks,dns --lib --test cli";
   doCheck = true;
   installPhase = ''
     share=$out/share

@@ -122,6 +122,9 @@ impl Tool for Mmapsnoop {
     }
 
     fn start(&mut self, _: &Loaded<Self>, session: &mut Session) -> Result<()> {
+        if self.errand().is_some() && !stack::HAS_NAMES {
+            say(Self::NAME, stack::NO_NAMES);
+        }
         if let Some(period) = self.args.summary {
             self.interval = Some(Interval::new(period));
         } else if !self.args.folded {

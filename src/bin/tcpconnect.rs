@@ -14,6 +14,7 @@ use snoop_tools::engine::manual::Manual;
 use snoop_tools::engine::progress::counted;
 use snoop_tools::engine::session::{Session, say};
 use snoop_tools::engine::tool::{self, Loaded, Open, Refused, Tool};
+use snoop_tools::host::dns;
 use snoop_tools::host::kernel::tracepoints_are_preemptible;
 use snoop_tools::output::row::{View, docs};
 use snoop_tools::output::table::count;
@@ -99,6 +100,9 @@ impl Tool for Tcpconnect {
     fn new(mut args: Args) -> Result<Self, Refused> {
         let view = fields::view(&args)?;
         args.dns |= fields::needs_hosts(&view);
+        if args.dns && !dns::IS_BUILT {
+            return Err(Refused::Work("--dns: this program was built without it".to_owned()));
+        }
         args.services |= view.shows("network.peer.service");
         Ok(Self {
             view,

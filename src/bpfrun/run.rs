@@ -125,7 +125,12 @@ pub fn main(args: &Args) -> Result<u8> {
     };
     // Likewise the one that reads what traced processes chose.
     let errands = match stacks::asks_for_stacks(&object) {
-        true => Some(Errands::start(stack::errand)?),
+        true => {
+            if !stack::HAS_NAMES {
+                say(NAME, stack::NO_NAMES);
+            }
+            Some(Errands::start(stack::errand)?)
+        }
         false => None,
     };
     let stop = StopSignal::install()?;

@@ -2,21 +2,28 @@
 //! input format of flame graphs (`--folded`).
 
 mod perf_map;
+#[cfg_attr(not(feature = "stacks"), path = "stack/no_symbols.rs")]
+mod symbols;
 mod user_names;
 
 use std::collections::HashMap;
 use std::fs;
 
-use blazesym::symbolize::source::{Kernel, Source};
-use blazesym::symbolize::{Input, Symbolized, Symbolizer};
 use serde::Serialize;
 
 use crate::engine::errand::Errands;
 use crate::output::escape::push_cell;
 use crate::output::json::is_false;
 
+use symbols::KernelNames;
 pub use user_names::errand;
 use user_names::{Frame, Question};
+
+/// Whether this build looks up names. Without them frames are addresses.
+pub const HAS_NAMES: bool = cfg!(feature = "stacks");
+
+/// What a build without names says where stacks are asked for.
+pub const NO_NAMES: &str = "not shown: names of functions: this program was built without them";
 
 /// The most stacks that `--folded` counts separately.
 const STACKS: usize = 100_000;
@@ -71,7 +78,7 @@ pub struct Stack {
 
 /// Looks up names: the kernel's here, those of a process in a helper.
 pub struct Symbols {
-    symbolizer: Symbolizer,
+    kernel: KernelNames,
     /// A stack of this many frames may have had more
     limit: usize,
 }
@@ -80,7 +87,7 @@ impl Symbols {
     /// `room`: the most frames for which there is room in a record.
     pub fn new(room: usize) -> Self {
         Self {
-            symbolizer: Symbolizer::builder().enable_code_info(false).build(),
+            kernel: KernelNames::default(),
             limit: limit(fs::read_to_string("/proc/sys/kernel/perf_event_max_stack").ok(), room),
         }
     }
@@ -118,7 +125,7 @@ impl Symbols {
         let user_unseen = matches!(names, Some(None));
         let user = with_addresses(names.flatten().unwrap_or_default(), &user);
         let kernel = each(addresses.kernel);
-        let names = self.kernel_names(&kernel);
+        let names = self.kernel.of(&kernel);
         let ours = tracer_frames(&names);
         Stack {
             kernel: with_addresses(names, &kernel).split_off(ours),
@@ -126,20 +133,6 @@ impl Symbols {
             user,
             user_cut: addresses.user.len() >= self.limit,
             user_unseen,
-        }
-    }
-
-    /// Names of functions, if they have one: an entry for each frame.
-    fn kernel_names(&self, frames: &[Frame]) -> Vec<Option<String>> {
-        let inside: Vec<u64> = frames.iter().map(|frame| frame.inside).collect();
-        let source = Source::Kernel(Kernel::default());
-        let name = |symbol: &Symbolized<'_>| match symbol {
-            Symbolized::Sym(symbol) => Some(symbol.name.clone().into_owned()),
-            Symbolized::Unknown(_) => None,
-        };
-        match self.symbolizer.symbolize(&source, Input::AbsAddr(&inside)) {
-            Ok(symbols) => symbols.iter().map(name).collect(),
-            Err(_) => vec![None; frames.len()],
         }
     }
 }

@@ -30,10 +30,12 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use nix::time::{ClockId, clock_gettime};
 
+mod answer;
 mod cache;
 mod checksum;
 mod clock;
 mod filter;
+#[cfg_attr(not(feature = "dns"), path = "dns/no_message.rs")]
 mod message;
 mod packet;
 mod question;
@@ -47,6 +49,9 @@ use clock::Clock;
 use packet::Received;
 use socket::PacketSocket;
 use stream::Streams;
+
+/// Whether this build reads answers.
+pub const IS_BUILT: bool = cfg!(feature = "dns");
 
 /// The longest IPv6 packet, except for jumbograms, which DNS does not use.
 const MAX_PACKET: usize = 40 + 65_535;

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # from-source.sh: `cargo install --path .` works, against the distribution's own libbpf, as
-# distributions build: it compiles, links that library and nothing else, and runs.
+# distributions build: it compiles, links that library and nothing else, and runs. Without the crates
+# that distributions lack, which may be left out.
 
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -53,6 +54,11 @@ if ((EUID == 0)); then
         tail -n 1 "$work/out" | grep '"trace.end".*"lost":0' || die "$program: no trace"
         grep -q "\"name\":\"$(tells event)\"" "$work/out" || die "$program: no $(tells event)"
     done
+    # What was left out says so.
+    ! "$work/bin/tcpconnect" --dns -- true 2>"$work/said" || die '--dns works'
+    grep 'tcpconnect: --dns: this program was built without it' "$work/said"
+    "$work/bin/mmapsnoop" --stacks -- true >/dev/null 2>"$work/said"
+    grep 'mmapsnoop: not shown: names of functions: this program was built without them' "$work/said"
     # An older libbpf says things in other words.
     SNOOP_BIN_DIR=$work/bin unshare --mount scripts/with-tracefs.sh "$live" bpfrun::load
 fi

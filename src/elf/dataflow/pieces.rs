@@ -200,12 +200,11 @@ pub(super) fn join(
     let mut run: Vec<(u64, Cell, Piece)> = Vec::new();
     for ((offset, width), cell) in cells {
         // One that may not have been written, or by more than one instruction, is no piece.
-        let found =
-            piece(cell.by).filter(|piece| cell.sure && piece.bytes.cast_unsigned() == width);
+        let found = piece(cell.by).filter(|piece| cell.sure && piece.bytes as u64 == width);
         let continues = match (run.last(), found) {
             (Some((at, last, before)), Some(next)) => {
                 last.by.0 == cell.by.0
-                    && at + last.width.cast_unsigned() == offset
+                    && at + last.width as u64 == offset
                     && (next.whole, next.line) == (before.whole, before.line)
                     && match endian {
                         Endianness::Little => before.first + before.bytes == next.first,
@@ -242,12 +241,12 @@ fn finish(
         // All of it, or a half.
         if matches!(bytes, 2 | 4 | 8) && piece.first % bytes == 0 {
             let whole = Cell { width: bytes, ..cell.clone() };
-            joined.insert((start, bytes.cast_unsigned()), whole);
+            joined.insert((start, bytes as u64), whole);
             return;
         }
     }
     for (offset, cell, _) in run {
-        joined.insert((offset, cell.width.cast_unsigned()), cell);
+        joined.insert((offset, cell.width as u64), cell);
     }
 }
 

@@ -200,14 +200,14 @@ fn fields(object: &Object, senders: &[Sender<'_>], size: u64) -> Option<Vec<Fiel
             _ => fields.push(field),
         }
     }
-    Some(bytes(fields))
+    Some(bytes(&fields))
 }
 
 /// So many bytes side by side that nothing is known of are no fields: an array was copied.
 const MANY_BYTES: usize = 8;
 
 /// The same fields, with copies that were made byte by byte as one.
-fn bytes(fields: Vec<Field>) -> Vec<Field> {
+fn bytes(fields: &[Field]) -> Vec<Field> {
     let unknown = |field: &Field| field.bytes == 1 && field.evidence() == Evidence::Store;
     let neighbours = |a: &Field, b: &Field| unknown(a) && unknown(b) && a.end() == b.at;
     let mut joined = Vec::new();

@@ -2,18 +2,10 @@
 //! so a helper looks: see [`crate::engine::errand`].
 
 use std::fs;
-use std::path::Path;
-
-use blazesym::normalize::{Normalizer, UserMeta};
-use blazesym::symbolize::source::{Process, Source};
-use blazesym::symbolize::{
-    FindSymOpts, Input, ProcessMemberInfo, ProcessMemberType, Reason, Resolve, ResolvedSym,
-    Symbolize, Symbolized, Symbolizer, TranslateFileOffset,
-};
-use blazesym::{Addr, Pid};
 
 use super::Owner;
 use super::perf_map::PerfMap;
+use super::symbols::ProcessNames;
 use crate::engine::errand::{Errands, Serve};
 use crate::host::proc::is_process;
 use crate::output::json;
@@ -78,28 +70,12 @@ const MOST_FILES: usize = 256;
 
 /// Looks up names. Nothing about a process is kept but its perf map: before its next call it may
 /// execute another program.
+#[derive(Default)]
 struct Names {
-    symbolizer: Symbolizer,
-    normalizer: Normalizer,
+    symbols: ProcessNames,
     looks: u32,
     /// Of the process that was looked at last: its identity and its map, if it has one
     perf_map: Option<((u32, u64), PerfMap)>,
-}
-
-impl Default for Names {
-    fn default() -> Self {
-        Self {
-            symbolizer: symbolizer(),
-            normalizer: Normalizer::builder().enable_build_ids(false).build(),
-            looks: 0,
-            perf_map: None,
-        }
-    }
-}
-
-fn symbolizer() -> Symbolizer {
-    let builder = Symbolizer::builder().enable_code_info(false);
-    builder.set_process_dispatcher(only_regular_files).build()
 }
 
 impl Names {
@@ -109,35 +85,19 @@ impl Names {
         }
         self.looks += 1;
         if self.looks % BETWEEN_CHECKS == 0 && open_files() > MOST_FILES {
-            self.symbolizer = symbolizer();
+            self.symbols.forget();
         }
-        let mut names = self.functions(Pid::from(pid), frames);
+        let mut names = self.symbols.functions(pid, frames);
         if names.iter().any(Option::is_none) {
             self.add_from_perf_map((pid, start_ns), frames, &mut names);
         }
         if names.iter().any(Option::is_none) {
-            let places = self.places(Pid::from(pid), frames);
+            let places = self.symbols.places(pid, frames);
             for (name, place) in names.iter_mut().zip(places) {
                 *name = name.take().or(place);
             }
         }
         names
-    }
-
-    /// Names of functions, if they have one: an entry for each frame.
-    fn functions(&self, pid: Pid, frames: &[Frame]) -> Vec<Option<String>> {
-        let inside: Vec<u64> = frames.iter().map(|frame| frame.inside).collect();
-        let mut process = Process::new(pid);
-        process.perf_map = false; // read here, with bounds
-        let symbols = self.symbolizer.symbolize(&Source::Process(process), Input::AbsAddr(&inside));
-        let name = |symbol: &Symbolized<'_>| match symbol {
-            Symbolized::Sym(symbol) => Some(symbol.name.clone().into_owned()),
-            Symbolized::Unknown(_) => None,
-        };
-        match symbols {
-            Ok(symbols) => symbols.iter().map(name).collect(),
-            Err(_) => vec![None; frames.len()],
-        }
     }
 
     fn add_from_perf_map(
@@ -157,22 +117,6 @@ impl Names {
         }
         self.perf_map = Some((process, map));
     }
-
-    /// The file and offset of each frame, if it is in a file: the same in all processes, unlike the
-    /// address.
-    fn places(&self, pid: Pid, frames: &[Frame]) -> Vec<Option<String>> {
-        let addresses: Vec<u64> = frames.iter().map(|frame| frame.address).collect();
-        let Ok(places) = self.normalizer.normalize_user_addrs(pid, &addresses) else {
-            return Vec::new();
-        };
-        let place = |&(offset, meta): &(u64, usize)| match places.meta.get(meta)? {
-            UserMeta::Elf(elf) => {
-                Some(format!("{}+{offset:#x}", elf.path.file_name()?.to_string_lossy()))
-            }
-            _ => None,
-        };
-        places.outputs.iter().map(place).collect()
-    }
 }
 
 /// How many files this process has open.
@@ -180,37 +124,7 @@ fn open_files() -> usize {
     fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
 }
 
-/// Keeps the symbolizer from opening anything but regular files: a device is asked for nothing.
-#[allow(clippy::needless_pass_by_value)] // the signature of a dispatcher
-fn only_regular_files(member: ProcessMemberInfo<'_>) -> blazesym::Result<Option<Box<dyn Resolve>>> {
-    let is_file = |path: &Path| fs::metadata(path).is_ok_and(|file| file.is_file());
-    match member.member_entry {
-        ProcessMemberType::Path(path) if !is_file(&path.maps_file) => Ok(Some(Box::new(Nothing))),
-        _ => Ok(None),
-    }
-}
-
-/// A file without symbols.
-#[derive(Debug)]
-struct Nothing;
-
-impl Symbolize for Nothing {
-    fn find_sym(
-        &self,
-        _: Addr,
-        _: &FindSymOpts,
-    ) -> blazesym::Result<Result<ResolvedSym<'_>, Reason>> {
-        Ok(Err(Reason::MissingSyms))
-    }
-}
-
-impl TranslateFileOffset for Nothing {
-    fn file_offset_to_virt_offset(&self, _: u64) -> blazesym::Result<Option<Addr>> {
-        Ok(None)
-    }
-}
-
-#[cfg(test)]
+#[cfg(all(test, feature = "stacks"))]
 mod tests {
     use super::*;
     use crate::host::proc::{Stat, first_ns};
@@ -233,7 +147,7 @@ mod tests {
         assert!(names[0].as_ref().unwrap().contains("here"), "{names:?}");
         // A number alone is no process.
         assert_eq!(ask(&mut errands, 0), Some(vec![]));
-        let places = Names::default().places(Pid::Slf, &frames);
+        let places = ProcessNames::default().places(pid, &frames);
         let name = std::env::current_exe().unwrap();
         let name = format!("{}+0x", name.file_name().unwrap().to_string_lossy());
         assert!(places[0].as_ref().unwrap().starts_with(&name), "{places:?}");

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use simple_dns::rdata::RData;
 use simple_dns::{CLASS, Name, OPCODE, Packet, PacketFlag, QCLASS, RCODE, header_buffer};
 
+use super::answer::Answer;
+
 /// The most records of a message to look at: more than any real answer has, and few enough that a
 /// forged message, where every record refers to a long name, costs little time.
 const MAX_RECORDS: u16 = 256;
@@ -18,16 +20,6 @@ const MAX_ALIASES: usize = 16;
 /// A name has at most 253 characters. With many escaped bytes its text may be longer, and is then
 /// useless.
 const MAX_TEXT: usize = 255;
-
-/// The addresses of a name.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Answer {
-    /// The name in the question, not the canonical one: in lower case, without the last
-    /// dot, other characters than visible ASCII as `\DDD` (RFC 1035, 5.1)
-    pub(super) name: Arc<str>,
-    /// With their times to live in seconds; none is missing, but some may come twice
-    pub(super) addresses: Vec<(IpAddr, u32)>,
-}
 
 /// The answer in a DNS message; `None` if the message has no addresses.
 pub(super) fn parse(message: &[u8]) -> Option<Answer> {
