@@ -72,7 +72,7 @@ emptied() {
     find "$1" -mindepth 1 -maxdepth 1 ! -name Cargo.toml ! -name .cargo-checksum.json -exec rm -rf {} +
     # Nothing of what the manifest may name is there any more.
     awk '/^\[\[?(lib|bin|example|test|bench)\]?\]/ { skip = 1; next } /^\[/ { skip = 0 }
-        !skip && !/^(auto[a-z]+|build|readme|license-file) = /' "$1/Cargo.toml" >"$work/manifest"
+        !skip && !/^(auto[a-z]+|build|links|readme|license-file) = /' "$1/Cargo.toml" >"$work/manifest"
     mv "$work/manifest" "$1/Cargo.toml"
     mkdir "$1/src"
     : >"$1/src/lib.rs"

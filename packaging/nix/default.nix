@@ -18,7 +18,7 @@ pkgs.stdenv.mkDerivation rec {
   postUnpack = ''
     tar -xf $vendor -C $sourceRoot
     mkdir -p $sourceRoot/.cargo
-    printf '[source.crates-io]\nreplace-with = "vendor"\n[source.vendor]\ndirectory = "vendor"\n' >$sourceRoot/.cargo/config.toml
+    printf '[source.crates-io]\nreplace-with = "vendor"\n[source.vendor]\ndirectory = "vendor"\n' >>$sourceRoot/.cargo/config.toml
   '';
   buildPhase = "cargo build --locked --release --no-default-features --features stacks,dns --bins";
   checkPhase = "cargo test --locked --release --no-default-features --features stacks,dns --lib --test cli";
