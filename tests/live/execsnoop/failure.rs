@@ -144,6 +144,9 @@ fn bad_addresses() {
 
 #[test]
 fn by_32_bit_programs() {
+    if !runs_32_bit() {
+        skip!(skip::NO_32_BIT);
+    }
     each_failure_setup(|setup| {
         let trace = trace(setup, &["-x"], &[&fixture("tiny32"), "/no/such/file", "a", "b c"]);
         assert_eq!(trace.status, 1);
