@@ -6,7 +6,7 @@
 
 #include "bootstrap.h"
 
-/* Where CPU time is counted by ticks. Kernels that measure it, as on s390x, lack these. */
+/* Where CPU time is counted by ticks. Where it is measured, as on s390x, these are missing. */
 struct prev_cputime___ticks {
 	__u64 utime;
 	__u64 stime;
@@ -19,7 +19,7 @@ struct signal_struct___ticks {
 /* Then getrusage() returns these times as they are; else what the scheduler measures, divided. */
 static __always_inline bool times_are_exact(void)
 {
-	return !bpf_core_field_exists(((struct signal_struct___ticks *)0)->prev_cputime);
+	return !bpf_core_field_exists(((struct signal_struct___ticks *)0)->prev_cputime.utime);
 }
 
 /* One thread's own account, which the group's account takes over at its release. */

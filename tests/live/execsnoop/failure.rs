@@ -354,7 +354,7 @@ fn elf_with_loader(loader: &str) -> Vec<u8> {
 fn past_the_point_of_no_return() {
     let dir = TempDir::new();
     // A segment above all user addresses: seen only when the old image is gone.
-    let program = dir.program("fatal", &elf(&[(1, 0, 0x0000_8000_0000_0000, 0x1000)], b""));
+    let program = dir.program("fatal", &elf(&[(1, 0, 0x0080_0000_0000_0000, 0x1000)], b""));
     each_failure_setup(|setup| {
         let trace = trace(setup, &["-x"], &[&fixture("execer"), "exec", &program, "lost", "args"]);
         assert_eq!(trace.status, 128 + libc::SIGSEGV, "{trace:?}");

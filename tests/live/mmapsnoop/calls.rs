@@ -34,7 +34,10 @@ fn other_calls() {
         let traced = trace(setup, &["--all"], &["others"]);
         let mut rows = traced.rows().into_iter();
         // The C library does things of its own before and after.
-        for truth in &traced.truth {
+        // arm64 before 6.4 has no tracepoint for pkey_mprotect().
+        let not_shown = traced.trace.start["not_shown"].to_string();
+        let is_shown = |truth: &&Truth| !not_shown.contains(&format!("\"{}()\"", truth.name));
+        for truth in traced.truth.iter().filter(is_shown) {
             let found = rows.find(|row| is_row_of(row, truth));
             assert!(found.is_some(), "no row, or out of order: {truth:x?} {traced:?}");
         }
