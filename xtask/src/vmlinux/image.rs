@@ -7,11 +7,12 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result};
 
+/// How a number is read.
+type Read = fn([u8; 4]) -> u32;
+
 /// BTF's magic number, version and flags, of either byte order.
-const MAGICS: [([u8; 4], fn([u8; 4]) -> u32); 2] = [
-    ([0x9f, 0xeb, 1, 0], u32::from_le_bytes as fn([u8; 4]) -> u32),
-    ([0xeb, 0x9f, 1, 0], u32::from_be_bytes),
-];
+const MAGICS: [([u8; 4], Read); 2] =
+    [([0x9f, 0xeb, 1, 0], u32::from_le_bytes as Read), ([0xeb, 0x9f, 1, 0], u32::from_be_bytes)];
 
 /// What a kernel has: its BTF is megabytes, that of a module or a program is not.
 const LEAST_TYPES: usize = 500_000;
