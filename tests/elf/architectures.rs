@@ -21,7 +21,7 @@ fn lacking(arch: &str, name: &str) -> Vec<String> {
     let all = ["", "_vma", "_list", "_wx", "_wx_vma", "_wx_list"];
     // arm64 runs 32-bit programs, and has functions of their own for what they call otherwise.
     let runs_32_bit = arch == "aarch64";
-    let programs = match name {
+    match name {
         "execve" if !runs_32_bit => {
             vec!["fexit_compat_execve".to_owned(), "fexit_compat_execveat".to_owned()]
         }
@@ -41,8 +41,7 @@ fn lacking(arch: &str, name: &str) -> Vec<String> {
             programs
         }
         _ => Vec::new(),
-    };
-    programs
+    }
 }
 
 fn names(object: &Object) -> BTreeSet<String> {
