@@ -2,6 +2,7 @@
 
 # (What `make test-vm` narrows down is only what was given.)
 test_vm = $(if $(filter-out file,$(origin KERNEL)),--kernel '$(KERNEL)') $(if $(FULL),--full) \
+	$(if $(ARCH),--arch '$(ARCH)') \
 	$(if $(filter-out file,$(origin TOOL)),-- '$(TOOL)::')
 
 TOOL ?= execsnoop
@@ -26,7 +27,7 @@ help: ## show this list
 		while IFS="$$(printf '\t')" read -r name text; do printf '  %-9s%s\n' "$$name" "$$text"; done
 	@echo 'PACKAGES=1 make test: the packages too. FULL=1 make test, or test-vm: each test in all ways'
 	@echo 'on each kernel, before a release.'
-	@echo "Variables: TOOL=$(TOOL) ARGS='...' WORKLOAD=1 FULL=1 PACKAGES=1 KERNEL=$(KERNEL) MINUTES=$(MINUTES) PREFIX=$(PREFIX) DESTDIR="
+	@echo "Variables: TOOL=$(TOOL) ARGS='...' WORKLOAD=1 FULL=1 PACKAGES=1 KERNEL=$(KERNEL) ARCH= MINUTES=$(MINUTES) PREFIX=$(PREFIX) DESTDIR="
 
 deps: ## install what a build needs, if something is missing
 	@scripts/install-deps.sh build
@@ -52,8 +53,8 @@ test: ## make check, live tests on this kernel (root), and make test-vm
 	@scripts/test.sh
 
 # Without TOOL the kernels share the tests; those of a tool that is named go all ways on each.
-test-vm: ## live tests in virtual machines; KERNEL=6.1 or TOOL=mmapsnoop: only these
-	@scripts/install-deps.sh build test vm
+test-vm: ## live tests in virtual machines; KERNEL=6.1, TOOL=mmapsnoop, ARCH=arm64: only these
+	@scripts/install-deps.sh build test vm $(if $(ARCH),arch)
 	@exec tests/vm/matrix.sh --jobs 2 $(test_vm)
 
 fuzz: ## look for inputs that crash, hang or take too much memory; MINUTES=5

@@ -30,10 +30,12 @@ fn main() -> Result<()> {
     println!("cargo::rerun-if-changed={BPF_SOURCES}");
     println!("cargo::rerun-if-changed=vmlinux");
     println!("cargo::rerun-if-env-changed=CLANG");
+    println!("cargo::rerun-if-env-changed=VMLINUX_H");
     let out_dir = PathBuf::from(env::var_os("OUT_DIR").context("cargo sets OUT_DIR")?);
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").context("cargo sets it")?);
-    let args = clang_args(&root, &out_dir)?;
-    write_names(&vmlinux(&root)?.join("vmlinux.h"), &out_dir.join("names.rs"))?;
+    let vmlinux = vmlinux(&root, &out_dir)?;
+    let args = clang_args(&root, &out_dir, &vmlinux)?;
+    write_names(&vmlinux.join("vmlinux.h"), &out_dir.join("names.rs"))?;
 
     let files = files_in(Path::new(BPF_SOURCES))?;
     let own = own_types(&files)?;
@@ -108,8 +110,7 @@ fn programs(files: &[PathBuf]) -> Vec<(&str, &Path)> {
     programs
 }
 
-fn clang_args(root: &Path, out_dir: &Path) -> Result<Vec<OsString>> {
-    let vmlinux = vmlinux(root)?;
+fn clang_args(root: &Path, out_dir: &Path, vmlinux: &Path) -> Result<Vec<OsString>> {
     let headers = libbpf_headers(out_dir)?;
 
     let mut args: Vec<OsString> = [
@@ -128,6 +129,10 @@ fn clang_args(root: &Path, out_dir: &Path) -> Result<Vec<OsString>> {
     ]
     .map(OsString::from)
     .to_vec();
+    // libbpf-cargo asks for this machine's byte order.
+    if env::var("CARGO_CFG_TARGET_ENDIAN").as_deref() == Ok("big") {
+        args.push("-mbig-endian".into());
+    }
     for (from, to) in [(root, "."), (out_dir, "build")] {
         let mut map = OsString::from("-ffile-prefix-map=");
         map.push(from);
@@ -137,15 +142,24 @@ fn clang_args(root: &Path, out_dir: &Path) -> Result<Vec<OsString>> {
     }
     args.extend(["-iquote".into(), root.join(BPF_LIBRARY).into()]);
     // Foreign headers, whose warnings are not ours to mend.
-    for dir in std::iter::once(vmlinux).chain(headers) {
+    for dir in std::iter::once(vmlinux.to_owned()).chain(headers) {
         args.push("-isystem".into());
         args.push(dir.into());
     }
     Ok(args)
 }
 
-/// The folder with the kernel's types for the target.
-fn vmlinux(root: &Path) -> Result<PathBuf> {
+/// The folder with the kernel's types for the target: those of `VMLINUX_H`, a file, or ours.
+fn vmlinux(root: &Path, out_dir: &Path) -> Result<PathBuf> {
+    if let Some(file) = env::var_os("VMLINUX_H").filter(|file| !file.is_empty()) {
+        println!("cargo::rerun-if-changed={}", Path::new(&file).display());
+        let folder = out_dir.join("vmlinux");
+        fs::create_dir_all(&folder)?;
+        let header =
+            fs::read(&file).with_context(|| format!("VMLINUX_H={}", Path::new(&file).display()))?;
+        fs::write(folder.join("vmlinux.h"), header).context("copy VMLINUX_H")?;
+        return Ok(folder);
+    }
     let arch = env::var("CARGO_CFG_TARGET_ARCH").context("cargo sets the target architecture")?;
     let vmlinux = root.join("vmlinux").join(&arch);
     if !vmlinux.join("vmlinux.h").exists() {

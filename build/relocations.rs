@@ -16,7 +16,8 @@ use object::{Object as _, ObjectSection as _};
 /// A relocation needs more than these types and their members: see `kernel_types.rs`.
 pub(crate) fn types(object: &Path, btf: &Btf<'_>) -> Result<Vec<String>> {
     let mut names = BTreeSet::new();
-    for (id, kind) in roots(&btf_ext(object)?).context("the relocations in .BTF.ext")? {
+    let (section, is_big) = btf_ext(object)?;
+    for (id, kind) in roots(&section, is_big).context("the relocations in .BTF.ext")? {
         let is_simple = kind != libbpf_sys::BPF_CORE_TYPE_ID_TARGET
             && kind != libbpf_sys::BPF_CORE_TYPE_MATCHES;
         ensure!(is_simple, "a relocation of kind {kind}");
@@ -29,20 +30,20 @@ pub(crate) fn types(object: &Path, btf: &Btf<'_>) -> Result<Vec<String>> {
     Ok(names.into_iter().collect())
 }
 
-/// The contents of the section `.BTF.ext`. (Not by libbpf: older ones, as distributions have, lack
+/// The contents of the section `.BTF.ext`, and whether its numbers are big-endian. (Not by libbpf: older ones, as distributions have, lack
 /// `btf_ext__raw_data`.)
-fn btf_ext(object: &Path) -> Result<Vec<u8>> {
+fn btf_ext(object: &Path) -> Result<(Vec<u8>, bool)> {
     let file = fs::read(object).with_context(|| object.display().to_string())?;
     let file = object::File::parse(&*file).with_context(|| object.display().to_string())?;
     let section = file.section_by_name(".BTF.ext").context("no .BTF.ext")?;
-    Ok(section.data()?.to_owned())
+    Ok((section.data()?.to_owned(), !file.is_little_endian()))
 }
 
 /// The type and the kind of each relocation. `None`: the section ends too early.
-fn roots(section: &[u8]) -> Option<Vec<(u32, u32)>> {
+fn roots(section: &[u8], is_big: bool) -> Option<Vec<(u32, u32)>> {
     let word = |at: usize| {
-        let word = section.get(at..)?.first_chunk()?;
-        Some(u32::from_ne_bytes(*word))
+        let word = *section.get(at..)?.first_chunk()?;
+        Some(if is_big { u32::from_be_bytes(word) } else { u32::from_le_bytes(word) })
     };
     // The header: magic, version, flags; its size; then place and size of function and line
     // information, and of relocations.

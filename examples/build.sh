@@ -1,6 +1,7 @@
 #!/bin/sh
 # Compiles the examples: build.sh FOLDER INCLUDE, where INCLUDE has libbpf's headers, as
 # cargo unpacks them. `make examples` knows both. Or others: build.sh FOLDER INCLUDE FILE...
+# CROSS_TARGET: Rust's name of another architecture.
 set -eu
 out=$1
 case $2 in
@@ -8,12 +9,14 @@ case $2 in
 *) include=$PWD/$2 ;;
 esac
 here=$(cd "$(dirname "$0")" && pwd)
-machine=$(uname -m)
-case $machine in
-x86_64) arch=x86 ;;
-aarch64) arch=arm64 ;;
-riscv64) arch=riscv ;;
-s390x) arch=s390 ;;
+machine=${CROSS_TARGET:-$(uname -m)}
+target=bpfel
+case ${machine%%-*} in
+x86_64) arch=x86 machine=x86_64 ;;
+aarch64) arch=arm64 machine=aarch64 ;;
+riscv64*) arch=riscv machine=riscv64 ;;
+s390x) arch=s390 machine=s390x target=bpfeb ;;
+powerpc64le | ppc64le) arch=powerpc machine=powerpc64 ;;
 *) arch=$machine ;;
 esac
 shift 2
@@ -26,7 +29,7 @@ for source; do
 	# folder, so that the object has lines of the source, and no paths of this machine.
 	(cd "$(dirname "$source")" &&
 		"${CLANG:-clang}" -g -O2 -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare \
-			--target=bpf -mcpu=v3 "-D__TARGET_ARCH_$arch" \
+			"--target=$target" -mcpu=v3 "-D__TARGET_ARCH_$arch" \
 			-fms-extensions -Wno-microsoft-anon-tag -fdebug-compilation-dir=. \
 			-isystem "$here/../vmlinux/$machine" -isystem "$include" \
 			-c "$name.c" -o "$out/$name.o")

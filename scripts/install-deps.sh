@@ -3,7 +3,7 @@
 # benchmarks need, with the machine's own package manager. With nothing missing, which is
 # looked at first, no package manager is called.
 #
-# usage: install-deps.sh [build] [test] [vm] [fuzz] [bench] [dist] [packages]        (default: build)
+# usage: install-deps.sh [build] [test] [vm] [arch] [fuzz] [bench] [dist] [packages]   (default: build)
 
 set -euo pipefail
 export PATH="$PATH:${HOME-}/.cargo/bin"
@@ -61,6 +61,8 @@ vm          | busybox             | have busybox            | busybox-static   |
 vm          | cpio                | have cpio               | cpio             | cpio                  | cpio
 vm          | xz                  | have xz                 | xz-utils         | xz                    | xz
 vm          | flock               | have flock              | util-linux       | util-linux-core       | util-linux
+arch        | qemu for arm64      | have qemu-system-aarch64 | qemu-system-arm | qemu-system-aarch64-core | qemu-system-aarch64
+arch        | qemu for s390x      | have qemu-system-s390x  | qemu-system-misc | qemu-system-s390x-core | qemu-system-s390x
 bench       | bpftrace            | have bpftrace           | bpftrace         | bpftrace              | bpftrace
 bench       | GNU time            | have /usr/bin/time      | time             | time                  | time
 dist        | static C library    | has_static_libc         | libc6-dev        | glibc-static          | glibc
@@ -209,9 +211,9 @@ main() {
     local word
     for word in "${wanted[@]}"; do
         case $word in
-            build | test | vm | fuzz | bench | dist | packages) ;;
+            build | test | vm | arch | fuzz | bench | dist | packages) ;;
             *)
-                say "no group '$word': there are build, test, vm, fuzz, bench, dist and packages"
+                say "no group '$word': there are build, test, vm, arch, fuzz, bench, dist and packages"
                 exit 2
                 ;;
         esac

@@ -110,7 +110,7 @@ format_rust() {
 
 format_c() {
     local files=()
-    mapfile -t files < <(git_files 'src/bpf/*.[ch]' 'tests/fixtures/*.c' 'tests/fixtures/bpf/*.c' \
+    mapfile -t files < <(git_files 'src/bpf/*.[ch]' 'tests/fixtures/*.[ch]' 'tests/fixtures/bpf/*.c' \
         'tests/elf/sources/*.c' 'examples/*.c' \
         'bench/*.c' 'bench/workload/*.c' 'tests/vm/connect-peers/*.c')
     clang-format --dry-run -Werror "${files[@]}"
@@ -184,6 +184,20 @@ guests() {
     fi
 }
 
+# Other architectures: an hour of emulation, so only where everything is asked for. (That the BPF
+# programs compile for all of them is a test of `check`.)
+architectures() {
+    local arch
+    if [[ ! ${FULL:-} ]]; then
+        skipped+=('other architectures (FULL=1 make test, or make test-vm ARCH=arm64)')
+        return
+    fi
+    step 'the same programs with all types of the kernels' scripts/vmlinux.sh --same
+    for arch in arm64 s390x; do
+        step "live tests on $arch" nice -n 5 tests/vm/matrix.sh --arch "$arch" --jobs 2
+    done
+}
+
 here() {
     if ((EUID == 0)) || command -v sudo >/dev/null || [[ ${CI:-} == true ]]; then
         step "live tests on Linux $(uname -r)" test_live
@@ -224,10 +238,13 @@ install() {
 }
 
 all() {
-    install build test vm ${CI:+fuzz} ${PACKAGES:+dist packages} || exit
+    install build test vm ${FULL:+arch} ${CI:+fuzz} ${PACKAGES:+dist packages} || exit
     guests
     check
     here
+    # Where the guests' kernels are there.
+    step_if qemu-system-x86_64 'kernel types' scripts/vmlinux.sh --check x86_64
+    architectures
     if [[ ${CI:-} == true ]]; then
         step 'a minute of fuzzing' scripts/fuzz.sh 1
     else

@@ -9,6 +9,7 @@ pub mod dns;
 pub mod errno;
 pub mod heap;
 pub mod kernel;
+pub mod memory;
 pub mod perf_event;
 pub mod pidns;
 pub mod proc;

@@ -76,7 +76,7 @@ impl Tool for Execsnoop {
         let mut backends = vec![
             Backend::new("fexit", fexit),
             Backend::new("tracepoint", [done(), Job::main("tp_execve"), Job::main("tp_execveat")])
-                .without(FAILURES_32),
+                .without_32_bit(FAILURES_32),
             Backend::new("raw_tp", [done_raw(), Job::main("raw_sys_exit").broad()]),
         ];
         backends.extend(plain.map(|backend| backend.without("failed executions")));

@@ -16,6 +16,7 @@ use snoop_tools::engine::progress::counted;
 use snoop_tools::engine::session::{Session, say};
 use snoop_tools::engine::stack::{self, Addresses, Folded, Owner, Stack, Symbols};
 use snoop_tools::engine::tool::{self, Loaded, Open, Refused, Tool};
+use snoop_tools::host::memory::page_size;
 use snoop_tools::output::row::docs;
 use snoop_tools::output::table;
 use snoop_tools::output::time::boot_now_ns;
@@ -288,6 +289,7 @@ impl Mmapsnoop {
             },
             filters: self.filters(),
             modes: self.modes(),
+            page_size: page_size() as u32,
             ..mmap_config::default()
         };
         for (to, from) in config.prefixes.iter_mut().zip(&self.prefixes) {

@@ -168,11 +168,12 @@ impl Tool for Procsnoop {
     fn configure(&self, open: &mut Open<Self>) -> Result<()> {
         let data = open.maps.rodata_process_data.as_mut().context("no .rodata.process")?;
         let process_config { min_duration_ns, signals, codes, execs, forks, .. } = self.config;
-        let process_config { threads, kernel_threads, reaped, drawn, .. } = self.config;
+        let process_config { threads, kernel_threads, reaped, drawn, page_kib, .. } = self.config;
         let config = &mut data.process_config;
         (config.min_duration_ns, config.signals, config.codes) = (min_duration_ns, signals, codes);
         (config.execs, config.forks, config.threads) = (execs, forks, threads);
         (config.kernel_threads, config.reaped, config.drawn) = (kernel_threads, reaped, drawn);
+        config.page_kib = page_kib;
         Ok(())
     }
 

@@ -166,7 +166,7 @@ impl Tool for Tcpconnect {
         let what = if self.sees_errors() {
             backends.push(
                 backend("tracepoint", either(), vec![calls("tp_connect").with_map("tried")])
-                    .without("calls of 32-bit programs that fail before a SYN")
+                    .without_32_bit("calls of 32-bit programs that fail before a SYN")
                     .without(OTHER_CALLS),
             );
             let raw_tp = backend("raw_tp", raw(), vec![calls("raw_sys_exit").with_map("tried")]);

@@ -53,57 +53,81 @@ static __always_inline bool read_target(const struct connect_call *call,
 	       !bpf_probe_read_user(target, 8, call->address);
 }
 
-#ifdef __TARGET_ARCH_x86
-#define NR_CONNECT 42
-#define NR_SENDTO 44
-#define NR_SENDMSG 46
-#define NR_IA32_SOCKETCALL 102
-#define NR_IA32_CONNECT 362
 #define SOCKETCALL_CONNECT 3
-
-/* Some of these registers, in their order. */
-struct call_regs {
-	__u64 dx;
-	__u64 si;
-	__u64 di;
-	__u64 orig_ax;
-};
 
 /* connect() of a 32-bit program; `nr` is the call's number there. */
 static __always_inline bool compat_connect(struct pt_regs *regs, __u32 nr,
 					   struct connect_call *call)
 {
-	__u32 arguments[3];
-
-	if (nr == NR_IA32_CONNECT) {
-		call->fd = BPF_CORE_READ(regs, bx);
-		call->address = (void *)(__u64)(__u32)BPF_CORE_READ(regs, cx);
-		call->len = BPF_CORE_READ(regs, dx);
+#if HAS_COMPAT
+	if (nr == COMPAT_NR_CONNECT) {
+		call->fd = COMPAT_ARG_CORE(regs, 1);
+		call->address = (void *)(__u64)COMPAT_ARG_CORE(regs, 2);
+		call->len = COMPAT_ARG_CORE(regs, 3);
 		return true;
 	}
-	if (nr != NR_IA32_SOCKETCALL || (__u32)BPF_CORE_READ(regs, bx) != SOCKETCALL_CONNECT ||
+#endif
+#ifdef COMPAT_NR_SOCKETCALL
+	__u32 arguments[3];
+
+	if (nr != COMPAT_NR_SOCKETCALL || COMPAT_ARG_CORE(regs, 1) != SOCKETCALL_CONNECT ||
 	    bpf_probe_read_user(arguments, sizeof(arguments),
-				(void *)(__u64)(__u32)BPF_CORE_READ(regs, cx)))
+				(void *)(__u64)COMPAT_ARG_CORE(regs, 2)))
 		return false;
 	call->fd = arguments[0];
 	call->address = (void *)(__u64)arguments[1];
 	call->len = arguments[2];
 	return true;
+#else
+	return false;
+#endif
+}
+
+/* socketcall() of a program of the kernel's own kind. */
+static __always_inline bool socketcall_connect(struct pt_regs *regs, __u64 nr,
+					       struct connect_call *call)
+{
+#ifdef NR_SOCKETCALL
+	__u64 arguments[3];
+
+	if (nr != NR_SOCKETCALL || (__u32)PT_REGS_PARM1_CORE_SYSCALL(regs) != SOCKETCALL_CONNECT ||
+	    bpf_probe_read_user(arguments, sizeof(arguments),
+				(void *)PT_REGS_PARM2_CORE_SYSCALL(regs)))
+		return false;
+	call->fd = arguments[0];
+	call->address = (void *)arguments[1];
+	call->len = arguments[2];
+	return true;
+#else
+	return false;
+#endif
+}
+
+/* connect() of a program of the kernel's own kind. */
+static __always_inline bool native_connect(struct pt_regs *regs, __u64 nr,
+					   struct connect_call *call)
+{
+	if (nr != NR_CONNECT)
+		return socketcall_connect(regs, nr, call);
+	call->fd = PT_REGS_PARM1_CORE_SYSCALL(regs);
+	call->address = (void *)PT_REGS_PARM2_CORE_SYSCALL(regs);
+	call->len = PT_REGS_PARM3_CORE_SYSCALL(regs);
+	return true;
 }
 
 /* With Fast Open the first data come with the address. */
-static __always_inline bool fast_open(struct pt_regs *regs, const struct call_regs *some,
+static __always_inline bool fast_open(struct pt_regs *regs, const struct some_regs *some,
 				      struct connect_call *call)
 {
 	struct user_msghdr message;
 
-	call->fd = some->di;
-	if (some->orig_ax == NR_SENDTO) {
+	call->fd = some->arg1;
+	if (some->nr == NR_SENDTO) {
 		call->address = (void *)PT_REGS_PARM5_CORE_SYSCALL(regs);
-		call->len = BPF_CORE_READ(regs, r9);
+		call->len = PT_REGS_PARM6_CORE_SYSCALL(regs);
 		return true;
 	}
-	if (bpf_probe_read_user(&message, sizeof(message), (void *)some->si))
+	if (bpf_probe_read_user(&message, sizeof(message), (void *)some->arg2))
 		return false;
 	call->address = message.msg_name;
 	call->len = message.msg_namelen;
@@ -118,42 +142,29 @@ static __always_inline bool fast_open(struct pt_regs *regs, const struct call_re
 static __always_inline bool current_call(struct connect_call *call)
 {
 	struct pt_regs *regs = current_regs();
-	struct call_regs some = {};
+	struct some_regs some = {};
 
-	bpf_probe_read_kernel(&some, sizeof(some),
-			      (void *)regs + bpf_core_field_offset(struct pt_regs, dx));
-	if (some.orig_ax == NR_CONNECT) {
-		call->fd = some.di;
-		call->address = (void *)some.si;
-		call->len = some.dx;
+	read_some_regs(regs, &some);
+	if (some.nr == NR_CONNECT) {
+		call->fd = some.arg1;
+		call->address = (void *)some.arg2;
+		call->len = some.arg3;
 		return true;
 	}
-	if (some.orig_ax == NR_SENDTO || some.orig_ax == NR_SENDMSG)
+	if (some.nr == NR_SENDTO || some.nr == NR_SENDMSG)
 		return fast_open(regs, &some, call);
-	return compat_connect(regs, some.orig_ax, call);
+	return compat_connect(regs, some.nr, call) || socketcall_connect(regs, some.nr, call);
 }
 
 /* The descriptor that the current system call is about, if it is about one. */
 static __always_inline __s32 current_descriptor(void)
 {
-	struct task_struct *task = (void *)bpf_get_current_task();
 	struct pt_regs *regs = current_regs();
 
-	if (BPF_CORE_READ(task, thread_info.status) & TS_COMPAT)
-		return BPF_CORE_READ(regs, bx);
+	if (HAS_COMPAT && caller_is_compat(regs))
+		return COMPAT_ARG_CORE(regs, 1);
 	return PT_REGS_PARM1_CORE_SYSCALL(regs);
 }
-#else
-static __always_inline bool current_call(struct connect_call *call)
-{
-	return false;
-}
-
-static __always_inline __s32 current_descriptor(void)
-{
-	return -1;
-}
-#endif
 
 /* The socket behind a descriptor of the current process, or NULL. */
 static __always_inline struct sock *current_socket(__s32 fd)

@@ -118,6 +118,8 @@ struct process_config {
 	__u32 kernel_threads; /* show kernel threads too */
 	__u32 reaped; /* send the final account */
 	__u32 drawn; /* all records are for a picture, too */
+	__u32 page_kib; /* of a page of memory */
+	__u32 pad;
 };
 
 /* COMMAND, which waits until tracing has begun: set just before its release. */

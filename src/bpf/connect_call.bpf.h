@@ -339,38 +339,29 @@ int tp_connect(struct trace_event_raw_sys_exit *ctx)
 	struct pt_regs *regs = (void *)bpf_task_pt_regs(bpf_get_current_task_btf());
 	struct connect_call call;
 
-	call.fd = PT_REGS_PARM1_CORE_SYSCALL(regs);
-	call.address = (void *)PT_REGS_PARM2_CORE_SYSCALL(regs);
-	call.len = PT_REGS_PARM3_CORE_SYSCALL(regs);
-	return syscall_done(ctx, &call, seccomp_result(ctx->ret));
+	native_connect(regs, NR_CONNECT, &call);
+	return syscall_done(ctx, &call, seccomp_result(regs, EVENT_RESULT(ctx->ret, regs)));
 }
 
 /* Any system call: from the saved registers alone. */
-#ifdef __TARGET_ARCH_x86
 static __always_inline int any_call_done(void *ctx, struct pt_regs *regs, long ret)
 {
-	struct task_struct *task = (void *)bpf_get_current_task();
-	__u64 nr = BPF_CORE_READ(regs, orig_ax);
+	__u64 nr = SYSCALL_NR_CORE(regs);
 	struct connect_call call;
+	bool connects = caller_is_compat(regs) ? compat_connect(regs, nr, &call)
+					       : native_connect(regs, nr, &call);
 
-	if (BPF_CORE_READ(task, thread_info.status) & TS_COMPAT) {
-		if (!compat_connect(regs, nr, &call))
-			return 0;
-	} else {
-		if (nr != NR_CONNECT)
-			return 0;
-		call.fd = PT_REGS_PARM1_CORE_SYSCALL(regs);
-		call.address = (void *)PT_REGS_PARM2_CORE_SYSCALL(regs);
-		call.len = PT_REGS_PARM3_CORE_SYSCALL(regs);
-	}
-	return syscall_done(ctx, &call, ret);
+	return connects ? syscall_done(ctx, &call, ret) : 0;
 }
 
 /* Backend raw_tp: needs neither tracefs nor 5.15, and sees 32-bit programs. */
 SEC("raw_tp/sys_exit")
 int raw_sys_exit(struct bpf_raw_tracepoint_args *ctx)
 {
-	return any_call_done(ctx, (void *)ctx->args[0], seccomp_result(ctx->args[1]));
+	struct pt_regs *regs = (void *)ctx->args[0];
+	long ret = ctx->args[1];
+
+	return any_call_done(ctx, regs, seccomp_result(regs, EVENT_RESULT(ret, regs)));
 }
 
 static __always_inline int call_refused(void *ctx, struct pt_regs *regs, long ret, __u32 slot)
@@ -380,6 +371,5 @@ static __always_inline int call_refused(void *ctx, struct pt_regs *regs, long re
 }
 
 SECCOMP_PROGRAMS(seccomp, call_refused, 0, 0)
-#endif
 
 #endif /* SNOOP_CONNECT_CALL_BPF_H */

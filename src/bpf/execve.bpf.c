@@ -242,7 +242,7 @@ static __always_inline int exec_failed(void *ctx, __u32 slot, const struct exec_
 	return 0;
 }
 
-/* The arguments of execve(): saved registers, also for 32-bit callers on x86. */
+/* The arguments of execve(), from saved registers. */
 static __always_inline struct exec_call call_execve(struct pt_regs *regs)
 {
 	return (struct exec_call){
@@ -262,14 +262,13 @@ static __always_inline struct exec_call call_execveat(struct pt_regs *regs)
 	};
 }
 
-#ifdef __TARGET_ARCH_x86
-/* i386 passes bx, cx, dx, si, di. */
+#if HAS_COMPAT
 static __always_inline struct exec_call call_compat_execve(struct pt_regs *regs)
 {
 	return (struct exec_call){
 		.dirfd = AT_FDCWD,
-		.filename = (void *)(__u64)(__u32)BPF_CORE_READ(regs, bx),
-		.argv = (void *)(__u64)(__u32)BPF_CORE_READ(regs, cx),
+		.filename = (void *)(__u64)COMPAT_ARG_CORE(regs, 1),
+		.argv = (void *)(__u64)COMPAT_ARG_CORE(regs, 2),
 		.compat = true,
 	};
 }
@@ -277,10 +276,10 @@ static __always_inline struct exec_call call_compat_execve(struct pt_regs *regs)
 static __always_inline struct exec_call call_compat_execveat(struct pt_regs *regs)
 {
 	return (struct exec_call){
-		.dirfd = BPF_CORE_READ(regs, bx),
-		.filename = (void *)(__u64)(__u32)BPF_CORE_READ(regs, cx),
-		.argv = (void *)(__u64)(__u32)BPF_CORE_READ(regs, dx),
-		.flags = BPF_CORE_READ(regs, di),
+		.dirfd = COMPAT_ARG_CORE(regs, 1),
+		.filename = (void *)(__u64)COMPAT_ARG_CORE(regs, 2),
+		.argv = (void *)(__u64)COMPAT_ARG_CORE(regs, 3),
+		.flags = COMPAT_ARG_CORE(regs, 5),
 		.compat = true,
 	};
 }
@@ -301,7 +300,7 @@ static __always_inline struct pt_regs *fexit_regs(__u64 *ctx)
 	return regs;
 }
 
-SEC("fexit/__x64_sys_execve")
+SEC("fexit/" SYSCALL("execve"))
 int fexit_execve(__u64 *ctx)
 {
 	struct exec_call call = call_execve(fexit_regs(ctx));
@@ -309,7 +308,7 @@ int fexit_execve(__u64 *ctx)
 	return exec_failed(ctx, SLOT_EXECVE, &call, ctx[1]);
 }
 
-SEC("fexit/__x64_sys_execveat")
+SEC("fexit/" SYSCALL("execveat"))
 int fexit_execveat(__u64 *ctx)
 {
 	struct exec_call call = call_execveat(fexit_regs(ctx));
@@ -317,8 +316,8 @@ int fexit_execveat(__u64 *ctx)
 	return exec_failed(ctx, SLOT_EXECVEAT, &call, ctx[1]);
 }
 
-#ifdef __TARGET_ARCH_x86
-SEC("fexit/__ia32_compat_sys_execve")
+#if HAS_COMPAT
+SEC("fexit/" COMPAT_SYSCALL_EXECVE)
 int fexit_compat_execve(__u64 *ctx)
 {
 	struct exec_call call = call_compat_execve(fexit_regs(ctx));
@@ -326,7 +325,7 @@ int fexit_compat_execve(__u64 *ctx)
 	return exec_failed(ctx, SLOT_COMPAT_EXECVE, &call, ctx[1]);
 }
 
-SEC("fexit/__ia32_compat_sys_execveat")
+SEC("fexit/" COMPAT_SYSCALL_EXECVEAT)
 int fexit_compat_execveat(__u64 *ctx)
 {
 	struct exec_call call = call_compat_execveat(fexit_regs(ctx));
@@ -340,45 +339,38 @@ int fexit_compat_execveat(__u64 *ctx)
 SEC("tp/syscalls/sys_exit_execve")
 int tp_execve(struct trace_event_raw_sys_exit *ctx)
 {
-	struct exec_call call = call_execve((void *)bpf_task_pt_regs(bpf_get_current_task_btf()));
+	struct pt_regs *regs = (void *)bpf_task_pt_regs(bpf_get_current_task_btf());
+	struct exec_call call = call_execve(regs);
 
-	return exec_failed(ctx, SLOT_EXECVE, &call, seccomp_result(ctx->ret));
+	return exec_failed(ctx, SLOT_EXECVE, &call,
+			   seccomp_result(regs, EVENT_RESULT(ctx->ret, regs)));
 }
 
 SEC("tp/syscalls/sys_exit_execveat")
 int tp_execveat(struct trace_event_raw_sys_exit *ctx)
 {
-	struct exec_call call = call_execveat((void *)bpf_task_pt_regs(bpf_get_current_task_btf()));
+	struct pt_regs *regs = (void *)bpf_task_pt_regs(bpf_get_current_task_btf());
+	struct exec_call call = call_execveat(regs);
 
-	return exec_failed(ctx, SLOT_EXECVEAT, &call, seccomp_result(ctx->ret));
+	return exec_failed(ctx, SLOT_EXECVEAT, &call,
+			   seccomp_result(regs, EVENT_RESULT(ctx->ret, regs)));
 }
 
 /* Any system call: from the saved registers alone. */
 
-#ifdef __TARGET_ARCH_x86
-#define NR_EXECVE 59
-#define NR_EXECVEAT 322
-#define NR_IA32_EXECVE 11
-#define NR_IA32_EXECVEAT 358
-
-static __always_inline bool is_exec(long nr)
-{
-	return nr == NR_EXECVE || nr == NR_EXECVEAT || nr == NR_IA32_EXECVE ||
-	       nr == NR_IA32_EXECVEAT;
-}
-
 static __always_inline int any_call_failed(void *ctx, struct pt_regs *regs, long ret, __u32 slot)
 {
-	struct task_struct *task = (void *)bpf_get_current_task();
-	long nr = BPF_CORE_READ(regs, orig_ax);
+	__u64 nr = SYSCALL_NR_CORE(regs);
 	struct exec_call call;
 
-	if (BPF_CORE_READ(task, thread_info.status) & TS_COMPAT) {
-		if (nr == NR_IA32_EXECVE)
+	if (caller_is_compat(regs)) {
+#if HAS_COMPAT
+		if (nr == COMPAT_NR_EXECVE)
 			call = call_compat_execve(regs);
-		else if (nr == NR_IA32_EXECVEAT)
+		else if (nr == COMPAT_NR_EXECVEAT)
 			call = call_compat_execveat(regs);
 		else
+#endif
 			return 0;
 	} else if (nr == NR_EXECVE) {
 		call = call_execve(regs);
@@ -390,19 +382,30 @@ static __always_inline int any_call_failed(void *ctx, struct pt_regs *regs, long
 	return exec_failed(ctx, slot, &call, ret);
 }
 
+/* Whether a call that has not failed may be an execution that a filter has answered with SIGSYS. */
+static __always_inline bool may_be_refused(long ret)
+{
+	return MAY_BE_ROLLED_BACK(ret, NR_EXECVE) || MAY_BE_ROLLED_BACK(ret, NR_EXECVEAT)
+#if HAS_COMPAT
+	       || MAY_BE_ROLLED_BACK(ret, COMPAT_NR_EXECVE) ||
+	       MAY_BE_ROLLED_BACK(ret, COMPAT_NR_EXECVEAT)
+#endif
+		;
+}
+
 /* Backend raw_tp: slower still for others, but needs neither tracefs nor 5.15. */
 SEC("raw_tp/sys_exit")
 int raw_sys_exit(struct bpf_raw_tracepoint_args *ctx)
 {
+	struct pt_regs *regs = (void *)ctx->args[0];
 	long ret = ctx->args[1];
 
-	/* Most calls end here. A call that a filter refuses may return its own number. */
-	if (ret >= 0 && !is_exec(ret))
-		return 0;
-	return any_call_failed(ctx, (void *)ctx->args[0], seccomp_result(ret), SLOT_EXECVE);
+	if (ret >= 0 && !may_be_refused(ret))
+		return 0; /* most calls end here */
+	return any_call_failed(ctx, regs, seccomp_result(regs, EVENT_RESULT(ret, regs)),
+			       SLOT_EXECVE);
 }
 
 SECCOMP_PROGRAMS(seccomp, any_call_failed, SLOT_REFUSED, SLOT_KILLED)
-#endif
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

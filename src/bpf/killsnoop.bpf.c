@@ -58,7 +58,7 @@ TRACEPOINT(signal_generate, sent)
 	int failed_##call(struct trace_event_raw_sys_exit *ctx)                                    \
 	{                                                                                          \
 		struct pt_regs *regs = (void *)bpf_task_pt_regs(bpf_get_current_task_btf());       \
-		struct kill_event event = { .result = ctx->ret };                                  \
+		struct kill_event event = { .result = EVENT_RESULT(ctx->ret, regs) };              \
                                                                                                    \
 		if (event.result >= 0)                                                             \
 			return 0;                                                                  \

@@ -67,6 +67,12 @@ static __always_inline bool mmap_take_regs(struct mmap_call *call, const struct 
 {
 	__u64 arg[6];
 
+	if (MMAP_IN_MEMORY && call->kind == MMAP_MAP) {
+		__builtin_memset(arg, 0, sizeof(arg));
+		bpf_probe_read_user(arg, sizeof(arg), (void *)PT_REGS_PARM1_SYSCALL(regs));
+		mmap_take(call, arg);
+		return !(mmap_config.filters & MMAP_BY_LEN) || mmap_len_passes(call->kind, arg[1]);
+	}
 	arg[1] = PT_REGS_PARM2_SYSCALL(regs);
 	if (mmap_config.filters & MMAP_BY_LEN) {
 		__u64 len = arg[1];
@@ -90,31 +96,20 @@ static __always_inline bool mmap_take_regs(struct mmap_call *call, const struct 
 	return true;
 }
 
-static __always_inline bool task_is_compat(void)
+#if HAS_COMPAT
+static __always_inline void args_compat(const struct pt_regs *regs, __u64 *arg)
 {
-#ifdef __TARGET_ARCH_x86
-	if (task_is_typed())
-		return bpf_get_current_task_btf()->thread_info.status & TS_COMPAT;
-	return BPF_CORE_READ((struct task_struct *)bpf_get_current_task(), thread_info.status) &
-	       TS_COMPAT;
-#else
-	return false;
-#endif
+	arg[0] = COMPAT_ARG(regs, 1);
+	arg[1] = COMPAT_ARG(regs, 2);
+	arg[2] = COMPAT_ARG(regs, 3);
+	arg[3] = COMPAT_ARG(regs, 4);
+	arg[4] = COMPAT_ARG(regs, 5);
+	arg[5] = COMPAT_ARG(regs, 6);
 }
 
-#ifdef __TARGET_ARCH_x86
-static __always_inline void args_ia32(const struct pt_regs *regs, __u64 *arg)
-{
-	arg[0] = (__u32)regs->bx;
-	arg[1] = (__u32)regs->cx;
-	arg[2] = (__u32)regs->dx;
-	arg[3] = (__u32)regs->si;
-	arg[4] = (__u32)regs->di;
-	arg[5] = (__u32)regs->bp;
-}
-
+#ifdef COMPAT_NR_OLD_MMAP
 /* mmap() of i386 takes one argument, the address of six. */
-static __always_inline void ia32_args_in_memory(__u64 *arg)
+static __always_inline void compat_args_in_memory(__u64 *arg)
 {
 	__u32 in_memory[6] = {};
 
@@ -122,13 +117,13 @@ static __always_inline void ia32_args_in_memory(__u64 *arg)
 	for (int i = 0; i < 6; i++)
 		arg[i] = in_memory[i];
 }
+#endif
 
-#define PAGES_OF_MMAP2 12 /* mmap2() of i386 counts the offset in units of 4096 bytes */
+#define PAGES_OF_MMAP2 12 /* mmap2() counts the offset in 4096 bytes, whatever a page is */
 #endif
 
 /* ---- backend fexit: other system calls pay nothing, 32-bit callers are seen ---- */
 
-#ifdef __TARGET_ARCH_x86
 /*
  * On the system calls themselves: their common function, ksys_mmap_pgoff(), is inlined
  * in some kernels, and does not see calls that are refused before it.
@@ -141,7 +136,8 @@ static __always_inline const struct pt_regs *fexit_regs(__u64 *ctx, struct pt_re
 {
 	struct pt_regs *regs;
 
-	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs))
+	if (!HAS_OLD_TRAMPOLINES ||
+	    bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs))
 		return (void *)bpf_task_pt_regs(bpf_get_current_task_btf());
 	bpf_probe_read_kernel(&regs, sizeof(regs), ctx);
 	bpf_probe_read_kernel(copy, sizeof(*copy), regs);
@@ -150,10 +146,14 @@ static __always_inline const struct pt_regs *fexit_regs(__u64 *ctx, struct pt_re
 
 static __always_inline bool fexit_64(struct mmap_call *call, __u64 *ctx)
 {
+	const struct pt_regs *regs;
 	struct pt_regs copy;
 
+	regs = fexit_regs(ctx, &copy);
 	call->ret = ctx[1];
-	return mmap_take_regs(call, fexit_regs(ctx, &copy));
+	if (!HAS_COMPAT_ENTRIES)
+		call->compat = caller_is_compat(regs);
+	return mmap_take_regs(call, regs);
 }
 
 /* The fourth argument is the key of pkey_mprotect(), and means nothing for mprotect(). */
@@ -165,24 +165,27 @@ static __always_inline bool fexit_mprotect_64(struct mmap_call *call, __u64 *ctx
 	return taken;
 }
 
+#if HAS_COMPAT
 static __always_inline bool fexit_32(struct mmap_call *call, __u64 *ctx)
 {
 	struct pt_regs copy;
 	__u64 arg[6];
 
-	args_ia32(fexit_regs(ctx, &copy), arg);
+	args_compat(fexit_regs(ctx, &copy), arg);
 	mmap_take(call, arg);
 	call->ret = ctx[1];
 	call->compat = true;
 	return true;
 }
 
+#if HAS_COMPAT_ENTRIES
 static __always_inline bool fexit_mprotect_32(struct mmap_call *call, __u64 *ctx)
 {
 	fexit_32(call, ctx);
 	call->fd = -1;
 	return true;
 }
+#endif
 
 static __always_inline bool fexit_mmap2(struct mmap_call *call, __u64 *ctx)
 {
@@ -191,18 +194,21 @@ static __always_inline bool fexit_mmap2(struct mmap_call *call, __u64 *ctx)
 	return true;
 }
 
+#ifdef COMPAT_NR_OLD_MMAP
 static __always_inline bool fexit_in_memory(struct mmap_call *call, __u64 *ctx)
 {
 	struct pt_regs copy;
 	__u64 arg[6];
 
-	args_ia32(fexit_regs(ctx, &copy), arg);
-	ia32_args_in_memory(arg);
+	args_compat(fexit_regs(ctx, &copy), arg);
+	compat_args_in_memory(arg);
 	mmap_take(call, arg);
 	call->ret = ctx[1];
 	call->compat = true;
 	return true;
 }
+#endif
+#endif
 
 #define FEXIT_SLOT(name, hook, kind, slot, take, done)                                             \
 	SEC("fexit/" hook)                                                                         \
@@ -235,29 +241,29 @@ static __always_inline bool fexit_in_memory(struct mmap_call *call, __u64 *ctx)
 	FEXIT_LOOKED_UP(name, hook, kind, slot, take)                                              \
 	FEXIT_WX(name, hook, kind, slot, take)
 
-#define HOOK_MMAP "__x64_sys_mmap"
-#define HOOK_MMAP2 "__ia32_sys_mmap_pgoff"
-#define HOOK_OLD_MMAP "__ia32_compat_sys_ia32_mmap"
+FEXIT_WAYS(fexit_mmap, SYSCALL(MMAP_EVENT), MMAP_MAP, MMAP_MAP, fexit_64)
+FEXIT_WAYS(fexit_mprotect, SYSCALL("mprotect"), MMAP_PROTECT, MMAP_PROTECT, fexit_mprotect_64)
+FEXIT_WAYS(fexit_pkey, SYSCALL("pkey_mprotect"), MMAP_PROTECT, MMAP_SLOT_PKEY, fexit_64)
+FEXIT_LOOKED_UP(fexit_mremap, SYSCALL("mremap"), MMAP_REMAP, MMAP_REMAP, fexit_64)
+FEXIT(fexit_brk, SYSCALL("brk"), MMAP_BREAK, fexit_64)
+FEXIT_WX(fexit_brk, SYSCALL("brk"), MMAP_BREAK, MMAP_BREAK, fexit_64)
+FEXIT_WX(fexit_shmat, SYSCALL("shmat"), MMAP_ATTACH, MMAP_ATTACH, fexit_64)
+FEXIT(fexit_munmap, SYSCALL("munmap"), MMAP_UNMAP, fexit_64)
+FEXIT(fexit_madvise, SYSCALL("madvise"), MMAP_ADVISE, fexit_64)
 
-FEXIT_WAYS(fexit_mmap, HOOK_MMAP, MMAP_MAP, MMAP_MAP, fexit_64)
-FEXIT_WAYS(fexit_mprotect, "__x64_sys_mprotect", MMAP_PROTECT, MMAP_PROTECT, fexit_mprotect_64)
-FEXIT_WAYS(fexit_pkey, "__x64_sys_pkey_mprotect", MMAP_PROTECT, MMAP_SLOT_PKEY, fexit_64)
-FEXIT_LOOKED_UP(fexit_mremap, "__x64_sys_mremap", MMAP_REMAP, MMAP_REMAP, fexit_64)
-FEXIT(fexit_brk, "__x64_sys_brk", MMAP_BREAK, fexit_64)
-FEXIT_WX(fexit_brk, "__x64_sys_brk", MMAP_BREAK, MMAP_BREAK, fexit_64)
-FEXIT_WX(fexit_shmat, "__x64_sys_shmat", MMAP_ATTACH, MMAP_ATTACH, fexit_64)
-FEXIT(fexit_munmap, "__x64_sys_munmap", MMAP_UNMAP, fexit_64)
-FEXIT(fexit_madvise, "__x64_sys_madvise", MMAP_ADVISE, fexit_64)
-
-FEXIT_WAYS(fexit32_mmap, HOOK_MMAP2, MMAP_MAP, MMAP_SLOT_32(MMAP_MAP), fexit_mmap2)
-FEXIT_WAYS(fexit32_old_mmap, HOOK_OLD_MMAP, MMAP_MAP, MMAP_SLOT_OLD_MMAP, fexit_in_memory)
-FEXIT_WAYS(fexit32_mprotect, "__ia32_sys_mprotect", MMAP_PROTECT, MMAP_SLOT_32(MMAP_PROTECT),
+#if HAS_COMPAT
+FEXIT_WAYS(fexit32_mmap, COMPAT_SYSCALL_MMAP2, MMAP_MAP, MMAP_SLOT_32(MMAP_MAP), fexit_mmap2)
+#endif
+#if HAS_COMPAT_ENTRIES
+FEXIT_WAYS(fexit32_old_mmap, COMPAT_SYSCALL_OLD_MMAP, MMAP_MAP, MMAP_SLOT_OLD_MMAP, fexit_in_memory)
+FEXIT_WAYS(fexit32_mprotect, COMPAT_SYSCALL("mprotect"), MMAP_PROTECT, MMAP_SLOT_32(MMAP_PROTECT),
 	   fexit_mprotect_32)
-FEXIT32(fexit32_brk, "__ia32_sys_brk", MMAP_BREAK, fexit_32)
-FEXIT_WX(fexit32_brk, "__ia32_sys_brk", MMAP_BREAK, MMAP_SLOT_32(MMAP_BREAK), fexit_32)
-FEXIT32(fexit32_munmap, "__ia32_sys_munmap", MMAP_UNMAP, fexit_32)
-FEXIT32(fexit32_mremap, "__ia32_sys_mremap", MMAP_REMAP, fexit_32)
-FEXIT32(fexit32_madvise, "__ia32_sys_madvise", MMAP_ADVISE, fexit_32)
+FEXIT32(fexit32_brk, COMPAT_SYSCALL("brk"), MMAP_BREAK, fexit_32)
+FEXIT_WX(fexit32_brk, COMPAT_SYSCALL("brk"), MMAP_BREAK, MMAP_SLOT_32(MMAP_BREAK), fexit_32)
+FEXIT32(fexit32_munmap, COMPAT_SYSCALL("munmap"), MMAP_UNMAP, fexit_32)
+FEXIT32(fexit32_mremap, COMPAT_SYSCALL("mremap"), MMAP_REMAP, fexit_32)
+FEXIT32(fexit32_madvise, COMPAT_SYSCALL("madvise"), MMAP_ADVISE, fexit_32)
+#endif
 
 #define FENTRY(name, hook)                                                                         \
 	SEC("fentry/" hook)                                                                        \
@@ -267,9 +273,12 @@ FEXIT32(fexit32_madvise, "__ia32_sys_madvise", MMAP_ADVISE, fexit_32)
 		return mmap_enter();                                                               \
 	}
 
-FENTRY(fentry_mmap, HOOK_MMAP)
-FENTRY(fentry32_mmap, HOOK_MMAP2)
-FENTRY(fentry32_old_mmap, HOOK_OLD_MMAP)
+FENTRY(fentry_mmap, SYSCALL(MMAP_EVENT))
+#if HAS_COMPAT
+FENTRY(fentry32_mmap, COMPAT_SYSCALL_MMAP2)
+#endif
+#if HAS_COMPAT_ENTRIES
+FENTRY(fentry32_old_mmap, COMPAT_SYSCALL_OLD_MMAP)
 #endif
 
 /* ---- backend tracepoint: every system call of the machine pays a little ---- */
@@ -284,7 +293,7 @@ static __always_inline bool tp_take(struct mmap_call *call)
 
 	if (!mmap_take_regs(call, regs))
 		return false;
-	call->ret = seccomp_result(PT_REGS_RC(regs));
+	call->ret = seccomp_result(regs, SYSCALL_RESULT(regs));
 	return true;
 }
 
@@ -321,7 +330,7 @@ static __always_inline bool tp_take_mprotect(struct mmap_call *call)
 	TP_LOOKED_UP(name, event, kind, slot, take)                                                \
 	TP_WX(name, event, kind, slot, take)
 
-TP_WAYS(tp_mmap, "mmap", MMAP_MAP, MMAP_MAP, tp_take)
+TP_WAYS(tp_mmap, MMAP_EVENT, MMAP_MAP, MMAP_MAP, tp_take)
 TP_WAYS(tp_mprotect, "mprotect", MMAP_PROTECT, MMAP_PROTECT, tp_take_mprotect)
 TP_WAYS(tp_pkey, "pkey_mprotect", MMAP_PROTECT, MMAP_SLOT_PKEY, tp_take)
 TP_LOOKED_UP(tp_mremap, "mremap", MMAP_REMAP, MMAP_REMAP, tp_take)
@@ -331,7 +340,7 @@ TP_WX(tp_shmat, "shmat", MMAP_ATTACH, MMAP_ATTACH, tp_take)
 TP(tp_munmap, "munmap", MMAP_UNMAP, tp_take)
 TP(tp_madvise, "madvise", MMAP_ADVISE, tp_take)
 
-SEC("tp/syscalls/sys_enter_mmap")
+SEC("tp/syscalls/sys_enter_" MMAP_EVENT)
 int tp_enter_mmap(__u64 *ctx)
 {
 	(void)ctx;
@@ -339,25 +348,6 @@ int tp_enter_mmap(__u64 *ctx)
 }
 
 /* ---- backend tp_btf: others pay more, but it needs neither tracefs nor 5.15 ---- */
-
-#ifdef __TARGET_ARCH_x86
-#define NR_MMAP 9
-#define NR_MPROTECT 10
-#define NR_MUNMAP 11
-#define NR_BRK 12
-#define NR_MREMAP 25
-#define NR_MADVISE 28
-#define NR_SHMAT 30
-#define NR_PKEY_MPROTECT 329
-
-#define NR_IA32_BRK 45
-#define NR_IA32_MMAP 90 /* its arguments lie in memory */
-#define NR_IA32_MUNMAP 91
-#define NR_IA32_MPROTECT 125
-#define NR_IA32_MREMAP 163
-#define NR_IA32_MMAP2 192 /* its offset counts 4096 bytes */
-#define NR_IA32_MADVISE 219
-#define NR_IA32_PKEY_MPROTECT 380
 
 static __always_inline enum mmap_kind mmap_kind_of(__u64 nr)
 {
@@ -381,58 +371,73 @@ static __always_inline enum mmap_kind mmap_kind_of(__u64 nr)
 	return 0;
 }
 
-static __always_inline enum mmap_kind mmap_kind_of_ia32(__u64 nr)
+static __always_inline enum mmap_kind mmap_kind_of_compat(__u64 nr)
 {
 	switch (nr) {
-	case NR_IA32_MMAP:
-	case NR_IA32_MMAP2:
+#if HAS_COMPAT
+#ifdef COMPAT_NR_OLD_MMAP
+	case COMPAT_NR_OLD_MMAP:
+#endif
+	case COMPAT_NR_MMAP2:
 		return MMAP_MAP;
-	case NR_IA32_MUNMAP:
+	case COMPAT_NR_MUNMAP:
 		return MMAP_UNMAP;
-	case NR_IA32_MPROTECT:
-	case NR_IA32_PKEY_MPROTECT:
+	case COMPAT_NR_MPROTECT:
+	case COMPAT_NR_PKEY_MPROTECT:
 		return MMAP_PROTECT;
-	case NR_IA32_MREMAP:
+	case COMPAT_NR_MREMAP:
 		return MMAP_REMAP;
-	case NR_IA32_BRK:
+	case COMPAT_NR_BRK:
 		return MMAP_BREAK;
-	case NR_IA32_MADVISE:
+	case COMPAT_NR_MADVISE:
 		return MMAP_ADVISE;
+#endif
 	}
 	return 0;
+}
+
+static __always_inline void mmap_take_compat(struct mmap_call *call, const struct pt_regs *regs,
+					     __u64 nr)
+{
+#if HAS_COMPAT
+	__u64 arg[6];
+
+	args_compat(regs, arg);
+#ifdef COMPAT_NR_OLD_MMAP
+	if (nr == COMPAT_NR_OLD_MMAP)
+		compat_args_in_memory(arg);
+	else
+#endif
+		if (nr == COMPAT_NR_MMAP2)
+		arg[5] <<= PAGES_OF_MMAP2;
+	mmap_take(call, arg);
+	call->compat = true;
+	if (nr == COMPAT_NR_MPROTECT)
+		call->fd = -1;
+#endif
 }
 
 /* Whether this system call is shown; if so, fills `call`. */
 static __always_inline bool mmap_call_raw(struct pt_regs *regs, struct mmap_call *call)
 {
-	__u64 nr = regs->orig_ax;
-	enum mmap_kind kind = mmap_kind_of(nr), kind32 = mmap_kind_of_ia32(nr);
+	__u64 nr = SYSCALL_NR(regs);
+	enum mmap_kind kind = mmap_kind_of(nr), kind32 = mmap_kind_of_compat(nr);
 
 	if ((!kind || !mmap_shows(kind)) && (!kind32 || !mmap_shows(kind32)))
 		return false;
-	/* The same number is another system call for a 32-bit program: 9 is link(). */
-	if (!task_is_compat()) {
+	/* The same number is another system call for a 32-bit program: 9 is link() on x86. */
+	if (!caller_is_compat(regs)) {
 		if (!kind || !mmap_shows(kind) || !mmap_begin(call, kind, kind) ||
 		    !mmap_take_regs(call, regs))
 			return false;
 		if (nr == NR_MPROTECT)
 			call->fd = -1;
 	} else {
-		__u64 arg[6];
-
 		if (!kind32 || !mmap_shows(kind32) || !mmap_begin(call, kind32, kind32))
 			return false;
-		args_ia32(regs, arg);
-		if (nr == NR_IA32_MMAP)
-			ia32_args_in_memory(arg);
-		else if (nr == NR_IA32_MMAP2)
-			arg[5] <<= PAGES_OF_MMAP2;
-		mmap_take(call, arg);
-		call->compat = true;
-		if (nr == NR_IA32_MPROTECT)
-			call->fd = -1;
+		mmap_take_compat(call, regs, nr);
 	}
-	call->ret = seccomp_result(regs->ax);
+	call->ret = seccomp_result(regs, SYSCALL_RESULT(regs));
 	return true;
 }
 
@@ -457,7 +462,7 @@ int btf_sys_enter(__u64 *ctx)
 {
 	__u64 nr = ctx[1];
 
-	if (nr != NR_MMAP && nr != NR_IA32_MMAP && nr != NR_IA32_MMAP2)
+	if (mmap_kind_of(nr) != MMAP_MAP && mmap_kind_of_compat(nr) != MMAP_MAP)
 		return 0;
 	return mmap_enter();
 }
@@ -490,6 +495,5 @@ static __always_inline int mmap_wx_refused(void *ctx, struct pt_regs *regs, long
 
 SECCOMP_PROGRAMS(seccomp, mmap_refused, MMAP_SLOT_REFUSED, MMAP_SLOT_KILLED)
 SECCOMP_PROGRAMS(seccomp_wx, mmap_wx_refused, MMAP_SLOT_REFUSED, MMAP_SLOT_KILLED)
-#endif
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

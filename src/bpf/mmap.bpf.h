@@ -15,14 +15,6 @@
 
 EVENT(mmap_event);
 
-/* libbpf before 1.2 has no sixth argument. */
-#if !defined(PT_REGS_PARM6_SYSCALL) && defined(__TARGET_ARCH_x86)
-#define PT_REGS_PARM6_SYSCALL(x) (__PT_REGS_CAST(x)->r9)
-#define PT_REGS_PARM6_CORE_SYSCALL(x) BPF_CORE_READ(__PT_REGS_CAST(x), r9)
-#endif
-
-const volatile struct mmap_config mmap_config = {};
-
 /* A macro, for constants do not go through functions. */
 #define MMAP_BTRFS (mmap_config.modes & MMAP_MODE_BTRFS)
 

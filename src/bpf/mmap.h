@@ -173,7 +173,7 @@ struct mmap_config {
 	enum mmap_filter filters;
 	enum mmap_mode modes;
 	struct mmap_prefix prefixes[MMAP_PREFIXES];
-	__u8 pad[4];
+	__u32 page_size; /* bytes */
 };
 
 /*

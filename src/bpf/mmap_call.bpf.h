@@ -9,6 +9,8 @@
 
 #define MAX_ERRNO 4095
 
+const volatile struct mmap_config mmap_config = {};
+
 /* A call that has returned. */
 struct mmap_call {
 	__u64 addr;

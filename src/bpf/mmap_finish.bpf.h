@@ -53,7 +53,7 @@ static __always_inline __u64 mmap_place(const struct mmap_call *call)
 		return 0;
 	if (mmap_failed(call) || !call->len)
 		return 0;
-	return call->kind == MMAP_PROTECT ? call->addr : (__u64)call->ret;
+	return call->kind == MMAP_PROTECT ? UNTAGGED(call->addr) : (__u64)call->ret;
 }
 
 static __always_inline int mmap_plain(void *ctx, const struct mmap_call *call)

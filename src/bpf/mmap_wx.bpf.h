@@ -252,8 +252,8 @@ static __always_inline bool mmap_walk_begin(struct mmap_walk *walk, const struct
 			return false;
 		at--;
 	} else if (call->kind == MMAP_PROTECT) {
-		at = call->addr;
-		len = (call->len + 4095) & ~4095ULL;
+		at = UNTAGGED(call->addr);
+		len = (call->len + mmap_config.page_size - 1) & -(__u64)mmap_config.page_size;
 	} else if (call->kind != MMAP_MAP && call->kind != MMAP_ATTACH) {
 		return false;
 	}

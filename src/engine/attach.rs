@@ -25,7 +25,7 @@ use crate::engine::channel::rings;
 use crate::engine::channel::{Channel, Transport};
 use crate::engine::filter::Filters;
 use crate::engine::refusal::Refused;
-use crate::host::tracepoint;
+use crate::host::{errno, tracepoint};
 use crate::skel::{Relocated, snoop_counters};
 
 use kernel_types::KernelTypes;
@@ -183,7 +183,7 @@ fn attach_backend<B: Builder>(
         let mut following = setup.filters.jobs();
         following.retain(|job| job.programs.iter().all(|name| has(object, name)));
         let follows = following.len();
-        let jobs = [following, backend.jobs.clone()].concat();
+        let jobs = [following, of_this_architecture(&backend.jobs, object)].concat();
         let plan = memory.plan(&jobs, object)?;
         let unused = unused_maps(&jobs, &plan, all);
         let Some((loaded, rings)) = load::<B>(open, &jobs, &plan, &unused, setup, hooks, memory)?
@@ -226,13 +226,25 @@ fn open<B: Builder>(types: Option<&KernelTypes>) -> Result<B::Output, Refused> {
     B::default().open_opts(options, storage).map_err(|_| Refused::Object { errno: Errno::last() })
 }
 
-/// A name that the object does not have is our mistake, and not a reason for another backend.
+/// A name that the object does not have is our mistake, and not a reason for another backend; but
+/// for programs that some architectures lack, which x86_64 is not one of: see `arch.bpf.h`.
 fn check_names(object: &OpenObject, backends: &[Backend]) -> Result<()> {
-    let jobs = backends.iter().flat_map(|backend| &backend.jobs);
+    let may_lack = |job: &Job| job.if_there && !cfg!(target_arch = "x86_64");
+    let jobs = backends.iter().flat_map(|backend| &backend.jobs).filter(|job| !may_lack(job));
     for name in jobs.flat_map(|job| &job.programs) {
         ensure!(has(object, name), "no program {name} in the object: please report this");
     }
     Ok(())
+}
+
+/// The jobs without the programs that this architecture lacks.
+fn of_this_architecture(jobs: &[Job], object: &OpenObject) -> Vec<Job> {
+    let mut jobs = jobs.to_owned();
+    for job in &mut jobs {
+        job.programs.retain(|name| has(object, name));
+    }
+    jobs.retain(|job| !job.programs.is_empty());
+    jobs
 }
 
 fn has(object: &OpenObject, program: &str) -> bool {
@@ -381,7 +393,7 @@ fn attach_program(object: &Object, name: &str) -> Result<Option<Link>, Refused> 
     let attach = |program: &ProgramMut<'_>| program.attach();
     attach(&program)
         .map(Some)
-        .map_err(|_| Refused::Attach { name: name.to_owned(), errno: Errno::last() })
+        .map_err(|_| Refused::Attach { name: name.to_owned(), errno: errno::last() })
 }
 
 /// Reports the state of each program.

@@ -1,6 +1,9 @@
 //! A tool's declaration of its ways into the kernel, best first, with the purpose of each program.
 //! A refused program then costs only that purpose.
 
+/// Whether kernels of this architecture run 32-bit programs: `HAS_COMPAT` of `arch.bpf.h`.
+const HAS_COMPAT: bool = cfg!(any(target_arch = "x86_64", target_arch = "aarch64"));
+
 /// One way into the kernel.
 #[derive(Clone, Debug, Default)]
 pub struct Backend {
@@ -26,7 +29,8 @@ pub struct Job {
     pub maps: Vec<&'static str>,
     /// Whether the programs also run for much that is not an event
     pub is_broad: bool,
-    /// Whether a kernel without the hook has no such events at all
+    /// Whether a kernel without the hook has no such events at all, nor an architecture without
+    /// the programs
     pub if_there: bool,
     /// Whether the tool itself attaches or runs the programs when needed
     pub by_tool: bool,
@@ -69,7 +73,8 @@ impl Job {
         self
     }
 
-    /// A kernel without the hook has no such events at all, such as one without 32-bit programs.
+    /// A kernel without the hook has no such events at all, such as one without 32-bit programs;
+    /// nor has an architecture without the programs.
     pub fn if_there(self) -> Self {
         Self { if_there: true, ..self }
     }
@@ -94,6 +99,11 @@ impl Backend {
     /// A way into the kernel.
     pub fn new(name: &'static str, jobs: impl IntoIterator<Item = Job>) -> Self {
         Self { name, jobs: jobs.into_iter().collect(), lacks: Vec::new() }
+    }
+
+    /// The same way, which does not show `what`, about 32-bit programs.
+    pub fn without_32_bit(self, what: &'static str) -> Self {
+        if HAS_COMPAT { self.without(what) } else { self }
     }
 
     /// The same way, which does not show `what`.

@@ -22,7 +22,6 @@ use nix::errno::Errno;
 
 use perf::Perf;
 use ring::Ring;
-pub(crate) use ring::page_size;
 use rings::Rings;
 
 /// How long to sleep while events come: longer than `WAKEUP_INTERVAL_NS` of `events.bpf.h`. The

@@ -276,7 +276,7 @@ mod tests {
     }
 
     fn kind(errno: Errno) -> Vec<Refusal> {
-        refusal(Refused::Kind { kind: "raw_tp".to_owned(), errno })
+        refusal(Refused::Kind { kind: "raw_tp".to_owned(), errno, attached: false })
     }
 
     fn map(errno: Errno) -> Vec<Refusal> {

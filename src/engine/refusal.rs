@@ -12,12 +12,14 @@ use crate::host::tracepoint::TracepointError;
 /// One thing that the kernel refused.
 #[derive(Clone, Debug)]
 pub enum Refused {
-    /// No program of this kind may be loaded, not even an empty one
+    /// No program of this kind may be loaded or attached, not even an empty one
     Kind {
         /// As in the section's name: `fexit`, `raw_tp`, `iter/tcp`
         kind: String,
-        /// Of `bpf(BPF_PROG_LOAD)`
+        /// Of `bpf(BPF_PROG_LOAD)`, or of attaching
         errno: Errno,
+        /// It was loaded, and could not be attached
+        attached: bool,
     },
     /// This program may not be loaded, though others of its kind may
     Program {
@@ -89,7 +91,12 @@ impl Refused {
     /// Whether no other backend can do better: this machine is short of something, or the failure
     /// does not depend on programs.
     pub fn is_final(&self) -> bool {
-        self.errno().is_some_and(is_shortage) || matches!(self, Self::Other(_))
+        match self {
+            Self::Other(_) => true,
+            // Not of memory in general: see `Kind::try_attaching()`.
+            Self::Kind { attached: true, .. } => false,
+            _ => self.errno().is_some_and(is_shortage),
+        }
     }
 }
 
@@ -106,8 +113,9 @@ fn name(errno: Errno) -> impl fmt::Display {
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Kind { kind, errno } => {
-                write!(f, "the kernel loads no {kind} programs ({})", name(*errno))
+            Self::Kind { kind, errno, attached } => {
+                let does = if *attached { "attaches" } else { "loads" };
+                write!(f, "the kernel {does} no {kind} programs ({})", name(*errno))
             }
             Self::Program { name: program, errno, verifier } => {
                 write!(f, "the kernel refused program {program} ({})", name(*errno))?;

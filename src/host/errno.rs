@@ -29,6 +29,19 @@ pub fn name(number: i32) -> Cow<'static, str> {
     known.map_or_else(|| format!("E{number}").into(), Cow::Borrowed)
 }
 
+/// The kernel's own `ENOTSUPP`, which some of its calls return all the same.
+const ENOTSUPP: i32 = 524;
+
+/// An error of a system call: `EOPNOTSUPP` also where the kernel returns its own number for it.
+pub fn from_kernel(number: i32) -> Errno {
+    if number == ENOTSUPP { Errno::EOPNOTSUPP } else { Errno::from_raw(number) }
+}
+
+/// The error of the last system call.
+pub fn last() -> Errno {
+    from_kernel(Errno::last_raw())
+}
+
 /// The errno of the system call behind an error, however deep. libbpf-rs does not reveal the errno
 /// of its own errors.
 pub fn of(error: &anyhow::Error) -> Option<Errno> {
@@ -73,6 +86,8 @@ mod tests {
         assert_eq!(name(111), "ECONNREFUSED");
         assert_eq!(name(11), "EAGAIN");
         assert_eq!(name(512), "E512");
+        assert_eq!(from_kernel(524), Errno::EOPNOTSUPP);
+        assert_eq!(from_kernel(12), Errno::ENOMEM);
         assert_eq!(name(4095), "SIGSYS");
         assert_eq!(name(i32::MIN), format!("E{}", i32::MIN));
     }

@@ -18,7 +18,7 @@ pub mod wx_sums;
 use std::borrow::Cow;
 use std::mem::offset_of;
 
-use crate::engine::channel::page_size;
+use crate::host::memory::page_size;
 use crate::skel::{
     Event as _, decode, mmap_event, mmap_extra, mmap_kind, mmap_note, mmap_owner, mmap_scratch,
     task_id,

@@ -6,6 +6,30 @@ use std::process::Command;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+/// An architecture for which programs are compiled.
+pub(crate) struct Arch {
+    /// As Cargo calls it, and the folder of its kernel's types
+    pub(crate) name: &'static str,
+    /// As libbpf's headers do
+    define: &'static str,
+    target: &'static str,
+}
+
+pub(crate) const ARCHES: [Arch; 5] = [
+    Arch { name: "x86_64", define: "x86", target: "bpfel" },
+    Arch { name: "aarch64", define: "arm64", target: "bpfel" },
+    Arch { name: "riscv64", define: "riscv", target: "bpfel" },
+    Arch { name: "powerpc64", define: "powerpc", target: "bpfel" },
+    Arch { name: "s390x", define: "s390", target: "bpfeb" },
+];
+
+impl Arch {
+    /// This machine's.
+    fn host() -> &'static Self {
+        ARCHES.iter().find(|arch| arch.name == std::env::consts::ARCH).unwrap()
+    }
+}
+
 /// A name for a file of this test's own.
 pub(crate) fn scratch(name: &str) -> PathBuf {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
@@ -17,20 +41,26 @@ pub(crate) fn scratch(name: &str) -> PathBuf {
 /// The object that clang makes of `tests/elf/sources/NAME.bpf.c`, with debug information, for
 /// `target` (`bpfel` or `bpfeb`).
 pub(crate) fn compile(name: &str, target: &str, flags: &[&str]) -> Vec<u8> {
-    compile_file("tests/elf/sources", name, target, flags)
+    compile_file(Arch::host(), "tests/elf/sources", name, target, flags)
 }
 
 /// The same of one of the project's own sources.
 pub(crate) fn compile_own(name: &str) -> Vec<u8> {
-    compile_file("src/bpf", name, "bpfel", &["-Wno-unused-parameter"])
+    compile_own_for(Arch::host(), name)
+}
+
+/// The same for any architecture, with the warnings that `build.rs` asks for.
+pub(crate) fn compile_own_for(arch: &Arch, name: &str) -> Vec<u8> {
+    compile_file(arch, "src/bpf", name, arch.target, &["-Wextra", "-Wno-unused-parameter"])
 }
 
 /// The same of one that live tests run.
 pub(crate) fn compile_fixture(name: &str) -> Vec<u8> {
-    compile_file("tests/fixtures/bpf", name, "bpfel", &["-Wno-unused-parameter"])
+    let flags = ["-Wno-unused-parameter"];
+    compile_file(Arch::host(), "tests/fixtures/bpf", name, Arch::host().target, &flags)
 }
 
-fn compile_file(folder: &str, name: &str, target: &str, flags: &[&str]) -> Vec<u8> {
+fn compile_file(arch: &Arch, folder: &str, name: &str, target: &str, flags: &[&str]) -> Vec<u8> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let object = scratch(&format!("{name}.bpf.o"));
     let clang = std::env::var_os("CLANG").unwrap_or_else(|| "clang".into());
@@ -38,9 +68,9 @@ fn compile_file(folder: &str, name: &str, target: &str, flags: &[&str]) -> Vec<u
     command
         .args(["-g", "-O2", "-mcpu=v3", "-Wall", "-Werror", "-Wno-microsoft-anon-tag"])
         .args(["-fms-extensions", "-fdebug-compilation-dir=.", "-target", target])
-        .arg("-D__TARGET_ARCH_x86")
+        .arg(format!("-D__TARGET_ARCH_{}", arch.define))
         .arg("-isystem")
-        .arg(root.join("vmlinux").join(std::env::consts::ARCH))
+        .arg(root.join("vmlinux").join(arch.name))
         .arg("-isystem")
         .arg(concat!(env!("OUT_DIR"), "/include"))
         .args(flags)

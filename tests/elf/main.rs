@@ -4,6 +4,7 @@
 
 mod against;
 mod amplify;
+mod architectures;
 mod arms;
 mod command;
 mod compile;

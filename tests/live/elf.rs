@@ -1,19 +1,23 @@
 //! ELF files that no linker would make.
 
-/// The headers of a 64-bit ELF file: `segments` are (type, offset, address, size).
+use std::fs;
+
+/// The headers of a 64-bit ELF file for this machine: `segments` are (type, offset, address, size).
 pub fn elf(segments: &[(u32, u64, u64, u64)], tail: &[u8]) -> Vec<u8> {
-    let mut file = b"\x7fELF\x02\x01\x01".to_vec();
+    // Byte order, machine and flags are those of this program.
+    let own = fs::read("/proc/self/exe").unwrap();
+    let mut file = own[..7].to_vec();
     file.resize(16, 0);
-    let half = |file: &mut Vec<u8>, n: u16| file.extend(n.to_le_bytes());
-    let word = |file: &mut Vec<u8>, n: u32| file.extend(n.to_le_bytes());
-    let long = |file: &mut Vec<u8>, n: u64| file.extend(n.to_le_bytes());
+    let half = |file: &mut Vec<u8>, n: u16| file.extend(n.to_ne_bytes());
+    let word = |file: &mut Vec<u8>, n: u32| file.extend(n.to_ne_bytes());
+    let long = |file: &mut Vec<u8>, n: u64| file.extend(n.to_ne_bytes());
     half(&mut file, 2); // ET_EXEC
-    half(&mut file, 62); // EM_X86_64
+    file.extend(&own[18..20]); // the machine
     word(&mut file, 1);
     long(&mut file, 0x40_0000); // entry
     long(&mut file, 64); // program headers
     long(&mut file, 0);
-    word(&mut file, 0);
+    file.extend(&own[48..52]); // its flags
     half(&mut file, 64);
     half(&mut file, 56);
     half(&mut file, segments.len() as u16);

@@ -242,6 +242,17 @@ pub fn fixture(name: &str) -> String {
     fixtures().join(name).to_str().unwrap().to_owned()
 }
 
+/// Whether this kernel runs the 32-bit programs of the fixtures.
+pub fn runs_32_bit() -> bool {
+    Command::new(fixture("tiny32")).status().is_ok_and(|status| status.success())
+}
+
+/// Bytes of a page of memory.
+pub fn page_bytes() -> u64 {
+    let bytes = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).unwrap().unwrap();
+    bytes as u64
+}
+
 /// Path of a compiled BPF object: one of `examples` or of `tests/fixtures/bpf`.
 pub fn object(name: &str) -> String {
     static OBJECTS: OnceLock<PathBuf> = OnceLock::new();

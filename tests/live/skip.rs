@@ -6,7 +6,7 @@ use std::io::Write as _;
 
 /// The only reasons where `CI` is set, as it is in our virtual machines: a test that is skipped
 /// there for another one fails.
-const EXPECTED: [&str; 13] = [
+const EXPECTED: [&str; 15] = [
     OWN_MACHINE,
     CORE_PATTERN,
     NO_KPROBES,
@@ -20,6 +20,8 @@ const EXPECTED: [&str; 13] = [
     NO_FUSE,
     BEFORE_6_7,
     BEFORE_6_8,
+    NO_32_BIT,
+    X86_CODE,
 ];
 
 pub const OWN_MACHINE: &str = "changes the machine: in virtual machines only";
@@ -36,6 +38,8 @@ pub const BEFORE_5_11: &str = "before Linux 5.11, which charges memory of BPF to
 pub const BEFORE_5_15: &str = "before Linux 5.15, which the backend on tracepoints needs";
 pub const BEFORE_6_8: &str =
     "before Linux 6.8, which reads the arguments before it looks for the file";
+pub const NO_32_BIT: &str = "a kernel that does not run 32-bit programs";
+pub const X86_CODE: &str = "machine code of x86_64";
 pub const BEFORE_6_7: &str = "before Linux 6.7, whose Landlock knows TCP";
 
 /// `skip!(REASON)` leaves the test, as skipped; `skip!(REASON, VALUE)` a part of it, with a value.

@@ -1,6 +1,9 @@
 #!/usr/bin/env bash
 # Runs the live tests on the kernels of the file `kernels`, in virtual machines:
-# matrix.sh [--full] [OPTION of run.sh]... [-- [TEST]... [FLAG of the tests]...]
+# matrix.sh [--full] [--arch ARCH] [OPTION of run.sh]... [-- [TEST]... [FLAG of the tests]...]
+#
+# With --arch, Debian's name of another architecture than this machine's, the programs are compiled
+# for that (cross.sh), and its kernels run the tests that depend on architectures.
 #
 # The kernels share the work. The file `where` names the tests that do not depend on kernels,
 # and says who has the others. A test goes one way, which is a backend and a transport, and
@@ -18,9 +21,17 @@ trap 'rm -rf "$payload"' EXIT
 say() { printf 'matrix.sh: %s\n' "$*" >&2; }
 
 main() {
-    options=() full=0 named=() flags=()
+    options=() full=0 named=() flags=() arch='' cross=()
     while (($#)) && [[ $1 != -- ]]; do
-        if [[ $1 == --full ]]; then full=1; else options+=("$1"); fi
+        case $1 in
+            --full) full=1 ;;
+            --arch)
+                arch=$2 cross=("$here/cross.sh" "$2")
+                options+=("$1" "$2")
+                shift
+                ;;
+            *) options+=("$1") ;;
+        esac
         shift
     done
     (($#)) && shift # the --
@@ -33,33 +44,51 @@ main() {
 
     cd "$repo"
     build
-    assign
+    if [[ $arch ]]; then choose; else assign; fi
     make_run
     run
+}
+
+# Cargo's report of what it built; it knows best where its programs are.
+cargo_messages() {
+    local flags=(test --locked --no-run --test live --message-format=json)
+    if [[ $arch ]]; then
+        # shellcheck disable=SC2016 # cross.sh knows these
+        "${cross[@]}" sh -c '"$CARGO" "$@" --target "$CROSS_TARGET"' sh "${flags[@]}"
+    else
+        "${CARGO:-cargo}" "${flags[@]}"
+    fi
 }
 
 # The test program, the tools, and what the tests need, in the payload.
 build() {
     local messages tool out_dir
-    # Cargo knows best where its programs are.
-    messages=$("${CARGO:-cargo}" test --locked --no-run --test live --message-format=json)
+    messages=$(cargo_messages)
     program() { # program KIND NAME: the path of what cargo built
         jq -r "select(.reason == \"compiler-artifact\" and .executable != null and
             .target.kind == [\"$1\"] and .target.name == \"$2\") | .executable" <<<"$messages"
     }
     mkdir "$payload/bin" "$payload/docs"
-    # Debugging information is most of them, and a guest has no use for it.
-    strip --strip-debug -o "$payload/live" "$(program test live)"
+    pack "$(program test live)" "$payload/live"
     for tool in src/bin/*.rs; do
         tool=$(basename "$tool" .rs)
-        strip --strip-debug -o "$payload/bin/$tool" "$(program bin "$tool")"
+        pack "$(program bin "$tool")" "$payload/bin/$tool"
     done
-    tests/fixtures/build.sh "$payload/fixtures"
+    "${cross[@]}" tests/fixtures/build.sh "$payload/fixtures"
     out_dir=$(jq -r 'select(.reason == "build-script-executed" and
         (.package_id | contains("snoop-tools"))) | .out_dir' <<<"$messages")
-    examples/build.sh "$payload/objects" "$out_dir/include" \
+    "${cross[@]}" examples/build.sh "$payload/objects" "$out_dir/include" \
         examples/*.bpf.c tests/fixtures/bpf/*.bpf.c
     cp docs/refusals.md "$payload/docs"
+    # shellcheck disable=SC2016
+    [[ ! $arch ]] || SNOOP_VM_BUSYBOX=$("${cross[@]}" sh -c 'echo "$CROSS_ROOT/bin/busybox"')
+    [[ ! $arch ]] || export SNOOP_VM_BUSYBOX
+}
+
+# pack PROGRAM FILE: debugging information is most of them, and a guest has no use for it. (What is
+# compiled for another architecture has none.)
+pack() {
+    if [[ $arch ]]; then cp "$1" "$2"; else strip --strip-debug -o "$2" "$1"; fi
 }
 
 # --- which tests each kernel has ------------------------------------------------------------
@@ -69,7 +98,7 @@ assign() {
     local all kernels shares name test number=0
     mapfile -t all < <("$payload/live" --list --format terse | sed -n 's/: test$//p')
     # By age: those called after a suite, such as sid, are the newest.
-    mapfile -t kernels < <(awk '!/^(#|$)/ { print $1 }' "$here/kernels" | sort -V)
+    mapfile -t kernels < <("$here/run.sh" --names | sort -V)
     mkdir "$payload/tests" "$payload/share"
     read_where
     count_shares
@@ -83,12 +112,27 @@ assign() {
     grep -q . "$payload/tests/"* || { say "no test is called ${named[*]}" && exit 2; }
 }
 
+# Writes tests/all, which tests kernels of another architecture have: flags of the test program,
+# which does not run here.
+choose() {
+    local place tests filters=()
+    while read -r place tests _; do
+        case $place in
+            host) filters+=(--skip "$tests") ;;
+            arch) ((all_ways)) || filters+=("$tests") ;;
+        esac
+    done <"$here/where"
+    mkdir "$payload/tests"
+    printf '%s\n' "${filters[@]}" "${named[@]}" >"$payload/tests/all"
+}
+
 # Fills place_of with the first word of the line that counts, by test.
 read_where() {
     declare -gA place_of=()
     local place tests test found
     while read -r place tests _; do
         [[ $place && $place != '#'* ]] || continue
+        [[ $place != arch ]] || continue # besides
         [[ " host once ${kernels[*]} " == *" $place "* ]] || { say "where: '$place'?" && exit 2; }
         found=
         for test in "${all[@]}"; do
@@ -146,14 +190,17 @@ make_run() {
     cat >"$payload/run" <<'END'
 #!/bin/sh
 # init knows the kernel's name.
-tests=/payload/tests/$vm_kernel share=/payload/share/$vm_kernel
+tests=/payload/tests/$vm_kernel share=/payload/share/$vm_kernel exact=--exact
+[ ! -e /payload/tests/all ] || tests=/payload/tests/all exact=
 if ! [ -s "$tests" ]; then
     echo "$vm_kernel has none of these tests"
     exit 0
 fi
 # What must work: everything but sys_exit + bpf_task_pt_regs() before 5.15.
-case $(uname -r) in
-5.10.*) export SNOOP_BACKENDS='tp_btf raw_tp fexit' ;;
+# fexit: 6.4 and later on arm64; not on s390x, where memory for it is not within reach.
+case $vm_kernel in
+5.10*) export SNOOP_BACKENDS='tp_btf raw_tp fexit' ;;
+6.1-arm64 | *s390x | *riscv64 | *ppc64el) export SNOOP_BACKENDS='tp_btf raw_tp tracepoint' ;;
 *) export SNOOP_BACKENDS='tp_btf raw_tp fexit tracepoint' ;;
 esac
 [ ! -e "$share" ] || export SNOOP_SHARE="$(cat "$share")"
@@ -170,7 +217,7 @@ export SNOOP_OBJECTS=/payload/objects SNOOP_DOCS=/payload/docs
 export SNOOP_SCALE=20 SNOOP_VM=1 CI=true RUST_BACKTRACE=0
 export SNOOP_SKIPPED=/tmp/skipped
 : >/tmp/skipped
-/payload/live --test-threads=1 --exact $(cat "$tests") "$@"
+/payload/live --test-threads=1 $exact $(cat "$tests") "$@"
 status=$?
 sort -u /tmp/skipped | sed "s/^/skipped on $vm_kernel: /"
 exit $status

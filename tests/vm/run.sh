@@ -31,7 +31,10 @@ payload=
 payload_arguments=()
 
 # What the run finds out, by kernel name.
-declare -A suite_of pattern_of mirror_of # from the file `kernels`
+arch= # Debian's name of the architecture of the guests
+only_fetch=
+only_names=
+declare -A arch_of suite_of pattern_of mirror_of # from the file `kernels`
 declare -A result_of release_of seconds_of
 known=()                # all names, in the file's order
 declare -A running=()   # pid of a worker -> kernel name
@@ -53,8 +56,12 @@ Boots each kernel, copies PAYLOAD_DIR to /payload in the guest (and the shared l
 that its programs need), and runs /payload/run ARG... there as root. A kernel passes when
 that exits with 0 and the kernel has not complained.
 
-  --kernel NAME     only this kernel (may be repeated); default: all
+  --kernel NAME     only this kernel (may be repeated); default: all of the architecture
+  --arch ARCH       the guests' architecture, as Debian calls it; default: that of the kernels
+                    that are named, or this machine's
   --list            list the kernels and leave
+  --names           print the names of the kernels of the architecture, and leave
+  --fetch           print where the kernels' images are, and which they are, and leave
   --timeout SECONDS a guest that runs longer has failed (300)
   --append ARGS     more kernel arguments (may be repeated)
   --user            run the payload as nobody instead of root
@@ -66,13 +73,15 @@ that exits with 0 and the kernel has not complained.
   --icount          the guest's clock counts instructions, one a nanosecond: what is measured
                     there is the same on any host, however busy (one processor; slower)
 
-Environment: SNOOP_VM_CACHE, the folder for kernels and logs (default: target/vm)
+Environment: SNOOP_VM_CACHE, the folder for kernels and logs (default: target/vm);
+SNOOP_VM_BUSYBOX, a static busybox for guests of another architecture
 END
 }
 
 main() {
     read_kernels_file
     parse_arguments "$@"
+    [[ ! $only_fetch ]] || fetch_and_leave
     check_tools
     mkdir -p "$cache"
     cache=$(cd "$cache" && pwd)
@@ -103,10 +112,11 @@ main() {
 # --- command line -------------------------------------------------------------------------
 
 read_kernels_file() {
-    local name suite pattern mirror
-    while read -r name suite pattern mirror; do
+    local name arch suite pattern mirror
+    while read -r name arch suite pattern mirror; do
         [[ -z $name || $name == '#'* ]] && continue
         known+=("$name")
+        arch_of[$name]=$arch
         suite_of[$name]=$suite
         pattern_of[$name]=$pattern
         mirror_of[$name]=$mirror
@@ -116,13 +126,15 @@ read_kernels_file() {
 parse_arguments() {
     while (($#)); do
         case $1 in
-            --kernel | --timeout | --append | --jobs | --processors)
+            --kernel | --arch | --timeout | --append | --jobs | --processors)
                 (($# >= 2)) || die "$1 needs a value"
                 take_value "$1" "$2"
                 shift 2
                 continue
                 ;;
             --list) list_kernels && exit ;;
+            --fetch) only_fetch=yes ;;
+            --names) only_names=yes ;;
             --user) as_nobody=yes ;;
             --interactive) interactive=yes ;;
             --refresh) refresh=yes ;;
@@ -135,17 +147,46 @@ parse_arguments() {
         esac
         shift
     done
+    choose_kernels
+    [[ ! $only_names ]] || { printf '%s\n' "${kernels[@]}" && exit; }
+    [[ ! $only_fetch ]] || return 0
     (($#)) || die 'no PAYLOAD_DIR given (see --help)'
     payload=$1
     payload_arguments=("${@:2}")
     [[ -x $payload/run ]] || die "$payload/run is not there or not executable"
-    ((${#kernels[@]})) || kernels=("${known[@]}")
     [[ ! $interactive ]] || ((${#kernels[@]} == 1)) ||
         die '--interactive needs exactly one --kernel'
 }
 
+# Fills `kernels` and `arch`: all guests have the same architecture, as they have the same payload.
+choose_kernels() {
+    local name
+    [[ $arch || ${#kernels[@]} == 0 ]] || arch=${arch_of[${kernels[0]}]}
+    arch=${arch:-$(host_arch)}
+    if ((${#kernels[@]} == 0)); then
+        for name in "${known[@]}"; do
+            [[ ${arch_of[$name]} != "$arch" ]] || kernels+=("$name")
+        done
+        ((${#kernels[@]})) || die "no kernel for $arch in the file kernels"
+    fi
+    for name in "${kernels[@]}"; do
+        [[ ${arch_of[$name]} == "$arch" ]] || die "$name is not for $arch"
+    done
+}
+
+# Debian's name of this machine's architecture.
+host_arch() {
+    case $(uname -m) in
+        x86_64) echo amd64 ;;
+        aarch64) echo arm64 ;;
+        ppc64le) echo ppc64el ;;
+        *) uname -m ;;
+    esac
+}
+
 take_value() {
     case $1 in
+        --arch) arch=$2 ;;
         --kernel)
             [[ ${suite_of[$2]:-} ]] || die "no kernel '$2'; there are: ${known[*]}"
             kernels+=("$2")
@@ -161,16 +202,17 @@ take_value() {
 list_kernels() {
     local name
     for name in "${known[@]}"; do
-        printf '%-6s %-9s %s\n' "$name" "${suite_of[$name]}" \
+        printf '%-13s %-8s %-9s %s\n' "$name" "${arch_of[$name]}" "${suite_of[$name]}" \
             "$(cat "$cache/kernels/$name/package" 2>/dev/null || echo '(not fetched yet)')"
     done
 }
 
 check_tools() {
     local tool missing=()
-    have qemu-system-x86_64 || missing+=('qemu (qemu-system-x86 in Debian and Arch,
-  qemu-system-x86-core in Fedora)')
-    have busybox || missing+=('busybox (busybox-static in Debian, busybox elsewhere)')
+    describe_machine
+    have "$qemu" || missing+=("$qemu ($qemu_package in Debian)")
+    busybox=${SNOOP_VM_BUSYBOX:-$(command -v busybox || true)}
+    [[ $busybox ]] || missing+=('busybox (busybox-static in Debian, busybox elsewhere)')
     for tool in cpio xz flock timeout; do
         have "$tool" || missing+=("$tool")
     done
@@ -186,6 +228,20 @@ check_tools() {
 
 # --- kernels ------------------------------------------------------------------------------
 
+# For each kernel a line: the image, the package and its version.
+fetch_and_leave() {
+    local name
+    mkdir -p "$cache"
+    cache=$(cd "$cache" && pwd)
+    work=$(mktemp -d "$cache/run.XXXXXX")
+    trap clean_up EXIT
+    for name in "${kernels[@]}"; do
+        fetch_kernel "$name" || exit 1
+        printf '%s %s\n' "$cache/kernels/$name/image" "$(cat "$cache/kernels/$name/package")"
+    done
+    exit
+}
+
 # fetch_kernel NAME: have it at kernels/NAME/image in the cache. Says so if it cannot.
 # (It and all that it calls run where `set -e` is off, in a condition: hence `|| return`.)
 #
@@ -194,6 +250,7 @@ check_tools() {
 fetch_kernel() {
     local name=$1 folder=$cache/kernels/$1
     local origin="${suite_of[$name]} ${pattern_of[$name]} ${mirror_of[$name]}"
+    [[ ${arch_of[$name]} == amd64 ]] || origin="${arch_of[$name]} $origin"
     (
         flock 9 # another run.sh may want the same one
         [[ -f $folder/image && $(cat "$folder/origin") == "$origin" && ! $refresh ]] && exit
@@ -230,15 +287,16 @@ download_kernel() {
     if have apt-get && [[ -r $keyring || $keyring == - ]]; then how=apt; fi
 
     say "run.sh: $name: looking for the newest kernel in ${suite_of[$name]} with $how ..."
-    index=$("index_by_$how" "${suite_of[$name]}" "$mirror" "$keyring" 2>"$cache/fetch.log") ||
-        return 1
+    local arch=${arch_of[$name]}
+    index=$("index_by_$how" "${suite_of[$name]}" "$mirror" "$keyring" "$arch" \
+        2>"$cache/fetch.log") || return 1
     newest=$(newest_in_index "$index" "${pattern_of[$name]}")
     rm "$index"
     [[ $newest ]] || { say "no package matches" 2>>"$cache/fetch.log" && return 1; }
     read -r version package path sum <<<"$newest"
     say "run.sh: $name: fetching $package $version"
     "package_by_$how" "${suite_of[$name]}" "$mirror" "$package=$version" "$path" "$sum" \
-        "$folder/package.deb" >>"$cache/fetch.log" 2>&1 || return 1
+        "$folder/package.deb" "$arch" >>"$cache/fetch.log" 2>&1 || return 1
     unpack_image "$folder/package.deb" "$folder/image" 2>>"$cache/fetch.log" || return 1
     rm "$folder/package.deb"
     printf '%s %s\n' "$package" "$version" >"$folder/package"
@@ -258,14 +316,14 @@ newest_in_index() {
         }' "$1" | sort -V | tail -n 1
 }
 
-# index_by_apt SUITE MIRROR KEYRING: fetches the suite's index, prints the name of the file.
+# index_by_apt SUITE MIRROR KEYRING ARCH: fetches the suite's index, prints the name of the file.
 #
 # With a configuration that lies over the machine's own (its proxies stay in force) and moves
 # everything that APT writes to the cache folder, one for each suite: "newest" then means
 # newest in that suite. Hooks of the machine must not run: some clean the system's cache.
 index_by_apt() {
-    local folder=$cache/apt/$1 source="[arch=amd64 target=Packages] $2 $1 main"
-    [[ $3 == - ]] || source="[arch=amd64 target=Packages signed-by=$3] $2 $1 main"
+    local folder=$cache/apt/$1-$4 source="[arch=$4 target=Packages] $2 $1 main"
+    [[ $3 == - ]] || source="[arch=$4 target=Packages signed-by=$3] $2 $1 main"
     mkdir -p "$folder/state/lists/partial" "$folder/cache/archives/partial"
     : >"$folder/status"
     printf 'deb %s\n' "$source" >"$folder/sources.list"
@@ -277,8 +335,8 @@ Dir::Etc::sourcelist "$folder/sources.list";
 Dir::Etc::sourceparts "/dev/null";
 Dir::Etc::preferences "/dev/null";
 Dir::Etc::preferencesparts "/dev/null";
-APT::Architecture "amd64";
-APT::Architectures { "amd64"; };
+APT::Architecture "$4";
+APT::Architectures { "$4"; };
 APT::Sandbox::User "root";
 APT::Update::Error-Mode "any";
 Acquire::Languages "none";
@@ -295,16 +353,16 @@ END
     printf '%s\n' "$folder/Packages"
 }
 
-# package_by_apt SUITE MIRROR PACKAGE=VERSION PATH SHA256 FILE
+# package_by_apt SUITE MIRROR PACKAGE=VERSION PATH SHA256 FILE ARCH
 package_by_apt() {
-    local folder=$cache/apt/$1
+    local folder=$cache/apt/$1-$7
     (cd "$work" && apt-get -c "$folder/apt.conf" -q download "$3" && mv ./*.deb "$6")
 }
 
 index_by_curl() {
-    local folder=$cache/curl/$1
+    local folder=$cache/curl/$1-$4
     mkdir -p "$folder"
-    curl -fsSL --retry 2 -o "$folder/Packages.xz" "$2/dists/$1/main/binary-amd64/Packages.xz" ||
+    curl -fsSL --retry 2 -o "$folder/Packages.xz" "$2/dists/$1/main/binary-$4/Packages.xz" ||
         return 1
     xz -dc "$folder/Packages.xz" >"$folder/Packages" || return 1
     printf '%s\n' "$folder/Packages"
@@ -331,7 +389,9 @@ unpack_image() {
         esac <"$image.$data" >"$image.tar" || return 1
         rm "$image.$data"
     fi
-    tar -xOf "$image.tar" --wildcards --no-anchored 'vmlinuz*' >"$image.bz" || return 1
+    # (On powerpc it is an ELF file already, and called so.)
+    tar -xOf "$image.tar" --wildcards --no-anchored 'vmlinuz*' 'vmlinux-*' >"$image.bz" 2>/dev/null ||
+        [[ -s $image.bz ]] || return 1
     rm "$image.tar"
     unpack_bzimage "$image.bz" "$image" || cp "$image.bz" "$image"
     rm "$image.bz"
@@ -374,7 +434,7 @@ number_at() { od -An -t "u$3" -j $(($2)) -N "$3" "$1" | tr -d ' '; }
 make_initramfs() {
     local root=$work/root
     mkdir -p "$root"/{bin,sbin,usr/bin,usr/sbin,dev,proc,sys,run,tmp,etc,root,payload}
-    cp -L "$(command -v busybox)" "$root/bin/busybox"
+    cp -L "$busybox" "$root/bin/busybox"
     install -m 755 "$here/init" "$root/init"
     cp -dR --preserve=mode "$payload/." "$root/payload/"
     chmod -R u+rwX,go+rX "$root"
@@ -436,11 +496,54 @@ copy_libraries() {
 emulated=(-accel 'tcg,thread=single' -cpu 'max,-cx16,-erms,-fsrm')
 with_kvm=(-accel kvm -cpu host)
 
+# describe_machine: what QEMU has to be told of the architecture. Three ports each, so that nothing
+# has to be sorted out of anything else: the kernel's console, the payload's output, and a report.
+#
+# pauth=off      emulating signed pointers takes a third of a guest's time
+describe_machine() {
+    parameters='' ports=(ttyS1 ttyS2) console=ttyS0
+    case $arch in
+        amd64) # no_timer_check: see boot
+            qemu=qemu-system-x86_64 qemu_package=qemu-system-x86 parameters=no_timer_check
+            serial=(-serial file:CONSOLE -serial chardev:payload -serial file:REPORT)
+            ;;
+        arm64)
+            qemu=qemu-system-aarch64 qemu_package=qemu-system-arm
+            console=ttyAMA0 ports=(ttyS0 ttyS1)
+            emulated=(-accel 'tcg,thread=single' -M virt -cpu 'max,pauth=off')
+            serial=(-serial file:CONSOLE -chardev 'file,id=report,path=REPORT'
+                -device 'pci-serial-2x,chardev1=payload,chardev2=report')
+            ;;
+        riscv64)
+            qemu=qemu-system-riscv64 qemu_package=qemu-system-misc
+            emulated=(-accel 'tcg,thread=single' -M virt)
+            serial=(-serial file:CONSOLE -chardev 'file,id=report,path=REPORT'
+                -device 'pci-serial-2x,chardev1=payload,chardev2=report')
+            ;;
+        s390x)
+            qemu=qemu-system-s390x qemu_package=qemu-system-misc
+            console=ttysclp0 ports=(hvc0 hvc1)
+            emulated=(-accel 'tcg,thread=single' -M s390-ccw-virtio -cpu max)
+            serial=(-serial file:CONSOLE -chardev 'file,id=report,path=REPORT'
+                -device virtio-serial-ccw -device 'virtconsole,chardev=payload'
+                -device 'virtconsole,chardev=report')
+            ;;
+        ppc64el)
+            qemu=qemu-system-ppc64 qemu_package=qemu-system-ppc
+            console=hvc0 ports=(hvc1 hvc2)
+            emulated=(-accel 'tcg,thread=single' -M pseries -cpu power9)
+            serial=(-serial file:CONSOLE -serial chardev:payload -serial file:REPORT)
+            ;;
+        *) die "no machine for $arch" ;;
+    esac
+}
+
 # choose_machine KERNEL: KVM where that kernel comes up with it. The answer holds until this
 # machine starts anew.
 choose_machine() {
     local boot asked
     machine=("${emulated[@]}")
+    [[ $arch == amd64 && $(host_arch) == amd64 ]] || return 0
     # (KVM does not count instructions.)
     [[ ! $icount && -w /dev/kvm ]] || return 0
     read -r boot </proc/sys/kernel/random/boot_id
@@ -461,7 +564,7 @@ choose_machine() {
 comes_up() {
     local folder=$work/probe
     mkdir -p "$folder/root/bin"
-    cp -L "$(command -v busybox)" "$folder/root/bin/busybox"
+    cp -L "$busybox" "$folder/root/bin/busybox"
     printf '%s\n' '#!/bin/busybox sh' 'echo the guest is up' '/bin/busybox poweroff -f' \
         >"$folder/root/init"
     chmod 755 "$folder/root/init"
@@ -480,25 +583,27 @@ comes_up() {
 # no_timer_check a busy host may be too slow for the kernel to believe in its timer, and then
 #                it panics: "IO-APIC + timer doesn't work"
 # notests        the kernel's tests of its ciphers take half a second
+# ..._port       where the payload's output and the report go
 # vm_kernel      our name of the kernel, which init and the payload have in their environment
 # icount         virtual time is the number of instructions: one takes one nanosecond
 boot() {
     local folder=$work/$1 chardev=$2
     shift 2
-    local arguments="console=ttyS0 loglevel=5 panic=-1 oops=panic nowatchdog"
-    arguments+=" no_timer_check cryptomgr.notests"
+    local arguments="console=$console loglevel=5 panic=-1 oops=panic nowatchdog"
+    arguments+=" $parameters cryptomgr.notests payload_port=${ports[0]} report_port=${ports[1]}"
+    local lines=("${serial[@]/CONSOLE/$folder/console}")
+    lines=("${lines[@]/REPORT/$folder/report}")
     local counting=() count=$processors
     if [[ $icount ]]; then
         counting=(-icount 'shift=0,sleep=off')
         count=1
     fi
-    "$@" qemu-system-x86_64 \
+    "$@" "$qemu" \
         "${machine[@]}" "${counting[@]}" -smp "$count" -m 2G \
         -nodefaults -display none -monitor none -no-reboot \
         -kernel "$cache/kernels/${folder##*/}/image" -initrd "$work/initramfs" \
         -append "$arguments vm_kernel=${folder##*/} ${extra_arguments[*]}" \
-        -chardev "$chardev" \
-        -serial "file:$folder/console" -serial chardev:payload -serial "file:$folder/report"
+        -chardev "$chardev" "${lines[@]}"
 }
 
 # run_all NAME...: in order, as many at once as --jobs says.
@@ -616,7 +721,7 @@ run_interactively() {
 conclude() {
     local name result passed=0 failed=0 unavailable=0
     say ''
-    say "$(printf '%-8s %-28s %9s  %s' KERNEL RELEASE SECONDS RESULT)"
+    say "$(printf '%-13s %-28s %9s  %s' KERNEL RELEASE SECONDS RESULT)"
     for name in "${kernels[@]}"; do
         result=${result_of[$name]}
         case $result in
@@ -624,7 +729,7 @@ conclude() {
             failed*) failed=$((failed + 1)) ;;
             *) unavailable=$((unavailable + 1)) ;;
         esac
-        say "$(printf '%-8s %-28s %9s  %s' "$name" "${release_of[$name]:--}" \
+        say "$(printf '%-13s %-28s %9s  %s' "$name" "${release_of[$name]:--}" \
             "${seconds_of[$name]:--}" "$result")"
     done
     say ''

@@ -18,18 +18,18 @@
 
 /*
  * The result `ret` of the current system call. With the signal SIGSYS the kernel puts
- * the number of the call, which is small, back into the register of the result.
+ * what was in the register of the result at the entry back there.
  */
-static __always_inline long seccomp_result(long ret)
+static __always_inline long seccomp_result(struct pt_regs *regs, long ret)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 
-	if (ret > 0 && ret < ERRNO_SIGSYS && signal_is_pending(task, SIGSYS))
+	if (ROLLED_BACK(ret, regs) && signal_is_pending(task, SIGSYS))
 		return -ERRNO_SIGSYS;
 	return ret;
 }
 
-#ifdef __TARGET_ARCH_x86
+#if HAS_OLD_TRAMPOLINES
 /* Copies, one for each program: the stack has no room for them. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -37,6 +37,7 @@ struct {
 	__type(key, __u32);
 	__type(value, struct pt_regs);
 } seccomp_regs SEC(".maps");
+#endif
 
 /*
  * The registers of the current system call, for plain loads: a typed address, or, before
@@ -44,6 +45,7 @@ struct {
  */
 static __always_inline struct pt_regs *loadable_regs(__u32 slot)
 {
+#if HAS_OLD_TRAMPOLINES
 	struct pt_regs *regs = current_regs(), *copy;
 
 	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs))
@@ -52,6 +54,10 @@ static __always_inline struct pt_regs *loadable_regs(__u32 slot)
 	if (!copy || bpf_probe_read_kernel(copy, sizeof(*copy), regs) || (copy->cs & 3) != 3)
 		return NULL;
 	return copy;
+#else
+	(void)slot;
+	return current_regs();
+#endif
 }
 
 /*
@@ -71,7 +77,9 @@ static __always_inline struct pt_regs *loadable_regs(__u32 slot)
 		if (!verdict)                                                                      \
 			return 0;                                                                  \
 		regs = loadable_regs(0);                                                           \
-		return regs ? handler(ctx, regs, seccomp_result(regs->ax), refused_slot) : 0;      \
+		return regs ? handler(ctx, regs, seccomp_result(regs, SYSCALL_RESULT(regs)),       \
+				      refused_slot)                                                \
+			    : 0;                                                                   \
 	}                                                                                          \
                                                                                                    \
 	SEC("fexit/__secure_computing")                                                            \
@@ -99,6 +107,5 @@ static __always_inline struct pt_regs *loadable_regs(__u32 slot)
 		regs = loadable_regs(1);                                                           \
 		return regs ? handler(ctx, regs, -ERRNO_SIGSYS, killed_slot) : 0;                  \
 	}
-#endif
 
 #endif /* SNOOP_SECCOMP_BPF_H */

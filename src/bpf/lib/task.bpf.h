@@ -2,11 +2,11 @@
 #ifndef SNOOP_TASK_BPF_H
 #define SNOOP_TASK_BPF_H
 
+#include "arch.bpf.h"
 #include "events.bpf.h"
 #include "verifier.bpf.h"
 
 #define PF_KTHREAD 0x00200000
-#define TS_COMPAT 0x0002 /* thread_info.status on x86: inside a 32-bit system call */
 
 /* Whether this signal waits for the thread itself, as one that the kernel makes it get does. */
 static __always_inline bool signal_is_pending(struct task_struct *task, int number)
@@ -84,20 +84,13 @@ static __always_inline bool task_is_typed(void)
 	return bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf);
 }
 
-#ifdef __TARGET_ARCH_x86
-#define KERNEL_STACK_SIZE 16384 /* without KASAN */
-
 /* The registers with which the current task entered the kernel: typed since 5.15. */
 static __always_inline struct pt_regs *current_regs(void)
 {
-	struct task_struct *task;
-
 	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs))
 		return (void *)bpf_task_pt_regs(bpf_get_current_task_btf());
-	task = (void *)bpf_get_current_task();
-	return BPF_CORE_READ(task, stack) + KERNEL_STACK_SIZE - bpf_core_type_size(struct pt_regs);
+	return untyped_regs();
 }
-#endif
 
 /* PF_KTHREAD and the like, of the current task. */
 static __always_inline __u32 current_flags(void)

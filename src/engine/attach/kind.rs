@@ -2,7 +2,7 @@
 //! and all capabilities, so that not even an empty program loads.
 
 use std::ffi::CString;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd as _, FromRawFd, OwnedFd};
 
 use libbpf_rs::btf::Btf;
 use libbpf_rs::btf::types::{Func, Typedef};
@@ -12,6 +12,8 @@ use libbpf_sys::{
     BPF_TRACE_FEXIT, BPF_TRACE_ITER, BPF_TRACE_RAW_TP, bpf_insn, bpf_prog_load_opts,
 };
 use nix::errno::Errno;
+
+use crate::host::errno;
 
 /// A kind of programs, and the target of this one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,10 +111,38 @@ impl Kind {
     ///
     /// Those of `bpf(BPF_PROG_LOAD)`. A missing target is not an error: see [`Kind::missing`].
     pub(crate) fn try_out(&self) -> Result<(), Errno> {
+        self.load_empty().map(drop)
+    }
+
+    /// Attaches a program that does nothing, and detaches it. Some kernels load programs for
+    /// trampolines that they do not have: arm64 before 6.4.
+    ///
+    /// # Errors
+    ///
+    /// Those that hold for any target: `EOPNOTSUPP`, and `ENOMEM` where there is no memory within
+    /// reach of the kernel's code (s390x).
+    pub(super) fn try_attaching(&self) -> Result<(), Errno> {
+        let Some(program) = self.load_empty()? else { return Ok(()) };
+        // SAFETY: a program of ours, and no name.
+        let fd =
+            unsafe { libbpf_sys::bpf_raw_tracepoint_open(std::ptr::null(), program.as_raw_fd()) };
+        if fd >= 0 {
+            // SAFETY: nobody else has it.
+            drop(unsafe { OwnedFd::from_raw_fd(fd) });
+            return Ok(());
+        }
+        match errno::from_kernel(-fd) {
+            errno @ (Errno::EOPNOTSUPP | Errno::ENOMEM) => Err(errno),
+            _ => Ok(()),
+        }
+    }
+
+    /// `None`: the target is missing.
+    fn load_empty(&self) -> Result<Option<OwnedFd>, Errno> {
         let attach_btf_id = match self.btf_id() {
             None => 0,
             Some(Ok(id)) => id,
-            Some(Err(())) => return Ok(()),
+            Some(Err(())) => return Ok(None),
         };
         let instruction = |code: u32| bpf_insn { code: code as u8, ..bpf_insn::default() };
         let instructions = [
@@ -142,8 +172,7 @@ impl Kind {
             return Err(Errno::from_raw(-fd));
         }
         // SAFETY: nobody else has it.
-        drop(unsafe { OwnedFd::from_raw_fd(fd) });
-        Ok(())
+        Ok(Some(unsafe { OwnedFd::from_raw_fd(fd) }))
     }
 
     /// The number of the target in the kernel's BTF; an error if the BTF lacks it.

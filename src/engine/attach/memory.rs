@@ -19,7 +19,7 @@ pub(super) struct Memory {
     programs: Vec<(String, Refused)>,
     accepted: BTreeSet<String>,
     failures: u32,
-    kinds: Vec<(Kind, Option<Errno>)>,
+    kinds: Vec<(Kind, Option<Refused>)>,
 }
 
 impl Memory {
@@ -78,8 +78,11 @@ impl Memory {
                 continue;
             }
             let Some(kind) = kind::of(object, program) else { continue };
-            if let Some(errno) = self.known(&kind).flatten() {
-                self.refuse(program, Refused::Kind { kind: kind.name(), errno });
+            if let Some(mut refused) = self.known(&kind).flatten() {
+                if let Refused::Kind { kind: name, .. } = &mut refused {
+                    *name = kind.name();
+                }
+                self.refuse(program, refused);
             }
         }
     }
@@ -94,8 +97,8 @@ impl Memory {
         self.programs.push((program.to_owned(), refused));
     }
 
-    fn known(&self, kind: &Kind) -> Option<Option<Errno>> {
-        self.kinds.iter().find(|(other, _)| other.is_like(kind)).map(|(_, errno)| *errno)
+    fn known(&self, kind: &Kind) -> Option<Option<Refused>> {
+        self.kinds.iter().find(|(other, _)| other.is_like(kind)).map(|(_, refused)| refused.clone())
     }
 
     /// Whether the kernel refuses all programs of this kind; tried once.
@@ -103,9 +106,17 @@ impl Memory {
         if let Some(known) = self.known(kind) {
             return known.is_some();
         }
-        let errno = kind.try_out().err();
-        self.kinds.push((kind.clone(), errno));
-        errno.is_some()
+        let name = kind.name();
+        let refused = match kind.try_out() {
+            Err(errno) => Some(Refused::Kind { kind: name, errno, attached: false }),
+            Ok(()) if kind.is_trampoline() => {
+                let attached = kind.try_attaching();
+                attached.err().map(|errno| Refused::Kind { kind: name, errno, attached: true })
+            }
+            Ok(()) => None,
+        };
+        self.kinds.push((kind.clone(), refused));
+        self.known(kind).flatten().is_some()
     }
 
     /// Learns from an object that could not be loaded; libbpf stopped at `program`. The error is a

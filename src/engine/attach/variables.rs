@@ -12,7 +12,7 @@ use crate::engine::refusal::Refused;
 pub(crate) fn refused() -> Option<Refused> {
     let probe = Kind::socket_filter();
     if let Err(errno) = probe.try_out() {
-        return Some(Refused::Kind { kind: probe.name(), errno });
+        return Some(Refused::Kind { kind: probe.name(), errno, attached: false });
     }
     let map = MapPlan::array_of_variables();
     let errno = map.create().err()?;

@@ -10,7 +10,7 @@ use libbpf_rs::MapCore;
 use libbpf_sys::{perf_buffer, perf_event_attr, perf_event_header};
 use nix::errno::Errno;
 
-use super::ring::page_size;
+use crate::host::memory::page_size;
 use crate::host::perf_event;
 
 /// Takes the records of a buffer.

@@ -18,6 +18,8 @@ use libbpf_rs::MapCore;
 use nix::errno::Errno;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
+use crate::host::memory::page_size;
+
 const BUSY: u32 = libbpf_sys::BPF_RINGBUF_BUSY_BIT;
 const DISCARD: u32 = libbpf_sys::BPF_RINGBUF_DISCARD_BIT;
 const HEADER: usize = libbpf_sys::BPF_RINGBUF_HDR_SZ as usize;
@@ -29,13 +31,6 @@ const RELEASE_BYTES: u64 = 64 * 1024;
 pub(super) fn round_size(bytes: u64) -> u64 {
     let page = page_size();
     bytes.clamp(page, 1 << 30).next_power_of_two()
-}
-
-/// Bytes of a page of memory.
-pub(crate) fn page_size() -> u64 {
-    // SAFETY: sysconf() only reads.
-    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-    u64::try_from(size).unwrap_or(4096)
 }
 
 /// How far a batch of reading has come, in positions of the stream.

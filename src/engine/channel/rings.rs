@@ -205,8 +205,8 @@ mod tests {
     use nix::sys::memfd::{MFdFlags, memfd_create};
     use proptest::prelude::*;
 
-    use super::super::ring::page_size;
     use super::*;
+    use crate::host::memory::page_size;
 
     const BYTES: u64 = 4096;
     const RECORD: u64 = 24; // with its header

@@ -38,7 +38,7 @@ const CALLS_32: &str = "calls of 32-bit programs";
 
 /// The ways into the kernel, best first.
 pub fn backends(wanted: Wanted) -> Vec<Backend> {
-    let ways = [fexit(wanted), tracepoint(wanted).without(CALLS_32), tp_btf(wanted)];
+    let ways = [fexit(wanted), tracepoint(wanted).without_32_bit(CALLS_32), tp_btf(wanted)];
     ways.map(|mut backend| {
         for job in &mut backend.jobs {
             job.is_broad |= wanted.filtered;

@@ -1,6 +1,7 @@
 //! The configuration of the programs: which flags ask for which events.
 
 use super::args::Args;
+use crate::host::memory::page_size;
 use crate::skel::process_config;
 
 /// The records that the programs are to send, and those to show. `drawn`: there will be a picture
@@ -11,6 +12,7 @@ pub fn config(args: &Args, drawn: bool) -> process_config {
         kernel_threads: args.kernel_threads.into(),
         drawn: drawn.into(),
         reaped: (drawn || args.usage || args.common.json).into(),
+        page_kib: (page_size() / 1024) as u32,
         ..process_config::default()
     };
     if args.common.quiet {

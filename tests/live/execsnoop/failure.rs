@@ -144,6 +144,9 @@ fn bad_addresses() {
 
 #[test]
 fn by_32_bit_programs() {
+    if !runs_32_bit() {
+        skip!(skip::NO_32_BIT);
+    }
     each_failure_setup(|setup| {
         let trace = trace(setup, &["-x"], &[&fixture("tiny32"), "/no/such/file", "a", "b c"]);
         assert_eq!(trace.status, 1);
@@ -351,7 +354,7 @@ fn elf_with_loader(loader: &str) -> Vec<u8> {
 fn past_the_point_of_no_return() {
     let dir = TempDir::new();
     // A segment above all user addresses: seen only when the old image is gone.
-    let program = dir.program("fatal", &elf(&[(1, 0, 0x0000_8000_0000_0000, 0x1000)], b""));
+    let program = dir.program("fatal", &elf(&[(1, 0, 0x0080_0000_0000_0000, 0x1000)], b""));
     each_failure_setup(|setup| {
         let trace = trace(setup, &["-x"], &[&fixture("execer"), "exec", &program, "lost", "args"]);
         assert_eq!(trace.status, 128 + libc::SIGSEGV, "{trace:?}");

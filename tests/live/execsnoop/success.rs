@@ -217,6 +217,9 @@ fn files_without_a_name() {
 
 #[test]
 fn between_64_and_32_bits() {
+    if !runs_32_bit() {
+        skip!(skip::NO_32_BIT);
+    }
     each_setup(|setup| {
         let trace = trace(setup, &[], &[&fixture("tiny32"), &fixture("argv"), "from 32"]);
         trace.is_complete().check_argv();

@@ -34,7 +34,10 @@ fn other_calls() {
         let traced = trace(setup, &["--all"], &["others"]);
         let mut rows = traced.rows().into_iter();
         // The C library does things of its own before and after.
-        for truth in &traced.truth {
+        // arm64 before 6.4 has no tracepoint for pkey_mprotect().
+        let not_shown = traced.trace.start["not_shown"].to_string();
+        let is_shown = |truth: &&Truth| !not_shown.contains(&format!("\"{}()\"", truth.name));
+        for truth in traced.truth.iter().filter(is_shown) {
             let found = rows.find(|row| is_row_of(row, truth));
             assert!(found.is_some(), "no row, or out of order: {truth:x?} {traced:?}");
         }
@@ -134,7 +137,7 @@ fn the_resulting_mapping() {
             let mode = mmap["vma"]["mode"].as_str().unwrap();
             assert_eq!(mode.contains('w'), prot & 2 != 0, "{row}");
             assert_eq!(mode.ends_with('s'), flags & 3 == 1, "{row}");
-            let merged = start < at || end > at + len.next_multiple_of(4096);
+            let merged = start < at || end > at + len.next_multiple_of(page_bytes());
             let differences = mmap["vma"]["differences"].to_string();
             assert_eq!(differences.contains("merged"), merged, "{row}");
         }
@@ -145,6 +148,9 @@ fn the_resulting_mapping() {
 
 #[test]
 fn callers_of_the_32_bit_interface() {
+    if !runs_32_bit() {
+        skip!(skip::NO_32_BIT);
+    }
     each_backend(|setup| {
         let trace = MMAPSNOOP.trace(setup, &["--all"], &[&fixture("map32")]);
         trace.is_complete();

@@ -3,7 +3,6 @@
 use std::os::unix::fs::MetadataExt as _;
 
 use super::*;
-use crate::skip::{self, skip};
 
 #[test]
 fn every_kind_of_file() {

@@ -16,6 +16,7 @@ use base64::Engine as _;
 use serde_json::Value;
 
 use crate::harness::*;
+use crate::skip::{self, skip};
 
 const MMAPSNOOP: Tool = Tool("mmapsnoop");
 const BACKENDS: [&str; 3] = ["fexit", "tracepoint", "tp_btf"];

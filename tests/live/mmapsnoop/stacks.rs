@@ -33,6 +33,9 @@ fn stack(setup: Setup, program: &str, mode: &str) -> Stack {
 
 #[test]
 fn functions_have_their_names() {
+    if cfg!(not(target_arch = "x86_64")) {
+        skip!(skip::X86_CODE);
+    }
     each_backend(|setup| {
         let stack = stack(setup, "mapper", "stack");
         assert_eq!(stack.row["mmap"]["length_bytes"], 123_456, "{stack:?}");
@@ -51,6 +54,9 @@ fn functions_have_their_names() {
 
 #[test]
 fn a_caller_has_its_name_though_nothing_is_behind_the_call() {
+    if cfg!(not(target_arch = "x86_64")) {
+        skip!(skip::X86_CODE);
+    }
     let setup = Setup { backend: backends()[0], buffer: "ring" };
     let stack = stack(setup, "mapper", "noreturn");
     let callers = ["function_without_return", "function_that_ends_with_a_call", "mode_noreturn"];
@@ -59,6 +65,9 @@ fn a_caller_has_its_name_though_nothing_is_behind_the_call() {
 
 #[test]
 fn a_stack_that_is_deeper_than_what_the_kernel_gives() {
+    if cfg!(not(target_arch = "x86_64")) {
+        skip!(skip::X86_CODE);
+    }
     let setup = Setup { backend: backends()[0], buffer: "ring" };
     let stack = stack(setup, "mapper", "recursion");
     assert_eq!(stack.row["stack"]["user_cut"], true, "{stack:?}");
@@ -68,6 +77,9 @@ fn a_stack_that_is_deeper_than_what_the_kernel_gives() {
 
 #[test]
 fn code_without_names_is_a_place_in_its_file() {
+    if cfg!(not(target_arch = "x86_64")) {
+        skip!(skip::X86_CODE);
+    }
     let setup = Setup { backend: backends()[0], buffer: "ring" };
     let stack = stack(setup, "stripped", "stack");
     // The innermost three have frames; what is behind them may be anything.

@@ -80,13 +80,14 @@ fn every_way_to_write_code_and_run_it() {
         assert_eq!(rows, truth(&said));
         let all = trace.of("jit");
         let find = |words_of: &str| all.iter().find(|row| words(row).contains(words_of)).unwrap();
-        let many = find("contents unknown of 32K");
-        assert_eq!(many["mprotect"]["unseen_bytes"], 32 << 10, "{many}");
+        let unseen = 8 * page_bytes();
+        let many = find(&format!("contents unknown of {}K", unseen >> 10));
+        assert_eq!(many["mprotect"]["unseen_bytes"], unseen, "{many}");
         // The file and the mapping of a row are those that its notes are about.
         let memfd = find(";executable memfd;");
         assert_eq!(memfd["file"]["path"], "memfd:second", "{memfd}");
         let address = hex(&memfd["mprotect"]["address"]);
-        assert_eq!(hex(&memfd["mprotect"]["vma"]["start"]), address + 4096, "{memfd}");
+        assert_eq!(hex(&memfd["mprotect"]["vma"]["start"]), address + page_bytes(), "{memfd}");
         let plain = find("written memory made executable");
         assert_eq!(plain["file"], Value::Null, "{plain}");
     });
@@ -106,7 +107,7 @@ fn flips_are_summed_up() {
         assert_eq!((has("comm"), has("call")), ("jit".into(), "mprotect".into()));
         assert_eq!((has("calls"), has("failed")), (50.into(), 0.into()), "{row}");
         assert_eq!(row["notes"], serde_json::json!(["written memory made executable"]));
-        assert_eq!(hex(&row["end"]) - hex(&row["start"]), 4096, "{row}");
+        assert_eq!(hex(&row["end"]) - hex(&row["start"]), page_bytes(), "{row}");
         assert_eq!((&sums["calls"], &sums["other_calls"]), (&50.into(), &0.into()));
     });
 }

@@ -245,6 +245,9 @@ fn a_cgroup_says_no() {
 /// By the tracepoint backend 32-bit calls are not seen, as the documentation says.
 #[test]
 fn calls_by_32_bit_programs() {
+    if !runs_32_bit() {
+        skip!(skip::NO_32_BIT);
+    }
     each_error_backend(|setup| {
         in_new_netns(|netns| {
             let trace = watch(setup, netns, &["--sync-errors"], || run("dial32", &[]));

@@ -2,8 +2,8 @@
 
 use nix::sys::sysinfo::sysinfo;
 
-use super::super::ring::page_size;
 use crate::host::cpus;
+use crate::host::memory::page_size;
 
 /// The most of them.
 pub(crate) const MOST: u32 = 64;

@@ -1,0 +1,141 @@
+#!/usr/bin/env bash
+# cross.sh ARCH COMMAND...: runs COMMAND with what compiles programs for another architecture, as
+# Debian calls it. Nothing is installed: Debian's packages are unpacked in target/cross.
+#
+# There are then: CC, a compiler and linker for static programs; CC32, the same for 32-bit programs
+# without a C library, if the architecture runs such; CROSS_TARGET, Rust's name of the
+# architecture; CROSS_ROOT, the folder with what belongs to it, busybox too; CARGO and RUSTC, and the
+# variables by which they compile static programs for CROSS_TARGET.
+#
+# rustc is Debian 12's: distributions have the standard library for each of their architectures, and
+# only that of their own rustc fits.
+
+set -euo pipefail
+umask 022
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=tests/vm/mirror.sh
+. "$here/mirror.sh"
+
+suite=bookworm
+packages_here=(rustc-web libstd-rust-web-dev libstd-rust-web-1.85 libllvm19 libz3-4 libedit2 libbsd0
+    libmd0)
+packages_there=(libstd-rust-web-dev libc6-dev linux-libc-dev libgcc-12-dev libelf-dev zlib1g-dev
+    busybox-static)
+
+say() { printf 'cross.sh: %s\n' "$*" >&2; }
+
+main() {
+    (($# >= 2)) || { say 'usage: cross.sh ARCH COMMAND...' && exit 2; }
+    arch=$1 c32=
+    case $arch in
+        arm64) rust=aarch64 c32=arm-linux-gnueabihf ;;
+        s390x) rust=s390x ;;
+        ppc64el) rust=powerpc64le ;;
+        *) say "no way to compile for $arch" && exit 2 ;;
+    esac
+    c=$rust-linux-gnu rust=$rust-unknown-linux-gnu
+    # lld 14 does not know s390x.
+    linker=lld-14
+    [[ $arch != s390x ]] || linker=binutils-s390x-linux-gnu
+    cross=${SNOOP_CROSS:-$(realpath -m "$here/../../target/cross")}
+    mkdir -p "$cross"
+    (
+        flock 9
+        [[ -e $cross/$arch/ready ]] || unpack
+    ) 9>"$cross/lock"
+    export_all
+    exec "${@:2}"
+}
+
+# --- packages -------------------------------------------------------------------------------
+
+unpack() {
+    local work=$cross/apt there deb
+    say "unpacking Debian's packages for $arch in $cross"
+    prepare_apt "$work"
+    there=("${packages_there[@]/%/:$arch}")
+    mkdir -p "$work/here" "$work/there"
+    download "$work/here" "${packages_here[@]/%/:amd64}" "$linker:amd64"
+    download "$work/there" "${there[@]}"
+    rm -rf "${cross:?}/$arch"
+    mkdir -p "$cross/here" "$cross/$arch/libraries"
+    for deb in "$work"/here/*.deb; do dpkg-deb --extract "$deb" "$cross/here"; done
+    for deb in "$work"/there/*.deb; do dpkg-deb --extract "$deb" "$cross/$arch"; done
+    rm -rf "$work" "${cross:?}"/{here,"$arch"}/usr/share
+    # rustc looks for all standard libraries in one place.
+    rm -rf "$cross/here/usr/lib/rustlib/$rust"
+    mv "$cross/$arch/usr/lib/rustlib/$rust" "$cross/here/usr/lib/rustlib/$rust"
+    # Only static ones, so that the linker takes these.
+    cp "$cross/$arch/usr/lib/$c"/lib{elf,z}.a "$cross/$arch/libraries"
+    write_compiler "$cross/$arch/cc" "$c" -static --sysroot="$cross/$arch"
+    [[ ! $c32 ]] || write_compiler "$cross/$arch/cc32" "$c32" -static -nostdlib
+    touch "$cross/$arch/ready"
+}
+
+# write_compiler FILE TARGET FLAG...
+write_compiler() {
+    local ld=$cross/here/usr/bin/ld.lld-14
+    [[ $arch != s390x ]] || ld=$cross/here/usr/bin/s390x-linux-gnu-ld
+    cat >"$1" <<END
+#!/bin/sh
+exec "\${CLANG:-clang}" --target=$2 --ld-path=$ld ${*:3} \\
+    -Wno-unused-command-line-argument "\$@"
+END
+    chmod +x "$1"
+}
+
+# A configuration that lies over the machine's own: see index_by_apt in run.sh.
+prepare_apt() {
+    local mirror keyring signed=
+    read -r mirror keyring <<<"$(debian_mirror)"
+    [[ $keyring == - ]] || signed="signed-by=$keyring"
+    mkdir -p "$1/lists/partial" "$1/cache/archives/partial"
+    : >"$1/status"
+    printf 'deb [arch=amd64,%s %s] %s %s main\n' "$arch" "$signed" "$mirror" "$suite" \
+        >"$1/sources.list"
+    cat >"$1/apt.conf" <<END
+Dir::State "$1";
+Dir::State::lists "$1/lists";
+Dir::State::status "$1/status";
+Dir::Cache "$1/cache";
+Dir::Etc::sourcelist "$1/sources.list";
+Dir::Etc::sourceparts "/dev/null";
+Dir::Etc::preferences "/dev/null";
+Dir::Etc::preferencesparts "/dev/null";
+APT::Architecture "amd64";
+APT::Architectures { "amd64"; "$arch"; };
+APT::Sandbox::User "root";
+APT::Update::Error-Mode "any";
+Acquire::Languages "none";
+#clear APT::Update::Pre-Invoke;
+#clear APT::Update::Post-Invoke;
+#clear APT::Update::Post-Invoke-Success;
+END
+    apt-get -c "$1/apt.conf" -qq update >&2
+}
+
+# download FOLDER PACKAGE:ARCH...
+download() {
+    (cd "$1" && apt-get -c "$cross/apt/apt.conf" -qq download "${@:2}")
+}
+
+# --- variables ------------------------------------------------------------------------------
+
+export_all() {
+    local name=${rust//-/_} libraries=$cross/here/usr/lib
+    export CROSS_TARGET=$rust CROSS_ROOT=$cross/$arch CC=$cross/$arch/cc CC32=
+    [[ ! $c32 ]] || CC32=$cross/$arch/cc32
+    export "CARGO_TARGET_${name^^}_LINKER=$CC"
+    export "CARGO_TARGET_${name^^}_RUSTFLAGS=-C target-feature=+crt-static"
+    export "CC_$name=$CC" "LIBBPF_SYS_LIBRARY_PATH_$name=$cross/$arch/libraries"
+    # What is compiled for this machine, such as build.rs, has this machine's compiler.
+    export HOST_CC=cc
+    # rustup's cargo would take rustup's rustc.
+    CARGO=$(rustup which cargo 2>/dev/null || command -v cargo)
+    export CARGO RUSTC=$cross/here/usr/bin/rustc CARGO_TARGET_DIR=$cross/build
+    export LD_LIBRARY_PATH=$libraries/x86_64-linux-gnu:$libraries/llvm-19/lib
+    # The programs go into guests: without debugging information.
+    export CARGO_PROFILE_DEV_DEBUG=0
+}
+
+main "$@"
