@@ -30,8 +30,8 @@ pub(crate) fn types(object: &Path, btf: &Btf<'_>) -> Result<Vec<String>> {
     Ok(names.into_iter().collect())
 }
 
-/// The contents of the section `.BTF.ext`, and whether its numbers are big-endian. (Not by libbpf: older ones, as distributions have, lack
-/// `btf_ext__raw_data`.)
+/// The contents of the section `.BTF.ext`, and whether its numbers are big-endian. (Not by libbpf:
+/// older ones, as distributions have, lack `btf_ext__raw_data`.)
 fn btf_ext(object: &Path) -> Result<(Vec<u8>, bool)> {
     let file = fs::read(object).with_context(|| object.display().to_string())?;
     let file = object::File::parse(&*file).with_context(|| object.display().to_string())?;
