@@ -4,12 +4,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use regex::bytes::Regex;
 
 use snoop_tools::engine::backend::{Backend, Job, refused_by_seccomp};
 use snoop_tools::engine::cli::CommonArgs;
 use snoop_tools::engine::errand::Errand;
 use snoop_tools::engine::manual::Manual;
+use snoop_tools::engine::replay::Replay;
 use snoop_tools::engine::session::Session;
 use snoop_tools::engine::tool::{self, Loaded, Open, Refused, Tool};
 use snoop_tools::output::escape::Quote;
@@ -19,6 +19,7 @@ use snoop_tools::tools::execsnoop::Exec;
 use snoop_tools::tools::execsnoop::args::{self, Args, DEFAULT_MAX_ARGS};
 use snoop_tools::tools::execsnoop::errand::{self, Found};
 use snoop_tools::tools::execsnoop::fields::{self, Put, Row};
+use snoop_tools::tools::execsnoop::replay::Executions;
 use snoop_tools::tools::execsnoop::search::{Fate, Searched, Searches, Step};
 
 fn main() -> ExitCode {
@@ -53,6 +54,10 @@ impl Tool for Execsnoop {
 
     fn common(&self) -> &CommonArgs {
         &self.args.common
+    }
+
+    fn replay(self) -> Result<Box<dyn Replay>, Refused> {
+        Ok(Box::new(Executions::new(self.args, self.view, self.max_args)?))
     }
 
     fn backends(&self) -> Vec<Backend> {
@@ -105,7 +110,7 @@ impl Tool for Execsnoop {
         let exec = Exec::decode(record).context("a record that ends too early")?;
         // What cannot be read now may match later.
         let is_open = exec.args_unreadable();
-        if !is_open && !self.matches(&exec) {
+        if !is_open && !self.args.matches(&exec) {
             return Ok(());
         }
         let errands = session.errands.as_mut();
@@ -116,7 +121,7 @@ impl Tool for Execsnoop {
             None => (record, exec),
             Some(record) => (record, Exec::decode(record).context("a record that ends too early")?),
         };
-        if (is_open || completed.is_some()) && !self.matches(&exec) {
+        if (is_open || completed.is_some()) && !self.args.matches(&exec) {
             return Ok(());
         }
         if !self.args.failed || self.args.all {
@@ -154,17 +159,6 @@ impl Execsnoop {
             self.show_in_vain(&steps, session)?;
         }
         Ok(())
-    }
-
-    /// The filters on free text.
-    fn matches(&self, exec: &Exec<'_>) -> bool {
-        let id = &exec.event.id;
-        let by_name = |name: &Regex| name.is_match(id.comm()) || name.is_match(id.thread_comm());
-        let by_line = |regex: &Regex| {
-            let line: Vec<_> = exec.args().collect();
-            regex.is_match(&line.join(&b' '))
-        };
-        self.args.name.as_ref().is_none_or(by_name) && self.args.line.as_ref().is_none_or(by_line)
     }
 
     /// A search that found nothing gives one row too: the last miss.

@@ -3,6 +3,7 @@
 
 use std::ops::ControlFlow;
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,6 +26,7 @@ use crate::engine::filter::Filters;
 use crate::engine::generate;
 use crate::engine::manual::{Manual, Page};
 use crate::engine::progress::{Progress, counted};
+use crate::engine::replay::{self, Replay};
 use crate::engine::session::{Session, say};
 use crate::engine::stop::{StopSignal, command_status};
 use crate::engine::targets::Targets;
@@ -122,6 +124,14 @@ pub trait Tool: Sized {
         Ok(())
     }
 
+    /// Work instead of a run, if the flags ask for such: its exit status.
+    fn instead(&self) -> Option<Result<u8>> {
+        None
+    }
+
+    /// The same tool over recorded events: `--from`.
+    fn replay(self) -> Result<Box<dyn Replay>, Refused>;
+
     /// Called once, after the last record: no program is attached any more.
     fn finish(&mut self, _object: &Loaded<Self>, _session: &mut Session) -> Result<()> {
         Ok(())
@@ -151,7 +161,8 @@ pub fn main<T: Tool>() -> ExitCode {
     if let Some(status) = generate::answer(&words, page) {
         return status;
     }
-    let tool = T::new(cli::parse_tool(words, &T::MANUAL))
+    let (args, flags) = cli::parse_tool(words, &T::MANUAL);
+    let tool = T::new(args)
         .and_then(|tool| Filters::check(tool.common()).map(|()| tool).map_err(Refused::from));
     let tool = match tool {
         Ok(tool) => tool,
@@ -161,7 +172,16 @@ pub fn main<T: Tool>() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match run(tool) {
+    let ran = match (tool.instead(), tool.common().from.clone()) {
+        (Some(ran), _) => ran,
+        (None, None) => run(tool, &flags),
+        (None, Some(file)) => match look_back(tool, &file) {
+            Err(Refused::Usage(message)) => usage_error(&message),
+            Err(Refused::Work(message)) => Err(anyhow!(message)),
+            Ok(ran) => ran,
+        },
+    };
+    match ran {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
             say(T::NAME, &in_words(&error));
@@ -207,7 +227,14 @@ fn choose_backends<T: Tool>(tool: &T) -> Vec<Backend> {
     backends
 }
 
-fn run<T: Tool>(mut tool: T) -> Result<u8> {
+/// Shows what was recorded in `file`. The outer error: it does not begin.
+fn look_back<T: Tool>(tool: T, file: &Path) -> Result<Result<u8>, Refused> {
+    let common = tool.common().clone();
+    let mut tool = tool.replay()?;
+    Ok(replay::run(T::NAME, &common, file, &mut *tool))
+}
+
+fn run<T: Tool>(mut tool: T, flags: &[String]) -> Result<u8> {
     let common = tool.common().clone();
     let backends = choose_backends(&tool);
     file_limit::ignore().context("signal")?;
@@ -250,7 +277,7 @@ fn run<T: Tool>(mut tool: T) -> Result<u8> {
     let mut session = Session::new(T::NAME, &common);
     session.out.end_with(Arc::clone(&stop.eventfd));
     session.errands = errands;
-    session.start(&attached)?;
+    session.start(&attached, flags, &common.command)?;
     tool.start(&attached.skeleton, &mut session)?;
     session.out.flush()?;
     session.count_time_from_now();
@@ -274,6 +301,7 @@ fn run<T: Tool>(mut tool: T) -> Result<u8> {
     if ended != Ended::Full {
         drain_rest(&mut tool, &mut session, &mut attached.channel)?;
     }
+    session.exit_status = until.command.as_mut().and_then(Command::try_status);
     let finished = tool.finish(&attached.skeleton, &mut session);
     session.account(&attached)?; // even if the last step failed
     finished?;

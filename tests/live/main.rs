@@ -35,6 +35,7 @@ mod killsnoop;
 mod load;
 mod mmapsnoop;
 mod procsnoop;
+mod recorded;
 mod refusals;
 mod seccomp;
 mod tcpconnect;

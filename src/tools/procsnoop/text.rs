@@ -25,7 +25,7 @@ pub fn tail(row: &Row<'_>) -> (String, Vec<String>) {
             let notes = execsnoop::text::notes(exec, &beside);
             (command_line(exec.args().take(row.max_args), row.quote), notes)
         }
-        What::Fork => (String::new(), namespace_note(row.id).into_iter().collect()),
+        What::Fork(_) => (String::new(), namespace_note(row.id).into_iter().collect()),
         What::ThreadExit(_) => (String::new(), vec![thread_note(row.id)]),
         What::Exit(ended, is_final) => exit_tail(row, ended, is_final),
     }

@@ -1,0 +1,112 @@
+//! `--from FILE`: what a tool recorded with `--json` looks as its table did.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Output;
+
+use crate::harness::*;
+
+/// A file with the JSON Lines of a run, removed at the end.
+struct Recording(PathBuf);
+
+impl Recording {
+    fn new(name: &str, lines: &[u8]) -> Self {
+        let path = std::env::temp_dir().join(format!("snoop-{}-{name}.json", std::process::id()));
+        fs::write(&path, lines).unwrap();
+        Self(path)
+    }
+
+    fn shown(&self, tool: Tool, flags: &[&str]) -> Output {
+        let mut tool = tool.command(&["--from", self.0.to_str().unwrap()]);
+        tool.args(flags).output().unwrap()
+    }
+}
+
+impl Drop for Recording {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// Each tool's flags for all that it can record, and columns without a time, which two tools that
+/// look at one event at the same time measure each by itself.
+const TOOLS: [(&str, &[&str], &str); 5] = [
+    ("execsnoop", &["-x"], "pcomm,pid,ppid,ret,exe,args"),
+    ("killsnoop", &["--kernel"], "pid,comm,signal,tpid,tcomm,result"),
+    (
+        "mmapsnoop",
+        &["--all", "--vma"],
+        "pid,comm,call,addr,len,prot,flags,fd,offset,vma,path/result",
+    ),
+    ("procsnoop", &["--fork", "--threads"], "event,comm,pid,ppid,tid,status,args"),
+    ("tcpconnect", &["--sync-errors"], "pid,comm,ip,saddr,sport,daddr,dport,result"),
+];
+
+#[test]
+fn a_recording_gives_the_same_bytes_again() {
+    for &(name, flags, _) in &TOOLS {
+        let tool = Tool(name);
+        let demo = tracers().iter().find(|demo| demo.tool.0 == name).unwrap();
+        let script = format!("{{ {}; }} >/dev/null 2>&1; true", demo.command);
+        let mut run = tool.command(&[flags, &["--json", "--", "sh", "-c", &script]].concat());
+        let output = run.output().unwrap();
+        let trace = parse(&output);
+        assert!(!trace.events.is_empty(), "{name}");
+        let recording = Recording::new(name, &output.stdout);
+        let again = recording.shown(tool, &[flags, &["--json"]].concat());
+        assert_eq!(lossy(&again.stdout), lossy(&output.stdout), "{}", lossy(&again.stderr));
+        assert_eq!(again.status.code(), Some(trace.status), "{}", lossy(&again.stderr));
+    }
+}
+
+#[test]
+fn a_recording_looks_as_the_table_did() {
+    let me = std::process::id().to_string();
+    for &(name, flags, columns) in &TOOLS {
+        let tool = Tool(name);
+        let demo = tracers().iter().find(|demo| demo.tool.0 == name).unwrap();
+        // Both see the children of this process, and what is below a shell of this name.
+        let chosen = ["--ppid", &me];
+        let mut json = tool.start(&[flags, &chosen, &["--json"]].concat());
+        let mut table = tool.start(&[flags, &chosen, &["-o", columns]].concat());
+        let script = format!("{} >/dev/null 2>&1; exit 3", demo.command);
+        let status = std::process::Command::new("sh").args(["-c", &script]).status().unwrap();
+        assert_eq!(status.code(), Some(3));
+        json.settle();
+        table.settle();
+        json.signal(libc::SIGINT);
+        table.signal(libc::SIGINT);
+        let (lines, stderr, _) = json.finish();
+        let (rows, said, _) = table.finish();
+        assert!(rows.len() > 1, "{name}: {rows:?} {stderr} {said}");
+        let recording = Recording::new(&format!("{name}-table"), lines.concat().as_bytes());
+        let again = recording.shown(tool, &[flags, &["-o", columns]].concat());
+        assert_eq!(lossy(&again.stdout), rows.concat(), "{name}: {}", lossy(&again.stderr));
+        assert_eq!(lossy(&again.stderr), said, "{name}");
+    }
+}
+
+#[test]
+fn the_pictures_of_a_recording() {
+    let tool = Tool("procsnoop");
+    let folder = std::env::temp_dir();
+    let svg = |name: &str| folder.join(format!("snoop-{}-{name}.svg", std::process::id()));
+    let (live, later) = (svg("live"), svg("later"));
+    let script = "/bin/true; (/bin/false); sh -c 'kill -9 $$'; /bin/sleep 0.1 & wait";
+    let picture = |path: &PathBuf| format!("--plot={}", path.display());
+    let flags = ["--fork", "--json", &picture(&live), "--", "sh", "-c", script];
+    let output = tool.command(&flags).output().unwrap();
+    let recording = Recording::new("pictures", &output.stdout);
+    let again = recording.shown(tool, &["-q", &picture(&later)]);
+    assert!(lossy(&again.stderr).contains("processes, 0 lost"), "{}", lossy(&again.stderr));
+    let [drawn, drawn_later] = [&live, &later].map(|path| fs::read_to_string(path).unwrap());
+    assert_eq!(drawn_later, drawn);
+    [live, later].iter().for_each(|path| fs::remove_file(path).unwrap());
+    let tree = recording.shown(tool, &["-q", "--tree-view"]);
+    let tree = lossy(&tree.stdout);
+    assert!(tree.contains("SIGKILL") && tree.contains("└ "), "{tree}");
+    let without = tool.command(&["--json", "--", "true"]).output().unwrap();
+    let refused = Recording::new("no-births", &without.stdout).shown(tool, &["-q", "--tree-view"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(lossy(&refused.stderr).contains("has no births"), "{}", lossy(&refused.stderr));
+}
