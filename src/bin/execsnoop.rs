@@ -13,14 +13,17 @@ use snoop_tools::engine::replay::Replay;
 use snoop_tools::engine::session::Session;
 use snoop_tools::engine::tool::{self, Loaded, Open, Refused, Tool};
 use snoop_tools::output::escape::Quote;
-use snoop_tools::output::row::{View, docs};
+use snoop_tools::output::row::{View as RowView, docs};
+use snoop_tools::output::time::boot_now_ns;
 use snoop_tools::skel::execve::ExecveSkelBuilder;
 use snoop_tools::tools::execsnoop::Exec;
 use snoop_tools::tools::execsnoop::args::{self, Args, DEFAULT_MAX_ARGS};
 use snoop_tools::tools::execsnoop::errand::{self, Found};
 use snoop_tools::tools::execsnoop::fields::{self, Put, Row};
+use snoop_tools::tools::execsnoop::live;
 use snoop_tools::tools::execsnoop::replay::Executions;
 use snoop_tools::tools::execsnoop::search::{Fate, Searched, Searches, Step};
+use snoop_tools::tools::live::View;
 
 fn main() -> ExitCode {
     tool::main::<Execsnoop>()
@@ -31,9 +34,10 @@ const FAILURES_32: &str = "failed executions by 32-bit programs";
 
 struct Execsnoop {
     args: Args,
-    view: View<Put>,
+    view: RowView<Put>,
     max_args: usize,
     searches: Searches,
+    live: Option<View>,
 }
 
 impl Tool for Execsnoop {
@@ -48,6 +52,7 @@ impl Tool for Execsnoop {
             view: fields::view(&args)?,
             max_args: args.max_args.unwrap_or(text_default),
             searches: Searches::default(),
+            live: args.live.then(|| View::of(Self::NAME, &args.common, false)).transpose()?,
             args,
         })
     }
@@ -56,7 +61,18 @@ impl Tool for Execsnoop {
         &self.args.common
     }
 
+    fn is_done(&self) -> bool {
+        self.live.as_ref().is_some_and(View::is_done)
+    }
+
+    fn reads_keys(&self) -> bool {
+        self.live.is_some()
+    }
+
     fn replay(self) -> Result<Box<dyn Replay>, Refused> {
+        if let Some(view) = self.live {
+            return Ok(Box::new(live::Executions::new(self.args, view)?));
+        }
         Ok(Box::new(Executions::new(self.args, self.view, self.max_args)?))
     }
 
@@ -102,7 +118,10 @@ impl Tool for Execsnoop {
     }
 
     fn start(&mut self, _: &Loaded<Self>, session: &mut Session) -> Result<()> {
-        session.heading(self.view.columns());
+        match &mut self.live {
+            Some(view) => view.begin(session)?,
+            None => session.heading(self.view.columns()),
+        }
         Ok(())
     }
 
@@ -140,14 +159,22 @@ impl Tool for Execsnoop {
     }
 
     fn next_tick(&self) -> Option<Duration> {
-        self.searches.next_tick()
+        let view = self.live.as_ref().map(View::next_tick);
+        self.searches.next_tick().into_iter().chain(view).min()
     }
 
     fn tick(&mut self, _: &Loaded<Self>, session: &mut Session) -> Result<()> {
-        self.show_given_up(false, session)
+        self.show_given_up(false, session)?;
+        match &mut self.live {
+            Some(view) => view.tick(boot_now_ns(), session.lost(), &session.clock),
+            None => Ok(()),
+        }
     }
 
     fn finish(&mut self, _: &Loaded<Self>, session: &mut Session) -> Result<()> {
+        if let Some(view) = &mut self.live {
+            view.finish(session);
+        }
         self.show_given_up(true, session)
     }
 }
@@ -162,20 +189,25 @@ impl Execsnoop {
     }
 
     /// A search that found nothing gives one row too: the last miss.
-    fn show_in_vain(&self, steps: &[Step], session: &mut Session) -> Result<()> {
+    fn show_in_vain(&mut self, steps: &[Step], session: &mut Session) -> Result<()> {
         let Some((last, searched)) = Searched::in_vain(steps) else { return Ok(()) };
         let exec = Exec::decode(last).context("a record that ends too early")?;
         self.show(&exec, &Found::default(), &searched, session)
     }
 
     fn show(
-        &self,
+        &mut self,
         exec: &Exec<'_>,
         found: &Found,
         searched: &Searched,
         session: &mut Session,
     ) -> Result<()> {
         if session.is_full() {
+            return Ok(());
+        }
+        if let Some(view) = &mut self.live {
+            live::see(&mut view.model, exec, session.cgroups.path(&exec.event.id));
+            view.change();
             return Ok(());
         }
         let row = Row {

@@ -22,9 +22,10 @@ use snoop_tools::output::table::count;
 use snoop_tools::output::time::boot_now_ns;
 use snoop_tools::skel::bootstrap::BootstrapSkelBuilder;
 use snoop_tools::skel::{
-    process_command, process_config, process_counters, process_flag, told_state,
+    process_command, process_config, process_counters, process_flag, task_id, told_state,
 };
 use snoop_tools::tools::execsnoop::Exec;
+use snoop_tools::tools::live::View;
 use snoop_tools::tools::procsnoop::Record;
 use snoop_tools::tools::procsnoop::args::{self, Args, DEFAULT_MAX_ARGS};
 use snoop_tools::tools::procsnoop::config::config;
@@ -33,6 +34,7 @@ use snoop_tools::tools::procsnoop::elders::{self, AskedFor};
 use snoop_tools::tools::procsnoop::fields;
 use snoop_tools::tools::procsnoop::held::{self, Ended, Held};
 use snoop_tools::tools::procsnoop::history::History;
+use snoop_tools::tools::procsnoop::live;
 use snoop_tools::tools::procsnoop::lives::Lives;
 use snoop_tools::tools::procsnoop::older;
 use snoop_tools::tools::procsnoop::pictures::Pictures;
@@ -57,6 +59,7 @@ struct Procsnoop {
     lives: Lives,
     held: Held,
     history: Option<History>,
+    live: Option<View>,
     pictures: Pictures,
     /// Older processes that the programs have no room to remember
     not_remembered: u64,
@@ -80,13 +83,15 @@ impl Tool for Procsnoop {
         let pictures = Pictures::new(&args)?;
         let drawn = pictures.is_any();
         let text_default = if args.common.json { usize::MAX } else { DEFAULT_MAX_ARGS };
-        let config = config(&args, drawn);
+        let config = config(&args, drawn || args.live);
+        let live = args.live.then(|| View::of(Self::NAME, &args.common, true)).transpose()?;
         Ok(Self {
             show: Show::new(&args, view, args.max_args.unwrap_or(text_default)),
             config,
             lives: Lives::default(),
             held: Held::new(config.reaped != 0),
             history: drawn.then(History::default),
+            live,
             pictures,
             not_remembered: 0,
             args,
@@ -101,7 +106,18 @@ impl Tool for Procsnoop {
         (!self.args.diff.is_empty()).then(|| diff::run(&self.args))
     }
 
+    fn is_done(&self) -> bool {
+        self.live.as_ref().is_some_and(View::is_done)
+    }
+
+    fn reads_keys(&self) -> bool {
+        self.live.is_some()
+    }
+
     fn replay(self) -> Result<Box<dyn Replay>, Refused> {
+        if let Some(view) = self.live {
+            return Ok(Box::new(live::Lives::new(view)));
+        }
         Ok(Box::new(replay::Lives::new(self.args, self.show, self.config, self.pictures)))
     }
 
@@ -186,7 +202,10 @@ impl Tool for Procsnoop {
         if self.looks_back() {
             self.add_older_ones(object, session)?;
         }
-        session.heading(self.show.view.columns());
+        match &mut self.live {
+            Some(view) => view.begin(session)?,
+            None => session.heading(self.show.view.columns()),
+        }
         session.out.flush()?; // may wait for its reader, and must not delay the command
         let released_ns = let_go(object)?;
         session.command_began_ns = released_ns;
@@ -204,6 +223,12 @@ impl Tool for Procsnoop {
         };
         if let Some(history) = &mut self.history {
             history.see(&decoded, exec.as_ref());
+        }
+        if let Some(view) = &mut self.live {
+            let id = task_id::of(record)?;
+            live::see(&mut view.model, &decoded, exec.as_ref(), session.cgroups.path(&id));
+            view.change();
+            return Ok(());
         }
         match &decoded {
             Record::Exec => {
@@ -238,7 +263,8 @@ impl Tool for Procsnoop {
     }
 
     fn next_tick(&self) -> Option<Duration> {
-        self.held.next_tick(Instant::now())
+        let view = self.live.as_ref().map(View::next_tick);
+        view.or_else(|| self.held.next_tick(Instant::now()))
     }
 
     fn is_waiting(&self) -> bool {
@@ -246,10 +272,16 @@ impl Tool for Procsnoop {
     }
 
     fn tick(&mut self, _: &Loaded<Self>, session: &mut Session) -> Result<()> {
+        if let Some(view) = &mut self.live {
+            return view.tick(boot_now_ns(), session.lost(), &session.clock);
+        }
         self.show_ready(false, session)
     }
 
     fn finish(&mut self, object: &Loaded<Self>, session: &mut Session) -> Result<()> {
+        if let Some(view) = &mut self.live {
+            view.finish(session);
+        }
         self.show_ready(true, session)?;
         let drawn = self.draw(session);
         let counters = counters(object)?;
@@ -312,7 +344,13 @@ impl Procsnoop {
             if let Some(history) = &mut self.history {
                 history.older(&elder);
             }
+            if let Some(view) = &mut self.live {
+                live::older(&mut view.model, &elder);
+            }
             self.lives.older(elder);
+        }
+        if let Some(view) = &mut self.live {
+            view.model.connect();
         }
         let state = match &mut self.history {
             Some(history) => {

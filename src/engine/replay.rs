@@ -161,7 +161,7 @@ pub fn read(
         anyhow!("cannot read {shown}: {}", without_numbers(&error.to_string()))
     };
     let mut lines = Lines::open(path).map_err(|error| unreadable(&error))?;
-    let Some(first) = lines.next() else {
+    let Some(first) = lines.next_line() else {
         return Err(match lines.failure() {
             Some(error) => unreadable(error),
             None => anyhow!("{shown} is empty"),
@@ -248,7 +248,7 @@ impl Reader<'_> {
     /// Reads all lines; returns false if it ended before the file did.
     fn read(&mut self, tool: &mut dyn Replay, session: &mut Session) -> Result<bool> {
         let offset_ns = self.recording.start.offset_ns();
-        while let Some(raw) = self.lines.next() {
+        while let Some(raw) = self.lines.next_line() {
             let (number, is_whole) = (raw.number, raw.is_whole);
             let seen = match raw.is_too_long {
                 true => Err(Trouble::Line("too long".to_owned())),

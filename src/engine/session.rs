@@ -3,7 +3,6 @@
 //! shown + lost == happened: gaps are noted where they are in the stream, totals at the end.
 
 use std::ffi::OsString;
-use std::io::Write as _;
 
 use anyhow::{Context, Result};
 use libbpf_rs::skel::Skel;
@@ -139,8 +138,7 @@ fn is_zero(number: &u64) -> bool {
 
 /// One line on stderr: `TOOL: message`, escaped. A closed stderr is not a reason to stop.
 pub fn say(tool: &str, message: &str) {
-    status::erase();
-    let _ = writeln!(std::io::stderr(), "{tool}: {}", one_line(message));
+    status::say(&format!("{tool}: {}", one_line(message)));
 }
 
 impl Session {
@@ -307,6 +305,11 @@ impl Session {
         self.shown
     }
 
+    /// Events that have been lost so far.
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+
     /// Counts one row, and writes if much has been collected.
     pub fn shown(&mut self) -> Result<()> {
         self.shown += 1;
@@ -339,8 +342,7 @@ impl Session {
             });
         }
         self.out.flush()?; // what came before goes first
-        status::erase();
-        let _ = writeln!(std::io::stderr(), "-- lost {} --", count(new, "event"));
+        status::say(&format!("-- lost {} --", count(new, "event")));
         Ok(())
     }
 
@@ -362,13 +364,15 @@ impl Session {
 
     /// The totals of recorded events. `ending`: how the run ended, if that is known.
     pub(crate) fn account_as(&mut self, ending: Option<&Ending>) -> Result<()> {
-        let Some(ending) = ending else {
-            return self.end_in(None, 0);
-        };
+        // Of the recording, not of the run.
+        let own = std::mem::take(&mut self.notes);
+        let unknown = Ending::default();
+        let (now, ending) = (ending.map(|ending| ending.time_ns), ending.unwrap_or(&unknown));
         self.lost = self.lost.max(ending.lost);
         self.notes.clone_from(&ending.notes);
         (self.exit_status, self.command_began_ns) = (ending.exit_status, ending.command_began_ns);
-        self.end_in(Some(ending.time_ns), ending.unseen)?;
+        self.end_in(now, ending.unseen)?;
+        self.notes.extend(own);
         self.say_notes(ending.unseen);
         Ok(())
     }

@@ -103,6 +103,16 @@ pub trait Tool: Sized {
         None
     }
 
+    /// Whether its user has had enough, and whether keys wake it: see `--live`.
+    fn is_done(&self) -> bool {
+        false
+    }
+
+    /// Whether it reads keys.
+    fn reads_keys(&self) -> bool {
+        false
+    }
+
     /// Whether some records complete earlier ones and come a moment later: see
     /// [`Tool::is_waiting`].
     const COMPLETES: bool = false;
@@ -353,7 +363,7 @@ fn read_events<T: Tool>(
         if session.out.flow() == Flow::Closed {
             return Ok(Ended::Closed);
         }
-        if until.stop.is_requested() {
+        if until.stop.is_requested() || tool.is_done() {
             return Ok(Ended::Signal);
         }
         let has_ended = until.command.as_mut().map(|command| command.try_status().is_some());
@@ -370,7 +380,7 @@ fn read_events<T: Tool>(
         }
         timeout = timeout.min(tool.next_tick().unwrap_or(IDLE_TICK));
         timeout = timeout.min(attached.channel.idle_tick());
-        wait(session, &attached.channel, until, timeout)?;
+        wait(session, &attached.channel, until, timeout, tool.reads_keys())?;
     }
 }
 
@@ -386,7 +396,15 @@ fn counted_so_far<T: Tool>(tool: &T, session: &Session) -> Option<String> {
 }
 
 /// Sleeps until something is to be done, at most for `timeout`.
-fn wait(session: &mut Session, channel: &Channel, until: &Until, timeout: Duration) -> Result<()> {
+fn wait(
+    session: &mut Session,
+    channel: &Channel,
+    until: &Until,
+    timeout: Duration,
+    reads_keys: bool,
+) -> Result<()> {
+    let stdin = std::io::stdin();
+
     // Rounded up, so that the last wait of a deadline does not spin.
     let millis = u16::try_from(timeout.as_millis() + 1).unwrap_or(u16::MAX);
     let mut fds = vec![
@@ -396,6 +414,9 @@ fn wait(session: &mut Session, channel: &Channel, until: &Until, timeout: Durati
     ];
     let ends = until.command.iter().filter_map(Command::poll_fd).chain(until.targets.poll_fds());
     fds.extend(ends.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+    if reads_keys {
+        fds.push(PollFd::new(stdin.as_fd(), PollFlags::POLLIN));
+    }
     match poll(&mut fds, PollTimeout::from(millis)) {
         Ok(_) => {}
         // A signal, for example SIGCONT after SIGSTOP: no reason to end.

@@ -6,6 +6,7 @@ pub mod fields;
 mod image;
 pub mod interpreter;
 mod late;
+pub mod live;
 pub mod recorded;
 pub mod replay;
 pub mod search;

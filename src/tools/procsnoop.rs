@@ -7,6 +7,7 @@ pub mod elders;
 pub mod fields;
 pub mod held;
 pub mod history;
+pub mod live;
 pub mod lives;
 pub mod older;
 pub mod past;

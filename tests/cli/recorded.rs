@@ -179,6 +179,9 @@ fn stdin_and_zstd() {
     tool.stdin.take().unwrap().write_all(&packed).unwrap();
     let output = tool.wait_with_output().unwrap();
     assert_eq!(text(&output.stdout), expected);
+    // Several blocks, of which the last one is cut.
+    let many = format!("{START}\n{}", format!("{EXEC}\n").repeat(2000));
+    let packed = zstd::encode_all(many.as_bytes(), 0).unwrap();
     let cut = File::new("cut", &packed[..packed.len() - 3]);
     let (status, _, stderr) = shown(&cut, &[]);
     assert_eq!(status, 1);

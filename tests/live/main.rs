@@ -40,3 +40,4 @@ mod refusals;
 mod seccomp;
 mod tcpconnect;
 mod terminal;
+mod view;

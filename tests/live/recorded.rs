@@ -67,8 +67,8 @@ fn a_recording_looks_as_the_table_did() {
         let demo = tracers().iter().find(|demo| demo.tool.0 == name).unwrap();
         // Both see the children of this process, and what is below a shell of this name.
         let chosen = ["--ppid", &me];
-        let mut json = tool.start(&[flags, &chosen, &["--json"]].concat());
-        let mut table = tool.start(&[flags, &chosen, &["-o", columns]].concat());
+        let json = tool.start(&[flags, &chosen, &["--json"]].concat());
+        let table = tool.start(&[flags, &chosen, &["-o", columns]].concat());
         let script = format!("{} >/dev/null 2>&1; exit 3", demo.command);
         let status = std::process::Command::new("sh").args(["-c", &script]).status().unwrap();
         assert_eq!(status.code(), Some(3));
@@ -109,4 +109,50 @@ fn the_pictures_of_a_recording() {
     let refused = Recording::new("no-births", &without.stdout).shown(tool, &["-q", "--tree-view"]);
     assert_eq!(refused.status.code(), Some(1));
     assert!(lossy(&refused.stderr).contains("has no births"), "{}", lossy(&refused.stderr));
+}
+
+#[test]
+fn two_builds_compared() {
+    let folder = std::env::temp_dir().join(format!("snoop-{}-builds", std::process::id()));
+    fs::create_dir(&folder).unwrap();
+    let write = |name: &str, text: &str| fs::write(folder.join(name), text).unwrap();
+    // What it runs stands for a compiler, which virtual machines do not have.
+    write("cc", "#!/bin/sh\n[ \"$4\" != broken.c ] && touch \"$2\"\n");
+    write(
+        "build",
+        "#!/bin/sh\nfor file in one two three; do\n  sh ./cc -o $file.o $1 $file.c\ndone\n",
+    );
+    let tool = Tool("procsnoop");
+    let record = |name: &str, script: &str| {
+        let mut run = tool.command(&["--json", "--", "sh", "-c", script]);
+        let output = run.current_dir(&folder).output().unwrap();
+        parse(&output);
+        Recording::new(name, &output.stdout)
+    };
+    let a = record("a", "sh ./build -O2; sh ./cc -o b.o -g broken.c || true");
+    write(
+        "build",
+        "#!/bin/sh\nfor file in one two broken; do\n  sh ./cc -o $file.o $1 $file.c\ndone\ntrue\n",
+    );
+    let b = record("b", "sh ./build -O3; true; sh ./cc -o b.o -g broken.c");
+    fs::remove_dir_all(&folder).unwrap();
+    let files = [a.0.to_str().unwrap(), b.0.to_str().unwrap()];
+    let diff = |flags: &[&str]| {
+        let output = tool.command(&["--diff", files[0], files[1]]).args(flags).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", lossy(&output.stderr));
+        lossy(&output.stdout)
+    };
+    let text = diff(&[]);
+    assert!(text.contains("sh ./cc -o one.o {-O2 -> -O3} one.c\n"), "{text}");
+    assert!(text.contains("sh ./cc -o two.o {-O2 -> -O3} two.c\n"), "{text}");
+    assert!(text.lines().last().unwrap().starts_with("A: "), "{text}");
+    let rows = diff(&["--json"]);
+    let rows: Vec<serde_json::Value> =
+        rows.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let total = rows.last().unwrap();
+    assert_eq!(total["event"]["name"], "diff.total");
+    assert_eq!(total["a"]["failed"], 1, "{total}");
+    assert!(rows.iter().any(|row| row["diff"]["what"] == "arguments"), "{rows:?}");
+    let same = tool.command(&["--diff", files[0], files[0]]).output().unwrap();
+    assert!(lossy(&same.stdout).ends_with("no difference\n"), "{}", lossy(&same.stdout));
 }

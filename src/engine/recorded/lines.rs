@@ -65,7 +65,7 @@ impl Lines {
     }
 
     /// The next line; `None` at the end, or where the file cannot be read any further.
-    pub fn next(&mut self) -> Option<Raw<'_>> {
+    pub fn next_line(&mut self) -> Option<Raw<'_>> {
         self.line.clear();
         let (mut is_whole, mut is_too_long) = (false, false);
         while !is_whole {
@@ -117,7 +117,7 @@ mod tests {
     fn all(bytes: Vec<u8>) -> (Vec<(String, bool, bool)>, Option<String>) {
         let mut lines = Lines::of(Cursor::new(bytes)).unwrap();
         let mut all = Vec::new();
-        while let Some(raw) = lines.next() {
+        while let Some(raw) = lines.next_line() {
             assert_eq!(raw.number, all.len() as u64 + 1);
             let text = String::from_utf8_lossy(raw.bytes).into_owned();
             all.push((text, raw.is_whole, raw.is_too_long));

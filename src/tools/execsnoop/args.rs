@@ -45,6 +45,17 @@ pub struct Args {
     #[arg(short, long, value_name = "REGEX", value_parser = regex, help_heading = "Filters")]
     pub line: Option<Regex>,
 
+    /// Show a full-screen view: what runs, and what ran in the last minute, as a tree. The key ? lists
+    /// the keys
+    #[arg(
+        long,
+        conflicts_with_all = [
+            "all", "exe", "quote", "max_args",
+            "json", "quiet", "columns", "command", "time", "timestamp", "print_uid", "max_events"
+        ]
+    )]
+    pub live: bool,
+
     /// Flags of every tool
     #[command(flatten)]
     pub common: CommonArgs,

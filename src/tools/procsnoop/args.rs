@@ -87,6 +87,18 @@ pub struct Args {
     )]
     pub diff: Vec<PathBuf>,
 
+    /// Show a full-screen view: what runs, and what ran in the last minute, as a tree. The key ? lists
+    /// the keys
+    #[arg(
+        long,
+        conflicts_with_all = [
+            "min_duration", "failed", "signal", "exit_code", "fork", "threads", "usage", "max_args",
+            "quote", "tree_view", "plot", "perfetto", "diff",
+            "json", "quiet", "columns", "command", "time", "timestamp", "print_uid", "max_events"
+        ]
+    )]
+    pub live: bool,
+
     /// Flags of every tool
     #[command(flatten)]
     pub common: CommonArgs,

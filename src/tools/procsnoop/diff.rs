@@ -2,6 +2,7 @@
 
 mod commands;
 mod pairs;
+mod parts;
 mod pattern;
 mod report;
 

@@ -11,12 +11,15 @@ use crate::tools::procsnoop::status::Status;
 
 use crate::output::escape::Quote;
 
+/// A command line.
+pub(super) type Arguments = Vec<Vec<u8>>;
+
 /// A program that was executed, and has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Command {
     /// The name of the program, without its folder
     pub(super) program: Vec<u8>,
-    pub(super) args: Vec<Vec<u8>>,
+    pub(super) args: Arguments,
     /// From the birth of the process to its end
     pub(super) duration_ns: u64,
     pub(super) status: Status,

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use super::commands::Command;
+use super::commands::{Arguments, Command};
 use super::pattern::{Rename, common_rename, pattern};
 
 /// A command of A and its partner in B, by their indices.
@@ -19,8 +19,11 @@ pub(super) struct Pair {
 /// beyond that, what is left is not compared.
 const MOST_COMPARISONS: usize = 1 << 26;
 
-/// Half of the arguments are the same.
+/// More than half of the arguments are the same, in thousandths.
 const LEAST_LIKENESS: usize = 500;
+
+/// What an argument counts that is nearly the same, such as `-O1` and `-O2`, in thousandths.
+const NEAR: usize = 600;
 
 /// The most arguments that are compared one by one.
 const MOST_ARGS: usize = 200;
@@ -64,7 +67,7 @@ impl Open<'_> {
     /// Pairs commands of one program and one key, in their order. `key`: of a command, and whether
     /// it is of A.
     fn match_by(&mut self, key: impl Fn(&Command, bool) -> Vec<Vec<u8>>, has_other_args: bool) {
-        let mut by_key: HashMap<(&[u8], Vec<Vec<u8>>), VecDeque<usize>> = HashMap::new();
+        let mut by_key: HashMap<(&[u8], Arguments), VecDeque<usize>> = HashMap::new();
         for &index in &self.right {
             if let Some(command) = self.b.get(index) {
                 let key = (command.program.as_slice(), key(command, false));
@@ -136,12 +139,14 @@ fn similar_of(left: &[(usize, Vec<Vec<u8>>)], right: &[(usize, Vec<Vec<u8>>)]) -
     let mut candidates = Vec::new();
     for (at_a, (a, words_a)) in left.iter().enumerate() {
         for (at_b, (b, words_b)) in right.iter().enumerate() {
-            // In thousandths.
             let likeness = match words_a.len().max(words_b.len()) {
                 0 => 1000,
-                most => 1000 - strsim::generic_levenshtein(words_a, words_b) * 1000 / most,
+                most => {
+                    let others = strsim::generic_levenshtein(words_a, words_b);
+                    (most - others) * 1000 / most + near(words_a, words_b) * NEAR / most
+                }
             };
-            if likeness >= LEAST_LIKENESS {
+            if likeness > LEAST_LIKENESS {
                 candidates.push((Reverse(likeness), at_a.abs_diff(at_b), *a, *b));
             }
         }
@@ -157,6 +162,20 @@ fn similar_of(left: &[(usize, Vec<Vec<u8>>)], right: &[(usize, Vec<Vec<u8>>)]) -
         }
     }
     found
+}
+
+/// How many arguments of two lists of the same length differ, and are half the same.
+fn near(a: &[Vec<u8>], b: &[Vec<u8>]) -> usize {
+    if a.len() != b.len() {
+        return 0;
+    }
+    let is_near = |a: &[u8], b: &[u8]| {
+        let start = a.iter().zip(b).take_while(|(a, b)| a == b).count();
+        let least = a.len().min(b.len());
+        let end = a.iter().rev().zip(b.iter().rev()).take_while(|(a, b)| a == b).count();
+        (start + end.min(least - start)) * 2 >= a.len().max(b.len())
+    };
+    a.iter().zip(b).filter(|(a, b)| a != b && is_near(a, b)).count()
 }
 
 /// The arguments to compare: without the program.

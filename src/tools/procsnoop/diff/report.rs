@@ -6,8 +6,9 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::LEAST_PART;
-use super::commands::{Command, Commands};
+use super::commands::{Arguments, Command, Commands};
 use super::pairs::Pair;
+use super::parts::{Part, parts};
 use crate::output::escape::{Quote, push_shell_word};
 use crate::output::json::{BytesList, EventName};
 use crate::output::table::{Column, FAILURE, Output, count};
@@ -87,7 +88,7 @@ impl Row {
 #[derive(Default)]
 struct Rows {
     all: Vec<Row>,
-    by_key: HashMap<(What, Vec<Vec<u8>>, Vec<Vec<u8>>), usize>,
+    by_key: HashMap<(What, Arguments, Arguments), usize>,
 }
 
 impl Rows {
@@ -177,7 +178,7 @@ pub(super) fn print(args: &Args, rows: &[Row], runs: [&Commands; 2]) -> Result<(
         match args.common.json {
             true => out.object(&RowJson::new(row))?,
             false => {
-                line(&mut out, row, if args.quote { Quote::Always } else { Quote::WhereNeeded })
+                line(&mut out, row, if args.quote { Quote::Always } else { Quote::WhereNeeded });
             }
         }
         out.end_row();
@@ -255,80 +256,6 @@ fn push_words(text: &mut String, words: &[Vec<u8>], is_first: bool, quote: Quote
         }
         push_shell_word(text, word, is_first && at == 0, quote);
     }
-}
-
-/// A stretch of arguments.
-#[derive(Debug, PartialEq, Eq)]
-enum Part<'a> {
-    Same(&'a [Vec<u8>]),
-    Other(&'a [Vec<u8>], &'a [Vec<u8>]),
-}
-
-/// The most cells of the table of [`parts`]; longer lists differ from their first to their last
-/// other argument.
-const MOST_CELLS: usize = 1 << 20;
-
-/// The arguments as stretches that are the same and stretches that differ: a longest common
-/// subsequence.
-fn parts<'a>(a: &'a [Vec<u8>], b: &'a [Vec<u8>]) -> Vec<Part<'a>> {
-    let same_start = a.iter().zip(b).take_while(|(a, b)| a == b).count();
-    let (start, a) = a.split_at(same_start);
-    let b = b.get(same_start..).unwrap_or_default();
-    let same_end = a.iter().rev().zip(b.iter().rev()).take_while(|(a, b)| a == b).count();
-    let (a, end) = a.split_at(a.len() - same_end);
-    let b = b.get(..b.len() - same_end).unwrap_or_default();
-    let mut all = Vec::new();
-    if !start.is_empty() {
-        all.push(Part::Same(start));
-    }
-    all.extend(middle(a, b));
-    if !end.is_empty() {
-        all.push(Part::Same(end));
-    }
-    all
-}
-
-fn middle<'a>(a: &'a [Vec<u8>], b: &'a [Vec<u8>]) -> Vec<Part<'a>> {
-    if a.is_empty() && b.is_empty() {
-        return Vec::new();
-    }
-    let width = b.len() + 1;
-    if (a.len() + 1).saturating_mul(width) > MOST_CELLS {
-        return vec![Part::Other(a, b)];
-    }
-    // Length of the longest common subsequence behind each place.
-    let mut longest = vec![0u32; (a.len() + 1) * width];
-    let get = |table: &[u32], i: usize, j: usize| table.get(i * width + j).copied().unwrap_or(0);
-    for (i, one) in a.iter().enumerate().rev() {
-        for (j, two) in b.iter().enumerate().rev() {
-            let value = match one == two {
-                true => get(&longest, i + 1, j + 1) + 1,
-                false => get(&longest, i + 1, j).max(get(&longest, i, j + 1)),
-            };
-            if let Some(cell) = longest.get_mut(i * width + j) {
-                *cell = value;
-            }
-        }
-    }
-    let (mut all, mut i, mut j) = (Vec::new(), 0, 0);
-    while i < a.len() || j < b.len() {
-        let (from_i, from_j) = (i, j);
-        while a.get(i).is_some() && a.get(i) == b.get(j) {
-            (i, j) = (i + 1, j + 1);
-        }
-        if i > from_i {
-            all.push(Part::Same(a.get(from_i..i).unwrap_or_default()));
-            continue;
-        }
-        while (i < a.len() || j < b.len()) && !(a.get(i).is_some() && a.get(i) == b.get(j)) {
-            let skip_a =
-                j >= b.len() || i < a.len() && get(&longest, i + 1, j) >= get(&longest, i, j + 1);
-            if skip_a { i += 1 } else { j += 1 }
-        }
-        let (of_a, of_b) = (a.get(from_i..i), b.get(from_j..j));
-        all.push(Part::Other(of_a.unwrap_or_default(), of_b.unwrap_or_default()));
-    }
-    all
 }
 
 /// `diff.command`
@@ -467,6 +394,11 @@ mod tests {
         assert_eq!(shown("cc -c x.c", "cc -g -c x.c"), "cc {-> -g} -c x.c");
         assert_eq!(shown("cc -g -c x.c y.c", "cc -c x.c z.c"), "cc {-g ->} -c x.c {y.c -> z.c}");
         assert_eq!(shown("a b c", "x y"), "{a b c -> x y}");
+        assert_eq!(
+            shown("as -a /tmp/ccb9gqWU.s", "as -b /tmp/ccQ1w2E3.s"),
+            "as {-a -> -b} /tmp/ccQ1w2E3.s"
+        );
+        assert_eq!(shown("a a", "a a a"), "a a {-> a}");
     }
 
     #[test]
