@@ -111,7 +111,7 @@ impl Tool for Procsnoop {
     }
 
     fn reads_keys(&self) -> bool {
-        self.live.is_some()
+        self.live.as_ref().is_some_and(View::wakes_on_keys)
     }
 
     fn replay(self) -> Result<Box<dyn Replay>, Refused> {

@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::harness::*;
+use crate::skip::{self, skip};
 
 /// A terminal with a tool in it.
 struct Terminal {
@@ -87,12 +88,8 @@ fn is_given_back(screen: &str) -> bool {
     screen.contains("status ") && !screen.contains("sort: ")
 }
 
-fn needs_tmux() -> bool {
-    let has_tmux = Command::new("tmux").arg("-V").output().is_ok();
-    if !has_tmux {
-        eprintln!("no tmux here");
-    }
-    has_tmux
+fn has_tmux() -> bool {
+    Command::new("tmux").arg("-V").output().is_ok()
 }
 
 /// A recording of a small tree of processes, and its file.
@@ -107,8 +104,8 @@ fn recording(name: &str) -> std::path::PathBuf {
 
 #[test]
 fn each_key_of_the_view() {
-    if !needs_tmux() {
-        return;
+    if !has_tmux() {
+        skip!(skip::NO_TMUX);
     }
     let file = recording("keys");
     let tool = Tool("procsnoop").path();
@@ -181,8 +178,8 @@ fn each_key_of_the_view() {
 
 #[test]
 fn the_terminal_is_given_back() {
-    if !needs_tmux() {
-        return;
+    if !has_tmux() {
+        skip!(skip::NO_TMUX);
     }
     let file = recording("ends");
     let tool = Tool("procsnoop").path();
@@ -230,8 +227,8 @@ fn the_terminal_is_given_back() {
 
 #[test]
 fn what_happens_is_seen() {
-    if !needs_tmux() {
-        return;
+    if !has_tmux() {
+        skip!(skip::NO_TMUX);
     }
     for (tool, failure) in [("procsnoop", "3"), ("execsnoop", "ENOENT")] {
         let flags = if tool == "execsnoop" { "-x" } else { "" };

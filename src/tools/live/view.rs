@@ -143,6 +143,11 @@ impl View {
         self.screen = None;
     }
 
+    /// Whether the main loop can wait for keys. They may come from elsewhere than stdin.
+    pub fn wakes_on_keys(&self) -> bool {
+        std::io::stdin().is_terminal()
+    }
+
     /// Whether its user has had enough.
     pub fn is_done(&self) -> bool {
         self.is_done
