@@ -26,6 +26,12 @@ macro_rules! copied_task_id {
                 Self { $($member: id.$member),* }
             }
         }
+
+        impl From<$crate::skel::task_id> for types::task_id {
+            fn from(id: $crate::skel::task_id) -> Self {
+                Self { $($member: id.$member),* }
+            }
+        }
     };
 }
 

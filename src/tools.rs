@@ -1,6 +1,7 @@
 //! The tracers, by the names that people type.
 
 pub mod execsnoop;
+pub mod live;
 pub mod mmapsnoop;
 pub mod procsnoop;
 pub mod tcpconnect;

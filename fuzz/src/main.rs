@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::allow_attributes)]
 
 mod objects;
+mod recorded;
 mod records;
 mod seeds;
 mod texts;
@@ -12,13 +13,14 @@ use std::sync::LazyLock;
 use libfuzzer_sys::fuzz_target;
 
 /// What takes in the bytes, by name.
-const TARGETS: [(&str, fn(&[u8])); 10] = [
+const TARGETS: [(&str, fn(&[u8])); 11] = [
     ("inspect", objects::inspect),
     ("described", objects::described),
     ("embedded", objects::embedded),
     ("relocations", objects::relocations),
     ("schemas", objects::schemas),
     ("records", records::all),
+    ("recorded", recorded::all),
     ("dns", snoop_tools::host::dns::learn_from),
     ("proc", texts::proc),
     ("arguments", texts::arguments),

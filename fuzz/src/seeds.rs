@@ -25,6 +25,15 @@ fn seeds() -> Vec<Vec<u8>> {
     match std::env::var("SNOOP_FUZZ").unwrap_or_default().as_str() {
         "records" => records(),
         "dns" => vec![packet()],
+        "recorded" => [
+            r#"{"timestamp":"2026-01-31T12:00:00Z","event":{"name":"trace.start"},"schema":1,"tool":"x","boot_ns":1,"flags":["failed"],"command":["a"]}"#,
+            r#"{"timestamp":"2026-01-31T12:00:00Z","event":{"name":"process.exec"},"process":{"pid":7,"parent_pid":3,"comm":"ls","user":{"id":0},"real_user":{"id":5},"executable":{"path":"/bin/ls"},"command_args":["ls"],"args_count":2,"command_args_cut":{"args":1,"bytes":5}},"thread":{"id":7},"exec":{"filename":"/bin/ls","bad_interpreter":{"path":"/x","reason":"not a file"}},"error":{"type":"ENOENT"}}"#,
+            r#"{"timestamp":"2026-01-31T12:00:00Z","process":{"pid":7,"parent_pid":3,"comm":"x","user":{"id":0},"real_user":{"id":5},"exit":{"signal":"SIGSEGV","sender":{"type":"fault","address":"0x10"}},"duration_ns":5,"cpu":{"user_ns":1}},"thread":{"duration_ns":5,"exit":{"code":1}}}"#,
+            r#"{"timestamp":"2026-01-31T12:00:00Z","network":{"local":{"address":"fe80::1"},"peer":{"address":"10.0.0.1","port":80,"name":"a.b"},"interface":{"index":2,"name":"eth0"}},"connect":{"outcome":"failed","rtt_ns":1000},"error":{"type":"ETIMEDOUT"}}"#,
+            r#"{"timestamp":"2026-01-31T12:00:00Z","mmap":{"hint":"0x10","length_bytes":4096,"prot":["READ","0x10"],"flags":["PRIVATE","HUGETLB"],"huge_page_bytes":2097152,"fd":3,"offset_bytes":0,"address":"0x10","vma":{"start":"0x1","end":"0x2","flags":"0x3"},"wx":["a"]},"file":{"path":"/x","device":"8:1","inode":"5"}}"#,
+        ]
+        .map(|text| text.as_bytes().to_vec())
+        .to_vec(),
         "described" => described(),
         "embedded" => programs::all(),
         "relocations" => relocations::all(),

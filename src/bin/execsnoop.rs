@@ -4,22 +4,26 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use regex::bytes::Regex;
 
 use snoop_tools::engine::backend::{Backend, Job, refused_by_seccomp};
 use snoop_tools::engine::cli::CommonArgs;
 use snoop_tools::engine::errand::Errand;
 use snoop_tools::engine::manual::Manual;
+use snoop_tools::engine::replay::Replay;
 use snoop_tools::engine::session::Session;
 use snoop_tools::engine::tool::{self, Loaded, Open, Refused, Tool};
 use snoop_tools::output::escape::Quote;
-use snoop_tools::output::row::{View, docs};
+use snoop_tools::output::row::{View as RowView, docs};
+use snoop_tools::output::time::boot_now_ns;
 use snoop_tools::skel::execve::ExecveSkelBuilder;
 use snoop_tools::tools::execsnoop::Exec;
 use snoop_tools::tools::execsnoop::args::{self, Args, DEFAULT_MAX_ARGS};
 use snoop_tools::tools::execsnoop::errand::{self, Found};
 use snoop_tools::tools::execsnoop::fields::{self, Put, Row};
+use snoop_tools::tools::execsnoop::live;
+use snoop_tools::tools::execsnoop::replay::Executions;
 use snoop_tools::tools::execsnoop::search::{Fate, Searched, Searches, Step};
+use snoop_tools::tools::live::View;
 
 fn main() -> ExitCode {
     tool::main::<Execsnoop>()
@@ -30,9 +34,10 @@ const FAILURES_32: &str = "failed executions by 32-bit programs";
 
 struct Execsnoop {
     args: Args,
-    view: View<Put>,
+    view: RowView<Put>,
     max_args: usize,
     searches: Searches,
+    live: Option<View>,
 }
 
 impl Tool for Execsnoop {
@@ -47,12 +52,28 @@ impl Tool for Execsnoop {
             view: fields::view(&args)?,
             max_args: args.max_args.unwrap_or(text_default),
             searches: Searches::default(),
+            live: args.live.then(|| View::of(Self::NAME, &args.common, false)).transpose()?,
             args,
         })
     }
 
     fn common(&self) -> &CommonArgs {
         &self.args.common
+    }
+
+    fn is_done(&self) -> bool {
+        self.live.as_ref().is_some_and(View::is_done)
+    }
+
+    fn reads_keys(&self) -> bool {
+        self.live.as_ref().is_some_and(View::wakes_on_keys)
+    }
+
+    fn replay(self) -> Result<Box<dyn Replay>, Refused> {
+        if let Some(view) = self.live {
+            return Ok(Box::new(live::Executions::new(self.args, view)?));
+        }
+        Ok(Box::new(Executions::new(self.args, self.view, self.max_args)?))
     }
 
     fn backends(&self) -> Vec<Backend> {
@@ -97,7 +118,10 @@ impl Tool for Execsnoop {
     }
 
     fn start(&mut self, _: &Loaded<Self>, session: &mut Session) -> Result<()> {
-        session.heading(self.view.columns());
+        match &mut self.live {
+            Some(view) => view.begin(session)?,
+            None => session.heading(self.view.columns()),
+        }
         Ok(())
     }
 
@@ -105,7 +129,7 @@ impl Tool for Execsnoop {
         let exec = Exec::decode(record).context("a record that ends too early")?;
         // What cannot be read now may match later.
         let is_open = exec.args_unreadable();
-        if !is_open && !self.matches(&exec) {
+        if !is_open && !self.args.matches(&exec) {
             return Ok(());
         }
         let errands = session.errands.as_mut();
@@ -116,7 +140,7 @@ impl Tool for Execsnoop {
             None => (record, exec),
             Some(record) => (record, Exec::decode(record).context("a record that ends too early")?),
         };
-        if (is_open || completed.is_some()) && !self.matches(&exec) {
+        if (is_open || completed.is_some()) && !self.args.matches(&exec) {
             return Ok(());
         }
         if !self.args.failed || self.args.all {
@@ -135,14 +159,22 @@ impl Tool for Execsnoop {
     }
 
     fn next_tick(&self) -> Option<Duration> {
-        self.searches.next_tick()
+        let view = self.live.as_ref().map(View::next_tick);
+        self.searches.next_tick().into_iter().chain(view).min()
     }
 
     fn tick(&mut self, _: &Loaded<Self>, session: &mut Session) -> Result<()> {
-        self.show_given_up(false, session)
+        self.show_given_up(false, session)?;
+        match &mut self.live {
+            Some(view) => view.tick(boot_now_ns(), session.lost(), &session.clock),
+            None => Ok(()),
+        }
     }
 
     fn finish(&mut self, _: &Loaded<Self>, session: &mut Session) -> Result<()> {
+        if let Some(view) = &mut self.live {
+            view.finish(session);
+        }
         self.show_given_up(true, session)
     }
 }
@@ -156,32 +188,26 @@ impl Execsnoop {
         Ok(())
     }
 
-    /// The filters on free text.
-    fn matches(&self, exec: &Exec<'_>) -> bool {
-        let id = &exec.event.id;
-        let by_name = |name: &Regex| name.is_match(id.comm()) || name.is_match(id.thread_comm());
-        let by_line = |regex: &Regex| {
-            let line: Vec<_> = exec.args().collect();
-            regex.is_match(&line.join(&b' '))
-        };
-        self.args.name.as_ref().is_none_or(by_name) && self.args.line.as_ref().is_none_or(by_line)
-    }
-
     /// A search that found nothing gives one row too: the last miss.
-    fn show_in_vain(&self, steps: &[Step], session: &mut Session) -> Result<()> {
+    fn show_in_vain(&mut self, steps: &[Step], session: &mut Session) -> Result<()> {
         let Some((last, searched)) = Searched::in_vain(steps) else { return Ok(()) };
         let exec = Exec::decode(last).context("a record that ends too early")?;
         self.show(&exec, &Found::default(), &searched, session)
     }
 
     fn show(
-        &self,
+        &mut self,
         exec: &Exec<'_>,
         found: &Found,
         searched: &Searched,
         session: &mut Session,
     ) -> Result<()> {
         if session.is_full() {
+            return Ok(());
+        }
+        if let Some(view) = &mut self.live {
+            live::see(&mut view.model, exec, session.cgroups.path(&exec.event.id));
+            view.change();
             return Ok(());
         }
         let row = Row {

@@ -13,7 +13,8 @@ use snoop_tools::engine::errand::Errand;
 use snoop_tools::engine::interval::Interval;
 use snoop_tools::engine::manual::Manual;
 use snoop_tools::engine::progress::counted;
-use snoop_tools::engine::session::{Session, say};
+use snoop_tools::engine::replay::Replay;
+use snoop_tools::engine::session::Session;
 use snoop_tools::engine::stack::{self, Addresses, Folded, Owner, Stack, Symbols};
 use snoop_tools::engine::tool::{self, Loaded, Open, Refused, Tool};
 use snoop_tools::host::memory::page_size;
@@ -28,6 +29,7 @@ use snoop_tools::tools::mmapsnoop::args::{self, Args};
 use snoop_tools::tools::mmapsnoop::fields::FIELDS;
 use snoop_tools::tools::mmapsnoop::filters::{self, prefixes};
 use snoop_tools::tools::mmapsnoop::json::{Context, Lines};
+use snoop_tools::tools::mmapsnoop::replay::Calls;
 use snoop_tools::tools::mmapsnoop::summary::Reader;
 use snoop_tools::tools::mmapsnoop::text::{self, Options, Table};
 use snoop_tools::tools::mmapsnoop::wx::Reasons;
@@ -94,6 +96,10 @@ impl Tool for Mmapsnoop {
 
     fn common(&self) -> &CommonArgs {
         &self.args.common
+    }
+
+    fn replay(self) -> Result<Box<dyn Replay>, Refused> {
+        Ok(Box::new(Calls::new(self.args, self.table, self.prefixes)?))
     }
 
     fn backends(&self) -> Vec<Backend> {
@@ -175,7 +181,7 @@ impl Tool for Mmapsnoop {
         if self.args.folded {
             session.out.raw(self.folded.lines())?;
         }
-        self.say_what_was_not_followed(object);
+        self.note_what_was_not_followed(object, session);
         self.show_summary(true, object, session)
     }
 }
@@ -220,18 +226,15 @@ impl Mmapsnoop {
     }
 
     /// Reports calls of which a file may be missing that became writable.
-    fn say_what_was_not_followed(&self, object: &Loaded<Self>) {
+    fn note_what_was_not_followed(&self, object: &Loaded<Self>, session: &mut Session) {
         let count =
             object.maps.data_unfollowed_data.as_deref().map_or(0, |data| data.mmap_unfollowed);
         if self.args.wx && count > 0 {
             let calls = table::count(count, "call");
-            say(
-                Self::NAME,
-                &format!(
-                    "{calls} over too many mappings to look at all of them: files that are \
-                     'mapped both ways' may be missing"
-                ),
-            );
+            session.note(format!(
+                "{calls} over too many mappings to look at all of them: files that are 'mapped both \
+                 ways' may be missing"
+            ));
         }
     }
 

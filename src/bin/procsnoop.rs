@@ -9,34 +9,39 @@ use libbpf_rs::{MapCore as _, MapFlags};
 use snoop_tools::engine::backend::{Backend, Job};
 use snoop_tools::engine::cli::CommonArgs;
 use snoop_tools::engine::command;
-use snoop_tools::engine::errand::{Errand, Errands};
+use snoop_tools::engine::errand::Errand;
 use snoop_tools::engine::manual::Manual;
 use snoop_tools::engine::progress::counted;
-use snoop_tools::engine::session::{Session, say};
+use snoop_tools::engine::replay::Replay;
+use snoop_tools::engine::session::Session;
 use snoop_tools::engine::tool::{self, Loaded, Open, Refused, Tool};
 use snoop_tools::host::kernel::tracepoints_are_preemptible;
 use snoop_tools::host::pidns;
-use snoop_tools::output::escape::Quote;
-use snoop_tools::output::row::{View, docs};
+use snoop_tools::output::row::docs;
 use snoop_tools::output::table::count;
 use snoop_tools::output::time::boot_now_ns;
 use snoop_tools::skel::bootstrap::BootstrapSkelBuilder;
 use snoop_tools::skel::{
     process_command, process_config, process_counters, process_flag, task_id, told_state,
 };
-use snoop_tools::tools::execsnoop::search::Searched;
-use snoop_tools::tools::execsnoop::{self, Exec};
+use snoop_tools::tools::execsnoop::Exec;
+use snoop_tools::tools::live::View;
 use snoop_tools::tools::procsnoop::Record;
 use snoop_tools::tools::procsnoop::args::{self, Args, DEFAULT_MAX_ARGS};
 use snoop_tools::tools::procsnoop::config::config;
+use snoop_tools::tools::procsnoop::diff;
 use snoop_tools::tools::procsnoop::elders::{self, AskedFor};
 use snoop_tools::tools::procsnoop::fields;
 use snoop_tools::tools::procsnoop::held::{self, Ended, Held};
-use snoop_tools::tools::procsnoop::history::{History, MAX_PROCESSES};
+use snoop_tools::tools::procsnoop::history::History;
+use snoop_tools::tools::procsnoop::live;
 use snoop_tools::tools::procsnoop::lives::Lives;
 use snoop_tools::tools::procsnoop::older;
 use snoop_tools::tools::procsnoop::pictures::Pictures;
-use snoop_tools::tools::procsnoop::row::{Row, What};
+use snoop_tools::tools::procsnoop::replay;
+use snoop_tools::tools::procsnoop::row::What;
+use snoop_tools::tools::procsnoop::running::Running;
+use snoop_tools::tools::procsnoop::show::Show;
 use snoop_tools::tools::procsnoop::usage::Usage;
 
 fn main() -> ExitCode {
@@ -49,14 +54,12 @@ const EXITS_RAW: [&str; 3] = ["exit_raw", "exit_raw_2", "exit_raw_3"];
 
 struct Procsnoop {
     args: Args,
-    view: View<fields::Put>,
-    /// Executions in JSON
-    execs: View<execsnoop::fields::Put>,
-    max_args: usize,
+    show: Show,
     config: process_config,
     lives: Lives,
     held: Held,
     history: Option<History>,
+    live: Option<View>,
     pictures: Pictures,
     /// Older processes that the programs have no room to remember
     not_remembered: u64,
@@ -80,15 +83,15 @@ impl Tool for Procsnoop {
         let pictures = Pictures::new(&args)?;
         let drawn = pictures.is_any();
         let text_default = if args.common.json { usize::MAX } else { DEFAULT_MAX_ARGS };
-        let config = config(&args, drawn);
+        let config = config(&args, drawn || args.live);
+        let live = args.live.then(|| View::of(Self::NAME, &args.common, true)).transpose()?;
         Ok(Self {
-            view,
-            execs: View::new(execsnoop::fields::FIELDS.iter().copied(), |_| false),
-            max_args: args.max_args.unwrap_or(text_default),
+            show: Show::new(&args, view, args.max_args.unwrap_or(text_default)),
             config,
             lives: Lives::default(),
             held: Held::new(config.reaped != 0),
             history: drawn.then(History::default),
+            live,
             pictures,
             not_remembered: 0,
             args,
@@ -97,6 +100,25 @@ impl Tool for Procsnoop {
 
     fn common(&self) -> &CommonArgs {
         &self.args.common
+    }
+
+    fn instead(&self) -> Option<Result<u8>> {
+        (!self.args.diff.is_empty()).then(|| diff::run(&self.args))
+    }
+
+    fn is_done(&self) -> bool {
+        self.live.as_ref().is_some_and(View::is_done)
+    }
+
+    fn reads_keys(&self) -> bool {
+        self.live.as_ref().is_some_and(View::wakes_on_keys)
+    }
+
+    fn replay(self) -> Result<Box<dyn Replay>, Refused> {
+        if let Some(view) = self.live {
+            return Ok(Box::new(live::Lives::new(view)));
+        }
+        Ok(Box::new(replay::Lives::new(self.args, self.show, self.config, self.pictures)))
     }
 
     fn backends(&self) -> Vec<Backend> {
@@ -179,11 +201,15 @@ impl Tool for Procsnoop {
 
     fn start(&mut self, object: &Loaded<Self>, session: &mut Session) -> Result<()> {
         if self.looks_back() {
-            self.add_older_ones(object, session.errands.as_mut())?;
+            self.add_older_ones(object, session)?;
         }
-        session.heading(self.view.columns());
+        match &mut self.live {
+            Some(view) => view.begin(session)?,
+            None => session.heading(self.show.view.columns()),
+        }
         session.out.flush()?; // may wait for its reader, and must not delay the command
         let released_ns = let_go(object)?;
+        session.command_began_ns = released_ns;
         if let Some(history) = &mut self.history {
             history.began_ns = released_ns.unwrap_or(session.started_ns);
         }
@@ -198,6 +224,12 @@ impl Tool for Procsnoop {
         };
         if let Some(history) = &mut self.history {
             history.see(&decoded, exec.as_ref());
+        }
+        if let Some(view) = &mut self.live {
+            let id = task_id::of(record)?;
+            live::see(&mut view.model, &decoded, exec.as_ref(), session.cgroups.path(&id));
+            view.change();
+            return Ok(());
         }
         match &decoded {
             Record::Exec => {
@@ -232,7 +264,8 @@ impl Tool for Procsnoop {
     }
 
     fn next_tick(&self) -> Option<Duration> {
-        self.held.next_tick(Instant::now())
+        let view = self.live.as_ref().map(View::next_tick);
+        view.or_else(|| self.held.next_tick(Instant::now()))
     }
 
     fn is_waiting(&self) -> bool {
@@ -240,10 +273,16 @@ impl Tool for Procsnoop {
     }
 
     fn tick(&mut self, _: &Loaded<Self>, session: &mut Session) -> Result<()> {
+        if let Some(view) = &mut self.live {
+            return view.tick(boot_now_ns(), session.lost(), &session.clock);
+        }
         self.show_ready(false, session)
     }
 
     fn finish(&mut self, object: &Loaded<Self>, session: &mut Session) -> Result<()> {
+        if let Some(view) = &mut self.live {
+            view.finish(session);
+        }
         self.show_ready(true, session)?;
         let drawn = self.draw(session);
         let counters = counters(object)?;
@@ -254,12 +293,12 @@ impl Tool for Procsnoop {
                 number => format!("{number} processes were"),
             };
             let lack = "too many live at once, so each event had to pass the filters";
-            say(Self::NAME, &format!("{processes} not followed to the end: {lack}"));
+            session.note(format!("{processes} not followed to the end: {lack}"));
         }
         if counters.context_lost > 0 {
             let records = count(counters.context_lost, "helper record");
             let lack = "some rows may lack their command line or final usage";
-            say(Self::NAME, &format!("dropped {records}: {lack}"));
+            session.note(format!("dropped {records}: {lack}"));
         }
         drawn
     }
@@ -291,19 +330,28 @@ impl Procsnoop {
     }
 
     /// Adds the processes that are older than the tool.
-    fn add_older_ones(
-        &mut self,
-        object: &Loaded<Self>,
-        errands: Option<&mut Errands>,
-    ) -> Result<()> {
+    fn add_older_ones(&mut self, object: &Loaded<Self>, session: &mut Session) -> Result<()> {
         let ids = older::ids(object)?;
+        let common = &self.args.common;
+        // For pictures of a recording.
+        let is_told = common.json && self.args.fork && !common.quiet;
+        let timestamp = session.clock.rfc3339(session.started_ns);
         let mut asked_for = AskedFor::new(&self.args);
-        for elder in elders::all(ids.as_ref(), errands) {
+        for elder in elders::all(ids.as_ref(), session.errands.as_mut()) {
             asked_for.see(&elder);
+            if is_told {
+                session.out.object(&Running::new(&elder, &timestamp))?;
+            }
             if let Some(history) = &mut self.history {
                 history.older(&elder);
             }
+            if let Some(view) = &mut self.live {
+                live::older(&mut view.model, &elder);
+            }
             self.lives.older(elder);
+        }
+        if let Some(view) = &mut self.live {
+            view.model.connect();
         }
         let state = match &mut self.history {
             Some(history) => {
@@ -324,7 +372,8 @@ impl Procsnoop {
             match self.held.pop(all, Instant::now()) {
                 None => break,
                 Some(held::Row::Ended(ended, is_final)) => {
-                    self.show(ended.event.process.id, What::Exit(&ended, is_final), session);
+                    let what = What::Exit(&ended, is_final);
+                    self.show.row(ended.event.process.id, what, session);
                 }
                 Some(held::Row::Other(record)) => self.show_other(&record, session)?,
             }
@@ -337,61 +386,24 @@ impl Procsnoop {
         match Record::decode(record)? {
             Record::Exec => {
                 let exec = Exec::decode(record).context("a record that ends too early")?;
-                self.show_exec(&exec, session);
+                self.show.exec(&exec, session);
             }
-            Record::Fork(event) => self.show(event.process.id, What::Fork, session),
+            Record::Fork(event) => {
+                self.show.row(event.process.id, What::Fork(&event.process), session);
+            }
             Record::ThreadExit(event) => {
-                self.show(event.process.id, What::ThreadExit(&event), session);
+                self.show.row(event.process.id, What::ThreadExit(&event), session);
             }
             Record::Exit(_) | Record::Reaped(_) => {} // never held in this form
         }
         Ok(())
     }
 
-    fn show_exec(&self, exec: &Exec<'_>, session: &mut Session) {
-        let id = &exec.event.id;
-        if session.out.json {
-            let row = execsnoop::fields::Row {
-                exec,
-                interpreter: None,
-                is_unseen: false,
-                searched: &Searched::default(),
-                max_args: self.max_args,
-                quote: Quote::WhereNeeded,
-                has_exe_column: false,
-            };
-            session.row(&self.execs, id, row.event_name(), &row);
-        } else {
-            self.show(*id, What::Exec(exec), session);
-        }
-    }
-
-    fn show(&self, id: impl Into<task_id>, what: What<'_>, session: &mut Session) {
-        let id = id.into();
-        let (max_args, shows_usage) = (self.max_args, self.args.usage);
-        let quote = if self.args.quote { Quote::Always } else { Quote::WhereNeeded };
-        let row = Row { id: &id, what, max_args, quote, shows_usage };
-        session.row(&self.view, &id, what.name(), &row);
-    }
-
     /// Draws the pictures at the end.
     fn draw(&mut self, session: &mut Session) -> Result<()> {
-        let Some(history) = &mut self.history else { return Ok(()) };
-        history.until_ns = boot_now_ns();
-        if self.args.common.quiet {
-            let processes = match history.processes().len() {
-                1 => "1 process".to_owned(),
-                number => format!("{number} processes"),
-            };
-            session.instead_of_events = Some(processes);
+        match &mut self.history {
+            Some(history) => self.pictures.finish(history, self.args.common.quiet, session),
+            None => Ok(()),
         }
-        if history.forgotten > 0 {
-            let processes = match history.forgotten {
-                1 => "1 more process was".to_owned(),
-                number => format!("{number} more processes were"),
-            };
-            say(Self::NAME, &format!("{processes} not drawn (limit {MAX_PROCESSES})"));
-        }
-        self.pictures.draw(history, session)
     }
 }

@@ -12,20 +12,23 @@ use snoop_tools::engine::cli::CommonArgs;
 use snoop_tools::engine::interval::Interval;
 use snoop_tools::engine::manual::Manual;
 use snoop_tools::engine::progress::counted;
-use snoop_tools::engine::session::{Session, say};
+use snoop_tools::engine::replay::Replay;
+use snoop_tools::engine::session::Session;
 use snoop_tools::engine::tool::{self, Loaded, Open, Refused, Tool};
 use snoop_tools::host::dns;
 use snoop_tools::host::kernel::tracepoints_are_preemptible;
 use snoop_tools::output::row::{View, docs};
 use snoop_tools::output::table::count;
+use snoop_tools::output::time::boot_now_ns;
+use snoop_tools::skel::connect_flag;
 use snoop_tools::skel::tcpconnect::TcpconnectSkelBuilder;
-use snoop_tools::skel::{connect_flag, connect_outcome};
 use snoop_tools::tools::tcpconnect::Connect;
 use snoop_tools::tools::tcpconnect::args::{self, Args};
 use snoop_tools::tools::tcpconnect::destination::Host;
 use snoop_tools::tools::tcpconnect::fields::{self, Row};
 use snoop_tools::tools::tcpconnect::filter::{self, network_entry};
 use snoop_tools::tools::tcpconnect::names::Names;
+use snoop_tools::tools::tcpconnect::replay::Attempts;
 use snoop_tools::tools::tcpconnect::report;
 use snoop_tools::tools::tcpconnect::siblings::{Ready, Siblings};
 use snoop_tools::tools::tcpconnect::summary::{By, Counts, Summary};
@@ -119,6 +122,10 @@ impl Tool for Tcpconnect {
         &self.args.common
     }
 
+    fn replay(self) -> Result<Box<dyn Replay>, Refused> {
+        Ok(Box::new(Attempts::new(self.args, self.view)?))
+    }
+
     fn backends(&self) -> Vec<Backend> {
         // An interrupt makes the kernel skip one program, and each preempted task one more.
         let needed = if tracepoints_are_preemptible() { 5 } else { 2 };
@@ -197,7 +204,7 @@ impl Tool for Tcpconnect {
         let config = &mut rodata.connect_config;
         let least = self.args.min_latency.unwrap_or_default().as_nanos();
         config.min_latency_ns = u64::try_from(least).unwrap_or(u64::MAX);
-        config.outcomes = self.outcomes();
+        config.outcomes = self.args.outcomes();
         config.family = match (self.args.ipv4, self.args.ipv6) {
             (true, _) => libc::AF_INET as u32,
             (_, true) => libc::AF_INET6 as u32,
@@ -285,12 +292,12 @@ impl Tool for Tcpconnect {
         self.names.update()?;
         self.flush_pending(object, session)?;
         self.release(true, session)?;
-        self.explain_losses(object);
+        self.explain_losses(object, session);
         if self.interval.is_some() && self.summary.total.attempts > 0 {
             self.show_summary(session)?;
         }
         if self.args.count {
-            report::counts(&self.counts, &self.names, session)?;
+            report::counts(&self.counts, &self.names, boot_now_ns(), session)?;
         }
         Ok(())
     }
@@ -300,7 +307,7 @@ impl Tcpconnect {
     /// Totals since the previous summary.
     fn show_summary(&mut self, session: &mut Session) -> Result<()> {
         let summary = std::mem::take(&mut self.summary);
-        report::summary(&summary, &self.names, session)
+        report::summary(&summary, &self.names, boot_now_ns(), session)
     }
 
     fn sees_errors(&self) -> bool {
@@ -309,18 +316,6 @@ impl Tcpconnect {
 
     fn shows_rows(&self) -> bool {
         !self.args.count && self.args.summary.is_none()
-    }
-
-    /// Bits of the outcomes that are shown.
-    fn outcomes(&self) -> u32 {
-        let bit = |outcome: connect_outcome| 1 << outcome.0;
-        if self.args.failed {
-            bit(connect_outcome::CONNECT_FAILED) | bit(connect_outcome::CONNECT_ABORTED)
-        } else if self.args.pending {
-            bit(connect_outcome::CONNECT_PENDING)
-        } else {
-            u32::MAX
-        }
     }
 
     /// Takes one attempt, to be shown now or when it is known what became of its siblings.
@@ -373,36 +368,27 @@ impl Tcpconnect {
     /// Shows the attempts without an answer.
     fn flush_pending(&mut self, object: &Loaded<Self>, session: &mut Session) -> Result<()> {
         let mut pending = pending::read(object).context("read the attempts that are pending")?;
-        pending.retain(|attempt| self.is_shown(attempt));
+        pending.retain(|attempt| {
+            !attempt.is(connect_flag::CONNECT_ASIDE) && self.args.ends_as_asked(attempt)
+        });
         for attempt in &pending {
             self.take(attempt, session)?;
         }
         Ok(())
     }
 
-    /// Whether an attempt is shown; the programs decide the same for attempts that end.
-    fn is_shown(&self, attempt: &Connect) -> bool {
-        let least = self.args.min_latency.unwrap_or_default().as_nanos();
-        !attempt.is(connect_flag::CONNECT_ASIDE)
-            && self.outcomes() & 1 << attempt.event.outcome.0 != 0
-            && u128::from(attempt.event.duration_ns) >= least
-    }
-
-    fn explain_losses(&mut self, object: &Loaded<Self>) {
+    fn explain_losses(&mut self, object: &Loaded<Self>, session: &mut Session) {
         match self.names.lost() {
             0 => {}
-            lost => say(
-                Self::NAME,
-                &format!("{} lost: names may be missing", count(lost, "DNS answer")),
-            ),
+            lost => {
+                let answers = count(lost, "DNS answer");
+                session.note(format!("{answers} lost: names may be missing"));
+            }
         }
         let full = object.maps.bss_data.as_ref().map_or(0, |bss| bss.connect_counters.full);
         if full > 0 {
             let attempts = count(full, "attempt");
-            say(
-                Self::NAME,
-                &format!("{attempts} not followed to the end: too many pending at once"),
-            );
+            session.note(format!("{attempts} not followed to the end: too many pending at once"));
         }
     }
 }

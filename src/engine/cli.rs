@@ -5,11 +5,13 @@ mod values;
 
 use std::convert::Infallible;
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 pub use values::{bytes, milliseconds, number, regex, seconds, without_ib};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::parser::ValueSource;
 use clap::{Args, Parser};
 
 use crate::engine::channel::BufferChoice;
@@ -111,6 +113,15 @@ pub struct CommonArgs {
     #[arg(long)]
     pub json: bool,
 
+    /// Instead of what happens now, show what this tool has recorded in FILE with --json (- is
+    /// stdin; zstd is understood)
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["buffer", "buffer_size", "rings", "backend", "follow", "command"]
+    )]
+    pub from: Option<PathBuf>,
+
     /// How events travel from the kernel
     #[arg(
         long,
@@ -184,11 +195,36 @@ pub fn parse<A: Parser>(words: impl IntoIterator<Item = OsString>) -> A {
     parse_by(words.into_iter().collect(), get_matches)
 }
 
-/// The same for a tool, whose help comes from its manual as well.
-pub(crate) fn parse_tool<A: Parser>(words: Vec<OsString>, manual: &Manual) -> A {
+/// The same for a tool, whose help comes from its manual as well. Also returns the long names of the
+/// flags that are given.
+pub(crate) fn parse_tool<A: Parser>(words: Vec<OsString>, manual: &Manual) -> (A, Vec<String>) {
     let common = CommonArgs::augment_args(clap::Command::new("common"));
     let is_common = |id: &str| common.get_arguments().any(|arg| arg.get_id() == id);
-    parse_by(words, |command, words| help::parse(command, manual, is_common, words))
+    values::are_of_now(!names_recording(&words));
+    let mut given = Vec::new();
+    let args = parse_by(words, |command, words| {
+        let parsed = help::parse(command, manual, is_common, words)?;
+        given = given_flags(&A::command(), &parsed);
+        Ok(parsed)
+    });
+    (args, given)
+}
+
+/// Whether `--from` is given: then processes and cgroups are those of a recording, which this
+/// machine need not have.
+fn names_recording(words: &[OsString]) -> bool {
+    let mut flags = words.iter().take_while(|word| *word != "--");
+    flags.any(|word| word == "--from" || word.as_encoded_bytes().starts_with(b"--from="))
+}
+
+/// The long names of the flags that are given.
+fn given_flags(command: &clap::Command, matches: &clap::ArgMatches) -> Vec<String> {
+    let is_given = |id: &str| {
+        let is_known = matches.ids().any(|known| known == id);
+        is_known && matches.value_source(id) == Some(ValueSource::CommandLine)
+    };
+    let given = command.get_arguments().filter(|arg| is_given(arg.get_id().as_str()));
+    given.filter_map(|arg| arg.get_long().map(str::to_owned)).collect()
 }
 
 fn parse_by<A: Parser>(

@@ -2,7 +2,7 @@
 //!
 //! shown + lost == happened: gaps are noted where they are in the stream, totals at the end.
 
-use std::io::Write as _;
+use std::ffi::OsString;
 
 use anyhow::{Context, Result};
 use libbpf_rs::skel::Skel;
@@ -11,9 +11,10 @@ use serde::Serialize;
 use crate::engine::attach::Attached;
 use crate::engine::cli::CommonArgs;
 use crate::engine::errand::Errands;
+use crate::engine::recorded::{Ending, Start};
 use crate::host::cgroup::CgroupPaths;
 use crate::output::escape::{one_line, push_cell};
-use crate::output::json::{EventName, SCHEMA};
+use crate::output::json::{BytesList, EventName, SCHEMA};
 use crate::output::row::{Common, Slot, View};
 use crate::output::status;
 use crate::output::table::{Column, Flow, Output, count};
@@ -38,6 +39,14 @@ pub struct Session {
     pub instead_of_events: Option<String>,
     /// `--quiet`: rows are counted, and not shown
     pub is_quiet: bool,
+    /// The status of COMMAND, once it has ended
+    pub(crate) exit_status: Option<u8>,
+    /// When COMMAND began, on the boot clock, if the tool knows it exactly
+    pub command_began_ns: Option<u64>,
+    /// See [`Session::end_ns`]
+    ended_ns: Option<u64>,
+    /// To be said at the end, behind the totals
+    notes: Vec<String>,
     name: &'static str,
     max_events: u64,
     shown: u64,
@@ -60,7 +69,7 @@ struct StartRecord<H> {
 
 /// How a tool traces.
 #[derive(Serialize)]
-struct BackendRecord {
+struct BackendRecord<'a> {
     backend: &'static str,
     /// Better backends that the kernel refused
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -69,6 +78,13 @@ struct BackendRecord {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     not_shown: Vec<NotShownRecord>,
     buffer: &'static str,
+    /// The time of the record on the clock of events
+    boot_ns: u64,
+    /// Long names of the given flags
+    flags: &'a [String],
+    /// COMMAND
+    #[serde(flatten)]
+    command: BytesList<'a>,
 }
 
 #[derive(Serialize)]
@@ -98,7 +114,7 @@ struct LostRecord {
 
 /// The last JSON line.
 #[derive(Serialize)]
-struct EndRecord {
+struct EndRecord<'a> {
     timestamp: String,
     event: EventName,
     events: u64,
@@ -106,6 +122,14 @@ struct EndRecord {
     /// Runs of our programs that the kernel skipped: each may be a missing event
     #[serde(skip_serializing_if = "is_zero")]
     unseen: u64,
+    /// The status of COMMAND, if it has ended
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exit_status: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    command_began_boot_ns: Option<u64>,
+    /// What is said on stderr besides
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    notes: &'a [String],
 }
 
 fn is_zero(number: &u64) -> bool {
@@ -114,8 +138,7 @@ fn is_zero(number: &u64) -> bool {
 
 /// One line on stderr: `TOOL: message`, escaped. A closed stderr is not a reason to stop.
 pub fn say(tool: &str, message: &str) {
-    status::erase();
-    let _ = writeln!(std::io::stderr(), "{tool}: {}", one_line(message));
+    status::say(&format!("{tool}: {}", one_line(message)));
 }
 
 impl Session {
@@ -141,6 +164,10 @@ impl Session {
             counted_from_ns: now,
             instead_of_events: None,
             is_quiet: false,
+            exit_status: None,
+            command_began_ns: None,
+            ended_ns: None,
+            notes: Vec::new(),
             name,
             max_events: max_events.unwrap_or(u64::MAX),
             shown: 0,
@@ -148,8 +175,22 @@ impl Session {
         }
     }
 
+    /// A session over recorded events, which begins as `start` says.
+    pub(crate) fn over(name: &'static str, args: &CommonArgs, start: &Start) -> Self {
+        let mut session = Self::new(name, args);
+        session.clock.fix(start.offset_ns());
+        session.started_ns = start.began_ns();
+        session.counted_from_ns = start.began_ns();
+        session
+    }
+
     /// Appends the start record, if the output is JSON.
-    pub(crate) fn start<S>(&mut self, attached: &Attached<S>) -> Result<()> {
+    pub(crate) fn start<S>(
+        &mut self,
+        attached: &Attached<S>,
+        flags: &[String],
+        command: &[OsString],
+    ) -> Result<()> {
         if !self.out.json {
             return Ok(());
         }
@@ -158,6 +199,7 @@ impl Session {
             reason: refusal.refused.to_string(),
         });
         let not_shown = attached.not_shown.iter();
+        let words = command.iter().map(|word| word.as_encoded_bytes());
         self.start_record(&BackendRecord {
             backend: attached.backend,
             backends_refused: refused.collect(),
@@ -165,6 +207,9 @@ impl Session {
                 .map(|lack| NotShownRecord { what: lack.what, reason: lack.reason.clone() })
                 .collect(),
             buffer: attached.channel.transport().name(),
+            boot_ns: self.started_ns,
+            flags,
+            command: BytesList { keys: ("command", "command_base64"), values: words.collect() },
         })
     }
 
@@ -260,6 +305,11 @@ impl Session {
         self.shown
     }
 
+    /// Events that have been lost so far.
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+
     /// Counts one row, and writes if much has been collected.
     pub fn shown(&mut self) -> Result<()> {
         self.shown += 1;
@@ -292,53 +342,99 @@ impl Session {
             });
         }
         self.out.flush()?; // what came before goes first
-        status::erase();
-        let _ = writeln!(std::io::stderr(), "-- lost {} --", count(new, "event"));
+        status::say(&format!("-- lost {} --", count(new, "event")));
         Ok(())
     }
 
     /// The totals: on stderr, or as the last JSON line.
     pub(crate) fn account<S: Skel<'static>>(&mut self, attached: &Attached<S>) -> Result<()> {
-        let now = boot_now_ns();
+        let now = self.end_ns();
         let counters = attached.counters()?;
         let skipped = attached.skipped();
         self.note_lost(counters.lost + skipped.events, now)?;
-        self.end(now, skipped.perhaps_events)?;
-        if self.out.flow() == Flow::Closed {
-            return Ok(()); // quietly
-        }
-        self.say_what_was_not_answered();
-        if skipped.perhaps_events > 0 {
-            let events = count(skipped.perhaps_events, "event");
-            self.say(&format!("up to {events} may be missing: the kernel skipped a BPF program"));
-        }
+        self.notes.extend(self.unanswered());
         if counters.tree_full > 0 {
             let missed = count(counters.tree_full, "descendant");
-            self.say(&format!("{missed} not followed: too many live at once"));
+            self.note(format!("{missed} not followed: too many live at once"));
         }
+        self.end(now, skipped.perhaps_events)?;
+        self.say_notes(skipped.perhaps_events);
         Ok(())
+    }
+
+    /// The totals of recorded events. `ending`: how the run ended, if that is known.
+    pub(crate) fn account_as(&mut self, ending: Option<&Ending>) -> Result<()> {
+        // Of the recording, not of the run.
+        let own = std::mem::take(&mut self.notes);
+        let unknown = Ending::default();
+        let (now, ending) = (ending.map(|ending| ending.time_ns), ending.unwrap_or(&unknown));
+        self.lost = self.lost.max(ending.lost);
+        self.notes.clone_from(&ending.notes);
+        (self.exit_status, self.command_began_ns) = (ending.exit_status, ending.command_began_ns);
+        self.end_in(now, ending.unseen)?;
+        self.notes.extend(own);
+        self.say_notes(ending.unseen);
+        Ok(())
+    }
+
+    /// When the run ended, on the clock of events: the time of the first call.
+    pub fn end_ns(&mut self) -> u64 {
+        *self.ended_ns.get_or_insert_with(boot_now_ns)
+    }
+
+    /// Makes it end at this time.
+    pub(crate) fn end_at(&mut self, ns: u64) {
+        self.ended_ns = Some(ns);
+    }
+
+    /// Says this at the end, behind the totals; in JSON it is in the last record, too.
+    pub fn note(&mut self, message: String) {
+        self.notes.push(message);
+    }
+
+    /// What there is to say behind the totals, on stderr. `unseen`: runs that the kernel skipped.
+    fn say_notes(&self, unseen: u64) {
+        if self.out.flow() == Flow::Closed {
+            return; // quietly
+        }
+        if unseen > 0 {
+            let events = count(unseen, "event");
+            self.say(&format!("up to {events} may be missing: the kernel skipped a BPF program"));
+        }
+        self.notes.iter().for_each(|note| self.say(note));
     }
 
     /// Rows say so too; this line is for those who read only the end.
     pub(crate) fn say_what_was_not_answered(&self) {
+        self.unanswered().iter().for_each(|note| self.say(note));
+    }
+
+    fn unanswered(&self) -> Option<String> {
         let unanswered = self.errands.as_ref().map_or(0, Errands::unanswered);
-        if unanswered > 0 {
-            let requests = count(unanswered, "time");
-            self.say(&format!("{requests}, a process or its files could not be read in time"));
-        }
+        let requests = count(unanswered, "time");
+        let note = || format!("{requests}, a process or its files could not be read in time");
+        (unanswered > 0).then(note)
     }
 
     /// Writes the totals as of `now`, and everything collected before.
     pub(crate) fn end(&mut self, now: u64, unseen: u64) -> Result<()> {
+        self.end_in(Some(now), unseen)
+    }
+
+    /// The same; without a time there is no last record.
+    fn end_in(&mut self, now: Option<u64>, unseen: u64) -> Result<()> {
         self.out.flush()?; // to know what could be written
         self.count_unwritten();
-        if self.out.json {
+        if let Some(now) = now.filter(|_| self.out.json) {
             self.out.object(&EndRecord {
                 timestamp: self.clock.rfc3339(now),
                 event: EventName { name: "trace.end" },
                 events: self.shown,
                 lost: self.lost,
                 unseen,
+                exit_status: self.exit_status,
+                command_began_boot_ns: self.command_began_ns,
+                notes: &self.notes,
             })?;
         }
         self.out.flush()?;

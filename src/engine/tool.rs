@@ -3,6 +3,7 @@
 
 use std::ops::ControlFlow;
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,6 +26,7 @@ use crate::engine::filter::Filters;
 use crate::engine::generate;
 use crate::engine::manual::{Manual, Page};
 use crate::engine::progress::{Progress, counted};
+use crate::engine::replay::{self, Replay};
 use crate::engine::session::{Session, say};
 use crate::engine::stop::{StopSignal, command_status};
 use crate::engine::targets::Targets;
@@ -101,6 +103,16 @@ pub trait Tool: Sized {
         None
     }
 
+    /// Whether its user has had enough, and whether keys wake it: see `--live`.
+    fn is_done(&self) -> bool {
+        false
+    }
+
+    /// Whether it reads keys.
+    fn reads_keys(&self) -> bool {
+        false
+    }
+
     /// Whether some records complete earlier ones and come a moment later: see
     /// [`Tool::is_waiting`].
     const COMPLETES: bool = false;
@@ -121,6 +133,14 @@ pub trait Tool: Sized {
     fn tick(&mut self, _object: &Loaded<Self>, _session: &mut Session) -> Result<()> {
         Ok(())
     }
+
+    /// Work instead of a run, if the flags ask for such: its exit status.
+    fn instead(&self) -> Option<Result<u8>> {
+        None
+    }
+
+    /// The same tool over recorded events: `--from`.
+    fn replay(self) -> Result<Box<dyn Replay>, Refused>;
 
     /// Called once, after the last record: no program is attached any more.
     fn finish(&mut self, _object: &Loaded<Self>, _session: &mut Session) -> Result<()> {
@@ -151,7 +171,8 @@ pub fn main<T: Tool>() -> ExitCode {
     if let Some(status) = generate::answer(&words, page) {
         return status;
     }
-    let tool = T::new(cli::parse_tool(words, &T::MANUAL))
+    let (args, flags) = cli::parse_tool(words, &T::MANUAL);
+    let tool = T::new(args)
         .and_then(|tool| Filters::check(tool.common()).map(|()| tool).map_err(Refused::from));
     let tool = match tool {
         Ok(tool) => tool,
@@ -161,7 +182,16 @@ pub fn main<T: Tool>() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match run(tool) {
+    let ran = match (tool.instead(), tool.common().from.clone()) {
+        (Some(ran), _) => ran,
+        (None, None) => run(tool, &flags),
+        (None, Some(file)) => match look_back(tool, &file) {
+            Err(Refused::Usage(message)) => usage_error(&message),
+            Err(Refused::Work(message)) => Err(anyhow!(message)),
+            Ok(ran) => ran,
+        },
+    };
+    match ran {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
             say(T::NAME, &in_words(&error));
@@ -207,7 +237,14 @@ fn choose_backends<T: Tool>(tool: &T) -> Vec<Backend> {
     backends
 }
 
-fn run<T: Tool>(mut tool: T) -> Result<u8> {
+/// Shows what was recorded in `file`. The outer error: it does not begin.
+fn look_back<T: Tool>(tool: T, file: &Path) -> Result<Result<u8>, Refused> {
+    let common = tool.common().clone();
+    let mut tool = tool.replay()?;
+    Ok(replay::run(T::NAME, &common, file, &mut *tool))
+}
+
+fn run<T: Tool>(mut tool: T, flags: &[String]) -> Result<u8> {
     let common = tool.common().clone();
     let backends = choose_backends(&tool);
     file_limit::ignore().context("signal")?;
@@ -250,7 +287,7 @@ fn run<T: Tool>(mut tool: T) -> Result<u8> {
     let mut session = Session::new(T::NAME, &common);
     session.out.end_with(Arc::clone(&stop.eventfd));
     session.errands = errands;
-    session.start(&attached)?;
+    session.start(&attached, flags, &common.command)?;
     tool.start(&attached.skeleton, &mut session)?;
     session.out.flush()?;
     session.count_time_from_now();
@@ -274,6 +311,7 @@ fn run<T: Tool>(mut tool: T) -> Result<u8> {
     if ended != Ended::Full {
         drain_rest(&mut tool, &mut session, &mut attached.channel)?;
     }
+    session.exit_status = until.command.as_mut().and_then(Command::try_status);
     let finished = tool.finish(&attached.skeleton, &mut session);
     session.account(&attached)?; // even if the last step failed
     finished?;
@@ -325,7 +363,7 @@ fn read_events<T: Tool>(
         if session.out.flow() == Flow::Closed {
             return Ok(Ended::Closed);
         }
-        if until.stop.is_requested() {
+        if until.stop.is_requested() || tool.is_done() {
             return Ok(Ended::Signal);
         }
         let has_ended = until.command.as_mut().map(|command| command.try_status().is_some());
@@ -342,7 +380,7 @@ fn read_events<T: Tool>(
         }
         timeout = timeout.min(tool.next_tick().unwrap_or(IDLE_TICK));
         timeout = timeout.min(attached.channel.idle_tick());
-        wait(session, &attached.channel, until, timeout)?;
+        wait(session, &attached.channel, until, timeout, tool.reads_keys())?;
     }
 }
 
@@ -358,7 +396,15 @@ fn counted_so_far<T: Tool>(tool: &T, session: &Session) -> Option<String> {
 }
 
 /// Sleeps until something is to be done, at most for `timeout`.
-fn wait(session: &mut Session, channel: &Channel, until: &Until, timeout: Duration) -> Result<()> {
+fn wait(
+    session: &mut Session,
+    channel: &Channel,
+    until: &Until,
+    timeout: Duration,
+    reads_keys: bool,
+) -> Result<()> {
+    let stdin = std::io::stdin();
+
     // Rounded up, so that the last wait of a deadline does not spin.
     let millis = u16::try_from(timeout.as_millis() + 1).unwrap_or(u16::MAX);
     let mut fds = vec![
@@ -368,6 +414,9 @@ fn wait(session: &mut Session, channel: &Channel, until: &Until, timeout: Durati
     ];
     let ends = until.command.iter().filter_map(Command::poll_fd).chain(until.targets.poll_fds());
     fds.extend(ends.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+    if reads_keys {
+        fds.push(PollFd::new(stdin.as_fd(), PollFlags::POLLIN));
+    }
     match poll(&mut fds, PollTimeout::from(millis)) {
         Ok(_) => {}
         // A signal, for example SIGCONT after SIGSTOP: no reason to end.

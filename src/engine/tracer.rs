@@ -12,10 +12,12 @@ use crate::engine::attach::Builder;
 use crate::engine::backend::Backend;
 use crate::engine::cli::CommonArgs;
 use crate::engine::manual::{Demo, Manual};
+use crate::engine::recorded::{Line, Reading};
+use crate::engine::replay::{Filter, Recorded, Recording, Replay, Trouble, refuse_tree};
 use crate::engine::session::Session;
 use crate::engine::tool::{self, Loaded, Open, Refused, Tool};
 use crate::output::row::{Field, FieldOf, Slot, View, docs};
-use crate::skel::Event;
+use crate::skel::{Event, task_id};
 
 /// The imports of such a tracer's file.
 pub mod prelude {
@@ -25,6 +27,7 @@ pub mod prelude {
     pub use super::{Object, Tracer};
     pub use crate::engine::backend::{Backend, Job, on_tracepoint};
     pub use crate::engine::manual::Manual;
+    pub use crate::engine::recorded::{Line, Reading};
     pub use crate::engine::tracer;
     pub use crate::host::{errno, signal};
     pub use crate::output::row::{Field, FieldOf};
@@ -51,6 +54,21 @@ pub trait Tracer: 'static {
     type Builder: Builder;
     /// The event, as the C source defines it
     type Event: Event;
+
+    /// The event of a recorded line, for `--from`: of the members that the event's own fields write.
+    /// Common members are read already.
+    ///
+    /// # Errors
+    ///
+    /// The tracer never wrote such a line, in words.
+    fn recorded(_line: &Line, _id: &task_id) -> Reading<Self::Event> {
+        Err(format!("{} does not read recordings", Self::NAME))
+    }
+
+    /// Whether the programs would have sent this event, by the tracer's own flags.
+    fn is_shown(_args: &Self::Args, _event: &Self::Event) -> bool {
+        true
+    }
 
     /// Ways into the kernel, best first.
     fn backends(args: &Self::Args) -> Vec<Backend>;
@@ -160,6 +178,12 @@ impl<T: Tracer> Tool for OneRow<T> {
         &self.flags.common
     }
 
+    fn replay(self) -> Result<Box<dyn Replay>, Refused> {
+        refuse_tree(&self.flags.common)?;
+        let filter = Filter::new(&self.flags.common);
+        Ok(Box::new(Rows::<T> { flags: self.flags, view: self.view, filter }))
+    }
+
     fn backends(&self) -> Vec<Backend> {
         T::backends(&self.flags.own)
     }
@@ -177,5 +201,36 @@ impl<T: Tracer> Tool for OneRow<T> {
         let (id, event) = T::Event::decode(record)?;
         session.row(&self.view, &id, T::EVENT, &event);
         session.shown()
+    }
+}
+
+/// The same rows, from recorded events.
+struct Rows<T: Tracer> {
+    flags: Flags<T>,
+    view: View<Put<T>>,
+    filter: Filter,
+}
+
+impl<T: Tracer> Replay for Rows<T> {
+    fn begin(&mut self, _: &Recording<'_>, session: &mut Session) -> Result<()> {
+        session.heading(self.view.columns());
+        Ok(())
+    }
+
+    fn event(&mut self, event: &Recorded<'_>, session: &mut Session) -> Result<(), Trouble> {
+        if event.name != T::EVENT {
+            return Err(Trouble::Unknown);
+        }
+        let own = T::recorded(event.line, event.id)?;
+        if self.filter.passes(event) && T::is_shown(&self.flags.own, &own) {
+            session.row(&self.view, event.id, T::EVENT, &own);
+            session.shown()?;
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, session: &mut Session) -> Result<()> {
+        self.filter.note().into_iter().for_each(|note| session.note(note));
+        Ok(())
     }
 }

@@ -46,6 +46,12 @@ impl Cgroup {
     }
 }
 
+/// The path of a folder below the root of the hierarchy, or what is that path already.
+pub fn below_mount(folder: &Path) -> PathBuf {
+    let below = mount_point().and_then(|root| folder.strip_prefix(root).ok().map(Path::to_owned));
+    Path::new("/").join(below.as_deref().unwrap_or(folder))
+}
+
 /// Where the cgroup v2 hierarchy is mounted.
 fn mount_point() -> Option<PathBuf> {
     let mounts = fs::read("/proc/self/mounts").ok()?;
@@ -103,6 +109,8 @@ pub struct CgroupPaths {
     /// The last answer: the next event often asks for the same cgroup
     last: Option<(u64, Vec<u8>)>,
     searched_ns: Option<u64>,
+    /// The answer to all questions: see [`CgroupPaths::give`]
+    given: Option<Option<Vec<u8>>>,
 }
 
 /// The answer for an id, or the failed tries.
@@ -131,8 +139,16 @@ impl CgroupPaths {
         Self { mount, ..Self::default() }
     }
 
+    /// From now on, the path of any event is this one: it was recorded, and is not looked up.
+    pub fn give(&mut self, path: Option<Vec<u8>>) {
+        self.given = Some(path);
+    }
+
     /// The path of the event's cgroup below the root of the hierarchy, `/` for the root itself.
     pub fn path(&mut self, event: &task_id) -> Option<&[u8]> {
+        if self.given.is_some() {
+            return self.given.as_ref().and_then(Option::as_deref);
+        }
         let id = event.cgroup;
         if self.last.as_ref().is_none_or(|(last, _)| *last != id) {
             let path = self.known_path(event)?.to_vec();

@@ -42,6 +42,17 @@ pub fn last() -> Errno {
     from_kernel(Errno::last_raw())
 }
 
+/// The number of an error's name, as [`name`] has it.
+pub fn number(name: &str) -> Option<i32> {
+    if name == "SIGSYS" {
+        return Some(SIGSYS);
+    }
+    let known = NAMES.iter().position(|known| known.as_deref() == Some(name));
+    let digits = || name.strip_prefix('E').filter(|digits| !digits.starts_with('+'));
+    let number = known.and_then(|at| i32::try_from(at).ok());
+    number.or_else(|| digits()?.parse().ok()).filter(|number| *number > 0)
+}
+
 /// The errno of the system call behind an error, however deep. libbpf-rs does not reveal the errno
 /// of its own errors.
 pub fn of(error: &anyhow::Error) -> Option<Errno> {

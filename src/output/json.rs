@@ -50,6 +50,31 @@ impl Serialize for Bytes<'_> {
     }
 }
 
+/// The same for a list. An empty one writes nothing.
+#[derive(Clone, Debug)]
+pub struct BytesList<'a> {
+    /// The key, and the key with `_base64`
+    pub keys: (&'static str, &'static str),
+    /// The values
+    pub values: Vec<&'a [u8]>,
+}
+
+impl Serialize for BytesList<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        let texts: Vec<_> =
+            self.values.iter().map(|bytes| String::from_utf8_lossy(bytes)).collect();
+        if !texts.is_empty() {
+            map.serialize_entry(self.keys.0, &texts)?;
+        }
+        if texts.iter().any(|text| matches!(text, std::borrow::Cow::Owned(_))) {
+            let exact: Vec<_> = self.values.iter().map(|bytes| BASE64.encode(bytes)).collect();
+            map.serialize_entry(self.keys.1, &exact)?;
+        }
+        map.end()
+    }
+}
+
 impl Bytes<'_> {
     /// Appends the members, each with a comma before it: see [`push_object`].
     pub fn push(&self, out: &mut Vec<u8>) {

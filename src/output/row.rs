@@ -103,6 +103,13 @@ impl<F> Field<F> {
         Self::common(Column::left("TID", 7), "thread.id", "thread id", |common, slot| {
             slot.number(common.id.tid);
         });
+    /// The time of birth, which tells processes apart that have the same id one after another.
+    pub const START: Self = Self::common(
+        NO_COLUMN,
+        "process.start_boot_ns",
+        "birth of the process, nanoseconds on the clock CLOCK_BOOTTIME: with process.pid its identity",
+        |common, slot| slot.optional_number(Some(common.id.start_ns).filter(|ns| *ns != 0)),
+    );
     /// The name of the process, and in the table also that of the thread.
     pub const COMM: Self = Self::common(
         Column::left("COMM", 16),

@@ -3,6 +3,7 @@
 
 use std::io::{IsTerminal as _, Write as _};
 use std::os::fd::AsFd as _;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -23,8 +24,51 @@ pub fn is_possible() -> bool {
     !is_dumb && std::io::stderr().is_terminal()
 }
 
+/// Lines that wait until the terminal is free again; `None`: it is free.
+static KEPT: Mutex<Option<Vec<String>>> = Mutex::new(None);
+
+/// The most lines to keep.
+const MOST_KEPT: usize = 1000;
+
+/// From now on, the terminal belongs to a full-screen view: lines for stderr wait.
+pub fn keep() {
+    kept().get_or_insert_default();
+}
+
+/// The terminal is free again: writes what has waited.
+pub fn release() {
+    let lines = kept().take().unwrap_or_default();
+    for line in lines {
+        let _ = writeln!(std::io::stderr(), "{line}");
+    }
+}
+
+/// One line on stderr, now or when the terminal is free. A closed stderr is no reason to stop.
+pub fn say(line: &str) {
+    if let Some(lines) = &mut *kept() {
+        if lines.len() < MOST_KEPT {
+            lines.push(line.to_owned());
+        }
+        return;
+    }
+    erase();
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// The last line that waits.
+pub fn last_kept() -> Option<String> {
+    kept().as_ref().and_then(|lines| lines.last().cloned())
+}
+
+fn kept() -> std::sync::MutexGuard<'static, Option<Vec<String>>> {
+    KEPT.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
 /// Writes the line in place of the previous one.
 pub fn show(text: &str) {
+    if kept().is_some() {
+        return;
+    }
     let columns = terminal_size_of(std::io::stderr()).map_or(80, |(width, _)| usize::from(width.0));
     let mut line = CLEAR.to_vec();
     // The last column stays free: some terminals go to the next line there.

@@ -61,6 +61,8 @@ pub fn monotonic_now_ns() -> u64 {
 pub struct WallClock {
     /// Wall clock minus boot clock, in nanoseconds.
     offset_ns: i128,
+    /// It is not measured: see [`WallClock::fix`]
+    is_fixed: bool,
     /// Found when the first local time is shown, which may be never
     zone: Option<TimeZone>,
     form: TimeForm,
@@ -102,7 +104,7 @@ impl Default for WallClock {
     fn default() -> Self {
         let second = ShownSecond { began_ns: None, offset_ns: 0, text: [0; STAMP_LEN] };
         let form = TimeForm::default();
-        let mut clock = Self { offset_ns: 0, zone: None, form, second };
+        let mut clock = Self { offset_ns: 0, is_fixed: false, zone: None, form, second };
         clock.update();
         clock
     }
@@ -111,11 +113,19 @@ impl Default for WallClock {
 impl WallClock {
     /// Measures the distance between the clocks.
     pub fn update(&mut self) {
+        if self.is_fixed {
+            return;
+        }
         // The boot clock is read before and after: half the difference is the error.
         let before = boot_ns();
         let wall = clock_ns(ClockId::CLOCK_REALTIME);
         let after = boot_ns();
         self.offset_ns = wall - (before + after) / 2;
+    }
+
+    /// From now on, the distance is this one: that of the machine and the time of a recording.
+    pub fn fix(&mut self, offset_ns: i128) {
+        (self.offset_ns, self.is_fixed) = (offset_ns, true);
     }
 
     /// The wall-clock time of `boot_ns`, an event's `CLOCK_BOOTTIME` in nanoseconds.

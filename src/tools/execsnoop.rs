@@ -6,6 +6,9 @@ pub mod fields;
 mod image;
 pub mod interpreter;
 mod late;
+pub mod live;
+pub mod recorded;
+pub mod replay;
 pub mod search;
 #[doc(hidden)]
 pub mod testing;
@@ -78,6 +81,11 @@ impl<'a> Exec<'a> {
         self.event.flags.0 & flag.0 != 0
     }
 
+    /// Whether there is a path that has `flag`.
+    pub fn path_is(&self, flag: exec_flag) -> bool {
+        !self.path.is_empty() && self.is(flag)
+    }
+
     /// A failure's errno; `None` for an execution.
     pub fn errno(&self) -> Option<Errno> {
         (self.event.kind == exec_kind::EXEC_FAILED).then(|| Errno::from_raw(-self.event.ret))
@@ -144,7 +152,7 @@ impl<'a> Exec<'a> {
     pub fn is_disguised(&self) -> bool {
         let first = self.args().next().unwrap_or_default();
         let first = first.strip_prefix(b"-").unwrap_or(first);
-        self.interpreter.is_empty() && basename(first) != basename(self.filename)
+        self.interpreter.is_empty() && basename(first) != basename(&self.filename())
     }
 
     /// The thread that called exec, if it was not the first thread of the process.

@@ -7,8 +7,11 @@ pub mod filters;
 pub mod flags;
 pub mod hooks;
 pub mod json;
+pub mod recorded;
+pub mod replay;
 pub mod summary;
 pub mod summary_rows;
+pub mod tallies;
 #[doc(hidden)]
 pub mod testing;
 pub mod text;

@@ -2,17 +2,24 @@
 
 pub mod args;
 pub mod config;
+pub mod diff;
 pub mod elders;
 pub mod fields;
 pub mod held;
 pub mod history;
+pub mod live;
 pub mod lives;
 pub mod older;
 pub mod past;
 pub mod perfetto;
 pub mod pictures;
 pub mod plot;
+pub mod recorded;
+pub mod replay;
 pub mod row;
+pub mod running;
+pub mod selection;
+pub mod show;
 pub mod status;
 pub mod text;
 pub mod tree;

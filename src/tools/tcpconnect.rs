@@ -7,6 +7,8 @@ pub mod fields;
 pub mod filter;
 pub mod names;
 pub mod pending;
+pub mod recorded;
+pub mod replay;
 pub mod report;
 pub mod siblings;
 pub mod summary;

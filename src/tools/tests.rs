@@ -17,7 +17,7 @@ use crate::output::row::{Common, Slot, View};
 use crate::output::table::Output;
 use crate::skel::{
     Event as _, connect_flag, connect_outcome, exec_flag, kill_event, mmap_event, mmap_kind,
-    process_exit_event, process_flag, process_killer, task_id,
+    process_event, process_exit_event, process_flag, process_killer, task_id,
 };
 use crate::tools::execsnoop::search::Searched;
 use crate::tools::execsnoop::{self, Exec};
@@ -311,7 +311,7 @@ fn each_screenful_has_the_heading() {
             for number in 0..50 {
                 let row = procsnoop::row::Row {
                     id: &id,
-                    what: What::Fork,
+                    what: What::Fork(&process_event::default()),
                     max_args: 60,
                     quote: Quote::WhereNeeded,
                     shows_usage: false,

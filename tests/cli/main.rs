@@ -8,6 +8,7 @@ mod execsnoop;
 mod generate;
 mod mmapsnoop;
 mod procsnoop;
+mod recorded;
 mod shells;
 mod tcpconnect;
 

@@ -3,6 +3,7 @@
 use clap::Parser;
 use regex::bytes::Regex;
 
+use super::Exec;
 use crate::engine::cli::{CommonArgs, regex};
 use crate::engine::manual::{CAPABILITIES, Demo, EXIT_STATUS, GROUP, Manual};
 
@@ -44,9 +45,33 @@ pub struct Args {
     #[arg(short, long, value_name = "REGEX", value_parser = regex, help_heading = "Filters")]
     pub line: Option<Regex>,
 
+    /// Show a full-screen view: what runs, and what ran in the last minute, as a tree. The key ? lists
+    /// the keys
+    #[arg(
+        long,
+        conflicts_with_all = [
+            "all", "exe", "quote", "max_args",
+            "json", "quiet", "columns", "command", "time", "timestamp", "print_uid", "max_events"
+        ]
+    )]
+    pub live: bool,
+
     /// Flags of every tool
     #[command(flatten)]
     pub common: CommonArgs,
+}
+
+impl Args {
+    /// The filters on free text.
+    pub fn matches(&self, exec: &Exec<'_>) -> bool {
+        let id = &exec.event.id;
+        let by_name = |name: &Regex| name.is_match(id.comm()) || name.is_match(id.thread_comm());
+        let by_line = |regex: &Regex| {
+            let line: Vec<_> = exec.args().collect();
+            regex.is_match(&line.join(&b' '))
+        };
+        self.name.as_ref().is_none_or(by_name) && self.line.as_ref().is_none_or(by_line)
+    }
 }
 
 /// The manual beyond the flags.

@@ -62,12 +62,17 @@ pub const FIELDS: &[Field<Put>] = &[
     Field::json(
         "process.executable.path_cut",
         "true if the first components of the path are missing; otherwise absent",
-        |row, slot| slot.flag(has_path(row.exec) && row.exec.is(exec_flag::EXEC_PATH_CUT)),
+        |row, slot| slot.flag(row.exec.path_is(exec_flag::EXEC_PATH_CUT)),
     ),
     Field::json(
         "process.executable.deleted",
         "true if the file is deleted; otherwise absent",
-        |row, slot| slot.flag(has_path(row.exec) && row.exec.is(exec_flag::EXEC_PATH_DELETED)),
+        |row, slot| slot.flag(row.exec.path_is(exec_flag::EXEC_PATH_DELETED)),
+    ),
+    Field::json(
+        "process.executable.no_mount",
+        "true if the path is only a name: of a file in memory, or the like; otherwise absent",
+        |row, slot| slot.flag(row.exec.path_is(exec_flag::EXEC_PATH_NO_MOUNT)),
     ),
     Field::left(
         "ARGS",
@@ -100,6 +105,13 @@ pub const FIELDS: &[Field<Put>] = &[
         "number of bytes that process.command_args lacks, with a NUL for each argument; absent if \
          it is not known",
         |row, slot| slot.optional_number(row.cut().and_then(|cut| cut.bytes)),
+    ),
+    Field::json(
+        "process.command_args_cut.at_least",
+        "true if more arguments than process.command_args_cut.args may be missing; otherwise absent",
+        |row, slot| {
+            slot.flag(row.cut().is_some() && row.exec.is(exec_flag::EXEC_ARGC_MORE));
+        },
     ),
     Field::json("thread.id", "thread that called exec", |row, slot| {
         slot.number(row.exec.event.caller_tid);
@@ -162,6 +174,12 @@ pub const FIELDS: &[Field<Put>] = &[
         },
     ),
     Field::json(
+        "exec.searched_along_path",
+        "true if these files were tried as execvp() does, for a name without a slash; otherwise \
+         absent",
+        |row, slot| slot.flag(!row.searched.files.is_empty() && row.searched.along_path),
+    ),
+    Field::json(
         "exec.origin",
         "kernel if the kernel started the program; otherwise absent",
         |row, slot| {
@@ -200,10 +218,6 @@ pub const FIELDS: &[Field<Put>] = &[
 
 fn some(bytes: &[u8]) -> Option<&[u8]> {
     Some(bytes).filter(|bytes| !bytes.is_empty())
-}
-
-fn has_path(exec: &Exec<'_>) -> bool {
-    !exec.path.is_empty()
 }
 
 /// The fields that `args` ask for.

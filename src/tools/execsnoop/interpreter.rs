@@ -72,6 +72,11 @@ impl Fault {
 }
 
 impl Fault {
+    /// That with these words.
+    pub(super) fn of_words(words: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|fault| fault.words() == words)
+    }
+
     /// In words, for all but [`Fault::Missing`].
     pub fn words(self) -> &'static str {
         match self {

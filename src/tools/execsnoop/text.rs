@@ -67,7 +67,7 @@ fn file_notes(exec: &Exec<'_>, beside: &Beside<'_>) -> Vec<String> {
     let fatal = exec.is(exec_flag::EXEC_FATAL);
     let first_arg = exec.args().next().unwrap_or_default();
     let filename = exec.filename();
-    if exec.is(exec_flag::EXEC_PATH_NO_MOUNT) || fatal || (!failed && exec.is_disguised()) {
+    if exec.path_is(exec_flag::EXEC_PATH_NO_MOUNT) || fatal || (!failed && exec.is_disguised()) {
         if !beside.has_exe_column {
             notes.push(note("exe", exec.path));
         }
@@ -80,7 +80,9 @@ fn file_notes(exec: &Exec<'_>, beside: &Beside<'_>) -> Vec<String> {
     }
     notes.extend(beside.interpreter.map(interpreter_note));
     notes.extend(beside.is_unseen.then(|| "not looked at in time".to_owned()));
-    notes.extend(flag_notes(exec.event.flags));
+    let of_path = exec_flag::EXEC_PATH_CUT.0 | exec_flag::EXEC_PATH_DELETED.0;
+    let unknown = if exec.path.is_empty() { of_path } else { 0 };
+    notes.extend(flag_notes(exec_flag(exec.event.flags.0 & !unknown)));
     notes
 }
 

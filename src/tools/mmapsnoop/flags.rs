@@ -72,14 +72,14 @@ pub(super) const MAP: Names = &[
     (libc::MAP_SYNC as u64, "SYNC"),
 ];
 
-const REMAP: Names = &[
+pub(super) const REMAP: Names = &[
     (libc::MREMAP_MAYMOVE as u64, "MAYMOVE"),
     (MREMAP_FIXED, "FIXED"),
     (libc::MREMAP_DONTUNMAP as u64, "DONTUNMAP"),
 ];
 
 /// See shmat(2).
-const SHM: Names = &[
+pub(super) const SHM: Names = &[
     (libc::SHM_RDONLY as u64, "RDONLY"),
     (libc::SHM_RND as u64, "RND"),
     (libc::SHM_REMAP as u64, "REMAP"),
@@ -87,7 +87,7 @@ const SHM: Names = &[
 ];
 
 /// From `asm-generic/mman-common.h`, which all architectures but parisc use.
-const ADVICE: &[(u64, &str)] = &[
+pub(super) const ADVICE: Names = &[
     (0, "NORMAL"),
     (1, "RANDOM"),
     (2, "SEQUENTIAL"),
@@ -151,14 +151,13 @@ pub fn prot(value: u64) -> impl Iterator<Item = Part> + Clone {
 
 /// The type of a mapping, `MAP_SHARED` and so on; `None` for an unknown number.
 fn map_type(flags: u64) -> Option<&'static str> {
-    match flags & MAP_TYPE {
-        1 => Some("SHARED"),
-        2 => Some("PRIVATE"),
-        3 => Some("SHARED_VALIDATE"),
-        8 => Some("DROPPABLE"),
-        _ => None,
-    }
+    let known = TYPES.iter().find(|(number, _)| *number == flags & MAP_TYPE);
+    known.map(|(_, name)| *name)
 }
+
+/// Values of [`MAP_TYPE`].
+pub(super) const TYPES: Names =
+    &[(1, "SHARED"), (2, "PRIVATE"), (3, "SHARED_VALIDATE"), (8, "DROPPABLE")];
 
 /// `MAP_*`: the type first. The size of huge pages is separate: see [`huge_page_bytes`].
 pub fn map(value: u64) -> impl Iterator<Item = Part> + Clone {

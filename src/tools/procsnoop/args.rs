@@ -72,6 +72,33 @@ pub struct Args {
     #[arg(long, value_name = "FILE", help_heading = "At the end")]
     pub perfetto: Option<PathBuf>,
 
+    /// Compare what two runs executed, from files recorded with --json: commands only in one, that
+    /// fail in one, slower by -d MS [default: 10], with other arguments
+    #[arg(
+        long,
+        num_args = 2,
+        value_names = ["A", "B"],
+        conflicts_with_all = [
+            "from", "command", "follow", "duration", "max_events", "columns", "fork", "threads", "usage",
+            "failed", "signal", "exit_code", "kernel_threads", "max_args", "tree_view", "plot", "perfetto",
+            "pid", "ppid", "uid", "comm", "cgroup", "tree", "backend", "buffer", "buffer_size", "rings",
+            "time", "timestamp", "utc", "date", "print_uid"
+        ]
+    )]
+    pub diff: Vec<PathBuf>,
+
+    /// Show a full-screen view: what runs, and what ran in the last minute, as a tree. The key ? lists
+    /// the keys
+    #[arg(
+        long,
+        conflicts_with_all = [
+            "min_duration", "failed", "signal", "exit_code", "fork", "threads", "usage", "max_args",
+            "quote", "tree_view", "plot", "perfetto", "diff",
+            "json", "quiet", "columns", "command", "time", "timestamp", "print_uid", "max_events"
+        ]
+    )]
+    pub live: bool,
+
     /// Flags of every tool
     #[command(flatten)]
     pub common: CommonArgs,

@@ -260,6 +260,12 @@ impl<'a> AskedFor<'a> {
         matching.map(|(_, seen)| seen.chosen).collect()
     }
 
+    /// Those that descend from one of `roots`, by their ids in events.
+    pub fn descendants(&self, roots: &[u32]) -> Vec<u32> {
+        let below = self.seen.iter().filter(|(pid, _)| self.descends(**pid, roots));
+        below.map(|(_, seen)| seen.chosen.pid).collect()
+    }
+
     /// Those that are drawn.
     pub fn drawn(&self) -> Older {
         if !self.args.common.filters() {

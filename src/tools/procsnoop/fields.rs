@@ -34,6 +34,15 @@ pub const FIELDS: &[Field<Put>] = &[
     Field::COMM,
     Field::PID,
     Field::PPID,
+    Field::START,
+    Field::json(
+        "process.parent_start_boot_ns",
+        "birth of the parent, likewise; absent in process.exec",
+        |row, slot| {
+            let start_ns = row.process().map(|process| process.parent_start_ns);
+            slot.optional_number(start_ns.filter(|ns| *ns != 0));
+        },
+    ),
     Field::json(
         "process.exit.code",
         "exit code of the process; absent if a signal ended it",
@@ -141,6 +150,20 @@ pub const FIELDS: &[Field<Put>] = &[
         |row, slot| slot.flag(row.path_is(exec_flag::EXEC_PATH_DELETED)),
     ),
     Field::json(
+        "process.executable.no_mount",
+        "true if the path is only a name: of a file in memory, or the like; otherwise absent",
+        |row, slot| slot.flag(row.path_is(exec_flag::EXEC_PATH_NO_MOUNT)),
+    ),
+    Field::json(
+        "process.executable.other_name",
+        "true if the command line has another name than the program; otherwise absent; only in \
+         process.exit",
+        |row, slot| {
+            let command = row.command().filter(|command| !command.path.is_empty());
+            slot.flag(command.is_some_and(|command| command.is_disguised));
+        },
+    ),
+    Field::json(
         "process.command_args",
         "arguments of the last execution, of the process or of the one that forked it; absent if \
          they are not known",
@@ -174,7 +197,10 @@ pub const FIELDS: &[Field<Put>] = &[
     Field::json(
         "process.kernel_thread",
         "true for a thread of the kernel; otherwise absent",
-        |row, slot| slot.flag(row.is(process_flag::PROCESS_KERNEL)),
+        |row, slot| {
+            let process = row.process();
+            slot.flag(process.is_some_and(|process| process.is(process_flag::PROCESS_KERNEL)));
+        },
     ),
     Field::right(
         "USER",
@@ -397,7 +423,7 @@ mod tests {
             "event": { "name": "process.exit" },
             "process": {
                 "pid": 7, "parent_pid": 1, "comm": "x", "user": { "id": 0 },
-                "real_user": { "id": 0 },
+                "real_user": { "id": 0 }, "start_boot_ns": 100,
                 "exit": {
                     "signal": "SIGKILL", "core_dumped": true,
                     "sender": {
@@ -441,7 +467,8 @@ mod tests {
         let thread = json!({ "id": 9, "duration_ns": 2_000_000_000, "exit": { "code": 3 } });
         assert_eq!(value["thread"], thread);
         let process = json!({
-            "pid": 7, "parent_pid": 1, "comm": "x", "user": { "id": 0 }, "real_user": { "id": 0 }
+            "pid": 7, "parent_pid": 1, "comm": "x", "user": { "id": 0 }, "real_user": { "id": 0 },
+            "start_boot_ns": 100
         });
         assert_eq!(value["process"], process);
         assert_eq!(
@@ -488,7 +515,7 @@ mod tests {
              SIGKILL+core    0.003    0.000         4      6      7      8         1          2 \
              x 'a b'  # deleted, SIGKILL from pid 8 (b\\377), not waited for yet\n"
         );
-        let row = Row { what: What::Fork, ..row };
+        let row = Row { what: What::Fork(&ended.event.process), ..row };
         assert_eq!(
             shown(&["--usage"], &row, None),
             "FORK  x                7       1              -          - -       \
@@ -513,7 +540,8 @@ mod tests {
             let event: process_exit_event = crate::skel::decode(&fixed).unwrap();
             let id = task_id::from(event.process.id);
             let ended = Ended { event, life: None, usage: Usage::new(&event.usage) };
-            for what in [What::Exit(&ended, false), What::ThreadExit(&event), What::Fork] {
+            let fork = What::Fork(&event.process);
+            for what in [What::Exit(&ended, false), What::ThreadExit(&event), fork] {
                 let row = Row { id: &id, what, max_args: 60, quote: Quote::WhereNeeded, shows_usage: true };
                 let line = shown(&["--json"], &row, cgroup.as_deref());
                 prop_assert!(!line.contains('\n'));

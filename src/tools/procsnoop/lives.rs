@@ -24,6 +24,10 @@ const MOST_BYTES: usize = 64 << 20;
 /// The most processes to remember: the default number of ids on large machines.
 const MOST_LIVES: usize = 128 * 1024;
 
+/// Flags of an execution that are about the path of the program.
+const OF_PATH: u32 =
+    exec_flag::EXEC_PATH_CUT.0 | exec_flag::EXEC_PATH_DELETED.0 | exec_flag::EXEC_PATH_NO_MOUNT.0;
+
 /// Bytes that all commands hold together.
 type Bytes = Rc<Cell<usize>>;
 
@@ -59,7 +63,7 @@ impl Command {
         let room = room - args.len();
         let path = if exec.path.len() <= room { exec.path.to_vec() } else { Vec::new() };
         let mut command = Self::holding(args, exec.event.argc, exec.event.args_total, path, held);
-        command.path_flags = exec.event.flags;
+        command.path_flags = exec_flag(exec.event.flags.0 & OF_PATH);
         command.is_disguised = exec.is_disguised();
         command
     }
@@ -70,6 +74,11 @@ impl Command {
         let command = Self { args, count, total, path, path_flags, is_disguised, held };
         command.held.set(command.held.get() + command.bytes());
         command
+    }
+
+    /// A command as it was recorded: its arguments with their NULs, the last one possibly cut.
+    pub fn recorded(args: Vec<u8>, count: u32, total: u32, path: Vec<u8>) -> Self {
+        Self::holding(args, count, total, path, &Bytes::default())
     }
 
     /// A command from /proc, which the program may have changed. `None` if /proc has none.
@@ -127,6 +136,14 @@ pub struct Life {
     known_ns: u64,
     /// `self_exec_id` by our count
     exec_id: Option<u64>,
+}
+
+impl Life {
+    /// What was recorded with the end of a process.
+    pub fn recorded(command: Option<Command>, exec_ns: Option<u64>) -> Self {
+        let (birth, known_ns, exec_id) = (Birth::Exact(0), 0, None);
+        Self { birth, command: command.map(Rc::new), exec_ns, known_ns, exec_id }
+    }
 }
 
 /// All living processes that are known.

@@ -11,9 +11,9 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::geteuid;
 
 use super::args::Args;
-use super::history::History;
+use super::history::{History, MAX_PROCESSES};
 use super::{perfetto, plot, tree};
-use crate::engine::session::Session;
+use crate::engine::session::{Session, say};
 use crate::engine::tool::Refused;
 use crate::host::errno::without_numbers;
 use crate::output::escape::{Quote, command_line, push_shell_word};
@@ -48,6 +48,39 @@ impl Pictures {
     /// Whether there are any.
     pub fn is_any(&self) -> bool {
         self.tree_view || self.plot.is_some() || self.perfetto.is_some()
+    }
+
+    /// The title is that of a recorded COMMAND.
+    pub fn set_title<'a>(&mut self, command: impl Iterator<Item = &'a [u8]>) {
+        let title = command_line(command, Quote::WhereNeeded);
+        if !title.is_empty() {
+            self.title = title;
+        }
+    }
+
+    /// Draws all of them at the end of a run. `is_quiet`: there are no rows.
+    pub fn finish(
+        &self,
+        history: &mut History,
+        is_quiet: bool,
+        session: &mut Session,
+    ) -> Result<()> {
+        history.until_ns = session.end_ns();
+        let processes = history.processes().len() as u64;
+        if is_quiet {
+            session.instead_of_events = Some(match processes {
+                1 => "1 process".to_owned(),
+                number => format!("{number} processes"),
+            });
+        }
+        if history.forgotten > 0 {
+            let processes = match history.forgotten {
+                1 => "1 more process was".to_owned(),
+                number => format!("{number} more processes were"),
+            };
+            say("procsnoop", &format!("{processes} not drawn (limit {MAX_PROCESSES})"));
+        }
+        self.draw(history, session)
     }
 
     /// Draws all of them, even if one cannot be written. The error is the first one.

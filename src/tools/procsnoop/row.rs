@@ -6,7 +6,7 @@ use super::lives::Command;
 use super::status::Status;
 use super::usage::Usage;
 use crate::output::escape::Quote;
-use crate::skel::{exec_flag, process_exit_event, process_flag, task_id};
+use crate::skel::{exec_flag, process_event, process_exit_event, process_flag, task_id};
 use crate::tools::execsnoop::{Cut, Exec};
 
 /// One event, and how much of it is shown.
@@ -30,7 +30,7 @@ pub enum What<'a> {
     /// The process executed a program
     Exec(&'a Exec<'a>),
     /// The process was born
-    Fork,
+    Fork(&'a process_event),
     /// A thread ended, and the process goes on
     ThreadExit(&'a process_exit_event),
     /// The process ended; whether its account is final
@@ -42,7 +42,7 @@ impl What<'_> {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Exec(_) => "process.exec",
-            Self::Fork => "process.fork",
+            Self::Fork(_) => "process.fork",
             Self::ThreadExit(_) => "thread.exit",
             Self::Exit(..) => "process.exit",
         }
@@ -52,7 +52,7 @@ impl What<'_> {
     pub(super) fn word(&self) -> &'static str {
         match self {
             Self::Exec(_) => "EXEC",
-            Self::Fork => "FORK",
+            Self::Fork(_) => "FORK",
             Self::ThreadExit(_) => "THREAD",
             Self::Exit(..) => "EXIT",
         }
@@ -66,6 +66,16 @@ impl<'a> Row<'a> {
 
     pub(super) fn ended_thread(&self) -> Option<&'a process_exit_event> {
         if let What::ThreadExit(event) = self.what { Some(event) } else { None }
+    }
+
+    /// The process itself; `None` for an execution.
+    pub(super) fn process(&self) -> Option<&'a process_event> {
+        match self.what {
+            What::Exec(_) => None,
+            What::Fork(process) => Some(process),
+            What::ThreadExit(event) => Some(&event.process),
+            What::Exit(ended, _) => Some(&ended.event.process),
+        }
     }
 
     pub(super) fn status(&self) -> Option<Status> {

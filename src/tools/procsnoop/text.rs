@@ -25,7 +25,7 @@ pub fn tail(row: &Row<'_>) -> (String, Vec<String>) {
             let notes = execsnoop::text::notes(exec, &beside);
             (command_line(exec.args().take(row.max_args), row.quote), notes)
         }
-        What::Fork => (String::new(), namespace_note(row.id).into_iter().collect()),
+        What::Fork(_) => (String::new(), namespace_note(row.id).into_iter().collect()),
         What::ThreadExit(_) => (String::new(), vec![thread_note(row.id)]),
         What::Exit(ended, is_final) => exit_tail(row, ended, is_final),
     }
@@ -67,23 +67,26 @@ fn exit_tail(row: &Row<'_>, ended: &Ended, is_final: bool) -> (String, Vec<Strin
     (line, notes)
 }
 
+/// Who sent the signal that ended it.
+pub(super) fn killer_note(event: &process_exit_event, status: Status) -> Option<String> {
+    let name = status.signal().unwrap_or_default();
+    Some(match event.killer()? {
+        Killer::Itself => format!("{name} from itself"),
+        Killer::Kernel => format!("{name} from the kernel"),
+        Killer::OutOfMemory => "killed because memory ran out".to_owned(),
+        Killer::Fault(address) => format!("{name} at {address:#x}"),
+        Killer::Process { pid, comm, .. } => {
+            let mut note = format!("{name} from pid {pid} (");
+            push_cell(&mut note, comm);
+            note + ")"
+        }
+    })
+}
+
 /// The notes on how it ended.
 fn ending_notes(event: &process_exit_event, status: Status, life: Option<&Life>) -> Vec<String> {
     let mut notes = Vec::new();
-    if let Some(killer) = event.killer() {
-        let name = status.signal().unwrap_or_default();
-        notes.push(match killer {
-            Killer::Itself => format!("{name} from itself"),
-            Killer::Kernel => format!("{name} from the kernel"),
-            Killer::OutOfMemory => "killed because memory ran out".to_owned(),
-            Killer::Fault(address) => format!("{name} at {address:#x}"),
-            Killer::Process { pid, comm, .. } => {
-                let mut note = format!("{name} from pid {pid} (");
-                push_cell(&mut note, comm);
-                note + ")"
-            }
-        });
-    }
+    notes.extend(killer_note(event, status));
     let forked = life.is_some_and(|life| life.command.is_some() && life.exec_ns.is_none());
     if forked && event.process.is(process_flag::PROCESS_NO_EXEC) {
         notes.push("no exec".to_owned());

@@ -6,8 +6,10 @@ use clap::Parser;
 use ipnet::IpNet;
 
 use super::filter::{Netns, Ports, netns, network};
+use super::{Connect, Endpoint};
 use crate::engine::cli::{CommonArgs, milliseconds, seconds};
 use crate::engine::manual::{CAPABILITIES, Demo, EXIT_STATUS, GROUP, Manual};
+use crate::skel::connect_outcome;
 
 /// Show every attempt to connect by TCP, with its outcome and latency
 #[derive(Parser, Debug)]
@@ -119,6 +121,45 @@ pub struct Args {
     /// Flags of every tool
     #[command(flatten)]
     pub common: CommonArgs,
+}
+
+impl Args {
+    /// Bits of the outcomes that are shown.
+    pub fn outcomes(&self) -> u32 {
+        let bit = |outcome: connect_outcome| 1 << outcome.0;
+        if self.failed {
+            bit(connect_outcome::CONNECT_FAILED) | bit(connect_outcome::CONNECT_ABORTED)
+        } else if self.pending {
+            bit(connect_outcome::CONNECT_PENDING)
+        } else {
+            u32::MAX
+        }
+    }
+
+    /// Whether an attempt is shown for its outcome and its duration; the programs decide the same
+    /// for attempts that end.
+    pub fn ends_as_asked(&self, attempt: &Connect) -> bool {
+        let least = self.min_latency.unwrap_or_default().as_nanos();
+        self.outcomes() & 1 << attempt.event.outcome.0 != 0
+            && u128::from(attempt.event.duration_ns) >= least
+    }
+
+    /// Whether an attempt is shown for its destination, as asked for or as got; the programs decide
+    /// the same.
+    pub fn goes_where_asked(&self, attempt: &Connect) -> bool {
+        let by_netns = |netns: &Netns| netns.inode == attempt.event.netns;
+        let mut ends = attempt.asked().into_iter().chain([attempt.peer()]);
+        (self.netns.is_empty() || self.netns.iter().any(by_netns))
+            && ends.any(|end| self.is_asked_for(&end))
+    }
+
+    fn is_asked_for(&self, end: &Endpoint) -> bool {
+        (!self.ipv4 || end.address.is_ipv4())
+            && (!self.ipv6 || end.address.is_ipv6())
+            && (self.port.is_empty()
+                || self.port.iter().flatten().any(|ports| ports.contains(end.port)))
+            && (self.cidr.is_empty() || self.cidr.iter().any(|net| net.contains(&end.address)))
+    }
 }
 
 /// The manual beyond the flags.

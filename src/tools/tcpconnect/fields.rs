@@ -27,6 +27,12 @@ impl Row<'_> {
         Some(self.connect.peer().interface).filter(|index| *index != 0)
     }
 
+    /// The interface of another end, if it is not that of the destination.
+    fn other_interface(&self, end: Option<Endpoint>) -> Option<u32> {
+        let index = end.map(|end| end.interface).filter(|index| *index != 0)?;
+        (Some(index) != self.interface()).then_some(index)
+    }
+
     fn ports(&self) -> String {
         let peer = self.connect.peer();
         let service = |end: Endpoint| match end == peer {
@@ -129,6 +135,16 @@ pub const FIELDS: &[Field<Put>] = &[
         "server.port",
         "port that the application asked for; present if server.address is",
         |row, slot| slot.optional_number(row.connect.asked().and_then(|end| end.known_port())),
+    ),
+    Field::json(
+        "network.local.interface_index",
+        "index of the interface of a link-local source address, if it is not network.interface.index",
+        |row, slot| slot.optional_number(row.other_interface(row.connect.local())),
+    ),
+    Field::json(
+        "server.interface_index",
+        "likewise of the address that the application asked for",
+        |row, slot| slot.optional_number(row.other_interface(row.connect.asked())),
     ),
     Field::json(
         "network.interface.name",

@@ -53,6 +53,11 @@ impl Ports {
         text.split(',').map(|text| Self::parse(text, &services)).collect()
     }
 
+    /// Whether the port is one of these.
+    pub fn contains(self, port: u16) -> bool {
+        (self.first..=self.last).contains(&port)
+    }
+
     /// Sets the bit of each port in `connect_ports`.
     pub fn set_bits(self, bits: &mut [u64]) {
         for port in self.first..=self.last {

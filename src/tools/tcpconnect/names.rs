@@ -26,13 +26,15 @@ pub struct Names {
     dns: Option<PassiveDns>,
     askers: Option<Askers>,
     services: Option<Services>,
+    /// Names of hosts are wanted
+    has_hosts: bool,
     allowance: Allowance,
 }
 
 impl Default for Names {
     fn default() -> Self {
         let allowance = Allowance::new(PART, MOST, Instant::now());
-        Self { dns: None, askers: None, services: None, allowance }
+        Self { dns: None, askers: None, services: None, has_hosts: false, allowance }
     }
 }
 
@@ -45,7 +47,14 @@ impl Names {
     pub fn open(dns: bool, services: bool, object: &TcpconnectSkel<'_>) -> Result<Self> {
         let dns = dns.then(PassiveDns::open).transpose()?;
         let askers = dns.is_some().then(|| Askers::new(object)).transpose()?.flatten();
-        Ok(Self { dns, askers, services: services.then(Services::load), ..Self::default() })
+        let has_hosts = dns.is_some();
+        let services = services.then(Services::load);
+        Ok(Self { dns, askers, services, has_hosts, ..Self::default() })
+    }
+
+    /// Names of services only; those of hosts were recorded.
+    pub fn recorded(has_hosts: bool, services: bool) -> Self {
+        Self { has_hosts, services: services.then(Services::load), ..Self::default() }
     }
 
     /// Reads the answers that have come in, if there is time. An answer arrives here before it
@@ -72,7 +81,7 @@ impl Names {
 
     /// Whether names of hosts are wanted.
     pub fn has_hosts(&self) -> bool {
-        self.dns.is_some()
+        self.has_hosts
     }
 
     /// Whether another address of the same name may be tried.

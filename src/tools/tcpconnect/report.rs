@@ -15,7 +15,7 @@ use crate::engine::session::Session;
 use crate::output::histogram::Bucket;
 use crate::output::json::{Bytes, EventName};
 use crate::output::table::{Column, FAILURE, Line, count};
-use crate::output::time::{Millis, boot_now_ns};
+use crate::output::time::Millis;
 
 const COUNT_COLUMNS: [Column; 10] = [
     Column::left("PID", 7),
@@ -42,11 +42,11 @@ const SUMMARY_COLUMNS: [Column; 9] = [
     Column::left("ERRORS", 0),
 ];
 
-/// `--count`: one row for each group.
-pub fn counts(counts: &Counts, names: &Names, session: &mut Session) -> Result<()> {
+/// `--count`: one row for each group. `now`: on the clock of events.
+pub fn counts(counts: &Counts, names: &Names, now: u64, session: &mut Session) -> Result<()> {
     let sorted = counts.sorted();
     if session.out.json {
-        let timestamp = session.clock.rfc3339(boot_now_ns());
+        let timestamp = session.clock.rfc3339(now);
         for (group, tally) in sorted {
             session.out.object(&CountJson::new(&timestamp, Some(group), names, tally))?;
         }
@@ -149,8 +149,7 @@ fn tally_cells(line: &mut Line<'_>, tally: &Tally) {
 }
 
 /// `--summary`: one row for each destination, and a histogram of all latencies.
-pub fn summary(summary: &Summary, names: &Names, session: &mut Session) -> Result<()> {
-    let now = boot_now_ns();
+pub fn summary(summary: &Summary, names: &Names, now: u64, session: &mut Session) -> Result<()> {
     if session.out.json {
         return summary_json(summary, names, &session.clock.rfc3339(now), session);
     }

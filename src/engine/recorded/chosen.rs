@@ -1,0 +1,100 @@
+//! The filters that the kernel applies to a live run, applied to recorded values.
+
+use std::os::unix::ffi::OsStrExt as _;
+
+use crate::engine::cli::CommonArgs;
+use crate::host::cgroup;
+use crate::skel::task_id;
+
+/// The filters of the command line, but for `--tree`.
+#[derive(Clone, Debug, Default)]
+pub struct Chosen {
+    pids: Vec<u32>,
+    ppids: Vec<u32>,
+    uids: Vec<u32>,
+    comms: Vec<[u8; 16]>,
+    cgroups: Vec<Vec<u8>>,
+}
+
+impl Chosen {
+    /// Those of these flags.
+    pub fn new(args: &CommonArgs) -> Self {
+        let path =
+            |folder: &std::path::Path| cgroup::below_mount(folder).as_os_str().as_bytes().to_vec();
+        Self {
+            pids: args.pid.clone(),
+            ppids: args.ppid.clone(),
+            uids: args.uid.clone(),
+            comms: args.comm.clone(),
+            cgroups: args.cgroup.iter().map(|cgroup| path(&cgroup.folder)).collect(),
+        }
+    }
+
+    /// All of them.
+    pub fn all(&self, id: &task_id, cgroup: Option<&[u8]>) -> bool {
+        self.itself(id) && self.parent(id) && self.cgroup(cgroup)
+    }
+
+    /// By id, user and name.
+    pub fn itself(&self, id: &task_id) -> bool {
+        let is_named = |name: &[u8; 16]| {
+            let name = crate::output::escape::until_nul(name);
+            name == id.comm() || name == id.thread_comm()
+        };
+        (self.pids.is_empty() || self.pids.contains(&id.pid))
+            && (self.uids.is_empty() || self.uids.contains(&id.uid))
+            && (self.comms.is_empty() || self.comms.iter().any(is_named))
+    }
+
+    /// By parent.
+    pub fn parent(&self, id: &task_id) -> bool {
+        self.ppids.is_empty() || self.ppids.contains(&id.ppid)
+    }
+
+    /// By cgroup: in it or below.
+    pub fn cgroup(&self, path: Option<&[u8]>) -> bool {
+        let holds = |cgroup: &Vec<u8>| {
+            let below = path.and_then(|path| path.strip_prefix(cgroup.as_slice()));
+            cgroup == b"/" && path.is_some()
+                || below.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+        };
+        self.cgroups.is_empty() || self.cgroups.iter().any(holds)
+    }
+
+    /// Whether a cgroup must be known.
+    pub fn needs_cgroup(&self) -> bool {
+        !self.cgroups.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_match_what_was_recorded() {
+        let mut id = task_id { pid: 7, ppid: 3, uid: 5, ..task_id::default() };
+        id.comm[..2].copy_from_slice(b"sh");
+        id.thread_comm[..4].copy_from_slice(b"work");
+        let name = |text: &[u8]| {
+            let mut comm = [0; 16];
+            comm[..text.len()].copy_from_slice(text);
+            vec![comm]
+        };
+        let none = Chosen::default;
+        assert!(none().all(&id, None));
+        assert!(Chosen { pids: vec![7], ppids: vec![3], uids: vec![5], ..none() }.all(&id, None));
+        assert!(!Chosen { pids: vec![8], ..none() }.all(&id, None));
+        assert!(!Chosen { ppids: vec![7], ..none() }.all(&id, None));
+        assert!(!Chosen { uids: vec![0], ..none() }.all(&id, None));
+        for (text, is) in [(&b"sh"[..], true), (b"work", true), (b"s", false), (b"shx", false)] {
+            assert_eq!(Chosen { comms: name(text), ..none() }.all(&id, None), is);
+        }
+        let in_cgroup = |cgroup: &[u8], path: Option<&[u8]>| {
+            Chosen { cgroups: vec![cgroup.to_vec()], ..none() }.all(&id, path)
+        };
+        assert!(in_cgroup(b"/a", Some(b"/a")) && in_cgroup(b"/a", Some(b"/a/b")));
+        assert!(in_cgroup(b"/", Some(b"/a")) && in_cgroup(b"/", Some(b"/")));
+        assert!(!in_cgroup(b"/a", Some(b"/ab")) && !in_cgroup(b"/a", None));
+    }
+}

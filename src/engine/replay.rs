@@ -1,0 +1,417 @@
+//! `--from FILE`: the events of a file instead of those of the kernel, through the same rows.
+//!
+//! No privilege and no BPF is needed. What the file lacks, and what is wrong with it, is said in
+//! one line each, and makes the exit status 1.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow};
+
+use crate::engine::cli::CommonArgs;
+use crate::engine::file_limit;
+use crate::engine::recorded::{Chosen, Ending, Gap, Line, Lines, Raw, Reading, Start};
+use crate::engine::session::{Session, say};
+use crate::host::errno::without_numbers;
+use crate::output::escape::{Quote, push_shell_word};
+use crate::output::table::{Flow, count};
+use crate::skel::task_id;
+
+/// A tool that shows recorded events.
+pub trait Replay {
+    /// Called once: the heading. The error: the file cannot have what the flags ask for.
+    fn begin(&mut self, file: &Recording<'_>, session: &mut Session) -> Result<()>;
+
+    /// Called for each line, before [`Replay::event`]. True: it is not an event, and has been seen to.
+    fn aside(
+        &mut self,
+        _name: &str,
+        _line: &Line,
+        _session: &mut Session,
+    ) -> Result<bool, Trouble> {
+        Ok(false)
+    }
+
+    /// Called for each event. Rows go to `session.out`, each with [`Session::shown`].
+    fn event(&mut self, event: &Recorded<'_>, session: &mut Session) -> Result<(), Trouble>;
+
+    /// Called once, after the last event.
+    fn end(&mut self, _session: &mut Session) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// One event.
+#[derive(Clone, Copy, Debug)]
+pub struct Recorded<'a> {
+    /// `event.name`
+    pub name: &'a str,
+    /// The process, and the time
+    pub id: &'a task_id,
+    /// The path of its cgroup
+    pub cgroup: Option<&'a [u8]>,
+    /// The other members
+    pub line: &'a Line,
+}
+
+/// Why an event has no row.
+#[derive(Debug)]
+pub enum Trouble {
+    /// The tool never wrote such a line, in words
+    Line(String),
+    /// A kind of event that this version does not know
+    Unknown,
+    /// The row cannot be written
+    Work(anyhow::Error),
+}
+
+impl From<String> for Trouble {
+    fn from(words: String) -> Self {
+        Self::Line(words)
+    }
+}
+
+impl From<anyhow::Error> for Trouble {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Work(error)
+    }
+}
+
+/// The file, and how its run began.
+#[derive(Clone, Copy, Debug)]
+pub struct Recording<'a> {
+    /// Its first line
+    pub start: &'a Start,
+    /// Its name, for messages
+    pub shown: &'a str,
+    /// The tool
+    pub tool: &'static str,
+}
+
+impl Recording<'_> {
+    /// Refuses the file if its tool certainly had none of `flags`, so that it lacks `what`. If
+    /// nobody knows, that is said.
+    pub fn needs(&self, flags: &[&str], what: &str) -> Result<()> {
+        let flag = flags.first().copied().unwrap_or_default();
+        if self.start.had_none(flags) {
+            let shown = self.shown;
+            return Err(anyhow!("{shown} has no {what}: it was recorded without --{flag}"));
+        }
+        if flags.iter().all(|flag| self.start.had(flag).is_none()) {
+            let shown = self.shown;
+            say(self.tool, &format!("{shown} is of an older version: {what} may be missing"));
+        }
+        Ok(())
+    }
+
+    /// Refuses the file if its tool certainly had this flag, so that `what` is missing.
+    pub fn must_lack(&self, flag: &str, what: &str) -> Result<()> {
+        if self.start.had(flag) == Some(true) {
+            return Err(anyhow!("{} has no {what}: it was recorded with --{flag}", self.shown));
+        }
+        Ok(())
+    }
+}
+
+/// The most bad lines that are reported each.
+const REPORTED: u64 = 5;
+
+/// Shows the events of a file, from its first line to the exit status.
+pub(crate) fn run(
+    name: &'static str,
+    common: &CommonArgs,
+    path: &Path,
+    tool: &mut dyn Replay,
+) -> Result<u8> {
+    file_limit::ignore().context("signal")?;
+    let Read { mut session, ending, end_ns, has_trouble } = read(name, common, path, tool)?;
+    session.end_at(end_ns);
+    session.command_began_ns = ending.as_ref().and_then(|ending| ending.command_began_ns);
+    let ended = if session.out.flow() == Flow::Closed { Ok(()) } else { tool.end(&mut session) };
+    session.account_as(ending.as_ref())?; // even if the last step failed
+    ended?;
+    let status = ending.and_then(|ending| ending.exit_status).unwrap_or(0);
+    let is_closed = session.out.flow() == Flow::Closed;
+    Ok(if has_trouble && !is_closed { 1 } else { status })
+}
+
+/// A file whose events have been shown.
+pub struct Read {
+    session: Session,
+    ending: Option<Ending>,
+    /// On the clock of events
+    end_ns: u64,
+    /// Something is wrong with the file, which was said
+    pub has_trouble: bool,
+}
+
+/// Hands the events of a file to `tool`.
+///
+/// # Errors
+///
+/// The file cannot be read, or is none of this tool; or a row cannot be written.
+pub fn read(
+    name: &'static str,
+    common: &CommonArgs,
+    path: &Path,
+    tool: &mut dyn Replay,
+) -> Result<Read> {
+    let shown = shown(path);
+    let unreadable = |error: &std::io::Error| {
+        anyhow!("cannot read {shown}: {}", without_numbers(&error.to_string()))
+    };
+    let mut lines = Lines::open(path).map_err(|error| unreadable(&error))?;
+    let Some(first) = lines.next_line() else {
+        return Err(match lines.failure() {
+            Some(error) => unreadable(error),
+            None => anyhow!("{shown} is empty"),
+        });
+    };
+    let start = beginning(name, &first).map_err(|why| anyhow!("{shown}: {why}"))?;
+    let mut session = Session::over(name, common, &start);
+    if common.verbose {
+        let Start { version, kernel, host, .. } = &start;
+        say(name, &format!("recorded by {name} {version} on {host}, Linux {kernel}"));
+    }
+    start.not_shown.iter().for_each(|lack| say(name, lack));
+    let recording = Recording { start: &start, shown: &shown, tool: name };
+    if common.json {
+        session.out.raw(&start.raw)?;
+        session.out.raw("\n")?;
+    }
+    tool.begin(&recording, &mut session)?;
+    let last_ns = common.duration.map(|limit| start.began_ns().saturating_add(as_ns(limit)));
+    let mut reader = Reader {
+        recording,
+        lines,
+        last_ns,
+        ending: None,
+        bad: 0,
+        unknown: 0,
+        is_damaged: false,
+        time_ns: start.began_ns(),
+    };
+    let is_whole = reader.read(tool, &mut session)?;
+    if is_whole {
+        reader.judge(&mut session)?;
+    }
+    let ending = reader.ending(is_whole, &session);
+    let end_ns = ending.as_ref().map_or(reader.time_ns, |ending| ending.time_ns);
+    let has_trouble = reader.is_damaged || reader.bad > 0 || reader.unknown > 0;
+    Ok(Read { session, ending, end_ns, has_trouble })
+}
+
+/// The first line; it must be that of the same tool.
+fn beginning(name: &str, first: &Raw<'_>) -> Reading<Start> {
+    let not_ours = |why: String| format!("not a recording of {name}: {why}");
+    let line = Line::parse(first.bytes, 0).map_err(not_ours)?;
+    let start = Start::read(first.bytes, &line).map_err(not_ours)?;
+    match start.tool == name {
+        true => Ok(start),
+        false => Err(not_ours(format!("it is one of {}", start.tool))),
+    }
+}
+
+/// A name of a file, for messages.
+fn shown(path: &Path) -> String {
+    let bytes = path.as_os_str().as_encoded_bytes();
+    if bytes == b"-" {
+        return "stdin".to_owned();
+    }
+    let mut text = String::new();
+    push_shell_word(&mut text, bytes, false, Quote::WhereNeeded);
+    text
+}
+
+fn as_ns(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// The file behind its first line.
+struct Reader<'a> {
+    recording: Recording<'a>,
+    lines: Lines,
+    /// `--duration`: events of this time come too late
+    last_ns: Option<u64>,
+    ending: Option<Ending>,
+    /// Lines that the tool did not write
+    bad: u64,
+    /// Lines of unknown kinds
+    unknown: u64,
+    /// The rest of the file is missing
+    is_damaged: bool,
+    /// The last event so far
+    time_ns: u64,
+}
+
+impl Reader<'_> {
+    /// Reads all lines; returns false if it ended before the file did.
+    fn read(&mut self, tool: &mut dyn Replay, session: &mut Session) -> Result<bool> {
+        let offset_ns = self.recording.start.offset_ns();
+        while let Some(raw) = self.lines.next_line() {
+            let (number, is_whole) = (raw.number, raw.is_whole);
+            let seen = match raw.is_too_long {
+                true => Err(Trouble::Line("too long".to_owned())),
+                false => match Line::parse(raw.bytes, offset_ns) {
+                    Ok(line) => one(tool, session, &line, self.last_ns),
+                    Err(words) => Err(Trouble::Line(words)),
+                },
+            };
+            match seen {
+                Ok(Seen::Event(time_ns)) => self.time_ns = self.time_ns.max(time_ns),
+                Ok(Seen::End(ending)) => self.ending = Some(ending),
+                Ok(Seen::Other) => {
+                    let words = "another recording begins here: it is not shown".to_owned();
+                    self.complain(number, &words, session)?;
+                    return Ok(true);
+                }
+                Ok(Seen::Late) => return Ok(false),
+                Err(Trouble::Line(_)) if !is_whole => {
+                    self.is_damaged = true;
+                    session.out.flush()?;
+                    let words = "its writer was killed, or had no room";
+                    self.say(&format!("ends within line {number}: {words}"));
+                }
+                Err(Trouble::Line(words)) => self.complain(number, &words, session)?,
+                Err(Trouble::Unknown) => self.unknown += 1,
+                Err(Trouble::Work(error)) => return Err(error),
+            }
+            if session.is_over() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Reports a line that the tool did not write.
+    fn complain(&mut self, number: u64, words: &str, session: &mut Session) -> Result<()> {
+        self.bad += 1;
+        if self.bad <= REPORTED {
+            session.out.flush()?; // what came before goes first
+            self.say_in_line(number, words);
+        }
+        Ok(())
+    }
+
+    /// After the last line: reports what is wrong with the file as a whole.
+    fn judge(&mut self, session: &mut Session) -> Result<()> {
+        session.out.flush()?;
+        if self.bad > REPORTED {
+            let more = count(self.bad - REPORTED, "more such line");
+            self.say(&format!("has {more}"));
+        }
+        if self.unknown > 0 {
+            let lines = count(self.unknown, "line");
+            self.say(&format!("has {lines} of kinds that this version does not know"));
+        }
+        if let Some(error) = self.lines.failure() {
+            self.is_damaged = true;
+            let (number, error) = (self.lines.number(), without_numbers(&error.to_string()));
+            self.say(&format!("cannot be read beyond line {number}: {error}"));
+        } else if self.ending.is_none() && !self.is_damaged {
+            self.is_damaged = true;
+            self.say("has no end: its writer was killed, or is still at work");
+        }
+        Ok(())
+    }
+
+    /// How the run ended. One that was left early ends there.
+    fn ending(&self, is_whole: bool, session: &Session) -> Option<Ending> {
+        if is_whole {
+            return self.ending.clone();
+        }
+        let ends = self.last_ns.filter(|_| !session.is_full());
+        Some(Ending { time_ns: ends.unwrap_or(self.time_ns), ..Ending::default() })
+    }
+
+    fn say(&self, words: &str) {
+        say(self.recording.tool, &format!("{} {words}", self.recording.shown));
+    }
+
+    fn say_in_line(&self, number: u64, words: &str) {
+        say(self.recording.tool, &format!("{}:{number}: {words}", self.recording.shown));
+    }
+}
+
+/// What a line was.
+enum Seen {
+    Event(u64),
+    End(Ending),
+    /// Another recording begins
+    Other,
+    /// `--duration` is over
+    Late,
+}
+
+/// Takes in one line.
+fn one(
+    tool: &mut dyn Replay,
+    session: &mut Session,
+    line: &Line,
+    last_ns: Option<u64>,
+) -> Result<Seen, Trouble> {
+    let is_late = |time_ns: u64| last_ns.is_some_and(|last| time_ns >= last);
+    match line.event()? {
+        "trace.start" => Ok(Seen::Other),
+        "trace.end" => match Ending::read(line)? {
+            ending if is_late(ending.time_ns) => Ok(Seen::Late),
+            ending => Ok(Seen::End(ending)),
+        },
+        "events.lost" => {
+            let gap = Gap::read(line)?;
+            if is_late(gap.time_ns) {
+                return Ok(Seen::Late);
+            }
+            session.note_more_lost(gap.count, gap.time_ns)?;
+            Ok(Seen::Event(gap.time_ns))
+        }
+        name if tool.aside(name, line, session)? => Ok(Seen::Event(0)),
+        name => {
+            let (id, cgroup) = (line.id()?, line.cgroup()?);
+            if is_late(id.time_ns) {
+                return Ok(Seen::Late);
+            }
+            session.cgroups.give(cgroup.clone());
+            let event = Recorded { name, id: &id, cgroup: cgroup.as_deref(), line };
+            tool.event(&event, session)?;
+            Ok(Seen::Event(id.time_ns))
+        }
+    }
+}
+
+/// Refuses `--tree`, which needs all births.
+pub fn refuse_tree(common: &CommonArgs) -> Result<(), String> {
+    if common.tree.is_empty() {
+        return Ok(());
+    }
+    Err("--tree needs the birth of each process: only recordings of procsnoop have them".to_owned())
+}
+
+/// The filters of every tool, for one that shows each event by itself.
+#[derive(Debug)]
+pub struct Filter {
+    chosen: Chosen,
+    without_cgroup: u64,
+}
+
+impl Filter {
+    /// By these flags.
+    pub fn new(common: &CommonArgs) -> Self {
+        Self { chosen: Chosen::new(common), without_cgroup: 0 }
+    }
+
+    /// Whether an event passes.
+    pub fn passes(&mut self, event: &Recorded<'_>) -> bool {
+        if self.chosen.needs_cgroup() && event.cgroup.is_none() {
+            self.without_cgroup += 1;
+        }
+        self.chosen.all(event.id, event.cgroup)
+    }
+
+    /// What could not be decided.
+    pub fn note(&self) -> Option<String> {
+        let events = count(self.without_cgroup, "event");
+        let note = || format!("{events} not shown: the cgroup was not recorded");
+        (self.without_cgroup > 0).then(note)
+    }
+}

@@ -1,0 +1,68 @@
+//! `execsnoop --live`: executions for the full-screen view, of now or recorded. This tool sees no
+//! ends: what executed nothing for a minute leaves.
+
+use anyhow::Result;
+
+use super::Exec;
+use super::args::Args;
+use super::recorded::read;
+use crate::engine::replay::{Filter, Recorded, Recording, Replay, Trouble, refuse_tree};
+use crate::engine::session::Session;
+use crate::engine::tool::Refused;
+use crate::tools::live::{Model, View, Who};
+
+/// Takes in one execution, or a failed one.
+pub fn see(model: &mut Model, exec: &Exec<'_>, cgroup: Option<&[u8]>) {
+    let id = &exec.event.id;
+    let who = Who {
+        pid: id.pid,
+        start_ns: id.start_ns,
+        ppid: id.ppid,
+        uid: Some(id.uid),
+        comm: id.comm(),
+        cgroup,
+        time_ns: id.time_ns,
+    };
+    match exec.errno_name() {
+        None => model.executed(&who, exec.args, exec.path),
+        Some(error) => model.failed(&who, exec.args, &exec.filename(), &error),
+    }
+}
+
+/// The view of a recording.
+pub struct Executions {
+    view: View,
+    args: Args,
+    filter: Filter,
+}
+
+impl Executions {
+    /// With this view, by these flags.
+    pub fn new(args: Args, view: View) -> Result<Self, Refused> {
+        refuse_tree(&args.common)?;
+        Ok(Self { filter: Filter::new(&args.common), args, view })
+    }
+}
+
+impl Replay for Executions {
+    fn begin(&mut self, _: &Recording<'_>, _: &mut Session) -> Result<()> {
+        Ok(())
+    }
+
+    fn event(&mut self, event: &Recorded<'_>, _: &mut Session) -> Result<(), Trouble> {
+        if !["process.exec", "process.exec_failed"].contains(&event.name) {
+            return Err(Trouble::Unknown);
+        }
+        let told = read(event)?;
+        let exec = told.exec()?;
+        let is_wanted = exec.errno().is_none() || self.args.failed;
+        if is_wanted && self.filter.passes(event) && self.args.matches(&exec) {
+            see(&mut self.view.model, &exec, event.cgroup);
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, session: &mut Session) -> Result<()> {
+        self.view.show_recorded(session)
+    }
+}

@@ -1,0 +1,259 @@
+//! `--live`: the full-screen view, in a real terminal: tmux. Each test waits for what appears on the
+//! screen, however long that takes.
+
+use std::fs;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::harness::*;
+use crate::skip::{self, skip};
+
+/// A terminal with a tool in it.
+struct Terminal {
+    socket: String,
+}
+
+impl Terminal {
+    /// Runs this shell command on a screen of this size, in the folder for temporary files.
+    fn start(name: &str, size: (u16, u16), command: &str) -> Self {
+        let socket = format!("snoop-{}-{name}", std::process::id());
+        let terminal = Self { socket };
+        let (width, height) = (size.0.to_string(), size.1.to_string());
+        // The shell stays, so that the screen after the tool can be seen.
+        let script = format!(
+            "cd {}; PS1='PROMPT '; {command}; echo status $?",
+            std::env::temp_dir().display()
+        );
+        terminal.tmux(&[
+            "-f",
+            "/dev/null",
+            "new-session",
+            "-d",
+            "-x",
+            &width,
+            "-y",
+            &height,
+            "sh",
+            "-i",
+        ]);
+        terminal.tmux(&["send-keys", "-l", &script]);
+        terminal.keys(&["Enter"]);
+        terminal
+    }
+
+    fn tmux(&self, words: &[&str]) -> String {
+        let output = Command::new("tmux").args(["-L", &self.socket]).args(words).output().unwrap();
+        assert!(output.status.success(), "{words:?}: {}", lossy(&output.stderr));
+        lossy(&output.stdout)
+    }
+
+    fn keys(&self, keys: &[&str]) {
+        self.tmux(&[&["send-keys"], keys].concat());
+    }
+
+    fn screen(&self) -> String {
+        self.tmux(&["capture-pane", "-p"])
+    }
+
+    /// Waits until the screen is so.
+    fn wait(&self, what: &str, is_so: impl Fn(&str) -> bool) -> String {
+        let until = Instant::now() + Duration::from_secs(60);
+        loop {
+            let screen = self.screen();
+            if is_so(&screen) {
+                return screen;
+            }
+            assert!(Instant::now() < until, "no {what}:\n{screen}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn wait_for(&self, text: &str) -> String {
+        self.wait(text, |screen| screen.contains(text))
+    }
+
+    fn wait_without(&self, text: &str) -> String {
+        self.wait(&format!("screen without {text}"), |screen| !screen.contains(text))
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = Command::new("tmux").args(["-L", &self.socket, "kill-server"]).output();
+    }
+}
+
+/// Whether the screen is that of the shell again.
+fn is_given_back(screen: &str) -> bool {
+    screen.contains("status ") && !screen.contains("sort: ")
+}
+
+fn has_tmux() -> bool {
+    Command::new("tmux").arg("-V").output().is_ok()
+}
+
+/// A recording of a small tree of processes, and its file.
+fn recording(name: &str) -> std::path::PathBuf {
+    let script = "/bin/true x1; sh -c 'kill -9 $$; : x2'; sh -c 'exit 3; : x3'; /bin/sleep 0.01";
+    let tool = Tool("procsnoop");
+    let output = tool.command(&["--fork", "--json", "--", "sh", "-c", script]).output().unwrap();
+    let path = std::env::temp_dir().join(format!("snoop-{}-{name}.json", std::process::id()));
+    fs::write(&path, &output.stdout).unwrap();
+    path
+}
+
+#[test]
+fn each_key_of_the_view() {
+    if !has_tmux() {
+        skip!(skip::NO_TMUX);
+    }
+    let file = recording("keys");
+    let tool = Tool("procsnoop").path();
+    let command = format!("{} --live --from {}", tool.display(), file.display());
+    let terminal = Terminal::start("keys", (120, 24), &command);
+    let first = terminal.wait_for("/bin/true x1");
+    assert!(first.contains("procsnoop") && first.contains("recorded"), "{first}");
+    assert!(first.contains("SIGKILL") && first.contains("# SIGKILL from itself"), "{first}");
+    assert!(first.contains("├ ") && first.contains("sort: tree"), "{first}");
+
+    terminal.keys(&["?"]);
+    terminal.wait_for("all that is known of the selected one");
+    terminal.keys(&["Escape"]);
+    terminal.wait_for("sort: tree");
+
+    for order in ["age", "CPU", "failures", "command", "tree"] {
+        terminal.keys(&["s"]);
+        terminal.wait_for(&format!("sort: {order}"));
+    }
+
+    terminal.keys(&["/"]);
+    terminal.keys(&["-l", "x1"]);
+    terminal.wait_for("/x1_");
+    terminal.wait_without("SIGKILL");
+    terminal.keys(&["Enter"]);
+    terminal.wait_for("/x1  sort");
+    terminal.keys(&["Escape"]);
+    terminal.wait_for("SIGKILL");
+
+    // The first row, with the whole tree below it.
+    terminal.keys(&["Home"]);
+    terminal.keys(&["Space"]);
+    terminal.wait_for("+ sh -c");
+    terminal.wait_without("SIGKILL ");
+    terminal.keys(&["Space"]);
+    terminal.wait_for("SIGKILL ");
+
+    terminal.keys(&["Down"]);
+    terminal.keys(&["f"]);
+    terminal.wait_for("FOLLOWING");
+    terminal.wait_without("SIGKILL ");
+    terminal.keys(&["Escape"]);
+    terminal.wait_without("FOLLOWING");
+
+    terminal.keys(&["p"]);
+    terminal.wait_for("PAUSED");
+    terminal.keys(&["p"]);
+    terminal.wait_without("PAUSED");
+
+    terminal.keys(&["Enter"]);
+    let details = terminal.wait_for("environment");
+    assert!(details.contains("argument 0") && details.contains("below"), "{details}");
+    terminal.keys(&["Escape"]);
+    terminal.wait_for("sort: tree");
+
+    terminal.keys(&["a"]);
+    terminal.keys(&["w"]);
+    let screen = terminal.wait_for("rows written to procsnoop-");
+    let name = screen.split("rows written to ").nth(1).unwrap().split_whitespace().next().unwrap();
+    let written = std::env::temp_dir().join(name);
+    let text = fs::read_to_string(&written).unwrap();
+    assert!(text.contains("SIGKILL") && text.contains("COMMAND"), "{text}");
+    fs::remove_file(written).unwrap();
+
+    terminal.keys(&["q"]);
+    let screen = terminal.wait("the shell", is_given_back);
+    assert!(screen.contains("events, 0 lost"), "{screen}");
+    fs::remove_file(file).unwrap();
+}
+
+#[test]
+fn the_terminal_is_given_back() {
+    if !has_tmux() {
+        skip!(skip::NO_TMUX);
+    }
+    let file = recording("ends");
+    let tool = Tool("procsnoop").path();
+    let command = format!("{} --live --from {}", tool.display(), file.display());
+    let pids = || {
+        let output = Command::new("pgrep").args(["-f", &format!("^{command}")]).output().unwrap();
+        lossy(&output.stdout)
+            .split_whitespace()
+            .map(|pid| pid.parse::<i32>().unwrap())
+            .collect::<Vec<_>>()
+    };
+    for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
+        let terminal = Terminal::start(&format!("ends-{signal}"), (80, 24), &command);
+        terminal.wait_for("sort: tree");
+        for pid in pids() {
+            // SAFETY: has no memory arguments.
+            unsafe { libc::kill(pid, signal) };
+        }
+        terminal.wait("the shell", is_given_back);
+        terminal.keys(&["-l", "echo typed"]);
+        terminal.keys(&["Enter"]);
+        terminal.wait("an echo", |screen| screen.matches("typed").count() >= 2);
+    }
+    // Ctrl-Z and fg; Ctrl-C.
+    let terminal = Terminal::start("stop", (80, 24), &command);
+    terminal.wait_for("sort: tree");
+    terminal.keys(&["C-z"]);
+    terminal.wait("the shell", |screen| !screen.contains("sort: tree"));
+    terminal.keys(&["-l", "fg"]);
+    terminal.keys(&["Enter"]);
+    terminal.wait_for("sort: tree");
+    // Another size.
+    terminal.tmux(&["resize-window", "-x", "60", "-y", "10"]);
+    let small = terminal.wait("ten lines", |screen| {
+        screen.contains("sort: tree") && screen.trim_end().lines().count() == 10
+    });
+    assert!(
+        small.contains("COMMAND") && small.lines().all(|line| line.chars().count() <= 60),
+        "{small}"
+    );
+    terminal.keys(&["C-c"]);
+    terminal.wait("the shell", |screen| screen.contains("lost") && !screen.contains("sort: "));
+    fs::remove_file(file).unwrap();
+}
+
+#[test]
+fn what_happens_is_seen() {
+    if !has_tmux() {
+        skip!(skip::NO_TMUX);
+    }
+    for (tool, failure) in [("procsnoop", "3"), ("execsnoop", "ENOENT")] {
+        let flags = if tool == "execsnoop" { "-x" } else { "" };
+        let command = format!("{} --live {flags}", Tool(tool).path().display());
+        let terminal = Terminal::start(tool, (100, 30), &command);
+        terminal.wait_for("sort: tree");
+        let script = "exec env -i /bin/sh -c '/bin/nosuch x4; exit 3; : x4'";
+        let status =
+            Command::new("sh").args(["-c", script]).stderr(std::process::Stdio::null()).status();
+        assert!(!status.unwrap().success());
+        terminal.keys(&["/"]);
+        terminal.keys(&["-l", "x4"]);
+        terminal.keys(&["Enter"]);
+        let screen = terminal.wait_for("x4'");
+        assert!(screen.contains(failure) || tool == "procsnoop", "{screen}");
+        terminal.wait(failure, |screen| {
+            screen.lines().any(|line| line.contains(failure) && line.contains("x4"))
+        });
+        // A name that would clear the screen.
+        let wild = std::env::temp_dir().join(format!("snoop-{}-\u{1b}[2J", std::process::id()));
+        fs::copy("/bin/true", &wild).unwrap();
+        assert!(Command::new(&wild).arg("x4").status().unwrap().success());
+        fs::remove_file(&wild).unwrap();
+        terminal.wait_for(r"\033[2J");
+        terminal.keys(&["q"]);
+        terminal.wait("the shell", is_given_back);
+    }
+}
