@@ -3,37 +3,33 @@
 #define SNOOP_ARCH_BPF_H
 
 /*
- * What differs between architectures; no other file asks which one it is compiled for.
- * Each of the blocks below says:
+ * What differs between architectures; no other file asks which one it is compiled for. Each of
+ * the blocks below says:
  *
- * SYSCALL(name): the function behind a system call; its only argument is the saved registers.
+ * - SYSCALL(name): the function behind a system call, whose only argument are the saved registers
+ * - SYSCALL_NR_REG, SIXTH_REG: the saved registers with its number and its sixth argument
+ * - NR_*: numbers of system calls
+ * - HAS_OLD_TRAMPOLINES: fentry and fexit came before 5.15, when saved registers had no type
+ * - MMAP_EVENT: mmap(), as its function and its tracepoints are called
+ * - MMAP_IN_MEMORY: its only argument is the address of six
+ * - UNTAGGED(): an address without what the kernel ignores of it
+ * - ROLLED_BACK(): whether this may be the result after a seccomp filter has answered with SIGSYS,
+ *   which is what was in its register at the entry
+ * - MAY_BE_ROLLED_BACK(): the same for the number of a call, without its registers
+ * - caller_is_compat(): whether a 32-bit program makes the current system call
+ * - HAS_COMPAT: calls of such programs are shown. Then there are:
+ * - COMPAT_REG*, COMPAT_NR_*: the registers with their arguments, and their numbers of system calls
+ * - COMPAT_SYSCALL_*: functions behind their system calls that are not SYSCALL()
+ * - HAS_COMPAT_ENTRIES: all of their system calls have functions of their own
  *
- * SYSCALL_NR_REG: the saved register with the number of the system call. NR_*: the numbers.
- *
- * HAS_OLD_TRAMPOLINES: fentry and fexit came before 5.15, when saved registers had no type.
- *
- * caller_is_compat(): whether a 32-bit program makes the current system call.
- *
- * HAS_COMPAT: the calls of such programs are shown. Then there are COMPAT_REG*, the registers
- * with their arguments; COMPAT_NR_*, their numbers of system calls; COMPAT_SYSCALL_*, functions
- * behind system calls that are not SYSCALL().
- *
- * HAS_COMPAT_ENTRIES: all of their system calls have functions of their own.
- *
- * MMAP_EVENT: the system call mmap(), as its function and tracepoints are called.
- * MMAP_IN_MEMORY: its only argument is the address of six.
- *
- * ROLLED_BACK(): whether this may be the result after a seccomp filter has answered with
- * SIGSYS: what was in its register at the entry. MAY_BE_ROLLED_BACK() tells the same of the
- * number of a call, without its registers.
- *
- * Programs on functions that an architecture lacks are not compiled there. User space leaves
- * them out by their names (src/engine/attach.rs).
+ * Programs on functions that an architecture lacks are not compiled there. User space leaves them
+ * out by their names (src/engine/attach.rs).
  */
 
 #if defined(__TARGET_ARCH_x86)
 #define SYSCALL(name) "__x64_sys_" name
 #define SYSCALL_NR_REG orig_ax
+#define SIXTH_REG r9
 #define SOME_REGS dx /* si, di, orig_ax */
 #define HAS_OLD_TRAMPOLINES 1
 #define KERNEL_STACK_SIZE 16384 /* without KASAN */
@@ -94,15 +90,10 @@ static __always_inline bool caller_is_compat(const struct pt_regs *regs)
 #define ROLLED_BACK(ret, regs) ((ret) > 0 && (ret) < 4095)
 #define MAY_BE_ROLLED_BACK(ret, nr) ((ret) == (nr))
 
-/* libbpf before 1.2 has no sixth argument. */
-#ifndef PT_REGS_PARM6_SYSCALL
-#define PT_REGS_PARM6_SYSCALL(x) (__PT_REGS_CAST(x)->r9)
-#define PT_REGS_PARM6_CORE_SYSCALL(x) BPF_CORE_READ(__PT_REGS_CAST(x), r9)
-#endif
-
 #elif defined(__TARGET_ARCH_arm64)
 #define SYSCALL(name) "__arm64_sys_" name
 #define SYSCALL_NR_REG syscallno
+#define SIXTH_REG regs[5]
 #define KERNEL_STACK_SIZE 16384 /* with pages of up to 16 KiB */
 
 /* Only what is not the same for 64-bit programs has an entry of its own. */
@@ -145,16 +136,19 @@ static __always_inline long syscall_result(const struct pt_regs *regs)
 }
 #define SYSCALL_RESULT(regs) syscall_result(regs)
 
-/* The kernel ignores the uppermost byte of a program's address, bpf_find_vma() does not. */
+/* The kernel ignores the uppermost byte of an address from a program, but bpf_find_vma() does not.
+ */
 #define UNTAGGED(address) ((__u64)((__s64)((address) << 8) >> 8))
 
 #elif defined(__TARGET_ARCH_riscv)
 #define SYSCALL(name) "__riscv_sys_" name
 #define SYSCALL_NR_REG a7
+#define SIXTH_REG a5
 
 #elif defined(__TARGET_ARCH_s390)
 #define SYSCALL(name) "__s390x_sys_" name
 #define SYSCALL_NR_REG int_code
+#define SIXTH_REG gprs[7]
 #define SYSCALL_NR_MASK 0xffff /* above it: the length of the instruction */
 #define MMAP_EVENT "old_mmap"
 #define MMAP_IN_MEMORY 1
@@ -186,6 +180,7 @@ static __always_inline bool caller_is_compat(const struct pt_regs *regs)
 #elif defined(__TARGET_ARCH_powerpc)
 #define SYSCALL(name) "sys_" name
 #define SYSCALL_NR_REG gpr[0]
+#define SIXTH_REG gpr[8]
 
 #define NR_EXECVE 11
 #define NR_BRK 45
@@ -240,6 +235,12 @@ static __always_inline long syscall_result(const struct pt_regs *regs)
 #define NR_MADVISE 233
 #define NR_EXECVEAT 281
 #define NR_PKEY_MPROTECT 288
+#endif
+
+/* libbpf before 1.2 has no sixth argument. */
+#ifndef PT_REGS_PARM6_SYSCALL
+#define PT_REGS_PARM6_SYSCALL(x) (__PT_REGS_CAST(x)->SIXTH_REG)
+#define PT_REGS_PARM6_CORE_SYSCALL(x) BPF_CORE_READ(__PT_REGS_CAST(x), SIXTH_REG)
 #endif
 
 /* What most of them have in common. */

@@ -64,6 +64,8 @@ fn small(source: &str) -> String {
 #[test]
 fn members_that_are_named() {
     let expected = "
+struct list;
+
 struct list {
 \tstruct list *next;
 };
