@@ -14,7 +14,7 @@ use snoop_tools::engine::interval::Interval;
 use snoop_tools::engine::manual::Manual;
 use snoop_tools::engine::progress::counted;
 use snoop_tools::engine::replay::Replay;
-use snoop_tools::engine::session::Session;
+use snoop_tools::engine::session::{Session, say};
 use snoop_tools::engine::stack::{self, Addresses, Folded, Owner, Stack, Symbols};
 use snoop_tools::engine::tool::{self, Loaded, Open, Refused, Tool};
 use snoop_tools::host::memory::page_size;

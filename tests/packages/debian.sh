@@ -86,7 +86,7 @@ dependencies() {
 build() {
     say "builds for $arch, without a network"
     local began=$SECONDS
-    unshare --net chroot "$root" su builder -c "
+    unshare --net env --ignore-environment PATH=/usr/sbin:/usr/bin:/sbin:/bin chroot "$root" su builder -c "
         cd /build && mkdir $1 && cd $1 && dpkg-source --no-check -x ../*.dsc snoop-tools >/dev/null &&
         cd snoop-tools && DEB_BUILD_OPTIONS=${NOCHECK:+nocheck} dpkg-buildpackage --build=binary \
             --host-arch=$arch --unsigned-changes --no-pre-clean" >"$work/build-log" 2>&1 ||
