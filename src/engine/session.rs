@@ -42,6 +42,7 @@ pub struct Session {
     max_events: u64,
     shown: u64,
     lost: u64,
+    missed: u64,
 }
 
 /// The first JSON line.
@@ -145,6 +146,7 @@ impl Session {
             max_events: max_events.unwrap_or(u64::MAX),
             shown: 0,
             lost: 0,
+            missed: 0,
         }
     }
 
@@ -258,6 +260,19 @@ impl Session {
     /// Rows so far, or what is counted instead of rows.
     pub fn events(&self) -> u64 {
         self.shown
+    }
+
+    /// Notes how many events are lost, or may be, now that tracing is over: [`Session::missed`].
+    pub(crate) fn note_missed<S: Skel<'static>>(&mut self, attached: &Attached<S>) -> Result<()> {
+        let skipped = attached.skipped();
+        let lost = attached.counters()?.lost.max(self.lost);
+        self.missed = lost + skipped.events + skipped.perhaps_events;
+        Ok(())
+    }
+
+    /// At the end, how many events are lost, or may be.
+    pub fn missed(&self) -> u64 {
+        self.missed
     }
 
     /// Counts one row, and writes if much has been collected.

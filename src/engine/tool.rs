@@ -274,6 +274,7 @@ fn run<T: Tool>(mut tool: T) -> Result<u8> {
     if ended != Ended::Full {
         drain_rest(&mut tool, &mut session, &mut attached.channel)?;
     }
+    session.note_missed(&attached)?;
     let finished = tool.finish(&attached.skeleton, &mut session);
     session.account(&attached)?; // even if the last step failed
     finished?;

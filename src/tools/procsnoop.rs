@@ -1,11 +1,16 @@
 //! Lives of processes: from a record of `bootstrap.bpf.c` to its parts.
 
 pub mod args;
+pub mod chrome;
+pub mod columns;
 pub mod config;
+pub mod critical;
 pub mod elders;
 pub mod fields;
 pub mod held;
 pub mod history;
+pub mod labels;
+pub mod lanes;
 pub mod lives;
 pub mod older;
 pub mod past;
@@ -17,6 +22,7 @@ pub mod status;
 pub mod text;
 pub mod tree;
 pub mod usage;
+pub mod words;
 
 use anyhow::Result;
 

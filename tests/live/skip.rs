@@ -6,7 +6,7 @@ use std::io::Write as _;
 
 /// The only reasons where `CI` is set, as it is in our virtual machines: a test that is skipped
 /// there for another one fails.
-const EXPECTED: [&str; 13] = [
+const EXPECTED: [&str; 14] = [
     OWN_MACHINE,
     CORE_PATTERN,
     NO_KPROBES,
@@ -18,6 +18,7 @@ const EXPECTED: [&str; 13] = [
     NO_OVERLAY,
     NO_BTRFS,
     NO_FUSE,
+    NO_MAKE,
     BEFORE_6_7,
     BEFORE_6_8,
 ];
@@ -32,6 +33,7 @@ pub const NO_OVERLAY: &str = "a kernel without overlayfs";
 pub const NO_BTRFS: &str =
     "no btrfs: in the kernel, or mkfs.btrfs of btrfs-progs, or a loop device";
 pub const NO_FUSE: &str = "no /dev/fuse: a kernel without FUSE, or with the module not loaded";
+pub const NO_MAKE: &str = "no make, as in virtual machines";
 pub const BEFORE_5_11: &str = "before Linux 5.11, which charges memory of BPF to cgroups";
 pub const BEFORE_5_15: &str = "before Linux 5.15, which the backend on tracepoints needs";
 pub const BEFORE_6_8: &str =

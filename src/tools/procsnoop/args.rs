@@ -64,13 +64,22 @@ pub struct Args {
     #[arg(long, conflicts_with = "json", help_heading = "At the end")]
     pub tree_view: bool,
 
+    /// At the end, print the chain of processes that decided how long COMMAND took, or the process
+    /// of --tree
+    #[arg(long, help_heading = "At the end")]
+    pub critical_path: bool,
+
     /// At the end, draw the processes over time, as SVG
     #[arg(long, value_name = "FILE", help_heading = "At the end")]
     pub plot: Option<PathBuf>,
 
-    /// At the end, write a trace that Perfetto's viewer opens (Chrome's format)
+    /// At the end, write a trace for Perfetto's viewer
     #[arg(long, value_name = "FILE", help_heading = "At the end")]
     pub perfetto: Option<PathBuf>,
+
+    /// At the end, write a trace in Chrome's JSON format, for other viewers
+    #[arg(long, value_name = "FILE", help_heading = "At the end")]
+    pub chrome_trace: Option<PathBuf>,
 
     /// Flags of every tool
     #[command(flatten)]
