@@ -64,8 +64,8 @@ pub struct Args {
     #[arg(long, conflicts_with = "json", help_heading = "At the end")]
     pub tree_view: bool,
 
-    /// At the end, print the chain of processes that decided how long COMMAND took, or the process
-    /// of --tree
+    /// At the end, print the critical path: the chain of processes that decided how long COMMAND
+    /// took, or the process of --tree
     #[arg(long, help_heading = "At the end")]
     pub critical_path: bool,
 
@@ -93,8 +93,10 @@ Shows the executions and ends of processes: the exit status that wait() gives to
 fatal signal and its sender, the lifetime of the process, and with --usage the resources it used. A \
 process ends when its last thread has ended, whichever that is.
 
-At the end procsnoop can print the processes as a tree (--tree-view), draw them over time (--plot) \
-or write them for Perfetto's viewer (--perfetto). With --json each line is an object, whose keys are \
+At the end procsnoop can print the processes as a tree (--tree-view), draw them over time (--plot), \
+write them for Perfetto's viewer (--perfetto), and name the chain of processes that decided how long \
+a COMMAND took (--critical-path): followed from its end backwards, whom each process waited for last. \
+With --json each line is an object, whose keys are \
 OpenTelemetry's names.",
     examples: &[
         ("procsnoop", "executions and ends of all processes"),
@@ -103,6 +105,7 @@ OpenTelemetry's names.",
         ("procsnoop --signal KILL", "processes that were killed, and by whom"),
         ("procsnoop -q --tree-view -- make", "the processes of a build"),
         ("procsnoop -q --plot make.svg -- make", "the same as a picture"),
+        ("procsnoop -q --critical-path -- make -j8", "what decides how long it takes"),
         ("procsnoop --json | jq 'select(.process.memory.max_rss_bytes > 1e9)'", ""),
     ],
     rows: "\
@@ -111,6 +114,11 @@ COMMAND: from its release), with --usage SINCE-EXEC from the last execution; the
 are seconds. STATUS is an exit code or a signal, +core if memory was dumped. With --usage: RSS is \
 the peak of resident memory, MAJFLT counts page faults with I/O, VCSW and ICSW voluntary and \
 involuntary switches from the CPU, READ and WRITE are block I/O.
+
+With --tree-view, START counts from the beginning of the picture and TREE-CPU is the CPU time of a \
+process with its descendants. With --critical-path, DURATION is a process's part of the path: CPU, \
+CHILD (waiting for children on the path, which have rows of their own) and OTHER (I/O, sleep, locks, \
+waiting for a CPU).
 
 A command in [brackets] is only a name. -- lost N events -- on stderr marks the place where events \
 found no room. Most keys of --json under process are present only in process.exit.",
@@ -130,7 +138,7 @@ found no room. Most keys of --json under process are present only in process.exi
         ("cut: N arguments", "arguments that are not shown"),
         ("not waited for yet", "the usage may lack the last few milliseconds"),
     ],
-    usual: &["min_duration", "failed", "usage", "tree_view", "plot"],
+    usual: &["min_duration", "failed", "usage", "tree_view", "critical_path", "plot"],
     exit_status: EXIT_STATUS,
     privileges: &[CAPABILITIES, GROUP],
     overhead: "\

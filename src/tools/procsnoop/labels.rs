@@ -74,6 +74,15 @@ fn is_random(word: &[u8]) -> bool {
         return true;
     }
     let name = base(word);
+    // Of gcc: ccAbCdEf.s
+    let temporary = name.strip_prefix(b"cc").and_then(|rest| rest.split_at_checked(6));
+    if temporary.is_some_and(|(random, rest)| {
+        let is_word = random.iter().all(u8::is_ascii_lowercase);
+        let is_name = random.iter().all(u8::is_ascii_alphanumeric) && !is_word;
+        is_name && rest.starts_with(b".") && rest.len() <= 4
+    }) {
+        return true;
+    }
     let mut runs = name.split(|byte| !byte.is_ascii_hexdigit());
     runs.any(|run| run.len() >= 8 && run.iter().any(u8::is_ascii_digit))
 }
@@ -155,8 +164,9 @@ impl<'a> Labels<'a> {
         }
         if label.is_empty() {
             // Nothing differs.
-            let all: Vec<usize> = (0..args.len()).collect();
-            return cut(self.join(&first, program, args, &all), room);
+            let words = args.iter().map(|&word| shown(self.history.word(word), false));
+            let words: Vec<_> = std::iter::once(first).chain(words).collect();
+            return cut(words.join(" "), room);
         }
         if label.chars().count() > room {
             // What differs says more than the program.
@@ -293,6 +303,19 @@ mod tests {
     fn flags_if_nothing_else_differs() {
         let history = commands(&["cc -O1 -c x.c", "cc -O2 -c x.c", "cc -O2 -g -c x.c"]);
         assert_eq!(labels(&history, 40), ["cc -O1", "cc -O2", "cc … -g"]);
+    }
+
+    #[test]
+    fn what_nobody_chose() {
+        for random in
+            ["/tmp/x.c", "./ccAb12Cd.s", "ccZZZZZZ.o", "metadata=0123abcd4567", "/proc/7/x"]
+        {
+            assert!(is_random(random.as_bytes()), "{random}");
+        }
+        for chosen in ["cc1", "cccheck.c", "src/parser.c", "ccparser.cpp", "feedback.c", "1234567"]
+        {
+            assert!(!is_random(chosen.as_bytes()), "{chosen}");
+        }
     }
 
     #[test]

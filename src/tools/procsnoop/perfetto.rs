@@ -294,6 +294,14 @@ mod tests {
     }
 
     #[test]
+    fn each_arrow_is_a_member_of_its_own() {
+        // Perfetto's reader does not take several in one, as the format has it since proto3.
+        let event = TrackEvent { flow_ids: vec![5], ..TrackEvent::default() };
+        let key = [0xf9, 0x02]; // 47, 64 bits
+        assert_eq!(event.encode_to_vec(), [&key[..], &5u64.to_le_bytes()].concat());
+    }
+
+    #[test]
     fn nothing_at_all() {
         let mut out = Vec::new();
         write(&mut out, &History::default(), "x", None).unwrap();

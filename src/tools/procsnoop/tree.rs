@@ -72,8 +72,9 @@ fn cpu_of_trees(all: &[Past]) -> Vec<u64> {
 fn row(out: &mut String, past: &Past, first_ns: u64, tree_ns: u64, prefix: &str) {
     let process = format!("{prefix}{}", past.label());
     let pid = past.pid.to_string();
-    // What is older began at some time before the picture.
-    let start = past.start_ns.checked_sub(first_ns);
+    // COMMAND begins with its release. What is older began at some time before the picture.
+    let begin_ns = past.end.map_or(past.start_ns, |end| end.time_ns.saturating_sub(end.lived_ns));
+    let start = begin_ns.checked_sub(first_ns);
     let start = start.map_or("-".to_owned(), |start| Seconds(start).to_string());
     let tree = Seconds(tree_ns).to_string();
     let none = || "-".to_owned();

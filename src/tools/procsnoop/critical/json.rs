@@ -7,6 +7,7 @@ use super::{Member, Path};
 use crate::engine::session::Session;
 use crate::output::json::EventName;
 use crate::tools::procsnoop::history::{History, Past};
+use crate::tools::procsnoop::usage::Usage;
 
 #[derive(Serialize)]
 struct Record<'a> {
@@ -27,6 +28,33 @@ struct Process {
     command_line: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     earlier_command_lines: Vec<String>,
+    /// Why it may have waited; not known while it runs
+    #[serde(flatten)]
+    waits: Option<Waits>,
+}
+
+/// Of its whole life, under the keys of `process.exit`.
+#[derive(Serialize)]
+struct Waits {
+    paging: Paging,
+    context_switches: Switches,
+    disk: Disk,
+}
+
+#[derive(Serialize)]
+struct Paging {
+    major_faults: u64,
+}
+
+#[derive(Serialize)]
+struct Switches {
+    voluntary: u64,
+    involuntary: u64,
+}
+
+#[derive(Serialize)]
+struct Disk {
+    read_bytes: u64,
 }
 
 /// Times are nanoseconds; the beginning of the path is 0.
@@ -82,6 +110,20 @@ fn process(history: &History, past: &Past) -> Process {
         comm: String::from_utf8_lossy(&past.comm).into_owned(),
         command_line: past.command.clone(),
         earlier_command_lines: past.earlier.iter().map(|one| one.command.clone()).collect(),
+        waits: past.end.map(|end| Waits::new(&end.usage)),
+    }
+}
+
+impl Waits {
+    fn new(usage: &Usage) -> Self {
+        Self {
+            paging: Paging { major_faults: usage.major_faults },
+            context_switches: Switches {
+                voluntary: usage.voluntary_switches,
+                involuntary: usage.involuntary_switches,
+            },
+            disk: Disk { read_bytes: usage.read_bytes },
+        }
     }
 }
 

@@ -28,6 +28,7 @@ const MOST_CHARS: usize = 100;
 /// Shorter times and smaller amounts have no note.
 const LEAST_BESIDE_NS: u64 = 1_000_000;
 const LEAST_READ: u64 = 4096;
+const LEAST_SWITCHES: u64 = 10;
 
 /// Appends the path.
 pub fn draw(out: &mut String, history: &History, path: &Path) {
@@ -95,6 +96,9 @@ fn notes(past: &Past, beside_ns: u64) -> Vec<String> {
     }
     if usage.major_faults > 0 {
         notes.push(count(usage.major_faults, "major fault"));
+    }
+    if usage.involuntary_switches >= LEAST_SWITCHES {
+        notes.push(format!("{} times put off its CPU", usage.involuntary_switches));
     }
     match past.end {
         None => notes.push("still running".to_owned()),

@@ -67,10 +67,10 @@ pub(super) struct TrackEvent {
     #[prost(string, optional, tag = "23")]
     pub name: Option<String>,
     /// Arrows begin here,
-    #[prost(fixed64, repeated, tag = "47")]
+    #[prost(fixed64, repeated, packed = "false", tag = "47")]
     pub flow_ids: Vec<u64>,
     /// or end here
-    #[prost(fixed64, repeated, tag = "48")]
+    #[prost(fixed64, repeated, packed = "false", tag = "48")]
     pub terminating_flow_ids: Vec<u64>,
     /// Slices with the same one have the same colour
     #[prost(string, optional, tag = "53")]

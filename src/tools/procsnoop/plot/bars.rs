@@ -22,9 +22,10 @@ const MOST_TIP: usize = 240;
 /// Programs that the tooltip of many processes names.
 const MOST_PROGRAMS: usize = 5;
 
-/// Percents of the width of bars that have labels without the script, and of those that have the
-/// long one.
+/// Percents of the width of bars that have labels without the script, and of those that have more
+/// than what differs from others, and the long one.
 const LABELLED: f64 = 2.0;
+const SHORT_LABELLED: f64 = 8.0;
 const LONG_LABELLED: f64 = 25.0;
 
 /// Pixels of the strip that shows the worst end of many processes.
@@ -85,7 +86,13 @@ fn one(out: &mut dyn Write, picture: &Picture<'_>, bar: &Bar, top: f64) -> io::R
     }
     if width >= LABELLED {
         // A nested picture ends at its edges, and the label with it.
-        let label = if width >= LONG_LABELLED { &words.long } else { &words.short };
+        let count = bar.processes.len().to_string();
+        let label = match words.short.rsplit(" … ").next() {
+            _ if width >= LONG_LABELLED => &words.long,
+            _ if width >= SHORT_LABELLED => &words.short,
+            _ if bar.processes.len() > 1 => count.as_str(),
+            least => least.unwrap_or_default(),
+        };
         write!(
             out,
             "<svg {place} y=\"{top:.0}\" height=\"{BAR}\"><text x=\"3\" y=\"11.5\">{}</text></svg>",
