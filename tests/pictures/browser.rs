@@ -97,7 +97,8 @@ impl Browser {
     pub(crate) fn call(&mut self, method: &str, params: Value) -> Value {
         self.number += 1;
         let number = self.number;
-        let mut message = json!({ "id": number, "method": method, "params": params });
+        let mut message = json!({ "id": number, "method": method });
+        message["params"] = params;
         if !self.session.is_null() {
             message["sessionId"] = self.session.clone();
         }

@@ -24,7 +24,7 @@ pub(crate) struct Made {
 
 /// One thing that happens.
 enum Happens {
-    Record(Record),
+    Record(Box<Record>),
     Exec(Vec<u8>),
 }
 
@@ -45,7 +45,7 @@ pub(crate) fn history(made: &[Made]) -> History {
         let name = made.command.split(' ').next().unwrap().rsplit('/').next().unwrap();
         process.id.comm.iter_mut().zip(name.bytes().take(15)).for_each(|(to, from)| *to = from);
         let birth = process_birth_event { process, ..Default::default() };
-        all.push((begin, Happens::Record(Record::Fork(birth))));
+        all.push((begin, Happens::Record(Box::new(Record::Fork(birth)))));
         if made.command.contains(' ') {
             let args: Vec<_> = made.command.split(' ').map(str::as_bytes).collect();
             let mut exec = record("/bin/x", &args);
@@ -58,7 +58,7 @@ pub(crate) fn history(made: &[Made]) -> History {
         process.id.time_ns = end;
         let mut exit = process_exit_event { process, begin_ns: begin, ..Default::default() };
         (exit.status, exit.usage.runtime_ns) = (made.status, made.cpu * MS);
-        all.push((end, Happens::Record(Record::Exit(exit))));
+        all.push((end, Happens::Record(Box::new(Record::Exit(exit)))));
     }
     all.sort_by_key(|(time, _)| *time);
     let mut history = History::default();

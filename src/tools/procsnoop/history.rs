@@ -13,7 +13,7 @@ use crate::host::proc::{first_ns, ticks};
 use crate::skel::{process_event, process_exit_event};
 use crate::tools::execsnoop::{Args, Exec};
 
-/// The most processes to remember; about 100 MiB.
+/// The most processes to remember; about 200 MiB.
 pub const MAX_PROCESSES: usize = 400_000;
 
 /// A process that is older than the tool and has no event yet.
