@@ -169,7 +169,7 @@ impl Path {
             doubts.push(format!("{} processes are not in it", history.forgotten));
         }
         if root.end.is_none() {
-            doubts.push("the end of the first process has not come".to_owned());
+            doubts.push("the end of the first process was not seen".to_owned());
         }
         let all = history.processes();
         let is_unknown = |past: &&Past| {

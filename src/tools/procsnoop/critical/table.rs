@@ -7,7 +7,7 @@ use crate::output::table::{Column, count};
 use crate::output::time::Seconds;
 use crate::tools::procsnoop::columns::line;
 use crate::tools::procsnoop::history::{History, Past};
-use crate::tools::procsnoop::labels::Labels;
+use crate::tools::procsnoop::labels::{Labels, cut};
 
 /// CPU, CHILD and OTHER add up to DURATION, the process's part of the path.
 const COLUMNS: [Column; 6] = [
@@ -24,6 +24,9 @@ const MOST_LEVELS: usize = 24;
 
 /// The most characters of a command.
 const MOST_CHARS: usize = 100;
+
+/// The most characters of an earlier command.
+const MOST_NOTE: usize = 50;
 
 /// Shorter times and smaller amounts have no note.
 const LEAST_BESIDE_NS: u64 = 1_000_000;
@@ -105,7 +108,8 @@ fn notes(past: &Past, beside_ns: u64) -> Vec<String> {
         Some(end) if end.status.is_failure() => notes.push(format!("status {}", end.status)),
         Some(_) => {}
     }
-    notes.extend(past.earlier.first().map(|first| format!("began as {}", first.command)));
+    let first = past.earlier.first().map(|first| cut(first.command.clone(), MOST_NOTE));
+    notes.extend(first.map(|first| format!("began as {first}")));
     notes
 }
 
