@@ -18,7 +18,7 @@ tools := $(patsubst src/bin/%.rs,$(target)/release/%,$(wildcard src/bin/*.rs))
 export PATH := $(PATH):$(HOME)/.cargo/bin
 export CARGO
 
-.PHONY: help build run vm examples check test test-vm fuzz bench install dist clean deps
+.PHONY: help build run vm examples picture check test test-vm fuzz bench install dist clean deps
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -45,6 +45,9 @@ vm: build ## the same in a virtual machine, without root
 
 examples: build ## compile the lessons of examples/, for bpfrun
 	@scripts/examples.sh '$(target)/examples'
+
+picture: build ## draw a build of the C sources, in docs/pictures/build.svg (root)
+	@scripts/picture.sh '$(target)/release/procsnoop' docs/pictures/build.svg
 
 check: ## style, lints and all tests that need no root: three minutes
 	@scripts/test.sh check

@@ -124,7 +124,7 @@ stage_files() {
     find "$stage/share/man" -name '*.8' -exec gzip -9n {} +
 
     cp README.md "$stage/doc/"
-    cp docs/*.md "$stage/doc/docs/"
+    cp -R docs/*.md docs/pictures "$stage/doc/docs/"
     cp -R packaging/systemd packaging/container packaging/fleet "$stage/doc/"
     xtask licences --target "$platform" >"$stage/doc/THIRD-PARTY"
 

@@ -28,6 +28,15 @@ have_all() {
 }
 has_zones() { [[ -e /usr/share/zoneinfo/Asia/Kolkata ]]; }
 has_venv() { python3 -c 'import venv, ensurepip' 2>/dev/null; }
+# As tests/pictures looks for it.
+has_browser() {
+    have chromium || have chromium-browser || have chromium-headless-shell ||
+        have chrome-headless-shell || have google-chrome || have google-chrome-stable
+}
+# Letters for it to draw.
+has_fonts() {
+    compgen -G '/usr/share/fonts/*/*.ttf' >/dev/null || compgen -G '/usr/share/fonts/*/*/*.ttf' >/dev/null
+}
 has_clang() { at_least "$("${CLANG:-clang}" --version 2>/dev/null | version_in)" 14; }
 has_rust() { at_least "$(cargo --version 2>/dev/null | version_in)" "$msrv"; }
 has_rustfmt() { cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1; }
@@ -56,6 +65,8 @@ test        | time zones          | has_zones               | tzdata           |
 test        | LLVM tools          | have llvm-objdump       | llvm             | llvm                  | llvm
 test        | zsh                 | have zsh                | zsh              | zsh                   | zsh
 test        | fish                | have fish               | fish             | fish                  | fish
+test        | chromium            | has_browser             | CHROMIUM         | chromium              | chromium
+test        | fonts               | has_fonts               | fonts-dejavu-core | dejavu-sans-fonts    | ttf-dejavu
 fuzz        | C++ compiler        | have c++                | g++              | gcc-c++               | gcc
 vm          | qemu                | have qemu-system-x86_64 | qemu-system-x86  | qemu-system-x86-core  | qemu-system-x86
 vm          | busybox             | have busybox            | busybox-static   | busybox               | busybox
@@ -142,6 +153,20 @@ choose_rust() {
             RUSTFMT:) [[ $no_rust ]] || read -ra chosen <<<"${chosen[*]} ${rustfmt[$manager]}" ;;
             *) chosen+=("$word") ;;
         esac
+    done
+    packages=("${chosen[@]}")
+}
+
+# Replaces the word CHROMIUM in packages=(). Where it is no package, as in Ubuntu, the others are to
+# be installed all the same.
+choose_browser() {
+    local word chosen=()
+    for word in "${packages[@]}"; do
+        if [[ $word != CHROMIUM ]]; then
+            chosen+=("$word")
+        elif [[ $(candidate chromium) =~ ^[0-9] ]]; then
+            chosen+=(chromium)
+        fi
     done
     packages=("${chosen[@]}")
 }
@@ -250,6 +275,7 @@ install_missing() {
     refresh_lists
     rustup_steps=() no_rust=
     choose_rust
+    choose_browser
     install_packages
     for word in "${rustup_steps[@]}"; do
         say "rustup $word"

@@ -218,6 +218,7 @@ packages() {
         target/tools/bin/cargo-deny --workspace check licenses bans sources
     advisories
     step 'SQL over JSON Lines' tests/packages/fleet.sh
+    step 'traces, as Perfetto reads them' tests/packages/traces.sh
 }
 
 # The database comes from GitHub: where that cannot be reached there is nothing to check against.

@@ -284,8 +284,11 @@ impl Tool for Procsnoop {
             view.finish(session);
         }
         self.show_ready(true, session)?;
-        let drawn = self.draw(session);
         let counters = counters(object)?;
+        if let Some(history) = &mut self.history {
+            history.lost = counters.context_lost + session.missed();
+        }
+        let drawn = self.draw(session);
         let left_out = counters.told_full + self.not_remembered;
         if left_out > 0 {
             let processes = match left_out {

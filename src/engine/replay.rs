@@ -127,6 +127,7 @@ pub(crate) fn run(
     let Read { mut session, ending, end_ns, has_trouble } = read(name, common, path, tool)?;
     session.end_at(end_ns);
     session.command_began_ns = ending.as_ref().and_then(|ending| ending.command_began_ns);
+    session.note_missed_as(ending.as_ref());
     let ended = if session.out.flow() == Flow::Closed { Ok(()) } else { tool.end(&mut session) };
     session.account_as(ending.as_ref())?; // even if the last step failed
     ended?;

@@ -51,6 +51,7 @@ pub struct Session {
     max_events: u64,
     shown: u64,
     lost: u64,
+    missed: u64,
 }
 
 /// The first JSON line.
@@ -172,6 +173,7 @@ impl Session {
             max_events: max_events.unwrap_or(u64::MAX),
             shown: 0,
             lost: 0,
+            missed: 0,
         }
     }
 
@@ -308,6 +310,25 @@ impl Session {
     /// Events that have been lost so far.
     pub fn lost(&self) -> u64 {
         self.lost
+    }
+
+    /// Notes how many events are lost, or may be, now that tracing is over: [`Session::missed`].
+    pub(crate) fn note_missed<S: Skel<'static>>(&mut self, attached: &Attached<S>) -> Result<()> {
+        let skipped = attached.skipped();
+        let lost = attached.counters()?.lost.max(self.lost);
+        self.missed = lost + skipped.events + skipped.perhaps_events;
+        Ok(())
+    }
+
+    /// The same of a recording.
+    pub(crate) fn note_missed_as(&mut self, ending: Option<&Ending>) {
+        let (lost, unseen) = ending.map_or((0, 0), |ending| (ending.lost, ending.unseen));
+        self.missed = lost.max(self.lost) + unseen;
+    }
+
+    /// At the end, how many events are lost, or may be.
+    pub fn missed(&self) -> u64 {
+        self.missed
     }
 
     /// Counts one row, and writes if much has been collected.

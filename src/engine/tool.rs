@@ -312,6 +312,7 @@ fn run<T: Tool>(mut tool: T, flags: &[String]) -> Result<u8> {
         drain_rest(&mut tool, &mut session, &mut attached.channel)?;
     }
     session.exit_status = until.command.as_mut().and_then(Command::try_status);
+    session.note_missed(&attached)?;
     let finished = tool.finish(&attached.skeleton, &mut session);
     session.account(&attached)?; // even if the last step failed
     finished?;

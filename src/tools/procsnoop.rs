@@ -1,12 +1,17 @@
 //! Lives of processes: from a record of `bootstrap.bpf.c` to its parts.
 
 pub mod args;
+pub mod chrome;
+pub mod columns;
 pub mod config;
+pub mod critical;
 pub mod diff;
 pub mod elders;
 pub mod fields;
 pub mod held;
 pub mod history;
+pub mod labels;
+pub mod lanes;
 pub mod live;
 pub mod lives;
 pub mod older;
@@ -24,6 +29,7 @@ pub mod status;
 pub mod text;
 pub mod tree;
 pub mod usage;
+pub mod words;
 
 use anyhow::Result;
 

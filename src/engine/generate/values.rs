@@ -18,7 +18,8 @@ const MOST: usize = 2000;
 pub(super) fn file_ending(id: &str) -> Option<&'static str> {
     match id {
         "file" => Some(".o"),
-        "diff" | "from" | "plot" | "perfetto" | "schema" | "type_from" | "path" => Some(""),
+        "diff" | "from" | "plot" | "perfetto" | "chrome_trace" | "schema" | "type_from"
+        | "path" => Some(""),
         _ => None,
     }
 }

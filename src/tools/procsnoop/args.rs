@@ -64,13 +64,22 @@ pub struct Args {
     #[arg(long, conflicts_with = "json", help_heading = "At the end")]
     pub tree_view: bool,
 
+    /// At the end, print the critical path: the chain of processes that decided how long COMMAND
+    /// took, or the process of --tree
+    #[arg(long, help_heading = "At the end")]
+    pub critical_path: bool,
+
     /// At the end, draw the processes over time, as SVG
     #[arg(long, value_name = "FILE", help_heading = "At the end")]
     pub plot: Option<PathBuf>,
 
-    /// At the end, write a trace that Perfetto's viewer opens (Chrome's format)
+    /// At the end, write a trace for Perfetto's viewer
     #[arg(long, value_name = "FILE", help_heading = "At the end")]
     pub perfetto: Option<PathBuf>,
+
+    /// At the end, write a trace in Chrome's JSON format, for other viewers
+    #[arg(long, value_name = "FILE", help_heading = "At the end")]
+    pub chrome_trace: Option<PathBuf>,
 
     /// Compare what two runs executed, from files recorded with --json: commands only in one, that
     /// fail in one, slower by -d MS [default: 10], with other arguments
@@ -81,6 +90,7 @@ pub struct Args {
         conflicts_with_all = [
             "from", "command", "follow", "duration", "max_events", "columns", "fork", "threads", "usage",
             "failed", "signal", "exit_code", "kernel_threads", "max_args", "tree_view", "plot", "perfetto",
+            "chrome_trace", "critical_path",
             "pid", "ppid", "uid", "comm", "cgroup", "tree", "backend", "buffer", "buffer_size", "rings",
             "time", "timestamp", "utc", "date", "print_uid"
         ]
@@ -93,7 +103,7 @@ pub struct Args {
         long,
         conflicts_with_all = [
             "min_duration", "failed", "signal", "exit_code", "fork", "threads", "usage", "max_args",
-            "quote", "tree_view", "plot", "perfetto", "diff",
+            "quote", "tree_view", "plot", "perfetto", "chrome_trace", "critical_path", "diff",
             "json", "quiet", "columns", "command", "time", "timestamp", "print_uid", "max_events"
         ]
     )]
@@ -111,8 +121,10 @@ Shows the executions and ends of processes: the exit status that wait() gives to
 fatal signal and its sender, the lifetime of the process, and with --usage the resources it used. A \
 process ends when its last thread has ended, whichever that is.
 
-At the end procsnoop can print the processes as a tree (--tree-view), draw them over time (--plot) \
-or write them for Perfetto's viewer (--perfetto). With --json each line is an object, whose keys are \
+At the end procsnoop can print the processes as a tree (--tree-view), draw them over time (--plot), \
+write them for Perfetto's viewer (--perfetto), and name the chain of processes that decided how long \
+a COMMAND took (--critical-path): followed from its end backwards, whom each process waited for last. \
+With --json each line is an object, whose keys are \
 OpenTelemetry's names.",
     examples: &[
         ("procsnoop", "executions and ends of all processes"),
@@ -121,6 +133,7 @@ OpenTelemetry's names.",
         ("procsnoop --signal KILL", "processes that were killed, and by whom"),
         ("procsnoop -q --tree-view -- make", "the processes of a build"),
         ("procsnoop -q --plot make.svg -- make", "the same as a picture"),
+        ("procsnoop -q --critical-path -- make -j8", "what decides how long it takes"),
         ("procsnoop --json | jq 'select(.process.memory.max_rss_bytes > 1e9)'", ""),
     ],
     rows: "\
@@ -129,6 +142,11 @@ COMMAND: from its release), with --usage SINCE-EXEC from the last execution; the
 are seconds. STATUS is an exit code or a signal, +core if memory was dumped. With --usage: RSS is \
 the peak of resident memory, MAJFLT counts page faults with I/O, VCSW and ICSW voluntary and \
 involuntary switches from the CPU, READ and WRITE are block I/O.
+
+With --tree-view, START counts from the beginning of the picture and TREE-CPU is the CPU time of a \
+process with its descendants. With --critical-path, DURATION is a process's part of the path: CPU, \
+CHILD (waiting for children on the path, which have rows of their own) and OTHER (I/O, sleep, locks, \
+waiting for a CPU).
 
 A command in [brackets] is only a name. -- lost N events -- on stderr marks the place where events \
 found no room. Most keys of --json under process are present only in process.exit.",
@@ -148,7 +166,7 @@ found no room. Most keys of --json under process are present only in process.exi
         ("cut: N arguments", "arguments that are not shown"),
         ("not waited for yet", "the usage may lack the last few milliseconds"),
     ],
-    usual: &["min_duration", "failed", "usage", "tree_view", "plot"],
+    usual: &["min_duration", "failed", "usage", "tree_view", "critical_path", "plot"],
     exit_status: EXIT_STATUS,
     privileges: &[CAPABILITIES, GROUP],
     overhead: "\

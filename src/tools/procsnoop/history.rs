@@ -6,12 +6,14 @@ use super::elders::{Elder, Older};
 use super::past::line;
 pub use super::past::{End, Past};
 use super::status::Status;
+use super::usage::Usage;
+use super::words::{Word, Words};
 use super::{Birth, Identity, Record};
 use crate::host::proc::{first_ns, ticks};
 use crate::skel::{process_event, process_exit_event};
 use crate::tools::execsnoop::{Args, Exec};
 
-/// The most processes to remember; about 100 MiB.
+/// The most processes to remember; about 200 MiB.
 pub const MAX_PROCESSES: usize = 400_000;
 
 /// A process that is older than the tool and has no event yet.
@@ -21,6 +23,7 @@ struct Unseen {
     born_ticks: u64,
     comm: Vec<u8>,
     command: String,
+    words: Box<[Word]>,
 }
 
 /// The processes of a run.
@@ -39,6 +42,10 @@ pub struct History {
     unseen: HashMap<u32, Unseen>,
     /// The number of processes beyond [`MAX_PROCESSES`]
     pub forgotten: u64,
+    /// How many records were lost, or may have been: lives may be missing, or parts of them
+    pub lost: u64,
+    /// The words of all command lines
+    words: Words,
 }
 
 impl History {
@@ -50,6 +57,7 @@ impl History {
             born_ticks: elder.born_ticks,
             comm: elder.comm.clone(),
             command: line(Args::new(&elder.cmdline)),
+            words: self.words.add(Args::new(&elder.cmdline)),
         };
         self.unseen.insert(elder.pid, unseen);
     }
@@ -77,11 +85,11 @@ impl History {
             Record::Exit(event) => self.exit(event),
             Record::ThreadExit(_) => {}
             Record::Reaped(event) => {
-                let cpu_ns = super::usage::Usage::new(&event.usage).cpu_ns();
+                let usage = Usage::new(&event.usage);
                 let index = self.ended.remove(&event.process.identity());
                 let past = index.and_then(|index| self.all.get_mut(index));
                 if let Some(end) = past.and_then(|past| past.end.as_mut()) {
-                    end.cpu_ns = cpu_ns;
+                    end.usage = usage;
                 }
             }
         }
@@ -90,6 +98,11 @@ impl History {
     /// The processes in the order of their births, as far as known; parents before children.
     pub fn processes(&self) -> &[Past] {
         &self.all
+    }
+
+    /// The bytes of a word of a command line.
+    pub fn word(&self, word: Word) -> &[u8] {
+        self.words.text(word)
     }
 
     /// The children of each process, and the processes without a parent, in the order of their
@@ -163,6 +176,7 @@ impl History {
                 parent,
                 comm: unseen.comm,
                 command: unseen.command,
+                words: unseen.words,
                 start_ns: first_ns(unseen.born_ticks),
                 is_rough: true,
                 ..Past::default()
@@ -198,7 +212,10 @@ impl History {
 
     fn fork(&mut self, event: &process_event) {
         let comm = crate::skel::task_id::from(event.id);
-        self.add(event.identity(), Some(event.parent()), comm.comm());
+        let index = self.add(event.identity(), Some(event.parent()), comm.comm());
+        if let Some(past) = index.and_then(|index| self.all.get_mut(index)) {
+            past.is_born = true;
+        }
     }
 
     fn exec(&mut self, exec: &Exec<'_>) {
@@ -207,22 +224,24 @@ impl History {
         let index = self.add(identity, None, id.comm());
         let Some(past) = index.and_then(|index| self.all.get_mut(index)) else { return };
         past.comm = id.comm().to_vec();
-        past.exec_ns = Some(id.time_ns);
-        past.command = line(exec.args());
+        let words = self.words.add(exec.args());
+        past.execute(id.time_ns, line(exec.args()), words);
     }
 
     fn exit(&mut self, event: &process_exit_event) {
         let id = crate::skel::task_id::from(event.process.id);
         let identity = event.process.identity();
         let index = self.add(identity, Some(event.process.parent()), id.comm());
+        let waiter = self.find(event.process.parent());
         self.living.remove(&identity.pid);
         let Some(past) = index.and_then(|index| self.all.get_mut(index)) else { return };
         past.comm = id.comm().to_vec();
+        past.waiter = waiter;
         past.end = Some(End {
             time_ns: id.time_ns,
             lived_ns: event.duration_ns(),
             status: Status::from_wait(event.status),
-            cpu_ns: super::usage::Usage::new(&event.usage).cpu_ns(),
+            usage: Usage::new(&event.usage),
         });
         if let Some(index) = index {
             self.ended.insert(identity, index);
@@ -233,7 +252,8 @@ impl History {
 #[cfg(test)]
 pub(crate) mod testing {
     use super::*;
-    use crate::skel::{process_birth_event, process_kind};
+    use crate::skel::{process_birth_event, process_kind, task_id};
+    use crate::tools::execsnoop::testing::{edit, record};
 
     /// A birth as most are.
     pub(crate) fn birth(process: process_event) -> Record {
@@ -246,8 +266,58 @@ pub(crate) mod testing {
         })
     }
 
-    /// A history made of (pid, parent's pid, birth, end, status, CPU time).
-    pub(crate) fn history(lives: &[(u32, u32, u64, u64, i32, u64)]) -> History {
+    /// (pid, parent's pid, birth, end, status, CPU time)
+    pub(crate) type Life = (u32, u32, u64, u64, i32, u64);
+
+    /// A history made of these lives.
+    pub(crate) fn history(lives: &[Life]) -> History {
+        family(lives, &[])
+    }
+
+    /// The same, with those that have another parent at their end: (pid, parent's pid).
+    pub(crate) fn family(lives: &[Life], adopted: &[(u32, u32)]) -> History {
+        let mut history = History::default();
+        records(lives, adopted).iter().for_each(|record| history.see(record, None));
+        history
+    }
+
+    /// The same, with the record of one birth lost.
+    pub(crate) fn without_birth(lives: &[Life], pid: u32) -> History {
+        let is_lost =
+            |record: &&Record| matches!(record, Record::Fork(event) if event.process.id.pid == pid);
+        let mut history = History::default();
+        let records = records(lives, &[]);
+        let kept = records.iter().filter(|record| !is_lost(record));
+        kept.for_each(|record| history.see(record, None));
+        history
+    }
+
+    /// A history of processes without relatives, one after the other, that execute these commands:
+    /// words between spaces.
+    pub(crate) fn commands(lines: &[&str]) -> History {
+        let mut history = History::default();
+        for (pid, line) in (1..).zip(lines) {
+            let args: Vec<_> = line.split(' ').map(str::as_bytes).collect();
+            execute(&mut history, (pid, u64::from(pid) * 100), u64::from(pid) * 100 + 10, &args);
+        }
+        history
+    }
+
+    /// The process executes a command.
+    pub(crate) fn execute(
+        history: &mut History,
+        (pid, start_ns): (u32, u64),
+        time_ns: u64,
+        args: &[&[u8]],
+    ) {
+        let mut record = record("/bin/x", args);
+        edit(&mut record, |event| {
+            event.id = task_id { pid, start_ns, time_ns, ..event.id };
+        });
+        history.see(&Record::Exec, Exec::decode(&record).as_ref());
+    }
+
+    fn records(lives: &[Life], adopted: &[(u32, u32)]) -> Vec<Record> {
         let start_of = |pid| lives.iter().find(|life| life.0 == pid).map_or(0, |life| life.2);
         let mut events = Vec::new();
         for &(pid, ppid, start_ns, end_ns, status, cpu_ns) in lives {
@@ -262,14 +332,14 @@ pub(crate) mod testing {
             event.process.id.comm[..2].copy_from_slice(b"sh");
             event.usage.runtime_ns = cpu_ns;
             events.push((start_ns, birth(event.process)));
+            if let Some(&(_, other)) = adopted.iter().find(|(orphan, _)| *orphan == pid) {
+                event.process.id.ppid = other;
+                event.process.parent_start_ns = start_of(other);
+            }
             events.push((end_ns, Record::Exit(event)));
         }
         events.sort_by_key(|(time_ns, _)| *time_ns);
-        let mut history = History::default();
-        for (_, record) in &events {
-            history.see(record, None);
-        }
-        history
+        events.into_iter().map(|(_, record)| record).collect()
     }
 }
 
@@ -298,7 +368,7 @@ mod tests {
         reaped.process.id.start_ns = 100;
         reaped.usage.runtime_ns = 80;
         history.see(&Record::Reaped(reaped), None);
-        assert_eq!(history.all[0].end.map(|end| end.cpu_ns), Some(80));
+        assert_eq!(history.all[0].end.map(|end| end.cpu_ns()), Some(80));
     }
 
     #[test]

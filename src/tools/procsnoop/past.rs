@@ -1,6 +1,8 @@
 //! One process in the history of a run, and its label.
 
 use super::status::Status;
+use super::usage::Usage;
+use super::words::Word;
 use super::{Birth, Identity};
 use crate::host::proc::ticks;
 use crate::output::escape::{Quote, push_shell_word};
@@ -15,13 +17,22 @@ pub struct Past {
     pub pid: u32,
     /// Index of the parent, if it is known too
     pub parent: Option<usize>,
+    /// Index of the parent at the end, if it is known: the only process that could wait for it.
+    /// Orphans have another one than at their birth.
+    pub waiter: Option<usize>,
     pub comm: Vec<u8>,
     /// Beginning of the last command line, escaped; empty if it executed nothing
     pub command: String,
+    /// All of its words; none if it executed nothing, or if there was no room for them
+    pub words: Box<[Word]>,
+    /// The commands before the last one, as far as they are known: the first [`MOST_EARLIER`]
+    pub earlier: Vec<Earlier>,
     /// Birth
     pub start_ns: u64,
     /// The birth is from /proc, rounded to a tick, until an event has the exact time
     pub(super) is_rough: bool,
+    /// The record of its birth has come
+    pub is_born: bool,
     /// Its last execution
     pub exec_ns: Option<u64>,
     /// The end, if it has ended
@@ -37,8 +48,27 @@ pub struct End {
     pub lived_ns: u64,
     /// How
     pub status: Status,
-    /// CPU time that it has used, nanoseconds
-    pub cpu_ns: u64,
+    /// What it has used
+    pub usage: Usage,
+}
+
+impl End {
+    /// CPU time that it has used, nanoseconds.
+    pub fn cpu_ns(&self) -> u64 {
+        self.usage.cpu_ns()
+    }
+}
+
+/// The most earlier commands of a process to remember.
+pub const MOST_EARLIER: usize = 8;
+
+/// A command that a process ran before it executed another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Earlier {
+    /// Beginning of its command line, escaped
+    pub command: String,
+    /// The end of it: the next execution
+    pub until_ns: u64,
 }
 
 impl Past {
@@ -68,7 +98,16 @@ impl Past {
     /// Share of one CPU during the lifetime.
     pub fn cpu_share(&self) -> Option<f64> {
         let end = self.end?;
-        (end.lived_ns > 0).then(|| end.cpu_ns as f64 / end.lived_ns as f64)
+        (end.lived_ns > 0).then(|| end.cpu_ns() as f64 / end.lived_ns as f64)
+    }
+
+    /// Its command becomes another one.
+    pub(super) fn execute(&mut self, time_ns: u64, command: String, words: Box<[Word]>) {
+        let before = std::mem::replace(&mut self.command, command);
+        if !before.is_empty() && self.earlier.len() < MOST_EARLIER {
+            self.earlier.push(Earlier { command: before, until_ns: time_ns });
+        }
+        (self.exec_ns, self.words) = (Some(time_ns), words);
     }
 
     /// Whether this is that process.

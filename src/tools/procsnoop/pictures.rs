@@ -11,8 +11,9 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::geteuid;
 
 use super::args::Args;
+use super::critical::Path as CriticalPath;
 use super::history::{History, MAX_PROCESSES};
-use super::{perfetto, plot, tree};
+use super::{chrome, critical, perfetto, plot, tree};
 use crate::engine::session::{Session, say};
 use crate::engine::tool::Refused;
 use crate::host::errno::without_numbers;
@@ -22,32 +23,57 @@ use crate::output::escape::{Quote, command_line, push_shell_word};
 #[derive(Debug)]
 pub struct Pictures {
     tree_view: bool,
-    plot: Option<Target>,
-    perfetto: Option<Target>,
+    critical_path: bool,
+    /// There is one family, whose time the critical path explains
+    is_family: bool,
+    files: Vec<(Kind, Target)>,
     title: String,
+}
+
+/// What is written into a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Plot,
+    Perfetto,
+    Chrome,
 }
 
 impl Pictures {
     /// The pictures of the flags. A file that cannot be written is refused before a long run, not
     /// after it. No file is changed yet.
     pub fn new(args: &Args) -> Result<Self, Refused> {
-        let plot = args.plot.as_deref().map(Draft::open).transpose()?;
-        let perfetto = args.perfetto.as_deref().map(Draft::open).transpose()?;
-        let is_one = plot.as_ref().zip(perfetto.as_ref()).is_some_and(|(a, b)| a.is_same_file(b));
-        if is_one {
-            return Err(Refused::Usage("--plot and --perfetto want the same file".to_owned()));
+        let wanted = [
+            ("--plot", Kind::Plot, &args.plot),
+            ("--perfetto", Kind::Perfetto, &args.perfetto),
+            ("--chrome-trace", Kind::Chrome, &args.chrome_trace),
+        ];
+        let is_family = is_family(args);
+        if args.critical_path && !is_family {
+            let message = "--critical-path is of all that COMMAND, or the process of --tree, has \
+                brought forth: it needs one of these, and no other filter";
+            return Err(Refused::Usage(message.to_owned()));
+        }
+        let mut drafts: Vec<(&str, Kind, Draft<'_>)> = Vec::new();
+        for (flag, kind, path) in wanted {
+            let Some(path) = path else { continue };
+            let draft = Draft::open(path)?;
+            if let Some((other, ..)) = drafts.iter().find(|(.., one)| one.is_same_file(&draft)) {
+                return Err(Refused::Usage(format!("{other} and {flag} want the same file")));
+            }
+            drafts.push((flag, kind, draft));
         }
         Ok(Self {
             tree_view: args.tree_view,
-            plot: plot.map(Draft::keep),
-            perfetto: perfetto.map(Draft::keep),
+            critical_path: args.critical_path,
+            is_family,
+            files: drafts.into_iter().map(|(_, kind, draft)| (kind, draft.keep())).collect(),
             title: title(args),
         })
     }
 
     /// Whether there are any.
     pub fn is_any(&self) -> bool {
-        self.tree_view || self.plot.is_some() || self.perfetto.is_some()
+        self.tree_view || self.critical_path || !self.files.is_empty()
     }
 
     /// The title is that of a recorded COMMAND.
@@ -85,22 +111,55 @@ impl Pictures {
 
     /// Draws all of them, even if one cannot be written. The error is the first one.
     pub fn draw(&self, history: &History, session: &mut Session) -> Result<()> {
-        let mut drawn = Ok(());
-        if self.tree_view {
-            let mut text = String::new();
-            tree::draw(&mut text, history);
-            drawn = session.out.raw(&text);
-        }
-        if let Some(target) = &self.plot {
-            let written = target.write(|out| plot::write(out, history, &self.title));
-            drawn = drawn.and(written);
-        }
-        if let Some(target) = &self.perfetto {
-            let written = target.write(|out| perfetto::write(out, history, &self.title));
+        let root = critical::root(history).filter(|_| self.is_family);
+        let path = root.map(|root| CriticalPath::new(history, root));
+        let mut drawn = self.print(history, path.as_ref(), session);
+        for (kind, target) in &self.files {
+            let written = target.write(|out| match kind {
+                Kind::Plot => plot::write(out, history, &self.title, path.as_ref()),
+                Kind::Perfetto => perfetto::write(out, history, &self.title, path.as_ref()),
+                Kind::Chrome => chrome::write(out, history, &self.title),
+            });
             drawn = drawn.and(written);
         }
         drawn
     }
+
+    /// What goes to stdout.
+    fn print(
+        &self,
+        history: &History,
+        path: Option<&CriticalPath>,
+        session: &mut Session,
+    ) -> Result<()> {
+        let mut text = String::new();
+        if self.tree_view {
+            tree::draw(&mut text, history);
+        }
+        let Some(path) = path.filter(|_| self.critical_path) else {
+            return session.out.raw(&text);
+        };
+        for doubt in &path.unsure {
+            say("procsnoop", &format!("the critical path is unsure: {doubt}"));
+        }
+        if session.out.json {
+            return critical::json::write(history, path, session);
+        }
+        if self.tree_view {
+            text.push('\n');
+        }
+        critical::table::draw(&mut text, history, path);
+        session.out.raw(&text)
+    }
+}
+
+/// Whether all processes descend from one, and none of them is left out.
+fn is_family(args: &Args) -> bool {
+    let common = &args.common;
+    let is_filtered = !common.pid.is_empty() || !common.ppid.is_empty() || !common.uid.is_empty();
+    let is_filtered = is_filtered || !common.comm.is_empty() || !common.cgroup.is_empty();
+    let families = usize::from(!common.command.is_empty()) + common.tree.len();
+    families == 1 && !is_filtered
 }
 
 /// What was traced.
@@ -249,7 +308,7 @@ mod tests {
         let mut session = Session::begin("procsnoop", false, None);
         pictures.draw(&History::default(), &mut session).unwrap();
         assert!(fs::read_to_string(&old).unwrap().ends_with("</svg>\n"), "nothing of what it was");
-        assert!(fs::read_to_string(&new).unwrap().ends_with("]}\n"));
+        assert!(!fs::read(&new).unwrap().is_empty());
     }
 
     #[test]
@@ -264,6 +323,24 @@ mod tests {
         fs::hard_link(&path, &other).unwrap();
         assert_eq!(both(&path, &other).unwrap_err(), refused);
         assert!(both("/dev/null", "/dev/null").is_ok());
+        let refused = Refused::Usage("--perfetto and --chrome-trace want the same file".to_owned());
+        let both = pictures(&["--perfetto", &path, "--chrome-trace", &other]);
+        assert_eq!(both.unwrap_err(), refused);
+    }
+
+    #[test]
+    fn a_critical_path_is_of_one_whole_family() {
+        for (flags, is_family) in [
+            (&["--", "make"][..], true),
+            (&["--tree", "7"], true),
+            (&[], false),
+            (&["--tree", "7", "--tree", "8"], false),
+            (&["--comm", "cc", "--", "make"], false),
+            (&["--pid", "7"], false),
+        ] {
+            let flags = [&["--critical-path"], flags].concat();
+            assert_eq!(pictures(&flags).is_ok(), is_family, "{flags:?}");
+        }
     }
 
     #[test]
@@ -296,7 +373,7 @@ mod tests {
     fn one_that_cannot_be_written_does_not_keep_the_other() {
         let folder = Folder::new("full");
         let trace = folder.path("trace");
-        let pictures = pictures(&["--plot", "/dev/full", "--perfetto", &trace]).unwrap();
+        let pictures = pictures(&["--plot", "/dev/full", "--chrome-trace", &trace]).unwrap();
         let mut session = Session::begin("procsnoop", false, None);
         let error = pictures.draw(&History::default(), &mut session).unwrap_err();
         assert_eq!(format!("{error:#}"), "cannot write /dev/full: No space left on device");

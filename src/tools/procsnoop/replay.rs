@@ -213,6 +213,7 @@ impl Replay for Lives {
     fn end(&mut self, session: &mut Session) -> Result<()> {
         self.begin_lives();
         let Some(history) = &mut self.history else { return Ok(()) };
+        history.lost = session.missed();
         history.began_ns = session.command_began_ns.unwrap_or(session.started_ns);
         self.pictures.finish(history, self.args.common.quiet, session)
     }

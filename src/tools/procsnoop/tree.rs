@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::columns::line;
 use super::history::{History, Past};
 use crate::output::table::Column;
 use crate::output::time::Seconds;
@@ -9,15 +10,23 @@ use crate::output::time::Seconds;
 /// Deeper levels are not indented further.
 const MOST_LEVELS: usize = 24;
 
-/// The columns before the tree itself.
-const COLUMNS: [Column; 3] =
-    [Column::right("DURATION", 9), Column::right("CPU", 9), Column::left("STATUS", 12)];
+/// The columns before the tree itself. START counts from the beginning of the picture, TREE-CPU is
+/// the CPU time of a process with its descendants.
+const COLUMNS: [Column; 6] = [
+    Column::left("PID", 7),
+    Column::right("START", 9),
+    Column::right("DURATION", 9),
+    Column::right("CPU", 9),
+    Column::right("TREE-CPU", 9),
+    Column::left("STATUS", 12),
+];
 
 /// Appends the tree: one line for each process.
 pub fn draw(out: &mut String, history: &History) {
-    let [duration, cpu, status] = COLUMNS.map(|column| column.title);
-    line(out, duration, cpu, status, "PROCESS");
+    line(out, COLUMNS, COLUMNS.map(|column| column.title), "PROCESS");
     let (children, roots) = history.children();
+    let first_ns = history.span().map_or(0, |(first, _)| first);
+    let sums_ns = cpu_of_trees(history.processes());
     // Not recursive, since a tree may be as deep as there are processes. Each entry: the process,
     // its level, and whether it is the last child.
     let mut todo: Vec<(usize, usize, bool)> = roots.iter().rev().map(|&r| (r, 0, true)).collect();
@@ -35,7 +44,8 @@ pub fn draw(out: &mut String, history: &History) {
             prefix.push_str(if is_last { "└ " } else { "├ " });
         }
         open.push(!is_last);
-        row(out, past, &prefix);
+        let tree_ns = sums_ns.get(index).copied().unwrap_or_default();
+        row(out, past, first_ns, tree_ns, &prefix);
         let below = children.get(index).map(Vec::as_slice).unwrap_or_default();
         let last = below.last().copied();
         todo.extend(below.iter().rev().map(|&child| (child, level + 1, Some(child) == last)));
@@ -45,21 +55,38 @@ pub fn draw(out: &mut String, history: &History) {
     }
 }
 
-fn row(out: &mut String, past: &Past, prefix: &str) {
-    let process = format!("{prefix}{}", past.label());
-    match past.end {
-        None => line(out, "-", "-", "running", &process),
-        Some(end) => {
-            let duration = Seconds(end.lived_ns).to_string();
-            let cpu = Seconds(end.cpu_ns).to_string();
-            line(out, &duration, &cpu, &end.status.to_string(), &process);
+/// Nanoseconds of CPU time of each process with its descendants, as far as they have ended.
+fn cpu_of_trees(all: &[Past]) -> Vec<u64> {
+    let mut sums: Vec<u64> =
+        all.iter().map(|past| past.end.map_or(0, |end| end.cpu_ns())).collect();
+    // Children have higher indices than their parents: going backwards, they come first.
+    for (index, past) in all.iter().enumerate().rev() {
+        let own = sums.get(index).copied().unwrap_or_default();
+        if let Some(parent) = past.parent.and_then(|parent| sums.get_mut(parent)) {
+            *parent = parent.saturating_add(own);
         }
     }
+    sums
 }
 
-fn line(out: &mut String, duration: &str, cpu: &str, status: &str, process: &str) {
-    let [a, b, c] = COLUMNS.map(|column| column.width);
-    let _ = writeln!(out, "{duration:>a$} {cpu:>b$} {status:c$} {process}");
+fn row(out: &mut String, past: &Past, first_ns: u64, tree_ns: u64, prefix: &str) {
+    let process = format!("{prefix}{}", past.label());
+    let pid = past.pid.to_string();
+    // COMMAND begins with its release. What is older began at some time before the picture.
+    let begin_ns = past.end.map_or(past.start_ns, |end| end.time_ns.saturating_sub(end.lived_ns));
+    let start = begin_ns.checked_sub(first_ns);
+    let start = start.map_or("-".to_owned(), |start| Seconds(start).to_string());
+    let tree = Seconds(tree_ns).to_string();
+    let none = || "-".to_owned();
+    let (duration, cpu, status) = match past.end {
+        None => (none(), none(), "running".to_owned()),
+        Some(end) => (
+            Seconds(end.lived_ns).to_string(),
+            Seconds(end.cpu_ns()).to_string(),
+            end.status.to_string(),
+        ),
+    };
+    line(out, COLUMNS, [&pid, &start, &duration, &cpu, &tree, &status], &process);
 }
 
 #[cfg(test)]
@@ -75,16 +102,16 @@ mod tests {
             (2, 1, 2 * s, 3 * s, 256, 0),
             (4, 2, 2 * s + 1, 2 * s + 2, 0, 0),
             (3, 1, 4 * s, 5 * s, 9, 0),
-            (5, 3, 4 * s + 1, 4 * s + 2, 0, 0),
+            (5, 3, 4 * s + 1, 4 * s + 2, 0, s / 4),
         ]);
         let mut drawn = String::new();
         draw(&mut drawn, &history);
-        let expected = " DURATION       CPU STATUS       PROCESS
-    8.000     0.500 0            sh
-    1.000     0.000 1            ├ sh
-    0.000     0.000 0            │ └ sh
-    1.000     0.000 SIGKILL      └ sh
-    0.000     0.000 0              └ sh
+        let expected = "PID         START  DURATION       CPU  TREE-CPU STATUS       PROCESS
+1           0.000     8.000     0.500     0.750 0            sh
+2           1.000     1.000     0.000     0.000 1            ├ sh
+4           1.000     0.000     0.000     0.000 0            │ └ sh
+3           3.000     1.000     0.000     0.250 SIGKILL      └ sh
+5           3.000     0.000     0.250     0.250 0              └ sh
 ";
         assert_eq!(drawn, expected);
     }

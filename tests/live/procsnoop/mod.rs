@@ -1,6 +1,7 @@
 //! procsnoop: what is shown is what wait4() told the parents.
 
 mod accounting;
+mod critical;
 mod ends;
 mod killers;
 mod pictures;

@@ -5,14 +5,20 @@ use std::process::{Child, Command, Stdio};
 
 use super::*;
 
+/// The column of the tree, and the characters before the tree itself.
+const STATUS: usize = 5;
+const BEFORE_TREE: usize = 8 + 4 * 10 + 13;
+
 #[test]
 fn tree_plot_and_trace() {
     each_backend(|setup| {
         let dir = TempDir::new();
         let (svg, json) = (dir.path("plot.svg"), dir.path("trace.json"));
+        let binary = dir.path("trace.pftrace");
         let script = format!("{} nested 5; sh -c 'kill -KILL $$'; exit 3", fixture("lives"));
         let mut tool = PROCSNOOP.command(&setup.flags());
-        tool.args(["-q", "--tree-view", "--plot", &svg, "--perfetto", &json]);
+        tool.args(["-q", "--tree-view", "--plot", &svg]);
+        tool.args(["--chrome-trace", &json, "--perfetto", &binary]);
         let output = tool.args(["--", "sh", "-c", &script]).output().unwrap();
         let stderr = lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(3), "{stderr}");
@@ -22,13 +28,14 @@ fn tree_plot_and_trace() {
         let text = lossy(&output.stdout);
         assert_eq!(text.lines().count(), 1 + 8, "{text}");
         let statuses: Vec<_> =
-            text.lines().skip(1).map(|line| line.split_whitespace().nth(2).unwrap()).collect();
+            text.lines().skip(1).map(|line| line.split_whitespace().nth(STATUS).unwrap()).collect();
         assert_eq!(statuses, ["3", "0", "1", "2", "3", "4", "5", "SIGKILL"], "{text}");
         assert!(text.lines().nth(7).unwrap().contains(" │         └ "), "nested: {text}");
 
         let svg = fs::read_to_string(svg).unwrap();
         assert_eq!(svg.matches("<title>").count(), 8);
         assert!(svg.contains("SIGKILL") && svg.ends_with("</svg>\n"));
+        assert!(svg.contains(">critical path: ") && !svg.contains(">unsure: "), "{svg}");
 
         let trace: Value = serde_json::from_str(&fs::read_to_string(json).unwrap()).unwrap();
         let slices: Vec<_> =
@@ -42,6 +49,9 @@ fn tree_plot_and_trace() {
                 |slice: &Value| slice["ts"].as_f64().unwrap() + slice["dur"].as_f64().unwrap();
             assert!(end(slice) <= end(root) + 1.0, "{slice}");
         }
+        // The binary one begins with a packet; what is in it is for unit tests.
+        let binary = fs::read(binary).unwrap();
+        assert!(binary.len() > 1000 && binary[0] == 0x0a, "{} bytes", binary.len());
     });
 }
 
@@ -127,8 +137,8 @@ fn older_ones_are_in_the_tree() {
         let root = shell.child.id().to_string();
         let text = tree_while(setup, &["--tree", &root], &mut shell, "outer");
         let rows: Vec<_> = text.lines().skip(1).collect();
-        let column = |row: &str| row.chars().skip(33).collect::<String>();
-        let status = |row: &&str| row.split_whitespace().nth(2).unwrap().to_owned();
+        let column = |row: &str| row.chars().skip(BEFORE_TREE).collect::<String>();
+        let status = |row: &&str| row.split_whitespace().nth(STATUS).unwrap().to_owned();
         let statuses: Vec<_> = rows.iter().map(status).collect();
         assert_eq!(statuses, ["running", "3", "0", "0"], "{text}");
         let begins = ["/bin/sh -c ", "├ sh -c ", "│ └ /bin/true one", "└ /bin/true two"];
@@ -173,7 +183,7 @@ fn what_does_nothing_is_drawn_too() {
         assert!(tool.args(["--duration", "0.1"]).output().unwrap().status.success());
         let svg = fs::read_to_string(&svg).unwrap();
         assert_eq!(svg.matches("<title>").count(), 1, "{svg}");
-        assert!(svg.contains("procsnoop: 1 process, ") && svg.contains("still there: 1"), "{svg}");
+        assert!(svg.contains(">1 process, ") && svg.contains("still there: 1"), "{svg}");
     }
 }
 
@@ -198,6 +208,6 @@ fn older_ones_in_a_pid_namespace() {
         let at = at.unwrap_or_else(|| panic!("{text}\n{}", lossy(&output.stderr)));
         let parent = rows[at - 1];
         assert!(parent.contains(" sh -c 'read x <"), "{text}");
-        assert_eq!(parent.split_whitespace().nth(2), Some("3"), "{text}");
+        assert_eq!(parent.split_whitespace().nth(STATUS), Some("3"), "{text}");
     });
 }
