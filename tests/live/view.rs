@@ -119,7 +119,7 @@ fn each_key_of_the_view() {
     terminal.keys(&["?"]);
     terminal.wait_for("all that is known of the selected one");
     terminal.keys(&["Escape"]);
-    terminal.wait_for("sort: tree");
+    terminal.wait_without("all that is known of the selected one");
 
     for order in ["age", "CPU", "failures", "command", "tree"] {
         terminal.keys(&["s"]);
@@ -159,7 +159,7 @@ fn each_key_of_the_view() {
     let details = terminal.wait_for("environment");
     assert!(details.contains("argument 0") && details.contains("below"), "{details}");
     terminal.keys(&["Escape"]);
-    terminal.wait_for("sort: tree");
+    terminal.wait_without("environment");
 
     terminal.keys(&["a"]);
     terminal.keys(&["w"]);
@@ -171,8 +171,8 @@ fn each_key_of_the_view() {
     fs::remove_file(written).unwrap();
 
     terminal.keys(&["q"]);
-    let screen = terminal.wait("the shell", is_given_back);
-    assert!(screen.contains("events, 0 lost"), "{screen}");
+    terminal.wait("the shell", is_given_back);
+    terminal.wait_for("events, 0 lost");
     fs::remove_file(file).unwrap();
 }
 
@@ -235,15 +235,14 @@ fn what_happens_is_seen() {
         let command = format!("{} --live {flags}", Tool(tool).path().display());
         let terminal = Terminal::start(tool, (100, 30), &command);
         terminal.wait_for("sort: tree");
-        let script = "exec env -i /bin/sh -c '/bin/nosuch x4; exit 3; : x4'";
+        let script = "exec env -i /bin/sh -c ': x4; /bin/nosuch x4; exit 3'";
         let status =
             Command::new("sh").args(["-c", script]).stderr(std::process::Stdio::null()).status();
         assert!(!status.unwrap().success());
         terminal.keys(&["/"]);
         terminal.keys(&["-l", "x4"]);
         terminal.keys(&["Enter"]);
-        let screen = terminal.wait_for("x4'");
-        assert!(screen.contains(failure) || tool == "procsnoop", "{screen}");
+        terminal.wait_for(": x4;");
         terminal.wait(failure, |screen| {
             screen.lines().any(|line| line.contains(failure) && line.contains("x4"))
         });

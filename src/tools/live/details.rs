@@ -1,10 +1,9 @@
 //! The page about one life.
 
 use super::list::label;
-use super::model::{Id, Model};
+use super::model::{Id, Model, words};
 use crate::output::escape::{Quote, push_shell_word, push_text};
 use crate::output::time::{Seconds, WallClock};
-use crate::tools::execsnoop::Args;
 
 /// All that is known of a life, line by line.
 pub(super) fn details(model: &Model, id: Id, clock: &WallClock) -> Vec<String> {
@@ -51,7 +50,7 @@ pub(super) fn details(model: &Model, id: Id, clock: &WallClock) -> Vec<String> {
             }
         }
     }
-    for (at, arg) in Args::new(&life.args).enumerate() {
+    for (at, arg) in words(&life.args).enumerate() {
         let mut text = String::new();
         push_shell_word(&mut text, arg, false, Quote::WhereNeeded);
         lines.add(&format!("argument {at}"), text);

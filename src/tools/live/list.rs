@@ -2,9 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::model::{Id, Life, Model};
+use super::model::{Id, Life, Model, words};
 use crate::output::escape::{Quote, command_line, push_cell};
-use crate::tools::execsnoop::Args;
 
 /// The order of the rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -145,7 +144,7 @@ pub(super) fn label(life: &Life) -> String {
         return name;
     }
     let short = life.args.get(..MOST_CHARS).unwrap_or(&life.args);
-    command_line(Args::new(short), Quote::WhereNeeded)
+    command_line(words(short), Quote::WhereNeeded)
 }
 
 fn tree(order: &[(Id, &Life)], shown: &HashSet<Id>, wanted: &Wanted) -> Vec<Item> {

@@ -270,6 +270,13 @@ impl Model {
     }
 }
 
+/// The arguments of a block in which each ends with a NUL, but perhaps the last one.
+pub(super) fn words(block: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let is_empty = block.is_empty();
+    let block = block.strip_suffix(b"\0").unwrap_or(block);
+    block.split(|byte| *byte == 0).filter(move |_| !is_empty)
+}
+
 fn set_command(life: &mut Life, args: &[u8], path: &[u8]) {
     let kept = args.get(..MOST_ARGS).unwrap_or(args);
     life.args = kept.to_vec();
@@ -327,6 +334,15 @@ mod tests {
         assert_eq!(model.running(), 2, "it has executed something since");
         model.forget(5 + 2 * WINDOW_NS);
         assert!(model.all().all(|(_, life)| life.pid == 8), "who only failed may still run");
+    }
+
+    #[test]
+    fn arguments_of_a_block() {
+        let all = |block| words(block).map(<[u8]>::to_vec).collect::<Vec<_>>();
+        assert_eq!(all(b""), Vec::<Vec<u8>>::new());
+        assert_eq!(all(b"a\0\0"), [b"a".to_vec(), b"".to_vec()]);
+        assert_eq!(all(b"\0"), [b"".to_vec()]);
+        assert_eq!(all(b"a\0b"), [b"a".to_vec(), b"b".to_vec()]);
     }
 
     #[test]
