@@ -100,7 +100,7 @@ fn the_pictures_of_a_recording() {
     let (live, later) = (svg("live"), svg("later"));
     let script = "/bin/true; (/bin/false); sh -c 'kill -9 $$'; /bin/sleep 0.1 & wait";
     let picture = |path: &PathBuf| format!("--plot={}", path.display());
-    let flags = ["--fork", "--json", &picture(&live), "--", "sh", "-c", script];
+    let flags = ["--fork", "--json", "--critical-path", &picture(&live), "--", "sh", "-c", script];
     let output = tool.command(&flags).output().unwrap();
     let recording = Recording::new("pictures", &output.stdout);
     let again = recording.shown(tool, &["-q", &picture(&later)]);
@@ -108,6 +108,16 @@ fn the_pictures_of_a_recording() {
     let [drawn, drawn_later] = [&live, &later].map(|path| fs::read_to_string(path).unwrap());
     assert_eq!(drawn_later, drawn);
     [live, later].iter().for_each(|path| fs::remove_file(path).unwrap());
+    let path = recording.shown(tool, &["-q", "--critical-path"]);
+    assert!(lossy(&path.stdout).contains("/bin/sleep 0.1"), "{}", lossy(&path.stderr));
+    let lines = |output: &[u8]| {
+        let all = lossy(output);
+        let path = all.lines().filter(|line| line.contains("process.critical_path"));
+        path.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let path = recording.shown(tool, &["-q", "--json", "--critical-path"]);
+    assert!(!lines(&path.stdout).is_empty());
+    assert_eq!(lines(&path.stdout), lines(&output.stdout));
     let tree = recording.shown(tool, &["-q", "--tree-view"]);
     let tree = lossy(&tree.stdout);
     assert!(tree.contains("SIGKILL") && tree.contains("└ "), "{tree}");

@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::geteuid;
@@ -14,6 +14,8 @@ use super::args::Args;
 use super::critical::Path as CriticalPath;
 use super::history::{History, MAX_PROCESSES};
 use super::{chrome, critical, perfetto, plot, tree};
+use crate::engine::cli::CommonArgs;
+use crate::engine::replay::Recording;
 use crate::engine::session::{Session, say};
 use crate::engine::tool::Refused;
 use crate::host::errno::without_numbers;
@@ -48,7 +50,8 @@ impl Pictures {
             ("--chrome-trace", Kind::Chrome, &args.chrome_trace),
         ];
         let is_family = is_family(args);
-        if args.critical_path && !is_family {
+        // Of a recording it is known later.
+        if args.critical_path && !is_family && args.common.from.is_none() {
             let message = "--critical-path is of all that COMMAND, or the process of --tree, has \
                 brought forth: it needs one of these, and no other filter";
             return Err(Refused::Usage(message.to_owned()));
@@ -76,12 +79,25 @@ impl Pictures {
         self.tree_view || self.critical_path || !self.files.is_empty()
     }
 
-    /// The title is that of a recorded COMMAND.
-    pub fn set_title<'a>(&mut self, command: impl Iterator<Item = &'a [u8]>) {
-        let title = command_line(command, Quote::WhereNeeded);
-        if !title.is_empty() {
-            self.title = title;
+    /// Takes the title from a recorded COMMAND, and whether all processes descend from it.
+    ///
+    /// # Errors
+    ///
+    /// They do not, and the critical path is asked for.
+    pub fn of_recording(&mut self, file: &Recording<'_>, args: &Args) -> Result<()> {
+        let command = &file.start.command;
+        if !command.is_empty() {
+            self.title = command_line(command.iter().map(Vec::as_slice), Quote::WhereNeeded);
         }
+        if args.common.tree.is_empty() {
+            self.is_family =
+                !command.is_empty() && file.start.had_none(&FILTERS) && !is_filtered(&args.common);
+        }
+        if self.critical_path && !self.is_family {
+            let shown = file.shown;
+            bail!("{shown} is not of all that one COMMAND has brought forth: give --tree PID");
+        }
+        Ok(())
     }
 
     /// Draws all of them at the end of a run. `is_quiet`: there are no rows.
@@ -153,13 +169,20 @@ impl Pictures {
     }
 }
 
+/// Flags that leave processes out, or add others than COMMAND's.
+const FILTERS: [&str; 6] = ["pid", "ppid", "uid", "comm", "cgroup", "tree"];
+
+/// Whether filters leave out processes of a family.
+fn is_filtered(common: &CommonArgs) -> bool {
+    let is_filtered = !common.pid.is_empty() || !common.ppid.is_empty() || !common.uid.is_empty();
+    is_filtered || !common.comm.is_empty() || !common.cgroup.is_empty()
+}
+
 /// Whether all processes descend from one, and none of them is left out.
 fn is_family(args: &Args) -> bool {
     let common = &args.common;
-    let is_filtered = !common.pid.is_empty() || !common.ppid.is_empty() || !common.uid.is_empty();
-    let is_filtered = is_filtered || !common.comm.is_empty() || !common.cgroup.is_empty();
     let families = usize::from(!common.command.is_empty()) + common.tree.len();
-    families == 1 && !is_filtered
+    families == 1 && !is_filtered(common)
 }
 
 /// What was traced.

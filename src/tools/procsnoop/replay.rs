@@ -10,7 +10,7 @@ use super::row::What;
 use super::selection::Selection;
 use super::show::Show;
 use super::status::Status;
-use super::{Record, recorded, running};
+use super::{Record, critical, recorded, running};
 use crate::engine::recorded::{Line, Reading};
 use crate::engine::replay::{Recorded, Recording, Replay, Trouble};
 use crate::engine::session::Session;
@@ -178,12 +178,16 @@ impl Replay for Lives {
                 file.needs(&[flag], what)?;
             }
         }
-        self.pictures.set_title(file.start.command.iter().map(Vec::as_slice));
+        self.pictures.of_recording(file, &self.args)?;
         session.heading(self.show.view.columns());
         Ok(())
     }
 
     fn aside(&mut self, name: &str, line: &Line, session: &mut Session) -> Result<bool, Trouble> {
+        // Found anew, if it is asked for.
+        if name == critical::json::NAME {
+            return Ok(true);
+        }
         if name != running::NAME {
             return Ok(false);
         }

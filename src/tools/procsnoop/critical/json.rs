@@ -9,6 +9,9 @@ use crate::output::json::EventName;
 use crate::tools::procsnoop::history::{History, Past};
 use crate::tools::procsnoop::usage::Usage;
 
+/// `event.name`
+pub const NAME: &str = "process.critical_path";
+
 #[derive(Serialize)]
 struct Record<'a> {
     /// When its part of the path begins
@@ -95,7 +98,7 @@ pub fn write(history: &History, path: &Path, session: &mut Session) -> Result<()
         part.unsure =
             Some(path.unsure.as_slice()).filter(|unsure| number == 0 && !unsure.is_empty());
         let timestamp = session.clock.rfc3339(member.from_ns);
-        let event = EventName { name: "process.critical_path" };
+        let event = EventName { name: NAME };
         let process = process(history, past);
         session.out.object(&Record { timestamp, event, process, critical_path: part })?;
     }
