@@ -118,7 +118,8 @@ format_c() {
 
 lint_shell() {
     local files=()
-    mapfile -t files < <(git_files '*.sh' .ci/run tests/vm/init tests/vm/connect-peers/run)
+    mapfile -t files < <(git_files '*.sh' .ci/run tests/vm/init tests/vm/connect-peers/run \
+        tests/vm/rows/run)
     shellcheck "${files[@]}"
 }
 

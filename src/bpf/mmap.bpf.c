@@ -69,7 +69,8 @@ static __always_inline bool mmap_take_regs(struct mmap_call *call, const struct 
 
 	if (MMAP_IN_MEMORY && call->kind == MMAP_MAP) {
 		__builtin_memset(arg, 0, sizeof(arg));
-		bpf_probe_read_user(arg, sizeof(arg), (void *)PT_REGS_PARM1_SYSCALL(regs));
+		if (bpf_probe_read_user(arg, sizeof(arg), (void *)PT_REGS_PARM1_SYSCALL(regs)))
+			arg[4] = -1; /* EFAULT: no descriptor either */
 		mmap_take(call, arg);
 		return !(mmap_config.filters & MMAP_BY_LEN) || mmap_len_passes(call->kind, arg[1]);
 	}

@@ -93,8 +93,9 @@ impl Refused {
     pub fn is_final(&self) -> bool {
         match self {
             Self::Other(_) => true,
-            // Not of memory in general: see `Kind::try_attaching()`.
-            Self::Kind { attached: true, .. } => false,
+            // ENOMEM: s390x returns it for trampolines, of which the kernel cannot have any. If
+            // memory is short in general, the next backend tells.
+            Self::Kind { errno, .. } => *errno != Errno::ENOMEM && is_shortage(*errno),
             _ => self.errno().is_some_and(is_shortage),
         }
     }
@@ -137,5 +138,17 @@ impl fmt::Display for Refused {
             }
             Self::Other(error) => f.write_str(&errno::without_numbers(&format!("{error:#}"))),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_that_a_kernel_cannot_have_leaves_other_backends() {
+        let kind = |errno| Refused::Kind { kind: "fexit".to_owned(), errno, attached: false };
+        assert!(!kind(Errno::ENOMEM).is_final() && kind(Errno::EMFILE).is_final());
+        assert!(Refused::Object { errno: Errno::ENOMEM }.is_final());
     }
 }

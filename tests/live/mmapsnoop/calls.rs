@@ -167,7 +167,7 @@ fn callers_of_the_32_bit_interface() {
         let mmap = &maps[0]["mmap"];
         assert_eq!(mmap["compat"], true, "{trace:?}");
         assert_eq!(mmap["length_bytes"], 8192);
-        assert_eq!(mmap["offset_bytes"], 5 * 4096);
+        assert_eq!(mmap["offset_bytes"], 80 * 4096);
         assert_eq!(mmap["fd"], -1);
         assert_eq!(mmap["flags"], serde_json::json!(["PRIVATE", "ANONYMOUS"]));
         let address = hex(&mmap["address"]);
