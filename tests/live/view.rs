@@ -256,3 +256,36 @@ fn what_happens_is_seen() {
         terminal.wait("the shell", is_given_back);
     }
 }
+
+#[test]
+fn a_terminal_that_goes_away_ends_it() {
+    if !has_tmux() {
+        skip!(skip::NO_TMUX);
+    }
+    let file = recording("gone");
+    let folder = std::env::temp_dir();
+    let number = folder.join(format!("snoop-{}-gone.pid", std::process::id()));
+    let tool = Tool("procsnoop").path();
+    // SIGHUP is ignored, so that nothing but the terminal's end tells of it.
+    let command = format!(
+        "trap '' HUP; sh -c 'echo $$ >{}; exec {} --live --from {}'",
+        number.display(),
+        tool.display(),
+        file.display()
+    );
+    let terminal = Terminal::start("gone", (100, 20), &command);
+    terminal.wait_for("sort: ");
+    let pid: u32 = fs::read_to_string(&number).unwrap().trim().parse().unwrap();
+    let lives = || {
+        let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        name.trim() == "procsnoop"
+    };
+    assert!(lives());
+    drop(terminal);
+    let until = Instant::now() + Duration::from_secs(60);
+    while lives() {
+        assert!(Instant::now() < until, "it is still there");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    [file, number].iter().for_each(|path| fs::remove_file(path).unwrap());
+}

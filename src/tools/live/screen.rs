@@ -1,10 +1,16 @@
 //! The terminal of a full-screen view. However the tool ends, it is left as it was.
 
-use std::io::{self, Stdout};
+use std::fs::File;
+use std::io::{self, IsTerminal as _, Stdout};
+use std::os::fd::AsFd;
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, raise, sigaction};
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
@@ -27,6 +33,11 @@ static IS_TAKEN: AtomicBool = AtomicBool::new(false);
 static IS_TO_STOP: AtomicBool = AtomicBool::new(false);
 /// or SIGCONT.
 static HAS_GONE_ON: AtomicBool = AtomicBool::new(false);
+/// There is no terminal any more.
+static IS_GONE: AtomicBool = AtomicBool::new(false);
+
+/// The time to end in order after the terminal is gone.
+const TO_LEAVE: Duration = Duration::from_secs(5);
 
 impl Screen {
     /// Takes the terminal.
@@ -40,6 +51,7 @@ impl Screen {
             }));
         });
         take()?;
+        watch();
         for (signal, handler) in [
             (Signal::SIGTSTP, on_stop as extern "C" fn(libc::c_int)),
             (Signal::SIGCONT, on_continue),
@@ -82,6 +94,37 @@ impl Drop for Screen {
     fn drop(&mut self) {
         give_back();
     }
+}
+
+/// Whether the terminal is gone.
+pub(super) fn is_gone() -> bool {
+    IS_GONE.load(Ordering::Relaxed)
+}
+
+/// Notices that the terminal goes. What reads keys does not: it may read the end of them for ever,
+/// and then nothing ends the tool, since SIGHUP may be ignored.
+fn watch() {
+    static WATCH: Once = Once::new();
+    WATCH.call_once(|| {
+        thread::spawn(|| {
+            let stdin = io::stdin();
+            if stdin.is_terminal() {
+                wait_for_hangup(&stdin);
+            } else if let Ok(terminal) = File::open("/dev/tty") {
+                wait_for_hangup(&terminal);
+            } else {
+                return;
+            }
+            IS_GONE.store(true, Ordering::Relaxed);
+            thread::sleep(TO_LEAVE);
+            std::process::exit(1);
+        });
+    });
+}
+
+fn wait_for_hangup(terminal: &impl AsFd) {
+    let mut ends = [PollFd::new(terminal.as_fd(), PollFlags::empty())];
+    while poll(&mut ends, PollTimeout::NONE) == Err(Errno::EINTR) {}
 }
 
 fn take() -> Result<()> {

@@ -12,7 +12,7 @@ use super::draw::{Body, Page, Row, draw, room};
 use super::keys::{HELP, Key, meaning};
 use super::list::{Item, Wanted, items, label};
 use super::model::{Id, Life, Model};
-use super::screen::Screen;
+use super::screen::{Screen, is_gone};
 use crate::engine::cli::CommonArgs;
 use crate::engine::progress::counted;
 use crate::engine::session::Session;
@@ -177,6 +177,10 @@ impl View {
             self.is_urgent |= screen.obey_signals()?;
         }
         self.lost = lost;
+        if is_gone() {
+            self.is_done = true;
+            return Ok(());
+        }
         while event::poll(Duration::ZERO).context("read keys")? {
             match event::read().context("read keys")? {
                 Event::Key(key) => self.key(&key, now_ns, clock)?,
