@@ -53,6 +53,14 @@ pub fn monotonic_now_ns() -> u64 {
     u64::try_from(ns).unwrap_or(0)
 }
 
+/// A smaller change of the distance between the clocks is none: they cannot be read at once, and
+/// the wall clock is a little faster or slower. So the times of a run's events lie exactly as far
+/// from each other as the events.
+const STEP_NS: i128 = 100_000;
+
+/// So often the clocks are read if there is an interruption in between.
+const TRIES: usize = 3;
+
 /// Turns event times into wall-clock times.
 ///
 /// The distance between the two clocks is measured for each batch of events
@@ -117,10 +125,20 @@ impl WallClock {
             return;
         }
         // The boot clock is read before and after: half the difference is the error.
-        let before = boot_ns();
-        let wall = clock_ns(ClockId::CLOCK_REALTIME);
-        let after = boot_ns();
-        self.offset_ns = wall - (before + after) / 2;
+        for _ in 0..TRIES {
+            let before = boot_ns();
+            let wall = clock_ns(ClockId::CLOCK_REALTIME);
+            let after = boot_ns();
+            let offset_ns = wall - (before + after) / 2;
+            let change = (offset_ns - self.offset_ns).abs();
+            if change < STEP_NS {
+                return;
+            }
+            if change > after - before {
+                self.offset_ns = offset_ns;
+                return;
+            }
+        }
     }
 
     /// From now on, the distance is this one: that of the machine and the time of a recording.
@@ -233,6 +251,23 @@ fn zone() -> Result<TimeZone, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_distance_of_the_clocks_changes_by_steps_only() {
+        let mut clock = WallClock::default();
+        let measured = clock.offset_ns;
+        assert_ne!(measured, 0);
+        clock.update();
+        assert!((clock.offset_ns - measured).abs() < 60_000_000_000, "set meanwhile?");
+        let near = clock.offset_ns + STEP_NS / 2;
+        clock.offset_ns = near;
+        clock.update();
+        // (Unless the machine's clock has just been set.)
+        assert!(clock.offset_ns == near || (clock.offset_ns - near).abs() >= STEP_NS / 2);
+        clock.offset_ns -= 3_600_000_000_000;
+        clock.update();
+        assert!((clock.offset_ns - near).abs() < 60_000_000_000, "a step is followed");
+    }
 
     fn clock(offset_ns: i128) -> WallClock {
         WallClock { offset_ns, zone: Some(TimeZone::UTC), ..WallClock::default() }
