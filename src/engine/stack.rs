@@ -1,6 +1,7 @@
 //! Names for the return addresses of stacks (`--stacks`), and how often each stack was seen, in the
 //! input format of flame graphs (`--folded`).
 
+mod frame;
 mod perf_map;
 #[cfg_attr(not(feature = "stacks"), path = "stack/no_symbols.rs")]
 mod symbols;
@@ -15,9 +16,10 @@ use crate::engine::errand::Errands;
 use crate::output::escape::push_cell;
 use crate::output::json::is_false;
 
+use frame::Frame;
 use symbols::KernelNames;
+use user_names::Question;
 pub use user_names::errand;
-use user_names::{Frame, Question};
 
 /// Whether this build looks up names. Without them frames are addresses.
 pub const HAS_NAMES: bool = cfg!(feature = "stacks");

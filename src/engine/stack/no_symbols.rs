@@ -1,6 +1,6 @@
 //! In the place of `symbols.rs` in a build without the feature `stacks`: nothing has a name.
 
-use super::user_names::Frame;
+use super::frame::Frame;
 
 /// No names of the kernel's functions.
 #[derive(Default)]

@@ -11,7 +11,7 @@ use blazesym::symbolize::{
 };
 use blazesym::{Addr, Pid};
 
-use super::user_names::Frame;
+use super::frame::Frame;
 
 /// Names of the kernel's functions.
 pub(super) struct KernelNames(Symbolizer);

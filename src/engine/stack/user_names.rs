@@ -4,21 +4,12 @@
 use std::fs;
 
 use super::Owner;
+use super::frame::Frame;
 use super::perf_map::PerfMap;
 use super::symbols::ProcessNames;
 use crate::engine::errand::{Errands, Serve};
 use crate::host::proc::is_process;
 use crate::output::json;
-
-/// A frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Frame {
-    /// The return address: the next instruction
-    pub(super) address: u64,
-    /// An address that is surely in the calling function: just before the return address, which
-    /// belongs to another function if a call that does not return comes last.
-    pub(super) inside: u64,
-}
 
 /// The frames of a process whose names are asked for.
 pub(super) struct Question<'a> {
