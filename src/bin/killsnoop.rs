@@ -1,8 +1,10 @@
 //! Shows signals, with who sent them to whom.
 
 use snoop_tools::engine::tracer::prelude::*;
+use snoop_tools::skel::kill_event;
 use snoop_tools::skel::killsnoop::KillsnoopSkelBuilder;
-use snoop_tools::skel::{kill_event, task_id};
+#[path = "killsnoop/recorded.rs"]
+mod recorded;
 
 fn main() -> std::process::ExitCode {
     tracer::main::<Killsnoop>()
@@ -27,10 +29,6 @@ pub(crate) struct Flags {
 
 pub(crate) struct Killsnoop;
 
-/// What became of a signal: `TRACE_SIGNAL_DELIVERED` and so on.
-const FATES: [&str; 5] =
-    ["delivered", "ignored", "already pending", "overflow", "without information"];
-
 impl Tracer for Killsnoop {
     const NAME: &'static str = "killsnoop";
     const EVENT: &'static str = "signal.sent";
@@ -42,53 +40,27 @@ impl Tracer for Killsnoop {
             ("killsnoop -s KILL -s TERM", "who ends processes"),
             ("killsnoop -x", "what did not arrive"),
         ],
-        overhead: "About a microsecond for each signal; with -x every system call of the machine \
-            takes about a tenth longer.",
+        overhead: "About a microsecond for each signal; with -x every system call takes a tenth longer.",
         ..Manual::TRACER
     };
     const FIELDS: &'static [FieldOf<kill_event>] = &[
-        Field::left("SIGNAL", 11, "signal.name", "name of the signal", |event, slot| {
-            slot.text(&signal::name(event.signal));
-        }),
+        Field::left("SIGNAL", 11, "signal.name", "name", |e, s| s.text(&signal::name(e.signal))),
         Field::left("TPID", 7, "signal.target.pid", "the target", |e, s| s.number(e.target_pid)),
         Field::left("TCOMM", 16, "signal.target.comm", "its name", |e, s| s.comm(&e.target_comm)),
         Field::json("signal.code", "si_code; positive: the kernel's", |e, s| s.number(e.code)),
-        Field::left("RESULT", 0, "signal.result", "its fate", |event, slot| match usize::try_from(
-            event.result,
-        )
-        .ok()
-        .and_then(|fate| FATES.get(fate))
-        {
-            Some(fate @ (&"delivered" | &"without information")) => slot.text(fate),
-            Some(fate) => slot.failure(fate),
-            None => slot.failure(&errno::name(event.result.saturating_neg())),
+        Field::left("RESULT", 0, "signal.result", "its fate", |event, slot| match event.result {
+            0 => slot.text("delivered"),
+            1 => slot.failure("ignored"),
+            2 => slot.failure("already pending"),
+            3 => slot.failure("overflow"),
+            4 => slot.text("without information"),
+            error => slot.failure(&errno::name(error.saturating_neg())),
         }),
     ];
     type Args = Flags;
     type Builder = KillsnoopSkelBuilder;
     type Event = kill_event;
-
-    fn recorded(line: &Line, id: &task_id) -> Reading<kill_event> {
-        let signal = line.text("signal.name")?.ok_or("no signal.name")?;
-        let result = line.text("signal.result")?.ok_or("no signal.result")?;
-        let fate = FATES.iter().position(|fate| *fate == result).map(|at| at as i32);
-        let error = || errno::number(result).map(i32::saturating_neg);
-        Ok(kill_event {
-            id: (*id).into(),
-            target_pid: line.signed("signal.target.pid")?.ok_or("no signal.target.pid")?,
-            signal: signal::parse(signal).map_err(|_| "signal.name is not a signal")?,
-            code: line.signed("signal.code")?.ok_or("no signal.code")?,
-            result: fate.or_else(error).ok_or("signal.result is unknown")?,
-            target_comm: line.comm("signal.target.comm")?.unwrap_or_default(),
-        })
-    }
-
-    fn is_shown(flags: &Flags, event: &kill_event) -> bool {
-        (flags.signal.is_empty() || flags.signal.contains(&event.signal))
-            && flags.target.is_none_or(|pid| pid == event.target_pid)
-            && (!flags.failed || event.result != 0)
-            && (flags.kernel || event.code <= 0)
-    }
+    const RECORDED: Option<OfRecording<Self>> = Some(recorded::OF_RECORDING);
 
     fn backends(flags: &Flags) -> Vec<Backend> {
         let failed = ["failed_kill", "failed_tkill", "failed_tgkill"];

@@ -24,10 +24,9 @@ pub mod prelude {
     pub use anyhow::{Context, Result};
     pub use clap::Args;
 
-    pub use super::{Object, Tracer};
+    pub use super::{Object, OfRecording, Tracer};
     pub use crate::engine::backend::{Backend, Job, on_tracepoint};
     pub use crate::engine::manual::Manual;
-    pub use crate::engine::recorded::{Line, Reading};
     pub use crate::engine::tracer;
     pub use crate::host::{errno, signal};
     pub use crate::output::row::{Field, FieldOf};
@@ -55,20 +54,8 @@ pub trait Tracer: 'static {
     /// The event, as the C source defines it
     type Event: Event;
 
-    /// The event of a recorded line, for `--from`: of the members that the event's own fields write.
-    /// Common members are read already.
-    ///
-    /// # Errors
-    ///
-    /// The tracer never wrote such a line, in words.
-    fn recorded(_line: &Line, _id: &task_id) -> Reading<Self::Event> {
-        Err(format!("{} does not read recordings", Self::NAME))
-    }
-
-    /// Whether the programs would have sent this event, by the tracer's own flags.
-    fn is_shown(_args: &Self::Args, _event: &Self::Event) -> bool {
-        true
-    }
+    /// How recorded lines become events again, for `--from`; none: the tracer does not read them.
+    const RECORDED: Option<OfRecording<Self>> = None;
 
     /// Ways into the kernel, best first.
     fn backends(args: &Self::Args) -> Vec<Backend>;
@@ -180,8 +167,10 @@ impl<T: Tracer> Tool for OneRow<T> {
 
     fn replay(self) -> Result<Box<dyn Replay>, Refused> {
         refuse_tree(&self.flags.common)?;
+        let unread = || Refused::Usage(format!("--from: {} does not read recordings", T::NAME));
+        let recorded = T::RECORDED.ok_or_else(unread)?;
         let filter = Filter::new(&self.flags.common);
-        Ok(Box::new(Rows::<T> { flags: self.flags, view: self.view, filter }))
+        Ok(Box::new(Rows::<T> { flags: self.flags, view: self.view, filter, recorded }))
     }
 
     fn backends(&self) -> Vec<Backend> {
@@ -204,11 +193,21 @@ impl<T: Tracer> Tool for OneRow<T> {
     }
 }
 
+/// How recorded lines become a tracer's events again.
+pub struct OfRecording<T: Tracer + ?Sized> {
+    /// The event of a line: of the members that the event's own fields write. Common members are
+    /// read already. The error: the tracer never wrote such a line, in words
+    pub event: fn(&Line, &task_id) -> Reading<T::Event>,
+    /// Whether the programs would have sent this event, by the tracer's own flags
+    pub is_shown: fn(&T::Args, &T::Event) -> bool,
+}
+
 /// The same rows, from recorded events.
 struct Rows<T: Tracer> {
     flags: Flags<T>,
     view: View<Put<T>>,
     filter: Filter,
+    recorded: OfRecording<T>,
 }
 
 impl<T: Tracer> Replay for Rows<T> {
@@ -221,8 +220,8 @@ impl<T: Tracer> Replay for Rows<T> {
         if event.name != T::EVENT {
             return Err(Trouble::Unknown);
         }
-        let own = T::recorded(event.line, event.id)?;
-        if self.filter.passes(event) && T::is_shown(&self.flags.own, &own) {
+        let own = (self.recorded.event)(event.line, event.id)?;
+        if self.filter.passes(event) && (self.recorded.is_shown)(&self.flags.own, &own) {
             session.row(&self.view, event.id, T::EVENT, &own);
             session.shown()?;
         }

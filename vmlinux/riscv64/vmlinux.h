@@ -1637,6 +1637,7 @@ struct module {
 	struct mod_arch_specific arch;
 	char *args;
 	void *percpu;
+	struct list_head source_list;
 	struct list_head target_list;
 };
 
