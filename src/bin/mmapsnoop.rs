@@ -15,7 +15,7 @@ use snoop_tools::engine::manual::Manual;
 use snoop_tools::engine::progress::counted;
 use snoop_tools::engine::replay::Replay;
 use snoop_tools::engine::session::{Session, say};
-use snoop_tools::engine::stack::{self, Addresses, Folded, Owner, Stack, Symbols};
+use snoop_tools::engine::stack::{self, Addresses, Owner, Stack, Symbols};
 use snoop_tools::engine::tool::{self, Loaded, Open, Refused, Tool};
 use snoop_tools::host::memory::page_size;
 use snoop_tools::output::row::docs;
@@ -28,10 +28,10 @@ use snoop_tools::skel::{
 use snoop_tools::tools::mmapsnoop::args::{self, Args};
 use snoop_tools::tools::mmapsnoop::fields::FIELDS;
 use snoop_tools::tools::mmapsnoop::filters::{self, prefixes};
-use snoop_tools::tools::mmapsnoop::json::{Context, Lines};
 use snoop_tools::tools::mmapsnoop::replay::Calls;
+use snoop_tools::tools::mmapsnoop::rows::Rows;
 use snoop_tools::tools::mmapsnoop::summary::Reader;
-use snoop_tools::tools::mmapsnoop::text::{self, Options, Table};
+use snoop_tools::tools::mmapsnoop::text::{Options, Table};
 use snoop_tools::tools::mmapsnoop::wx::Reasons;
 use snoop_tools::tools::mmapsnoop::wx_sums::Sums;
 use snoop_tools::tools::mmapsnoop::{Call, FRAMES, hooks, summary_rows};
@@ -42,8 +42,7 @@ fn main() -> ExitCode {
 
 struct Mmapsnoop {
     args: Args,
-    table: Table,
-    lines: Lines,
+    rows: Rows,
     reasons: Reasons,
     /// What paths begin with
     prefixes: Vec<String>,
@@ -53,7 +52,6 @@ struct Mmapsnoop {
     reader: Reader,
     sums: Sums,
     symbols: Symbols,
-    folded: Folded,
 }
 
 impl Tool for Mmapsnoop {
@@ -81,15 +79,13 @@ impl Tool for Mmapsnoop {
         args.vma |= table.shows("VMA");
         args.latency |= table.shows("LAT(us)");
         Ok(Self {
-            table,
-            lines: Lines::default(),
+            rows: Rows::new(table, args.folded),
             reasons: Reasons::default(),
             prefixes: args.path.as_deref().map_or(Ok(Vec::new()), prefixes)?,
             interval: args.summary.map(Interval::new),
             reader: Reader::default(),
             sums: Sums::default(),
             symbols: Symbols::new(FRAMES),
-            folded: Folded::default(),
             args,
         })
     }
@@ -99,7 +95,7 @@ impl Tool for Mmapsnoop {
     }
 
     fn replay(self) -> Result<Box<dyn Replay>, Refused> {
-        Ok(Box::new(Calls::new(self.args, self.table, self.prefixes)?))
+        Ok(Box::new(Calls::new(self.args, self.rows.table, self.prefixes)?))
     }
 
     fn backends(&self) -> Vec<Backend> {
@@ -135,7 +131,7 @@ impl Tool for Mmapsnoop {
         if let Some(period) = self.args.summary {
             self.interval = Some(Interval::new(period));
         } else if !self.args.folded {
-            session.heading(&self.table.columns);
+            session.heading(&self.rows.table.columns);
         }
         Ok(())
     }
@@ -179,7 +175,7 @@ impl Tool for Mmapsnoop {
 
     fn finish(&mut self, object: &Loaded<Self>, session: &mut Session) -> Result<()> {
         if self.args.folded {
-            session.out.raw(self.folded.lines())?;
+            session.out.raw(self.rows.folded.lines())?;
         }
         self.note_what_was_not_followed(object, session);
         self.show_summary(true, object, session)
@@ -311,42 +307,9 @@ impl Mmapsnoop {
 
     /// One row.
     fn show(&mut self, call: &Call<'_>, wx: &[String], session: &mut Session) -> Result<()> {
-        let id = &call.id;
         let wants_stacks = self.args.stacks || self.args.folded;
         let stacks = wants_stacks.then(|| self.stack(call, session));
-        if let (true, Some(stacks)) = (self.args.folded, &stacks) {
-            self.folded.add(id.comm(), stacks, 1);
-            return session.shown();
-        }
-        if session.is_quiet {
-            return session.shown();
-        }
-        if session.out.json {
-            let context = Context {
-                timestamp: session.clock.stamp(id.time_ns),
-                cgroup: session.cgroups.path(id),
-                wx,
-                stacks: stacks.as_ref(),
-            };
-            session.out.json_lines(|out| self.lines.push(out, call, &context));
-        } else {
-            let shows = |title| self.table.shows(title);
-            let since_ns = session.since_ns(id.time_ns);
-            let time =
-                if shows("TIME") { session.local_time_ms(id.time_ns) } else { String::new() };
-            let context = text::Context {
-                time: &time,
-                cgroup: if shows("CGROUP") { session.cgroups.path(id) } else { None },
-                since_ns,
-                wx,
-                color: session.out.color,
-            };
-            self.table.row(&mut session.out.line(&self.table.columns), call, &context);
-            if let Some(stacks) = &stacks {
-                session.out.raw(stack::text(stacks))?;
-            }
-        }
-        session.shown()
+        self.rows.show(call, wx, stacks.as_ref(), session)
     }
 }
 

@@ -9,6 +9,7 @@ pub mod hooks;
 pub mod json;
 pub mod recorded;
 pub mod replay;
+pub mod rows;
 pub mod summary;
 pub mod summary_rows;
 pub mod tallies;

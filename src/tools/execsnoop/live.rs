@@ -13,16 +13,7 @@ use crate::tools::live::{Model, View, Who};
 
 /// Takes in one execution, or a failed one.
 pub fn see(model: &mut Model, exec: &Exec<'_>, cgroup: Option<&[u8]>) {
-    let id = &exec.event.id;
-    let who = Who {
-        pid: id.pid,
-        start_ns: id.start_ns,
-        ppid: id.ppid,
-        uid: Some(id.uid),
-        comm: id.comm(),
-        cgroup,
-        time_ns: id.time_ns,
-    };
+    let who = Who::of(&exec.event.id, cgroup);
     match exec.errno_name() {
         None => model.executed(&who, exec.args, exec.path),
         Some(error) => model.failed(&who, exec.args, &exec.filename(), &error),

@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use crate::skel::task_id;
+
 /// Number of a life in this run: ids of processes are used again.
 pub(super) type Id = u64;
 
@@ -30,6 +32,21 @@ pub struct Who<'a> {
     pub cgroup: Option<&'a [u8]>,
     /// When it happened
     pub time_ns: u64,
+}
+
+impl<'a> Who<'a> {
+    /// By the beginning of a record.
+    pub fn of(id: &'a task_id, cgroup: Option<&'a [u8]>) -> Self {
+        Self {
+            pid: id.pid,
+            start_ns: id.start_ns,
+            ppid: id.ppid,
+            uid: Some(id.uid),
+            comm: id.comm(),
+            cgroup,
+            time_ns: id.time_ns,
+        }
+    }
 }
 
 /// One life, or a failed execution.

@@ -3,30 +3,27 @@
 use anyhow::Result;
 
 use super::args::Args;
-use super::json::{Context, Lines};
 use super::recorded::{Told, kind, read};
+use super::rows::Rows;
 use super::tallies::Tallies;
-use super::text::{self, Table};
+use super::text::Table;
 use super::wx_sums::Sums;
 use super::{Call, flags, summary_rows};
 use crate::engine::interval::RecordedInterval;
 use crate::engine::replay::{Filter, Recorded, Recording, Replay, Trouble, refuse_tree};
 use crate::engine::session::Session;
-use crate::engine::stack::{self, Folded};
 use crate::engine::tool::Refused;
 use crate::skel::{mmap_kind, mmap_note};
 
 /// Shows recorded calls.
 pub struct Calls {
     args: Args,
-    table: Table,
-    lines: Lines,
+    rows: Rows,
     filter: Filter,
     prefixes: Vec<String>,
     interval: Option<RecordedInterval>,
     tallies: Tallies,
     sums: Sums,
-    folded: Folded,
 }
 
 impl Calls {
@@ -34,14 +31,12 @@ impl Calls {
     pub fn new(args: Args, table: Table, prefixes: Vec<String>) -> Result<Self, Refused> {
         refuse_tree(&args.common)?;
         Ok(Self {
-            table,
-            lines: Lines::default(),
+            rows: Rows::new(table, args.folded),
             filter: Filter::new(&args.common),
             prefixes,
             interval: None,
             tallies: Tallies::default(),
             sums: Sums::default(),
-            folded: Folded::default(),
             args,
         })
     }
@@ -113,34 +108,9 @@ impl Calls {
     }
 
     fn show(&mut self, call: &Call<'_>, told: &Told, session: &mut Session) -> Result<()> {
-        let id = &call.id;
         let wx: &[String] = if self.args.wx { &told.wx } else { &[] };
         let stacks = told.stacks.as_ref().filter(|_| self.args.stacks || self.args.folded);
-        if let (true, Some(stacks)) = (self.args.folded, stacks) {
-            self.folded.add(id.comm(), stacks, 1);
-        } else if session.is_quiet || self.args.folded {
-        } else if session.out.json {
-            let context = Context {
-                timestamp: session.clock.stamp(id.time_ns),
-                cgroup: session.cgroups.path(id),
-                wx,
-                stacks,
-            };
-            session.out.json_lines(|out| self.lines.push(out, call, &context));
-        } else {
-            let shows = |title| self.table.shows(title);
-            let since_ns = session.since_ns(id.time_ns);
-            let time =
-                if shows("TIME") { session.local_time_ms(id.time_ns) } else { String::new() };
-            let color = session.out.color;
-            let cgroup = if shows("CGROUP") { session.cgroups.path(id) } else { None };
-            let context = text::Context { time: &time, cgroup, since_ns, wx, color };
-            self.table.row(&mut session.out.line(&self.table.columns), call, &context);
-            if let Some(stacks) = stacks {
-                session.out.raw(stack::text(stacks))?;
-            }
-        }
-        session.shown()
+        self.rows.show(call, wx, stacks, session)
     }
 }
 
@@ -163,7 +133,7 @@ impl Replay for Calls {
         let began_ns = session.started_ns;
         self.interval = self.args.summary.map(|period| RecordedInterval::new(period, began_ns));
         if self.interval.is_none() && !folded {
-            session.heading(&self.table.columns);
+            session.heading(&self.rows.table.columns);
         }
         Ok(())
     }
@@ -197,7 +167,7 @@ impl Replay for Calls {
 
     fn end(&mut self, session: &mut Session) -> Result<()> {
         if self.args.folded {
-            session.out.raw(self.folded.lines())?;
+            session.out.raw(self.rows.folded.lines())?;
         }
         self.filter.note().into_iter().for_each(|note| session.note(note));
         if self.interval.is_some() {

@@ -11,21 +11,9 @@ use crate::engine::recorded::Line;
 use crate::engine::replay::{Recorded, Recording, Replay, Trouble};
 use crate::engine::session::Session;
 use crate::host::proc::first_ns;
-use crate::skel::{process_exit_event, task_id};
+use crate::skel::process_exit_event;
 use crate::tools::execsnoop::{self, Exec};
 use crate::tools::live::{End, Model, View, Who};
-
-fn who<'a>(id: &'a task_id, cgroup: Option<&'a [u8]>) -> Who<'a> {
-    Who {
-        pid: id.pid,
-        start_ns: id.start_ns,
-        ppid: id.ppid,
-        uid: Some(id.uid),
-        comm: id.comm(),
-        cgroup,
-        time_ns: id.time_ns,
-    }
-}
 
 /// A process that was there before. Call [`Model::connect`] after the last one.
 pub fn older(model: &mut Model, elder: &Elder) {
@@ -46,10 +34,10 @@ pub fn see(model: &mut Model, record: &Record, exec: Option<&Exec<'_>>, cgroup: 
     match record {
         Record::Exec => {
             if let Some(exec) = exec {
-                model.executed(&who(&exec.event.id, cgroup), exec.args, exec.path);
+                model.executed(&Who::of(&exec.event.id, cgroup), exec.args, exec.path);
             }
         }
-        Record::Fork(event) => model.born(&who(&event.process.id.into(), cgroup)),
+        Record::Fork(event) => model.born(&Who::of(&event.process.id.into(), cgroup)),
         Record::ThreadExit(_) => {}
         Record::Exit(event) => ended(model, event, cgroup, &[], &[]),
         Record::Reaped(event) => {
@@ -77,7 +65,7 @@ fn ended(
         has_failed: status.is_failure(),
         why: killer_note(event, status).unwrap_or_default(),
     };
-    model.ended(&who(&event.process.id.into(), cgroup), end, args, path);
+    model.ended(&Who::of(&event.process.id.into(), cgroup), end, args, path);
 }
 
 /// The view of a recording.
