@@ -120,7 +120,7 @@ stage_files() {
             install_program "$program" "$stage/bin"
         fi
     done
-    share
+    packaging/share.sh "$stage/bin" "$stage/share"
     find "$stage/share/man" -name '*.8' -exec gzip -9n {} +
 
     cp README.md "$stage/doc/"
@@ -132,21 +132,6 @@ stage_files() {
     debian_changelog >"$stage/deb/changelog.Debian"
     cp LICENSE* "$stage/licences/"
     touch_all "$stage"
-}
-
-# Manual pages and completions, laid out as in /usr/share. Each program makes its own.
-share() {
-    local program page share=$stage/share
-    mkdir -p "$share"/{man/man8,bash-completion/completions,zsh/site-functions,fish/vendor_completions.d}
-    for program in $programs; do
-        generate() { "$stage/bin/$program" --generate "$@"; }
-        for page in $(generate pages); do
-            generate man "$page" >"$share/man/man8/$page.8"
-        done
-        generate complete-bash >"$share/bash-completion/completions/$program"
-        generate complete-zsh >"$share/zsh/site-functions/_$program"
-        generate complete-fish >"$share/fish/vendor_completions.d/$program.fish"
-    done
 }
 
 debian_changelog() {

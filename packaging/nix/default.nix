@@ -24,14 +24,10 @@ pkgs.stdenv.mkDerivation rec {
   checkPhase = "cargo test --locked --release --no-default-features --features stacks,dns --lib --test cli";
   doCheck = true;
   installPhase = ''
-    share=$out/share
-    mkdir -p $share/{man/man8,bash-completion/completions,zsh/site-functions,fish/vendor_completions.d}
     for source in src/bin/*.rs; do
-      program=$(basename $source .rs)
-      install -D -m 755 -t $out/bin target/release/$program
-      for page in $($out/bin/$program --generate pages); do
-        $out/bin/$program --generate man $page >$share/man/man8/$page.8
-      done
+      install -D -m 755 -t $out/bin target/release/$(basename $source .rs)
+    done
+    packaging/share.sh $out/bin $out/share
       $out/bin/$program --generate complete-bash >$share/bash-completion/completions/$program
       $out/bin/$program --generate complete-zsh >$share/zsh/site-functions/_$program
       $out/bin/$program --generate complete-fish >$share/fish/vendor_completions.d/$program.fish

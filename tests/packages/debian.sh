@@ -13,6 +13,8 @@ arch=${ARCH:-$(dpkg --print-architecture)}
 suite=trixie
 # shellcheck source=tests/vm/mirror.sh
 . tests/vm/mirror.sh
+# shellcheck source=tests/packages/clean-debian.sh
+. tests/packages/clean-debian.sh
 
 sources=$(realpath -m "${1:-target/sources}")
 out=$PWD/target/debian-$arch
@@ -53,17 +55,8 @@ main() {
 in_root() { DEBIAN_FRONTEND=noninteractive chroot "$root" "$@"; }
 
 clean_debian() {
-    local mirror keyring
-    read -r mirror keyring <<<"$(debian_mirror)"
-    [[ $mirror != /* ]] || die 'no Debian mirror in the package sources: set SNOOP_DEBIAN_MIRROR=URL'
-    [[ $keyring != - ]] || keyring=$default_keyring
-    say "makes a Debian $suite"
-    debootstrap --variant=minbase --keyring="$keyring" "$suite" "$root" "$mirror" >"$work/log" ||
-        { tail "$work/log" >&2 && die 'debootstrap failed'; }
-    cp -L /etc/resolv.conf /etc/hosts "$root/etc/"
-    if grep -rhi 'acquire::.*proxy' /etc/apt/apt.conf /etc/apt/apt.conf.d >"$work/proxy" 2>/dev/null; then
-        cp "$work/proxy" "$root/etc/apt/apt.conf.d/99proxy"
-    fi
+    bootstrap "$suite" "$root" "$work/log"
+    reach_mirror "$root"
     mount --bind /proc "$root/proc"
     trap 'umount -l "$root/proc"; rm -rf "$work"' EXIT
 }

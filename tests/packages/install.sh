@@ -12,6 +12,8 @@ packages=$(realpath "${1:-target/packages}")
 suite=bookworm kernel=6.1 # Debian 12, and its kernel
 # shellcheck source=tests/vm/mirror.sh
 . tests/vm/mirror.sh
+# shellcheck source=tests/packages/clean-debian.sh
+. tests/packages/clean-debian.sh
 
 work=$(mktemp -d "$PWD/target/install-test.XXXXXX")
 root=$work/root
@@ -51,25 +53,16 @@ in_root() { DEBIAN_FRONTEND=noninteractive chroot "$root" "$@"; }
 
 # A minimal Debian; kept, packed, for the next time.
 clean_debian() {
-    local cache=$PWD/target/debian-$suite.tar mirror keyring
-    read -r mirror keyring <<<"$(debian_mirror)"
-    [[ $mirror != /* ]] || die 'no Debian mirror in the package sources: set SNOOP_DEBIAN_MIRROR=URL'
+    local cache=$PWD/target/debian-$suite.tar
     if [[ ! -f $cache ]]; then
-        say "making a Debian $suite with debootstrap"
-        [[ $keyring != - ]] || keyring=$default_keyring
-        debootstrap --variant=minbase --keyring="$keyring" "$suite" "$work/new" "$mirror" >"$work/log" ||
-            { tail "$work/log" >&2 && die 'debootstrap failed'; }
+        bootstrap "$suite" "$work/new" "$work/log"
         tar --create --directory "$work/new" --file "$cache.new" .
         mv "$cache.new" "$cache"
         rm -rf "$work/new"
     fi
     mkdir "$root"
     tar --extract --directory "$root" --file "$cache"
-    # It resolves names and reaches the mirror as this machine does.
-    cp -L /etc/resolv.conf /etc/hosts "$root/etc/"
-    if grep -rhi 'acquire::.*proxy' /etc/apt/apt.conf /etc/apt/apt.conf.d >"$work/proxy" 2>/dev/null; then
-        cp "$work/proxy" "$root/etc/apt/apt.conf.d/99proxy"
-    fi
+    reach_mirror "$root"
 }
 
 # All files but those that dpkg and apt keep for themselves.
