@@ -7,6 +7,7 @@ pub(crate) mod descriptor;
 pub(crate) mod disposition;
 pub mod dns;
 pub mod errno;
+pub(crate) mod flavour;
 pub mod heap;
 pub mod kernel;
 pub mod memory;

@@ -20,6 +20,7 @@ use super::budget::{Budget, ITEMS};
 use super::code::Function;
 use super::object::Object;
 use super::types::{Kind, TypeId, Types};
+use crate::host::flavour::without_flavour;
 
 use spec::{Candidate, Spec};
 
@@ -258,36 +259,10 @@ impl Judge<'_> {
 
 /// A name without the part behind `___`, which only distinguishes versions.
 fn essential(name: &str) -> &str {
-    let bytes = name.as_bytes();
-    // A character, three underscores, a character: not at the begin, and not four of them.
-    let at = (0..bytes.len().saturating_sub(4)).rev().find(|&at| {
-        matches!(bytes.get(at..at + 5), Some([a, b'_', b'_', b'_', e]) if *a != b'_' && *e != b'_')
-    });
-    at.and_then(|at| name.get(..=at)).unwrap_or(name)
+    name.get(..without_flavour(name.as_bytes()).len()).unwrap_or(name)
 }
 
 /// Whether both are of the same kind; enums of both sizes are.
 fn is_alike(one: &Kind, other: &Kind) -> bool {
     std::mem::discriminant(one) == std::mem::discriminant(other)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn versions_of_a_name() {
-        for (name, expected) in [
-            ("task_struct", "task_struct"),
-            ("task_struct___v5", "task_struct"),
-            ("a___b___c", "a___b"),
-            ("___x", "___x"),
-            ("x___", "x___"),
-            ("x____y", "x____y"),
-            ("x___y", "x"),
-            ("", ""),
-        ] {
-            assert_eq!(essential(name), expected, "{name}");
-        }
-    }
 }

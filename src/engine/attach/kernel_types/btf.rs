@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
+use crate::host::flavour::without_flavour;
+
 const MAGIC: u16 = 0xeb9f;
 const VERSION: u8 = 1;
 const HEADER: usize = 24;
@@ -183,18 +185,11 @@ impl<'a> Types<'a> {
             let name = self.name(ty.name)?;
             // Few names are that long, and have flavours to look for.
             let name =
-                if name.len() > longest || name.contains(&b'_') { essential(name) } else { name };
+                if name.len() > longest || name.contains(&b'_') { without_flavour(name) } else { name };
             names.contains(name).then_some((self.first() + index, name))
         };
         (0..).zip(&self.places).filter_map(found).collect()
     }
-}
-
-/// A name without its flavour, as libbpf sees it: `task_struct` of `task_struct___old`.
-fn essential(name: &[u8]) -> &[u8] {
-    let is_separator = |part: &[u8]| matches!(part, [before, b'_', b'_', b'_', after] if *before != b'_' && *after != b'_');
-    let at = name.windows(5).rposition(is_separator);
-    at.and_then(|at| name.get(..=at)).unwrap_or(name)
 }
 
 /// A BTF file that is being written.
