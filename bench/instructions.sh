@@ -4,9 +4,11 @@
 # instructions.sh [--tool mmapsnoop|tcpconnect] [KERNEL]: the instructions that the tool adds,
 # with each backend, to its cheapest event (mmapsnoop: a call of mmap() that fails;
 # tcpconnect: an attempt to connect that this machine refuses, with its socket() and close()),
-# and to a getppid(), also in a thread with a seccomp filter. It uses a virtual machine whose clock counts instructions, so that the
-# numbers are the same on any machine, busy or not, and show the cost of a change. They say
-# nothing about caches and about the time of an instruction; run.sh does.
+# and to a getppid(), also in a thread with a seccomp filter; and the same for the floor (floor.bpf.c):
+# programs on the same hooks that do nothing, or send a record with nothing in it but the time. It
+# uses a virtual machine whose clock counts instructions, so that the numbers are the same on any
+# machine, busy or not, and show the cost of a change. They say nothing about caches and about the
+# time of an instruction; run.sh does.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -18,11 +20,12 @@ fi
 kernel=${1:-6.12}
 
 # The workload; which of its two numbers counts; the name of the unit.
-cases=() # a backend and flags
+cases=() # a backend and flags, or `floor:` and a level; a floor goes before what is compared with it
 case $tool in
 mmapsnoop)
 	workload='mmap fail 20000' number=1 unit='mmap()'
 	for backend in fexit tracepoint tp_btf; do
+		cases+=("$backend floor:empty" "$backend floor:record")
 		cases+=("$backend" "$backend --pid 1" "$backend --min-size 1M" "$backend --summary 100")
 	done
 	;;
@@ -30,6 +33,7 @@ tcpconnect)
 	# The median: nothing else runs during such an attempt, not even the tracer.
 	workload='connect 127.1 20000' number=2 unit=attempt
 	for backend in fexit tp_btf raw_tp; do
+		[[ $backend != tp_btf ]] || cases+=("$backend floor:empty" "$backend floor:record")
 		cases+=("$backend" "$backend --pid 1" "$backend --port 2" "$backend --summary 100")
 	done
 	cases+=('fexit --sync-errors' 'tracepoint --sync-errors' 'raw_tp --sync-errors')
@@ -42,13 +46,16 @@ esac
 
 payload=$(mktemp -d)
 trap 'rm -rf "$payload"' EXIT
-cargo build --quiet --locked --bin "$tool"
-strip --strip-debug -o "$payload/tool" "${CARGO_TARGET_DIR:-target}/debug/$tool"
+cargo build --quiet --locked --bin "$tool" --bin bpfrun
+for program in "$tool" bpfrun; do
+	strip --strip-debug -o "$payload/$program" "${CARGO_TARGET_DIR:-target}/debug/$program"
+done
+bench/floor.sh debug "$payload/floor.bpf.o"
 for program in "${workload%% *}" getppid; do
 	"${CC:-cc}" -O2 -o "$payload/$program" "bench/workload/$program.c"
 done
 printf '%s\n' "${cases[@]}" >"$payload/cases"
-printf "%s='%s'\n" workload "$workload" number "$number" unit "$unit" >"$payload/settings"
+printf "%s='%s'\n" tool "$tool" workload "$workload" number "$number" unit "$unit" >"$payload/settings"
 cat >"$payload/run" <<'END'
 #!/bin/sh
 cd /payload
@@ -64,22 +71,40 @@ measure() {
 measure
 bare_work=$work bare_getppid=$getppid bare_filtered=$filtered refused=
 echo "Linux $(uname -r): $unit $work instructions, getppid() $getppid, filtered $filtered"
-printf '%-11s %-16s %7s %9s %8s\n' BACKEND FLAGS "$unit" 'getppid()' filtered
+printf '%-11s %-16s %7s %9s %9s %8s\n' BACKEND FLAGS "$unit" 'to floor' 'getppid()' filtered
 while read -r backend flags; do
     [ "$backend" = "$refused" ] && continue
-    ./tool --backend $backend $flags >/dev/null 2>/tmp/said </dev/null &
-    tool=$!
+    case $flags in
+        # Not only the best program of a hook. Its buffer has room for all records.
+        floor:*) set -- ./bpfrun floor.bpf.o floor_nothing --all-variants \
+            --prog "${tool}_$backend*_${flags#floor:}" ;;
+        *) set -- "./$tool" --backend "$backend" $flags ;;
+    esac
+    "$@" >/dev/null 2>/tmp/said </dev/null &
+    tracer=$!
     sleep 3
-    if ! kill -0 $tool 2>/dev/null; then
+    if ! kill -0 $tracer 2>/dev/null; then
         echo "$backend: $(head -n 1 /tmp/said)"
         refused=$backend
         continue
     fi
     measure
-    printf '%-11s %-16s %+7d %+9d %+8d\n' $backend "$flags" \
-        $((work - bare_work)) $((getppid - bare_getppid)) $((filtered - bare_filtered))
-    kill -INT $tool
-    wait $tool
+    added=$((work - bare_work))
+    # What shows the call is compared with a record, what filters it out with nothing.
+    case $flags in
+        floor:empty) empty=$added record='' floors_of=$backend compared='' ;;
+        floor:record) record=$added compared='' ;;
+        --pid* | --min-size* | --port*) compared=${empty-} ;;
+        --summary*) compared='' ;;
+        *) compared=${record-} ;;
+    esac
+    [ "$backend" = "${floors_of-}" ] || compared=''
+    ratio=-
+    [ -z "$compared" ] || ratio=$(awk "BEGIN { printf \"%.2f\", $added / $compared }")
+    printf '%-11s %-16s %+7d %9s %+9d %+8d\n' $backend "$flags" \
+        $added $ratio $((getppid - bare_getppid)) $((filtered - bare_filtered))
+    kill -INT $tracer
+    wait $tracer
 done <cases
 END
 chmod +x "$payload/run"

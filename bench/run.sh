@@ -132,12 +132,7 @@ for source in bench/workload/*.c; do
 	cc "${flags[@]}" -o "$folder/bench-$name" "$source"
 done
 
-# The floor of the tracers' costs, with the kernel's types that the tools are built with.
-include=$(find "$target/release/build" -path '*/snoop-tools-*/out/include' -printf '%T@ %p\n' |
-	sort -n | tail -n 1 | cut -d ' ' -f 2-)
-"${CLANG:-clang}" -g -O2 -Wall -Wextra -Werror --target=bpf -mcpu=v3 -D__TARGET_ARCH_x86 \
-	-isystem "vmlinux/$(uname -m)" -isystem "$include" -I src/bpf -I src/bpf/lib \
-	-c bench/floor.bpf.c -o "$folder/floor.bpf.o"
+bench/floor.sh release "$folder/floor.bpf.o"
 
 # The same under another name, to find out whether a tracer is at work.
 cp "$folder/bench-noop" "$folder/bench-probe"

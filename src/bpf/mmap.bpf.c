@@ -350,52 +350,37 @@ int tp_enter_mmap(__u64 *ctx)
 
 /* ---- backend tp_btf: others pay more, but it needs neither tracefs nor 5.15 ---- */
 
-static __always_inline enum mmap_kind mmap_kind_of(__u64 nr)
-{
-	switch (nr) {
-	case NR_MMAP:
-		return MMAP_MAP;
-	case NR_MUNMAP:
-		return MMAP_UNMAP;
-	case NR_MPROTECT:
-	case NR_PKEY_MPROTECT:
-		return MMAP_PROTECT;
-	case NR_MREMAP:
-		return MMAP_REMAP;
-	case NR_BRK:
-		return MMAP_BREAK;
-	case NR_MADVISE:
-		return MMAP_ADVISE;
-	case NR_SHMAT:
-		return MMAP_ATTACH;
-	}
-	return 0;
-}
+#define MMAP_NUMBERS 512 /* more than there are system calls */
 
-static __always_inline enum mmap_kind mmap_kind_of_compat(__u64 nr)
-{
-	switch (nr) {
+/* A system call by its number, for programs of the kernel's own kind and for 32-bit ones. */
+struct mmap_number {
+	__u8 kind; /* enum mmap_kind; 0: another call */
+	__u8 kind32;
+};
+
+/* One look for each system call of the machine: most are others. */
+static const struct mmap_number mmap_numbers[MMAP_NUMBERS] = {
+	[NR_MMAP].kind = MMAP_MAP,
+	[NR_MUNMAP].kind = MMAP_UNMAP,
+	[NR_MPROTECT].kind = MMAP_PROTECT,
+	[NR_PKEY_MPROTECT].kind = MMAP_PROTECT,
+	[NR_MREMAP].kind = MMAP_REMAP,
+	[NR_BRK].kind = MMAP_BREAK,
+	[NR_MADVISE].kind = MMAP_ADVISE,
+	[NR_SHMAT].kind = MMAP_ATTACH,
 #if HAS_COMPAT
 #ifdef COMPAT_NR_OLD_MMAP
-	case COMPAT_NR_OLD_MMAP:
+	[COMPAT_NR_OLD_MMAP].kind32 = MMAP_MAP,
 #endif
-	case COMPAT_NR_MMAP2:
-		return MMAP_MAP;
-	case COMPAT_NR_MUNMAP:
-		return MMAP_UNMAP;
-	case COMPAT_NR_MPROTECT:
-	case COMPAT_NR_PKEY_MPROTECT:
-		return MMAP_PROTECT;
-	case COMPAT_NR_MREMAP:
-		return MMAP_REMAP;
-	case COMPAT_NR_BRK:
-		return MMAP_BREAK;
-	case COMPAT_NR_MADVISE:
-		return MMAP_ADVISE;
+	[COMPAT_NR_MMAP2].kind32 = MMAP_MAP,
+	[COMPAT_NR_MUNMAP].kind32 = MMAP_UNMAP,
+	[COMPAT_NR_MPROTECT].kind32 = MMAP_PROTECT,
+	[COMPAT_NR_PKEY_MPROTECT].kind32 = MMAP_PROTECT,
+	[COMPAT_NR_MREMAP].kind32 = MMAP_REMAP,
+	[COMPAT_NR_BRK].kind32 = MMAP_BREAK,
+	[COMPAT_NR_MADVISE].kind32 = MMAP_ADVISE,
 #endif
-	}
-	return 0;
-}
+};
 
 static __always_inline void mmap_take_compat(struct mmap_call *call, const struct pt_regs *regs,
 					     __u64 nr)
@@ -422,9 +407,13 @@ static __always_inline void mmap_take_compat(struct mmap_call *call, const struc
 static __always_inline bool mmap_call_raw(struct pt_regs *regs, struct mmap_call *call)
 {
 	__u64 nr = SYSCALL_NR(regs);
-	enum mmap_kind kind = mmap_kind_of(nr), kind32 = mmap_kind_of_compat(nr);
+	enum mmap_kind kind, kind32;
 
-	if ((!kind || !mmap_shows(kind)) && (!kind32 || !mmap_shows(kind32)))
+	if (nr >= MMAP_NUMBERS)
+		return false;
+	kind = mmap_numbers[nr].kind;
+	kind32 = mmap_numbers[nr].kind32;
+	if (!(kind | kind32))
 		return false;
 	/* The same number is another system call for a 32-bit program: 9 is link() on x86. */
 	if (!caller_is_compat(regs)) {
@@ -463,7 +452,8 @@ int btf_sys_enter(__u64 *ctx)
 {
 	__u64 nr = ctx[1];
 
-	if (mmap_kind_of(nr) != MMAP_MAP && mmap_kind_of_compat(nr) != MMAP_MAP)
+	if (nr >= MMAP_NUMBERS ||
+	    (mmap_numbers[nr].kind != MMAP_MAP && mmap_numbers[nr].kind32 != MMAP_MAP))
 		return 0;
 	return mmap_enter();
 }

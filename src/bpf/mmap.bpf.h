@@ -140,7 +140,7 @@ static __always_inline void mmap_send_short(void *ctx, const struct mmap_call *c
 		return;
 	}
 	mmap_fill(event, call, now, 0);
-	event_submit(ctx, event, sizeof(*event), now);
+	event_submit_often(ctx, event, sizeof(*event), now);
 }
 
 /*

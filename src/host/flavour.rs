@@ -1,7 +1,7 @@
 //! Names of kernel types as libbpf compares them: `task_struct___old` is a flavour of `task_struct`.
 
 /// A name without its flavour: what follows the last `___` between two other characters.
-pub fn without_flavour(name: &[u8]) -> &[u8] {
+pub(crate) fn without_flavour(name: &[u8]) -> &[u8] {
     let is_separator = |part: &[u8]| matches!(part, [before, b'_', b'_', b'_', after] if *before != b'_' && *after != b'_');
     let at = name.windows(5).rposition(is_separator);
     at.and_then(|at| name.get(..=at)).unwrap_or(name)

@@ -143,7 +143,7 @@ static __always_inline bool filter_allows(struct task_struct *task)
 /* The same for millions of events a second, mostly without filters. */
 static __always_inline bool filter_allows_current(void)
 {
-	__u32 pid = bpf_get_current_pid_tgid() >> 32;
+	__u32 pid = current_pid();
 
 	if (snoop_config.pidns_inum || snoop_config.keeper_pid ||
 	    (snoop_config.filters & ~FILTER_BY_PID))

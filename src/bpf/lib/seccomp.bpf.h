@@ -22,9 +22,7 @@
  */
 static __always_inline long seccomp_result(struct pt_regs *regs, long ret)
 {
-	struct task_struct *task = (void *)bpf_get_current_task();
-
-	if (ROLLED_BACK(ret, regs) && signal_is_pending(task, SIGSYS))
+	if (ROLLED_BACK(ret, regs) && signal_is_pending((void *)bpf_get_current_task(), SIGSYS))
 		return -ERRNO_SIGSYS;
 	return ret;
 }

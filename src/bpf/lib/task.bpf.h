@@ -103,6 +103,14 @@ static __always_inline __u32 current_flags(void)
 	return BPF_CORE_READ(task, flags);
 }
 
+/* The id of the current process, in the initial PID namespace. */
+static __always_inline __u32 current_pid(void)
+{
+	if (task_is_typed())
+		return bpf_get_current_task_btf()->tgid;
+	return bpf_get_current_pid_tgid() >> 32;
+}
+
 /* CLOCK_BOOTTIME of the current process's birth: with the id, its identity. */
 static __always_inline __u64 current_start_ns(void)
 {
@@ -170,6 +178,7 @@ static __always_inline void task_id_fill_current(struct task_id *id, __u64 now)
 {
 	struct task_struct *task, *leader;
 	const struct cred *cred;
+	__u64 comm, rest;
 	struct pid *pid;
 
 	if (!task_is_typed()) {
@@ -190,10 +199,16 @@ static __always_inline void task_id_fill_current(struct task_id *id, __u64 now)
 	id->euid = cred->euid.val;
 	pid = leader->thread_pid;
 	id->vpid = pid->level ? task_vpid(task) : id->pid;
-	*(__u64 *)&id->comm[0] = *(__u64 *)&leader->comm[0];
-	*(__u64 *)&id->comm[8] = *(__u64 *)&leader->comm[8];
-	*(__u64 *)&id->thread_comm[0] = *(__u64 *)&task->comm[0];
-	*(__u64 *)&id->thread_comm[8] = *(__u64 *)&task->comm[8];
+	comm = *(__u64 *)&leader->comm[0];
+	rest = *(__u64 *)&leader->comm[8];
+	*(__u64 *)&id->comm[0] = comm;
+	*(__u64 *)&id->comm[8] = rest;
+	if (leader != task) {
+		comm = *(__u64 *)&task->comm[0];
+		rest = *(__u64 *)&task->comm[8];
+	}
+	*(__u64 *)&id->thread_comm[0] = comm;
+	*(__u64 *)&id->thread_comm[8] = rest;
 }
 
 #endif /* SNOOP_TASK_BPF_H */
