@@ -19,3 +19,4 @@ pub mod signal;
 pub mod timens;
 pub mod tracefs;
 pub mod tracepoint;
+pub mod usage;

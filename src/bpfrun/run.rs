@@ -46,14 +46,17 @@ use crate::elf::btf_file;
 use crate::elf::embedded::Embedded;
 use crate::elf::object::Object;
 use crate::engine::attach::recursion_misses;
+use crate::engine::cli::Budget;
 use crate::engine::command::Command;
 use crate::engine::errand::Errands;
 use crate::engine::explain;
-use crate::engine::session::{Session, say};
+use crate::engine::pulse::Pulse;
+use crate::engine::session::{Session, open_output, say};
 use crate::engine::stack;
 use crate::engine::stop::{StopSignal, command_status};
 use crate::host::heap::free_unused_memory;
 use crate::output::escape::push_text;
+use crate::output::file::OutputFile;
 
 pub use args::Args;
 use check::Values;
@@ -118,6 +121,7 @@ pub fn main(args: &Args) -> Result<u8> {
         Ok(schemas) => schemas,
         Err(error) => return Ok(wrong_usage(&format!("{error:#}"))),
     };
+    let file = open_output(NAME, &args.place, args.json)?;
     // The child is forked while there is one thread.
     let command = match args.command.as_slice() {
         [] => None,
@@ -133,9 +137,13 @@ pub fn main(args: &Args) -> Result<u8> {
         }
         false => None,
     };
-    let stop = StopSignal::install()?;
+    let mut stop = StopSignal::install()?;
+    if file.is_some() {
+        stop.reopen_on_hangup()?;
+    }
     let within = within.as_ref();
-    let prepared = Prepared { image: &image, within, object: &object, values, schemas, errands };
+    let prepared =
+        Prepared { image: &image, within, object: &object, values, schemas, errands, file };
     run(args, prepared, command, stop)
 }
 
@@ -170,6 +178,8 @@ struct Prepared<'a> {
     schemas: Schemas,
     /// Looks up names in processes, if any stack may come
     errands: Option<Errands>,
+    /// Of `--output`
+    file: Option<OutputFile>,
 }
 
 fn run(
@@ -178,7 +188,7 @@ fn run(
     mut command: Option<Command>,
     stop: StopSignal,
 ) -> Result<u8> {
-    let Prepared { image, within, object, values, schemas, errands } = prepared;
+    let Prepared { image, within, object, values, schemas, errands, file } = prepared;
     let stem = args.file.file_stem().context("a file without a name")?.to_string_lossy();
     let stem = stem.trim_end_matches(".bpf");
     let name = within.and_then(Embedded::name).unwrap_or(stem);
@@ -235,7 +245,7 @@ fn run(
         bail!("--folded: neither events nor keys of maps have stacks");
     }
     rows.stacks = stacks;
-    let mut session = Session::begin(NAME, args.json, args.max_events);
+    let mut session = Session::in_place(NAME, args.json, args.max_events, &args.place, file);
     session.out.end_with(Arc::clone(&stop.eventfd));
     let about = described(args, within, &filters);
     start(about, &loaded, &rows, &mut session)?;
@@ -243,6 +253,9 @@ fn run(
         rows.heading(&mut session);
     }
     session.out.flush()?;
+    session.tend()?;
+    let pulse = Pulse::new(NAME, &args.place, &Budget::default());
+    pulse.begin("the programs of an object");
     if let Some(command) = &mut command {
         stop.release(command)?;
     }
@@ -254,13 +267,14 @@ fn run(
         errands.end_with(Arc::clone(&stop.eventfd), deadline);
     }
     let mut watch =
-        Watch { session, rows, sources, printk, formats, contents, stop, command, deadline };
+        Watch { session, rows, sources, printk, formats, contents, stop, pulse, command, deadline };
     let ended = match watch.iterate(&mut attachments)? {
         Some(ended) => ended,
         // Only iterators, which have ended.
         None if attachments.held.is_empty() && watch.command.is_none() => Ended::Done,
         None => watch.read()?,
     };
+    watch.pulse.end();
     drop(attachments); // from here on nothing new happens
     watch.finish(skipped(&loaded))?;
     let command = watch.command.take();

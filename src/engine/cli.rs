@@ -1,6 +1,7 @@
 //! The flags that every tool has, and the checks of their values. A wrong value is
 //! refused by clap (exit status 2) before anything is loaded.
 
+mod delivery;
 mod values;
 
 use std::convert::Infallible;
@@ -8,6 +9,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use delivery::{Budget, Place};
 pub use values::{bytes, milliseconds, number, regex, seconds, without_ib};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -113,14 +115,26 @@ pub struct CommonArgs {
     #[arg(long)]
     pub json: bool,
 
+    /// Where rows go
+    #[command(flatten)]
+    pub place: Place,
+
+    /// How many there are
+    #[command(flatten)]
+    pub budget: Budget,
+
     /// Instead of what happens now, show what this tool has recorded in FILE with --json (- is
-    /// stdin; zstd is understood)
+    /// stdin; zstd is understood); several files are parts of a recording, in their order
     #[arg(
         long,
         value_name = "FILE",
-        conflicts_with_all = ["buffer", "buffer_size", "rings", "backend", "follow", "command"]
+        num_args = 1..,
+        conflicts_with_all = [
+            "buffer", "buffer_size", "rings", "backend", "follow", "command",
+            "rotate", "status", "host_name", "max_cpu", "metrics"
+        ]
     )]
-    pub from: Option<PathBuf>,
+    pub from: Vec<PathBuf>,
 
     /// How events travel from the kernel
     #[arg(

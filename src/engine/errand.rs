@@ -50,6 +50,7 @@ pub struct Errands {
     stop: Option<Arc<EventFd>>,
     deadline: Option<Instant>,
     unanswered: u64,
+    is_paused: bool,
 }
 
 impl Errands {
@@ -81,7 +82,13 @@ impl Errands {
             stop: None,
             deadline: None,
             unanswered: 0,
+            is_paused: false,
         }
+    }
+
+    /// From now on, or no longer, no request has an answer.
+    pub fn pause(&mut self, is_paused: bool) {
+        self.is_paused = is_paused;
     }
 
     /// From now on no request waits any more once `stop` is readable or the time is over.
@@ -91,6 +98,9 @@ impl Errands {
 
     /// The answer to `request`. `None`: there is none in time; the next request is for a new helper.
     pub fn ask(&mut self, request: &[u8]) -> Option<Vec<u8>> {
+        if self.is_paused {
+            return None;
+        }
         let begin = Instant::now();
         let answer = self.try_ask(request, begin);
         match &answer {

@@ -11,7 +11,7 @@ mod start;
 pub use chosen::Chosen;
 pub use line::{Line, Reading};
 pub use lines::{Lines, Raw};
-pub use start::{Ending, Gap, Start};
+pub use start::{Ending, Gap, Part, Start};
 
 #[cfg(test)]
 pub mod testing {

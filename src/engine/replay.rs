@@ -3,22 +3,37 @@
 //! No privilege and no BPF is needed. What the file lacks, and what is wrong with it, is said in
 //! one line each, and makes the exit status 1.
 
-use std::path::Path;
+mod reader;
+
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 
 use crate::engine::cli::CommonArgs;
 use crate::engine::file_limit;
-use crate::engine::recorded::{Chosen, Ending, Gap, Line, Lines, Raw, Reading, Start};
-use crate::engine::session::{Session, say};
+use crate::engine::recorded::{Chosen, Ending, Line, Lines, Raw, Reading, Start};
+use crate::engine::session::{Session, open_output, say};
 use crate::host::errno::without_numbers;
 use crate::output::escape::{Quote, push_shell_word};
+use crate::output::file::OutputFile;
 use crate::output::table::{Flow, count};
 use crate::skel::task_id;
+use reader::Reader;
 
 /// A tool that shows recorded events.
 pub trait Replay {
+    /// Called for each recording, first of all. The error: it cannot have what the flags ask for.
+    fn check(&self, _file: &Recording<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    /// Whether other recordings of the tool may follow the first one: each event is a row of its
+    /// own, whatever came before.
+    fn takes_more(&self) -> bool {
+        false
+    }
+
     /// Called once: the heading. The error: the file cannot have what the flags ask for.
     fn begin(&mut self, file: &Recording<'_>, session: &mut Session) -> Result<()>;
 
@@ -113,18 +128,15 @@ impl Recording<'_> {
     }
 }
 
-/// The most bad lines that are reported each.
-const REPORTED: u64 = 5;
-
-/// Shows the events of a file, from its first line to the exit status.
+/// Shows the events of files that follow each other, from the first line to the exit status.
 pub(crate) fn run(
     name: &'static str,
     common: &CommonArgs,
-    path: &Path,
+    paths: &[PathBuf],
     tool: &mut dyn Replay,
 ) -> Result<u8> {
     file_limit::ignore().context("signal")?;
-    let Read { mut session, ending, end_ns, has_trouble } = read(name, common, path, tool)?;
+    let Read { mut session, ending, end_ns, has_trouble } = read(name, common, paths, tool)?;
     session.end_at(end_ns);
     session.command_began_ns = ending.as_ref().and_then(|ending| ending.command_began_ns);
     session.note_missed_as(ending.as_ref());
@@ -146,17 +158,19 @@ pub struct Read {
     pub has_trouble: bool,
 }
 
-/// Hands the events of a file to `tool`.
+/// Hands the events of files that follow each other to `tool`.
 ///
 /// # Errors
 ///
-/// The file cannot be read, or is none of this tool; or a row cannot be written.
+/// The first file cannot be read, or is none of this tool; or a row cannot be written.
 pub fn read(
     name: &'static str,
     common: &CommonArgs,
-    path: &Path,
+    paths: &[PathBuf],
     tool: &mut dyn Replay,
 ) -> Result<Read> {
+    let file = output(name, common, paths)?;
+    let (path, more) = paths.split_first().context("no file")?;
     let shown = shown(path);
     let unreadable = |error: &std::io::Error| {
         anyhow!("cannot read {shown}: {}", without_numbers(&error.to_string()))
@@ -169,7 +183,7 @@ pub fn read(
         });
     };
     let start = beginning(name, &first).map_err(|why| anyhow!("{shown}: {why}"))?;
-    let mut session = Session::over(name, common, &start);
+    let mut session = Session::over(name, common, file, &start);
     if common.verbose {
         let Start { version, kernel, host, .. } = &start;
         say(name, &format!("recorded by {name} {version} on {host}, Linux {kernel}"));
@@ -180,26 +194,32 @@ pub fn read(
         session.out.raw(&start.raw)?;
         session.out.raw("\n")?;
     }
+    tool.check(&recording)?;
     tool.begin(&recording, &mut session)?;
     let last_ns = common.duration.map(|limit| start.began_ns().saturating_add(as_ns(limit)));
-    let mut reader = Reader {
-        recording,
-        lines,
-        last_ns,
-        ending: None,
-        bad: 0,
-        unknown: 0,
-        is_damaged: false,
-        time_ns: start.began_ns(),
-    };
+    let mut reader = Reader::new(name, lines, shown.clone(), more, start.clone(), last_ns);
     let is_whole = reader.read(tool, &mut session)?;
     if is_whole {
         reader.judge(&mut session)?;
     }
     let ending = reader.ending(is_whole, &session);
     let end_ns = ending.as_ref().map_or(reader.time_ns, |ending| ending.time_ns);
-    let has_trouble = reader.is_damaged || reader.bad > 0 || reader.unknown > 0;
+    let has_trouble = reader.has_trouble();
     Ok(Read { session, ending, end_ns, has_trouble })
+}
+
+/// The file of `--output`. Recordings can be read again, so that a full disk is an error.
+fn output(name: &str, common: &CommonArgs, paths: &[PathBuf]) -> Result<Option<OutputFile>> {
+    let mut output = open_output(name, &common.place, common.json)?;
+    if let Some(output) = &mut output {
+        output.be_strict();
+        for path in paths {
+            if std::fs::metadata(path).is_ok_and(|file| output.is(&file)) {
+                return Err(anyhow!("--output: {} is read, too", shown(path)));
+            }
+        }
+    }
+    Ok(output)
 }
 
 /// The first line; it must be that of the same tool.
@@ -226,158 +246,6 @@ fn shown(path: &Path) -> String {
 
 fn as_ns(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// The file behind its first line.
-struct Reader<'a> {
-    recording: Recording<'a>,
-    lines: Lines,
-    /// `--duration`: events of this time come too late
-    last_ns: Option<u64>,
-    ending: Option<Ending>,
-    /// Lines that the tool did not write
-    bad: u64,
-    /// Lines of unknown kinds
-    unknown: u64,
-    /// The rest of the file is missing
-    is_damaged: bool,
-    /// The last event so far
-    time_ns: u64,
-}
-
-impl Reader<'_> {
-    /// Reads all lines; returns false if it ended before the file did.
-    fn read(&mut self, tool: &mut dyn Replay, session: &mut Session) -> Result<bool> {
-        let offset_ns = self.recording.start.offset_ns();
-        while let Some(raw) = self.lines.next_line() {
-            let (number, is_whole) = (raw.number, raw.is_whole);
-            let seen = match raw.is_too_long {
-                true => Err(Trouble::Line("too long".to_owned())),
-                false => match Line::parse(raw.bytes, offset_ns) {
-                    Ok(line) => one(tool, session, &line, self.last_ns),
-                    Err(words) => Err(Trouble::Line(words)),
-                },
-            };
-            match seen {
-                Ok(Seen::Event(time_ns)) => self.time_ns = self.time_ns.max(time_ns),
-                Ok(Seen::End(ending)) => self.ending = Some(ending),
-                Ok(Seen::Other) => {
-                    let words = "another recording begins here: it is not shown".to_owned();
-                    self.complain(number, &words, session)?;
-                    return Ok(true);
-                }
-                Ok(Seen::Late) => return Ok(false),
-                Err(Trouble::Line(_)) if !is_whole => {
-                    self.is_damaged = true;
-                    session.out.flush()?;
-                    let words = "its writer was killed, or had no room";
-                    self.say(&format!("ends within line {number}: {words}"));
-                }
-                Err(Trouble::Line(words)) => self.complain(number, &words, session)?,
-                Err(Trouble::Unknown) => self.unknown += 1,
-                Err(Trouble::Work(error)) => return Err(error),
-            }
-            if session.is_over() {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    /// Reports a line that the tool did not write.
-    fn complain(&mut self, number: u64, words: &str, session: &mut Session) -> Result<()> {
-        self.bad += 1;
-        if self.bad <= REPORTED {
-            session.out.flush()?; // what came before goes first
-            self.say_in_line(number, words);
-        }
-        Ok(())
-    }
-
-    /// After the last line: reports what is wrong with the file as a whole.
-    fn judge(&mut self, session: &mut Session) -> Result<()> {
-        session.out.flush()?;
-        if self.bad > REPORTED {
-            let more = count(self.bad - REPORTED, "more such line");
-            self.say(&format!("has {more}"));
-        }
-        if self.unknown > 0 {
-            let lines = count(self.unknown, "line");
-            self.say(&format!("has {lines} of kinds that this version does not know"));
-        }
-        if let Some(error) = self.lines.failure() {
-            self.is_damaged = true;
-            let (number, error) = (self.lines.number(), without_numbers(&error.to_string()));
-            self.say(&format!("cannot be read beyond line {number}: {error}"));
-        } else if self.ending.is_none() && !self.is_damaged {
-            self.is_damaged = true;
-            self.say("has no end: its writer was killed, or is still at work");
-        }
-        Ok(())
-    }
-
-    /// How the run ended. One that was left early ends there.
-    fn ending(&self, is_whole: bool, session: &Session) -> Option<Ending> {
-        if is_whole {
-            return self.ending.clone();
-        }
-        let ends = self.last_ns.filter(|_| !session.is_full());
-        Some(Ending { time_ns: ends.unwrap_or(self.time_ns), ..Ending::default() })
-    }
-
-    fn say(&self, words: &str) {
-        say(self.recording.tool, &format!("{} {words}", self.recording.shown));
-    }
-
-    fn say_in_line(&self, number: u64, words: &str) {
-        say(self.recording.tool, &format!("{}:{number}: {words}", self.recording.shown));
-    }
-}
-
-/// What a line was.
-enum Seen {
-    Event(u64),
-    End(Ending),
-    /// Another recording begins
-    Other,
-    /// `--duration` is over
-    Late,
-}
-
-/// Takes in one line.
-fn one(
-    tool: &mut dyn Replay,
-    session: &mut Session,
-    line: &Line,
-    last_ns: Option<u64>,
-) -> Result<Seen, Trouble> {
-    let is_late = |time_ns: u64| last_ns.is_some_and(|last| time_ns >= last);
-    match line.event()? {
-        "trace.start" => Ok(Seen::Other),
-        "trace.end" => match Ending::read(line)? {
-            ending if is_late(ending.time_ns) => Ok(Seen::Late),
-            ending => Ok(Seen::End(ending)),
-        },
-        "events.lost" => {
-            let gap = Gap::read(line)?;
-            if is_late(gap.time_ns) {
-                return Ok(Seen::Late);
-            }
-            session.note_more_lost(gap.count, gap.time_ns)?;
-            Ok(Seen::Event(gap.time_ns))
-        }
-        name if tool.aside(name, line, session)? => Ok(Seen::Event(0)),
-        name => {
-            let (id, cgroup) = (line.id()?, line.cgroup()?);
-            if is_late(id.time_ns) {
-                return Ok(Seen::Late);
-            }
-            session.cgroups.give(cgroup.clone());
-            let event = Recorded { name, id: &id, cgroup: cgroup.as_deref(), line };
-            tool.event(&event, session)?;
-            Ok(Seen::Event(id.time_ns))
-        }
-    }
 }
 
 /// Refuses `--tree`, which needs all births.

@@ -1,29 +1,38 @@
 //! One run of a tool: what it shows, and the accounting for every event.
 //!
-//! shown + lost == happened: gaps are noted where they are in the stream, totals at the end.
+//! shown + lost + dropped == happened: gaps are noted where they are in the stream, totals at the
+//! end.
+
+mod records;
+mod upkeep;
 
 use std::ffi::OsString;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use libbpf_rs::skel::Skel;
-use serde::Serialize;
+use serde_json::{Map, Value};
 
 use crate::engine::attach::Attached;
-use crate::engine::cli::CommonArgs;
+use crate::engine::cli::{CommonArgs, Place};
 use crate::engine::errand::Errands;
+use crate::engine::limit::Limits;
+use crate::engine::measures::Measures;
 use crate::engine::recorded::{Ending, Start};
 use crate::host::cgroup::CgroupPaths;
+use crate::output::color::Color;
 use crate::output::escape::{one_line, push_cell};
-use crate::output::json::{BytesList, EventName, SCHEMA};
+use crate::output::file::{Content, OutputFile};
+use crate::output::json::{BytesList, EventName};
 use crate::output::row::{Common, Slot, View};
 use crate::output::status;
 use crate::output::table::{Column, Flow, Output, count};
 use crate::output::time::{WallClock, boot_now_ns};
 use crate::skel::task_id;
+use records::{BackendRecord, LostRecord, NotShownRecord, RefusedRecord};
 
 /// What a tool needs while it runs.
 pub struct Session {
-    /// Stdout
+    /// Stdout, or the file of `--output`
     pub out: Output,
     /// Turns event times into wall-clock times
     pub clock: WallClock,
@@ -51,90 +60,22 @@ pub struct Session {
     max_events: u64,
     shown: u64,
     lost: u64,
+    /// Of these, those that the kernel counts
+    lost_in_kernel: u64,
     missed: u64,
-}
-
-/// The first JSON line.
-#[derive(Serialize)]
-struct StartRecord<H> {
-    timestamp: String,
-    event: EventName,
-    schema: u32,
-    tool: &'static str,
-    version: &'static str,
-    #[serde(flatten)]
-    how: H,
-    kernel: String,
-    host: HostName,
-}
-
-/// How a tool traces.
-#[derive(Serialize)]
-struct BackendRecord<'a> {
-    backend: &'static str,
-    /// Better backends that the kernel refused
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    backends_refused: Vec<RefusedRecord>,
-    /// Parts that the user asked for and that cannot be shown
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    not_shown: Vec<NotShownRecord>,
-    buffer: &'static str,
-    /// The time of the record on the clock of events
-    boot_ns: u64,
-    /// Long names of the given flags
-    flags: &'a [String],
-    /// COMMAND
-    #[serde(flatten)]
-    command: BytesList<'a>,
-}
-
-#[derive(Serialize)]
-struct RefusedRecord {
-    name: &'static str,
-    reason: String,
-}
-
-#[derive(Serialize)]
-struct NotShownRecord {
-    what: &'static str,
-    reason: String,
-}
-
-#[derive(Serialize)]
-struct HostName {
-    name: String,
-}
-
-/// A gap, at its place.
-#[derive(Serialize)]
-struct LostRecord {
-    timestamp: String,
-    event: EventName,
-    count: u64,
-}
-
-/// The last JSON line.
-#[derive(Serialize)]
-struct EndRecord<'a> {
-    timestamp: String,
-    event: EventName,
-    events: u64,
-    lost: u64,
-    /// Runs of our programs that the kernel skipped: each may be a missing event
-    #[serde(skip_serializing_if = "is_zero")]
-    unseen: u64,
-    /// The status of COMMAND, if it has ended
-    #[serde(skip_serializing_if = "Option::is_none")]
-    exit_status: Option<u8>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    command_began_boot_ns: Option<u64>,
-    /// What is said on stderr besides
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    notes: &'a [String],
-}
-
-fn is_zero(number: &u64) -> bool {
-    *number == 0
+    /// Which rows are shown
+    limits: Limits,
+    /// The row that is being counted was dropped
+    is_dropped: bool,
+    /// The members of the start record that say how, for each further file
+    how: Map<String, Value>,
+    host_name: Option<String>,
+    /// Files of `--output` so far
+    sequence: u32,
+    /// Rows that the file of `--output` had no room for, which are to be reported
+    unreported: u64,
+    /// Of `--metrics`
+    measures: Option<Measures>,
 }
 
 /// One line on stderr: `TOOL: message`, escaped. A closed stderr is not a reason to stop.
@@ -142,14 +83,46 @@ pub fn say(tool: &str, message: &str) {
     status::say(&format!("{tool}: {}", one_line(message)));
 }
 
+/// Opens the file of `--output`, if it is given: before anything is loaded, so that a refusal costs
+/// nothing.
+pub(crate) fn open_output(tool: &str, place: &Place, json: bool) -> Result<Option<OutputFile>> {
+    let Some(path) = &place.output else { return Ok(None) };
+    let content = if json { Content::Json } else { Content::Text };
+    let mut file = OutputFile::open(path, content, place.rotate)?;
+    file.take_notices().iter().for_each(|notice| say(tool, notice));
+    Ok(Some(file))
+}
+
 impl Session {
-    /// A session that begins now.
-    pub fn new(name: &'static str, args: &CommonArgs) -> Self {
+    /// A session that begins now. `file`: that of `--output`.
+    pub fn new(name: &'static str, args: &CommonArgs, file: Option<OutputFile>) -> Self {
         let mut session = Self::begin(name, args.json, args.max_events);
         session.out = Output::with_color(args.json, args.color.into());
+        if let Some(file) = file {
+            session.out = Output::to_file(file, args.json, args.color.into());
+        }
+        session.limits = Limits::new(&args.budget.rate_limit, args.budget.sample);
+        session.host_name = args.place.given_host_name();
+        session.measures = args.budget.metrics.as_ref().map(|_| Measures::default());
         session.out.fit_terminal(args.wide);
         session.clock.set_form(args.time_form());
         session.is_quiet = args.quiet;
+        session
+    }
+
+    /// A session that begins now, with the values of these flags.
+    pub(crate) fn in_place(
+        name: &'static str,
+        json: bool,
+        max_events: Option<u64>,
+        place: &Place,
+        file: Option<OutputFile>,
+    ) -> Self {
+        let mut session = Self::begin(name, json, max_events);
+        if let Some(file) = file {
+            session.out = Output::to_file(file, json, Color::Auto);
+        }
+        session.host_name = place.given_host_name();
         session
     }
 
@@ -173,13 +146,26 @@ impl Session {
             max_events: max_events.unwrap_or(u64::MAX),
             shown: 0,
             lost: 0,
+            lost_in_kernel: 0,
             missed: 0,
+            limits: Limits::default(),
+            is_dropped: false,
+            how: Map::new(),
+            host_name: None,
+            sequence: 1,
+            unreported: 0,
+            measures: None,
         }
     }
 
     /// A session over recorded events, which begins as `start` says.
-    pub(crate) fn over(name: &'static str, args: &CommonArgs, start: &Start) -> Self {
-        let mut session = Self::new(name, args);
+    pub(crate) fn over(
+        name: &'static str,
+        args: &CommonArgs,
+        file: Option<OutputFile>,
+        start: &Start,
+    ) -> Self {
+        let mut session = Self::new(name, args, file);
         session.clock.fix(start.offset_ns());
         session.started_ns = start.began_ns();
         session.counted_from_ns = start.began_ns();
@@ -215,21 +201,6 @@ impl Session {
         })
     }
 
-    /// Appends the start record, with the members of `how`.
-    pub(crate) fn start_record(&mut self, how: &impl Serialize) -> Result<()> {
-        let uname = nix::sys::utsname::uname().context("uname")?;
-        self.out.object(&StartRecord {
-            timestamp: self.clock.rfc3339(self.started_ns),
-            event: EventName { name: "trace.start" },
-            schema: SCHEMA,
-            tool: self.name,
-            version: env!("CARGO_PKG_VERSION"),
-            how,
-            kernel: uname.release().to_string_lossy().into_owned(),
-            host: HostName { name: uname.nodename().to_string_lossy().into_owned() },
-        })
-    }
-
     /// Appends the heading of the rows.
     pub fn heading(&mut self, columns: &[Column]) {
         if !self.is_quiet {
@@ -237,12 +208,30 @@ impl Session {
         }
     }
 
+    /// Counts an event for `--metrics`.
+    pub fn measure(&mut self, event: &'static str, error: Option<&str>, duration_ns: Option<u64>) {
+        if let Some(measures) = &mut self.measures {
+            measures.add(event, error, duration_ns);
+        }
+    }
+
+    /// Whether `--metrics` is on.
+    pub fn has_measures(&self) -> bool {
+        self.measures.is_some()
+    }
+
     /// Appends the row of an event of this name, which begins with `id`.
     pub fn row<F, E>(&mut self, view: &View<F>, id: &task_id, event: &'static str, row: &E)
     where
         F: Copy + Fn(&E, &mut Slot<'_, '_>),
     {
-        if self.is_quiet {
+        if let Some(measures) = &mut self.measures {
+            let common = Common { id, event, time: "", since_ns: 0, cgroup: None };
+            let mut scratch = Vec::new();
+            let (error, duration_ns) = view.measure(&common, row, &mut scratch);
+            measures.add(event, error, duration_ns);
+        }
+        if self.is_quiet || !self.admits(id) {
             return;
         }
         let json = self.out.json;
@@ -315,7 +304,8 @@ impl Session {
     /// Notes how many events are lost, or may be, now that tracing is over: [`Session::missed`].
     pub(crate) fn note_missed<S: Skel<'static>>(&mut self, attached: &Attached<S>) -> Result<()> {
         let skipped = attached.skipped();
-        let lost = attached.counters()?.lost.max(self.lost);
+        let in_kernel = attached.counters()?.lost.max(self.lost_in_kernel);
+        let lost = in_kernel + (self.lost - self.lost_in_kernel);
         self.missed = lost + skipped.events + skipped.perhaps_events;
         Ok(())
     }
@@ -331,11 +321,26 @@ impl Session {
         self.missed
     }
 
+    /// Whether a row about this process is to be shown. If not, [`Session::shown`] counts it as
+    /// dropped.
+    #[inline]
+    pub fn admits(&mut self, id: &task_id) -> bool {
+        self.is_dropped = self.limits.are_on() && !self.limits.admit(id);
+        !self.is_dropped
+    }
+
     /// Counts one row, and writes if much has been collected.
     pub fn shown(&mut self) -> Result<()> {
+        if std::mem::take(&mut self.is_dropped) {
+            return Ok(()); // counted by the limits
+        }
         self.shown += 1;
         self.out.end_row();
-        self.out.flush_if_full()
+        if self.out.is_buffer_full() {
+            self.out.flush()?;
+            self.tend()?;
+        }
+        Ok(())
     }
 
     /// Whether `--max-events` is reached.
@@ -348,13 +353,20 @@ impl Session {
         self.is_full() || self.out.flow() == Flow::Closed
     }
 
-    /// Notes that `total` events have been lost so far, and reports the new ones at this place.
+    /// Notes that the kernel has lost `total` events so far, and reports the new ones at this place.
+    #[inline]
     pub(crate) fn note_lost(&mut self, total: u64, at_ns: u64) -> Result<()> {
-        let new = total.saturating_sub(self.lost);
+        let new = total.saturating_sub(self.lost_in_kernel);
         if new == 0 {
             return Ok(());
         }
-        self.lost = total;
+        self.lost_in_kernel = total;
+        self.lost += new;
+        self.report_lost(new, at_ns)
+    }
+
+    /// Reports that `new` events have been lost, at this place.
+    fn report_lost(&mut self, new: u64, at_ns: u64) -> Result<()> {
         if self.out.json {
             return self.out.object(&LostRecord {
                 timestamp: self.clock.rfc3339(at_ns),
@@ -390,6 +402,7 @@ impl Session {
         let unknown = Ending::default();
         let (now, ending) = (ending.map(|ending| ending.time_ns), ending.unwrap_or(&unknown));
         self.lost = self.lost.max(ending.lost);
+        self.limits.note_recorded(ending.dropped);
         self.notes.clone_from(&ending.notes);
         (self.exit_status, self.command_began_ns) = (ending.exit_status, ending.command_began_ns);
         self.end_in(now, ending.unseen)?;
@@ -437,54 +450,13 @@ impl Session {
         (unanswered > 0).then(note)
     }
 
-    /// Writes the totals as of `now`, and everything collected before.
-    pub(crate) fn end(&mut self, now: u64, unseen: u64) -> Result<()> {
-        self.end_in(Some(now), unseen)
-    }
-
-    /// The same; without a time there is no last record.
-    fn end_in(&mut self, now: Option<u64>, unseen: u64) -> Result<()> {
-        self.out.flush()?; // to know what could be written
-        self.count_unwritten();
-        if let Some(now) = now.filter(|_| self.out.json) {
-            self.out.object(&EndRecord {
-                timestamp: self.clock.rfc3339(now),
-                event: EventName { name: "trace.end" },
-                events: self.shown,
-                lost: self.lost,
-                unseen,
-                exit_status: self.exit_status,
-                command_began_boot_ns: self.command_began_ns,
-                notes: &self.notes,
-            })?;
-        }
-        self.out.flush()?;
-        match self.out.flow() {
-            Flow::Closed => {}
-            Flow::Open if self.out.json => {}
-            Flow::Open => {
-                let what = self.instead_of_events.take();
-                let what = what.unwrap_or_else(|| count(self.shown, "event"));
-                self.say(&format!("{what}, {} lost", self.lost));
-            }
-            Flow::Stuck => {
-                let what = count(self.shown, "event");
-                self.say(&format!("{what}, {} lost: nobody reads stdout", self.lost));
-            }
-        }
-        Ok(())
-    }
-
-    /// Rows that nobody read are lost, not shown.
-    fn count_unwritten(&mut self) {
-        let unwritten = self.out.take_unwritten();
-        self.shown -= unwritten;
-        self.lost += unwritten;
-    }
-
     /// Notes that `more` events have been lost, at this place.
     pub(crate) fn note_more_lost(&mut self, more: u64, at_ns: u64) -> Result<()> {
-        self.note_lost(self.lost.saturating_add(more), at_ns)
+        if more == 0 {
+            return Ok(());
+        }
+        self.lost = self.lost.saturating_add(more);
+        self.report_lost(more, at_ns)
     }
 
     fn say(&self, message: &str) {

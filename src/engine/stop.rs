@@ -1,9 +1,12 @@
 //! How a run ends before its time: signals, and the command whose status becomes ours.
 //!
+//! With `--output`, a SIGHUP that somebody sends is not an end: it has the file opened again, as
+//! logrotate(8) asks for. One that the kernel sends, because the terminal is gone, stays an end.
+//!
 //! While a command runs, Ctrl-C belongs to it, as with system(3): it may end, or go on as an editor
 //! does. But a command that has left our process group does not get Ctrl-C, and then it is for us.
 
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::{Duration, Instant};
@@ -24,7 +27,12 @@ use crate::host::disposition::was_ignored;
 pub(crate) struct StopSignal {
     /// Readable after a signal, from then on
     pub(crate) eventfd: Arc<EventFd>,
+    /// Readable after a SIGHUP that is no end
+    reopen: Option<EventFd>,
 }
+
+/// [`StopSignal::reopen`], for the handler of SIGHUP.
+static REOPEN: AtomicI32 = AtomicI32::new(-1);
 
 /// [`StopSignal::eventfd`], for the handler of the terminal's signals.
 static EVENTFD: AtomicI32 = AtomicI32::new(-1);
@@ -49,7 +57,31 @@ impl StopSignal {
             // SAFETY: ignoring runs no code of ours.
             unsafe { signal(Signal::SIGHUP, SigHandler::SigIgn) }.context("signal")?;
         }
-        Ok(Self { eventfd })
+        Ok(Self { eventfd, reopen: None })
+    }
+
+    /// From now on, a SIGHUP that is not the terminal's has a file opened again.
+    pub(crate) fn reopen_on_hangup(&mut self) -> Result<()> {
+        let flags = EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC;
+        let reopen = EventFd::from_flags(flags).context("eventfd")?;
+        REOPEN.store(reopen.as_fd().as_raw_fd(), Ordering::Relaxed);
+        EVENTFD.store(self.eventfd.as_fd().as_raw_fd(), Ordering::Relaxed);
+        self.reopen = Some(reopen);
+        let handler = SigHandler::SigAction(on_hangup);
+        let action = SigAction::new(handler, SaFlags::SA_RESTART, SigSet::empty());
+        // SAFETY: the handler does only what signal-safety(7) allows.
+        unsafe { sigaction(Signal::SIGHUP, &action) }.context("signal")?;
+        Ok(())
+    }
+
+    /// Readable when the file is to be opened again.
+    pub(crate) fn reopen_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.reopen.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Whether the file is to be opened again; once for each request.
+    pub(crate) fn take_reopen(&self) -> bool {
+        self.reopen.as_ref().is_some_and(|reopen| reopen.read().is_ok())
     }
 
     pub(crate) fn is_requested(&self) -> bool {
@@ -67,6 +99,21 @@ impl StopSignal {
         }
         command.release()
     }
+}
+
+extern "C" fn on_hangup(_: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
+    let errno = Errno::last();
+    // SAFETY: the kernel gives the handler a valid address.
+    let is_from_terminal = unsafe { (*info).si_code } == libc::SI_KERNEL;
+    let fd = match (is_from_terminal, was_ignored(Signal::SIGHUP)) {
+        (false, _) => REOPEN.load(Ordering::Relaxed),
+        (true, false) => EVENTFD.load(Ordering::Relaxed),
+        (true, true) => -1, // of nohup(1)
+    };
+    let one = 1u64.to_ne_bytes();
+    // SAFETY: eight bytes of our own.
+    unsafe { libc::write(fd, one.as_ptr().cast(), one.len()) };
+    errno.set();
 }
 
 extern "C" fn on_terminal_signal(

@@ -3,7 +3,7 @@
 
 use std::ops::ControlFlow;
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -26,8 +26,9 @@ use crate::engine::filter::Filters;
 use crate::engine::generate;
 use crate::engine::manual::{Manual, Page};
 use crate::engine::progress::{Progress, counted};
+use crate::engine::pulse::Pulse;
 use crate::engine::replay::{self, Replay};
-use crate::engine::session::{Session, say};
+use crate::engine::session::{Session, open_output, say};
 use crate::engine::stop::{StopSignal, command_status};
 use crate::engine::targets::Targets;
 use crate::host::heap::free_unused_memory;
@@ -184,8 +185,8 @@ pub fn main<T: Tool>() -> ExitCode {
     };
     let ran = match (tool.instead(), tool.common().from.clone()) {
         (Some(ran), _) => ran,
-        (None, None) => run(tool, &flags),
-        (None, Some(file)) => match look_back(tool, &file) {
+        (None, files) if files.is_empty() => run(tool, &flags),
+        (None, files) => match look_back(tool, &files) {
             Err(Refused::Usage(message)) => usage_error(&message),
             Err(Refused::Work(message)) => Err(anyhow!(message)),
             Ok(ran) => ran,
@@ -237,24 +238,28 @@ fn choose_backends<T: Tool>(tool: &T) -> Vec<Backend> {
     backends
 }
 
-/// Shows what was recorded in `file`. The outer error: it does not begin.
-fn look_back<T: Tool>(tool: T, file: &Path) -> Result<Result<u8>, Refused> {
+/// Shows what was recorded in `files`. The outer error: it does not begin.
+fn look_back<T: Tool>(tool: T, files: &[PathBuf]) -> Result<Result<u8>, Refused> {
     let common = tool.common().clone();
     let mut tool = tool.replay()?;
-    Ok(replay::run(T::NAME, &common, file, &mut *tool))
+    Ok(replay::run(T::NAME, &common, files, &mut *tool))
 }
 
 fn run<T: Tool>(mut tool: T, flags: &[String]) -> Result<u8> {
     let common = tool.common().clone();
     let backends = choose_backends(&tool);
     file_limit::ignore().context("signal")?;
+    let file = open_output(T::NAME, &common.place, common.json)?;
     // First of all, so that the forks happen with one thread and little memory.
     let errands = tool.errand().map(Errands::start).transpose()?;
     let mut command = match common.command.as_slice() {
         [] => None,
         words => Some(Command::spawn(T::NAME, words)?),
     };
-    let stop = StopSignal::install()?;
+    let mut stop = StopSignal::install()?;
+    if file.is_some() {
+        stop.reopen_on_hangup()?;
+    }
 
     let transport = Transport::choose(common.buffer);
     let filters = Filters::new(&common, command.as_ref().map(Command::pid))?;
@@ -284,13 +289,16 @@ fn run<T: Tool>(mut tool: T, flags: &[String]) -> Result<u8> {
     verbosely(&format!("backend {}, {}", attached.backend, attached.channel.describe()));
     free_unused_memory();
 
-    let mut session = Session::new(T::NAME, &common);
+    let mut session = Session::new(T::NAME, &common, file);
     session.out.end_with(Arc::clone(&stop.eventfd));
     session.errands = errands;
     session.start(&attached, flags, &common.command)?;
     tool.start(&attached.skeleton, &mut session)?;
     session.out.flush()?;
+    session.tend()?;
     session.count_time_from_now();
+    let pulse = Pulse::new(T::NAME, &common.place, &common.budget);
+    pulse.begin(attached.backend);
     if let Some(command) = &mut command {
         stop.release(command)?;
     }
@@ -301,9 +309,10 @@ fn run<T: Tool>(mut tool: T, flags: &[String]) -> Result<u8> {
         errands.end_with(Arc::clone(&stop.eventfd), deadline);
     }
     let (targets, progress) = (Targets::new(&common), Progress::new(&common));
-    let mut until = Until { stop, targets, command, deadline, progress };
+    let mut until = Until { stop, targets, command, deadline, progress, pulse };
     let ended = read_events(&mut tool, &mut session, &mut attached, &mut until);
     status::erase();
+    until.pulse.end();
     let ended = ended?;
 
     settle(&mut tool, &mut session, &mut attached)?;
@@ -314,7 +323,9 @@ fn run<T: Tool>(mut tool: T, flags: &[String]) -> Result<u8> {
     session.exit_status = until.command.as_mut().and_then(Command::try_status);
     session.note_missed(&attached)?;
     let finished = tool.finish(&attached.skeleton, &mut session);
-    session.account(&attached)?; // even if the last step failed
+    let accounted = session.account(&attached); // even if the last step failed
+    until.pulse.finish(&session);
+    accounted?;
     finished?;
     drop(attached);
     let Until { stop, command, .. } = until;
@@ -331,6 +342,7 @@ struct Until {
     command: Option<Command>,
     deadline: Option<Instant>,
     progress: Progress,
+    pulse: Pulse,
 }
 
 /// Why reading ended.
@@ -358,6 +370,12 @@ fn read_events<T: Tool>(
         let busy = drain(tool, session, &mut attached.channel, false)?;
         tool.tick(&attached.skeleton, session)?;
         session.out.flush()?;
+        if until.stop.take_reopen() {
+            session.reopen()?;
+        }
+        session.tend()?;
+        let lost = || Ok(attached.counters()?.lost + attached.skipped().events);
+        until.pulse.beat(session, &lost)?;
         if session.is_full() {
             return Ok(Ended::Full);
         }
@@ -379,7 +397,8 @@ fn read_events<T: Tool>(
                 Some(left) => timeout = timeout.min(left),
             }
         }
-        timeout = timeout.min(tool.next_tick().unwrap_or(IDLE_TICK));
+        let ticks = [tool.next_tick(), until.pulse.left(), session.next_upkeep()];
+        timeout = ticks.into_iter().flatten().fold(timeout.min(IDLE_TICK), Duration::min);
         timeout = timeout.min(attached.channel.idle_tick());
         wait(session, &attached.channel, until, timeout, tool.reads_keys())?;
     }
@@ -415,6 +434,7 @@ fn wait(
     ];
     let ends = until.command.iter().filter_map(Command::poll_fd).chain(until.targets.poll_fds());
     fds.extend(ends.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+    fds.extend(until.stop.reopen_fd().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
     if reads_keys {
         fds.push(PollFd::new(stdin.as_fd(), PollFlags::POLLIN));
     }

@@ -211,6 +211,10 @@ struct Rows<T: Tracer> {
 }
 
 impl<T: Tracer> Replay for Rows<T> {
+    fn takes_more(&self) -> bool {
+        true
+    }
+
     fn begin(&mut self, _: &Recording<'_>, session: &mut Session) -> Result<()> {
         session.heading(self.view.columns());
         Ok(())

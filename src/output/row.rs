@@ -220,6 +220,11 @@ impl<F: Copy> Field<F> {
     }
 }
 
+/// Keys of durations, and of what an event is counted by as a failure. The first one counts that an
+/// event has.
+const DURATIONS: [&str; 2] = ["connect.duration_ns", "process.duration_ns"];
+const ERRORS: [&str; 2] = ["error.type", "process.exit.signal"];
+
 /// The manual's entry for a field.
 #[derive(Clone, Copy, Debug)]
 pub struct FieldDoc {
@@ -311,6 +316,34 @@ impl<F: Copy> View<F> {
         }
     }
 
+    /// The error and the duration that an event has in JSON, for sums. `scratch` is for the values.
+    pub fn measure<'s, E>(
+        &self,
+        common: &Common<'_>,
+        event: &E,
+        scratch: &'s mut Vec<u8>,
+    ) -> (Option<&'s str>, Option<u64>)
+    where
+        F: Fn(&E, &mut Slot<'_, '_>),
+    {
+        let probe = |keys: &[&str], scratch: &mut Vec<u8>| {
+            keys.iter().any(|key| {
+                scratch.clear();
+                let member = self.members.iter().find(|(member, _)| member.dotted == *key);
+                if let Some((_, put)) = member {
+                    let mut slot = Slot { place: Place::Probe(scratch), is_filled: false };
+                    put.put(common, event, &mut slot);
+                }
+                !scratch.is_empty()
+            })
+        };
+        let number = |text: &[u8]| std::str::from_utf8(text).ok()?.parse().ok();
+        let duration = probe(&DURATIONS, scratch).then(|| number(scratch)).flatten();
+        let has_error = probe(&ERRORS, scratch);
+        let error = std::str::from_utf8(scratch).ok().filter(|_| has_error);
+        (error.map(|error| error.trim_matches('"')), duration)
+    }
+
     /// Fills a line of the table.
     pub fn cells<E>(&self, mut line: Line<'_>, common: &Common<'_>, event: &E)
     where
@@ -385,6 +418,8 @@ pub struct Slot<'s, 'o> {
 }
 
 enum Place<'s, 'o> {
+    /// Nobody reads it: see [`View::measure`]
+    Probe(&'s mut Vec<u8>),
     Cell(&'s mut Line<'o>),
     Member(&'s mut Object<'o>, &'o Key),
 }
@@ -400,6 +435,11 @@ impl<'o> Slot<'_, 'o> {
 
     /// In JSON: `write` appends the value.
     fn member(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        if let (Place::Probe(out), false) = (&mut self.place, self.is_filled) {
+            write(out);
+            self.is_filled = true;
+            return;
+        }
         if let (Place::Member(object, key), false) = (&mut self.place, self.is_filled) {
             write(object.member(key));
             self.is_filled = true;
@@ -605,6 +645,27 @@ mod tests {
         });
         assert_eq!(value, expected);
         assert_eq!(line.matches("\"process\"").count(), 1, "{line}");
+    }
+
+    #[test]
+    fn errors_and_durations_are_measured() {
+        let fields: [Field<Put>; 2] = [
+            Field::json("error.type", "", |event, slot| match event.size {
+                Some(_) => slot.failure("ENOENT"),
+                None => slot.error(None),
+            }),
+            Field::right("MS", 5, "process.duration_ns", "", |event, slot| {
+                slot.optional_millis(event.size.map(u64::from));
+            }),
+        ];
+        let view = View::new(fields, |_| true);
+        let common =
+            Common { id: &task_id::default(), event: "", time: "", since_ns: 0, cgroup: None };
+        let mut scratch = Vec::new();
+        let failed = Event { name: b"", size: Some(7) };
+        assert_eq!(view.measure(&common, &failed, &mut scratch), (Some("ENOENT"), Some(7)));
+        let fine = Event { name: b"", size: None };
+        assert_eq!(view.measure(&common, &fine, &mut scratch), (None, None));
     }
 
     #[test]

@@ -1,11 +1,13 @@
-//! Rows on stdout: columns for people or JSON Lines for programs.
+//! Rows on stdout, or in a file: columns for people or JSON Lines for programs.
 //!
 //! Rows of one batch are collected and written at once. A closed pipe is a normal end;
 //! any other failure of stdout is an error.
 
+mod sink;
+
 use std::fmt::Write as _;
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -23,6 +25,7 @@ use crate::output::json;
 use crate::output::screen::Screen;
 use crate::output::status;
 use crate::output::stdout::{Stdout, Stuck};
+use sink::Sink;
 
 /// The buffer is written at this size, also within a batch.
 const FLUSH_BYTES: usize = 64 * 1024;
@@ -247,9 +250,9 @@ pub enum Flow {
     Stuck,
 }
 
-/// Stdout, with the text to be written next.
+/// Stdout or a file, with the text to be written next.
 pub struct Output {
-    stdout: Stdout,
+    sink: Sink,
     /// `--json`
     pub json: bool,
     /// Whether text has colours
@@ -262,6 +265,8 @@ pub struct Output {
     /// Ends of rows in the buffer
     rows: Vec<usize>,
     unwritten_rows: u64,
+    /// The last heading, for files that begin later
+    heading: Vec<u8>,
     /// Bytes that have left the buffer
     flushed: usize,
     flow: Flow,
@@ -270,30 +275,31 @@ pub struct Output {
 impl Output {
     /// Stdout in the chosen format.
     pub fn new(json: bool) -> Self {
-        Self::on(Stdout::new(), json, Color::Auto)
+        Self::with_color(json, Color::Auto)
     }
 
     /// The same, with a choice of colours.
     pub fn with_color(json: bool, color: Color) -> Self {
-        Self::on(Stdout::new(), json, color)
+        Self::on(Sink::Stdout(Stdout::new()), json, color)
     }
 
     /// Another place, for tests.
     #[cfg(test)]
     pub(crate) fn to(fd: std::os::fd::OwnedFd, color: Color) -> Self {
-        Self::on(Stdout::given(fd), false, color)
+        Self::on(Sink::Stdout(Stdout::given(fd)), false, color)
     }
 
-    fn on(stdout: Stdout, json: bool, color: Color) -> Self {
+    fn on(sink: Sink, json: bool, color: Color) -> Self {
         Self {
-            color: !json && color.is_wanted(stdout.is_terminal()),
-            is_on_terminal: stdout.is_terminal(),
-            stdout,
+            color: !json && color.is_wanted(sink.is_terminal()),
+            is_on_terminal: sink.is_terminal(),
+            sink,
             json,
             screen: None,
             buffer: Vec::new(),
             rows: Vec::new(),
             unwritten_rows: 0,
+            heading: Vec::new(),
             flushed: 0,
             flow: Flow::Open,
         }
@@ -302,19 +308,19 @@ impl Output {
     /// From now on, a table on a terminal has its heading on each screenful, and its lines are cut
     /// to the width of the terminal, unless `is_wide`. Pipes and files get whole lines.
     pub fn fit_terminal(&mut self, is_wide: bool) {
-        if !self.json && self.stdout.is_terminal() {
-            self.screen = Some(Screen::new(self.stdout.fd(), is_wide));
+        if !self.json && self.is_on_terminal {
+            self.screen = Some(Screen::new(self.sink.as_fd(), is_wide));
         }
     }
 
     /// From now on, no write waits for a reader that takes nothing after `stop` is readable.
     pub fn end_with(&mut self, stop: Arc<EventFd>) {
-        self.stdout.end_with(stop);
+        self.sink.end_with(stop);
     }
 
     /// From now on, no write waits for a reader that takes nothing after this time.
     pub fn end_at(&mut self, deadline: Option<Instant>) {
-        self.stdout.end_at(deadline);
+        self.sink.end_at(deadline);
     }
 
     /// The text up to here is a row, which counts as shown once it is written.
@@ -339,10 +345,10 @@ impl Output {
         for column in columns {
             line.text(column.title);
         }
+        self.heading = self.buffer.get(start..).unwrap_or_default().to_owned();
         if let Some(screen) = &mut self.screen {
-            let heading = self.buffer.get(start..).unwrap_or_default().to_owned();
             screen.fit(&mut self.buffer);
-            screen.set_heading(&heading);
+            screen.set_heading(&self.heading);
         }
     }
 
@@ -402,14 +408,23 @@ impl Output {
         self.flushed + self.buffer.len()
     }
 
+    /// Whether the buffer is large: it is to be written then.
+    #[inline]
+    pub fn is_buffer_full(&self) -> bool {
+        self.buffer.len() >= FLUSH_BYTES
+    }
+
     /// Writes if the buffer is large; for use after each row.
     pub fn flush_if_full(&mut self) -> Result<()> {
-        if self.buffer.len() >= FLUSH_BYTES { self.flush() } else { Ok(()) }
+        if self.is_buffer_full() { self.flush() } else { Ok(()) }
     }
 
     /// Writes everything collected so far.
     pub fn flush(&mut self) -> Result<()> {
-        self.fit();
+        let Sink::Stdout(stdout) = &self.sink else { return self.flush_to_file() };
+        if let Some(screen) = &mut self.screen {
+            screen.fit(&mut self.buffer);
+        }
         if !self.buffer.is_empty() && self.is_on_terminal {
             status::erase();
         }
@@ -420,12 +435,12 @@ impl Output {
             if rest.is_empty() {
                 break;
             }
-            match self.stdout.write(rest) {
+            match stdout.write(rest) {
                 Ok(Ok(n)) => written += n,
                 Ok(Err(Stuck)) => self.flow = Flow::Stuck,
                 Err(Errno::EPIPE) => self.flow = Flow::Closed,
                 Err(errno) => {
-                    self.stdout.take_back(self.buffer.get(..written).unwrap_or_default());
+                    stdout.take_back(self.buffer.get(..written).unwrap_or_default());
                     failed = Some(errno);
                     break;
                 }
@@ -438,7 +453,7 @@ impl Output {
         self.buffer.clear();
         if let Some(screen) = &mut self.screen {
             screen.begin_buffer();
-            screen.ask(self.stdout.fd());
+            screen.ask(stdout.fd());
         }
         match failed {
             Some(errno) => Err(errno).context("cannot write to stdout"),
@@ -463,7 +478,7 @@ impl Output {
 
     /// For `poll()`: an error condition means that the reader of a pipe has gone.
     pub fn poll_fd(&self) -> BorrowedFd<'_> {
-        self.stdout.fd()
+        self.sink.as_fd()
     }
 }
 

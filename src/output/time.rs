@@ -1,6 +1,8 @@
 //! Times of events. The kernel stamps them with `CLOCK_BOOTTIME`, which goes on during suspend and
 //! which nobody can set; people want the wall clock.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use nix::time::{ClockId, clock_gettime};
@@ -150,6 +152,12 @@ impl WallClock {
     pub fn at(&self, boot_ns: u64) -> Timestamp {
         let ns = i128::from(boot_ns) + self.offset_ns;
         Timestamp::from_nanosecond(ns).unwrap_or(Timestamp::UNIX_EPOCH)
+    }
+
+    /// The same as a duration.
+    pub fn since_1970(&self, boot_ns: u64) -> Duration {
+        let ns = u64::try_from(i128::from(boot_ns) + self.offset_ns);
+        Duration::from_nanos(ns.unwrap_or(0))
     }
 
     /// From now on, local times have this form.

@@ -7,6 +7,7 @@ mod bpfrun;
 mod execsnoop;
 mod generate;
 mod mmapsnoop;
+mod output;
 mod procsnoop;
 mod recorded;
 mod shells;

@@ -159,8 +159,58 @@ fn a_cut_file_says_so() {
     );
     let twice = File::of("twice", &[START, EXEC, END, START, EXEC, END]);
     let (status, stdout, stderr) = shown(&twice, &[]);
-    assert_eq!((status, stdout.lines().count()), (1, 2));
-    assert!(stderr.contains("F:4: another recording begins here"), "{stderr}");
+    assert_eq!((status, stdout.lines().count()), (7, 3), "one after the other: {stderr}");
+    assert!(stderr.contains("execsnoop: 2 events, 6 lost\n"), "{stderr}");
+    let open = File::of("open", &[START, EXEC, START, EXEC, END]);
+    let (status, stdout, stderr) = shown(&open, &[]);
+    assert_eq!((status, stdout.lines().count()), (1, 3));
+    assert!(stderr.contains("F:3: the recording before this one has no end"), "{stderr}");
+    // Lives do not go on in another run.
+    let lives = [START, END, START, END].map(|line| line.replace("execsnoop", "procsnoop"));
+    let lives = File::of("lives", &lives.each_ref().map(String::as_str));
+    let output = run("procsnoop", &["--from", lives.0.to_str().unwrap()]);
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr.contains(":3: another recording begins here: it is not shown"), "{stderr}");
+}
+
+/// A start of a part of a run.
+fn part(sequence: u32) -> String {
+    let part = format!(r#""trace":{{"sequence":{sequence},"began_boot_ns":1000000000}}}}"#);
+    START.replace(
+        r#""host":{"name":"h"}}"#,
+        &format!(r#""host":{{"name":"h","boot_id":"b"}},{part}"#),
+    )
+}
+
+const CONTINUED: &str = r#"{"timestamp":"2026-01-31T12:00:03.000000000Z","event":{"name":"trace.continued"},"events":1,"lost":0,"trace":{"sequence":1,"began_boot_ns":1000000000}}"#;
+const STATUS: &str = r#"{"timestamp":"2026-01-31T12:00:02.000000000Z","event":{"name":"trace.status"},"events":1,"lost":0,"uptime_ns":5,"tracer":{"cpu_ns":1,"memory_bytes":1}}"#;
+
+#[test]
+fn parts_of_a_run_are_read_one_by_one_and_in_a_row() {
+    let first = File::of("first", &[&part(1), EXEC, STATUS, CONTINUED]);
+    let second = File::of("second", &[&part(2), FAILED, END]);
+    let (status, stdout, stderr) = shown(&first, &["-x"]);
+    assert_eq!((status, stdout.lines().count()), (0, 2), "{stderr}");
+    assert!(stderr.contains("F is continued by another file\n"), "{stderr}");
+    let (status, stdout, _) = shown(&second, &["-x", "-t"]);
+    assert_eq!(status, 7);
+    assert!(stdout.lines().nth(1).unwrap().starts_with("2.000 "), "of the run: {stdout}");
+    let paths = [&first, &second].map(|file| file.0.to_str().unwrap());
+    let both = run("execsnoop", &["-x", "--from", paths[0], paths[1]]);
+    let stderr = text(&both.stderr);
+    assert_eq!((both.status.code(), text(&both.stdout).lines().count()), (Some(7), 3), "{stderr}");
+    assert!(stderr.contains("execsnoop: 2 events, 3 lost\n"), "{stderr}");
+    assert!(!stderr.contains("continued"), "{stderr}");
+    let swapped = run("execsnoop", &["-x", "--from", paths[1], paths[0]]);
+    let stderr = text(&swapped.stderr);
+    assert!(stderr.contains(":1: a part of the recording is missing before this one"), "{stderr}");
+    let one = File::of("one", &[&part(1), EXEC, CONTINUED, &part(2), FAILED, END]);
+    let (status, stdout, _) = shown(&one, &["-x"]);
+    assert_eq!((status, stdout.lines().count()), (7, 3), "in one file, too");
+    let missing = run("execsnoop", &["-x", "--from", paths[0], "/nonexistent"]);
+    assert!(text(&missing.stderr).contains("/nonexistent cannot be read: No such file"));
+    assert_eq!(missing.status.code(), Some(1));
 }
 
 #[test]

@@ -34,6 +34,7 @@ mod execsnoop;
 mod killsnoop;
 mod load;
 mod mmapsnoop;
+mod output;
 mod procsnoop;
 mod recorded;
 mod refusals;

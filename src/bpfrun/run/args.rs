@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::bpfrun::glob::Glob;
 use crate::bpfrun::run::{fill, kind_of};
-use crate::engine::cli::{number, seconds};
+use crate::engine::cli::{Place, number, seconds};
 use crate::engine::help::width;
 use crate::engine::manual::Manual;
 
@@ -111,6 +111,10 @@ pub struct Args {
     /// JSON Lines on stdout instead of text
     #[arg(long)]
     pub json: bool,
+
+    /// Where rows go
+    #[command(flatten)]
+    pub place: Place,
 
     /// Add libbpf's and the verifier's words
     #[arg(short, long)]

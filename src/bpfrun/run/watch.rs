@@ -19,6 +19,7 @@ use crate::bpfrun::run::row::{Origin, Rows};
 use crate::bpfrun::run::source::{Event, Received, Sources};
 use crate::engine::channel::BUSY_TICK;
 use crate::engine::command::Command;
+use crate::engine::pulse::Pulse;
 use crate::engine::session::{Session, say};
 use crate::engine::stop::StopSignal;
 use crate::output::table::{Flow, count};
@@ -43,6 +44,8 @@ pub struct Watch {
     pub contents: Option<Contents>,
     /// Signals that end the run
     pub(crate) stop: StopSignal,
+    /// What is done at intervals
+    pub(crate) pulse: Pulse,
     /// The command whose end ends the run
     pub command: Option<Command>,
     /// With `--duration`
@@ -123,6 +126,12 @@ impl Watch {
                 contents.tick(&mut self.rows.stacks, &mut self.session)?;
             }
             self.session.out.flush()?;
+            if self.stop.take_reopen() {
+                self.session.reopen()?;
+            }
+            self.session.tend()?;
+            // A lost record is an event of its own here.
+            self.pulse.beat(&mut self.session, &|| Ok(0))?;
             if let Some(ended) = self.is_over() {
                 return Ok(ended);
             }
@@ -133,9 +142,9 @@ impl Watch {
                     Some(left) => timeout = timeout.min(left),
                 }
             }
-            if let Some(left) = self.contents.as_ref().and_then(Contents::left) {
-                timeout = timeout.min(left);
-            }
+            let contents = self.contents.as_ref().and_then(Contents::left);
+            let ticks = [contents, self.pulse.left(), self.session.next_upkeep()];
+            timeout = ticks.into_iter().flatten().fold(timeout, Duration::min);
             self.wait(timeout)?;
         }
     }
@@ -194,7 +203,8 @@ impl Watch {
         ];
         let command = self.command.as_ref().and_then(Command::poll_fd);
         let printk = self.printk.as_ref().and_then(Printk::poll_fd);
-        let more = self.sources.poll_fds().chain(command).chain(printk);
+        let reopen = self.stop.reopen_fd();
+        let more = self.sources.poll_fds().chain(command).chain(printk).chain(reopen);
         fds.extend(more.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
         match poll(&mut fds, PollTimeout::from(millis)) {
             Ok(_) => {}

@@ -19,7 +19,8 @@ pub(super) fn file_ending(id: &str) -> Option<&'static str> {
     match id {
         "file" => Some(".o"),
         "diff" | "from" | "plot" | "perfetto" | "chrome_trace" | "schema" | "type_from"
-        | "path" => Some(""),
+        | "path" | "output" => Some(""),
+        "metrics" => Some(".prom"),
         _ => None,
     }
 }
@@ -41,8 +42,26 @@ pub(super) fn of(page: &Page, id: &str, start: &str) -> Vec<Candidate> {
         "signal" => signals(start),
         "cgroup" => cgroups(start),
         "columns" => columns(page),
+        "rotate" => examples(&[
+            ("100M", "at this size, with 10 old files"),
+            ("1G,5,zstd", "with 5 old files, compressed"),
+        ]),
+        "status" => examples(&[("10", "seconds"), ("60", "seconds"), ("0", "never")]),
+        "rate_limit" => examples(&[
+            ("100/s", "rows in all"),
+            ("10/s:comm", "rows of each program"),
+            ("10/s:pid", "rows of each process"),
+            ("10/s:uid", "rows of each user"),
+        ]),
+        "sample" => examples(&[("10", "one of 10 processes"), ("100", "one of 100")]),
+        "max_cpu" => examples(&[("1", "percent of one CPU"), ("5", "percent of one CPU")]),
         _ => Vec::new(),
     }
+}
+
+/// Values of which there is no list.
+fn examples(values: &[(&str, &str)]) -> Vec<Candidate> {
+    values.iter().map(|(value, what)| ((*value).to_owned(), (*what).to_owned())).collect()
 }
 
 /// Processes with their names.

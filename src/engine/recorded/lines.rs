@@ -46,21 +46,8 @@ impl Lines {
     }
 
     /// Reads anything.
-    pub fn of(mut input: impl Read + 'static) -> io::Result<Self> {
-        let mut head = Vec::new();
-        input.by_ref().take(FRAME.len() as u64).read_to_end(&mut head)?;
-        let is_skipped = || {
-            head.first().is_some_and(|byte| byte & 0xf0 == 0x50) && head.get(1..) == Some(&SKIPPED)
-        };
-        let is_compressed = head == FRAME || is_skipped();
-        let whole = Cursor::new(head).chain(input);
-        let input: Box<dyn BufRead> = if is_compressed {
-            let mut decoder = zstd::Decoder::new(whole)?;
-            decoder.window_log_max(WINDOW_LOG)?;
-            Box::new(BufReader::with_capacity(1 << 16, decoder))
-        } else {
-            Box::new(BufReader::with_capacity(1 << 16, whole))
-        };
+    pub fn of(input: impl Read + 'static) -> io::Result<Self> {
+        let input = reader(input)?;
         Ok(Self { input, line: Vec::new(), number: 0, failure: None })
     }
 
@@ -108,6 +95,23 @@ impl Lines {
     pub fn failure(&self) -> Option<&io::Error> {
         self.failure.as_ref()
     }
+}
+
+/// A file, plain or decompressed.
+fn reader(mut input: impl Read + 'static) -> io::Result<Box<dyn BufRead>> {
+    let mut head = Vec::new();
+    input.by_ref().take(FRAME.len() as u64).read_to_end(&mut head)?;
+    let is_skipped =
+        || head.first().is_some_and(|byte| byte & 0xf0 == 0x50) && head.get(1..) == Some(&SKIPPED);
+    let is_compressed = head == FRAME || is_skipped();
+    let whole = Cursor::new(head).chain(input);
+    Ok(if is_compressed {
+        let mut decoder = zstd::Decoder::new(whole)?;
+        decoder.window_log_max(WINDOW_LOG)?;
+        Box::new(BufReader::with_capacity(1 << 16, decoder))
+    } else {
+        Box::new(BufReader::with_capacity(1 << 16, whole))
+    })
 }
 
 #[cfg(test)]

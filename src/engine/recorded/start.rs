@@ -22,8 +22,21 @@ pub struct Start {
     pub not_shown: Vec<String>,
     /// COMMAND
     pub command: Vec<Vec<u8>>,
+    /// The boot of the machine, if it is known
+    pub boot_id: Option<String>,
+    /// Which part of its run the file has, if its run has several
+    pub part: Option<Part>,
     /// Long names of the given flags; `None`: an older version did not write them
     flags: Option<Vec<String>>,
+}
+
+/// A part of a run: `trace`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Counted from 1
+    pub sequence: u32,
+    /// When the run began, on its boot clock
+    pub began_boot_ns: u64,
 }
 
 impl Start {
@@ -52,6 +65,11 @@ impl Start {
             boot_ns: line.number("boot_ns")?,
             not_shown: line.objects("not_shown")?.iter().map(lack).collect::<Reading<_>>()?,
             command: line.list("command")?.unwrap_or_default(),
+            boot_id: line.text("host.boot_id")?.map(str::to_owned),
+            part: match (line.number("trace.sequence")?, line.number("trace.began_boot_ns")?) {
+                (Some(sequence), Some(began_boot_ns)) => Some(Part { sequence, began_boot_ns }),
+                _ => None,
+            },
             flags: flags.map(|flags| flags.into_iter().map(str::to_owned).collect()),
         })
     }
@@ -62,8 +80,23 @@ impl Start {
         self.boot_ns.map_or(0, |boot| self.wall_ns - i128::from(boot))
     }
 
-    /// The beginning on the clock of events.
+    /// Whether this is the next part of the same run.
+    pub fn follows(&self, last: &Self) -> bool {
+        let is_next = |(own, last): (Part, Part)| own.sequence == last.sequence.saturating_add(1);
+        self.is_of_run(last) && self.part.zip(last.part).is_some_and(is_next)
+    }
+
+    /// Whether both are parts of the same run.
+    pub fn is_of_run(&self, other: &Self) -> bool {
+        let began = |start: &Self| start.part.map(|part| part.began_boot_ns);
+        began(self).is_some() && began(self) == began(other) && self.boot_id == other.boot_id
+    }
+
+    /// The beginning of the run on the clock of events.
     pub fn began_ns(&self) -> u64 {
+        if let (Some(part), Some(_)) = (self.part, self.boot_ns) {
+            return part.began_boot_ns;
+        }
         u64::try_from(self.wall_ns - self.offset_ns()).unwrap_or(0)
     }
 
@@ -104,6 +137,8 @@ pub struct Ending {
     pub lost: u64,
     /// Runs of programs that the kernel skipped
     pub unseen: u64,
+    /// Rows that limits dropped
+    pub dropped: u64,
     /// The status of COMMAND, if it had ended
     pub exit_status: Option<u8>,
     /// When COMMAND began, on the boot clock
@@ -120,11 +155,21 @@ impl Ending {
             time_ns: line.time_ns()?,
             lost: needed(line.number("lost")?, "lost")?,
             unseen: line.number("unseen")?.unwrap_or(0),
+            dropped: dropped(line)?,
             exit_status: line.number("exit_status")?,
             command_began_ns: line.number("command_began_boot_ns")?,
             notes: notes.into_iter().map(str::to_owned).collect(),
         })
     }
+}
+
+/// Rows that limits dropped, by any reason.
+fn dropped(line: &Line) -> Reading<u64> {
+    let reasons = ["rate_limit", "sample", "max_cpu", "recorded"];
+    reasons.iter().try_fold(0u64, |all, reason| {
+        let count: Option<u64> = line.number(&format!("dropped.{reason}"))?;
+        Ok(all.saturating_add(count.unwrap_or(0)))
+    })
 }
 
 #[cfg(test)]
@@ -150,6 +195,26 @@ mod tests {
         assert_eq!((new.had("failed"), new.had("all")), (Some(true), Some(false)));
         assert_eq!((new.began_ns(), new.offset_ns()), (5, 8_999_999_995));
         assert_eq!(new.command, [b"a".to_vec(), b"b c".to_vec()]);
+    }
+
+    #[test]
+    fn parts_of_a_run() {
+        let part = |sequence: u32, began: u64, boot: &str| {
+            start(&format!(
+                r#"{{"timestamp":"1970-01-01T00:00:09Z","event":{{"name":"trace.start"}},"schema":1,
+                "tool":"x","boot_ns":70,"host":{{"name":"h","boot_id":"{boot}"}},
+                "trace":{{"sequence":{sequence},"began_boot_ns":{began}}}}}"#
+            ))
+            .unwrap()
+        };
+        let first = part(1, 5, "b");
+        assert_eq!(first.began_ns(), 5);
+        assert!(part(2, 5, "b").follows(&first));
+        assert!(!part(3, 5, "b").follows(&first) && part(3, 5, "b").is_of_run(&first));
+        assert!(!part(2, 6, "b").is_of_run(&first) && !part(2, 5, "c").is_of_run(&first));
+        let text = r#"{"timestamp":"1970-01-01T00:00:09Z","lost":2,
+            "dropped":{"rate_limit":3,"max_cpu":4,"loudest":[{"comm":"x","count":3}]}}"#;
+        assert_eq!(Ending::read(&line(text)).unwrap().dropped, 7);
     }
 
     #[test]

@@ -29,7 +29,7 @@ impl Executions {
 }
 
 impl Replay for Executions {
-    fn begin(&mut self, file: &Recording<'_>, session: &mut Session) -> Result<()> {
+    fn check(&self, file: &Recording<'_>) -> Result<()> {
         if self.args.failed {
             file.needs(&["failed"], "failed executions")?;
         }
@@ -41,6 +41,14 @@ impl Replay for Executions {
         if self.args.line.is_some() {
             file.must_lack("max-args", "whole command line")?;
         }
+        Ok(())
+    }
+
+    fn takes_more(&self) -> bool {
+        true
+    }
+
+    fn begin(&mut self, _: &Recording<'_>, session: &mut Session) -> Result<()> {
         session.heading(self.view.columns());
         Ok(())
     }

@@ -100,7 +100,7 @@ impl View {
         let mut view = Self::new(Options {
             name,
             has_color: Color::from(common.color).is_wanted(true),
-            is_recorded: common.from.is_some(),
+            is_recorded: !common.from.is_empty(),
         });
         view.model.sees_ends = sees_ends;
         Ok(view)

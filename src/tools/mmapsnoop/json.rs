@@ -108,6 +108,12 @@ fn push_json(out: &mut Vec<u8>, value: &impl Serialize) {
     let _ = json::write(out, value); // a Vec takes everything
 }
 
+/// `event.name`
+pub(super) fn event_name(call: &Call<'_>) -> &'static str {
+    let (member, _) = names(call.event.kind);
+    member.split('"').nth(5).unwrap_or_default()
+}
+
 /// The name of the event, and the key of its own members.
 fn names(kind: mmap_kind) -> (&'static str, &'static str) {
     macro_rules! names {

@@ -115,7 +115,7 @@ impl Calls {
 }
 
 impl Replay for Calls {
-    fn begin(&mut self, file: &Recording<'_>, session: &mut Session) -> Result<()> {
+    fn check(&self, file: &Recording<'_>) -> Result<()> {
         file.must_lack("summary", "single calls")?;
         let Args { all, wx, vma, latency, stacks, folded, .. } = &self.args;
         let asked = [
@@ -130,9 +130,17 @@ impl Replay for Calls {
                 file.needs(&[flag], what)?;
             }
         }
+        Ok(())
+    }
+
+    fn takes_more(&self) -> bool {
+        true
+    }
+
+    fn begin(&mut self, _: &Recording<'_>, session: &mut Session) -> Result<()> {
         let began_ns = session.started_ns;
         self.interval = self.args.summary.map(|period| RecordedInterval::new(period, began_ns));
-        if self.interval.is_none() && !folded {
+        if self.interval.is_none() && !self.args.folded {
             session.heading(&self.rows.table.columns);
         }
         Ok(())

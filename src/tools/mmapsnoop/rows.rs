@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::Call;
-use super::json::{Context, Lines};
+use super::json::{self, Context, Lines};
 use super::text::{self, Table};
 use crate::engine::session::Session;
 use crate::engine::stack::{self, Folded, Stack};
@@ -34,13 +34,17 @@ impl Rows {
         session: &mut Session,
     ) -> Result<()> {
         let id = &call.id;
+        if session.has_measures() {
+            let error = call.errno_name();
+            session.measure(json::event_name(call), error.as_deref(), call.duration_ns());
+        }
         if self.folds {
             if let Some(stacks) = stacks {
                 self.folded.add(id.comm(), stacks, 1);
             }
             return session.shown();
         }
-        if session.is_quiet {
+        if session.is_quiet || !session.admits(id) {
             return session.shown();
         }
         if session.out.json {

@@ -11,6 +11,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::args::Args;
+use crate::engine::cli::{Budget, Place};
 use crate::engine::replay::{self, Replay};
 use commands::{Collector, Commands};
 
@@ -34,9 +35,10 @@ pub fn run(args: &Args) -> Result<u8> {
 fn read(args: &Args, path: &Path) -> Result<(Commands, bool)> {
     let mut common = args.common.clone();
     (common.json, common.quiet) = (false, true);
+    (common.place, common.budget) = (Place::default(), Budget::default());
     let mut collector = Collector::default();
     let tool: &mut dyn Replay = &mut collector;
-    let read = replay::read("procsnoop", &common, path, tool)?;
+    let read = replay::read("procsnoop", &common, &[path.to_owned()], tool)?;
     Ok((collector.commands(), !read.has_trouble))
 }
 

@@ -51,7 +51,7 @@ impl Pictures {
         ];
         let is_family = is_family(args);
         // Of a recording it is known later.
-        if args.critical_path && !is_family && args.common.from.is_none() {
+        if args.critical_path && !is_family && args.common.from.is_empty() {
             let message = "--critical-path is of all that COMMAND, or the process of --tree, has \
                 brought forth: it needs one of these, and no other filter";
             return Err(Refused::Usage(message.to_owned()));

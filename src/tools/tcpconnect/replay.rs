@@ -55,11 +55,19 @@ impl Attempts {
 }
 
 impl Replay for Attempts {
-    fn begin(&mut self, file: &Recording<'_>, session: &mut Session) -> Result<()> {
+    fn check(&self, file: &Recording<'_>) -> Result<()> {
         ["count", "summary"].iter().try_for_each(|flag| file.must_lack(flag, "single attempts"))?;
         if self.args.dns {
             file.needs(&["dns"], "names of hosts")?;
         }
+        Ok(())
+    }
+
+    fn takes_more(&self) -> bool {
+        true
+    }
+
+    fn begin(&mut self, _: &Recording<'_>, session: &mut Session) -> Result<()> {
         let began_ns = session.started_ns;
         self.interval = self.args.summary.map(|period| RecordedInterval::new(period, began_ns));
         if !self.args.count && self.interval.is_none() {

@@ -1,0 +1,138 @@
+#!/bin/sh
+# Runs in the virtual machine: a Debian with systemd, in namespaces of its own, as a container has
+# them; what its systemd does with the unit is what any does.
+set -eu
+
+debian=/tmp/debian
+mkdir "$debian"
+mount -t tmpfs -o mode=0755 tmpfs "$debian"
+tar -xf /payload/root.tar -C "$debian"
+tar -xf /payload/bin.tar -C "$debian/usr"
+cp /payload/snoop@.service "$debian/etc/systemd/system/"
+mkdir -p "$debian/etc/systemd/system/snoop@.service.d"
+printf '[Service]\nWatchdogSec=4\nRestartSec=1\n' >"$debian/etc/systemd/system/snoop@.service.d/fast.conf"
+echo 'SNOOP_FLAGS=--status 1 --comm seen' >"$debian/etc/default/snoop-execsnoop"
+cp "$debian/bin/true" "$debian/usr/bin/seen"
+for name in dev sys; do
+    mount -o rbind "/$name" "$debian/$name"
+done
+log=$debian/var/log/private/snoop/execsnoop.jsonl
+
+say() { echo "unit: $*"; }
+die() {
+    say "FAILED: $*"
+    ctl status 'snoop@*' || true
+    ctl journal || true
+    tail -n 5 "$log" || true
+    exit 1
+}
+
+# Boots it; $machine is its PID 1, as we see it.
+boot() {
+    mkdir -p /sys/fs/cgroup/debian
+    (
+        echo 0 >/sys/fs/cgroup/debian/cgroup.procs
+        # shellcheck disable=SC2016 # for the inner shell
+        exec chroot "$debian" unshare --mount --pid --fork --cgroup --uts --ipc sh -c '
+            mount -t proc proc /proc
+            umount -l /sys/fs/cgroup
+            mount -t cgroup2 cgroup2 /sys/fs/cgroup
+            mount -t tmpfs tmpfs /run
+            exec env -i container=test PATH=/usr/sbin:/usr/bin:/sbin:/bin \
+                /lib/systemd/systemd --system --log-target=null'
+    ) >/dev/null 2>&1 &
+    outer=$!
+    within 60 'a systemd' find_machine
+    within 120 'a booted systemd' ctl is-booted
+}
+find_machine() {
+    machine=$(cat "/proc/$outer/task/$outer/children" 2>/dev/null) && [ -n "$machine" ] &&
+        [ "$(cat "/proc/${machine% }/comm")" = systemd ] && machine=${machine% }
+}
+inside() { nsenter -t "$machine" -m -p -u -i -C -r -w -- "$@"; }
+ctl() {
+    case $1 in
+        is-booted) inside systemctl is-system-running 2>/dev/null | grep -q 'running\|degraded' ;;
+        journal) inside journalctl -n 20 --no-pager ;;
+        *) inside systemctl --no-pager "$@" ;;
+    esac
+}
+# within SECONDS WHAT CONDITION...
+within() {
+    end=$(($(date +%s) + $1)) what=$2
+    shift 2
+    until "$@"; do
+        [ "$(date +%s)" -lt "$end" ] || die "not in time: $what"
+        sleep 0.2
+    done
+}
+count() { grep -c "\"name\":\"$1\"" "$log" || true; }
+has() { [ "$(count "$1")" -ge "$2" ]; }
+see() { inside /usr/bin/seen; }
+pid() { ctl show -p MainPID --value snoop@execsnoop; }
+
+boot
+say 'first start'
+[ ! -e "$log" ] || die 'there is a file before the first start'
+ctl enable --now snoop@execsnoop snoop@killsnoop || die 'it does not start'
+ctl is-active snoop@execsnoop >/dev/null || die 'not active'
+has trace.start 1 || die 'no trace.start'
+see
+within 20 'an event' has process.exec 1
+within 20 'the status' has trace.status 2
+ctl show -p StatusText --value snoop@execsnoop | grep -q 'events\? *, 0 lost\|events, 0 lost\|event, 0 lost' || die 'no status'
+[ "$(stat -c %a "$log")" = 600 ] || die "mode $(stat -c %a "$log")"
+
+say 'reload after a rename, as logrotate does it'
+mv "$log" "$log.1"
+ctl reload snoop@execsnoop
+within 20 'a new file' test -s "$log"
+see
+within 20 'an event in it' has process.exec 1
+head -n 1 "$log" | grep -q '"sequence":2' || die 'no sequence'
+tail -n 1 "$log.1" | grep -q 'trace.continued' || die 'no end of the old file'
+
+say 'restart'
+ctl restart snoop@execsnoop
+within 20 'another run' has trace.start 2
+has trace.end 1 || die 'no trace.end'
+
+say 'a kill'
+inside kill -9 "$(pid)"
+within 20 'another start' has trace.start 3
+see
+within 20 'an event' has process.exec 2
+
+say 'the watchdog'
+inside kill -STOP "$(pid)"
+within 40 'another start' has trace.start 4
+[ "$(ctl show -p NRestarts --value snoop@execsnoop)" -ge 2 ] || die 'no restart'
+
+say 'a full disk'
+ctl stop snoop@execsnoop snoop@killsnoop
+inside mount -t tmpfs -o size=512k tmpfs /var/log/private
+log=/proc/$machine/root/var/log/private/snoop/execsnoop.jsonl
+inside dd if=/dev/zero of=/var/log/private/filler bs=1k count=512 2>/dev/null || true
+ctl start snoop@execsnoop || die 'it does not start on a full disk'
+see
+inside rm /var/log/private/filler
+within 20 'its file' has trace.start 1
+within 20 'the event' has process.exec 1
+ctl stop snoop@execsnoop
+has trace.end 1 || die 'no trace.end'
+inside umount /var/log/private
+log=$debian/var/log/private/snoop/execsnoop.jsonl
+
+say 'a reboot'
+ctl start snoop@execsnoop
+before=$(count trace.start)
+ctl poweroff || true
+wait "$outer" || true
+has trace.end 3 || die 'no trace.end at shutdown'
+boot
+within 60 'a start by itself' has trace.start $((before + 1))
+see
+within 20 'an event' has process.exec 3
+say 'well'
+ctl poweroff || true
+wait "$outer" || true
