@@ -2,6 +2,7 @@
 
 pub mod cgroup;
 pub mod chosen;
+pub mod container;
 pub(crate) mod cpus;
 pub(crate) mod descriptor;
 pub(crate) mod disposition;
@@ -18,3 +19,4 @@ pub mod signal;
 pub mod timens;
 pub mod tracefs;
 pub mod tracepoint;
+pub mod unit;

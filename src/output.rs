@@ -4,6 +4,7 @@ pub mod color;
 pub mod cut;
 pub mod digits;
 pub mod escape;
+pub mod filter;
 pub mod histogram;
 pub mod json;
 pub mod row;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow};
 
 use crate::engine::cli::CommonArgs;
+use crate::engine::containers;
 use crate::engine::file_limit;
 use crate::engine::recorded::{Chosen, Ending, Gap, Line, Lines, Raw, Reading, Start};
 use crate::engine::session::{Session, say};
@@ -373,6 +374,7 @@ fn one(
                 return Ok(Seen::Late);
             }
             session.cgroups.give(cgroup.clone());
+            session.containers.give(containers::recorded(line)?);
             let event = Recorded { name, id: &id, cgroup: cgroup.as_deref(), line };
             tool.event(&event, session)?;
             Ok(Seen::Event(id.time_ns))

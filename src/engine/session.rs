@@ -3,6 +3,7 @@
 //! shown + lost == happened: gaps are noted where they are in the stream, totals at the end.
 
 use std::ffi::OsString;
+use std::rc::Rc;
 
 use anyhow::{Context, Result};
 use libbpf_rs::skel::Skel;
@@ -10,10 +11,13 @@ use serde::Serialize;
 
 use crate::engine::attach::Attached;
 use crate::engine::cli::CommonArgs;
+use crate::engine::containers::Containers;
 use crate::engine::errand::Errands;
 use crate::engine::recorded::{Ending, Start};
 use crate::host::cgroup::CgroupPaths;
-use crate::output::escape::{one_line, push_cell};
+use crate::host::container::Container;
+use crate::output::escape::{one_line, push_cell, until_nul};
+use crate::output::filter::Expr;
 use crate::output::json::{BytesList, EventName, SCHEMA};
 use crate::output::row::{Common, Slot, View};
 use crate::output::status;
@@ -29,6 +33,8 @@ pub struct Session {
     pub clock: WallClock,
     /// Names of cgroups
     pub cgroups: CgroupPaths,
+    /// Names of containers
+    pub containers: Containers,
     /// Reads what other processes chose, for a tool that does so
     pub errands: Option<Errands>,
     /// When tracing began, `CLOCK_BOOTTIME` in nanoseconds
@@ -43,6 +49,10 @@ pub struct Session {
     pub(crate) exit_status: Option<u8>,
     /// When COMMAND began, on the boot clock, if the tool knows it exactly
     pub command_began_ns: Option<u64>,
+    /// `--filter`
+    sieve: Option<Sieve>,
+    /// Whether the row that [`Session::shown`] counts next was left out
+    is_left_out: bool,
     /// See [`Session::end_ns`]
     ended_ns: Option<u64>,
     /// To be said at the end, behind the totals
@@ -52,6 +62,36 @@ pub struct Session {
     shown: u64,
     lost: u64,
     missed: u64,
+    /// Events that were left out when they were recorded
+    filtered_before: u64,
+}
+
+/// Where an event happened.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Place<'a> {
+    /// Path of the cgroup, if known
+    pub cgroup: Option<&'a [u8]>,
+    /// What is known of its container
+    pub container: Option<&'a Rc<Container>>,
+}
+
+/// `--filter`, and what it has left out.
+struct Sieve {
+    expr: Expr,
+    /// The JSON of the event
+    line: Vec<u8>,
+    left_out: u64,
+}
+
+impl Sieve {
+    /// Whether an event passes, whose JSON `write` appends.
+    fn passes(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> bool {
+        self.line.clear();
+        write(&mut self.line);
+        let passes = self.expr.is_true_of(&self.line);
+        self.left_out += u64::from(!passes);
+        passes
+    }
 }
 
 /// The first JSON line.
@@ -120,6 +160,9 @@ struct EndRecord<'a> {
     event: EventName,
     events: u64,
     lost: u64,
+    /// Events that `--filter` left out
+    #[serde(skip_serializing_if = "is_zero")]
+    filtered: u64,
     /// Runs of our programs that the kernel skipped: each may be a missing event
     #[serde(skip_serializing_if = "is_zero")]
     unseen: u64,
@@ -150,6 +193,9 @@ impl Session {
         session.out.fit_terminal(args.wide);
         session.clock.set_form(args.time_form());
         session.is_quiet = args.quiet;
+        session.containers = Containers::new(args.names_containers());
+        session.sieve =
+            args.filter.clone().map(|expr| Sieve { expr, line: Vec::new(), left_out: 0 });
         session
     }
 
@@ -160,6 +206,7 @@ impl Session {
             out: Output::new(json),
             clock: WallClock::default(),
             cgroups: CgroupPaths::new(),
+            containers: Containers::default(),
             errands: None,
             started_ns: now,
             counted_from_ns: now,
@@ -167,6 +214,8 @@ impl Session {
             is_quiet: false,
             exit_status: None,
             command_began_ns: None,
+            sieve: None,
+            is_left_out: false,
             ended_ns: None,
             notes: Vec::new(),
             name,
@@ -174,6 +223,7 @@ impl Session {
             shown: 0,
             lost: 0,
             missed: 0,
+            filtered_before: 0,
         }
     }
 
@@ -237,15 +287,98 @@ impl Session {
         }
     }
 
-    /// Appends the row of an event of this name, which begins with `id`.
+    /// Whether `--filter` lets an event pass, which has the row that [`Session::row`] would append.
+    pub fn passes<F, E>(
+        &mut self,
+        view: &View<F>,
+        id: &task_id,
+        event: &'static str,
+        row: &E,
+    ) -> bool
+    where
+        F: Copy + Fn(&E, &mut Slot<'_, '_>),
+    {
+        let since_ns = self.since_ns(id.time_ns);
+        let Some(sieve) = &mut self.sieve else { return true };
+        let (time, cgroup) = (self.clock.stamp(id.time_ns), self.cgroups.path(id));
+        let container = self.containers.of(cgroup, id.time_ns, self.errands.as_mut());
+        let container = container.map(|container| &**container);
+        let common = Common { id, event, time, since_ns, cgroup, container };
+        sieve.passes(|line| view.object(line, &common, row))
+    }
+
+    /// The same for a tool that writes its JSON itself: `write` gets the time and the place.
+    pub fn passes_as(
+        &mut self,
+        id: &task_id,
+        write: impl FnOnce(&mut Vec<u8>, &str, Place<'_>),
+    ) -> bool {
+        let Some(sieve) = &mut self.sieve else { return true };
+        let (time, cgroup) = (self.clock.stamp(id.time_ns), self.cgroups.path(id));
+        let container = self.containers.of(cgroup, id.time_ns, self.errands.as_mut());
+        sieve.passes(|line| write(line, time, Place { cgroup, container }))
+    }
+
+    /// Appends a line of JSON, for a tool that writes it itself: `write` gets the time and the place.
+    pub fn json_line(&mut self, id: &task_id, write: impl FnOnce(&mut Vec<u8>, &str, Place<'_>)) {
+        if let Some(sieve) = &self.sieve {
+            self.out.json_lines(|out| out.extend_from_slice(&sieve.line)); // just judged
+        } else {
+            let (time, cgroup) = (self.clock.stamp(id.time_ns), self.cgroups.path(id));
+            let container = self.containers.of(cgroup, id.time_ns, self.errands.as_mut());
+            self.out.json_lines(|out| write(out, time, Place { cgroup, container }));
+        }
+        self.out.json_lines(|out| out.push(b'\n'));
+    }
+
+    /// Where an event happened.
+    pub fn place(&mut self, id: &task_id) -> Place<'_> {
+        let cgroup = self.cgroups.path(id);
+        let container = self.containers.of(cgroup, id.time_ns, self.errands.as_mut());
+        Place { cgroup, container }
+    }
+
+    /// A new cgroup, with its path up to a NUL: what may be gone soon is looked up now.
+    pub(crate) fn cgroup_is_born(&mut self, id: &task_id, path: &[u8]) {
+        let path = until_nul(path);
+        self.cgroups.born(id.cgroup, path);
+        self.containers.of(Some(path), id.time_ns, self.errands.as_mut());
+    }
+
+    /// Appends the row of an event of this name, which begins with `id`, unless `--filter` leaves it
+    /// out: [`Session::shown`] knows.
     pub fn row<F, E>(&mut self, view: &View<F>, id: &task_id, event: &'static str, row: &E)
     where
         F: Copy + Fn(&E, &mut Slot<'_, '_>),
     {
-        if self.is_quiet {
+        self.judge(view, id, event, row);
+        self.judged_row(view, id, event, row);
+    }
+
+    /// Whether the next row is left out, by the JSON of this one.
+    pub fn judge<F, E>(&mut self, view: &View<F>, id: &task_id, event: &'static str, row: &E)
+    where
+        F: Copy + Fn(&E, &mut Slot<'_, '_>),
+    {
+        self.is_left_out = !self.passes(view, id, event, row);
+    }
+
+    /// The second half of [`Session::row`], for a tool whose tables have other rows than its JSON.
+    pub fn judged_row<F, E>(&mut self, view: &View<F>, id: &task_id, event: &'static str, row: &E)
+    where
+        F: Copy + Fn(&E, &mut Slot<'_, '_>),
+    {
+        if self.is_quiet || self.is_left_out {
             return;
         }
         let json = self.out.json;
+        if let Some(sieve) = self.sieve.as_ref().filter(|_| json) {
+            self.out.json_lines(|out| {
+                out.extend_from_slice(&sieve.line);
+                out.push(b'\n');
+            });
+            return;
+        }
         let since_ns = self.since_ns(id.time_ns);
         let local_time;
         let time = if json {
@@ -256,13 +389,10 @@ impl Session {
         } else {
             ""
         };
-        let common = Common {
-            id,
-            event,
-            time,
-            since_ns,
-            cgroup: if json || view.shows_cgroup() { self.cgroups.path(id) } else { None },
-        };
+        let cgroup = if json || view.shows_cgroup() { self.cgroups.path(id) } else { None };
+        let container = self.containers.of(cgroup, id.time_ns, self.errands.as_mut());
+        let container = container.map(|container| &**container);
+        let common = Common { id, event, time, since_ns, cgroup, container };
         view.row(&mut self.out, &common, row);
     }
 
@@ -331,8 +461,11 @@ impl Session {
         self.missed
     }
 
-    /// Counts one row, and writes if much has been collected.
+    /// Counts one row, if it was not left out, and writes if much has been collected.
     pub fn shown(&mut self) -> Result<()> {
+        if std::mem::take(&mut self.is_left_out) {
+            return Ok(());
+        }
         self.shown += 1;
         self.out.end_row();
         self.out.flush_if_full()
@@ -390,6 +523,7 @@ impl Session {
         let unknown = Ending::default();
         let (now, ending) = (ending.map(|ending| ending.time_ns), ending.unwrap_or(&unknown));
         self.lost = self.lost.max(ending.lost);
+        self.filtered_before = ending.filtered;
         self.notes.clone_from(&ending.notes);
         (self.exit_status, self.command_began_ns) = (ending.exit_status, ending.command_began_ns);
         self.end_in(now, ending.unseen)?;
@@ -452,6 +586,7 @@ impl Session {
                 event: EventName { name: "trace.end" },
                 events: self.shown,
                 lost: self.lost,
+                filtered: self.filtered(),
                 unseen,
                 exit_status: self.exit_status,
                 command_began_boot_ns: self.command_began_ns,
@@ -465,7 +600,11 @@ impl Session {
             Flow::Open => {
                 let what = self.instead_of_events.take();
                 let what = what.unwrap_or_else(|| count(self.shown, "event"));
-                self.say(&format!("{what}, {} lost", self.lost));
+                let filtered = match (&self.sieve, self.filtered()) {
+                    (None, 0) => String::new(),
+                    (_, filtered) => format!(", {filtered} left out by --filter"),
+                };
+                self.say(&format!("{what}, {} lost{filtered}", self.lost));
             }
             Flow::Stuck => {
                 let what = count(self.shown, "event");
@@ -473,6 +612,11 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    /// Events that `--filter` has left out.
+    fn filtered(&self) -> u64 {
+        self.sieve.as_ref().map_or(0, |sieve| sieve.left_out) + self.filtered_before
     }
 
     /// Rows that nobody read are lost, not shown.

@@ -41,6 +41,7 @@ pub(super) fn of(page: &Page, id: &str, start: &str) -> Vec<Candidate> {
         "signal" => signals(start),
         "cgroup" => cgroups(start),
         "columns" => columns(page),
+        "filter" => keys(page, start),
         _ => Vec::new(),
     }
 }
@@ -94,6 +95,15 @@ fn cgroups(start: &str) -> Vec<Candidate> {
     let folder = start.rsplit_once('/').map_or("", |(folder, _)| folder);
     let below = below(folder).into_iter().take(MOST).map(|name| format!("{folder}/{name}"));
     below.filter(|path| is_bare(path)).map(|path| (path, String::new())).collect()
+}
+
+/// Keys of JSON, behind what an expression has so far.
+fn keys(page: &Page, start: &str) -> Vec<Candidate> {
+    let is_of_key = |c: char| c.is_ascii_alphanumeric() || "_.".contains(c);
+    let before = start.trim_end_matches(is_of_key);
+    let fields = page.manual.fields.map_or_else(Vec::new, |fields| fields());
+    let keys = fields.into_iter().filter(|field| !field.key.is_empty());
+    keys.map(|field| (format!("{before}{}", field.key), field.about.to_owned())).collect()
 }
 
 /// Headings without their units, as -o takes them.

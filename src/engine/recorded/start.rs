@@ -102,6 +102,8 @@ pub struct Ending {
     pub time_ns: u64,
     /// Lost events
     pub lost: u64,
+    /// Events that `--filter` left out
+    pub filtered: u64,
     /// Runs of programs that the kernel skipped
     pub unseen: u64,
     /// The status of COMMAND, if it had ended
@@ -119,6 +121,7 @@ impl Ending {
         Ok(Self {
             time_ns: line.time_ns()?,
             lost: needed(line.number("lost")?, "lost")?,
+            filtered: line.number("filtered")?.unwrap_or(0),
             unseen: line.number("unseen")?.unwrap_or(0),
             exit_status: line.number("exit_status")?,
             command_began_ns: line.number("command_began_boot_ns")?,
