@@ -5,6 +5,8 @@
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 
+use snoop_tools::engine::session::Place;
+use snoop_tools::output::filter::Expr;
 use snoop_tools::output::table::Line;
 use snoop_tools::output::time::{WallClock, boot_now_ns};
 use snoop_tools::skel::{mmap_event, mmap_kind};
@@ -98,11 +100,33 @@ fn json_row(bencher: Bencher<'_, '_>, kind: Kind) {
             let call = Call::decode(black_box(&record)).unwrap();
             let context = Context {
                 timestamp: clock.stamp(call.id.time_ns),
-                cgroup: Some(b"/system.slice/example.service"),
+                place: Place { cgroup: Some(b"/system.slice/example.service"), container: None },
                 ..Context::default()
             };
             lines.push(&mut out, &call, &context);
+            out.push(b'\n');
         }
         black_box(&out);
+    });
+}
+
+/// `--filter`, on top of the line that it looks at.
+#[divan::bench(args = [
+    "process.pid == 7",
+    "process.comm == \"no-such\" || mmap.length_bytes > 1048576 && !(file.path ~ \"^/usr/\")",
+])]
+fn filter(bencher: Bencher<'_, '_>, text: &str) {
+    let expr = Expr::parse(text).unwrap();
+    let record = example(Kind::File);
+    let call = Call::decode(&record).unwrap();
+    let place = Place { cgroup: Some(b"/system.slice/example.service"), container: None };
+    let context =
+        Context { timestamp: "2026-11-20T14:47:21.359380100Z", place, ..Context::default() };
+    let mut line = Vec::new();
+    Lines::default().push(&mut line, &call, &context);
+    bencher.counter(ItemsCount::new(ROWS)).bench_local(|| {
+        for _ in 0..ROWS {
+            black_box(expr.is_true_of(black_box(&line)));
+        }
     });
 }

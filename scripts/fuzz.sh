@@ -12,7 +12,7 @@ minutes=${1:-1}
 shift || true
 targets=("$@")
 ((${#targets[@]})) || targets=(inspect schemas described embedded relocations
-    values records recorded dns proc arguments)
+    values records recorded dns proc arguments filter)
 
 # What one input may take. An input has at most 64 KiB, and is one of many in the same process. The
 # time is against hanging: programs with all checks are slow, and machines busy.

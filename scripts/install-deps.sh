@@ -59,6 +59,7 @@ test        | shellcheck          | have shellcheck         | shellcheck       |
 test        | iproute2            | have ip                 | iproute2         | iproute               | iproute2
 test        | nftables            | have nft                | nftables         | nftables              | nftables
 test        | jq                  | have jq                 | jq               | jq                    | jq
+test        | podman              | have podman             | podman crun      | podman                | podman crun
 test        | tmux                | have tmux               | tmux             | tmux                  | tmux
 test        | btrfs-progs         | have mkfs.btrfs         | btrfs-progs      | btrfs-progs           | btrfs-progs
 test        | time zones          | has_zones               | tzdata           | tzdata                | tzdata

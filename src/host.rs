@@ -2,6 +2,7 @@
 
 pub mod cgroup;
 pub mod chosen;
+pub mod container;
 pub(crate) mod cpus;
 pub(crate) mod descriptor;
 pub(crate) mod disposition;
@@ -19,4 +20,5 @@ pub mod signal;
 pub mod timens;
 pub mod tracefs;
 pub mod tracepoint;
+pub mod unit;
 pub mod usage;

@@ -5,6 +5,7 @@ pub mod cut;
 pub mod digits;
 pub mod escape;
 pub mod file;
+pub mod filter;
 pub mod histogram;
 pub mod json;
 pub mod metrics;

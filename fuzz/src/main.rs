@@ -13,7 +13,7 @@ use std::sync::LazyLock;
 use libfuzzer_sys::fuzz_target;
 
 /// What takes in the bytes, by name.
-const TARGETS: [(&str, fn(&[u8])); 11] = [
+const TARGETS: [(&str, fn(&[u8])); 12] = [
     ("inspect", objects::inspect),
     ("described", objects::described),
     ("embedded", objects::embedded),
@@ -24,6 +24,7 @@ const TARGETS: [(&str, fn(&[u8])); 11] = [
     ("dns", snoop_tools::host::dns::learn_from),
     ("proc", texts::proc),
     ("arguments", texts::arguments),
+    ("filter", texts::filter),
     ("values", objects::values),
 ];
 

@@ -43,6 +43,11 @@ fn seeds() -> Vec<Vec<u8>> {
         ]
         .map(<[u8]>::to_vec)
         .to_vec(),
+        "filter" => [
+            "process.pid == 7 && !(a.\"b\" in ['x', -1.5e3]) || c ~ \"^d+\"\0{\"process\":{\"pid\":7},\"a\":{\"b\":[\"x\"]}}",
+        ]
+        .map(|text| text.as_bytes().to_vec())
+        .to_vec(),
         "arguments" => {
             ["a=1", "a.b[3]=0x10", "events=struct event", "prog=symbol:/bin/sh", "10", "*a?"]
                 .map(|text| text.as_bytes().to_vec())

@@ -65,11 +65,16 @@ impl Tool for Mmapsnoop {
             let message = "--min-size is above --max-size: nothing could match";
             return Err(message.to_owned().into());
         }
+        if args.summary.is_some() && args.common.filter.is_some() {
+            let message = "--filter chooses single calls, and --summary has only their numbers";
+            return Err(message.to_owned().into());
+        }
         let options = Options {
             time: args.common.shows_time(),
             time_form: args.common.time_form(),
             timestamp: args.common.timestamp,
             uid: args.common.print_uid,
+            container: args.common.containers,
             calls: args.all || args.wx,
             vma: args.vma,
             latency: args.latency,

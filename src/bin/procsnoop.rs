@@ -17,14 +17,14 @@ use snoop_tools::engine::session::Session;
 use snoop_tools::engine::tool::{self, Loaded, Open, Refused, Tool};
 use snoop_tools::host::kernel::tracepoints_are_preemptible;
 use snoop_tools::host::pidns;
-use snoop_tools::output::row::docs;
+use snoop_tools::output::row::{FieldDoc, docs};
 use snoop_tools::output::table::count;
 use snoop_tools::output::time::boot_now_ns;
 use snoop_tools::skel::bootstrap::BootstrapSkelBuilder;
 use snoop_tools::skel::{
     process_command, process_config, process_counters, process_flag, task_id, told_state,
 };
-use snoop_tools::tools::execsnoop::Exec;
+use snoop_tools::tools::execsnoop::{self, Exec};
 use snoop_tools::tools::live::View;
 use snoop_tools::tools::procsnoop::Record;
 use snoop_tools::tools::procsnoop::args::{self, Args, DEFAULT_MAX_ARGS};
@@ -73,6 +73,11 @@ impl Tool for Procsnoop {
     /// The final account of a process
     const COMPLETES: bool = true;
 
+    /// Executions have those of execsnoop.
+    fn keys() -> Vec<FieldDoc> {
+        [docs(fields::FIELDS), docs(execsnoop::fields::FIELDS)].concat()
+    }
+
     fn new(mut args: Args) -> Result<Self, Refused> {
         let view = fields::view(&args)?;
         args.usage |= fields::needs_usage(&view);
@@ -82,6 +87,11 @@ impl Tool for Procsnoop {
         }
         let pictures = Pictures::new(&args)?;
         let drawn = pictures.is_any();
+        if drawn && args.common.filter.is_some() {
+            let message =
+                "--filter chooses rows, not what is drawn: --tree, --comm and the like do";
+            return Err(message.to_owned().into());
+        }
         let text_default = if args.common.json { usize::MAX } else { DEFAULT_MAX_ARGS };
         let config = config(&args, drawn || args.live);
         let live = args.live.then(|| View::of(Self::NAME, &args.common, true)).transpose()?;

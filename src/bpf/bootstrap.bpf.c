@@ -243,11 +243,13 @@ static __always_inline bool end_is_told(const struct process_key *key)
 
 /*
  * Whether the end of a single thread passes the filters: with its process, whose end may
- * be reported already, or by a name of its own.
+ * be reported already, or by a name of its own, by which it may be left out, too.
  */
 static __always_inline bool thread_is_told(struct task_struct *task, const struct process_key *key,
 					   bool with_process, enum process_flag flags)
 {
+	if ((snoop_config.filters & FILTER_NOT_COMM) && (filter_comm_flags(task) & FILTER_NOT))
+		return false;
 	if (with_process || end_is_told(key))
 		return true;
 	if ((flags & PROCESS_KERNEL) && !process_config.kernel_threads)

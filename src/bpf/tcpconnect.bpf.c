@@ -339,7 +339,7 @@ int earlier(struct bpf_iter__task_file *ctx)
 	__u16 protocol;
 
 	/* The cgroup filter works only for the current task. */
-	if (!task || !file || (snoop_config.filters & FILTER_BY_CGROUP))
+	if (!task || !file || (snoop_config.filters & (FILTER_BY_CGROUP | FILTER_NOT_CGROUP)))
 		return 0;
 	socket = file_socket(file);
 	sk = socket ? BPF_CORE_READ(socket, sk) : NULL;

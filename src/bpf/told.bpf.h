@@ -10,7 +10,10 @@
 
 #include "bootstrap.h"
 
-#define FILTERS_THAT_CHANGE (FILTER_BY_PPID | FILTER_BY_UID | FILTER_BY_COMM | FILTER_BY_CGROUP)
+#define FILTERS_BY_CGROUP (FILTER_BY_CGROUP | FILTER_NOT_CGROUP)
+#define FILTERS_THAT_CHANGE                                                                        \
+	(FILTER_BY_PPID | FILTER_BY_UID | FILTER_NOT_UID | FILTER_BY_COMM | FILTER_NOT_COMM |       \
+	 FILTERS_BY_CGROUP)
 
 /*
  * Living processes that passed the filters, by id. User space sets the size if there is
@@ -61,23 +64,23 @@ static __always_inline void told_forget(__u32 pid)
 
 #define CGROUP_LEVELS 64 /* from a cgroup up to the root */
 
-/* Whether a new process is in one of the asked cgroups: with CLONE_INTO_CGROUP not its maker's. */
+/* Whether a new process's cgroup passes the filters: with CLONE_INTO_CGROUP it is not its maker's. */
 static __always_inline bool born_in_cgroup(struct task_struct *child)
 {
 	struct cgroup *cgroup = BPF_CORE_READ(child, cgroups, dfl_cgrp);
+	__u8 flags = 0;
 
 	for (__u32 level = 0; cgroup && level < CGROUP_LEVELS; level++) {
 		__u64 id = BPF_CORE_READ(cgroup, kn, id);
 		void *above;
 
-		if (bpf_map_lookup_elem(&filter_cgroup_ids, &id))
-			return true;
+		flags |= filter_flags(&filter_cgroup_ids, &id);
 		above = BPF_CORE_READ(cgroup, self.parent);
 		if (!above)
 			break;
 		cgroup = above - bpf_core_field_offset(struct cgroup, self);
 	}
-	return false;
+	return filter_passes(flags, FILTER_BY_CGROUP);
 }
 
 /* A birth. `is_row`: it is shown or drawn. */
@@ -85,7 +88,7 @@ static __always_inline bool birth_is_told(struct task_struct *child, bool is_row
 {
 	if (!filter_allows_itself(child) || !filter_allows_parent(child))
 		return false;
-	if ((snoop_config.filters & FILTER_BY_CGROUP) && !born_in_cgroup(child))
+	if ((snoop_config.filters & FILTERS_BY_CGROUP) && !born_in_cgroup(child))
 		return false;
 	if (told_is_asked())
 		told_remember(BPF_CORE_READ(child, tgid), BPF_CORE_READ(child, start_boottime),

@@ -21,9 +21,10 @@ use crate::engine::help;
 use crate::engine::manual::Manual;
 use crate::host::cgroup::Cgroup;
 use crate::output::color::Color;
+use crate::output::filter::Expr;
 use crate::output::table::Column;
 use crate::output::time::TimeForm;
-use values::{cgroup, cgroup_map, comm, living_pid, mntns_map, pid, rings, user};
+use values::{cgroup, cgroup_map, comm, filter, living_pid, mntns_map, pid, process, rings, user};
 
 /// Common flags, to be flattened into each tool's own. Where bcc's tool of the same name has
 /// another meaning for a short flag, the tool takes it away here with `mut_arg`.
@@ -50,6 +51,27 @@ pub struct CommonArgs {
     #[arg(short, long, value_name = "PATH", value_parser = cgroup, help_heading = "Filters")]
     pub cgroup: Vec<Cgroup>,
 
+    /// Not this process (repeatable). Whoever has its id after its end is another one
+    #[arg(long, value_name = "PID", value_parser = process, help_heading = "Filters")]
+    pub not_pid: Vec<u32>,
+
+    /// Not processes of this user, by real user id; a number or a name (repeatable)
+    #[arg(long, value_name = "USER", value_parser = user, help_heading = "Filters")]
+    pub not_uid: Vec<u32>,
+
+    /// Not processes and threads of exactly this name, nor threads of such processes (repeatable)
+    #[arg(long, value_name = "NAME", value_parser = comm, help_heading = "Filters")]
+    pub not_comm: Vec<[u8; 16]>,
+
+    /// Not processes in this cgroup (v2) or below it (repeatable)
+    #[arg(long, value_name = "PATH", value_parser = cgroup, help_heading = "Filters")]
+    pub not_cgroup: Vec<Cgroup>,
+
+    /// Only events for which EXPR is true, such as 'process.user.id == 33 && file.path ~ "^/tmp/"':
+    /// keys of --json, compared (== != < <= > >= ~ !~ in) and joined (&& || !)
+    #[arg(long, value_name = "EXPR", value_parser = filter, help_heading = "Filters")]
+    pub filter: Option<Expr>,
+
     /// Only this process and all its descendants (repeatable); the tool ends with the last of them
     #[arg(long, value_name = "PID", value_parser = living_pid, help_heading = "Filters")]
     pub tree: Vec<u32>,
@@ -73,6 +95,15 @@ pub struct CommonArgs {
     /// Show a column with the real user id
     #[arg(short = 'U', long)]
     pub print_uid: bool,
+
+    /// Show a column with the name of the container, and in --json its image and pod: from the files
+    /// of Docker, containerd, CRI-O and podman
+    #[arg(long)]
+    pub containers: bool,
+
+    /// With --containers, these labels of the container and its pod
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', requires = "containers")]
+    pub container_labels: Vec<String>,
 
     /// Show these columns, in this order: names of columns or of keys of --json. Flags that add a
     /// column put it in front
@@ -323,22 +354,45 @@ impl CommonArgs {
             }
             "TIME(s)" => Some(self.timestamp),
             "UID" => Some(self.print_uid),
+            "CONTAINER" => Some(self.containers),
+            "UNIT" => Some(false),
             _ => None,
         }
     }
 
-    /// Whether a process may pass the filters at one time, and not at another.
-    pub fn filters_that_change(&self) -> bool {
-        let numbers = [&self.ppid, &self.uid];
-        numbers.iter().any(|values| !values.is_empty())
-            || !(self.comm.is_empty() && self.cgroup.is_empty())
+    /// Whether something that is shown or asked for needs the names of containers.
+    pub fn names_containers(&self) -> bool {
+        // These follow from the path of the cgroup.
+        const FREE: [&str; 2] = ["container.id", "k8s.pod.uid"];
+        let is_name = |key: &str| {
+            let key = key.to_ascii_lowercase();
+            let is_of_container =
+                ["container", "k8s"].contains(&key.split('.').next().unwrap_or(""));
+            is_of_container && !FREE.contains(&key.as_str())
+        };
+        self.containers
+            || self.columns.iter().any(|name| is_name(name))
+            || self.filter.as_ref().is_some_and(|expr| expr.keys().any(|key| is_name(&key)))
     }
 
-    /// Whether any of the filters is on.
-    pub fn filters(&self) -> bool {
-        let numbers = [&self.pid, &self.ppid, &self.uid, &self.tree];
+    /// Whether a process may pass the filters at one time, and not at another.
+    pub fn filters_that_change(&self) -> bool {
+        let numbers = [&self.ppid, &self.uid, &self.not_uid];
+        let names = [&self.comm, &self.not_comm];
+        let cgroups = [&self.cgroup, &self.not_cgroup];
         numbers.iter().any(|values| !values.is_empty())
-            || !(self.comm.is_empty() && self.cgroup.is_empty() && self.command.is_empty())
+            || names.iter().any(|values| !values.is_empty())
+            || cgroups.iter().any(|values| !values.is_empty())
+    }
+
+    /// Whether a filter that the kernel applies leaves out processes, of a tree or of all.
+    pub fn leaves_out(&self) -> bool {
+        self.filters_that_change() || !(self.pid.is_empty() && self.not_pid.is_empty())
+    }
+
+    /// Whether any of the filters that the kernel applies is on.
+    pub fn filters(&self) -> bool {
+        self.leaves_out() || !(self.tree.is_empty() && self.command.is_empty())
     }
 }
 

@@ -34,6 +34,9 @@ pub type Serve = Box<dyn FnMut(&[u8]) -> Vec<u8>>;
 /// What a helper does: called once in each, after it was forked.
 pub type Errand = fn() -> Serve;
 
+/// Makes what a helper does, when it was forked.
+pub type MakeErrand = Box<dyn Fn() -> Serve>;
+
 /// The keeper's process id in our own PID namespace, or 0. Neither it nor its children are events.
 static KEEPER: AtomicU32 = AtomicU32::new(0);
 
@@ -46,11 +49,18 @@ pub fn keeper_pid() -> Option<u32> {
 pub struct Errands {
     keeper: UnixStream,
     helper: Option<UnixStream>,
+    /// Requests name the errand that they are for, in a last byte
+    are_several: bool,
     patience: Patience,
     stop: Option<Arc<EventFd>>,
     deadline: Option<Instant>,
     unanswered: u64,
     is_paused: bool,
+}
+
+/// For helpers that do only what all tools need.
+pub fn none() -> Serve {
+    Box::new(|_| Vec::new())
 }
 
 impl Errands {
@@ -60,16 +70,26 @@ impl Errands {
     ///
     /// There is no room for another process or descriptor.
     pub fn start(errand: Errand) -> Result<Self> {
+        Self::start_all(vec![Box::new(errand)])
+    }
+
+    /// The same for helpers that do any of several errands.
+    ///
+    /// # Errors
+    ///
+    /// There is no room for another process or descriptor.
+    pub fn start_all(errands: Vec<MakeErrand>) -> Result<Self> {
+        let are_several = errands.len() > 1;
         let (keeper, ours) = UnixStream::pair().context("socketpair")?;
         // SAFETY: there is no other thread that could hold a lock.
         match unsafe { fork() }.context("fork")? {
             ForkResult::Child => {
                 drop(ours);
-                keeper::run(keeper, errand)
+                keeper::run(keeper, move || any_of(&errands))
             }
             ForkResult::Parent { child } => {
                 KEEPER.store(child.as_raw().unsigned_abs(), Ordering::Relaxed);
-                Ok(Self::new(ours))
+                Ok(Self { are_several, ..Self::new(ours) })
             }
         }
     }
@@ -78,6 +98,7 @@ impl Errands {
         Self {
             keeper,
             helper: None,
+            are_several: false,
             patience: Patience::new(Instant::now()),
             stop: None,
             deadline: None,
@@ -98,11 +119,19 @@ impl Errands {
 
     /// The answer to `request`. `None`: there is none in time; the next request is for a new helper.
     pub fn ask(&mut self, request: &[u8]) -> Option<Vec<u8>> {
+        self.ask_of(0, request)
+    }
+
+    /// The same of the errand with this number, from 0.
+    pub fn ask_of(&mut self, number: u8, request: &[u8]) -> Option<Vec<u8>> {
         if self.is_paused {
             return None;
         }
         let begin = Instant::now();
-        let answer = self.try_ask(request, begin);
+        let answer = match self.are_several {
+            true => self.try_ask(&[request, &[number]].concat(), begin),
+            false => self.try_ask(request, begin),
+        };
         match &answer {
             Ok(answer) => self.patience.answered(begin.elapsed(), answer.cpu),
             Err(_) => {
@@ -131,6 +160,22 @@ impl Errands {
             none => none.insert(new_helper(&self.keeper)?),
         };
         message::ask(helper, request, &give)
+    }
+}
+
+/// Does the errand whose number is the last byte of a request; a single one has no number.
+fn any_of(errands: &[MakeErrand]) -> Serve {
+    let mut all: Vec<Serve> = errands.iter().map(|errand| errand()).collect();
+    match all.pop() {
+        Some(only) if all.is_empty() => only,
+        last => {
+            all.extend(last);
+            Box::new(move |request| {
+                let (number, request) = request.split_last().unwrap_or((&0, &[]));
+                let serve = all.get_mut(usize::from(*number));
+                serve.map_or_else(Vec::new, |serve| serve(request))
+            })
+        }
     }
 }
 
@@ -184,6 +229,17 @@ mod tests {
         let long = vec![7; 3 << 20];
         assert_eq!(errands.ask(&long).unwrap().len(), long.len() + 1);
         assert_eq!(errands.unanswered(), 0);
+    }
+
+    #[test]
+    fn several_errands_are_one_helpers() {
+        let reversed = || -> Serve { Box::new(|request| request.iter().rev().copied().collect()) };
+        let mut errands = Errands::start_all(vec![Box::new(errand), Box::new(reversed)]).unwrap();
+        errands.patience = Patience::long(Instant::now());
+        assert_eq!(errands.ask(b"a").unwrap(), b"a\x01");
+        assert_eq!(errands.ask_of(1, b"abc").unwrap(), b"cba");
+        assert_eq!(errands.ask(b"a").unwrap(), b"a\x02", "each keeps what it needs");
+        assert_eq!(errands.ask_of(2, b"abc").unwrap(), b"", "nobody's");
     }
 
     #[test]

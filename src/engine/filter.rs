@@ -1,9 +1,10 @@
 //! The filters of the command line, brought into the kernel: `filter.bpf.h` applies them.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow};
 use libbpf_rs::{MapCore, MapFlags, Object, OpenObject};
@@ -12,12 +13,18 @@ use crate::engine::backend::Job;
 use crate::engine::channel::BufferChoice;
 use crate::engine::cli::CommonArgs;
 use crate::engine::errand;
+use crate::host::cgroup::Cgroup;
 use crate::host::pidns;
 use crate::host::proc::{Stat, pids};
+use crate::output::time::boot_now_ns;
 use crate::skel::{snoop_config, snoop_filter};
 
 /// `MAX_CGROUP_FILTERS` of common.h.
 const MAX_CGROUPS: usize = 64;
+
+/// `FILTER_ONLY` and `FILTER_NOT` of filter.bpf.h.
+const ONLY: u8 = 1;
+const NOT: u8 = 2;
 
 /// Processes of all trees, or with a row, that can live at once; 5 MiB of kernel memory.
 const MOST_PROCESSES: usize = 64 * 1024;
@@ -25,20 +32,65 @@ const MOST_PROCESSES: usize = 64 * 1024;
 /// The common filters: each tool may have more.
 #[derive(Debug, Default)]
 pub struct Filters {
-    pids: Vec<u32>,
-    ppids: Vec<u32>,
-    uids: Vec<u32>,
-    comms: Vec<[u8; 16]>,
-    cgroups: Vec<std::path::PathBuf>,
+    pids: Named<u32>,
+    ppids: Named<u32>,
+    uids: Named<u32>,
+    comms: Named<[u8; 16]>,
+    cgroups: Named<PathBuf>,
     tree: Vec<u32>,
     /// See [`CommonArgs::filters_that_change`]
     can_change: bool,
+    /// See [`CommonArgs::names_containers`]
+    names_containers: bool,
+}
+
+/// The values of a flag such as `--pid`, and of its opposite, `--not-pid`.
+#[derive(Debug, Default)]
+struct Named<T> {
+    only: Vec<T>,
+    not: Vec<T>,
+}
+
+impl<T: Clone> Named<T> {
+    fn new(only: &[T], not: &[T]) -> Self {
+        Self { only: only.to_vec(), not: not.to_vec() }
+    }
+
+    /// Neither flag is given.
+    fn is_empty(&self) -> bool {
+        self.only.is_empty() && self.not.is_empty()
+    }
+
+    /// The most keys that its map can have.
+    fn len(&self) -> usize {
+        self.only.len() + self.not.len()
+    }
+
+    /// The bits of the flags that are given.
+    fn bits(&self, by: snoop_filter, not: snoop_filter) -> u32 {
+        let on = |values: &[T], filter: snoop_filter| if values.is_empty() { 0 } else { filter.0 };
+        on(&self.only, by) | on(&self.not, not)
+    }
+
+    /// The contents of its map: each value, as bytes, with the flags that name it.
+    fn entries<K: AsRef<[u8]> + Ord>(
+        &self,
+        key: impl Fn(&T) -> Result<K>,
+    ) -> Result<BTreeMap<K, u8>> {
+        let mut entries = BTreeMap::new();
+        for (values, flag) in [(&self.only, ONLY), (&self.not, NOT)] {
+            for value in values {
+                *entries.entry(key(value)?).or_insert(0) |= flag;
+            }
+        }
+        Ok(entries)
+    }
 }
 
 impl Filters {
     /// Checks the number of values; the error is one line, for a refusal before anything begins.
     pub fn check(args: &CommonArgs) -> Result<(), String> {
-        if args.cgroup.len() > MAX_CGROUPS {
+        if args.cgroup.len() + args.not_cgroup.len() > MAX_CGROUPS {
             return Err(format!("more than {MAX_CGROUPS} cgroups: give one that holds them"));
         }
         if args.rings.is_some() && args.buffer == BufferChoice::Perf {
@@ -52,28 +104,36 @@ impl Filters {
     /// Reads the command line. `command`: the process that will run `-- COMMAND`.
     pub fn new(args: &CommonArgs, command: Option<u32>) -> Result<Self> {
         Self::check(args).map_err(|message| anyhow!(message))?;
+        let folders = |cgroups: &[Cgroup]| {
+            cgroups.iter().map(|cgroup| cgroup.folder.clone()).collect::<Vec<_>>()
+        };
         Ok(Self {
-            pids: args.pid.clone(),
-            ppids: args.ppid.clone(),
-            uids: args.uid.clone(),
-            comms: args.comm.clone(),
-            cgroups: args.cgroup.iter().map(|cgroup| cgroup.folder.clone()).collect(),
+            pids: Named::new(&args.pid, &args.not_pid),
+            ppids: Named::new(&args.ppid, &[]),
+            uids: Named::new(&args.uid, &args.not_uid),
+            comms: Named::new(&args.comm, &args.not_comm),
+            cgroups: Named::new(&folders(&args.cgroup), &folders(&args.not_cgroup)),
             tree: args.tree.iter().copied().chain(command).collect(),
             can_change: args.filters_that_change(),
+            names_containers: args.names_containers(),
         })
     }
 
-    /// Programs that follow forks and exits for `--tree` and `-- COMMAND`. A tool that shows ends
-    /// has no such program on exits: its own program forgets the process.
+    /// Programs that follow forks and exits for `--tree` and `-- COMMAND`, and new cgroups for names
+    /// of containers. A tool that shows ends has no such program on exits: its own program forgets the
+    /// process.
     pub fn jobs(&self) -> Vec<Job> {
-        if self.tree.is_empty() {
-            return Vec::new();
+        let mut jobs = Vec::new();
+        if !self.tree.is_empty() {
+            jobs.push(Job::adds("tree_fork", "what descendants do").or("tree_fork_btf"));
+            let what = "whether a process has taken over a descendant's id";
+            jobs.push(Job::adds("tree_exit", what).or("tree_exit_btf"));
         }
-        vec![
-            Job::adds("tree_fork", "what descendants do").or("tree_fork_btf"),
-            Job::adds("tree_exit", "whether a process has taken over a descendant's id")
-                .or("tree_exit_btf"),
-        ]
+        if self.names_containers {
+            let what = "names of containers that live for moments only";
+            jobs.push(Job::adds("cgroup_born_raw", what).or("cgroup_born_btf"));
+        }
+        jobs
     }
 
     /// Whether this is a map for a filter that is off.
@@ -86,6 +146,7 @@ impl Filters {
             "filter_cgroups" | "filter_cgroup_ids" => self.cgroups.is_empty(),
             "filter_tree" => self.tree.is_empty(),
             "filter_told" => !self.can_change,
+            "cgroup_scratch" => !self.names_containers,
             _ => false,
         }
     }
@@ -96,20 +157,25 @@ impl Filters {
     ///
     /// There are filters by process id, and the PID namespace of the ids is unknown.
     pub fn configure(&self, config: &mut snoop_config) -> Result<()> {
-        let on = |values: usize, filter: snoop_filter| if values > 0 { filter.0 } else { 0 };
+        use snoop_filter as by;
+        let by_tree = if self.tree.is_empty() { 0 } else { by::FILTER_BY_TREE.0 };
         config.filters = snoop_filter(
-            on(self.pids.len(), snoop_filter::FILTER_BY_PID)
-                | on(self.ppids.len(), snoop_filter::FILTER_BY_PPID)
-                | on(self.uids.len(), snoop_filter::FILTER_BY_UID)
-                | on(self.comms.len(), snoop_filter::FILTER_BY_COMM)
-                | on(self.cgroups.len(), snoop_filter::FILTER_BY_CGROUP)
-                | on(self.tree.len(), snoop_filter::FILTER_BY_TREE),
+            self.pids.bits(by::FILTER_BY_PID, by::FILTER_NOT_PID)
+                | self.ppids.bits(by::FILTER_BY_PPID, snoop_filter(0))
+                | self.uids.bits(by::FILTER_BY_UID, by::FILTER_NOT_UID)
+                | self.comms.bits(by::FILTER_BY_COMM, by::FILTER_NOT_COMM)
+                | self.cgroups.bits(by::FILTER_BY_CGROUP, by::FILTER_NOT_CGROUP)
+                | by_tree,
         );
-        config.cgroups = self.cgroups.len() as u32;
+        config.cgroups = self.cgroups.only.len() as u32;
+        config.not_cgroups = self.cgroups.not.len() as u32;
         config.self_pid = std::process::id();
         config.keeper_pid = errand::keeper_pid().unwrap_or(0);
-        config.only_pid = if let [pid] = self.pids[..] { pid } else { 0 };
-        let is_by_id = [&self.pids, &self.ppids, &self.tree].iter().any(|ids| !ids.is_empty());
+        let single = |pids: &[u32]| if let [pid] = *pids { pid } else { 0 };
+        config.only_pid = single(&self.pids.only);
+        config.not_pid = single(&self.pids.not);
+        config.began_ns = boot_now_ns();
+        let is_by_id = !(self.pids.is_empty() && self.ppids.is_empty() && self.tree.is_empty());
         config.pidns_inum = match pidns::inode() {
             Ok(inode) => inode.unwrap_or(0) as u32,
             Err(_) if !is_by_id => 0,
@@ -146,27 +212,26 @@ impl Filters {
                 map.update(key, value, MapFlags::ANY)
                     .with_context(|| format!("set {}", map.name().to_string_lossy()))
             };
+            let number = |value: &u32| Ok(value.to_ne_bytes());
             match map.name().to_str() {
-                Some("filter_pids") => insert_all(&self.pids, insert)?,
-                Some("filter_ppids") => insert_all(&self.ppids, insert)?,
-                Some("filter_uids") => insert_all(&self.uids, insert)?,
-                Some("filter_comms") => self.comms.iter().try_for_each(|c| insert(c, &[1]))?,
+                Some("filter_pids") => insert_all(self.pids.entries(number)?, insert)?,
+                Some("filter_ppids") => insert_all(self.ppids.entries(number)?, insert)?,
+                Some("filter_uids") => insert_all(self.uids.entries(number)?, insert)?,
+                Some("filter_comms") => insert_all(self.comms.entries(|comm| Ok(*comm))?, insert)?,
                 Some("filter_cgroups") => {
-                    for (index, folder) in (0u32..).zip(&self.cgroups) {
+                    let folders = self.cgroups.only.iter().chain(&self.cgroups.not);
+                    for (index, folder) in (0u32..).zip(folders) {
                         let folder = fs::File::open(folder)
                             .with_context(|| format!("open cgroup {}", folder.display()))?;
                         insert(&index.to_ne_bytes(), &folder.as_raw_fd().to_ne_bytes())?;
                     }
                 }
                 Some("filter_cgroup_ids") => {
-                    for folder in &self.cgroups {
-                        let id = fs::metadata(folder)
-                            .with_context(|| format!("open cgroup {}", folder.display()))?
-                            .ino();
-                        insert(&id.to_ne_bytes(), &[1])?;
-                    }
+                    insert_all(self.cgroups.entries(cgroup_id)?, insert)?;
                 }
-                Some("filter_tree") => insert_all(&self.tree, insert)?,
+                Some("filter_tree") => {
+                    self.tree.iter().try_for_each(|pid| insert(&pid.to_ne_bytes(), &[ONLY]))?;
+                }
                 _ => {}
             }
         }
@@ -197,8 +262,17 @@ impl Filters {
     }
 }
 
-fn insert_all(keys: &[u32], insert: impl Fn(&[u8], &[u8]) -> Result<()>) -> Result<()> {
-    keys.iter().try_for_each(|key| insert(&key.to_ne_bytes(), &[1]))
+fn insert_all<K: AsRef<[u8]>>(
+    entries: BTreeMap<K, u8>,
+    insert: impl Fn(&[u8], &[u8]) -> Result<()>,
+) -> Result<()> {
+    entries.into_iter().try_for_each(|(key, flags)| insert(key.as_ref(), &[flags]))
+}
+
+/// The id of the cgroup with this folder, as `filter_cgroup_ids` has it.
+fn cgroup_id(folder: &PathBuf) -> Result<[u8; 8]> {
+    let metadata = fs::metadata(folder);
+    Ok(metadata.with_context(|| format!("open cgroup {}", folder.display()))?.ino().to_ne_bytes())
 }
 
 /// All processes and their parents, from /proc.
@@ -220,20 +294,36 @@ mod tests {
     #[test]
     fn only_given_filters_are_on() {
         let mut config = snoop_config::default();
-        let filters = Filters { uids: vec![0], tree: vec![1], ..Filters::default() };
+        let filters = Filters {
+            uids: Named::new(&[0], &[]),
+            comms: Named::new(&[], &[[b'x'; 16]]),
+            tree: vec![1],
+            ..Filters::default()
+        };
         filters.configure(&mut config).unwrap();
-        let expected = snoop_filter::FILTER_BY_UID.0 | snoop_filter::FILTER_BY_TREE.0;
+        let expected = snoop_filter::FILTER_BY_UID.0
+            | snoop_filter::FILTER_NOT_COMM.0
+            | snoop_filter::FILTER_BY_TREE.0;
         assert_eq!(config.filters.0, expected);
         assert_eq!(config.self_pid, std::process::id());
     }
 
     #[test]
     fn one_process_is_a_constant() {
-        let only = |pids: &[u32]| {
+        let only = |only: &[u32], not: &[u32]| {
             let mut config = snoop_config::default();
-            Filters { pids: pids.to_vec(), ..Filters::default() }.configure(&mut config).unwrap();
-            config.only_pid
+            let pids = Named::new(only, not);
+            Filters { pids, ..Filters::default() }.configure(&mut config).unwrap();
+            (config.only_pid, config.not_pid)
         };
-        assert_eq!([only(&[]), only(&[7]), only(&[7, 8])], [0, 7, 0]);
+        assert_eq!([only(&[], &[]), only(&[7], &[])], [(0, 0), (7, 0)]);
+        assert_eq!([only(&[7, 8], &[9]), only(&[], &[9, 7])], [(0, 9), (0, 0)]);
+    }
+
+    #[test]
+    fn a_value_of_both_flags_is_one_entry() {
+        let entries = Named::new(&[1u32, 2, 1], &[2, 3]).entries(|n| Ok(n.to_ne_bytes())).unwrap();
+        let expected = [(1u32, ONLY), (2, ONLY | NOT), (3, NOT)];
+        assert_eq!(entries, expected.map(|(key, flags)| (key.to_ne_bytes(), flags)).into());
     }
 }

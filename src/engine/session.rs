@@ -4,6 +4,7 @@
 //! end.
 
 mod records;
+mod sieve;
 mod upkeep;
 
 use std::ffi::OsString;
@@ -13,7 +14,8 @@ use libbpf_rs::skel::Skel;
 use serde_json::{Map, Value};
 
 use crate::engine::attach::Attached;
-use crate::engine::cli::{CommonArgs, Place};
+use crate::engine::cli::{CommonArgs, Place as OutputPlace};
+use crate::engine::containers::Containers;
 use crate::engine::errand::Errands;
 use crate::engine::limit::Limits;
 use crate::engine::measures::Measures;
@@ -29,6 +31,8 @@ use crate::output::table::{Column, Flow, Output, count};
 use crate::output::time::{WallClock, boot_now_ns};
 use crate::skel::task_id;
 use records::{BackendRecord, LostRecord, NotShownRecord, RefusedRecord};
+pub use sieve::Place;
+use sieve::Sieve;
 
 /// What a tool needs while it runs.
 pub struct Session {
@@ -38,6 +42,8 @@ pub struct Session {
     pub clock: WallClock,
     /// Names of cgroups
     pub cgroups: CgroupPaths,
+    /// Names of containers
+    pub containers: Containers,
     /// Reads what other processes chose, for a tool that does so
     pub errands: Option<Errands>,
     /// When tracing began, `CLOCK_BOOTTIME` in nanoseconds
@@ -52,6 +58,10 @@ pub struct Session {
     pub(crate) exit_status: Option<u8>,
     /// When COMMAND began, on the boot clock, if the tool knows it exactly
     pub command_began_ns: Option<u64>,
+    /// `--filter`
+    sieve: Option<Sieve>,
+    /// Whether the row that [`Session::shown`] counts next was left out
+    is_left_out: bool,
     /// See [`Session::end_ns`]
     ended_ns: Option<u64>,
     /// To be said at the end, behind the totals
@@ -76,6 +86,8 @@ pub struct Session {
     unreported: u64,
     /// Of `--metrics`
     measures: Option<Measures>,
+    /// Events that were left out when they were recorded
+    filtered_before: u64,
 }
 
 /// One line on stderr: `TOOL: message`, escaped. A closed stderr is not a reason to stop.
@@ -85,7 +97,11 @@ pub fn say(tool: &str, message: &str) {
 
 /// Opens the file of `--output`, if it is given: before anything is loaded, so that a refusal costs
 /// nothing.
-pub(crate) fn open_output(tool: &str, place: &Place, json: bool) -> Result<Option<OutputFile>> {
+pub(crate) fn open_output(
+    tool: &str,
+    place: &OutputPlace,
+    json: bool,
+) -> Result<Option<OutputFile>> {
     let Some(path) = &place.output else { return Ok(None) };
     let content = if json { Content::Json } else { Content::Text };
     let mut file = OutputFile::open(path, content, place.rotate)?;
@@ -107,6 +123,8 @@ impl Session {
         session.out.fit_terminal(args.wide);
         session.clock.set_form(args.time_form());
         session.is_quiet = args.quiet;
+        session.containers = Containers::new(args.names_containers());
+        session.sieve = args.filter.clone().map(Sieve::new);
         session
     }
 
@@ -115,7 +133,7 @@ impl Session {
         name: &'static str,
         json: bool,
         max_events: Option<u64>,
-        place: &Place,
+        place: &OutputPlace,
         file: Option<OutputFile>,
     ) -> Self {
         let mut session = Self::begin(name, json, max_events);
@@ -133,6 +151,7 @@ impl Session {
             out: Output::new(json),
             clock: WallClock::default(),
             cgroups: CgroupPaths::new(),
+            containers: Containers::default(),
             errands: None,
             started_ns: now,
             counted_from_ns: now,
@@ -140,6 +159,8 @@ impl Session {
             is_quiet: false,
             exit_status: None,
             command_began_ns: None,
+            sieve: None,
+            is_left_out: false,
             ended_ns: None,
             notes: Vec::new(),
             name,
@@ -155,6 +176,7 @@ impl Session {
             sequence: 1,
             unreported: 0,
             measures: None,
+            filtered_before: 0,
         }
     }
 
@@ -220,13 +242,26 @@ impl Session {
         self.measures.is_some()
     }
 
-    /// Appends the row of an event of this name, which begins with `id`.
+    /// Appends the row of an event of this name, which begins with `id`, unless `--filter` leaves it
+    /// out: [`Session::shown`] knows.
     pub fn row<F, E>(&mut self, view: &View<F>, id: &task_id, event: &'static str, row: &E)
     where
         F: Copy + Fn(&E, &mut Slot<'_, '_>),
     {
+        self.judge(view, id, event, row);
+        self.judged_row(view, id, event, row);
+    }
+
+    /// The second half of [`Session::row`], for a tool whose tables have other rows than its JSON.
+    pub fn judged_row<F, E>(&mut self, view: &View<F>, id: &task_id, event: &'static str, row: &E)
+    where
+        F: Copy + Fn(&E, &mut Slot<'_, '_>),
+    {
+        if self.is_left_out {
+            return;
+        }
         if let Some(measures) = &mut self.measures {
-            let common = Common { id, event, time: "", since_ns: 0, cgroup: None };
+            let common = Common { id, event, time: "", since_ns: 0, cgroup: None, container: None };
             let mut scratch = Vec::new();
             let (error, duration_ns) = view.measure(&common, row, &mut scratch);
             measures.add(event, error, duration_ns);
@@ -235,6 +270,13 @@ impl Session {
             return;
         }
         let json = self.out.json;
+        if let Some(sieve) = self.sieve.as_ref().filter(|_| json) {
+            self.out.json_lines(|out| {
+                out.extend_from_slice(&sieve.line);
+                out.push(b'\n');
+            });
+            return;
+        }
         let since_ns = self.since_ns(id.time_ns);
         let local_time;
         let time = if json {
@@ -245,13 +287,10 @@ impl Session {
         } else {
             ""
         };
-        let common = Common {
-            id,
-            event,
-            time,
-            since_ns,
-            cgroup: if json || view.shows_cgroup() { self.cgroups.path(id) } else { None },
-        };
+        let cgroup = if json || view.shows_cgroup() { self.cgroups.path(id) } else { None };
+        let container = self.containers.of(cgroup, id.time_ns, self.errands.as_mut());
+        let container = container.map(|container| &**container);
+        let common = Common { id, event, time, since_ns, cgroup, container };
         view.row(&mut self.out, &common, row);
     }
 
@@ -329,10 +368,10 @@ impl Session {
         !self.is_dropped
     }
 
-    /// Counts one row, and writes if much has been collected.
+    /// Counts one row, if it was neither left out nor dropped, and writes if much has been collected.
     pub fn shown(&mut self) -> Result<()> {
-        if std::mem::take(&mut self.is_dropped) {
-            return Ok(()); // counted by the limits
+        if std::mem::take(&mut self.is_left_out) || std::mem::take(&mut self.is_dropped) {
+            return Ok(()); // counted already
         }
         self.shown += 1;
         self.out.end_row();
@@ -403,6 +442,7 @@ impl Session {
         let (now, ending) = (ending.map(|ending| ending.time_ns), ending.unwrap_or(&unknown));
         self.lost = self.lost.max(ending.lost);
         self.limits.note_recorded(ending.dropped);
+        self.filtered_before = ending.filtered;
         self.notes.clone_from(&ending.notes);
         (self.exit_status, self.command_began_ns) = (ending.exit_status, ending.command_began_ns);
         self.end_in(now, ending.unseen)?;

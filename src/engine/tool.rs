@@ -19,7 +19,8 @@ use crate::engine::backend::Backend;
 use crate::engine::channel::{BUSY_TICK, Channel, IDLE_TICK, Transport};
 use crate::engine::cli::{self, CommonArgs};
 use crate::engine::command::Command;
-use crate::engine::errand::{Errand, Errands};
+use crate::engine::containers;
+use crate::engine::errand::{self, Errand, Errands};
 use crate::engine::explain::{explain, in_words};
 use crate::engine::file_limit;
 use crate::engine::filter::Filters;
@@ -33,6 +34,7 @@ use crate::engine::stop::{StopSignal, command_status};
 use crate::engine::targets::Targets;
 use crate::host::heap::free_unused_memory;
 use crate::output::escape::one_line;
+use crate::output::row::FieldDoc;
 use crate::output::status;
 use crate::output::table::Flow;
 use crate::skel::task_id;
@@ -42,6 +44,9 @@ pub type Open<T> = <<T as Tool>::Builder as SkelBuilder<'static>>::Output;
 
 /// The loaded object of a tool, with its maps.
 pub type Loaded<T> = <Open<T> as OpenSkel<'static>>::Output;
+
+/// `CGROUP_BORN` of common.h.
+const CGROUP_BORN: u32 = u32::MAX;
 
 /// The longest wait at the end: see [`Tool::is_waiting`].
 pub const SETTLE: Duration = Duration::from_millis(500);
@@ -92,6 +97,11 @@ pub trait Tool: Sized {
     /// it shows rows.
     fn progress(&self, _session: &Session) -> Option<String> {
         None
+    }
+
+    /// The keys of its JSON.
+    fn keys() -> Vec<FieldDoc> {
+        Self::MANUAL.fields.map_or_else(Vec::new, |fields| fields())
     }
 
     /// Values of its own flags, for completions, by the id of the flag.
@@ -173,8 +183,13 @@ pub fn main<T: Tool>() -> ExitCode {
         return status;
     }
     let (args, flags) = cli::parse_tool(words, &T::MANUAL);
-    let tool = T::new(args)
-        .and_then(|tool| Filters::check(tool.common()).map(|()| tool).map_err(Refused::from));
+    let tool = T::new(args).and_then(|tool| {
+        Filters::check(tool.common())?;
+        match unknown_key::<T>(tool.common()) {
+            Some(words) => Err(words.into()),
+            None => Ok(tool),
+        }
+    });
     let tool = match tool {
         Ok(tool) => tool,
         Err(Refused::Usage(message)) => usage_error(&message),
@@ -199,6 +214,12 @@ pub fn main<T: Tool>() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// A key of `--filter` that no event of this tool has.
+fn unknown_key<T: Tool>(common: &CommonArgs) -> Option<String> {
+    let fields = T::keys();
+    common.filter.as_ref().and_then(|expr| expr.unknown_key(&fields))
 }
 
 /// Values for completions.
@@ -251,7 +272,13 @@ fn run<T: Tool>(mut tool: T, flags: &[String]) -> Result<u8> {
     file_limit::ignore().context("signal")?;
     let file = open_output(T::NAME, &common.place, common.json)?;
     // First of all, so that the forks happen with one thread and little memory.
-    let errands = tool.errand().map(Errands::start).transpose()?;
+    let errands = match (tool.errand(), common.names_containers()) {
+        (own, false) => own.map(Errands::start).transpose()?,
+        (own, true) => Some(Errands::start_all(vec![
+            Box::new(own.unwrap_or(errand::none)),
+            Box::new(containers::errand(common.container_labels.clone())),
+        ])?),
+    };
     let mut command = match common.command.as_slice() {
         [] => None,
         words => Some(Command::spawn(T::NAME, words)?),
@@ -474,6 +501,10 @@ fn drain<T: Tool>(
 fn one_record<T: Tool>(tool: &mut T, session: &mut Session, record: &[u8]) -> Result<()> {
     let id = task_id::of(record)?;
     session.note_lost(id.lost, id.time_ns)?;
+    if id.pid == 0 && id.tid == CGROUP_BORN {
+        session.cgroup_is_born(&id, record.get(size_of::<task_id>()..).unwrap_or_default());
+        return Ok(());
+    }
     tool.event(record, session)
 }
 

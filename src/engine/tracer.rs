@@ -114,7 +114,15 @@ struct OneRow<T: Tracer> {
 
 /// The common columns, and the tracer's own fields.
 fn all_fields<T: Tracer>() -> Vec<FieldOf<T::Event>> {
-    let first = [Field::TIME, Field::SINCE, Field::UID, Field::PID, Field::COMM];
+    let first = [
+        Field::TIME,
+        Field::SINCE,
+        Field::UID,
+        Field::CONTAINER,
+        Field::UNIT,
+        Field::PID,
+        Field::COMM,
+    ];
     first.into_iter().chain(T::FIELDS.iter().copied()).collect()
 }
 

@@ -101,7 +101,7 @@ const SEARCHED: usize = 10_000;
 /// the folder directly. The id is also the inode number of the folder: without that capability, a
 /// search of the hierarchy finds it. If only a part of the hierarchy is mounted, as in a container,
 /// `/proc` names the cgroup of the process, if that is still alive. Nothing finds a cgroup that is
-/// gone.
+/// gone, unless its birth was reported.
 #[derive(Default)]
 pub struct CgroupPaths {
     mount: Option<(PathBuf, File)>,
@@ -109,6 +109,8 @@ pub struct CgroupPaths {
     /// The last answer: the next event often asks for the same cgroup
     last: Option<(u64, Vec<u8>)>,
     searched_ns: Option<u64>,
+    /// Paths that were told when the cgroups were made: see [`CgroupPaths::born`]
+    born: HashMap<u64, Vec<u8>>,
     /// The answer to all questions: see [`CgroupPaths::give`]
     given: Option<Option<Vec<u8>>>,
 }
@@ -142,6 +144,14 @@ impl CgroupPaths {
     /// From now on, the path of any event is this one: it was recorded, and is not looked up.
     pub fn give(&mut self, path: Option<Vec<u8>>) {
         self.given = Some(path);
+    }
+
+    /// Remembers the path of a new cgroup, which may be gone when its events come.
+    pub fn born(&mut self, id: u64, path: &[u8]) {
+        if self.born.len() >= REMEMBERED {
+            self.born.clear();
+        }
+        self.born.insert(id, path.to_vec());
     }
 
     /// The path of the event's cgroup below the root of the hierarchy, `/` for the root itself.
@@ -189,7 +199,8 @@ impl CgroupPaths {
                 Err(_) => {}
             }
         }
-        proc::cgroup(event.pid, event.start_ns)
+        let of_process = proc::cgroup(event.pid, event.start_ns);
+        of_process.or_else(|| self.born.get(&event.cgroup).cloned())
     }
 
     /// Remembers all cgroups that exist now.
@@ -301,6 +312,17 @@ mod tests {
                     Some(libc::ESTALE | libc::EPERM | libc::ENOENT)
                 )),
             }
+        }
+    }
+
+    #[test]
+    fn a_cgroup_that_is_gone_has_the_path_of_its_birth() {
+        let mut paths = CgroupPaths::new();
+        paths.born(u64::MAX, b"/docker/x");
+        assert_eq!(paths.path(&event(u64::MAX)), Some(&b"/docker/x"[..]));
+        for id in 0..3 * REMEMBERED as u64 {
+            paths.born(id, b"/");
+            assert!(paths.born.len() <= REMEMBERED);
         }
     }
 

@@ -26,6 +26,17 @@ pub fn find_below(root: impl AsFd, path: &Path) -> Result<File, Errno> {
     openat2(root, path, OpenHow::new().flags(flags).resolve(resolve)).map(File::from)
 }
 
+/// The file at `path` below `folder`, with no link on the way, not opened.
+///
+/// # Errors
+///
+/// Those of openat2(): `ELOOP` at a link.
+pub fn find_beneath(folder: impl AsFd, path: &Path) -> Result<File, Errno> {
+    let flags = OFlag::O_PATH | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+    let resolve = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS;
+    openat2(folder, path, OpenHow::new().flags(flags).resolve(resolve)).map(File::from)
+}
+
 /// The file at `path`, which may be a link, not opened.
 ///
 /// # Errors
@@ -90,6 +101,9 @@ mod tests {
         let root = find(&folder).unwrap();
         let below = |name: &str| open(&find_below(&root, Path::new(name)).unwrap());
         assert!(below("/file").is_ok() && below("../file").is_ok(), "nothing is above the root");
+        let beneath = |name: &str| find_beneath(&root, Path::new(name)).err();
+        assert_eq!([beneath("file"), beneath("link")], [None, Some(Errno::ELOOP)]);
+        assert_eq!(beneath("../x"), Some(Errno::EXDEV));
         assert!(below("fifo").is_err() && below("link").is_err(), "a link is not followed");
         fs::remove_dir_all(folder).unwrap();
     }

@@ -11,8 +11,10 @@ mod object;
 use std::fmt::Display;
 
 use crate::host::cgroup::container_id;
+use crate::host::container::Container;
+use crate::host::unit::{self, Units};
 use crate::output::escape::{push_cell, until_nul};
-use crate::output::json::push_string;
+use crate::output::json::{push_object, push_string};
 use crate::output::table::{Column, FAILURE, Line, Output};
 use crate::output::time::{Millis, Seconds};
 use crate::skel::task_id;
@@ -41,6 +43,8 @@ pub type FieldOf<E> = Field<fn(&E, &mut Slot<'_, '_>)>;
 enum Put<F> {
     /// From the members of all events
     Common(fn(&Common<'_>, &mut Slot<'_, '_>)),
+    /// From what is known of the container: text that others choose
+    OfContainer(fn(&Container) -> Option<&String>),
     /// From the tool's own event
     Own(F),
 }
@@ -58,6 +62,34 @@ pub struct Common<'a> {
     pub since_ns: u64,
     /// Path of the cgroup, if known
     pub cgroup: Option<&'a [u8]>,
+    /// What is known of its container
+    pub container: Option<&'a Container>,
+}
+
+impl Common<'_> {
+    fn units(&self) -> Units<'_> {
+        self.cgroup.map(Units::of).unwrap_or_default()
+    }
+
+    /// What people call the container.
+    fn container_name(&self) -> Option<String> {
+        container_name(self.cgroup, self.container)
+    }
+}
+
+/// What people call the container of a cgroup: its name, in Kubernetes with its pod, or else the
+/// beginning of its id. Others choose it.
+pub fn container_name(cgroup: Option<&[u8]>, container: Option<&Container>) -> Option<String> {
+    const SHORT_ID: usize = 12;
+    let found = container.and_then(|it| match (&it.pod_name, &it.name_in_pod) {
+        (Some(pod), name) => {
+            let parts = [it.namespace.as_ref(), Some(pod), name.as_ref()];
+            Some(parts.into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join("/"))
+        }
+        _ => it.name.clone(),
+    });
+    let id = || cgroup.and_then(container_id)?.get(..SHORT_ID).map(str::to_owned);
+    found.or_else(id)
 }
 
 const NO_COLUMN: Column = Column::left("", 0);
@@ -129,8 +161,29 @@ impl<F> Field<F> {
         |common, slot| slot.optional_name(common.cgroup),
     );
 
+    /// The container, by its name.
+    pub const CONTAINER: Self = Self::common(
+        Column::left("CONTAINER", 20),
+        "",
+        "the container: its name, in Kubernetes NAMESPACE/POD/CONTAINER, or else the beginning of its id",
+        |common, slot| slot.optional_name(common.container_name().as_ref().map(String::as_bytes)),
+    );
+
+    /// systemd's unit.
+    pub const UNIT: Self = Self::common(
+        Column::left("UNIT", 24),
+        "systemd.unit",
+        "systemd's unit, from the path of the cgroup; in the table that of the user's own \
+         manager, if there is one",
+        |common, slot| {
+            let units = common.units();
+            slot.cell_of(|line| units.user_unit.or(units.unit).map(|unit| line.name(unit)));
+            slot.optional_json_name(units.unit);
+        },
+    );
+
     /// Members of each line of JSON, in this order.
-    const ALWAYS: [Self; 11] = [
+    const ALWAYS: [Self; 26] = [
         Self::common(NO_COLUMN, "timestamp", "time of the event, RFC 3339", |common, slot| {
             slot.text(common.time);
         }),
@@ -163,6 +216,77 @@ impl<F> Field<F> {
             "id of the container, if the cgroup is one's",
             |common, slot| slot.optional_text(common.cgroup.and_then(container_id)),
         ),
+        Self::UNIT,
+        Self::common(NO_COLUMN, "systemd.slice", "the slice of that unit", |common, slot| {
+            slot.optional_name(common.units().slice);
+        }),
+        Self::common(
+            NO_COLUMN,
+            "systemd.user_unit",
+            "the unit of the user's own manager, below user@UID.service",
+            |common, slot| slot.optional_name(common.units().user_unit),
+        ),
+        Self::common(NO_COLUMN, "systemd.user_slice", "the slice of that unit", |common, slot| {
+            slot.optional_name(common.units().user_slice);
+        }),
+        Self::common(
+            NO_COLUMN,
+            "container.runtime.name",
+            "what made the container: docker, containerd, cri-o or podman, as far as the name of \
+             its cgroup or its files tell",
+            |common, slot| {
+                let found = common.container.and_then(|found| found.runtime.as_deref());
+                slot.optional_untrusted(found.or_else(|| common.cgroup.and_then(unit::runtime)));
+            },
+        ),
+        Self::of_container(
+            "container.name",
+            "its name; this and the rest with --containers",
+            |it| it.name.as_ref(),
+        ),
+        Self::of_container("container.image.name", "its image, without tag and digest", |it| {
+            it.image_name.as_ref()
+        }),
+        Self::common(
+            NO_COLUMN,
+            "container.image.tags",
+            "list of the image's tag",
+            |common, slot| {
+                if let Some(tag) = common.container.and_then(|it| it.image_tag.as_ref()) {
+                    slot.names([tag.as_bytes()].into_iter());
+                }
+            },
+        ),
+        Self::of_container("container.image.id", "the image's own id", |it| it.image_id.as_ref()),
+        Self::common(
+            NO_COLUMN,
+            "container.label",
+            "the container's labels, those of --container-labels",
+            |common, slot| slot.pairs(common.container.map_or(&[], |it| &it.labels)),
+        ),
+        Self::of_container("k8s.pod.name", "its pod in Kubernetes", |it| it.pod_name.as_ref()),
+        Self::common(
+            NO_COLUMN,
+            "k8s.pod.uid",
+            "uid of the pod, from the path of the cgroup",
+            |common, slot| {
+                let uid = common.cgroup.and_then(unit::pod_uid);
+                let found = common.container.and_then(|found| found.pod_uid.as_deref());
+                slot.optional_untrusted(uid.as_deref().or(found));
+            },
+        ),
+        Self::common(
+            NO_COLUMN,
+            "k8s.pod.label",
+            "the pod's labels, those of --container-labels; only with CRI-O",
+            |common, slot| slot.pairs(common.container.map_or(&[], |it| &it.pod_labels)),
+        ),
+        Self::of_container("k8s.namespace.name", "namespace of the pod", |it| {
+            it.namespace.as_ref()
+        }),
+        Self::of_container("k8s.container.name", "the container's name within the pod", |it| {
+            it.name_in_pod.as_ref()
+        }),
         Self::common(
             NO_COLUMN,
             "thread.name",
@@ -178,6 +302,15 @@ impl<F> Field<F> {
         put: fn(&Common<'_>, &mut Slot<'_, '_>),
     ) -> Self {
         Self { column, key, about, put: Put::Common(put) }
+    }
+
+    /// A member about the container.
+    const fn of_container(
+        key: &'static str,
+        about: &'static str,
+        get: fn(&Container) -> Option<&String>,
+    ) -> Self {
+        Self { column: NO_COLUMN, key, about, put: Put::OfContainer(get) }
     }
 
     /// A column, and a member of each JSON line under `key`.
@@ -298,7 +431,12 @@ impl<F: Copy> View<F> {
 
     /// Whether a column needs the path of the cgroup.
     pub fn shows_cgroup(&self) -> bool {
-        self.shows("CGROUP") || self.shows("container.id")
+        const OF_CGROUP: [&str; 3] = ["CGROUP", "CONTAINER", "UNIT"];
+        const OBJECTS: [&str; 3] = ["container.", "k8s.", "systemd."];
+        let is_of_cgroup = |title: &str| {
+            OF_CGROUP.contains(&title) || OBJECTS.iter().any(|object| title.starts_with(object))
+        };
+        self.columns.iter().any(|column| is_of_cgroup(column.title))
     }
 
     /// Appends the row of `event`: a line of the table or of JSON.
@@ -379,7 +517,7 @@ pub struct ProcessMembers(View<fn(&(), &mut Slot<'_, '_>)>);
 impl Default for ProcessMembers {
     fn default() -> Self {
         let mut view = View::new([], |_| false);
-        let objects = ["process.", "container."];
+        let objects = ["process.", "container.", "k8s.", "systemd."];
         view.members.retain(|(key, _)| objects.iter().any(|object| key.dotted.starts_with(object)));
         Self(view)
     }
@@ -387,8 +525,14 @@ impl Default for ProcessMembers {
 
 impl ProcessMembers {
     /// Appends `,"process":{…},"container":{…}`, as each line has them.
-    pub fn push(&self, out: &mut Vec<u8>, id: &task_id, cgroup: Option<&[u8]>) {
-        let common = Common { id, event: "", time: "", since_ns: 0, cgroup };
+    pub fn push(
+        &self,
+        out: &mut Vec<u8>,
+        id: &task_id,
+        cgroup: Option<&[u8]>,
+        container: Option<&Container>,
+    ) {
+        let common = Common { id, event: "", time: "", since_ns: 0, cgroup, container };
         let start = out.len();
         self.0.object(out, &common, &());
         out.pop();
@@ -405,6 +549,9 @@ impl<F> Put<F> {
     {
         match self {
             Self::Common(put) => put(common, slot),
+            Self::OfContainer(get) => {
+                slot.optional_untrusted(common.container.and_then(get).map(String::as_str));
+            }
             Self::Own(put) => put(event, slot),
         }
     }
@@ -431,6 +578,49 @@ impl<'o> Slot<'_, 'o> {
             write(line);
             self.is_filled = true;
         }
+    }
+
+    /// In a table: the next cell, if `write` writes one.
+    fn cell_of(
+        &mut self,
+        write: impl for<'l> FnOnce(&'l mut Line<'o>) -> Option<&'l mut Line<'o>>,
+    ) {
+        if let (Place::Cell(line), false) = (&mut self.place, self.is_filled) {
+            self.is_filled = write(line).is_some();
+        }
+    }
+
+    /// In JSON: bytes that others choose, if there are any.
+    fn optional_json_name(&mut self, name: Option<&[u8]>) {
+        if let (Place::Member(..), Some(name)) = (&self.place, name) {
+            self.name(name);
+        }
+    }
+
+    /// Text that others choose, if there is any.
+    fn optional_untrusted(&mut self, text: Option<&str>) {
+        self.optional_name(text.map(str::as_bytes));
+    }
+
+    /// Names with values: in a table with `=` and commas, in JSON an object. None: nothing.
+    fn pairs(&mut self, pairs: &[(String, String)]) {
+        if pairs.is_empty() {
+            return;
+        }
+        self.cell(|line| {
+            let texts = pairs.iter().map(|(name, value)| format!("{name}={value}"));
+            line.name(texts.collect::<Vec<_>>().join(",").as_bytes())
+        });
+        self.member(|out| {
+            push_object(out, |out| {
+                for (name, value) in pairs {
+                    out.push(b',');
+                    push_string(out, name);
+                    out.push(b':');
+                    push_string(out, value);
+                }
+            });
+        });
     }
 
     /// In JSON: `write` appends the value.
@@ -617,8 +807,14 @@ mod tests {
             comm: *b"sh\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
             ..task_id::default()
         };
-        let common =
-            Common { id: &id, event: "file.seen", time: "now", since_ns: 0, cgroup: Some(b"/a") };
+        let common = Common {
+            id: &id,
+            event: "file.seen",
+            time: "now",
+            since_ns: 0,
+            cgroup: Some(b"/a"),
+            container: None,
+        };
         View::new(FIELDS.iter().copied(), |_| true).line(json, &common, event)
     }
 
@@ -659,8 +855,8 @@ mod tests {
             }),
         ];
         let view = View::new(fields, |_| true);
-        let common =
-            Common { id: &task_id::default(), event: "", time: "", since_ns: 0, cgroup: None };
+        let id = &task_id::default();
+        let common = Common { id, event: "", time: "", since_ns: 0, cgroup: None, container: None };
         let mut scratch = Vec::new();
         let failed = Event { name: b"", size: Some(7) };
         assert_eq!(view.measure(&common, &failed, &mut scratch), (Some("ENOENT"), Some(7)));

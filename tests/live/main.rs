@@ -19,6 +19,7 @@
 
 mod clocks;
 mod conditions;
+mod containers;
 mod elf;
 mod every;
 mod harness;
@@ -31,6 +32,7 @@ mod strict;
 mod bpfrun;
 mod dns;
 mod execsnoop;
+mod filtered;
 mod killsnoop;
 mod load;
 mod mmapsnoop;

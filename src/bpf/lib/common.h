@@ -28,6 +28,18 @@ struct task_id {
 	__u8 thread_comm[TASK_COMM_LEN]; /* the thread's; both NUL-terminated, any bytes */
 };
 
+#define CGROUP_PATH_MAX 1024
+
+/*
+ * Not an event: a new cgroup, of version 2. Sent only if names of containers are asked for, and up
+ * to the end of the path.
+ */
+struct cgroup_born {
+	struct task_id id; /* of nobody: pid is 0, and tid CGROUP_BORN */
+	__u8 path[CGROUP_PATH_MAX]; /* NUL-terminated; cut if it is longer */
+};
+#define CGROUP_BORN 0xffffffff
+
 /* Which filters are on: bits of snoop_config.filters. Unset bits cost nothing. */
 enum snoop_filter {
 	FILTER_BY_PID = 1 << 0,
@@ -36,6 +48,10 @@ enum snoop_filter {
 	FILTER_BY_COMM = 1 << 3,
 	FILTER_BY_CGROUP = 1 << 4,
 	FILTER_BY_TREE = 1 << 5,
+	FILTER_NOT_PID = 1 << 6, /* --not-pid and the like: leave out what they name */
+	FILTER_NOT_UID = 1 << 7,
+	FILTER_NOT_COMM = 1 << 8,
+	FILTER_NOT_CGROUP = 1 << 9,
 };
 
 #define MAX_CGROUP_FILTERS 64
@@ -48,10 +64,13 @@ struct snoop_config {
 	__u32 pidns_inum; /* the tracer's PID namespace if not the initial one, else 0 */
 	__u32 self_pid; /* the tracer itself: never shown */
 	__u32 cgroups; /* entries used in the cgroup filter */
+	__u32 not_cgroups; /* entries behind them, of --not-cgroup */
 	__u32 keeper_pid; /* parent of the tracer's helpers: never shown, nor are they; 0: none */
 	__u32 only_pid; /* FILTER_BY_PID: the process, if it is only one, else 0 */
 	__u32 rings; /* of `event_rings`; 0: there is one buffer, `events` */
 	__u32 ring_scale; /* a CPU's number times this, divided by 65536, is that of its ring */
+	__u32 not_pid; /* FILTER_NOT_PID: the process, if it is only one, else 0 */
+	__u64 began_ns; /* CLOCK_BOOTTIME: ids of --not-pid are those of older processes */
 };
 
 /* Counted by the programs, read by user space. */

@@ -4,14 +4,20 @@
 
 /*
  * The filters that every tool has, applied before any work is done for an event. "And"
- * joins kinds, "or" joins the values of one kind.
+ * joins kinds, "or" joins the values of one kind. What a --not-... flag names is left
+ * out, whatever the others say.
  */
 
+#include "cgroup.bpf.h"
 #include "task.bpf.h"
 
 struct comm_key {
 	__u8 comm[TASK_COMM_LEN];
 };
+
+/* Values of the maps: the flags that name the key. User space has the same numbers. */
+#define FILTER_ONLY 1 /* --pid and the like */
+#define FILTER_NOT 2 /* --not-pid and the like */
 
 struct filter_map {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -54,29 +60,69 @@ static __always_inline bool filter_has(void *map, __u32 key)
 	return bpf_map_lookup_elem(map, &key) != NULL;
 }
 
+/* Which flags name this key. */
+static __always_inline __u8 filter_flags(void *map, const void *key)
+{
+	__u8 *flags = bpf_map_lookup_elem(map, key);
+
+	return flags ? *flags : 0;
+}
+
+/* `only`: the bit of the filter that asks for keys. */
+static __always_inline bool filter_passes(__u8 flags, enum snoop_filter only)
+{
+	if (flags & FILTER_NOT)
+		return false;
+	return !(snoop_config.filters & only) || (flags & FILTER_ONLY);
+}
+
 /* A comparison with a constant is much cheaper than a map lookup. */
 static __always_inline bool filter_has_pid(__u32 pid)
 {
-	return snoop_config.only_pid ? pid == snoop_config.only_pid : filter_has(&filter_pids, pid);
+	if (snoop_config.only_pid)
+		return pid == snoop_config.only_pid;
+	return filter_flags(&filter_pids, &pid) & FILTER_ONLY;
 }
 
-static __always_inline bool filter_has_comm(struct task_struct *task)
+/* For --not-pid: whoever has the id after the end of that process is another one. */
+static __always_inline bool filter_leaves_out(struct task_struct *task, __u32 pid)
+{
+	if (snoop_config.not_pid) {
+		if (pid != snoop_config.not_pid)
+			return false;
+	} else if (!(filter_flags(&filter_pids, &pid) & FILTER_NOT)) {
+		return false;
+	}
+	return BPF_CORE_READ(task, group_leader, start_boottime) < snoop_config.began_ns;
+}
+
+static __always_inline __u8 filter_comm_flags(struct task_struct *task)
 {
 	struct comm_key key = {};
 
 	BPF_CORE_READ_STR_INTO(&key.comm, task, comm);
-	return bpf_map_lookup_elem(&filter_comms, &key) != NULL;
+	return filter_flags(&filter_comms, &key);
 }
 
 /* By the name of the thread, or of the process, which is that of its first thread. */
 static __always_inline bool filter_allows_comm(struct task_struct *task)
 {
+	__u8 flags = filter_comm_flags(task);
 	struct task_struct *leader;
 
-	if (filter_has_comm(task))
+	if ((flags & FILTER_ONLY) && !(snoop_config.filters & FILTER_NOT_COMM))
 		return true;
 	leader = BPF_CORE_READ(task, group_leader);
-	return leader != task && filter_has_comm(leader);
+	if (leader != task)
+		flags |= filter_comm_flags(leader);
+	return filter_passes(flags, FILTER_BY_COMM);
+}
+
+static __always_inline bool filter_allows_uid(struct task_struct *task)
+{
+	__u32 uid = BPF_CORE_READ(task, cred, uid.val);
+
+	return filter_passes(filter_flags(&filter_uids, &uid), FILTER_BY_UID);
 }
 
 /* The tracer, its keeper or a helper, which reads for us what others choose. */
@@ -102,12 +148,14 @@ static __always_inline bool filter_allows_itself(struct task_struct *task)
 		return false;
 	if ((snoop_config.filters & FILTER_BY_PID) && !filter_has_pid(pid))
 		return false;
+	if ((snoop_config.filters & FILTER_NOT_PID) && filter_leaves_out(task, pid))
+		return false;
 	if ((snoop_config.filters & FILTER_BY_TREE) && !filter_has(&filter_tree, pid))
 		return false;
-	if ((snoop_config.filters & FILTER_BY_UID) &&
-	    !filter_has(&filter_uids, BPF_CORE_READ(task, cred, uid.val)))
+	if ((snoop_config.filters & (FILTER_BY_UID | FILTER_NOT_UID)) && !filter_allows_uid(task))
 		return false;
-	return !(snoop_config.filters & FILTER_BY_COMM) || filter_allows_comm(task);
+	return !(snoop_config.filters & (FILTER_BY_COMM | FILTER_NOT_COMM)) ||
+	       filter_allows_comm(task);
 }
 
 static __always_inline bool filter_allows_parent(struct task_struct *task)
@@ -120,18 +168,27 @@ static __always_inline bool filter_allows_parent(struct task_struct *task)
 	return filter_has(&filter_ppids, task_pid_for_filter(parent));
 }
 
-/* For the current task. */
-static __always_inline bool filter_allows_cgroup(void)
+/* Whether the current task is in one of these cgroups, or below it. */
+static __always_inline bool filter_in_cgroup(__u32 first, __u32 end)
 {
-	if (!(snoop_config.filters & FILTER_BY_CGROUP))
-		return true;
 	for (__u32 i = 0; i < MAX_CGROUP_FILTERS; i++) {
-		if (i >= snoop_config.cgroups)
+		if (first + i >= end)
 			return false;
-		if (bpf_current_task_under_cgroup(&filter_cgroups, i) == 1)
+		if (bpf_current_task_under_cgroup(&filter_cgroups, first + i) == 1)
 			return true;
 	}
 	return false;
+}
+
+/* For the current task. */
+static __always_inline bool filter_allows_cgroup(void)
+{
+	__u32 only = snoop_config.cgroups;
+
+	if ((snoop_config.filters & FILTER_BY_CGROUP) && !filter_in_cgroup(0, only))
+		return false;
+	return !(snoop_config.filters & FILTER_NOT_CGROUP) ||
+	       !filter_in_cgroup(only, only + snoop_config.not_cgroups);
 }
 
 /* True: `task`, which is the current one, is to be traced. */
@@ -146,9 +203,12 @@ static __always_inline bool filter_allows_current(void)
 	__u32 pid = current_pid();
 
 	if (snoop_config.pidns_inum || snoop_config.keeper_pid ||
-	    (snoop_config.filters & ~FILTER_BY_PID))
+	    (snoop_config.filters & ~(FILTER_BY_PID | FILTER_NOT_PID)))
 		return filter_allows((void *)bpf_get_current_task());
 	if (pid == snoop_config.self_pid)
+		return false;
+	if ((snoop_config.filters & FILTER_NOT_PID) &&
+	    filter_leaves_out((void *)bpf_get_current_task(), pid))
 		return false;
 	return !(snoop_config.filters & FILTER_BY_PID) || filter_has_pid(pid);
 }

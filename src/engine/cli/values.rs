@@ -10,6 +10,7 @@ use jiff::SignedDuration;
 
 use crate::engine::channel::rings::MOST;
 use crate::host::cgroup::Cgroup;
+use crate::output::filter::Expr;
 
 /// See [`are_of_now`].
 static ARE_OF_NOW: AtomicBool = AtomicBool::new(true);
@@ -29,7 +30,15 @@ pub(super) fn pid(text: &str) -> Result<u32, String> {
 
 /// The root of a tree must exist, since otherwise nothing can become its descendant.
 pub(super) fn living_pid(text: &str) -> Result<u32, String> {
-    let pid = pid(text)?;
+    look_for(pid(text)?, true)
+}
+
+/// A process that may have ended: then there is nothing to leave out.
+pub(super) fn process(text: &str) -> Result<u32, String> {
+    look_for(pid(text)?, false)
+}
+
+fn look_for(pid: u32, must_live: bool) -> Result<u32, String> {
     let proc = Path::new("/proc");
     if !ARE_OF_NOW.load(Ordering::Relaxed) || !proc.join("self").exists() {
         return Ok(pid);
@@ -39,8 +48,14 @@ pub(super) fn living_pid(text: &str) -> Result<u32, String> {
             Some(process) if process != pid => Err(format!("that is a thread of {process}")),
             _ => Ok(pid),
         },
-        Err(_) => Err("there is no such process".to_owned()),
+        Err(_) if must_live => Err("there is no such process".to_owned()),
+        Err(_) => Ok(pid),
     }
+}
+
+/// `--filter`
+pub(super) fn filter(text: &str) -> Result<Expr, String> {
+    Expr::parse(text)
 }
 
 /// The process of a thread, from its `/proc/PID/status`.
@@ -210,6 +225,7 @@ mod tests {
         assert_eq!(living_pid("1"), Ok(1));
         assert_eq!(living_pid("+1"), Ok(1));
         assert!(living_pid("4194304").is_err());
+        assert_eq!(process("4194304"), Ok(4_194_304), "it has ended");
         let (of_thread, go_on) = std::sync::mpsc::channel();
         let (end, ended) = std::sync::mpsc::channel::<()>();
         let thread = std::thread::spawn(move || {
@@ -217,7 +233,8 @@ mod tests {
             let _ = ended.recv();
         });
         let tid = go_on.recv().unwrap().to_string();
-        assert_eq!(living_pid(&tid), Err(format!("that is a thread of {}", std::process::id())));
+        let of_us = Err(format!("that is a thread of {}", std::process::id()));
+        assert_eq!((living_pid(&tid), process(&tid)), (of_us.clone(), of_us));
         drop(end);
         thread.join().unwrap();
         assert!(regex("a|b").is_ok());

@@ -55,6 +55,7 @@ pub(super) fn of(page: &Page, id: &str, start: &str) -> Vec<Candidate> {
         ]),
         "sample" => examples(&[("10", "one of 10 processes"), ("100", "one of 100")]),
         "max_cpu" => examples(&[("1", "percent of one CPU"), ("5", "percent of one CPU")]),
+        "filter" => keys(page, start),
         _ => Vec::new(),
     }
 }
@@ -113,6 +114,15 @@ fn cgroups(start: &str) -> Vec<Candidate> {
     let folder = start.rsplit_once('/').map_or("", |(folder, _)| folder);
     let below = below(folder).into_iter().take(MOST).map(|name| format!("{folder}/{name}"));
     below.filter(|path| is_bare(path)).map(|path| (path, String::new())).collect()
+}
+
+/// Keys of JSON, behind what an expression has so far.
+fn keys(page: &Page, start: &str) -> Vec<Candidate> {
+    let is_of_key = |c: char| c.is_ascii_alphanumeric() || "_.".contains(c);
+    let before = start.trim_end_matches(is_of_key);
+    let fields = page.manual.fields.map_or_else(Vec::new, |fields| fields());
+    let keys = fields.into_iter().filter(|field| !field.key.is_empty());
+    keys.map(|field| (format!("{before}{}", field.key), field.about.to_owned())).collect()
 }
 
 /// Headings without their units, as -o takes them.

@@ -4,6 +4,7 @@ use std::os::unix::ffi::OsStrExt as _;
 
 use crate::engine::cli::CommonArgs;
 use crate::host::cgroup;
+use crate::output::escape::until_nul;
 use crate::skel::task_id;
 
 /// The filters of the command line, but for `--tree`.
@@ -14,6 +15,10 @@ pub struct Chosen {
     uids: Vec<u32>,
     comms: Vec<[u8; 16]>,
     cgroups: Vec<Vec<u8>>,
+    not_pids: Vec<u32>,
+    not_uids: Vec<u32>,
+    not_comms: Vec<[u8; 16]>,
+    not_cgroups: Vec<Vec<u8>>,
 }
 
 impl Chosen {
@@ -21,12 +26,19 @@ impl Chosen {
     pub fn new(args: &CommonArgs) -> Self {
         let path =
             |folder: &std::path::Path| cgroup::below_mount(folder).as_os_str().as_bytes().to_vec();
+        let paths = |cgroups: &[cgroup::Cgroup]| {
+            cgroups.iter().map(|cgroup| path(&cgroup.folder)).collect()
+        };
         Self {
             pids: args.pid.clone(),
             ppids: args.ppid.clone(),
             uids: args.uid.clone(),
             comms: args.comm.clone(),
-            cgroups: args.cgroup.iter().map(|cgroup| path(&cgroup.folder)).collect(),
+            cgroups: paths(&args.cgroup),
+            not_pids: args.not_pid.clone(),
+            not_uids: args.not_uid.clone(),
+            not_comms: args.not_comm.clone(),
+            not_cgroups: paths(&args.not_cgroup),
         }
     }
 
@@ -38,12 +50,21 @@ impl Chosen {
     /// By id, user and name.
     pub fn itself(&self, id: &task_id) -> bool {
         let is_named = |name: &[u8; 16]| {
-            let name = crate::output::escape::until_nul(name);
+            let name = until_nul(name);
             name == id.comm() || name == id.thread_comm()
         };
-        (self.pids.is_empty() || self.pids.contains(&id.pid))
+        let is_left_out = self.not_pids.contains(&id.pid)
+            || self.not_uids.contains(&id.uid)
+            || self.not_comms.iter().any(is_named);
+        !is_left_out
+            && (self.pids.is_empty() || self.pids.contains(&id.pid))
             && (self.uids.is_empty() || self.uids.contains(&id.uid))
             && (self.comms.is_empty() || self.comms.iter().any(is_named))
+    }
+
+    /// Whether `--not-comm` has the thread's own name.
+    pub fn leaves_out_thread(&self, id: &task_id) -> bool {
+        self.not_comms.iter().any(|name| until_nul(name) == id.thread_comm())
     }
 
     /// By parent.
@@ -58,12 +79,14 @@ impl Chosen {
             cgroup == b"/" && path.is_some()
                 || below.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
         };
-        self.cgroups.is_empty() || self.cgroups.iter().any(holds)
+        let is_left_out =
+            !self.not_cgroups.is_empty() && (path.is_none() || self.not_cgroups.iter().any(holds));
+        !is_left_out && (self.cgroups.is_empty() || self.cgroups.iter().any(holds))
     }
 
     /// Whether a cgroup must be known.
     pub fn needs_cgroup(&self) -> bool {
-        !self.cgroups.is_empty()
+        !(self.cgroups.is_empty() && self.not_cgroups.is_empty())
     }
 }
 
@@ -96,5 +119,17 @@ mod tests {
         assert!(in_cgroup(b"/a", Some(b"/a")) && in_cgroup(b"/a", Some(b"/a/b")));
         assert!(in_cgroup(b"/", Some(b"/a")) && in_cgroup(b"/", Some(b"/")));
         assert!(!in_cgroup(b"/a", Some(b"/ab")) && !in_cgroup(b"/a", None));
+        let not_in_cgroup = |path: Option<&[u8]>| {
+            let cgroups = vec![b"/".to_vec()];
+            Chosen { cgroups, not_cgroups: vec![b"/a".to_vec()], ..none() }.all(&id, path)
+        };
+        assert!(not_in_cgroup(Some(b"/ab")) && !not_in_cgroup(Some(b"/a/b")));
+        assert!(!not_in_cgroup(None), "nobody knows");
+        assert!(!Chosen { not_pids: vec![7], pids: vec![7], ..none() }.all(&id, None));
+        assert!(Chosen { not_pids: vec![8], not_uids: vec![0], ..none() }.all(&id, None));
+        assert!(!Chosen { not_uids: vec![5], ..none() }.all(&id, None));
+        for (text, is) in [(&b"sh"[..], false), (b"work", false), (b"s", true)] {
+            assert_eq!(Chosen { not_comms: name(text), ..none() }.all(&id, None), is);
+        }
     }
 }

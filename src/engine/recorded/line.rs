@@ -168,6 +168,16 @@ impl Line {
         items.iter().map(|item| decoded(item, key)).collect::<Reading<_>>().map(Some)
     }
 
+    /// Strings by their names, in the order of the names; none if there is no such member.
+    pub fn pairs(&self, key: &str) -> Reading<Vec<(String, String)>> {
+        let Some(value) = self.get(key) else { return Ok(Vec::new()) };
+        let wrong = || format!("{key} is not an object of strings");
+        let pair = |(name, value): (&String, &Value)| {
+            Ok((name.clone(), value.as_str().ok_or_else(wrong)?.to_owned()))
+        };
+        value.as_object().ok_or_else(wrong)?.iter().map(pair).collect()
+    }
+
     /// A list of objects.
     pub fn objects(&self, key: &str) -> Reading<Vec<Self>> {
         let Some(value) = self.get(key) else { return Ok(Vec::new()) };

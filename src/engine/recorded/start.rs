@@ -135,6 +135,8 @@ pub struct Ending {
     pub time_ns: u64,
     /// Lost events
     pub lost: u64,
+    /// Events that `--filter` left out
+    pub filtered: u64,
     /// Runs of programs that the kernel skipped
     pub unseen: u64,
     /// Rows that limits dropped
@@ -154,6 +156,7 @@ impl Ending {
         Ok(Self {
             time_ns: line.time_ns()?,
             lost: needed(line.number("lost")?, "lost")?,
+            filtered: line.number("filtered")?.unwrap_or(0),
             unseen: line.number("unseen")?.unwrap_or(0),
             dropped: dropped(line)?,
             exit_status: line.number("exit_status")?,

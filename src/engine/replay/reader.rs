@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use super::{Recorded, Recording, Replay, Trouble, shown};
+use crate::engine::containers;
 use crate::engine::recorded::{Ending, Gap, Line, Lines, Start};
 use crate::engine::session::{Session, say};
 use crate::host::errno::without_numbers;
@@ -298,6 +299,7 @@ fn one(
                 return Ok(Seen::Late);
             }
             session.cgroups.give(cgroup.clone());
+            session.containers.give(containers::recorded(line)?);
             let event = Recorded { name, id: &id, cgroup: cgroup.as_deref(), line };
             tool.event(&event, session)?;
             Ok(Seen::Event(id.time_ns))

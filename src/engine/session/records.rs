@@ -103,6 +103,9 @@ pub(super) struct EndRecord<'a> {
     pub(super) event: EventName,
     pub(super) events: u64,
     pub(super) lost: u64,
+    /// Events that `--filter` left out
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(super) filtered: u64,
     /// Runs of our programs that the kernel skipped: each may be a missing event
     #[serde(skip_serializing_if = "is_zero")]
     pub(super) unseen: u64,
@@ -126,6 +129,8 @@ pub(super) struct StatusRecord<'a> {
     /// Of all files so far
     pub(super) events: u64,
     pub(super) lost: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(super) filtered: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) dropped: Option<Dropped<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]

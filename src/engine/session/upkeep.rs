@@ -131,6 +131,7 @@ impl Session {
             event: EventName { name: event },
             events: self.shown,
             lost: self.lost,
+            filtered: self.filtered(),
             dropped: Dropped::new(self.dropped(), self.limits.loudest()),
             trace,
             usage,
@@ -205,7 +206,12 @@ impl Session {
     /// `12 events, 0 lost, 3 dropped`
     pub(crate) fn standing_in_words(&self) -> String {
         let events = count(self.shown, "event");
-        format!("{events}, {} lost{}", self.lost, self.dropped_in_words())
+        format!(
+            "{events}, {} lost{}{}",
+            self.lost,
+            self.filtered_in_words(),
+            self.dropped_in_words()
+        )
     }
 
     /// `, 3 dropped`, or nothing.
@@ -233,6 +239,7 @@ impl Session {
                 event: EventName { name: "trace.end" },
                 events: self.shown,
                 lost: self.lost,
+                filtered: self.filtered(),
                 unseen,
                 dropped,
                 exit_status: self.exit_status,
@@ -250,18 +257,18 @@ impl Session {
     }
 
     fn say_totals(&mut self, failed: bool) {
-        let dropped = self.dropped_in_words();
+        let rest = format!("{}{}", self.filtered_in_words(), self.dropped_in_words());
         match self.out.flow() {
             Flow::Closed => {}
             Flow::Open if self.out.json && !failed => {}
             Flow::Open => {
                 let what = self.instead_of_events.take();
                 let what = what.unwrap_or_else(|| count(self.shown, "event"));
-                self.say(&format!("{what}, {} lost{dropped}", self.lost));
+                self.say(&format!("{what}, {} lost{rest}", self.lost));
             }
             Flow::Stuck => {
                 let what = count(self.shown, "event");
-                self.say(&format!("{what}, {} lost{dropped}: nobody reads stdout", self.lost));
+                self.say(&format!("{what}, {} lost{rest}: nobody reads stdout", self.lost));
             }
         }
     }

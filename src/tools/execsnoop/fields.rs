@@ -38,6 +38,8 @@ pub const FIELDS: &[Field<Put>] = &[
     Field::TIME,
     Field::SINCE,
     Field::UID,
+    Field::CONTAINER,
+    Field::UNIT,
     Field::COMM.in_column(Column::left("PCOMM", 16)),
     Field::PID,
     Field::PPID,
@@ -273,7 +275,7 @@ mod tests {
         let args = Args::try_parse_from(["execsnoop"].iter().chain(flags)).unwrap();
         let id = &row.exec.event.id;
         let event = row.event_name();
-        let common = Common { id, event, time: "now", since_ns: 0, cgroup: None };
+        let common = Common { id, event, time: "now", since_ns: 0, cgroup: None, container: None };
         view(&args).unwrap().line(args.common.json, &common, row)
     }
 

@@ -178,6 +178,7 @@ mod tests {
             time: "1970-01-01T00:00:00.000000007Z",
             since_ns: 7,
             cgroup: Some(b"/a\xff"),
+            container: None,
         };
         view(&args).unwrap().line(args.common.json, &common, row)
     }

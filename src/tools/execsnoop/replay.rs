@@ -76,7 +76,9 @@ impl Replay for Executions {
             quote: if self.args.quote { Quote::Always } else { Quote::WhereNeeded },
             has_exe_column: self.view.shows("EXE"),
         };
-        session.row(&self.view, &exec.event.id, row.event_name(), &row);
+        let whole = Row { max_args: self.args.max_args.unwrap_or(usize::MAX), ..row };
+        session.judge(&self.view, &exec.event.id, row.event_name(), &whole);
+        session.judged_row(&self.view, &exec.event.id, row.event_name(), &row);
         session.shown()?;
         Ok(())
     }

@@ -17,6 +17,8 @@ pub struct Context<'a> {
     pub since_ns: u64,
     /// Path of the cgroup, if there is a column for it
     pub cgroup: Option<&'a [u8]>,
+    /// Name of the container, likewise
+    pub container: Option<&'a str>,
     /// Why `--wx` shows it
     pub wx: &'a [String],
     /// Whether there are colours

@@ -11,6 +11,8 @@ pub const FIELDS: &[Field<()>] = &[
     Field::TIME,
     Field::SINCE,
     Field::UID,
+    Field::CONTAINER,
+    Field::UNIT,
     Field::PID,
     Field::COMM,
     Field::left("CALL", 8, "", "the system call; only with --all or --wx", ()),
@@ -234,6 +236,7 @@ mod tests {
     use super::super::wx_sums::Sums;
     use super::super::{Call, summary_rows};
     use super::*;
+    use crate::engine::session::Place;
     use crate::engine::stack::Stack;
     use crate::output::row::docs;
     use crate::skel::{mmap_event, mmap_extra, mmap_kind, mmap_note};
@@ -312,7 +315,7 @@ mod tests {
         let stacks = Stack { kernel_cut: true, user_cut: true, ..Stack::default() };
         let context = Context {
             timestamp: "now",
-            cgroup: Some(cgroup.as_bytes()),
+            place: Place { cgroup: Some(cgroup.as_bytes()), container: None },
             wx: &["because".to_owned()],
             stacks: Some(&stacks),
         };
@@ -330,7 +333,7 @@ mod tests {
             |table: &Table| -> Vec<_> { table.columns.iter().map(|column| column.title).collect() };
         assert_eq!(titles, shown(&Table::choose(Options::default(), &names).unwrap()));
         // What needs no name comes in the same order.
-        let without = |title: &&str| !["FD", "OFFSET"].contains(title);
+        let without = |title: &&str| !["UNIT", "FD", "OFFSET"].contains(title);
         let usual: Vec<_> = titles.iter().copied().filter(without).collect();
         assert_eq!(usual, shown(&Table::new(Options::ALL)));
     }

@@ -1,11 +1,15 @@
 //! Calls as JSON Lines: `memory.map`, and with `--all` `memory.unmap`, `memory.protect`,
 //! `memory.remap`, `memory.break` and `memory.advise`, with `--wx` `memory.attach`.
 
+use std::rc::Rc;
+
 use serde::Serialize;
 
 use super::flags::{self, Part};
 use super::{Call, FileId, Vma};
+use crate::engine::session::Place;
 use crate::engine::stack::Stack;
+use crate::host::container::Container;
 use crate::output::digits::{self, push_number};
 use crate::output::json::{self, Bytes, push_list, push_object, push_string};
 use crate::output::row::ProcessMembers;
@@ -16,8 +20,8 @@ use crate::skel::{mmap_kind, mmap_note, task_id};
 pub struct Context<'a> {
     /// Event time, RFC 3339
     pub timestamp: &'a str,
-    /// Path of the cgroup if known
-    pub cgroup: Option<&'a [u8]>,
+    /// Where the call was made
+    pub place: Place<'a>,
     /// Why `--wx` shows it
     pub wx: &'a [String],
     /// Symbols of the caller's stacks
@@ -38,16 +42,16 @@ pub struct Lines {
     /// The caller of the last line,
     caller: task_id,
     cgroup: Option<Vec<u8>>,
+    container: Option<Rc<Container>>,
     /// and its text: the part about the process is mostly the same as in the line before
     process: Vec<u8>,
     process_members: ProcessMembers,
 }
 
 impl Lines {
-    /// Appends the line of `call`, with its newline.
+    /// Appends the line of `call`, without a newline.
     pub fn push(&mut self, out: &mut Vec<u8>, call: &Call<'_>, context: &Context<'_>) {
         push_object(out, |out| self.members(out, call, context));
-        out.push(b'\n');
     }
 
     fn members(&mut self, out: &mut Vec<u8>, call: &Call<'_>, context: &Context<'_>) {
@@ -55,7 +59,7 @@ impl Lines {
         push_string(out, context.timestamp);
         let (name, key) = names(call.event.kind);
         out.extend_from_slice(name.as_bytes());
-        out.extend_from_slice(self.process(&call.id, context.cgroup));
+        out.extend_from_slice(self.process(&call.id, context.place));
         key!(out, "thread");
         push_object(out, |out| {
             key!(out, "id");
@@ -82,17 +86,20 @@ impl Lines {
         }
     }
 
-    /// `process` and `container`.
-    fn process(&mut self, id: &task_id, cgroup: Option<&[u8]>) -> &[u8] {
+    /// `process`, `container` and the like.
+    fn process(&mut self, id: &task_id, Place { cgroup, container }: Place<'_>) -> &[u8] {
         // These are not part of the text.
         let caller =
             task_id { time_ns: 0, lost: 0, start_ns: 0, tid: 0, thread_comm: [0; 16], ..*id };
-        let is_same = bytes_of(&caller) == bytes_of(&self.caller);
+        let is_same = bytes_of(&caller) == bytes_of(&self.caller)
+            && self.container.as_ref().map(Rc::as_ptr) == container.map(Rc::as_ptr);
         if self.process.is_empty() || !is_same || self.cgroup.as_deref() != cgroup {
             self.caller = caller;
             self.cgroup = cgroup.map(<[u8]>::to_vec);
+            self.container = container.cloned();
             self.process.clear();
-            self.process_members.push(&mut self.process, id, cgroup);
+            let container = container.map(|container| &**container);
+            self.process_members.push(&mut self.process, id, cgroup, container);
         }
         &self.process
     }
@@ -408,7 +415,8 @@ mod tests {
         let mut lines = Lines::default();
         for event in events.iter().chain(events.iter().rev()) {
             for cgroup in cgroups {
-                let context = Context { timestamp: "now", cgroup, ..Context::default() };
+                let place = Place { cgroup, container: None };
+                let context = Context { timestamp: "now", place, ..Context::default() };
                 let record = record(*event);
                 let mut out = Vec::new();
                 lines.push(&mut out, &Call::decode(&record).unwrap(), &context);

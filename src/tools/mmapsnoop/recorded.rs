@@ -273,6 +273,7 @@ mod tests {
 
     use super::*;
     use crate::engine::recorded::testing::line;
+    use crate::engine::session::Place;
     use crate::skel::{decode, task_id};
     use crate::tools::mmapsnoop::Call;
     use crate::tools::mmapsnoop::json::{Context, Lines};
@@ -281,7 +282,7 @@ mod tests {
     fn json(call: &Call<'_>, told: &Told) -> String {
         let context = Context {
             timestamp: "1970-01-01T00:00:00.000000007Z",
-            cgroup: Some(b"/a"),
+            place: Place { cgroup: Some(b"/a"), container: None },
             wx: &told.wx,
             stacks: told.stacks.as_ref(),
         };

@@ -5,8 +5,9 @@ use anyhow::Result;
 use super::Call;
 use super::json::{self, Context, Lines};
 use super::text::{self, Table};
-use crate::engine::session::Session;
+use crate::engine::session::{Place, Session};
 use crate::engine::stack::{self, Folded, Stack};
+use crate::output::row::container_name;
 
 /// Writes rows, or counts stacks instead.
 pub struct Rows {
@@ -34,6 +35,13 @@ impl Rows {
         session: &mut Session,
     ) -> Result<()> {
         let id = &call.id;
+        let lines = &mut self.lines;
+        let passes = session.passes_as(id, |out, timestamp, place| {
+            lines.push(out, call, &Context { timestamp, place, wx, stacks });
+        });
+        if !passes {
+            return Ok(());
+        }
         if session.has_measures() {
             let error = call.errno_name();
             session.measure(json::event_name(call), error.as_deref(), call.duration_ns());
@@ -48,24 +56,31 @@ impl Rows {
             return session.shown();
         }
         if session.out.json {
-            let context = Context {
-                timestamp: session.clock.stamp(id.time_ns),
-                cgroup: session.cgroups.path(id),
-                wx,
-                stacks,
-            };
-            session.out.json_lines(|out| self.lines.push(out, call, &context));
+            session.json_line(id, |out, timestamp, place| {
+                lines.push(out, call, &Context { timestamp, place, wx, stacks });
+            });
         } else {
             let shows = |title| self.table.shows(title);
+            let color = session.out.color;
             let since_ns = session.since_ns(id.time_ns);
             let time =
                 if shows("TIME") { session.local_time_ms(id.time_ns) } else { String::new() };
+            let needs_place = ["CGROUP", "UNIT", "CONTAINER"].into_iter().any(shows);
+            // Copied, for the few who ask: the row is written while the session is at work.
+            let (cgroup, container) = match needs_place.then(|| session.place(id)) {
+                Some(Place { cgroup, container }) => {
+                    let name = container_name(cgroup, container.map(|it| &**it));
+                    (cgroup.map(<[u8]>::to_vec), name)
+                }
+                None => (None, None),
+            };
             let context = text::Context {
                 time: &time,
-                cgroup: if shows("CGROUP") { session.cgroups.path(id) } else { None },
+                cgroup: cgroup.as_deref(),
+                container: container.as_deref(),
                 since_ns,
                 wx,
-                color: session.out.color,
+                color,
             };
             self.table.row(&mut session.out.line(&self.table.columns), call, &context);
             if let Some(stacks) = stacks {

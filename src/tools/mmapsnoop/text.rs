@@ -7,6 +7,7 @@ use super::cells::{
     NONE, address, descriptor, flags_of, length, offset, prot, push_micros, push_result, push_vma,
 };
 use super::fields::FIELDS;
+use crate::host::unit::Units;
 use crate::output::row::{Field, View, titles, unknown};
 use crate::output::table::{Column, Line};
 use crate::output::time::{Seconds, TimeForm};
@@ -22,6 +23,8 @@ pub struct Options {
     pub timestamp: bool,
     /// The real user
     pub uid: bool,
+    /// The container
+    pub container: bool,
     /// The name of the call, since there are several, and its address, by which they belong together
     pub calls: bool,
     /// The resulting mapping
@@ -42,6 +45,8 @@ impl Options {
             }
             "TIME(s)" => Some(self.timestamp),
             "UID" => Some(self.uid),
+            "CONTAINER" => Some(self.container),
+            "UNIT" => Some(false),
             "CALL" => Some(self.calls),
             "ADDR" => Some(self.calls || self.vma),
             "LEN" if self.bytes => {
@@ -126,7 +131,8 @@ impl Table {
         if self.is_chosen {
             return self.chosen_row(line, call, context);
         }
-        let Options { time, timestamp, uid, calls, vma, latency, bytes, .. } = self.options;
+        let Options { time, timestamp, uid, container, calls, vma, latency, bytes, .. } =
+            self.options;
         if time {
             line.text(context.time);
         }
@@ -135,6 +141,9 @@ impl Table {
         }
         if uid {
             line.number(call.id.uid);
+        }
+        if container {
+            line.name(context.container.unwrap_or("-").as_bytes());
         }
         line.number(call.id.pid).comms(call.id.comm(), call.id.thread_comm());
         if calls {
@@ -166,6 +175,8 @@ impl Table {
                 "TID" => line.number(call.id.tid),
                 "COMM" => line.comms(call.id.comm(), call.id.thread_comm()),
                 "CGROUP" => line.name(context.cgroup.unwrap_or(b"-")),
+                "CONTAINER" => line.name(context.container.unwrap_or("-").as_bytes()),
+                "UNIT" => line.name(unit(context.cgroup).unwrap_or(b"-")),
                 "CALL" => line.ascii(|out| out.extend_from_slice(name(call).as_bytes())),
                 "ADDR" => address(line, call),
                 "LEN" => length(line, call, self.options.bytes),
@@ -182,6 +193,12 @@ impl Table {
     }
 }
 
+/// As in other tools: of the user's own manager, if there is one.
+fn unit(cgroup: Option<&[u8]>) -> Option<&[u8]> {
+    let units = Units::of(cgroup?);
+    units.user_unit.or(units.unit)
+}
+
 #[cfg(test)]
 impl Options {
     /// Every column that a flag asks for.
@@ -190,6 +207,7 @@ impl Options {
         time_form: TimeForm { utc: false, date: false },
         timestamp: true,
         uid: true,
+        container: true,
         calls: true,
         vma: true,
         latency: true,

@@ -91,7 +91,8 @@ pub struct Args {
             "from", "command", "follow", "duration", "max_events", "columns", "fork", "threads", "usage",
             "failed", "signal", "exit_code", "kernel_threads", "max_args", "tree_view", "plot", "perfetto",
             "chrome_trace", "critical_path",
-            "pid", "ppid", "uid", "comm", "cgroup", "tree", "backend", "buffer", "buffer_size", "rings",
+            "pid", "ppid", "uid", "comm", "cgroup", "tree", "not_pid", "not_uid", "not_comm", "not_cgroup",
+            "filter", "backend", "buffer", "buffer_size", "rings",
             "time", "timestamp", "utc", "date", "print_uid",
             "output", "status", "rate_limit", "sample", "max_cpu", "metrics"
         ]
@@ -106,7 +107,7 @@ pub struct Args {
             "min_duration", "failed", "signal", "exit_code", "fork", "threads", "usage", "max_args",
             "quote", "tree_view", "plot", "perfetto", "chrome_trace", "critical_path", "diff",
             "json", "quiet", "columns", "command", "time", "timestamp", "print_uid", "max_events",
-            "output", "status", "rate_limit", "sample", "max_cpu", "metrics"
+            "output", "status", "rate_limit", "sample", "max_cpu", "metrics", "filter"
         ]
     )]
     pub live: bool,

@@ -239,8 +239,14 @@ impl<'a> AskedFor<'a> {
             comm.starts_with(&elder.comm) && comm.get(elder.comm.len()) == Some(&0)
         };
         // Only the kernel knows these two as the programs see them.
-        let is_known = common.uid.is_empty() && common.cgroup.is_empty();
+        let is_known = common.uid.is_empty()
+            && common.not_uid.is_empty()
+            && common.cgroup.is_empty()
+            && common.not_cgroup.is_empty();
+        let is_left_out =
+            common.not_pid.contains(&elder.here.pid) || common.not_comm.iter().any(is_named);
         let matches = is_known
+            && !is_left_out
             && has(&common.pid, elder.here.pid)
             && has(&common.ppid, elder.here.ppid)
             && (common.comm.is_empty() || common.comm.iter().any(is_named))
@@ -364,6 +370,9 @@ mod tests {
         assert_eq!(drawn(&["--pid", "2", "--pid", "3"]), Some(vec![102, 103]));
         assert_eq!(drawn(&["--ppid", "1", "--comm", "sh"]), Some(vec![102]));
         assert_eq!(drawn(&["--comm", "bas"]), Some(vec![]));
+        assert_eq!(drawn(&["--not-comm", "sh"]), Some(vec![101, 103]));
+        assert_eq!(drawn(&["--not-pid", "3", "--not-pid", "2"]), Some(vec![101]));
+        assert_eq!(drawn(&["--not-uid", "0"]), Some(vec![]), "told when they end");
         assert_eq!(drawn(&["--uid", "0"]), Some(vec![]), "told when they end");
     }
 

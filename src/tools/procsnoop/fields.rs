@@ -31,6 +31,8 @@ pub const FIELDS: &[Field<Put>] = &[
         |row, slot| slot.text(row.what.word()),
     ),
     Field::UID,
+    Field::CONTAINER,
+    Field::UNIT,
     Field::COMM,
     Field::PID,
     Field::PPID,
@@ -358,7 +360,8 @@ mod tests {
     fn shown(flags: &[&str], row: &Row<'_>, cgroup: Option<&[u8]>) -> String {
         let args = Args::try_parse_from(["procsnoop"].iter().chain(flags)).unwrap();
         let event = row.what.name();
-        let common = Common { id: row.id, event, time: "now", since_ns: 0, cgroup };
+        let common =
+            Common { id: row.id, event, time: "now", since_ns: 0, cgroup, container: None };
         view(&args).unwrap().line(args.common.json, &common, row)
     }
 

@@ -14,7 +14,6 @@ use super::args::Args;
 use super::critical::Path as CriticalPath;
 use super::history::{History, MAX_PROCESSES};
 use super::{chrome, critical, perfetto, plot, tree};
-use crate::engine::cli::CommonArgs;
 use crate::engine::replay::Recording;
 use crate::engine::session::{Session, say};
 use crate::engine::tool::Refused;
@@ -91,7 +90,7 @@ impl Pictures {
         }
         if args.common.tree.is_empty() {
             self.is_family =
-                !command.is_empty() && file.start.had_none(&FILTERS) && !is_filtered(&args.common);
+                !command.is_empty() && file.start.had_none(&FILTERS) && !args.common.leaves_out();
         }
         if self.critical_path && !self.is_family {
             let shown = file.shown;
@@ -170,19 +169,25 @@ impl Pictures {
 }
 
 /// Flags that leave processes out, or add others than COMMAND's.
-const FILTERS: [&str; 6] = ["pid", "ppid", "uid", "comm", "cgroup", "tree"];
-
-/// Whether filters leave out processes of a family.
-fn is_filtered(common: &CommonArgs) -> bool {
-    let is_filtered = !common.pid.is_empty() || !common.ppid.is_empty() || !common.uid.is_empty();
-    is_filtered || !common.comm.is_empty() || !common.cgroup.is_empty()
-}
+const FILTERS: [&str; 11] = [
+    "pid",
+    "ppid",
+    "uid",
+    "comm",
+    "cgroup",
+    "tree",
+    "not-pid",
+    "not-uid",
+    "not-comm",
+    "not-cgroup",
+    "filter",
+];
 
 /// Whether all processes descend from one, and none of them is left out.
 fn is_family(args: &Args) -> bool {
     let common = &args.common;
     let families = usize::from(!common.command.is_empty()) + common.tree.len();
-    families == 1 && !is_filtered(common)
+    families == 1 && !common.leaves_out()
 }
 
 /// What was traced.

@@ -194,6 +194,7 @@ mod tests {
             time: "1970-01-01T01:00:00.000000007Z",
             since_ns: 7,
             cgroup: Some(b"/a"),
+            container: None,
         };
         view(&args).unwrap().line(args.common.json, &common, &row)
     }

@@ -31,7 +31,7 @@ pub struct Lives {
 }
 
 /// Flags that leave out lives, or parts of them.
-const NARROWING: [&str; 5] = ["failed", "min-duration", "signal", "exit-code", "quiet"];
+const NARROWING: [&str; 6] = ["failed", "min-duration", "signal", "exit-code", "quiet", "filter"];
 
 /// The most older processes: ids of the largest machines.
 const MOST_ELDERS: usize = 4 << 20;

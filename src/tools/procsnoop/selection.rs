@@ -89,6 +89,7 @@ impl Selection {
     pub fn thread_exit(&mut self, id: &task_id, cgroup: Option<&[u8]>) -> bool {
         let passes = self.told(id).is_some()
             || self.itself(id) && self.chosen.parent(id) && self.chosen.cgroup(cgroup);
+        let passes = passes && !self.chosen.leaves_out_thread(id);
         if passes {
             self.remember(Identity { pid: id.pid, start_ns: id.start_ns }, true);
         }

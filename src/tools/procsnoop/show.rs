@@ -18,6 +18,8 @@ pub struct Show {
     /// Of executions in JSON
     execs: View<execsnoop::fields::Put>,
     max_args: usize,
+    /// The same in JSON, and so for `--filter`
+    max_args_in_json: usize,
     quote: Quote,
     shows_usage: bool,
 }
@@ -30,6 +32,7 @@ impl Show {
             view,
             execs: View::new(fields, |_| false),
             max_args,
+            max_args_in_json: args.max_args.unwrap_or(usize::MAX),
             quote: if args.quote { Quote::Always } else { Quote::WhereNeeded },
             shows_usage: args.usage,
         }
@@ -38,26 +41,37 @@ impl Show {
     /// An execution.
     pub fn exec(&self, exec: &Exec<'_>, session: &mut Session) {
         let id = &exec.event.id;
-        if !session.out.json {
-            return self.row(*id, What::Exec(exec), session);
-        }
         let row = execsnoop::fields::Row {
             exec,
             interpreter: None,
             is_unseen: false,
             searched: &Searched::default(),
-            max_args: self.max_args,
+            max_args: self.max_args_in_json,
             quote: Quote::WhereNeeded,
             has_exe_column: false,
         };
-        session.row(&self.execs, id, row.event_name(), &row);
+        session.judge(&self.execs, id, row.event_name(), &row);
+        match session.out.json {
+            true => session.judged_row(&self.execs, id, row.event_name(), &row),
+            false => {
+                let (what, &Self { max_args, quote, shows_usage, .. }) = (What::Exec(exec), self);
+                let row = Row { id, what, max_args, quote, shows_usage };
+                session.judged_row(&self.view, id, what.name(), &row);
+            }
+        }
     }
 
-    /// Anything else, and in a table an execution.
+    /// Anything else.
     pub fn row(&self, id: impl Into<task_id>, what: What<'_>, session: &mut Session) {
         let id = id.into();
         let &Self { max_args, quote, shows_usage, .. } = self;
         let row = Row { id: &id, what, max_args, quote, shows_usage };
-        session.row(&self.view, &id, what.name(), &row);
+        session.judge(
+            &self.view,
+            &id,
+            what.name(),
+            &Row { max_args: self.max_args_in_json, ..row },
+        );
+        session.judged_row(&self.view, &id, what.name(), &row);
     }
 }

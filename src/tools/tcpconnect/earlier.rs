@@ -55,7 +55,7 @@ fn adopt(program: &ProgramMut<'_>, object: &TcpconnectSkel<'_>, args: &CommonArg
         return Ok(());
     }
     let connecting = connecting_sockets();
-    if connecting.is_empty() || !args.cgroup.is_empty() {
+    if connecting.is_empty() || !(args.cgroup.is_empty() && args.not_cgroup.is_empty()) {
         return Ok(()); // what cgroup a process was in then is not known
     }
     for pid in pids() {
@@ -134,6 +134,9 @@ fn is_asked_for(owner: &task_id, object: &TcpconnectSkel<'_>, args: &CommonArgs)
         && has(&args.ppid, owner.ppid)
         && has(&args.uid, owner.uid)
         && (args.comm.is_empty() || args.comm.contains(&owner.comm))
+        && !(args.not_pid.contains(&owner.pid)
+            || args.not_uid.contains(&owner.uid)
+            || args.not_comm.contains(&owner.comm))
         && (args.tree.is_empty() && args.command.is_empty() || in_tree())
 }
 

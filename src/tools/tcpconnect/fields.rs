@@ -51,6 +51,8 @@ pub const FIELDS: &[Field<Put>] = &[
     Field::TIME,
     Field::SINCE,
     Field::UID,
+    Field::CONTAINER,
+    Field::UNIT,
     Field::PID,
     Field::TID,
     Field::COMM,
@@ -365,8 +367,14 @@ mod tests {
     fn shown(flags: &[&str], row: &Row<'_>) -> String {
         let args = Args::try_parse_from(["tcpconnect"].iter().chain(flags)).unwrap();
         let id = &row.connect.id;
-        let common =
-            Common { id, event: "network.connect", time: "now", since_ns: 0, cgroup: None };
+        let common = Common {
+            id,
+            event: "network.connect",
+            time: "now",
+            since_ns: 0,
+            cgroup: None,
+            container: None,
+        };
         view(&args).unwrap().line(args.common.json, &common, row)
     }
 

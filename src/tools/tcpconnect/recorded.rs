@@ -148,6 +148,7 @@ mod tests {
             time: "1970-01-01T00:00:00.000000007Z",
             since_ns: 7,
             cgroup: None,
+            container: None,
         };
         let row = Row {
             connect: &told.connect,

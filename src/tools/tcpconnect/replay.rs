@@ -92,16 +92,18 @@ impl Replay for Attempts {
         let host = host.filter(|_| self.args.dns);
         let is_superseded = is_superseded && self.args.dns;
         let name = host.as_ref().map(|host| &*host.name);
-        if self.interval.is_some() {
-            self.summary.add(&connect, name, is_superseded);
+        let service = self.names.service(connect.peer());
+        let asked_service = connect.asked().and_then(|asked| self.names.service(asked));
+        let host = host.as_ref();
+        let row = Row { connect: &connect, host, service, asked_service, is_superseded };
+        if self.interval.is_none() && !self.args.count {
+            session.row(&self.view, event.id, "network.connect", &row);
+        } else if !session.passes(&self.view, event.id, "network.connect", &row) {
+            return Ok(());
         } else if self.args.count {
             self.counts.add(&connect, name, is_superseded);
         } else {
-            let service = self.names.service(connect.peer());
-            let asked_service = connect.asked().and_then(|asked| self.names.service(asked));
-            let host = host.as_ref();
-            let row = Row { connect: &connect, host, service, asked_service, is_superseded };
-            session.row(&self.view, event.id, "network.connect", &row);
+            self.summary.add(&connect, name, is_superseded);
         }
         session.shown()?;
         Ok(())

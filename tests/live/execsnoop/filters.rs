@@ -57,6 +57,22 @@ fn by_process_and_parent() {
         assert_eq!(rows, ["two"]);
 
         let me = std::process::id().to_string();
+        let (one, two, three) = (Waiting::new("one"), Waiting::new("two"), Waiting::new("three"));
+        let (pid_one, pid_three) = (one.pid(), three.pid());
+        let both = ["--ppid", &me, "--not-pid", &pid_one, "--not-pid", &pid_three];
+        let rows = shown(setup, &both[..4], || {
+            one.go();
+            two.go();
+        });
+        assert!(!rows.contains(&"one".to_owned()) && rows.contains(&"two".to_owned()), "{rows:?}");
+        let two = Waiting::new("two");
+        let flags = [&both[..], &["--pid", &pid_three, "--pid"]].concat();
+        let pid_two = two.pid();
+        let rows = shown(setup, &[&flags[..], &[&pid_two]].concat(), || {
+            two.go();
+            three.go();
+        });
+        assert_eq!(rows, ["two"], "named by both flags is left out");
         let mark = format!("child-{}-{}", setup.backend, setup.buffer);
         let rows = shown(setup, &["--ppid", &me, "-l", &mark], || {
             run("argv", &[&mark]);
@@ -85,6 +101,18 @@ fn by_user() {
                 trace.of("argv").into_iter().map(|row| lossy(&args(row)[1])).collect();
             assert_eq!(rows, ["other"], "{user}");
         }
+        let script = format!("{argv} root; {} user 65534 {argv} other; true", fixture("execer"));
+        for (flags, expected) in [
+            (&["--not-uid", "nobody"][..], &["root"][..]),
+            (&["--not-uid", "0"], &["other"]),
+            (&["--not-uid", "0", "--not-uid", "65534"], &[]),
+            (&["--uid", "0", "--not-uid", "65534"], &["root"]),
+        ] {
+            let trace = trace(setup, flags, &["/bin/sh", "-c", &script]);
+            let rows: Vec<_> =
+                trace.of("argv").into_iter().map(|row| lossy(&args(row)[1])).collect();
+            assert_eq!(rows, expected, "{flags:?}");
+        }
     });
 }
 
@@ -100,6 +128,10 @@ fn by_name() {
         assert_eq!(names(&["--comm", "argv"]), ["argv"]);
         assert_eq!(names(&["--comm", "argv", "--comm", "execer"]), ["argv", "execer"]);
         assert_eq!(names(&["--comm", "arg"]).len(), 0);
+        assert_eq!(names(&["--not-comm", "argv"]), ["sh", "execer"]);
+        assert_eq!(names(&["--not-comm", "argv", "--not-comm", "sh"]), ["execer"]);
+        assert_eq!(names(&["--not-comm", "arg", "--comm", "argv"]), ["argv"]);
+        assert_eq!(names(&["--not-comm", "argv", "--comm", "argv"]).len(), 0);
         assert_eq!(names(&["-n", "^ex"]), ["execer"]);
         assert_eq!(names(&["-n", "arg|exec"]), ["argv", "execer"]);
     });
@@ -159,6 +191,12 @@ fn by_cgroup() {
         };
         assert_eq!(shown(setup, &["--cgroup", &folder], work), ["in", "below"]);
         assert_eq!(shown(setup, &["-c", &format!("/{name}/below")], work), ["below"]);
+        let me = std::process::id().to_string();
+        let below = format!("/{name}/below");
+        let not = shown(setup, &["--cgroup", &folder, "--not-cgroup", &below], work);
+        assert_eq!(not, ["in"]);
+        let not = shown(setup, &["--ppid", &me, "--not-cgroup", &folder], work);
+        assert!(not.contains(&"outside".to_owned()) && !not.contains(&"in".to_owned()), "{not:?}");
 
         let running = start(&["--json", "--cgroup", &folder, "--comm", "argv"]);
         work();

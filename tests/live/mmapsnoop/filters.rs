@@ -154,11 +154,19 @@ fn by_a_path_with_a_symbolic_link() {
 #[test]
 fn common_filters_come_first() {
     let setup = Setup { backend: backends()[0], buffer: "ring" };
-    for flags in [["--comm", "mapper"], ["--uid", "0"]] {
+    for flags in [["--comm", "mapper"], ["--uid", "0"], ["--not-comm", "other"], ["--not-pid", "1"]]
+    {
         let traced = trace(setup, &flags, &["flags"]);
         assert_eq!(traced.rows().len(), traced.truth.len(), "{flags:?} {traced:?}");
     }
-    for flags in [["--comm", "other"], ["--uid", "65534"], ["--pid", "1"]] {
+    for flags in [
+        ["--comm", "other"],
+        ["--uid", "65534"],
+        ["--pid", "1"],
+        ["--not-comm", "mapper"],
+        ["--not-uid", "0"],
+        ["--not-cgroup", "/"],
+    ] {
         assert_eq!(trace(setup, &flags, &["flags"]).rows().len(), 0, "{flags:?}");
     }
 }

@@ -37,6 +37,15 @@ fn another_name() {
         // It has matched at no event but its end.
         let trace = PROCSNOOP.trace(setup, &["--comm", "other"], &sh(&script));
         assert_eq!(rows(&trace), [row("exit", "other", Some(5))]);
+        // Likewise of what is left out: the name at its first row counts.
+        let not = |flags: &[&str]| {
+            rows(&PROCSNOOP.trace(setup, &[&["--not-comm", "sh"], flags].concat(), &sh(&script)))
+        };
+        let both = [row("exec", "lives", None), row("exit", "other", Some(5))];
+        assert_eq!(not(&[]), both);
+        assert_eq!(not(&["--not-comm", "other"]), both);
+        assert_eq!(not(&["--not-comm", "lives"]), [row("exit", "other", Some(5))]);
+        assert_eq!(not(&["--not-comm", "lives", "--not-comm", "other"]), []);
     });
 }
 

@@ -184,8 +184,11 @@ impl<'a> Types<'a> {
             let ty = self.at(*place as usize).filter(Type::is_root)?;
             let name = self.name(ty.name)?;
             // Few names are that long, and have flavours to look for.
-            let name =
-                if name.len() > longest || name.contains(&b'_') { without_flavour(name) } else { name };
+            let name = if name.len() > longest || name.contains(&b'_') {
+                without_flavour(name)
+            } else {
+                name
+            };
             names.contains(name).then_some((self.first() + index, name))
         };
         (0..).zip(&self.places).filter_map(found).collect()

@@ -1,0 +1,123 @@
+//! `--filter`: which events are left out, by the JSON that they have.
+
+use std::rc::Rc;
+
+use super::Session;
+use crate::host::container::Container;
+use crate::output::escape::until_nul;
+use crate::output::filter::Expr;
+use crate::output::row::{Common, Slot, View};
+use crate::skel::task_id;
+
+/// Where an event happened.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Place<'a> {
+    /// Path of the cgroup, if known
+    pub cgroup: Option<&'a [u8]>,
+    /// What is known of its container
+    pub container: Option<&'a Rc<Container>>,
+}
+
+/// `--filter`, and what it has left out.
+pub(super) struct Sieve {
+    expr: Expr,
+    /// The JSON of the event
+    pub(super) line: Vec<u8>,
+    left_out: u64,
+}
+
+impl Sieve {
+    pub(super) fn new(expr: Expr) -> Self {
+        Self { expr, line: Vec::new(), left_out: 0 }
+    }
+
+    /// Whether an event passes, whose JSON `write` appends.
+    fn passes(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> bool {
+        self.line.clear();
+        write(&mut self.line);
+        let passes = self.expr.is_true_of(&self.line);
+        self.left_out += u64::from(!passes);
+        passes
+    }
+}
+
+impl Session {
+    /// Whether `--filter` lets an event pass, which has the row that [`Session::row`] would append.
+    pub fn passes<F, E>(
+        &mut self,
+        view: &View<F>,
+        id: &task_id,
+        event: &'static str,
+        row: &E,
+    ) -> bool
+    where
+        F: Copy + Fn(&E, &mut Slot<'_, '_>),
+    {
+        let since_ns = self.since_ns(id.time_ns);
+        let Some(sieve) = &mut self.sieve else { return true };
+        let (time, cgroup) = (self.clock.stamp(id.time_ns), self.cgroups.path(id));
+        let container = self.containers.of(cgroup, id.time_ns, self.errands.as_mut());
+        let container = container.map(|container| &**container);
+        let common = Common { id, event, time, since_ns, cgroup, container };
+        sieve.passes(|line| view.object(line, &common, row))
+    }
+
+    /// The same for a tool that writes its JSON itself: `write` gets the time and the place.
+    pub fn passes_as(
+        &mut self,
+        id: &task_id,
+        write: impl FnOnce(&mut Vec<u8>, &str, Place<'_>),
+    ) -> bool {
+        let Some(sieve) = &mut self.sieve else { return true };
+        let (time, cgroup) = (self.clock.stamp(id.time_ns), self.cgroups.path(id));
+        let container = self.containers.of(cgroup, id.time_ns, self.errands.as_mut());
+        sieve.passes(|line| write(line, time, Place { cgroup, container }))
+    }
+
+    /// Appends a line of JSON, for a tool that writes it itself: `write` gets the time and the place.
+    pub fn json_line(&mut self, id: &task_id, write: impl FnOnce(&mut Vec<u8>, &str, Place<'_>)) {
+        if let Some(sieve) = &self.sieve {
+            self.out.json_lines(|out| out.extend_from_slice(&sieve.line)); // just judged
+        } else {
+            let (time, cgroup) = (self.clock.stamp(id.time_ns), self.cgroups.path(id));
+            let container = self.containers.of(cgroup, id.time_ns, self.errands.as_mut());
+            self.out.json_lines(|out| write(out, time, Place { cgroup, container }));
+        }
+        self.out.json_lines(|out| out.push(b'\n'));
+    }
+
+    /// Where an event happened.
+    pub fn place(&mut self, id: &task_id) -> Place<'_> {
+        let cgroup = self.cgroups.path(id);
+        let container = self.containers.of(cgroup, id.time_ns, self.errands.as_mut());
+        Place { cgroup, container }
+    }
+
+    /// A new cgroup, with its path up to a NUL: what may be gone soon is looked up now.
+    pub(crate) fn cgroup_is_born(&mut self, id: &task_id, path: &[u8]) {
+        let path = until_nul(path);
+        self.cgroups.born(id.cgroup, path);
+        self.containers.of(Some(path), id.time_ns, self.errands.as_mut());
+    }
+
+    /// Whether the next row is left out, by the JSON of this one.
+    pub fn judge<F, E>(&mut self, view: &View<F>, id: &task_id, event: &'static str, row: &E)
+    where
+        F: Copy + Fn(&E, &mut Slot<'_, '_>),
+    {
+        self.is_left_out = !self.passes(view, id, event, row);
+    }
+
+    /// Events that `--filter` has left out.
+    pub(super) fn filtered(&self) -> u64 {
+        self.sieve.as_ref().map_or(0, |sieve| sieve.left_out) + self.filtered_before
+    }
+
+    /// `, 3 left out by --filter`, or nothing where there is no filter.
+    pub(super) fn filtered_in_words(&self) -> String {
+        match (&self.sieve, self.filtered()) {
+            (None, 0) => String::new(),
+            (_, filtered) => format!(", {filtered} left out by --filter"),
+        }
+    }
+}
