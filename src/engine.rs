@@ -6,6 +6,7 @@ pub mod backend;
 pub mod channel;
 pub mod cli;
 pub mod command;
+pub mod context;
 pub mod errand;
 pub mod explain;
 pub mod file_limit;

@@ -2,6 +2,7 @@
 
 pub mod cgroup;
 pub mod chosen;
+pub mod context;
 pub(crate) mod cpus;
 pub(crate) mod descriptor;
 pub(crate) mod disposition;
@@ -9,6 +10,7 @@ pub mod dns;
 pub mod errno;
 pub mod heap;
 pub mod kernel;
+pub mod machine;
 pub mod memory;
 pub mod perf_event;
 pub mod pidns;
@@ -18,3 +20,4 @@ pub mod signal;
 pub mod timens;
 pub mod tracefs;
 pub mod tracepoint;
+pub mod users;

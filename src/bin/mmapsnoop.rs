@@ -70,6 +70,8 @@ impl Tool for Mmapsnoop {
             time_form: args.common.time_form(),
             timestamp: args.common.timestamp,
             uid: args.common.print_uid,
+            login: args.common.login,
+            ancestors: args.common.ancestors.is_some(),
             calls: args.all || args.wx,
             vma: args.vma,
             latency: args.latency,

@@ -360,6 +360,8 @@ impl Tcpconnect {
             let service = self.names.service(connect.peer());
             let asked_service = connect.asked().and_then(|asked| self.names.service(asked));
             let row = Row { connect, host, service, asked_service, is_superseded };
+            // It is that of the caller, when the attempt began.
+            session.contexts.was_sent_at(connect.began_ns(), &connect.id);
             session.row(&self.view, &connect.id, "network.connect", &row);
         }
         session.shown()

@@ -10,7 +10,8 @@
 
 #include "bootstrap.h"
 
-#define FILTERS_THAT_CHANGE (FILTER_BY_PPID | FILTER_BY_UID | FILTER_BY_COMM | FILTER_BY_CGROUP)
+#define FILTERS_THAT_CHANGE                                                                        \
+	(FILTER_BY_PPID | FILTER_BY_UID | FILTER_BY_COMM | FILTER_BY_CGROUP | FILTER_BY_ANCESTOR)
 
 /*
  * Living processes that passed the filters, by id. User space sets the size if there is

@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use values::{bytes, milliseconds, number, regex, seconds, without_ib};
+pub use values::{Ancestor, bytes, milliseconds, number, regex, seconds, without_ib};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
@@ -19,9 +19,12 @@ use crate::engine::help;
 use crate::engine::manual::Manual;
 use crate::host::cgroup::Cgroup;
 use crate::output::color::Color;
+use crate::output::row::{ANCESTORS, LOGIN};
 use crate::output::table::Column;
 use crate::output::time::TimeForm;
-use values::{cgroup, cgroup_map, comm, living_pid, mntns_map, pid, rings, user};
+use values::{
+    ancestor, ancestors, cgroup, cgroup_map, comm, living_pid, mntns_map, pid, rings, user,
+};
 
 /// Common flags, to be flattened into each tool's own. Where bcc's tool of the same name has
 /// another meaning for a short flag, the tool takes it away here with `mut_arg`.
@@ -52,6 +55,10 @@ pub struct CommonArgs {
     #[arg(long, value_name = "PID", value_parser = living_pid, help_heading = "Filters")]
     pub tree: Vec<u32>,
 
+    /// Only processes below this one: a name, or a number for a process id (repeatable)
+    #[arg(long, value_name = "NAME|PID", value_parser = ancestor, help_heading = "Filters")]
+    pub ancestor: Vec<Ancestor>,
+
     /// Show a column with the local time, to the millisecond
     #[arg(short = 'T', long)]
     pub time: bool,
@@ -71,6 +78,22 @@ pub struct CommonArgs {
     /// Show a column with the real user id
     #[arg(short = 'U', long)]
     pub print_uid: bool,
+
+    /// Show a column with the user who logged in, whatever sudo and su made of it, and the terminal;
+    /// in JSON also sessions, groups and names
+    #[arg(long)]
+    pub login: bool,
+
+    /// Show the chain of processes above, as it was at the event: up to process 1, or the N nearest
+    #[arg(
+        long,
+        value_name = "N",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "64",
+        value_parser = ancestors
+    )]
+    pub ancestors: Option<u32>,
 
     /// Show these columns, in this order: names of columns or of keys of --json. Flags that add a
     /// column put it in front
@@ -309,6 +332,8 @@ impl CommonArgs {
             }
             "TIME(s)" => Some(self.timestamp),
             "UID" => Some(self.print_uid),
+            LOGIN => Some(self.login),
+            ANCESTORS => Some(self.ancestors.is_some()),
             _ => None,
         }
     }
@@ -317,14 +342,15 @@ impl CommonArgs {
     pub fn filters_that_change(&self) -> bool {
         let numbers = [&self.ppid, &self.uid];
         numbers.iter().any(|values| !values.is_empty())
-            || !(self.comm.is_empty() && self.cgroup.is_empty())
+            || !(self.comm.is_empty() && self.cgroup.is_empty() && self.ancestor.is_empty())
     }
 
     /// Whether any of the filters is on.
     pub fn filters(&self) -> bool {
-        let numbers = [&self.pid, &self.ppid, &self.uid, &self.tree];
+        let numbers = [&self.pid, &self.tree];
         numbers.iter().any(|values| !values.is_empty())
-            || !(self.comm.is_empty() && self.cgroup.is_empty() && self.command.is_empty())
+            || self.filters_that_change()
+            || !self.command.is_empty()
     }
 }
 

@@ -34,6 +34,30 @@ pub type Serve = Box<dyn FnMut(&[u8]) -> Vec<u8>>;
 /// What a helper does: called once in each, after it was forked.
 pub type Errand = fn() -> Serve;
 
+/// What helpers can do: see [`Errands::ask`] and [`Errands::ask_context`].
+#[derive(Clone, Copy)]
+struct Staff {
+    of_tool: Option<Errand>,
+    of_context: Option<Errand>,
+}
+
+/// In the first byte of a request: whom it is for.
+const OF_TOOL: u8 = 0;
+const OF_CONTEXT: u8 = 1;
+
+impl Staff {
+    /// Answers all requests.
+    fn serve(self) -> Serve {
+        let mut of_tool = self.of_tool.map(|errand| errand());
+        let mut of_context = self.of_context.map(|errand| errand());
+        Box::new(move |request| {
+            let Some((&whom, request)) = request.split_first() else { return Vec::new() };
+            let serve = if whom == OF_TOOL { &mut of_tool } else { &mut of_context };
+            serve.as_mut().map_or_else(Vec::new, |serve| serve(request))
+        })
+    }
+}
+
 /// The keeper's process id in our own PID namespace, or 0. Neither it nor its children are events.
 static KEEPER: AtomicU32 = AtomicU32::new(0);
 
@@ -47,6 +71,8 @@ pub struct Errands {
     keeper: UnixStream,
     helper: Option<UnixStream>,
     patience: Patience,
+    /// That with servers of names, which must not cost what processes need
+    patience_for_context: Patience,
     stop: Option<Arc<EventFd>>,
     deadline: Option<Instant>,
     unanswered: u64,
@@ -59,12 +85,22 @@ impl Errands {
     ///
     /// There is no room for another process or descriptor.
     pub fn start(errand: Errand) -> Result<Self> {
+        Self::start_with(Some(errand), None)
+    }
+
+    /// The same, with somebody for [`Errands::ask_context`].
+    ///
+    /// # Errors
+    ///
+    /// As above.
+    pub fn start_with(of_tool: Option<Errand>, of_context: Option<Errand>) -> Result<Self> {
+        let staff = Staff { of_tool, of_context };
         let (keeper, ours) = UnixStream::pair().context("socketpair")?;
         // SAFETY: there is no other thread that could hold a lock.
         match unsafe { fork() }.context("fork")? {
             ForkResult::Child => {
                 drop(ours);
-                keeper::run(keeper, errand)
+                keeper::run(keeper, staff)
             }
             ForkResult::Parent { child } => {
                 KEEPER.store(child.as_raw().unsigned_abs(), Ordering::Relaxed);
@@ -78,6 +114,7 @@ impl Errands {
             keeper,
             helper: None,
             patience: Patience::new(Instant::now()),
+            patience_for_context: Patience::new(Instant::now()),
             stop: None,
             deadline: None,
             unanswered: 0,
@@ -91,17 +128,32 @@ impl Errands {
 
     /// The answer to `request`. `None`: there is none in time; the next request is for a new helper.
     pub fn ask(&mut self, request: &[u8]) -> Option<Vec<u8>> {
+        let answer = self.ask_whom(OF_TOOL, request);
+        self.unanswered += u64::from(answer.is_none());
+        answer
+    }
+
+    /// The same for what all tools look up. What is not answered is only absent.
+    pub fn ask_context(&mut self, request: &[u8]) -> Option<Vec<u8>> {
+        self.ask_whom(OF_CONTEXT, request)
+    }
+
+    fn ask_whom(&mut self, whom: u8, request: &[u8]) -> Option<Vec<u8>> {
         let begin = Instant::now();
-        let answer = self.try_ask(request, begin);
+        let answer = self.try_ask(whom, request, begin);
+        if answer.is_err() {
+            self.helper = None;
+        }
+        let patience = self.patience_with(whom);
         match &answer {
-            Ok(answer) => self.patience.answered(begin.elapsed(), answer.cpu),
-            Err(_) => {
-                self.helper = None;
-                self.patience.unanswered(begin.elapsed());
-                self.unanswered += 1;
-            }
+            Ok(answer) => patience.answered(begin.elapsed(), answer.cpu),
+            Err(_) => patience.unanswered(begin.elapsed()),
         }
         answer.ok().map(|answer| answer.bytes)
+    }
+
+    fn patience_with(&mut self, whom: u8) -> &mut Patience {
+        if whom == OF_TOOL { &mut self.patience } else { &mut self.patience_for_context }
     }
 
     /// How many requests had no answer so far.
@@ -109,8 +161,9 @@ impl Errands {
         self.unanswered
     }
 
-    fn try_ask(&mut self, request: &[u8], begin: Instant) -> io::Result<Answer> {
-        let mut until = begin + self.patience.left(begin).ok_or(io::ErrorKind::TimedOut)?;
+    fn try_ask(&mut self, whom: u8, request: &[u8], begin: Instant) -> io::Result<Answer> {
+        let patience = self.patience_with(whom).left(begin);
+        let mut until = begin + patience.ok_or(io::ErrorKind::TimedOut)?;
         // What has to end is over soon: the last requests share what is left of patience anyway.
         if let Some(deadline) = self.deadline {
             until = until.min(deadline.max(begin + message::LAST));
@@ -120,7 +173,7 @@ impl Errands {
             Some(helper) => helper,
             none => none.insert(new_helper(&self.keeper)?),
         };
-        message::ask(helper, request, &give)
+        message::ask(helper, whom, request, &give)
     }
 }
 

@@ -10,7 +10,8 @@ use libbpf_rs::{MapCore, MapFlags, Object, OpenObject};
 
 use crate::engine::backend::Job;
 use crate::engine::channel::BufferChoice;
-use crate::engine::cli::CommonArgs;
+use crate::engine::cli::{Ancestor, CommonArgs};
+use crate::engine::context::Wanted;
 use crate::engine::errand;
 use crate::host::pidns;
 use crate::host::proc::{Stat, pids};
@@ -31,6 +32,10 @@ pub struct Filters {
     comms: Vec<[u8; 16]>,
     cgroups: Vec<std::path::PathBuf>,
     tree: Vec<u32>,
+    ancestor_pids: Vec<u32>,
+    ancestor_comms: Vec<[u8; 16]>,
+    /// What is told of each event besides
+    context: Wanted,
     /// See [`CommonArgs::filters_that_change`]
     can_change: bool,
 }
@@ -59,6 +64,9 @@ impl Filters {
             comms: args.comm.clone(),
             cgroups: args.cgroup.iter().map(|cgroup| cgroup.folder.clone()).collect(),
             tree: args.tree.iter().copied().chain(command).collect(),
+            ancestor_pids: pids_of(&args.ancestor),
+            ancestor_comms: comms_of(&args.ancestor),
+            context: Wanted::new(args),
             can_change: args.filters_that_change(),
         })
     }
@@ -85,6 +93,8 @@ impl Filters {
             "filter_comms" => self.comms.is_empty(),
             "filter_cgroups" | "filter_cgroup_ids" => self.cgroups.is_empty(),
             "filter_tree" => self.tree.is_empty(),
+            "filter_ancestor_pids" => self.ancestor_pids.is_empty(),
+            "filter_ancestor_comms" => self.ancestor_comms.is_empty(),
             "filter_told" => !self.can_change,
             _ => false,
         }
@@ -103,13 +113,20 @@ impl Filters {
                 | on(self.uids.len(), snoop_filter::FILTER_BY_UID)
                 | on(self.comms.len(), snoop_filter::FILTER_BY_COMM)
                 | on(self.cgroups.len(), snoop_filter::FILTER_BY_CGROUP)
-                | on(self.tree.len(), snoop_filter::FILTER_BY_TREE),
+                | on(self.tree.len(), snoop_filter::FILTER_BY_TREE)
+                | on(
+                    self.ancestor_pids.len() + self.ancestor_comms.len(),
+                    snoop_filter::FILTER_BY_ANCESTOR,
+                ),
         );
+        config.context = self.context.bits();
+        config.ancestors = self.context.ancestors.unwrap_or(0);
         config.cgroups = self.cgroups.len() as u32;
         config.self_pid = std::process::id();
         config.keeper_pid = errand::keeper_pid().unwrap_or(0);
         config.only_pid = if let [pid] = self.pids[..] { pid } else { 0 };
-        let is_by_id = [&self.pids, &self.ppids, &self.tree].iter().any(|ids| !ids.is_empty());
+        let by_id = [&self.pids, &self.ppids, &self.tree, &self.ancestor_pids];
+        let is_by_id = by_id.iter().any(|ids| !ids.is_empty());
         config.pidns_inum = match pidns::inode() {
             Ok(inode) => inode.unwrap_or(0) as u32,
             Err(_) if !is_by_id => 0,
@@ -127,6 +144,8 @@ impl Filters {
                 Some("filter_pids") => self.pids.len(),
                 Some("filter_ppids") => self.ppids.len(),
                 Some("filter_uids") => self.uids.len(),
+                Some("filter_ancestor_pids") => self.ancestor_pids.len(),
+                Some("filter_ancestor_comms") => self.ancestor_comms.len(),
                 Some("filter_comms") => self.comms.len(),
                 Some("filter_cgroups") => self.cgroups.len(),
                 Some("filter_tree") if !self.tree.is_empty() => MOST_PROCESSES,
@@ -150,6 +169,10 @@ impl Filters {
                 Some("filter_pids") => insert_all(&self.pids, insert)?,
                 Some("filter_ppids") => insert_all(&self.ppids, insert)?,
                 Some("filter_uids") => insert_all(&self.uids, insert)?,
+                Some("filter_ancestor_pids") => insert_all(&self.ancestor_pids, insert)?,
+                Some("filter_ancestor_comms") => {
+                    self.ancestor_comms.iter().try_for_each(|c| insert(c, &[1]))?;
+                }
                 Some("filter_comms") => self.comms.iter().try_for_each(|c| insert(c, &[1]))?,
                 Some("filter_cgroups") => {
                     for (index, folder) in (0u32..).zip(&self.cgroups) {
@@ -195,6 +218,18 @@ impl Filters {
             }
         }
     }
+}
+
+/// The process ids among them.
+fn pids_of(ancestors: &[Ancestor]) -> Vec<u32> {
+    let pid = |one: &Ancestor| if let Ancestor::Pid(pid) = one { Some(*pid) } else { None };
+    ancestors.iter().filter_map(pid).collect()
+}
+
+/// The names.
+fn comms_of(ancestors: &[Ancestor]) -> Vec<[u8; 16]> {
+    let comm = |one: &Ancestor| if let Ancestor::Comm(comm) = one { Some(*comm) } else { None };
+    ancestors.iter().filter_map(comm).collect()
 }
 
 fn insert_all(keys: &[u32], insert: impl Fn(&[u8], &[u8]) -> Result<()>) -> Result<()> {

@@ -10,9 +10,11 @@ use serde::Serialize;
 
 use crate::engine::attach::Attached;
 use crate::engine::cli::CommonArgs;
+use crate::engine::context::Contexts;
 use crate::engine::errand::Errands;
 use crate::engine::recorded::{Ending, Start};
 use crate::host::cgroup::CgroupPaths;
+use crate::host::machine;
 use crate::output::escape::{one_line, push_cell};
 use crate::output::json::{BytesList, EventName, SCHEMA};
 use crate::output::row::{Common, Slot, View};
@@ -31,6 +33,8 @@ pub struct Session {
     pub cgroups: CgroupPaths,
     /// Reads what other processes chose, for a tool that does so
     pub errands: Option<Errands>,
+    /// What `--login` and `--ancestors` tell of the events to come
+    pub contexts: Contexts,
     /// When tracing began, `CLOCK_BOOTTIME` in nanoseconds
     pub started_ns: u64,
     /// What TIME(s) counts from: tracing is on, and COMMAND begins
@@ -65,7 +69,7 @@ struct StartRecord<H> {
     #[serde(flatten)]
     how: H,
     kernel: String,
-    host: HostName,
+    host: Host,
 }
 
 /// How a tool traces.
@@ -101,8 +105,19 @@ struct NotShownRecord {
 }
 
 #[derive(Serialize)]
-struct HostName {
+struct Host {
     name: String,
+    /// Of the installation: machine-id(5)
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    boot: Option<Boot>,
+}
+
+/// From one start of the kernel to the next: process ids and times of birth are unique in it.
+#[derive(Serialize)]
+struct Boot {
+    id: String,
 }
 
 /// A gap, at its place.
@@ -150,6 +165,7 @@ impl Session {
         session.out.fit_terminal(args.wide);
         session.clock.set_form(args.time_form());
         session.is_quiet = args.quiet;
+        session.contexts = Contexts::new(args);
         session
     }
 
@@ -161,6 +177,7 @@ impl Session {
             clock: WallClock::default(),
             cgroups: CgroupPaths::new(),
             errands: None,
+            contexts: Contexts::default(),
             started_ns: now,
             counted_from_ns: now,
             instead_of_events: None,
@@ -226,7 +243,11 @@ impl Session {
             version: env!("CARGO_PKG_VERSION"),
             how,
             kernel: uname.release().to_string_lossy().into_owned(),
-            host: HostName { name: uname.nodename().to_string_lossy().into_owned() },
+            host: Host {
+                name: uname.nodename().to_string_lossy().into_owned(),
+                id: machine::id(),
+                boot: machine::boot_id().map(|id| Boot { id }),
+            },
         })
     }
 
@@ -247,6 +268,8 @@ impl Session {
         }
         let json = self.out.json;
         let since_ns = self.since_ns(id.time_ns);
+        let epoch = self.clock.epoch();
+        let context = self.contexts.of(id, self.errands.as_mut());
         let local_time;
         let time = if json {
             self.clock.stamp(id.time_ns)
@@ -262,6 +285,8 @@ impl Session {
             time,
             since_ns,
             cgroup: if json || view.shows_cgroup() { self.cgroups.path(id) } else { None },
+            epoch,
+            context: context.as_ref(),
         };
         view.row(&mut self.out, &common, row);
     }
@@ -374,6 +399,7 @@ impl Session {
         let skipped = attached.skipped();
         self.note_lost(counters.lost + skipped.events, now)?;
         self.notes.extend(self.unanswered());
+        self.notes.extend(self.without_context());
         if counters.tree_full > 0 {
             let missed = count(counters.tree_full, "descendant");
             self.note(format!("{missed} not followed: too many live at once"));
@@ -428,6 +454,13 @@ impl Session {
     /// Rows say so too; this line is for those who read only the end.
     pub(crate) fn say_what_was_not_answered(&self) {
         self.unanswered().iter().for_each(|note| self.say(note));
+    }
+
+    fn without_context(&self) -> Option<String> {
+        let missing = self.contexts.missing();
+        let rows = count(missing, "row");
+        let note = || format!("{rows} without all that --login or --ancestors asks for");
+        (missing > 0).then(note)
     }
 
     fn unanswered(&self) -> Option<String> {

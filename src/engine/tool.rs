@@ -19,6 +19,7 @@ use crate::engine::backend::Backend;
 use crate::engine::channel::{BUSY_TICK, Channel, IDLE_TICK, Transport};
 use crate::engine::cli::{self, CommonArgs};
 use crate::engine::command::Command;
+use crate::engine::context::{self, Wanted};
 use crate::engine::errand::{Errand, Errands};
 use crate::engine::explain::{explain, in_words};
 use crate::engine::file_limit;
@@ -172,8 +173,8 @@ pub fn main<T: Tool>() -> ExitCode {
         return status;
     }
     let (args, flags) = cli::parse_tool(words, &T::MANUAL);
-    let tool = T::new(args)
-        .and_then(|tool| Filters::check(tool.common()).map(|()| tool).map_err(Refused::from));
+    let tool =
+        T::new(args).and_then(|tool| check(tool.common()).map(|()| tool).map_err(Refused::from));
     let tool = match tool {
         Ok(tool) => tool,
         Err(Refused::Usage(message)) => usage_error(&message),
@@ -198,6 +199,11 @@ pub fn main<T: Tool>() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// What is wrong with the flags of every tool, in one line.
+fn check(common: &CommonArgs) -> Result<(), String> {
+    Filters::check(common).and_then(|()| Wanted::check(common))
 }
 
 /// Values for completions.
@@ -249,7 +255,11 @@ fn run<T: Tool>(mut tool: T, flags: &[String]) -> Result<u8> {
     let backends = choose_backends(&tool);
     file_limit::ignore().context("signal")?;
     // First of all, so that the forks happen with one thread and little memory.
-    let errands = tool.errand().map(Errands::start).transpose()?;
+    let of_context = Wanted::new(&common).is_any().then_some(context::errand as Errand);
+    let errands = match (tool.errand(), of_context) {
+        (None, None) => None,
+        (of_tool, of_context) => Some(Errands::start_with(of_tool, of_context)?),
+    };
     let mut command = match common.command.as_slice() {
         [] => None,
         words => Some(Command::spawn(T::NAME, words)?),
@@ -452,6 +462,9 @@ fn drain<T: Tool>(
 }
 
 fn one_record<T: Tool>(tool: &mut T, session: &mut Session, record: &[u8]) -> Result<()> {
+    if session.contexts.take(record) {
+        return Ok(());
+    }
     let id = task_id::of(record)?;
     session.note_lost(id.lost, id.time_ns)?;
     tool.event(record, session)

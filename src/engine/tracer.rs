@@ -114,8 +114,8 @@ struct OneRow<T: Tracer> {
 
 /// The common columns, and the tracer's own fields.
 fn all_fields<T: Tracer>() -> Vec<FieldOf<T::Event>> {
-    let first = [Field::TIME, Field::SINCE, Field::UID, Field::PID, Field::COMM];
-    first.into_iter().chain(T::FIELDS.iter().copied()).collect()
+    let first = [Field::TIME, Field::SINCE, Field::UID, Field::LOGIN, Field::PID, Field::COMM];
+    first.into_iter().chain(T::FIELDS.iter().copied()).chain([Field::ANCESTORS]).collect()
 }
 
 /// Writes a field of a tracer's event.

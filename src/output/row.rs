@@ -6,17 +6,20 @@
 //! table and absent in JSON, so no cell can get under the heading of another one.
 
 mod choose;
+mod context;
 mod object;
 
 use std::fmt::Display;
 
 use crate::host::cgroup::container_id;
+use crate::host::context::Context;
 use crate::output::escape::{push_cell, until_nul};
 use crate::output::json::push_string;
 use crate::output::table::{Column, FAILURE, Line, Output};
-use crate::output::time::{Millis, Seconds};
+use crate::output::time::{Epoch, Millis, Seconds};
 use crate::skel::task_id;
 pub use choose::{titles, unknown, without_unit};
+pub use context::{ANCESTORS, LOGIN, ancestors_text, login_text};
 use object::{Key, Object};
 
 /// One field. `F`: a function that takes the tool's event and a [`Slot`] for its value; `()` for a
@@ -58,6 +61,18 @@ pub struct Common<'a> {
     pub since_ns: u64,
     /// Path of the cgroup, if known
     pub cgroup: Option<&'a [u8]>,
+    /// For times of birth
+    pub epoch: Epoch,
+    /// What `--login` and `--ancestors` tell
+    pub context: Option<&'a Context>,
+}
+
+impl<'a> Common<'a> {
+    /// Of this process; nothing else is known.
+    pub fn of(id: &'a task_id) -> Self {
+        let epoch = Epoch::default();
+        Self { id, event: "", time: "", since_ns: 0, cgroup: None, epoch, context: None }
+    }
 }
 
 const NO_COLUMN: Column = Column::left("", 0);
@@ -103,13 +118,6 @@ impl<F> Field<F> {
         Self::common(Column::left("TID", 7), "thread.id", "thread id", |common, slot| {
             slot.number(common.id.tid);
         });
-    /// The time of birth, which tells processes apart that have the same id one after another.
-    pub const START: Self = Self::common(
-        NO_COLUMN,
-        "process.start_boot_ns",
-        "birth of the process, nanoseconds on the clock CLOCK_BOOTTIME: with process.pid its identity",
-        |common, slot| slot.optional_number(Some(common.id.start_ns).filter(|ns| *ns != 0)),
-    );
     /// The name of the process, and in the table also that of the thread.
     pub const COMM: Self = Self::common(
         Column::left("COMM", 16),
@@ -130,7 +138,7 @@ impl<F> Field<F> {
     );
 
     /// Members of each line of JSON, in this order.
-    const ALWAYS: [Self; 11] = [
+    const ALWAYS: [Self; 15] = [
         Self::common(NO_COLUMN, "timestamp", "time of the event, RFC 3339", |common, slot| {
             slot.text(common.time);
         }),
@@ -138,7 +146,28 @@ impl<F> Field<F> {
             slot.text(common.event);
         }),
         Self::PID,
+        Self::json_common(
+            "process.creation.time",
+            "birth of the process, RFC 3339: with process.pid its identity, the same in all rows of \
+             all tools as long as nobody sets the wall clock",
+            |common, slot| slot.birth(common.id.start_ns),
+        ),
+        Self::json_common(
+            "process.start_boot_ns",
+            "the same, nanoseconds on the clock CLOCK_BOOTTIME, which nobody can set",
+            |common, slot| slot.birth_ns(common.id.start_ns),
+        ),
         Self::PPID,
+        Self::json_common(
+            "process.parent.creation.time",
+            "birth of the parent, likewise",
+            |common, slot| slot.birth(common.id.parent_start_ns),
+        ),
+        Self::json_common(
+            "process.parent_start_boot_ns",
+            "birth of the parent on the clock CLOCK_BOOTTIME",
+            |common, slot| slot.birth_ns(common.id.parent_start_ns),
+        ),
         Self::common(
             NO_COLUMN,
             "process.vpid",
@@ -180,6 +209,15 @@ impl<F> Field<F> {
         Self { column, key, about, put: Put::Common(put) }
     }
 
+    /// A member of JSON.
+    const fn json_common(
+        key: &'static str,
+        about: &'static str,
+        put: fn(&Common<'_>, &mut Slot<'_, '_>),
+    ) -> Self {
+        Self::common(NO_COLUMN, key, about, put)
+    }
+
     /// A column, and a member of each JSON line under `key`.
     const fn new(column: Column, key: &'static str, about: &'static str, put: F) -> Self {
         Self { column, key, about, put: Put::Own(put) }
@@ -218,6 +256,21 @@ impl<F: Copy> Field<F> {
     pub const fn in_column(self, column: Column) -> Self {
         Self { column, ..self }
     }
+
+    /// Members that flags add, which also show these columns.
+    fn asked_for(shows: impl Fn(&str) -> bool) -> Vec<Self> {
+        let mut fields = Vec::new();
+        if shows(LOGIN) {
+            fields.extend(Self::OF_LOGIN);
+        }
+        if shows(ANCESTORS) {
+            fields.extend(Self::OF_ANCESTORS);
+        }
+        if !fields.is_empty() {
+            fields.push(Self::OF_BOTH);
+        }
+        fields
+    }
 }
 
 /// The manual's entry for a field.
@@ -237,8 +290,9 @@ pub fn docs<F: Copy>(fields: &[Field<F>]) -> Vec<FieldDoc> {
         fields.iter().partition(|field| !field.column.title.is_empty());
     // Members of each line of JSON need not have a column.
     let always = Field::<F>::ALWAYS.map(|field| field.in_column(NO_COLUMN));
+    let asked_for = Field::<F>::asked_for(|_| true);
     let mut docs: Vec<FieldDoc> = Vec::new();
-    for field in columns.into_iter().chain(&always).chain(others) {
+    for field in columns.into_iter().chain(&always).chain(others).chain(&asked_for) {
         if field.key.is_empty() || docs.iter().all(|doc| doc.key != field.key) {
             let &Field { column: Column { title, .. }, key, about, .. } = field;
             docs.push(FieldDoc { title, key, about });
@@ -272,7 +326,9 @@ impl<F: Copy> View<F> {
             }
         }
         let mut members: Vec<(Key, Put<F>)> = Vec::new();
-        for field in Field::ALWAYS.iter().chain(&fields) {
+        let shows = |title: &str| columns.iter().any(|column: &Column| column.title == title);
+        let asked_for = Field::asked_for(shows);
+        for field in Field::ALWAYS.iter().chain(&fields).chain(&asked_for) {
             if !field.key.is_empty() && members.iter().all(|(key, _)| key.dotted != field.key) {
                 members.push((Key::new(field.key), field.put));
             }
@@ -317,7 +373,8 @@ impl<F: Copy> View<F> {
         F: Fn(&E, &mut Slot<'_, '_>),
     {
         for put in &self.cells {
-            let mut slot = Slot { place: Place::Cell(&mut line), is_filled: false };
+            let place = Place::Cell(&mut line);
+            let mut slot = Slot { place, is_filled: false, epoch: common.epoch };
             put.put(common, event, &mut slot);
             if !slot.is_filled {
                 line.text("-");
@@ -332,7 +389,8 @@ impl<F: Copy> View<F> {
     {
         let mut object = Object::begin(out);
         for (key, put) in &self.members {
-            let mut slot = Slot { place: Place::Member(&mut object, key), is_filled: false };
+            let place = Place::Member(&mut object, key);
+            let mut slot = Slot { place, is_filled: false, epoch: common.epoch };
             put.put(common, event, &mut slot);
         }
         object.end();
@@ -345,19 +403,24 @@ pub struct ProcessMembers(View<fn(&(), &mut Slot<'_, '_>)>);
 
 impl Default for ProcessMembers {
     fn default() -> Self {
-        let mut view = View::new([], |_| false);
-        let objects = ["process.", "container."];
-        view.members.retain(|(key, _)| objects.iter().any(|object| key.dotted.starts_with(object)));
-        Self(view)
+        Self::new(|_| false)
     }
 }
 
 impl ProcessMembers {
+    /// With those of the flags that show such columns.
+    pub fn new(shows: impl Fn(&str) -> bool) -> Self {
+        let columns = [Field::LOGIN, Field::ANCESTORS];
+        let mut view = View::new(columns, |column| shows(column.title));
+        let objects = ["process.", "container."];
+        view.members.retain(|(key, _)| objects.iter().any(|object| key.dotted.starts_with(object)));
+        Self(view)
+    }
+
     /// Appends `,"process":{…},"container":{…}`, as each line has them.
-    pub fn push(&self, out: &mut Vec<u8>, id: &task_id, cgroup: Option<&[u8]>) {
-        let common = Common { id, event: "", time: "", since_ns: 0, cgroup };
+    pub fn push(&self, out: &mut Vec<u8>, common: &Common<'_>) {
         let start = out.len();
-        self.0.object(out, &common, &());
+        self.0.object(out, common, &());
         out.pop();
         if let Some(bracket) = out.get_mut(start) {
             *bracket = b',';
@@ -382,6 +445,7 @@ impl<F> Put<F> {
 pub struct Slot<'s, 'o> {
     place: Place<'s, 'o>,
     is_filled: bool,
+    epoch: Epoch,
 }
 
 enum Place<'s, 'o> {
@@ -482,6 +546,32 @@ impl<'o> Slot<'_, 'o> {
         }
     }
 
+    /// A time of birth, `CLOCK_BOOTTIME` in nanoseconds, as RFC 3339; 0: it is not known.
+    pub fn birth(&mut self, start_ns: u64) {
+        if start_ns != 0 {
+            let epoch = self.epoch;
+            self.cell(|line| line.text(&epoch.rfc3339(start_ns)));
+            self.member(|out| push_string(out, &epoch.rfc3339(start_ns)));
+        }
+    }
+
+    /// The same as a number.
+    pub fn birth_ns(&mut self, start_ns: u64) {
+        self.optional_number(Some(start_ns).filter(|ns| *ns != 0));
+    }
+
+    /// `true` or `false`.
+    pub fn boolean(&mut self, value: bool) {
+        let text = if value { "true" } else { "false" };
+        self.cell(|line| line.text(text));
+        self.member(|out| out.extend_from_slice(text.as_bytes()));
+    }
+
+    /// A value of JSON that `write` appends.
+    fn json_value(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        self.member(write);
+    }
+
     /// The name of a process as the kernel keeps it, if there is one.
     pub fn comm(&mut self, comm: &[u8; 16]) {
         self.optional_name(Some(until_nul(comm)).filter(|comm| !comm.is_empty()));
@@ -578,7 +668,7 @@ mod tests {
             ..task_id::default()
         };
         let common =
-            Common { id: &id, event: "file.seen", time: "now", since_ns: 0, cgroup: Some(b"/a") };
+            Common { event: "file.seen", time: "now", cgroup: Some(b"/a"), ..Common::of(&id) };
         View::new(FIELDS.iter().copied(), |_| true).line(json, &common, event)
     }
 

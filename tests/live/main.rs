@@ -19,6 +19,7 @@
 
 mod clocks;
 mod conditions;
+mod context;
 mod elf;
 mod every;
 mod harness;

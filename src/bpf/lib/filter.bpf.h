@@ -7,6 +7,7 @@
  * joins kinds, "or" joins the values of one kind.
  */
 
+#include "context.bpf.h"
 #include "task.bpf.h"
 
 struct comm_key {
@@ -22,13 +23,16 @@ struct filter_map {
 struct filter_map filter_pids SEC(".maps");
 struct filter_map filter_ppids SEC(".maps");
 struct filter_map filter_uids SEC(".maps");
+struct filter_map filter_ancestor_pids SEC(".maps");
 
-struct {
+struct comm_map {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1);
 	__type(key, struct comm_key);
 	__type(value, __u8);
-} filter_comms SEC(".maps");
+};
+struct comm_map filter_comms SEC(".maps");
+struct comm_map filter_ancestor_comms SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_CGROUP_ARRAY);
@@ -60,12 +64,17 @@ static __always_inline bool filter_has_pid(__u32 pid)
 	return snoop_config.only_pid ? pid == snoop_config.only_pid : filter_has(&filter_pids, pid);
 }
 
-static __always_inline bool filter_has_comm(struct task_struct *task)
+static __always_inline bool filter_has_name(void *map, struct task_struct *task)
 {
 	struct comm_key key = {};
 
 	BPF_CORE_READ_STR_INTO(&key.comm, task, comm);
-	return bpf_map_lookup_elem(&filter_comms, &key) != NULL;
+	return bpf_map_lookup_elem(map, &key) != NULL;
+}
+
+static __always_inline bool filter_has_comm(struct task_struct *task)
+{
+	return filter_has_name(&filter_comms, task);
 }
 
 /* By the name of the thread, or of the process, which is that of its first thread. */
@@ -110,10 +119,29 @@ static __always_inline bool filter_allows_itself(struct task_struct *task)
 	return !(snoop_config.filters & FILTER_BY_COMM) || filter_allows_comm(task);
 }
 
+/* Whether one of the processes above `task`, up to MAX_ANCESTORS of them, is asked for. */
+static __noinline bool filter_has_ancestor(struct task_struct *task)
+{
+	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
+
+	for (__u32 i = 0; i < MAX_ANCESTORS; i++) {
+		leader = BPF_CORE_READ(leader, real_parent, group_leader);
+		if (!BPF_CORE_READ(leader, tgid))
+			break;
+		if (filter_has(&filter_ancestor_pids, task_pid_for_filter(leader)) ||
+		    filter_has_name(&filter_ancestor_comms, leader))
+			return true;
+	}
+	return false;
+}
+
+/* The filters on the processes above. */
 static __always_inline bool filter_allows_parent(struct task_struct *task)
 {
 	struct task_struct *parent;
 
+	if ((snoop_config.filters & FILTER_BY_ANCESTOR) && !filter_has_ancestor(task))
+		return false;
 	if (!(snoop_config.filters & FILTER_BY_PPID))
 		return true;
 	parent = BPF_CORE_READ(task, real_parent);

@@ -2,8 +2,10 @@
 
 use std::os::unix::ffi::OsStrExt as _;
 
-use crate::engine::cli::CommonArgs;
+use crate::engine::cli::{Ancestor, CommonArgs};
 use crate::host::cgroup;
+use crate::host::context::{self, Ancestors};
+use crate::output::escape::until_nul;
 use crate::skel::task_id;
 
 /// The filters of the command line, but for `--tree`.
@@ -14,6 +16,7 @@ pub struct Chosen {
     uids: Vec<u32>,
     comms: Vec<[u8; 16]>,
     cgroups: Vec<Vec<u8>>,
+    ancestors: Vec<Ancestor>,
 }
 
 impl Chosen {
@@ -27,6 +30,7 @@ impl Chosen {
             uids: args.uid.clone(),
             comms: args.comm.clone(),
             cgroups: args.cgroup.iter().map(|cgroup| path(&cgroup.folder)).collect(),
+            ancestors: args.ancestor.clone(),
         }
     }
 
@@ -38,7 +42,7 @@ impl Chosen {
     /// By id, user and name.
     pub fn itself(&self, id: &task_id) -> bool {
         let is_named = |name: &[u8; 16]| {
-            let name = crate::output::escape::until_nul(name);
+            let name = until_nul(name);
             name == id.comm() || name == id.thread_comm()
         };
         (self.pids.is_empty() || self.pids.contains(&id.pid))
@@ -59,6 +63,27 @@ impl Chosen {
                 || below.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
         };
         self.cgroups.is_empty() || self.cgroups.iter().any(holds)
+    }
+
+    /// By the processes above. `None`: that is not known.
+    pub fn below(&self, ancestors: Option<&Ancestors>) -> Option<bool> {
+        if self.ancestors.is_empty() {
+            return Some(true);
+        }
+        let is_one = |above: &context::Ancestor| {
+            self.ancestors.iter().any(|asked| match asked {
+                Ancestor::Pid(pid) => above.pid == *pid,
+                Ancestor::Comm(comm) => until_nul(&above.comm) == until_nul(comm),
+            })
+        };
+        let ancestors = ancestors?;
+        let has_one = ancestors.chain.iter().any(is_one);
+        (has_one || !ancestors.more).then_some(has_one)
+    }
+
+    /// Whether the processes above must be known.
+    pub fn needs_ancestors(&self) -> bool {
+        !self.ancestors.is_empty()
     }
 
     /// Whether a cgroup must be known.
@@ -96,5 +121,24 @@ mod tests {
         assert!(in_cgroup(b"/a", Some(b"/a")) && in_cgroup(b"/a", Some(b"/a/b")));
         assert!(in_cgroup(b"/", Some(b"/a")) && in_cgroup(b"/", Some(b"/")));
         assert!(!in_cgroup(b"/a", Some(b"/ab")) && !in_cgroup(b"/a", None));
+    }
+
+    #[test]
+    fn below_one_that_is_asked_for() {
+        let one = |pid, comm: &[u8]| {
+            let mut above = context::Ancestor { pid, ..context::Ancestor::default() };
+            above.comm[..comm.len()].copy_from_slice(comm);
+            above
+        };
+        let chain = |more| Ancestors { chain: vec![one(900, b"bash"), one(1, b"init")], more };
+        let by = |asked: Ancestor| Chosen { ancestors: vec![asked], ..Chosen::default() };
+        let mut bash = [0; 16];
+        bash[..4].copy_from_slice(b"bash");
+        assert_eq!(Chosen::default().below(None), Some(true));
+        assert_eq!(by(Ancestor::Pid(1)).below(Some(&chain(false))), Some(true));
+        assert_eq!(by(Ancestor::Comm(bash)).below(Some(&chain(true))), Some(true));
+        assert_eq!(by(Ancestor::Pid(7)).below(Some(&chain(false))), Some(false));
+        assert_eq!(by(Ancestor::Pid(7)).below(Some(&chain(true))), None, "it may be above these");
+        assert_eq!(by(Ancestor::Pid(7)).below(None), None);
     }
 }

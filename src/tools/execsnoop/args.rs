@@ -51,7 +51,8 @@ pub struct Args {
         long,
         conflicts_with_all = [
             "all", "exe", "quote", "max_args",
-            "json", "quiet", "columns", "command", "time", "timestamp", "print_uid", "max_events"
+            "json", "quiet", "columns", "command", "time", "timestamp", "print_uid", "max_events",
+            "login", "ancestors"
         ]
     )]
     pub live: bool,

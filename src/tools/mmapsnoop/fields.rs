@@ -11,6 +11,7 @@ pub const FIELDS: &[Field<()>] = &[
     Field::TIME,
     Field::SINCE,
     Field::UID,
+    Field::LOGIN,
     Field::PID,
     Field::COMM,
     Field::left("CALL", 8, "", "the system call; only with --all or --wx", ()),
@@ -219,6 +220,7 @@ pub const FIELDS: &[Field<()>] = &[
         (),
     ),
     Field::json("wx_summary.other_calls", "number of the calls for which there was no room", ()),
+    Field::ANCESTORS,
 ];
 
 #[cfg(test)]
@@ -315,6 +317,7 @@ mod tests {
             cgroup: Some(cgroup.as_bytes()),
             wx: &["because".to_owned()],
             stacks: Some(&stacks),
+            ..Context::default()
         };
         let mut out = Vec::new();
         Lines::default().push(&mut out, &Call::decode(&record).unwrap(), &context);

@@ -6,9 +6,11 @@ use serde::Serialize;
 use super::flags::{self, Part};
 use super::{Call, FileId, Vma};
 use crate::engine::stack::Stack;
+use crate::host::context::Context as Told;
 use crate::output::digits::{self, push_number};
 use crate::output::json::{self, Bytes, push_list, push_object, push_string};
-use crate::output::row::ProcessMembers;
+use crate::output::row::{Common, ProcessMembers};
+use crate::output::time::Epoch;
 use crate::skel::{mmap_kind, mmap_note, task_id};
 
 /// What a row shows besides the record itself.
@@ -18,6 +20,10 @@ pub struct Context<'a> {
     pub timestamp: &'a str,
     /// Path of the cgroup if known
     pub cgroup: Option<&'a [u8]>,
+    /// For times of birth
+    pub epoch: Epoch,
+    /// What `--login` and `--ancestors` tell
+    pub told: Option<&'a Told>,
     /// Why `--wx` shows it
     pub wx: &'a [String],
     /// Symbols of the caller's stacks
@@ -38,12 +44,18 @@ pub struct Lines {
     /// The caller of the last line,
     caller: task_id,
     cgroup: Option<Vec<u8>>,
+    told: Option<Told>,
     /// and its text: the part about the process is mostly the same as in the line before
     process: Vec<u8>,
     process_members: ProcessMembers,
 }
 
 impl Lines {
+    /// With the members of the flags that show such columns.
+    pub fn new(shows: impl Fn(&str) -> bool) -> Self {
+        Self { process_members: ProcessMembers::new(shows), ..Self::default() }
+    }
+
     /// Appends the line of `call`, with its newline.
     pub fn push(&mut self, out: &mut Vec<u8>, call: &Call<'_>, context: &Context<'_>) {
         push_object(out, |out| self.members(out, call, context));
@@ -55,7 +67,7 @@ impl Lines {
         push_string(out, context.timestamp);
         let (name, key) = names(call.event.kind);
         out.extend_from_slice(name.as_bytes());
-        out.extend_from_slice(self.process(&call.id, context.cgroup));
+        out.extend_from_slice(self.process(&call.id, context));
         key!(out, "thread");
         push_object(out, |out| {
             key!(out, "id");
@@ -83,16 +95,18 @@ impl Lines {
     }
 
     /// `process` and `container`.
-    fn process(&mut self, id: &task_id, cgroup: Option<&[u8]>) -> &[u8] {
+    fn process(&mut self, id: &task_id, context: &Context<'_>) -> &[u8] {
+        let &Context { cgroup, epoch, told, .. } = context;
         // These are not part of the text.
-        let caller =
-            task_id { time_ns: 0, lost: 0, start_ns: 0, tid: 0, thread_comm: [0; 16], ..*id };
-        let is_same = bytes_of(&caller) == bytes_of(&self.caller);
+        let caller = task_id { time_ns: 0, lost: 0, tid: 0, thread_comm: [0; 16], ..*id };
+        let is_same = bytes_of(&caller) == bytes_of(&self.caller) && self.told.as_ref() == told;
         if self.process.is_empty() || !is_same || self.cgroup.as_deref() != cgroup {
             self.caller = caller;
             self.cgroup = cgroup.map(<[u8]>::to_vec);
+            self.told = told.cloned();
             self.process.clear();
-            self.process_members.push(&mut self.process, id, cgroup);
+            let common = Common { cgroup, epoch, context: told, ..Common::of(id) };
+            self.process_members.push(&mut self.process, &common);
         }
         &self.process
     }
@@ -381,7 +395,9 @@ mod tests {
         };
         let first = mmap_event { kind: mmap_kind::MMAP_MAP, ..mmap_event::default() };
         let mut events = vec![first];
-        let edits: [fn(&mut mmap_event); 9] = [
+        let edits: [fn(&mut mmap_event); 11] = [
+            |event| event.id.start_ns = 1,
+            |event| event.id.parent_start_ns = 1,
             |event| event.id.pid = 1,
             |event| event.id.tid = 2,
             |event| event.id.ppid = 3,

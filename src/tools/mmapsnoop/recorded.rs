@@ -284,6 +284,7 @@ mod tests {
             cgroup: Some(b"/a"),
             wx: &told.wx,
             stacks: told.stacks.as_ref(),
+            ..Context::default()
         };
         let mut out = Vec::new();
         Lines::default().push(&mut out, call, &context);

@@ -21,7 +21,8 @@ pub struct Rows {
 impl Rows {
     /// With these columns. `folds`: `--folded`.
     pub fn new(table: Table, folds: bool) -> Self {
-        Self { table, folded: Folded::default(), folds, lines: Lines::default() }
+        let lines = Lines::new(|title| table.shows(title));
+        Self { table, folded: Folded::default(), folds, lines }
     }
 
     /// One row. `wx`: what `--wx` says of the call.
@@ -43,10 +44,13 @@ impl Rows {
         if session.is_quiet {
             return session.shown();
         }
+        let told = session.contexts.of(id, session.errands.as_mut());
         if session.out.json {
             let context = Context {
+                epoch: session.clock.epoch(),
                 timestamp: session.clock.stamp(id.time_ns),
                 cgroup: session.cgroups.path(id),
+                told: told.as_ref(),
                 wx,
                 stacks,
             };
@@ -60,6 +64,7 @@ impl Rows {
                 time: &time,
                 cgroup: if shows("CGROUP") { session.cgroups.path(id) } else { None },
                 since_ns,
+                told: told.as_ref(),
                 wx,
                 color: session.out.color,
             };

@@ -4,10 +4,11 @@
 use super::Call;
 pub use super::cells::{Context, name};
 use super::cells::{
-    NONE, address, descriptor, flags_of, length, offset, prot, push_micros, push_result, push_vma,
+    NONE, address, ancestors, descriptor, flags_of, length, login, offset, prot, push_micros,
+    push_result, push_vma,
 };
 use super::fields::FIELDS;
-use crate::output::row::{Field, View, titles, unknown};
+use crate::output::row::{ANCESTORS, Field, LOGIN, View, titles, unknown};
 use crate::output::table::{Column, Line};
 use crate::output::time::{Seconds, TimeForm};
 
@@ -22,6 +23,10 @@ pub struct Options {
     pub timestamp: bool,
     /// The real user
     pub uid: bool,
+    /// Who logged in
+    pub login: bool,
+    /// The processes above
+    pub ancestors: bool,
     /// The name of the call, since there are several, and its address, by which they belong together
     pub calls: bool,
     /// The resulting mapping
@@ -42,6 +47,8 @@ impl Options {
             }
             "TIME(s)" => Some(self.timestamp),
             "UID" => Some(self.uid),
+            LOGIN => Some(self.login),
+            ANCESTORS => Some(self.ancestors),
             "CALL" => Some(self.calls),
             "ADDR" => Some(self.calls || self.vma),
             "LEN" if self.bytes => {
@@ -127,6 +134,7 @@ impl Table {
             return self.chosen_row(line, call, context);
         }
         let Options { time, timestamp, uid, calls, vma, latency, bytes, .. } = self.options;
+        let Options { login: with_login, ancestors: with_ancestors, .. } = self.options;
         if time {
             line.text(context.time);
         }
@@ -135,6 +143,9 @@ impl Table {
         }
         if uid {
             line.number(call.id.uid);
+        }
+        if with_login {
+            login(line, context);
         }
         line.number(call.id.pid).comms(call.id.comm(), call.id.thread_comm());
         if calls {
@@ -151,6 +162,9 @@ impl Table {
             line.ascii(|out| push_vma(out, call));
         }
         line.ascii(|out| push_result(out, call, context));
+        if with_ancestors {
+            ancestors(line, context);
+        }
     }
 
     /// The same for columns in any order.
@@ -161,6 +175,8 @@ impl Table {
                 "TIME" => line.text(context.time),
                 "TIME(s)" => line.value(Seconds(context.since_ns)),
                 "UID" => line.number(call.id.uid),
+                LOGIN => login(line, context),
+                ANCESTORS => ancestors(line, context),
                 "PID" => line.number(call.id.pid),
                 "PPID" => line.number(call.id.ppid),
                 "TID" => line.number(call.id.tid),
@@ -190,6 +206,8 @@ impl Options {
         time_form: TimeForm { utc: false, date: false },
         timestamp: true,
         uid: true,
+        login: true,
+        ancestors: true,
         calls: true,
         vma: true,
         latency: true,
@@ -304,6 +322,7 @@ mod tests {
             ("TIME", "12:00:00"),
             ("TIME(s)", "2.000"),
             ("UID", "0"),
+            ("LOGIN", "-"),
             ("PID", "0"),
             ("COMM", "-"),
             ("CALL", "mmap"),
@@ -314,6 +333,7 @@ mod tests {
             ("LAT(us)", "1.5"),
             ("VMA", "7f0000001000-7f0000003000,rw-p"),
             ("PATH/RESULT", "-"),
+            ("ANCESTORS", "-"),
         ];
         assert_eq!(cells, expected);
     }

@@ -92,7 +92,7 @@ pub struct Args {
             "failed", "signal", "exit_code", "kernel_threads", "max_args", "tree_view", "plot", "perfetto",
             "chrome_trace", "critical_path",
             "pid", "ppid", "uid", "comm", "cgroup", "tree", "backend", "buffer", "buffer_size", "rings",
-            "time", "timestamp", "utc", "date", "print_uid"
+            "time", "timestamp", "utc", "date", "print_uid", "login", "ancestors", "ancestor"
         ]
     )]
     pub diff: Vec<PathBuf>,
@@ -104,7 +104,8 @@ pub struct Args {
         conflicts_with_all = [
             "min_duration", "failed", "signal", "exit_code", "fork", "threads", "usage", "max_args",
             "quote", "tree_view", "plot", "perfetto", "chrome_trace", "critical_path", "diff",
-            "json", "quiet", "columns", "command", "time", "timestamp", "print_uid", "max_events"
+            "json", "quiet", "columns", "command", "time", "timestamp", "print_uid", "max_events",
+            "login", "ancestors"
         ]
     )]
     pub live: bool,
