@@ -197,8 +197,7 @@ static __always_inline int attempt_begin(void *ctx, struct sock *sk, const bool 
 	begin_id(&begin, &attempt->id);
 	/* Now, in the context of the caller; user space keeps it until the end. */
 	if (snoop_config.context && allowed && !begin.owner)
-		context_send(ctx, (void *)bpf_get_current_task(), attempt->id.time_ns,
-			     attempt->id.tid);
+		context_send_current(ctx, attempt->id.time_ns, attempt->id.tid);
 	user_add(attempt->id.uid, 1);
 	if (begin.flags & CONNECT_MPTCP)
 		attempt->untold = 0; /* it is the connection's caller who may be */

@@ -75,7 +75,7 @@ struct {
 	__type(value, __u8);
 } ended SEC(".maps");
 
-static __always_inline void context_lost(void)
+static __always_inline void helper_lost(void)
 {
 	__sync_fetch_and_add(&process_counters.context_lost, 1);
 }
@@ -85,7 +85,7 @@ static __always_inline void exec_lost(void)
 	if (process_config.execs)
 		event_lost();
 	else
-		context_lost();
+		helper_lost();
 }
 
 static __always_inline void process_lost(enum process_flag flags)
@@ -93,7 +93,7 @@ static __always_inline void process_lost(enum process_flag flags)
 	if (flags & PROCESS_SHOWN)
 		event_lost();
 	else
-		context_lost();
+		helper_lost();
 }
 
 /* The time of an event, for which the context is sent if it has a row. `tid`: in its task_id. */
@@ -409,7 +409,7 @@ static __always_inline int process_reaped(void *ctx, struct task_struct *task)
 		return 0;
 	event = event_reserve(SLOT_REAPED, sizeof(*event));
 	if (!event) {
-		context_lost();
+		helper_lost();
 		return 0;
 	}
 	now = bpf_ktime_get_boot_ns();
@@ -421,7 +421,7 @@ static __always_inline int process_reaped(void *ctx, struct task_struct *task)
 	event->process.kind = PROCESS_REAPED;
 	usage_fill(&event->usage, task);
 	if (!event_try_submit(ctx, event, sizeof(*event), now))
-		context_lost();
+		helper_lost();
 	return 0;
 }
 

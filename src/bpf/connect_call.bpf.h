@@ -86,7 +86,7 @@ static __always_inline int call_failed(void *ctx, struct sock *sk, struct connec
 	if (!outcome_shown(&event))
 		return 0;
 	if (snoop_config.context)
-		context_send(ctx, (void *)bpf_get_current_task(), event.id.time_ns, event.id.tid);
+		context_send_current(ctx, event.id.time_ns, event.id.tid);
 	event_send(ctx, &event, sizeof(event), event.id.time_ns);
 	return 0;
 }

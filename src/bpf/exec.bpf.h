@@ -148,7 +148,7 @@ static __always_inline void exec_emit(void *ctx, __u32 slot, struct exec_scratch
 	__u32 strings = exec_strings_len(event);
 
 	if (snoop_config.context && EXEC_HAS_ROW)
-		context_send(ctx, (void *)bpf_get_current_task(), event->id.time_ns, event->id.tid);
+		context_send_current(ctx, event->id.time_ns, event->id.tid);
 	if (snoop_config.perf) {
 		if (!exec_send(ctx, slot, scratch, args, STRINGS_CAP, PERF_ARGS_CAP))
 			EXEC_LOST();

@@ -31,7 +31,7 @@ static __always_inline int see(void *ctx, struct kill_event *event)
 	    !filter_allows(sender))
 		return 0;
 	task_id_fill(&event->id, sender, bpf_ktime_get_boot_ns());
-	context_send(ctx, sender, event->id.time_ns, event->id.tid);
+	context_send_current(ctx, event->id.time_ns, event->id.tid);
 	event_send(ctx, event, sizeof(*event), event->id.time_ns);
 	return 0;
 }

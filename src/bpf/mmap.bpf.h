@@ -132,9 +132,14 @@ static __always_inline void mmap_fill(struct mmap_event *event, const struct mma
 
 static __always_inline void mmap_send_short(void *ctx, const struct mmap_call *call)
 {
-	__u64 now = snoop_config.context ? context_send_current(ctx) : 0;
-	struct mmap_event *event = event_reserve(call->slot, sizeof(*event));
+	struct mmap_event *event;
+	__u64 now = 0;
 
+	if (snoop_config.context) {
+		now = bpf_ktime_get_boot_ns();
+		context_send_current(ctx, now, (__u32)bpf_get_current_pid_tgid());
+	}
+	event = event_reserve(call->slot, sizeof(*event));
 	if (!event) {
 		event_lost();
 		return;
@@ -311,8 +316,7 @@ static __noinline int mmap_send_long(void *ctx, const struct mmap_facts *facts)
 	if ((mmap_config.modes & MMAP_MODE_PATH) && !mmap_has_prefix(&scratch->path))
 		return 0;
 	if (snoop_config.context)
-		context_send(ctx, (void *)bpf_get_current_task(), now,
-			     (__u32)bpf_get_current_pid_tgid());
+		context_send_current(ctx, now, (__u32)bpf_get_current_pid_tgid());
 	if (found->end && !(mmap_config.modes & MMAP_MODE_FILE_ONLY)) {
 		notes |= MMAP_VMA;
 		extra->vma_start = found->start;

@@ -114,10 +114,8 @@ impl Filters {
                 | on(self.comms.len(), snoop_filter::FILTER_BY_COMM)
                 | on(self.cgroups.len(), snoop_filter::FILTER_BY_CGROUP)
                 | on(self.tree.len(), snoop_filter::FILTER_BY_TREE)
-                | on(
-                    self.ancestor_pids.len() + self.ancestor_comms.len(),
-                    snoop_filter::FILTER_BY_ANCESTOR,
-                ),
+                | on(self.ancestor_pids.len(), snoop_filter::FILTER_BY_ANCESTOR_PID)
+                | on(self.ancestor_comms.len(), snoop_filter::FILTER_BY_ANCESTOR_COMM),
         );
         config.context = self.context.bits();
         config.ancestors = self.context.ancestors.unwrap_or(0);

@@ -16,14 +16,14 @@ fn each_way(test: impl Fn(Setup)) {
 }
 
 /// What `origin facts` has written.
-struct Facts {
+pub struct Facts {
     values: HashMap<String, i64>,
     /// Id, birth in ticks, name; the parent first
     above: Vec<(u64, u64, String)>,
 }
 
 impl Facts {
-    fn read(path: &str) -> Self {
+    pub fn read(path: &str) -> Self {
         let text = fs::read_to_string(path).unwrap();
         let (mut values, mut above) = (HashMap::new(), Vec::new());
         for line in text.lines() {
@@ -41,13 +41,13 @@ impl Facts {
     }
 
     /// A number; -1 in 32 bits is none.
-    fn number(&self, key: &str) -> Option<i64> {
+    pub fn number(&self, key: &str) -> Option<i64> {
         Some(self.values[key]).filter(|number| *number != -1 && *number != 4_294_967_295)
     }
 }
 
 /// The last row of the process that wrote `facts`.
-fn row_of<'t>(trace: &'t Trace, facts: &Facts) -> &'t Value {
+pub fn row_of<'t>(trace: &'t Trace, facts: &Facts) -> &'t Value {
     let is_its = |row: &&Value| Some(pid(row) as i64) == facts.number("pid");
     trace.events.iter().rfind(is_its).unwrap_or_else(|| panic!("{trace:?}"))
 }

@@ -34,6 +34,7 @@ mod dns;
 mod execsnoop;
 mod killsnoop;
 mod load;
+mod logins;
 mod mmapsnoop;
 mod procsnoop;
 mod recorded;

@@ -37,7 +37,8 @@ enum snoop_filter {
 	FILTER_BY_COMM = 1 << 3,
 	FILTER_BY_CGROUP = 1 << 4,
 	FILTER_BY_TREE = 1 << 5,
-	FILTER_BY_ANCESTOR = 1 << 6,
+	FILTER_BY_ANCESTOR_PID = 1 << 6,
+	FILTER_BY_ANCESTOR_COMM = 1 << 7,
 };
 
 #define MAX_CGROUP_FILTERS 64

@@ -80,24 +80,44 @@ static __always_inline bool context_climb(struct context_ancestor *ancestor,
 	return true;
 }
 
-static __noinline bool context_send_ancestors(void *ctx, struct task_struct *task, __u64 time_ns,
-					      __u32 tid)
+/* The same where `*leader` has a type: a third of the cost. */
+static __always_inline bool context_climb_typed(struct context_ancestor *ancestor,
+						struct task_struct **leader)
 {
-	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
+	struct task_struct *parent = (*leader)->real_parent->group_leader;
+	__u32 pid = parent->tgid;
+
+	if (!pid)
+		return false;
+	ancestor->start_ns = parent->start_boottime;
+	ancestor->pid = pid;
+	ancestor->exec_id = parent->self_exec_id;
+	*(__u64 *)&ancestor->comm[0] = *(__u64 *)&parent->comm[0];
+	*(__u64 *)&ancestor->comm[8] = *(__u64 *)&parent->comm[8];
+	*leader = parent;
+	return true;
+}
+
+static __always_inline bool context_send_chain(void *ctx, struct task_struct *leader, __u64 time_ns,
+					       __u32 tid, const bool typed)
+{
 	struct context_ancestors part = {};
 
 	part.head.time_ns = time_ns;
 	part.head.mark = CONTEXT_MARK;
 	part.head.tid = tid;
 	part.head.kind = CONTEXT_IS_ANCESTORS;
-	part.exec_id = BPF_CORE_READ(leader, self_exec_id);
+	part.exec_id = typed ? leader->self_exec_id : BPF_CORE_READ(leader, self_exec_id);
 	/* Once more than there are ancestors, to say that these are all. */
 	for (__u32 first = 0; first <= MAX_ANCESTORS; first += CONTEXT_ANCESTORS_EACH) {
 		part.first = first;
 		part.count = 0;
 #pragma unroll
 		for (__u32 i = 0; i < CONTEXT_ANCESTORS_EACH; i++) {
-			if (!context_climb(&part.ancestors[i], &leader)) {
+			struct context_ancestor *next = &part.ancestors[i];
+
+			if (!(typed ? context_climb_typed(next, &leader)
+				    : context_climb(next, &leader))) {
 				part.flags = CONTEXT_LAST;
 				break;
 			}
@@ -115,6 +135,29 @@ static __noinline bool context_send_ancestors(void *ctx, struct task_struct *tas
 	return true;
 }
 
+static __noinline bool context_send_ancestors(void *ctx, struct task_struct *task, __u64 time_ns,
+					      __u32 tid)
+{
+	return context_send_chain(ctx, BPF_CORE_READ(task, group_leader), time_ns, tid, false);
+}
+
+/* Of the current task. */
+static __noinline bool context_send_own_ancestors(void *ctx, __u64 time_ns, __u32 tid)
+{
+	struct task_struct *task;
+
+	if (task_is_typed())
+		return context_send_chain(ctx, bpf_get_current_task_btf()->group_leader, time_ns,
+					  tid, true);
+	task = (void *)bpf_get_current_task();
+	return context_send_ancestors(ctx, task, time_ns, tid);
+}
+
+static __always_inline void context_lost(void)
+{
+	__sync_fetch_and_add(&snoop_counters.context_lost, 1);
+}
+
 /*
  * For an event of `task` with this time and thread id in its task_id. Before its record is
  * reserved: records come in the order of their places.
@@ -129,16 +172,20 @@ static __always_inline void context_send(void *ctx, struct task_struct *task, __
 	if (sent && (snoop_config.context & CONTEXT_ANCESTORS))
 		sent = context_send_ancestors(ctx, task, time_ns, tid);
 	if (!sent)
-		__sync_fetch_and_add(&snoop_counters.context_lost, 1);
+		context_lost();
 }
 
-/* The same for an event of the current task, at this moment, which is returned. */
-static __always_inline __u64 context_send_current(void *ctx)
+/* The same for an event of the current task. */
+static __always_inline void context_send_current(void *ctx, __u64 time_ns, __u32 tid)
 {
-	__u64 now = bpf_ktime_get_boot_ns();
+	bool sent = true;
 
-	context_send(ctx, (void *)bpf_get_current_task(), now, (__u32)bpf_get_current_pid_tgid());
-	return now;
+	if (snoop_config.context & CONTEXT_LOGIN)
+		sent = context_send_login(ctx, (void *)bpf_get_current_task(), time_ns, tid);
+	if (sent && (snoop_config.context & CONTEXT_ANCESTORS))
+		sent = context_send_own_ancestors(ctx, time_ns, tid);
+	if (!sent)
+		context_lost();
 }
 
 #endif /* SNOOP_CONTEXT_BPF_H */

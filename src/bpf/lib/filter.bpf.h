@@ -119,6 +119,18 @@ static __always_inline bool filter_allows_itself(struct task_struct *task)
 	return !(snoop_config.filters & FILTER_BY_COMM) || filter_allows_comm(task);
 }
 
+#define FILTER_BY_ANCESTOR (FILTER_BY_ANCESTOR_PID | FILTER_BY_ANCESTOR_COMM)
+
+static __always_inline bool filter_has_as_ancestor(struct task_struct *leader)
+{
+	/* A map that is not used is another one, which has each key of zeros. */
+	if ((snoop_config.filters & FILTER_BY_ANCESTOR_PID) &&
+	    filter_has(&filter_ancestor_pids, task_pid_for_filter(leader)))
+		return true;
+	return (snoop_config.filters & FILTER_BY_ANCESTOR_COMM) &&
+	       filter_has_name(&filter_ancestor_comms, leader);
+}
+
 /* Whether one of the processes above `task`, up to MAX_ANCESTORS of them, is asked for. */
 static __noinline bool filter_has_ancestor(struct task_struct *task)
 {
@@ -128,8 +140,7 @@ static __noinline bool filter_has_ancestor(struct task_struct *task)
 		leader = BPF_CORE_READ(leader, real_parent, group_leader);
 		if (!BPF_CORE_READ(leader, tgid))
 			break;
-		if (filter_has(&filter_ancestor_pids, task_pid_for_filter(leader)) ||
-		    filter_has_name(&filter_ancestor_comms, leader))
+		if (filter_has_as_ancestor(leader))
 			return true;
 	}
 	return false;

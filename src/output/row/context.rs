@@ -2,6 +2,7 @@
 
 use super::{Common, Field, Slot};
 use crate::host::context::{Ancestor, Ancestors, Login, Name};
+use crate::output::digits::push_number;
 use crate::output::escape::{push_cell, until_nul};
 use crate::output::json::{Bytes, BytesList, push_list, push_object, push_string};
 use crate::output::table::{Column, Line, NOTE};
@@ -38,7 +39,7 @@ impl<F> Field<F> {
     );
 
     /// Members that `--login` adds.
-    pub(super) const OF_LOGIN: [Self; 13] = [
+    pub(super) const OF_LOGIN: [Self; 15] = [
         Self::json_common(
             "process.login_user.id",
             "with --login: user id of the login that the process descends from, whatever sudo and \
@@ -103,19 +104,17 @@ impl<F> Field<F> {
         Self::json_common("process.real_user.name", "name of the real user", |common, slot| {
             name(slot, login_of(common).and_then(|login| login.names.real_user.as_ref()));
         }),
-        Self::json_common(
-            "process.group",
-            "effective group: id, and name if it is known",
-            |common, slot| {
-                if let Some(login) = login_of(common) {
-                    group(slot, login.effective_group, login.names.group.as_ref());
-                }
-            },
-        ),
-        Self::json_common("process.real_group", "real group, likewise", |common, slot| {
-            if let Some(login) = login_of(common) {
-                group(slot, login.group, login.names.real_group.as_ref());
-            }
+        Self::json_common("process.group.id", "effective group", |common, slot| {
+            slot.optional_number(login_of(common).map(|login| login.effective_group));
+        }),
+        Self::json_common("process.group.name", "its name", |common, slot| {
+            name(slot, login_of(common).and_then(|login| login.names.group.as_ref()));
+        }),
+        Self::json_common("process.real_group.id", "real group", |common, slot| {
+            slot.optional_number(login_of(common).map(|login| login.group));
+        }),
+        Self::json_common("process.real_group.name", "its name", |common, slot| {
+            name(slot, login_of(common).and_then(|login| login.names.real_group.as_ref()));
         }),
     ];
 
@@ -166,26 +165,15 @@ fn name(slot: &mut Slot<'_, '_>, name: Option<&Name>) {
     slot.optional_name(name.map(|name| &**name));
 }
 
-/// `{"id":…,"name":…}`
-fn group(slot: &mut Slot<'_, '_>, id: u32, name: Option<&Name>) {
-    slot.json_value(|out| {
-        push_object(out, |out| {
-            out.extend_from_slice(b",\"id\":");
-            crate::output::digits::push_number(out, id);
-            Bytes { keys: ("name", "name_base64"), value: name.map(|name| &**name) }.push(out);
-        });
-    });
-}
-
 fn push_ancestor(out: &mut Vec<u8>, one: &Ancestor, epoch: Epoch) {
     push_object(out, |out| {
         out.extend_from_slice(b",\"pid\":");
-        crate::output::digits::push_number(out, one.pid);
+        push_number(out, one.pid);
         if one.start_ns != 0 {
             out.extend_from_slice(b",\"creation\":{\"time\":");
             push_string(out, &epoch.rfc3339(one.start_ns));
             out.extend_from_slice(b"},\"start_boot_ns\":");
-            crate::output::digits::push_number(out, one.start_ns);
+            push_number(out, one.start_ns);
         }
         let comm = Some(until_nul(&one.comm));
         Bytes { keys: ("comm", "comm_base64"), value: comm }.push(out);
