@@ -28,6 +28,8 @@ mmapsnoop)
 		cases+=("$backend floor:empty" "$backend floor:record")
 		cases+=("$backend" "$backend --pid 1" "$backend --min-size 1M" "$backend --summary 100")
 	done
+	# The chain in that machine is short: init, sh, sh.
+	cases+=('tp_btf --login' 'tp_btf --ancestors' 'tp_btf --ancestor nobody')
 	;;
 tcpconnect)
 	# The median: nothing else runs during such an attempt, not even the tracer.

@@ -111,7 +111,7 @@ fn row<'a>(exec: &'a Exec<'a>, searched: &'a Searched) -> Row<'a> {
 
 fn common<'a>(exec: &'a Exec<'_>, time: &'a str) -> Common<'a> {
     let cgroup = Some(&b"/system.slice/example.service"[..]);
-    Common { id: &exec.event.id, event: "process.exec", time, since_ns: 0, cgroup, container: None }
+    Common { event: "process.exec", time, cgroup, ..Common::of(&exec.event.id) }
 }
 
 /// A row as execsnoop shows it without flags.

@@ -100,7 +100,7 @@ fn json_row(bencher: Bencher<'_, '_>, kind: Kind) {
             let call = Call::decode(black_box(&record)).unwrap();
             let context = Context {
                 timestamp: clock.stamp(call.id.time_ns),
-                place: Place { cgroup: Some(b"/system.slice/example.service"), container: None },
+                place: Place { cgroup: Some(b"/system.slice/example.service"), ..Place::default() },
                 ..Context::default()
             };
             lines.push(&mut out, &call, &context);
@@ -119,7 +119,7 @@ fn filter(bencher: Bencher<'_, '_>, text: &str) {
     let expr = Expr::parse(text).unwrap();
     let record = example(Kind::File);
     let call = Call::decode(&record).unwrap();
-    let place = Place { cgroup: Some(b"/system.slice/example.service"), container: None };
+    let place = Place { cgroup: Some(b"/system.slice/example.service"), ..Place::default() };
     let context =
         Context { timestamp: "2026-11-20T14:47:21.359380100Z", place, ..Context::default() };
     let mut line = Vec::new();

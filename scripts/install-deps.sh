@@ -39,6 +39,7 @@ has_fonts() {
 }
 has_clang() { at_least "$("${CLANG:-clang}" --version 2>/dev/null | version_in)" 14; }
 has_rust() { at_least "$(cargo --version 2>/dev/null | version_in)" "$msrv"; }
+has_sshd() { [[ -x /usr/sbin/sshd ]] && have ssh; }
 has_rustfmt() { cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1; }
 
 # One line for each thing: the groups it is for, its name, the check, and the packages in
@@ -62,6 +63,8 @@ test        | jq                  | have jq                 | jq               |
 test        | podman              | have podman             | podman crun      | podman                | podman crun
 test        | tmux                | have tmux               | tmux             | tmux                  | tmux
 test        | btrfs-progs         | have mkfs.btrfs         | btrfs-progs      | btrfs-progs           | btrfs-progs
+test        | sshd and ssh        | has_sshd                | openssh-server openssh-client | openssh-server openssh-clients | openssh
+test        | sudo                | have sudo               | sudo             | sudo                  | sudo
 test        | time zones          | has_zones               | tzdata           | tzdata                | tzdata
 test        | LLVM tools          | have llvm-objdump       | llvm             | llvm                  | llvm
 test        | zsh                 | have zsh                | zsh              | zsh                   | zsh

@@ -7,6 +7,7 @@ pub mod channel;
 pub mod cli;
 pub mod command;
 pub mod containers;
+pub mod context;
 pub mod errand;
 pub mod explain;
 pub mod file_limit;

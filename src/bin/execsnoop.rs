@@ -127,6 +127,9 @@ impl Tool for Execsnoop {
 
     fn event(&mut self, record: &[u8], session: &mut Session) -> Result<()> {
         let exec = Exec::decode(record).context("a record that ends too early")?;
+        if exec.errno().is_none() {
+            session.contexts.executed(&exec.event.id, exec.args, exec.cut(usize::MAX).is_none());
+        }
         // What cannot be read now may match later.
         let is_open = exec.args_unreadable();
         if !is_open && !self.args.matches(&exec) {

@@ -75,6 +75,8 @@ impl Tool for Mmapsnoop {
             timestamp: args.common.timestamp,
             uid: args.common.print_uid,
             container: args.common.containers,
+            login: args.common.login,
+            ancestors: args.common.ancestors.is_some(),
             calls: args.all || args.wx,
             vma: args.vma,
             latency: args.latency,

@@ -244,6 +244,8 @@ impl Tool for Procsnoop {
         match &decoded {
             Record::Exec => {
                 if let Some(exec) = &exec {
+                    let is_whole = exec.cut(usize::MAX).is_none();
+                    session.contexts.executed(&exec.event.id, exec.args, is_whole);
                     self.lives.exec(exec);
                 }
                 if self.config.execs != 0 {

@@ -355,6 +355,8 @@ impl Tcpconnect {
         let service = self.names.service(connect.peer());
         let asked_service = connect.asked().and_then(|asked| self.names.service(asked));
         let row = Row { connect, host, service, asked_service, is_superseded };
+        // The context is that of the caller, when the attempt began.
+        session.contexts.was_sent_at(connect.began_ns(), &connect.id);
         if self.interval.is_none() && !self.args.count {
             session.row(&self.view, &connect.id, "network.connect", &row);
         } else if !session.passes(&self.view, &connect.id, "network.connect", &row) {

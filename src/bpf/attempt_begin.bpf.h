@@ -195,6 +195,9 @@ static __always_inline int attempt_begin(void *ctx, struct sock *sk, const bool 
 		return 0;
 	}
 	begin_id(&begin, &attempt->id);
+	/* Now, in the context of the caller; user space keeps it until the end. */
+	if (snoop_config.context && allowed && !begin.owner)
+		context_send_current(ctx, attempt->id.time_ns, attempt->id.tid);
 	user_add(attempt->id.uid, 1);
 	if (begin.flags & CONNECT_MPTCP)
 		attempt->untold = 0; /* it is the connection's caller who may be */

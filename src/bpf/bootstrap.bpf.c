@@ -39,6 +39,7 @@ static __always_inline void exec_lost(void);
 #define EXEC_LOST() exec_lost()
 static __always_inline bool exec_is_told(struct task_struct *task, bool is_row);
 #define EXEC_ALLOWED(task) exec_is_told(task, process_config.execs || process_config.drawn)
+#define EXEC_HAS_ROW process_config.execs
 #define TREE_FORGOTTEN_BY_TOOL
 #include "exec.bpf.h"
 #include "killer.bpf.h"
@@ -74,7 +75,7 @@ struct {
 	__type(value, __u8);
 } ended SEC(".maps");
 
-static __always_inline void context_lost(void)
+static __always_inline void helper_lost(void)
 {
 	__sync_fetch_and_add(&process_counters.context_lost, 1);
 }
@@ -84,7 +85,7 @@ static __always_inline void exec_lost(void)
 	if (process_config.execs)
 		event_lost();
 	else
-		context_lost();
+		helper_lost();
 }
 
 static __always_inline void process_lost(enum process_flag flags)
@@ -92,14 +93,24 @@ static __always_inline void process_lost(enum process_flag flags)
 	if (flags & PROCESS_SHOWN)
 		event_lost();
 	else
-		context_lost();
+		helper_lost();
+}
+
+/* The time of an event, for which the context is sent if it has a row. `tid`: in its task_id. */
+static __always_inline __u64 process_time(void *ctx, struct task_struct *task, __u32 tid,
+					  enum process_flag flags)
+{
+	__u64 now = bpf_ktime_get_boot_ns();
+
+	if (flags & PROCESS_SHOWN)
+		context_send(ctx, task, now, tid);
+	return now;
 }
 
 static __always_inline void process_fill(struct process_event *event, struct task_struct *leader,
-					 enum process_kind kind, enum process_flag flags)
+					 enum process_kind kind, enum process_flag flags, __u64 now)
 {
-	task_id_fill(&event->id, leader, bpf_ktime_get_boot_ns());
-	event->parent_start_ns = BPF_CORE_READ(leader, real_parent, group_leader, start_boottime);
+	task_id_fill(&event->id, leader, now);
 	event->kind = kind;
 	event->flags = flags;
 	event->exec_id = BPF_CORE_READ(leader, self_exec_id);
@@ -124,6 +135,7 @@ static __always_inline int process_born(void *ctx, struct task_struct *maker,
 {
 	enum process_flag flags = process_flags(child);
 	struct process_birth_event *event;
+	__u64 now;
 
 	if (BPF_CORE_READ(child, pid) != BPF_CORE_READ(child, tgid))
 		return 0; /* a thread */
@@ -133,12 +145,13 @@ static __always_inline int process_born(void *ctx, struct task_struct *maker,
 		return 0;
 	if (process_config.forks)
 		flags |= PROCESS_SHOWN;
+	now = process_time(ctx, child, BPF_CORE_READ(child, pid), flags);
 	event = event_reserve(SLOT_FORK, sizeof(*event));
 	if (!event) {
 		process_lost(flags);
 		return 0;
 	}
-	process_fill(&event->process, child, PROCESS_FORK, flags);
+	process_fill(&event->process, child, PROCESS_FORK, flags, now);
 	/* Not always the maker's cgroup: CLONE_INTO_CGROUP. */
 	event->process.id.cgroup = BPF_CORE_READ(child, cgroups, dfl_cgrp, kn, id);
 	event->maker_start_ns = BPF_CORE_READ(maker, group_leader, start_boottime);
@@ -265,23 +278,26 @@ static __always_inline void thread_exit(void *ctx, struct task_struct *task,
 	__s32 status = BPF_CORE_READ(task, exit_code) & 0xffff;
 	__u64 begin_ns = process_began(task, BPF_CORE_READ(task, start_boottime));
 	struct process_exit_event *event;
+	__u64 now;
 
 	if (!exit_asked_for(status, bpf_ktime_get_boot_ns() - begin_ns))
 		return;
 	if (is_told && told_is_asked() && !end_is_told(key))
 		told_remember(key->pid, key->start_ns, TOLD_BY_ROW);
+	flags |= PROCESS_SHOWN;
+	now = process_time(ctx, task, BPF_CORE_READ(task, pid), flags);
 	event = event_reserve(SLOT_EXIT, sizeof(*event));
 	if (!event) {
 		event_lost();
 		return;
 	}
-	process_fill(&event->process, task, PROCESS_THREAD_EXIT, flags | PROCESS_SHOWN);
+	process_fill(&event->process, task, PROCESS_THREAD_EXIT, flags, now);
 	__builtin_memset(&event->usage, 0, sizeof(event->usage));
 	__builtin_memset(&event->killer, 0, sizeof(event->killer));
 	event->begin_ns = begin_ns;
 	event->status = status;
 	event->threads = BPF_CORE_READ(task, signal, nr_threads);
-	event_submit(ctx, event, sizeof(*event), event->process.id.time_ns);
+	event_submit(ctx, event, sizeof(*event), now);
 }
 
 static __always_inline void process_end(void *ctx, __u32 slot, struct task_struct *task,
@@ -291,10 +307,12 @@ static __always_inline void process_end(void *ctx, __u32 slot, struct task_struc
 	struct process_exit_event *event;
 	__s32 status = process_status(leader);
 	__u64 begin_ns = process_began(leader, key->start_ns);
-	__u64 now = bpf_ktime_get_boot_ns();
+	__u32 tid = BPF_CORE_READ(task, pid);
+	__u64 now;
 
-	if (exit_asked_for(status, now - begin_ns))
+	if (exit_asked_for(status, bpf_ktime_get_boot_ns() - begin_ns))
 		flags |= PROCESS_SHOWN;
+	now = process_time(ctx, leader, tid, flags);
 	if (BPF_CORE_READ(task, signal, oom_mm))
 		flags |= PROCESS_OOM;
 	event = event_reserve(slot, sizeof(*event));
@@ -302,8 +320,8 @@ static __always_inline void process_end(void *ctx, __u32 slot, struct task_struc
 		process_lost(flags);
 		return;
 	}
-	process_fill(&event->process, leader, PROCESS_EXIT, flags);
-	event->process.id.tid = BPF_CORE_READ(task, pid);
+	process_fill(&event->process, leader, PROCESS_EXIT, flags, now);
+	event->process.id.tid = tid;
 	BPF_CORE_READ_INTO(&event->process.id.thread_comm, task, comm);
 	event->begin_ns = begin_ns;
 	event->status = status;
@@ -393,7 +411,7 @@ static __always_inline int process_reaped(void *ctx, struct task_struct *task)
 		return 0;
 	event = event_reserve(SLOT_REAPED, sizeof(*event));
 	if (!event) {
-		context_lost();
+		helper_lost();
 		return 0;
 	}
 	now = bpf_ktime_get_boot_ns();
@@ -405,7 +423,7 @@ static __always_inline int process_reaped(void *ctx, struct task_struct *task)
 	event->process.kind = PROCESS_REAPED;
 	usage_fill(&event->usage, task);
 	if (!event_try_submit(ctx, event, sizeof(*event), now))
-		context_lost();
+		helper_lost();
 	return 0;
 }
 

@@ -27,10 +27,9 @@ enum process_flag {
 /* All other records begin with this. */
 struct process_event {
 	struct task_id id;
-	__u64 parent_start_ns; /* CLOCK_BOOTTIME of the parent's birth: with ppid, its identity */
+	__u64 exec_id; /* inherited at birth, one more with each execution */
 	enum process_kind kind;
 	enum process_flag flags;
-	__u64 exec_id; /* inherited at birth, one more with each execution */
 };
 _Static_assert(__builtin_offsetof(struct process_event, kind) ==
 		       __builtin_offsetof(struct exec_event, kind),
@@ -64,6 +63,7 @@ struct process_usage {
 /* The source of a fatal signal. */
 struct process_killer {
 	__u64 address; /* si_addr of a fault */
+	__u64 start_ns; /* CLOCK_BOOTTIME of the sender's birth: with pid, its identity */
 	__u32 pid; /* the sender's thread group id, initial PID namespace */
 	__u32 uid; /* its real user id */
 	__s32 code; /* si_code */

@@ -83,8 +83,11 @@ static __always_inline int call_failed(void *ctx, struct sock *sk, struct connec
 		socket_local(sk, false, &event.local);
 	if (event.peer.interface)
 		interface_name(sk, event.peer.interface, event.interface_name);
-	if (outcome_shown(&event))
-		event_send(ctx, &event, sizeof(event), event.id.time_ns);
+	if (!outcome_shown(&event))
+		return 0;
+	if (snoop_config.context)
+		context_send_current(ctx, event.id.time_ns, event.id.tid);
+	event_send(ctx, &event, sizeof(event), event.id.time_ns);
 	return 0;
 }
 

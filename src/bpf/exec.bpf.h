@@ -54,6 +54,11 @@ EVENT(exec_event);
 #define EXEC_ALLOWED(task) filter_allows(task)
 #endif
 
+/* Whether an execution has a row, so that its context is of use. */
+#ifndef EXEC_HAS_ROW
+#define EXEC_HAS_ROW true
+#endif
+
 #define STRINGS_CAP (PATH_CAP + PATH_TAIL)
 #define PERF_ARGS_CAP (PERF_RECORD_MAX - sizeof(struct exec_event) - STRINGS_CAP)
 
@@ -142,6 +147,8 @@ static __always_inline void exec_emit(void *ctx, __u32 slot, struct exec_scratch
 	struct exec_event *event = &scratch->event;
 	__u32 strings = exec_strings_len(event);
 
+	if (snoop_config.context && EXEC_HAS_ROW)
+		context_send_current(ctx, event->id.time_ns, event->id.tid);
 	if (snoop_config.perf) {
 		if (!exec_send(ctx, slot, scratch, args, STRINGS_CAP, PERF_ARGS_CAP))
 			EXEC_LOST();

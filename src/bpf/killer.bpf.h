@@ -108,6 +108,7 @@ static __always_inline int signal_sent(int number, struct kernel_siginfo *info,
 		struct task_struct *sender = (void *)bpf_get_current_task();
 
 		killer.pid = BPF_CORE_READ(sender, tgid);
+		killer.start_ns = BPF_CORE_READ(sender, group_leader, start_boottime);
 		killer.uid = BPF_CORE_READ(sender, cred, uid.val);
 		BPF_CORE_READ_INTO(&killer.comm, sender, group_leader, comm);
 	} else if (killer.code > 0 && killer.code != SI_KERNEL) {

@@ -6,6 +6,7 @@
 
 struct kill_event {
 	struct task_id id; /* the sender */
+	__u64 target_start_ns; /* birth of the target; 0 for a failed call */
 	__s32 target_pid; /* of a failed call as given: a group is 0 or less */
 	__u32 signal;
 	__s32 code; /* si_code; positive ones are the kernel's */
@@ -30,6 +31,7 @@ static __always_inline int see(void *ctx, struct kill_event *event)
 	    !filter_allows(sender))
 		return 0;
 	task_id_fill(&event->id, sender, bpf_ktime_get_boot_ns());
+	context_send_current(ctx, event->id.time_ns, event->id.tid);
 	event_send(ctx, event, sizeof(*event), event->id.time_ns);
 	return 0;
 }
@@ -41,6 +43,7 @@ static __always_inline int sent(void *ctx, const __u64 *args)
 	struct kill_event event = { .signal = args[0], .result = args[4] };
 
 	event.target_pid = BPF_CORE_READ(target, tgid);
+	event.target_start_ns = BPF_CORE_READ(target, group_leader, start_boottime);
 	/* Without its type: the verifier takes a typed pointer for one that is never NULL. */
 	bpf_probe_read_kernel(&info, sizeof(info), &args[1]);
 	/* Instead of an address 1 stands for the kernel, 0 for a process: another one. */

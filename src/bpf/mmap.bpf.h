@@ -132,13 +132,20 @@ static __always_inline void mmap_fill(struct mmap_event *event, const struct mma
 
 static __always_inline void mmap_send_short(void *ctx, const struct mmap_call *call)
 {
-	struct mmap_event *event = event_reserve(call->slot, sizeof(*event));
-	__u64 now = bpf_ktime_get_boot_ns();
+	struct mmap_event *event;
+	__u64 now = 0;
 
+	if (snoop_config.context) {
+		now = bpf_ktime_get_boot_ns();
+		context_send_current(ctx, now, (__u32)bpf_get_current_pid_tgid());
+	}
+	event = event_reserve(call->slot, sizeof(*event));
 	if (!event) {
 		event_lost();
 		return;
 	}
+	if (!snoop_config.context)
+		now = bpf_ktime_get_boot_ns();
 	mmap_fill(event, call, now, 0);
 	event_submit_often(ctx, event, sizeof(*event), now);
 }
@@ -308,6 +315,8 @@ static __noinline int mmap_send_long(void *ctx, const struct mmap_facts *facts)
 		notes |= mmap_describe_file(scratch, slot, file, call->kind != MMAP_MAP);
 	if ((mmap_config.modes & MMAP_MODE_PATH) && !mmap_has_prefix(&scratch->path))
 		return 0;
+	if (snoop_config.context)
+		context_send_current(ctx, now, (__u32)bpf_get_current_pid_tgid());
 	if (found->end && !(mmap_config.modes & MMAP_MODE_FILE_ONLY)) {
 		notes |= MMAP_VMA;
 		extra->vma_start = found->start;

@@ -37,6 +37,7 @@ static __always_inline void given_up_inside(struct connect_event *event, struct 
 		return; /* the reason is unknown */
 	event->error = EADDRNOTAVAIL;
 	event->flags |= CONNECT_NO_SYN;
+	event->id.time_ns = attempt->id.time_ns; /* at once, and the context was sent then */
 	event->duration_ns = 0;
 	if (!BPF_CORE_READ(sk, __sk_common.skc_num))
 		event->local.port = 0; /* the value is from an earlier attempt */

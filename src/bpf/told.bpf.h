@@ -13,7 +13,7 @@
 #define FILTERS_BY_CGROUP (FILTER_BY_CGROUP | FILTER_NOT_CGROUP)
 #define FILTERS_THAT_CHANGE                                                                        \
 	(FILTER_BY_PPID | FILTER_BY_UID | FILTER_NOT_UID | FILTER_BY_COMM | FILTER_NOT_COMM |       \
-	 FILTERS_BY_CGROUP)
+	 FILTERS_BY_CGROUP | FILTER_BY_ANCESTOR)
 
 /*
  * Living processes that passed the filters, by id. User space sets the size if there is

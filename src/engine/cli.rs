@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use delivery::{Budget, Place};
-pub use values::{bytes, milliseconds, number, regex, seconds, without_ib};
+pub use values::{Ancestor, bytes, milliseconds, number, regex, seconds, without_ib};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
@@ -22,9 +22,13 @@ use crate::engine::manual::Manual;
 use crate::host::cgroup::Cgroup;
 use crate::output::color::Color;
 use crate::output::filter::Expr;
+use crate::output::row::{ANCESTORS, LOGIN};
 use crate::output::table::Column;
 use crate::output::time::TimeForm;
-use values::{cgroup, cgroup_map, comm, filter, living_pid, mntns_map, pid, process, rings, user};
+use values::{
+    ancestor, ancestors, cgroup, cgroup_map, comm, filter, living_pid, mntns_map, pid, process,
+    rings, user,
+};
 
 /// Common flags, to be flattened into each tool's own. Where bcc's tool of the same name has
 /// another meaning for a short flag, the tool takes it away here with `mut_arg`.
@@ -76,6 +80,10 @@ pub struct CommonArgs {
     #[arg(long, value_name = "PID", value_parser = living_pid, help_heading = "Filters")]
     pub tree: Vec<u32>,
 
+    /// Only processes below this one: a name, or a number for a process id (repeatable)
+    #[arg(long, value_name = "NAME|PID", value_parser = ancestor, help_heading = "Filters")]
+    pub ancestor: Vec<Ancestor>,
+
     /// Show a column with the local time, to the millisecond
     #[arg(short = 'T', long)]
     pub time: bool,
@@ -104,6 +112,21 @@ pub struct CommonArgs {
     /// With --containers, these labels of the container and its pod
     #[arg(long, value_name = "NAME,...", value_delimiter = ',', requires = "containers")]
     pub container_labels: Vec<String>,
+    /// Show a column with the user who logged in, whatever sudo and su made of it, and the terminal;
+    /// in JSON also sessions, groups and names
+    #[arg(long)]
+    pub login: bool,
+
+    /// Show the chain of processes above, as it was at the event: up to process 1, or the N nearest
+    #[arg(
+        long,
+        value_name = "N",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "64",
+        value_parser = ancestors
+    )]
+    pub ancestors: Option<u32>,
 
     /// Show these columns, in this order: names of columns or of keys of --json. Flags that add a
     /// column put it in front
@@ -356,6 +379,8 @@ impl CommonArgs {
             "UID" => Some(self.print_uid),
             "CONTAINER" => Some(self.containers),
             "UNIT" => Some(false),
+            LOGIN => Some(self.login),
+            ANCESTORS => Some(self.ancestors.is_some()),
             _ => None,
         }
     }
@@ -383,6 +408,7 @@ impl CommonArgs {
         numbers.iter().any(|values| !values.is_empty())
             || names.iter().any(|values| !values.is_empty())
             || cgroups.iter().any(|values| !values.is_empty())
+            || !self.ancestor.is_empty()
     }
 
     /// Whether a filter that the kernel applies leaves out processes, of a tree or of all.

@@ -16,9 +16,6 @@ const REMEMBERED: usize = 1024;
 const RETRY_NS: u64 = 20_000_000;
 const TRIES: u32 = 8;
 
-/// The number of the errand that finds names: see [`Errands::start_all`].
-const ERRAND: u8 = 1;
-
 /// What is known of the containers of events.
 #[derive(Debug, Default)]
 pub struct Containers {
@@ -62,7 +59,7 @@ impl Containers {
         let (cgroup, errands) = (cgroup.filter(|_| self.is_on)?, errands?);
         let id = container_id(cgroup)?;
         if self.is_due(id, now_ns) {
-            let answer = errands.ask_of(ERRAND, &[id.as_bytes(), cgroup].concat());
+            let answer = errands.ask_containers(&[id.as_bytes(), cgroup].concat());
             let container = answer.and_then(|json| serde_json::from_slice(&json).ok()).flatten();
             self.remember(id, container, now_ns);
         }
@@ -130,6 +127,7 @@ mod tests {
     use std::cell::Cell;
 
     use super::*;
+    use crate::engine::errand::Staff;
 
     const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
@@ -148,9 +146,11 @@ mod tests {
             }
         };
         let path = format!("/docker/{ID}");
-        let nobody = || -> Serve { Box::new(|_| Vec::new()) };
-        let mut errands =
-            Errands::start_all(vec![Box::new(nobody), Box::new(serve(true))]).unwrap();
+        let mut errands = Errands::start_with(Staff {
+            of_containers: Some(Box::new(serve(true))),
+            ..Staff::default()
+        })
+        .unwrap();
         let mut containers = Containers::new(true);
         for _ in 0..3 {
             let found = containers.of(Some(path.as_bytes()), 0, Some(&mut errands));

@@ -34,8 +34,47 @@ pub type Serve = Box<dyn FnMut(&[u8]) -> Vec<u8>>;
 /// What a helper does: called once in each, after it was forked.
 pub type Errand = fn() -> Serve;
 
-/// Makes what a helper does, when it was forked.
+/// The same with values of its own.
 pub type MakeErrand = Box<dyn Fn() -> Serve>;
+
+/// What helpers can do: see [`Errands::ask`] and its siblings.
+#[derive(Default)]
+pub struct Staff {
+    /// What the tool itself needs to know
+    pub of_tool: Option<Errand>,
+    /// Names of users and command lines
+    pub of_context: Option<Errand>,
+    /// Names of containers
+    pub of_containers: Option<MakeErrand>,
+}
+
+/// In the first byte of a request: whom it is for.
+const OF_TOOL: u8 = 0;
+const OF_CONTEXT: u8 = 1;
+const OF_CONTAINERS: u8 = 2;
+
+impl Staff {
+    /// Whether there is anything to do.
+    pub fn is_needed(&self) -> bool {
+        self.of_tool.is_some() || self.of_context.is_some() || self.of_containers.is_some()
+    }
+
+    /// Answers all requests.
+    fn serve(&self) -> Serve {
+        let mut of_tool = self.of_tool.map(|errand| errand());
+        let mut of_context = self.of_context.map(|errand| errand());
+        let mut of_containers = self.of_containers.as_ref().map(|errand| errand());
+        Box::new(move |request| {
+            let Some((&whom, request)) = request.split_first() else { return Vec::new() };
+            let serve = match whom {
+                OF_TOOL => &mut of_tool,
+                OF_CONTEXT => &mut of_context,
+                _ => &mut of_containers,
+            };
+            serve.as_mut().map_or_else(Vec::new, |serve| serve(request))
+        })
+    }
+}
 
 /// The keeper's process id in our own PID namespace, or 0. Neither it nor its children are events.
 static KEEPER: AtomicU32 = AtomicU32::new(0);
@@ -49,18 +88,13 @@ pub fn keeper_pid() -> Option<u32> {
 pub struct Errands {
     keeper: UnixStream,
     helper: Option<UnixStream>,
-    /// Requests name the errand that they are for, in a last byte
-    are_several: bool,
     patience: Patience,
+    /// That with servers of names, which must not cost what processes need
+    patience_for_context: Patience,
     stop: Option<Arc<EventFd>>,
     deadline: Option<Instant>,
     unanswered: u64,
     is_paused: bool,
-}
-
-/// For helpers that do only what all tools need.
-pub fn none() -> Serve {
-    Box::new(|_| Vec::new())
 }
 
 impl Errands {
@@ -70,26 +104,25 @@ impl Errands {
     ///
     /// There is no room for another process or descriptor.
     pub fn start(errand: Errand) -> Result<Self> {
-        Self::start_all(vec![Box::new(errand)])
+        Self::start_with(Staff { of_tool: Some(errand), ..Staff::default() })
     }
 
-    /// The same for helpers that do any of several errands.
+    /// The same for all that helpers do.
     ///
     /// # Errors
     ///
-    /// There is no room for another process or descriptor.
-    pub fn start_all(errands: Vec<MakeErrand>) -> Result<Self> {
-        let are_several = errands.len() > 1;
+    /// As above.
+    pub fn start_with(staff: Staff) -> Result<Self> {
         let (keeper, ours) = UnixStream::pair().context("socketpair")?;
         // SAFETY: there is no other thread that could hold a lock.
         match unsafe { fork() }.context("fork")? {
             ForkResult::Child => {
                 drop(ours);
-                keeper::run(keeper, move || any_of(&errands))
+                keeper::run(keeper, &staff)
             }
             ForkResult::Parent { child } => {
                 KEEPER.store(child.as_raw().unsigned_abs(), Ordering::Relaxed);
-                Ok(Self { are_several, ..Self::new(ours) })
+                Ok(Self::new(ours))
             }
         }
     }
@@ -98,8 +131,8 @@ impl Errands {
         Self {
             keeper,
             helper: None,
-            are_several: false,
             patience: Patience::new(Instant::now()),
+            patience_for_context: Patience::new(Instant::now()),
             stop: None,
             deadline: None,
             unanswered: 0,
@@ -119,28 +152,42 @@ impl Errands {
 
     /// The answer to `request`. `None`: there is none in time; the next request is for a new helper.
     pub fn ask(&mut self, request: &[u8]) -> Option<Vec<u8>> {
-        self.ask_of(0, request)
+        let answer = self.ask_whom(OF_TOOL, request);
+        self.unanswered += u64::from(answer.is_none() && !self.is_paused);
+        answer
     }
 
-    /// The same of the errand with this number, from 0.
-    pub fn ask_of(&mut self, number: u8, request: &[u8]) -> Option<Vec<u8>> {
+    /// The same for names of users, and command lines. What is not answered is only absent.
+    pub fn ask_context(&mut self, request: &[u8]) -> Option<Vec<u8>> {
+        self.ask_whom(OF_CONTEXT, request)
+    }
+
+    /// The same for names of containers, which are in files.
+    pub fn ask_containers(&mut self, request: &[u8]) -> Option<Vec<u8>> {
+        let answer = self.ask_whom(OF_CONTAINERS, request);
+        self.unanswered += u64::from(answer.is_none() && !self.is_paused);
+        answer
+    }
+
+    fn ask_whom(&mut self, whom: u8, request: &[u8]) -> Option<Vec<u8>> {
         if self.is_paused {
             return None;
         }
         let begin = Instant::now();
-        let answer = match self.are_several {
-            true => self.try_ask(&[request, &[number]].concat(), begin),
-            false => self.try_ask(request, begin),
-        };
+        let answer = self.try_ask(whom, request, begin);
+        if answer.is_err() {
+            self.helper = None;
+        }
+        let patience = self.patience_with(whom);
         match &answer {
-            Ok(answer) => self.patience.answered(begin.elapsed(), answer.cpu),
-            Err(_) => {
-                self.helper = None;
-                self.patience.unanswered(begin.elapsed());
-                self.unanswered += 1;
-            }
+            Ok(answer) => patience.answered(begin.elapsed(), answer.cpu),
+            Err(_) => patience.unanswered(begin.elapsed()),
         }
         answer.ok().map(|answer| answer.bytes)
+    }
+
+    fn patience_with(&mut self, whom: u8) -> &mut Patience {
+        if whom == OF_CONTEXT { &mut self.patience_for_context } else { &mut self.patience }
     }
 
     /// How many requests had no answer so far.
@@ -148,8 +195,9 @@ impl Errands {
         self.unanswered
     }
 
-    fn try_ask(&mut self, request: &[u8], begin: Instant) -> io::Result<Answer> {
-        let mut until = begin + self.patience.left(begin).ok_or(io::ErrorKind::TimedOut)?;
+    fn try_ask(&mut self, whom: u8, request: &[u8], begin: Instant) -> io::Result<Answer> {
+        let patience = self.patience_with(whom).left(begin);
+        let mut until = begin + patience.ok_or(io::ErrorKind::TimedOut)?;
         // What has to end is over soon: the last requests share what is left of patience anyway.
         if let Some(deadline) = self.deadline {
             until = until.min(deadline.max(begin + message::LAST));
@@ -159,23 +207,7 @@ impl Errands {
             Some(helper) => helper,
             none => none.insert(new_helper(&self.keeper)?),
         };
-        message::ask(helper, request, &give)
-    }
-}
-
-/// Does the errand whose number is the last byte of a request; a single one has no number.
-fn any_of(errands: &[MakeErrand]) -> Serve {
-    let mut all: Vec<Serve> = errands.iter().map(|errand| errand()).collect();
-    match all.pop() {
-        Some(only) if all.is_empty() => only,
-        last => {
-            all.extend(last);
-            Box::new(move |request| {
-                let (number, request) = request.split_last().unwrap_or((&0, &[]));
-                let serve = all.get_mut(usize::from(*number));
-                serve.map_or_else(Vec::new, |serve| serve(request))
-            })
-        }
+        message::ask(helper, whom, request, &give)
     }
 }
 
@@ -234,12 +266,17 @@ mod tests {
     #[test]
     fn several_errands_are_one_helpers() {
         let reversed = || -> Serve { Box::new(|request| request.iter().rev().copied().collect()) };
-        let mut errands = Errands::start_all(vec![Box::new(errand), Box::new(reversed)]).unwrap();
+        let mut errands = Errands::start_with(Staff {
+            of_tool: Some(errand),
+            of_containers: Some(Box::new(reversed)),
+            ..Staff::default()
+        })
+        .unwrap();
         errands.patience = Patience::long(Instant::now());
         assert_eq!(errands.ask(b"a").unwrap(), b"a\x01");
-        assert_eq!(errands.ask_of(1, b"abc").unwrap(), b"cba");
+        assert_eq!(errands.ask_containers(b"abc").unwrap(), b"cba");
         assert_eq!(errands.ask(b"a").unwrap(), b"a\x02", "each keeps what it needs");
-        assert_eq!(errands.ask_of(2, b"abc").unwrap(), b"", "nobody's");
+        assert_eq!(errands.ask_context(b"abc").unwrap(), b"", "nobody's");
     }
 
     #[test]

@@ -11,7 +11,8 @@ use libbpf_rs::{MapCore, MapFlags, Object, OpenObject};
 
 use crate::engine::backend::Job;
 use crate::engine::channel::BufferChoice;
-use crate::engine::cli::CommonArgs;
+use crate::engine::cli::{Ancestor, CommonArgs};
+use crate::engine::context::Wanted;
 use crate::engine::errand;
 use crate::host::cgroup::Cgroup;
 use crate::host::pidns;
@@ -38,6 +39,10 @@ pub struct Filters {
     comms: Named<[u8; 16]>,
     cgroups: Named<PathBuf>,
     tree: Vec<u32>,
+    ancestor_pids: Vec<u32>,
+    ancestor_comms: Vec<[u8; 16]>,
+    /// What is told of each event besides
+    context: Wanted,
     /// See [`CommonArgs::filters_that_change`]
     can_change: bool,
     /// See [`CommonArgs::names_containers`]
@@ -114,6 +119,9 @@ impl Filters {
             comms: Named::new(&args.comm, &args.not_comm),
             cgroups: Named::new(&folders(&args.cgroup), &folders(&args.not_cgroup)),
             tree: args.tree.iter().copied().chain(command).collect(),
+            ancestor_pids: pids_of(&args.ancestor),
+            ancestor_comms: comms_of(&args.ancestor),
+            context: Wanted::new(args),
             can_change: args.filters_that_change(),
             names_containers: args.names_containers(),
         })
@@ -145,6 +153,8 @@ impl Filters {
             "filter_comms" => self.comms.is_empty(),
             "filter_cgroups" | "filter_cgroup_ids" => self.cgroups.is_empty(),
             "filter_tree" => self.tree.is_empty(),
+            "filter_ancestor_pids" => self.ancestor_pids.is_empty(),
+            "filter_ancestor_comms" => self.ancestor_comms.is_empty(),
             "filter_told" => !self.can_change,
             "cgroup_scratch" => !self.names_containers,
             _ => false,
@@ -158,15 +168,21 @@ impl Filters {
     /// There are filters by process id, and the PID namespace of the ids is unknown.
     pub fn configure(&self, config: &mut snoop_config) -> Result<()> {
         use snoop_filter as by;
-        let by_tree = if self.tree.is_empty() { 0 } else { by::FILTER_BY_TREE.0 };
+        let bit = |is_on: bool, bit: snoop_filter| if is_on { bit.0 } else { 0 };
+        let by_tree = bit(!self.tree.is_empty(), by::FILTER_BY_TREE);
+        let by_ancestor = bit(!self.ancestor_pids.is_empty(), by::FILTER_BY_ANCESTOR_PID)
+            | bit(!self.ancestor_comms.is_empty(), by::FILTER_BY_ANCESTOR_COMM);
         config.filters = snoop_filter(
             self.pids.bits(by::FILTER_BY_PID, by::FILTER_NOT_PID)
                 | self.ppids.bits(by::FILTER_BY_PPID, snoop_filter(0))
                 | self.uids.bits(by::FILTER_BY_UID, by::FILTER_NOT_UID)
                 | self.comms.bits(by::FILTER_BY_COMM, by::FILTER_NOT_COMM)
                 | self.cgroups.bits(by::FILTER_BY_CGROUP, by::FILTER_NOT_CGROUP)
+                | by_ancestor
                 | by_tree,
         );
+        config.context = self.context.bits();
+        config.ancestors = self.context.ancestors.unwrap_or(0);
         config.cgroups = self.cgroups.only.len() as u32;
         config.not_cgroups = self.cgroups.not.len() as u32;
         config.self_pid = std::process::id();
@@ -175,7 +191,8 @@ impl Filters {
         config.only_pid = single(&self.pids.only);
         config.not_pid = single(&self.pids.not);
         config.began_ns = boot_now_ns();
-        let is_by_id = !(self.pids.is_empty() && self.ppids.is_empty() && self.tree.is_empty());
+        let is_by_id = !(self.pids.is_empty() && self.ppids.is_empty())
+            || !(self.tree.is_empty() && self.ancestor_pids.is_empty());
         config.pidns_inum = match pidns::inode() {
             Ok(inode) => inode.unwrap_or(0) as u32,
             Err(_) if !is_by_id => 0,
@@ -193,6 +210,8 @@ impl Filters {
                 Some("filter_pids") => self.pids.len(),
                 Some("filter_ppids") => self.ppids.len(),
                 Some("filter_uids") => self.uids.len(),
+                Some("filter_ancestor_pids") => self.ancestor_pids.len(),
+                Some("filter_ancestor_comms") => self.ancestor_comms.len(),
                 Some("filter_comms") => self.comms.len(),
                 Some("filter_cgroups") => self.cgroups.len(),
                 Some("filter_tree") if !self.tree.is_empty() => MOST_PROCESSES,
@@ -218,6 +237,14 @@ impl Filters {
                 Some("filter_ppids") => insert_all(self.ppids.entries(number)?, insert)?,
                 Some("filter_uids") => insert_all(self.uids.entries(number)?, insert)?,
                 Some("filter_comms") => insert_all(self.comms.entries(|comm| Ok(*comm))?, insert)?,
+                Some("filter_ancestor_pids") => {
+                    self.ancestor_pids
+                        .iter()
+                        .try_for_each(|pid| insert(&pid.to_ne_bytes(), &[1]))?;
+                }
+                Some("filter_ancestor_comms") => {
+                    self.ancestor_comms.iter().try_for_each(|comm| insert(comm, &[1]))?;
+                }
                 Some("filter_cgroups") => {
                     let folders = self.cgroups.only.iter().chain(&self.cgroups.not);
                     for (index, folder) in (0u32..).zip(folders) {
@@ -260,6 +287,18 @@ impl Filters {
             }
         }
     }
+}
+
+/// The process ids among them.
+fn pids_of(ancestors: &[Ancestor]) -> Vec<u32> {
+    let pid = |one: &Ancestor| if let Ancestor::Pid(pid) = one { Some(*pid) } else { None };
+    ancestors.iter().filter_map(pid).collect()
+}
+
+/// The names.
+fn comms_of(ancestors: &[Ancestor]) -> Vec<[u8; 16]> {
+    let comm = |one: &Ancestor| if let Ancestor::Comm(comm) = one { Some(*comm) } else { None };
+    ancestors.iter().filter_map(comm).collect()
 }
 
 fn insert_all<K: AsRef<[u8]>>(

@@ -4,6 +4,7 @@
 //! is an error in words, never a panic.
 
 mod chosen;
+pub mod context;
 mod line;
 mod lines;
 mod start;

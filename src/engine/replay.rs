@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, anyhow};
 
 use crate::engine::cli::CommonArgs;
 use crate::engine::file_limit;
-use crate::engine::recorded::{Chosen, Ending, Line, Lines, Raw, Reading, Start};
+use crate::engine::recorded::{Chosen, Ending, Line, Lines, Raw, Reading, Start, context};
 use crate::engine::session::{Session, open_output, say};
 use crate::host::errno::without_numbers;
 use crate::output::escape::{Quote, push_shell_word};
@@ -190,6 +190,12 @@ pub fn read(
     }
     start.not_shown.iter().for_each(|lack| say(name, lack));
     let recording = Recording { start: &start, shown: &shown, tool: name };
+    if common.login {
+        recording.needs(&["login"], "logins")?;
+    }
+    if common.ancestors.is_some() || !common.ancestor.is_empty() {
+        recording.needs(&["ancestors"], "chains of ancestors")?;
+    }
     if common.json {
         session.out.raw(&start.raw)?;
         session.out.raw("\n")?;
@@ -248,6 +254,20 @@ fn as_ns(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
+/// Why nobody knows whether a process is below another one.
+pub const NOT_ALL_ANCESTORS: &str = "the processes above were not all recorded";
+
+impl Recorded<'_> {
+    /// Whether a process above is one that is asked for. `None`: that was not recorded.
+    pub fn is_below(&self, chosen: &Chosen) -> Option<bool> {
+        if !chosen.needs_ancestors() {
+            return Some(true);
+        }
+        // A line that nobody wrote was refused before, if this is shown at all.
+        chosen.below(context::ancestors(self.line).ok().flatten().as_ref())
+    }
+}
+
 /// Refuses `--tree`, which needs all births.
 pub fn refuse_tree(common: &CommonArgs) -> Result<(), String> {
     if common.tree.is_empty() {
@@ -261,12 +281,13 @@ pub fn refuse_tree(common: &CommonArgs) -> Result<(), String> {
 pub struct Filter {
     chosen: Chosen,
     without_cgroup: u64,
+    without_ancestors: u64,
 }
 
 impl Filter {
     /// By these flags.
     pub fn new(common: &CommonArgs) -> Self {
-        Self { chosen: Chosen::new(common), without_cgroup: 0 }
+        Self { chosen: Chosen::new(common), without_cgroup: 0, without_ancestors: 0 }
     }
 
     /// Whether an event passes.
@@ -274,13 +295,23 @@ impl Filter {
         if self.chosen.needs_cgroup() && event.cgroup.is_none() {
             self.without_cgroup += 1;
         }
-        self.chosen.all(event.id, event.cgroup)
+        self.chosen.all(event.id, event.cgroup) && self.is_below(event)
+    }
+
+    /// Whether a process above is one that is asked for.
+    fn is_below(&mut self, event: &Recorded<'_>) -> bool {
+        let is_below = event.is_below(&self.chosen);
+        self.without_ancestors += u64::from(is_below.is_none());
+        is_below.unwrap_or(false)
     }
 
     /// What could not be decided.
-    pub fn note(&self) -> Option<String> {
-        let events = count(self.without_cgroup, "event");
-        let note = || format!("{events} not shown: the cgroup was not recorded");
-        (self.without_cgroup > 0).then(note)
+    pub fn note(&self) -> Vec<String> {
+        let lacks = [
+            (self.without_cgroup, "the cgroup was not recorded"),
+            (self.without_ancestors, NOT_ALL_ANCESTORS),
+        ];
+        let lacks = lacks.into_iter().filter(|(events, _)| *events > 0);
+        lacks.map(|(events, why)| format!("{} not shown: {why}", count(events, "event"))).collect()
     }
 }

@@ -16,11 +16,13 @@ use serde_json::{Map, Value};
 use crate::engine::attach::Attached;
 use crate::engine::cli::{CommonArgs, Place as OutputPlace};
 use crate::engine::containers::Containers;
+use crate::engine::context::Contexts;
 use crate::engine::errand::Errands;
 use crate::engine::limit::Limits;
 use crate::engine::measures::Measures;
 use crate::engine::recorded::{Ending, Start};
 use crate::host::cgroup::CgroupPaths;
+use crate::host::context::Context;
 use crate::output::color::Color;
 use crate::output::escape::{one_line, push_cell};
 use crate::output::file::{Content, OutputFile};
@@ -46,6 +48,10 @@ pub struct Session {
     pub containers: Containers,
     /// Reads what other processes chose, for a tool that does so
     pub errands: Option<Errands>,
+    /// What `--login` and `--ancestors` tell of the events to come
+    pub contexts: Contexts,
+    /// Of the event that was just judged
+    told: Option<Context>,
     /// When tracing began, `CLOCK_BOOTTIME` in nanoseconds
     pub started_ns: u64,
     /// What TIME(s) counts from: tracing is on, and COMMAND begins
@@ -123,6 +129,7 @@ impl Session {
         session.out.fit_terminal(args.wide);
         session.clock.set_form(args.time_form());
         session.is_quiet = args.quiet;
+        session.contexts = Contexts::new(args);
         session.containers = Containers::new(args.names_containers());
         session.sieve = args.filter.clone().map(Sieve::new);
         session
@@ -153,6 +160,8 @@ impl Session {
             cgroups: CgroupPaths::new(),
             containers: Containers::default(),
             errands: None,
+            contexts: Contexts::default(),
+            told: None,
             started_ns: now,
             counted_from_ns: now,
             instead_of_events: None,
@@ -261,7 +270,16 @@ impl Session {
             return;
         }
         if let Some(measures) = &mut self.measures {
-            let common = Common { id, event, time: "", since_ns: 0, cgroup: None, container: None };
+            let common = Common {
+                id,
+                event,
+                time: "",
+                since_ns: 0,
+                cgroup: None,
+                container: None,
+                epoch: self.clock.epoch(),
+                context: None,
+            };
             let mut scratch = Vec::new();
             let (error, duration_ns) = view.measure(&common, row, &mut scratch);
             measures.add(event, error, duration_ns);
@@ -278,6 +296,7 @@ impl Session {
             return;
         }
         let since_ns = self.since_ns(id.time_ns);
+        let epoch = self.clock.epoch();
         let local_time;
         let time = if json {
             self.clock.stamp(id.time_ns)
@@ -290,7 +309,8 @@ impl Session {
         let cgroup = if json || view.shows_cgroup() { self.cgroups.path(id) } else { None };
         let container = self.containers.of(cgroup, id.time_ns, self.errands.as_mut());
         let container = container.map(|container| &**container);
-        let common = Common { id, event, time, since_ns, cgroup, container };
+        let context = self.told.as_ref();
+        let common = Common { id, event, time, since_ns, cgroup, container, epoch, context };
         view.row(&mut self.out, &common, row);
     }
 
@@ -425,6 +445,7 @@ impl Session {
         let skipped = attached.skipped();
         self.note_lost(counters.lost + skipped.events, now)?;
         self.notes.extend(self.unanswered());
+        self.notes.extend(self.without_context());
         if counters.tree_full > 0 {
             let missed = count(counters.tree_full, "descendant");
             self.note(format!("{missed} not followed: too many live at once"));
@@ -481,6 +502,13 @@ impl Session {
     /// Rows say so too; this line is for those who read only the end.
     pub(crate) fn say_what_was_not_answered(&self) {
         self.unanswered().iter().for_each(|note| self.say(note));
+    }
+
+    fn without_context(&self) -> Option<String> {
+        let missing = self.contexts.missing();
+        let rows = count(missing, "row");
+        let note = || format!("{rows} without all that --login or --ancestors asks for");
+        (missing > 0).then(note)
     }
 
     fn unanswered(&self) -> Option<String> {

@@ -20,7 +20,8 @@ use crate::engine::channel::{BUSY_TICK, Channel, IDLE_TICK, Transport};
 use crate::engine::cli::{self, CommonArgs};
 use crate::engine::command::Command;
 use crate::engine::containers;
-use crate::engine::errand::{self, Errand, Errands};
+use crate::engine::context::{self, Wanted};
+use crate::engine::errand::{Errand, Errands, MakeErrand, Staff};
 use crate::engine::explain::{explain, in_words};
 use crate::engine::file_limit;
 use crate::engine::filter::Filters;
@@ -184,7 +185,7 @@ pub fn main<T: Tool>() -> ExitCode {
     }
     let (args, flags) = cli::parse_tool(words, &T::MANUAL);
     let tool = T::new(args).and_then(|tool| {
-        Filters::check(tool.common())?;
+        check(tool.common())?;
         match unknown_key::<T>(tool.common()) {
             Some(words) => Err(words.into()),
             None => Ok(tool),
@@ -220,6 +221,11 @@ pub fn main<T: Tool>() -> ExitCode {
 fn unknown_key<T: Tool>(common: &CommonArgs) -> Option<String> {
     let fields = T::keys();
     common.filter.as_ref().and_then(|expr| expr.unknown_key(&fields))
+}
+
+/// What is wrong with the flags of every tool, in one line.
+fn check(common: &CommonArgs) -> Result<(), String> {
+    Filters::check(common).and_then(|()| Wanted::check(common))
 }
 
 /// Values for completions.
@@ -272,12 +278,16 @@ fn run<T: Tool>(mut tool: T, flags: &[String]) -> Result<u8> {
     file_limit::ignore().context("signal")?;
     let file = open_output(T::NAME, &common.place, common.json)?;
     // First of all, so that the forks happen with one thread and little memory.
-    let errands = match (tool.errand(), common.names_containers()) {
-        (own, false) => own.map(Errands::start).transpose()?,
-        (own, true) => Some(Errands::start_all(vec![
-            Box::new(own.unwrap_or(errand::none)),
-            Box::new(containers::errand(common.container_labels.clone())),
-        ])?),
+    let of_containers =
+        || -> MakeErrand { Box::new(containers::errand(common.container_labels.clone())) };
+    let staff = Staff {
+        of_tool: tool.errand(),
+        of_context: Wanted::new(&common).is_any().then_some(context::errand as Errand),
+        of_containers: common.names_containers().then(of_containers),
+    };
+    let errands = match staff.is_needed() {
+        true => Some(Errands::start_with(staff)?),
+        false => None,
     };
     let mut command = match common.command.as_slice() {
         [] => None,
@@ -499,6 +509,9 @@ fn drain<T: Tool>(
 }
 
 fn one_record<T: Tool>(tool: &mut T, session: &mut Session, record: &[u8]) -> Result<()> {
+    if session.contexts.take(record) {
+        return Ok(());
+    }
     let id = task_id::of(record)?;
     session.note_lost(id.lost, id.time_ns)?;
     if id.pid == 0 && id.tid == CGROUP_BORN {

@@ -118,12 +118,13 @@ fn all_fields<T: Tracer>() -> Vec<FieldOf<T::Event>> {
         Field::TIME,
         Field::SINCE,
         Field::UID,
+        Field::LOGIN,
         Field::CONTAINER,
         Field::UNIT,
         Field::PID,
         Field::COMM,
     ];
-    first.into_iter().chain(T::FIELDS.iter().copied()).collect()
+    first.into_iter().chain(T::FIELDS.iter().copied()).chain([Field::ANCESTORS]).collect()
 }
 
 /// Writes a field of a tracer's event.

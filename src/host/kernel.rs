@@ -6,12 +6,6 @@ pub fn release() -> (u32, u32) {
     uname.map_or((0, 0), |uname| parse_release(&uname.release().to_string_lossy()))
 }
 
-/// The id of this boot of the machine.
-pub fn boot_id() -> Option<String> {
-    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-    Some(text.trim_end().to_owned()).filter(|id| !id.is_empty())
-}
-
 /// Whether a task may be preempted inside a program on a tracepoint (7.0), so that the kernel
 /// skips the program for other tasks on that CPU.
 ///

@@ -1,6 +1,7 @@
 //! The common parts of the JSON Lines of all tools. Keys are OpenTelemetry's names, nested on the
 //! dots.
 
+use std::borrow::Cow;
 use std::io;
 
 use base64::Engine as _;
@@ -42,7 +43,7 @@ impl Serialize for Bytes<'_> {
         if let Some(bytes) = self.value {
             let text = String::from_utf8_lossy(bytes);
             map.serialize_entry(self.keys.0, &text)?;
-            if matches!(text, std::borrow::Cow::Owned(_)) {
+            if matches!(text, Cow::Owned(_)) {
                 map.serialize_entry(self.keys.1, &BASE64.encode(bytes))?;
             }
         }
@@ -67,11 +68,31 @@ impl Serialize for BytesList<'_> {
         if !texts.is_empty() {
             map.serialize_entry(self.keys.0, &texts)?;
         }
-        if texts.iter().any(|text| matches!(text, std::borrow::Cow::Owned(_))) {
+        if texts.iter().any(|text| matches!(text, Cow::Owned(_))) {
             let exact: Vec<_> = self.values.iter().map(|bytes| BASE64.encode(bytes)).collect();
             map.serialize_entry(self.keys.1, &exact)?;
         }
         map.end()
+    }
+}
+
+impl BytesList<'_> {
+    /// Appends the members, each with a comma before it: see [`push_object`].
+    pub fn push(&self, out: &mut Vec<u8>) {
+        let mut member = |key: &str, texts: &mut dyn Iterator<Item = Cow<'_, str>>| {
+            out.push(b',');
+            push_string(out, key);
+            out.push(b':');
+            push_list(out, texts, |out, text| push_string(out, &text));
+        };
+        let texts = || self.values.iter().map(|bytes| String::from_utf8_lossy(bytes));
+        if self.values.is_empty() {
+            return;
+        }
+        member(self.keys.0, &mut texts());
+        if texts().any(|text| matches!(text, Cow::Owned(_))) {
+            member(self.keys.1, &mut self.values.iter().map(|bytes| BASE64.encode(bytes).into()));
+        }
     }
 }
 
@@ -87,7 +108,7 @@ impl Bytes<'_> {
         };
         let text = String::from_utf8_lossy(bytes);
         member(self.keys.0, &text);
-        if matches!(text, std::borrow::Cow::Owned(_)) {
+        if matches!(text, Cow::Owned(_)) {
             member(self.keys.1, &BASE64.encode(bytes));
         }
     }

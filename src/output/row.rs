@@ -6,19 +6,22 @@
 //! table and absent in JSON, so no cell can get under the heading of another one.
 
 mod choose;
+mod context;
 mod object;
 
 use std::fmt::Display;
 
 use crate::host::cgroup::container_id;
 use crate::host::container::Container;
+use crate::host::context::Context;
 use crate::host::unit::{self, Units};
 use crate::output::escape::{push_cell, until_nul};
 use crate::output::json::{push_object, push_string};
 use crate::output::table::{Column, FAILURE, Line, Output};
-use crate::output::time::{Millis, Seconds};
+use crate::output::time::{Epoch, Millis, Seconds};
 use crate::skel::task_id;
 pub use choose::{titles, unknown, without_unit};
+pub use context::{ANCESTORS, LOGIN, ancestors_text, login_text};
 use object::{Key, Object};
 
 /// One field. `F`: a function that takes the tool's event and a [`Slot`] for its value; `()` for a
@@ -64,9 +67,28 @@ pub struct Common<'a> {
     pub cgroup: Option<&'a [u8]>,
     /// What is known of its container
     pub container: Option<&'a Container>,
+    /// For times of birth
+    pub epoch: Epoch,
+    /// What `--login` and `--ancestors` tell
+    pub context: Option<&'a Context>,
 }
 
-impl Common<'_> {
+impl<'a> Common<'a> {
+    /// Of this process; nothing else is known.
+    pub fn of(id: &'a task_id) -> Self {
+        let epoch = Epoch::default();
+        Self {
+            id,
+            event: "",
+            time: "",
+            since_ns: 0,
+            cgroup: None,
+            container: None,
+            epoch,
+            context: None,
+        }
+    }
+
     fn units(&self) -> Units<'_> {
         self.cgroup.map(Units::of).unwrap_or_default()
     }
@@ -135,13 +157,6 @@ impl<F> Field<F> {
         Self::common(Column::left("TID", 7), "thread.id", "thread id", |common, slot| {
             slot.number(common.id.tid);
         });
-    /// The time of birth, which tells processes apart that have the same id one after another.
-    pub const START: Self = Self::common(
-        NO_COLUMN,
-        "process.start_boot_ns",
-        "birth of the process, nanoseconds on the clock CLOCK_BOOTTIME: with process.pid its identity",
-        |common, slot| slot.optional_number(Some(common.id.start_ns).filter(|ns| *ns != 0)),
-    );
     /// The name of the process, and in the table also that of the thread.
     pub const COMM: Self = Self::common(
         Column::left("COMM", 16),
@@ -183,7 +198,7 @@ impl<F> Field<F> {
     );
 
     /// Members of each line of JSON, in this order.
-    const ALWAYS: [Self; 26] = [
+    const ALWAYS: [Self; 30] = [
         Self::common(NO_COLUMN, "timestamp", "time of the event, RFC 3339", |common, slot| {
             slot.text(common.time);
         }),
@@ -191,7 +206,28 @@ impl<F> Field<F> {
             slot.text(common.event);
         }),
         Self::PID,
+        Self::json_common(
+            "process.creation.time",
+            "birth of the process, RFC 3339: with process.pid its identity, the same in all rows of \
+             all tools as long as nobody sets the wall clock",
+            |common, slot| slot.birth(common.id.start_ns),
+        ),
+        Self::json_common(
+            "process.start_boot_ns",
+            "the same, nanoseconds on the clock CLOCK_BOOTTIME, which nobody can set",
+            |common, slot| slot.birth_ns(common.id.start_ns),
+        ),
         Self::PPID,
+        Self::json_common(
+            "process.parent.creation.time",
+            "birth of the parent, likewise",
+            |common, slot| slot.birth(common.id.parent_start_ns),
+        ),
+        Self::json_common(
+            "process.parent_start_boot_ns",
+            "birth of the parent on the clock CLOCK_BOOTTIME",
+            |common, slot| slot.birth_ns(common.id.parent_start_ns),
+        ),
         Self::common(
             NO_COLUMN,
             "process.vpid",
@@ -304,6 +340,15 @@ impl<F> Field<F> {
         Self { column, key, about, put: Put::Common(put) }
     }
 
+    /// A member of JSON.
+    const fn json_common(
+        key: &'static str,
+        about: &'static str,
+        put: fn(&Common<'_>, &mut Slot<'_, '_>),
+    ) -> Self {
+        Self::common(NO_COLUMN, key, about, put)
+    }
+
     /// A member about the container.
     const fn of_container(
         key: &'static str,
@@ -351,6 +396,21 @@ impl<F: Copy> Field<F> {
     pub const fn in_column(self, column: Column) -> Self {
         Self { column, ..self }
     }
+
+    /// Members that flags add, which also show these columns.
+    fn asked_for(shows: impl Fn(&str) -> bool) -> Vec<Self> {
+        let mut fields = Vec::new();
+        if shows(LOGIN) {
+            fields.extend(Self::OF_LOGIN);
+        }
+        if shows(ANCESTORS) {
+            fields.extend(Self::OF_ANCESTORS);
+        }
+        if !fields.is_empty() {
+            fields.push(Self::OF_BOTH);
+        }
+        fields
+    }
 }
 
 /// Keys of durations, and of what an event is counted by as a failure. The first one counts that an
@@ -375,8 +435,9 @@ pub fn docs<F: Copy>(fields: &[Field<F>]) -> Vec<FieldDoc> {
         fields.iter().partition(|field| !field.column.title.is_empty());
     // Members of each line of JSON need not have a column.
     let always = Field::<F>::ALWAYS.map(|field| field.in_column(NO_COLUMN));
+    let asked_for = Field::<F>::asked_for(|_| true);
     let mut docs: Vec<FieldDoc> = Vec::new();
-    for field in columns.into_iter().chain(&always).chain(others) {
+    for field in columns.into_iter().chain(&always).chain(others).chain(&asked_for) {
         if field.key.is_empty() || docs.iter().all(|doc| doc.key != field.key) {
             let &Field { column: Column { title, .. }, key, about, .. } = field;
             docs.push(FieldDoc { title, key, about });
@@ -410,7 +471,9 @@ impl<F: Copy> View<F> {
             }
         }
         let mut members: Vec<(Key, Put<F>)> = Vec::new();
-        for field in Field::ALWAYS.iter().chain(&fields) {
+        let shows = |title: &str| columns.iter().any(|column: &Column| column.title == title);
+        let asked_for = Field::asked_for(shows);
+        for field in Field::ALWAYS.iter().chain(&fields).chain(&asked_for) {
             if !field.key.is_empty() && members.iter().all(|(key, _)| key.dotted != field.key) {
                 members.push((Key::new(field.key), field.put));
             }
@@ -469,7 +532,11 @@ impl<F: Copy> View<F> {
                 scratch.clear();
                 let member = self.members.iter().find(|(member, _)| member.dotted == *key);
                 if let Some((_, put)) = member {
-                    let mut slot = Slot { place: Place::Probe(scratch), is_filled: false };
+                    let mut slot = Slot {
+                        place: Place::Probe(scratch),
+                        is_filled: false,
+                        epoch: common.epoch,
+                    };
                     put.put(common, event, &mut slot);
                 }
                 !scratch.is_empty()
@@ -488,7 +555,8 @@ impl<F: Copy> View<F> {
         F: Fn(&E, &mut Slot<'_, '_>),
     {
         for put in &self.cells {
-            let mut slot = Slot { place: Place::Cell(&mut line), is_filled: false };
+            let place = Place::Cell(&mut line);
+            let mut slot = Slot { place, is_filled: false, epoch: common.epoch };
             put.put(common, event, &mut slot);
             if !slot.is_filled {
                 line.text("-");
@@ -503,7 +571,8 @@ impl<F: Copy> View<F> {
     {
         let mut object = Object::begin(out);
         for (key, put) in &self.members {
-            let mut slot = Slot { place: Place::Member(&mut object, key), is_filled: false };
+            let place = Place::Member(&mut object, key);
+            let mut slot = Slot { place, is_filled: false, epoch: common.epoch };
             put.put(common, event, &mut slot);
         }
         object.end();
@@ -516,25 +585,24 @@ pub struct ProcessMembers(View<fn(&(), &mut Slot<'_, '_>)>);
 
 impl Default for ProcessMembers {
     fn default() -> Self {
-        let mut view = View::new([], |_| false);
-        let objects = ["process.", "container.", "k8s.", "systemd."];
-        view.members.retain(|(key, _)| objects.iter().any(|object| key.dotted.starts_with(object)));
-        Self(view)
+        Self::new(|_| false)
     }
 }
 
 impl ProcessMembers {
+    /// With those of the flags that show such columns.
+    pub fn new(shows: impl Fn(&str) -> bool) -> Self {
+        let columns = [Field::LOGIN, Field::ANCESTORS];
+        let mut view = View::new(columns, |column| shows(column.title));
+        let objects = ["process.", "container.", "k8s.", "systemd."];
+        view.members.retain(|(key, _)| objects.iter().any(|object| key.dotted.starts_with(object)));
+        Self(view)
+    }
+
     /// Appends `,"process":{…},"container":{…}`, as each line has them.
-    pub fn push(
-        &self,
-        out: &mut Vec<u8>,
-        id: &task_id,
-        cgroup: Option<&[u8]>,
-        container: Option<&Container>,
-    ) {
-        let common = Common { id, event: "", time: "", since_ns: 0, cgroup, container };
+    pub fn push(&self, out: &mut Vec<u8>, common: &Common<'_>) {
         let start = out.len();
-        self.0.object(out, &common, &());
+        self.0.object(out, common, &());
         out.pop();
         if let Some(bracket) = out.get_mut(start) {
             *bracket = b',';
@@ -562,6 +630,7 @@ impl<F> Put<F> {
 pub struct Slot<'s, 'o> {
     place: Place<'s, 'o>,
     is_filled: bool,
+    epoch: Epoch,
 }
 
 enum Place<'s, 'o> {
@@ -712,6 +781,32 @@ impl<'o> Slot<'_, 'o> {
         }
     }
 
+    /// A time of birth, `CLOCK_BOOTTIME` in nanoseconds, as RFC 3339; 0: it is not known.
+    pub fn birth(&mut self, start_ns: u64) {
+        if start_ns != 0 {
+            let epoch = self.epoch;
+            self.cell(|line| line.text(&epoch.rfc3339(start_ns)));
+            self.member(|out| push_string(out, &epoch.rfc3339(start_ns)));
+        }
+    }
+
+    /// The same as a number.
+    pub fn birth_ns(&mut self, start_ns: u64) {
+        self.optional_number(Some(start_ns).filter(|ns| *ns != 0));
+    }
+
+    /// `true` or `false`.
+    pub fn boolean(&mut self, value: bool) {
+        let text = if value { "true" } else { "false" };
+        self.cell(|line| line.text(text));
+        self.member(|out| out.extend_from_slice(text.as_bytes()));
+    }
+
+    /// A value of JSON that `write` appends.
+    fn json_value(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        self.member(write);
+    }
+
     /// The name of a process as the kernel keeps it, if there is one.
     pub fn comm(&mut self, comm: &[u8; 16]) {
         self.optional_name(Some(until_nul(comm)).filter(|comm| !comm.is_empty()));
@@ -807,14 +902,8 @@ mod tests {
             comm: *b"sh\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
             ..task_id::default()
         };
-        let common = Common {
-            id: &id,
-            event: "file.seen",
-            time: "now",
-            since_ns: 0,
-            cgroup: Some(b"/a"),
-            container: None,
-        };
+        let common =
+            Common { event: "file.seen", time: "now", cgroup: Some(b"/a"), ..Common::of(&id) };
         View::new(FIELDS.iter().copied(), |_| true).line(json, &common, event)
     }
 
@@ -855,8 +944,8 @@ mod tests {
             }),
         ];
         let view = View::new(fields, |_| true);
-        let id = &task_id::default();
-        let common = Common { id, event: "", time: "", since_ns: 0, cgroup: None, container: None };
+        let id = task_id::default();
+        let common = Common::of(&id);
         let mut scratch = Vec::new();
         let failed = Event { name: b"", size: Some(7) };
         assert_eq!(view.measure(&common, &failed, &mut scratch), (Some("ENOENT"), Some(7)));

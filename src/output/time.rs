@@ -1,6 +1,7 @@
 //! Times of events. The kernel stamps them with `CLOCK_BOOTTIME`, which goes on during suspend and
 //! which nobody can set; people want the wall clock.
 
+mod distance;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -55,13 +56,9 @@ pub fn monotonic_now_ns() -> u64 {
     u64::try_from(ns).unwrap_or(0)
 }
 
-/// A smaller change of the distance between the clocks is none: they cannot be read at once, and
-/// the wall clock is a little faster or slower. So the times of a run's events lie exactly as far
-/// from each other as the events.
+/// Where the distance between the clocks is not known exactly, a smaller change is none. So the
+/// times of a run's events lie exactly as far from each other as the events.
 const STEP_NS: i128 = 100_000;
-
-/// So often the clocks are read if there is an interruption in between.
-const TRIES: usize = 3;
 
 /// Turns event times into wall-clock times.
 ///
@@ -71,12 +68,30 @@ const TRIES: usize = 3;
 pub struct WallClock {
     /// Wall clock minus boot clock, in nanoseconds.
     offset_ns: i128,
+    /// That of the beginning
+    epoch: Epoch,
     /// It is not measured: see [`WallClock::fix`]
     is_fixed: bool,
     /// Found when the first local time is shown, which may be never
     zone: Option<TimeZone>,
     form: TimeForm,
     second: ShownSecond,
+}
+
+/// The distance between the clocks when a run began. A time of birth is made with this one, even if
+/// the wall clock is set later: so it is the same in all rows of the run, and with that of
+/// `trace.start` anybody can make it again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Epoch {
+    offset_ns: i128,
+}
+
+impl Epoch {
+    /// RFC 3339 in UTC with nanoseconds.
+    pub fn rfc3339(self, boot_ns: u64) -> String {
+        let ns = i128::from(boot_ns) + self.offset_ns;
+        format!("{:.9}", Timestamp::from_nanosecond(ns).unwrap_or(Timestamp::UNIX_EPOCH))
+    }
 }
 
 /// How times are shown in text.
@@ -114,8 +129,10 @@ impl Default for WallClock {
     fn default() -> Self {
         let second = ShownSecond { began_ns: None, offset_ns: 0, text: [0; STAMP_LEN] };
         let form = TimeForm::default();
-        let mut clock = Self { offset_ns: 0, is_fixed: false, zone: None, form, second };
+        let epoch = Epoch::default();
+        let mut clock = Self { offset_ns: 0, epoch, is_fixed: false, zone: None, form, second };
         clock.update();
+        clock.epoch = Epoch { offset_ns: clock.offset_ns };
         clock
     }
 }
@@ -126,26 +143,23 @@ impl WallClock {
         if self.is_fixed {
             return;
         }
-        // The boot clock is read before and after: half the difference is the error.
-        for _ in 0..TRIES {
-            let before = boot_ns();
-            let wall = clock_ns(ClockId::CLOCK_REALTIME);
-            let after = boot_ns();
-            let offset_ns = wall - (before + after) / 2;
-            let change = (offset_ns - self.offset_ns).abs();
-            if change < STEP_NS {
-                return;
-            }
-            if change > after - before {
-                self.offset_ns = offset_ns;
-                return;
+        if let Some(distance) = distance::measure() {
+            let change = (distance.ns - self.offset_ns).abs();
+            if distance.is_exact || change >= STEP_NS {
+                self.offset_ns = distance.ns;
             }
         }
+    }
+
+    /// For times of birth.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
     }
 
     /// From now on, the distance is this one: that of the machine and the time of a recording.
     pub fn fix(&mut self, offset_ns: i128) {
         (self.offset_ns, self.is_fixed) = (offset_ns, true);
+        self.epoch = Epoch { offset_ns };
     }
 
     /// The wall-clock time of `boot_ns`, an event's `CLOCK_BOOTTIME` in nanoseconds.
@@ -267,14 +281,22 @@ mod tests {
         assert_ne!(measured, 0);
         clock.update();
         assert!((clock.offset_ns - measured).abs() < 60_000_000_000, "set meanwhile?");
-        let near = clock.offset_ns + STEP_NS / 2;
-        clock.offset_ns = near;
-        clock.update();
-        // (Unless the machine's clock has just been set.)
-        assert!(clock.offset_ns == near || (clock.offset_ns - near).abs() >= STEP_NS / 2);
+        let (now, epoch) = (clock.offset_ns, clock.epoch());
         clock.offset_ns -= 3_600_000_000_000;
         clock.update();
-        assert!((clock.offset_ns - near).abs() < 60_000_000_000, "a step is followed");
+        assert!((clock.offset_ns - now).abs() < 60_000_000_000, "a step is followed");
+        assert_eq!(clock.epoch(), epoch, "times of birth stay the same");
+    }
+
+    #[test]
+    fn a_birth_is_a_time_of_the_beginning() {
+        let mut clock = WallClock::default();
+        clock.fix(1_800_000_000 * NS_PER_S);
+        let epoch = clock.epoch();
+        clock.offset_ns += NS_PER_S; // set
+        assert_eq!(epoch.rfc3339(1), "2027-01-15T08:00:00.000000001Z");
+        assert_eq!(clock.epoch(), epoch);
+        assert_eq!(epoch.rfc3339(u64::MAX), "2611-08-06T07:34:33.709551615Z");
     }
 
     fn clock(offset_ns: i128) -> WallClock {

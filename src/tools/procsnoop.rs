@@ -110,7 +110,7 @@ impl process_event {
 
     /// Its parent.
     pub fn parent(&self) -> Identity {
-        Identity { pid: self.id.ppid, start_ns: self.parent_start_ns }
+        Identity { pid: self.id.ppid, start_ns: self.id.parent_start_ns }
     }
 }
 
@@ -137,6 +137,8 @@ pub enum Killer<'a> {
     Process {
         /// Its id in the initial PID namespace
         pid: u32,
+        /// Its birth, `CLOCK_BOOTTIME` in nanoseconds; 0 if it is not known
+        start_ns: u64,
         /// Its real user id
         uid: u32,
         comm: &'a [u8],
@@ -167,7 +169,7 @@ impl process_exit_event {
     /// The source of the fatal signal, if a signal ended the process and the source is known.
     pub fn killer(&self) -> Option<Killer<'_>> {
         const SI_KERNEL: i32 = 0x80;
-        let process_killer { pid, uid, code, address, signal, .. } = self.killer;
+        let process_killer { pid, start_ns, uid, code, address, signal, .. } = self.killer;
         if !self.process.is(process_flag::PROCESS_KILLER) {
             return None;
         }
@@ -175,7 +177,7 @@ impl process_exit_event {
             if pid == self.process.id.pid {
                 Killer::Itself
             } else {
-                Killer::Process { pid, uid, comm: until_nul(&self.killer.comm) }
+                Killer::Process { pid, start_ns, uid, comm: until_nul(&self.killer.comm) }
             }
         } else if self.process.is(process_flag::PROCESS_OOM) && code == SI_KERNEL {
             Killer::OutOfMemory
@@ -220,7 +222,7 @@ mod tests {
         let of = |flags: &[process_flag], killer| format!("{:?}", killed(flags, killer).killer());
         assert_eq!(killed(&[], process(8)).killer(), None);
         assert_eq!(killed(&[known], process(7)).killer(), Some(Killer::Itself));
-        let sh = Killer::Process { pid: 8, uid: 0, comm: b"sh" };
+        let sh = Killer::Process { pid: 8, start_ns: 0, uid: 0, comm: b"sh" };
         assert_eq!(killed(&[known], process(8)).killer(), Some(sh));
         assert_eq!(of(&[known, kernel], code(1)), "Some(Fault(16))");
         assert_eq!(of(&[known, kernel], code(0x80)), "Some(Kernel)");
@@ -241,8 +243,9 @@ mod tests {
     proptest! {
         #[test]
         fn no_record_makes_it_panic(mut record: Vec<u8>, kind in 0u8..24) {
-            record.resize(record.len().max(81), 0);
-            record[80] = kind;
+            const KIND: usize = std::mem::offset_of!(process_event, kind);
+            record.resize(record.len().max(KIND + 1), 0);
+            record[KIND] = kind;
             if let Ok(Record::Exit(event) | Record::ThreadExit(event)) = Record::decode(&record) {
                 let _ = (event.killer(), event.duration_ns());
             }

@@ -61,7 +61,7 @@ fn default<A: Parser>(name: &str) -> A {
 }
 
 fn common<'a>(id: &'a task_id, event: &'static str) -> Common<'a> {
-    Common { id, event, time: "12:16:32.123", since_ns: 0, cgroup: None, container: None }
+    Common { event, time: "12:16:32.123", ..Common::of(id) }
 }
 
 /// Sets the members of a `task_id`, which is a type of its own in each skeleton.

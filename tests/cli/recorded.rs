@@ -179,7 +179,7 @@ fn part(sequence: u32) -> String {
     let part = format!(r#""trace":{{"sequence":{sequence},"began_boot_ns":1000000000}}}}"#);
     START.replace(
         r#""host":{"name":"h"}}"#,
-        &format!(r#""host":{{"name":"h","boot_id":"b"}},{part}"#),
+        &format!(r#""host":{{"name":"h","boot":{{"id":"b"}}}},{part}"#),
     )
 }
 

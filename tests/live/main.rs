@@ -20,6 +20,7 @@
 mod clocks;
 mod conditions;
 mod containers;
+mod context;
 mod elf;
 mod every;
 mod harness;
@@ -35,6 +36,7 @@ mod execsnoop;
 mod filtered;
 mod killsnoop;
 mod load;
+mod logins;
 mod mmapsnoop;
 mod output;
 mod procsnoop;

@@ -124,7 +124,7 @@ fn a_rotated_run_is_whole() {
             assert_eq!(name(first), "trace.start", "{path}");
             assert_eq!(first["trace"]["sequence"], number + 1, "{path}");
             assert_eq!(first["host"]["name"], "node-7");
-            assert_eq!(first["host"]["boot_id"].as_str().unwrap().len(), 36);
+            assert_eq!(first["host"]["boot"]["id"].as_str().unwrap().len(), 36);
             let last = if path == &file { "trace.end" } else { "trace.continued" };
             assert_eq!(name(lines.last().unwrap()), last, "{path}");
             events += count(&lines, "process.exec");

@@ -6,7 +6,7 @@ use std::io::Write as _;
 
 /// The only reasons where `CI` is set, as it is in our virtual machines: a test that is skipped
 /// there for another one fails.
-const EXPECTED: [&str; 18] = [
+const EXPECTED: [&str; 21] = [
     OWN_MACHINE,
     CORE_PATTERN,
     NO_KPROBES,
@@ -21,6 +21,9 @@ const EXPECTED: [&str; 18] = [
     NO_TMUX,
     NO_MAKE,
     NO_PODMAN,
+    NO_AUDIT,
+    NO_SUDO,
+    NO_SSHD,
     BEFORE_6_7,
     BEFORE_6_8,
     NO_32_BIT,
@@ -38,6 +41,9 @@ pub const NO_BTRFS: &str =
     "no btrfs: in the kernel, or mkfs.btrfs of btrfs-progs, or a loop device";
 pub const NO_FUSE: &str = "no /dev/fuse: a kernel without FUSE, or with the module not loaded";
 pub const NO_TMUX: &str = "no tmux, whose terminal the test needs";
+pub const NO_SUDO: &str = "no su, sudo or script, as in virtual machines";
+pub const NO_SSHD: &str = "no sshd, which the package openssh-server has";
+pub const NO_AUDIT: &str = "a kernel without audit, which knows no logins";
 pub const NO_MAKE: &str = "no make, as in virtual machines";
 pub const NO_PODMAN: &str = "no podman, as in virtual machines";
 pub const BEFORE_5_11: &str = "before Linux 5.11, which charges memory of BPF to cgroups";

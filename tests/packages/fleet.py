@@ -3,13 +3,16 @@
 results against a count in Python: fleet.py FOLDER-WITH-TOOLS. Needs root, chdb, duckdb, PyYAML."""
 
 import collections
+import ctypes
 import json
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 import chdb.session
 import duckdb
@@ -165,6 +168,53 @@ def check(records, duck, click):
     print("fleet: times are exact")
 
 
+def run_twice(command):
+    """Runs a command twice, both times in a process with the same id."""
+    clone3, signal_child, pid = 435, 17, None
+    for _ in range(2):
+        # struct clone_args: exit_signal is the 5th member, set_tid and its size are 9th and 10th.
+        args, tid = (ctypes.c_uint64 * 11)(), ctypes.c_int(pid or 0)
+        args[4] = signal_child
+        if pid:
+            args[8], args[9] = ctypes.addressof(tid), 1
+        pid = ctypes.CDLL(None, use_errno=True).syscall(clone3, args, ctypes.sizeof(args))
+        if pid == 0:
+            os.execv(command[0], command)
+        assert pid > 0, os.strerror(ctypes.get_errno())
+        os.waitpid(pid, 0)
+    return pid
+
+
+def check_identity(tools, folder):
+    """Rows of three tools about two processes with one id: joined by id and birth, each finds its own."""
+    names = ["execsnoop", "killsnoop", "procsnoop"]
+    files = {name: folder / f"identity-{name}.json" for name in names}
+    running = []
+    for name, file in files.items():
+        with open(file, "wb") as out:
+            running.append(subprocess.Popen([tools / name, "--json", "--ppid", str(os.getpid())], stdout=out))
+        while not file.read_bytes().endswith(b"\n"):
+            time.sleep(0.01)
+    pid = run_twice(["/bin/sh", "-c", "kill -CONT $$; exit 7"])
+    time.sleep(1)
+    for tool in running:
+        tool.send_signal(signal.SIGINT)
+        assert tool.wait() == 0
+    connection = duckdb.connect()
+    for name, file in files.items():
+        connection.execute(f"CREATE VIEW {name} AS SELECT * FROM read_json('{file}', format = 'newline_delimited',"
+                           " union_by_name = true, sample_size = -1) WHERE event.name NOT LIKE 'trace.%'")
+    joined = """SELECT count(*) FROM execsnoop e JOIN killsnoop k ON {0} JOIN procsnoop p ON {1}
+        WHERE e.process.pid = ? AND p.event.name = 'process.exit' AND k.signal.name = 'SIGCONT'"""
+    on_id = ("e.process.pid = k.process.pid", "e.process.pid = p.process.pid")
+    births = (" AND e.process.creation.time = k.process.creation.time",
+              " AND e.process.creation.time = p.process.creation.time")
+    by_id = connection.execute(joined.format(*on_id), [pid]).fetchone()
+    by_both = connection.execute(joined.format(*map("".join, zip(on_id, births))), [pid]).fetchone()
+    assert (by_id, by_both) == ((8,), (2,)), (by_id, by_both)
+    print("fleet: processes with one id are two")
+
+
 def check_yaml():
     """What no engine here can run is at least well-formed, and names files that exist."""
     for file in sorted(PACKAGING.glob("*/*.yaml")):
@@ -188,6 +238,7 @@ def main():
         trace(tools, folder)
         records = read(folder)
         check(records, run_duckdb(folder), run_clickhouse(records, folder))
+        check_identity(tools, folder)
 
 
 os.environ.setdefault("TZ", "UTC")

@@ -35,13 +35,10 @@ pub(crate) fn history(made: &[Made]) -> History {
     let mut all = Vec::new();
     for made in made {
         let (begin, end) = (start_ns(made.pid), 1 + made.end * MS);
-        let mut process = process_event {
-            parent_start_ns: start_ns(made.parent),
-            kind: process_kind::PROCESS_EXIT,
-            ..Default::default()
-        };
+        let mut process = process_event { kind: process_kind::PROCESS_EXIT, ..Default::default() };
         (process.id.pid, process.id.ppid) = (made.pid, made.parent);
         (process.id.start_ns, process.id.time_ns) = (begin, begin);
+        process.id.parent_start_ns = start_ns(made.parent);
         let name = made.command.split(' ').next().unwrap().rsplit('/').next().unwrap();
         process.id.comm.iter_mut().zip(name.bytes().take(15)).for_each(|(to, from)| *to = from);
         let birth = process_birth_event { process, ..Default::default() };

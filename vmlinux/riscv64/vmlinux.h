@@ -91,6 +91,7 @@ struct bpf_sock;
 struct __sk_buff {
 	__u32 len;
 	__u32 pkt_type;
+	__u32 mark;
 	__u32 protocol;
 	__u32 ifindex;
 	__u32 hash;
@@ -249,12 +250,19 @@ typedef struct {
 	uid_t val;
 } kuid_t;
 
+typedef __kernel_gid32_t gid_t;
+
+typedef struct {
+	gid_t val;
+} kgid_t;
+
 struct audit_names {
 	struct list_head list;
 	struct filename *name;
 	dev_t dev;
 	umode_t mode;
 	kuid_t uid;
+	kgid_t gid;
 	unsigned char type;
 };
 
@@ -300,6 +308,9 @@ struct bdi_writeback {
 typedef __u64 u64;
 
 typedef u64 blkcnt_t;
+
+struct block_device {
+};
 
 typedef _Bool bool;
 
@@ -802,6 +813,7 @@ struct bpf_sock {
 	__u32 family;
 	__u32 type;
 	__u32 protocol;
+	__u32 mark;
 	__u32 state;
 };
 
@@ -946,6 +958,11 @@ struct cgroup {
 	struct cgroup_root *root;
 	struct prev_cputime prev_cputime;
 	struct cgroup_bpf bpf;
+	union {
+		struct {
+			struct cgroup *ancestors[0];
+		};
+	};
 };
 
 enum cgroup_bpf_attach_type {
@@ -1027,7 +1044,9 @@ struct user_namespace;
 struct cred {
 	atomic_long_t usage;
 	kuid_t uid;
+	kgid_t gid;
 	kuid_t euid;
+	kgid_t egid;
 	struct user_struct *user;
 	struct user_namespace *user_ns;
 };
@@ -1185,8 +1204,6 @@ struct fsnotify_mark_connector {
 	struct hlist_head list;
 };
 
-typedef __kernel_gid32_t gid_t;
-
 struct hash;
 
 struct hash {
@@ -1303,10 +1320,6 @@ struct inet_connection_sock {
 };
 
 struct posix_acl;
-
-typedef struct {
-	gid_t val;
-} kgid_t;
 
 struct inode_operations;
 
@@ -1498,6 +1511,7 @@ struct key {
 	refcount_t usage;
 	struct key_user *user;
 	kuid_t uid;
+	kgid_t gid;
 	short int state;
 	long unsigned int flags;
 	union {
@@ -1832,6 +1846,12 @@ struct pid_namespace {
 
 typedef __kernel_pid_t pid_t;
 
+enum pid_type {
+	PIDTYPE_TGID = 1,
+	PIDTYPE_PGID = 2,
+	PIDTYPE_SID = 3,
+};
+
 struct pidfs_anon_attr {
 	struct {
 		__s32 exit_code;
@@ -1949,6 +1969,7 @@ struct rb_list {
 
 struct request {
 	int tag;
+	struct block_device *part;
 	enum mq_rq_state state;
 	union {
 		struct hlist_node hash;
@@ -2237,6 +2258,7 @@ struct scx_sched {
 	struct list_head all;
 	struct cgroup *cgrp;
 	struct kthread_worker *helper;
+	struct scx_sched *ancestors[0];
 };
 
 struct seccomp_filter;
@@ -2275,6 +2297,8 @@ struct sighand_struct {
 	struct k_sigaction action[64];
 };
 
+struct tty_struct;
+
 struct task_io_accounting {
 	u64 read_bytes;
 	u64 write_bytes;
@@ -2285,7 +2309,9 @@ struct signal_struct {
 	int nr_threads;
 	int group_exit_code;
 	unsigned int flags;
+	struct pid *pids[4];
 	int leader;
+	struct tty_struct *tty;
 	u64 utime;
 	u64 stime;
 	struct prev_cputime prev_cputime;
@@ -2326,6 +2352,9 @@ struct sk_buff {
 		struct {
 			__u8 pkt_type : 3;
 			__u32 hash;
+			union {
+				__u32 mark;
+			};
 			__be16 protocol;
 			__u16 transport_header;
 			__u16 network_header;
@@ -2425,6 +2454,7 @@ struct task_struct {
 	struct task_struct *parent;
 	struct task_struct *group_leader;
 	struct pid *thread_pid;
+	struct hlist_node pid_links[4];
 	u64 utime;
 	u64 stime;
 	struct prev_cputime prev_cputime;
@@ -2442,6 +2472,8 @@ struct task_struct {
 	struct signal_struct *signal;
 	struct sighand_struct *sighand;
 	struct sigpending pending;
+	kuid_t loginuid;
+	unsigned int sessionid;
 	struct seccomp seccomp;
 	u64 self_exec_id;
 	struct task_io_accounting ioac;
@@ -2526,6 +2558,40 @@ struct tracer {
 
 struct tracer_flags {
 	u32 val;
+};
+
+struct tty_buffer;
+
+struct tty_buffer {
+	union {
+		struct tty_buffer *next;
+	};
+	unsigned int used;
+	unsigned int size;
+	bool flags;
+	u8 data[0];
+};
+
+struct tty_bufhead {
+	struct tty_buffer *head;
+	struct tty_buffer *tail;
+};
+
+struct tty_port {
+	struct tty_bufhead buf;
+	struct tty_struct *tty;
+	int count;
+	long unsigned int flags;
+};
+
+struct tty_struct {
+	int index;
+	struct device *dev;
+	struct tty_port *port;
+	char name[64];
+	long unsigned int flags;
+	int count;
+	struct tty_struct *link;
 };
 
 struct uprobe {

@@ -21,6 +21,7 @@ fn event(line: &Line, id: &task_id) -> Reading<kill_event> {
     Ok(kill_event {
         id: (*id).into(),
         target_pid: line.signed("signal.target.pid")?.ok_or("no signal.target.pid")?,
+        target_start_ns: line.number("signal.target.start_boot_ns")?.unwrap_or(0),
         signal: signal::parse(name).map_err(|_| "signal.name is not a signal")?,
         code: line.signed("signal.code")?.ok_or("no signal.code")?,
         result: fate.or_else(error).ok_or("signal.result is unknown")?,

@@ -17,6 +17,7 @@ struct task_id {
 	__u64 time_ns; /* CLOCK_BOOTTIME when it happened */
 	__u64 lost; /* events lost by all programs up to now: a rise marks a gap */
 	__u64 start_ns; /* CLOCK_BOOTTIME of the process's birth: with pid, its identity */
+	__u64 parent_start_ns; /* likewise, of the parent, with ppid */
 	__u64 cgroup; /* id in the cgroup v2 hierarchy */
 	__u32 pid; /* thread group id, initial PID namespace */
 	__u32 tid; /* thread id, initial PID namespace */
@@ -52,9 +53,20 @@ enum snoop_filter {
 	FILTER_NOT_UID = 1 << 7,
 	FILTER_NOT_COMM = 1 << 8,
 	FILTER_NOT_CGROUP = 1 << 9,
+	FILTER_BY_ANCESTOR_PID = 1 << 10,
+	FILTER_BY_ANCESTOR_COMM = 1 << 11,
 };
 
 #define MAX_CGROUP_FILTERS 64
+
+/* What is sent besides each event, in records of its own: see context.h. */
+enum snoop_context {
+	CONTEXT_NONE = 0,
+	CONTEXT_LOGIN = 1 << 0,
+	CONTEXT_ANCESTORS = 1 << 1,
+};
+
+#define MAX_ANCESTORS 64 /* that are sent, and that --ancestor looks at */
 
 /* Set before loading and constant afterwards: the verifier removes code that is off. */
 struct snoop_config {
@@ -70,6 +82,8 @@ struct snoop_config {
 	__u32 rings; /* of `event_rings`; 0: there is one buffer, `events` */
 	__u32 ring_scale; /* a CPU's number times this, divided by 65536, is that of its ring */
 	__u32 not_pid; /* FILTER_NOT_PID: the process, if it is only one, else 0 */
+	enum snoop_context context;
+	__u32 ancestors; /* the most that are sent, up to MAX_ANCESTORS */
 	__u64 began_ns; /* CLOCK_BOOTTIME: ids of --not-pid are those of older processes */
 };
 
@@ -77,6 +91,7 @@ struct snoop_config {
 struct snoop_counters {
 	__u64 lost; /* events that found no room in the buffer */
 	__u64 tree_full; /* descendants that --tree could not remember */
+	__u64 context_lost; /* events whose context found no room */
 };
 
 #endif /* SNOOP_COMMON_H */

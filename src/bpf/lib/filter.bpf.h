@@ -9,6 +9,7 @@
  */
 
 #include "cgroup.bpf.h"
+#include "context.bpf.h"
 #include "task.bpf.h"
 
 struct comm_key {
@@ -28,13 +29,16 @@ struct filter_map {
 struct filter_map filter_pids SEC(".maps");
 struct filter_map filter_ppids SEC(".maps");
 struct filter_map filter_uids SEC(".maps");
+struct filter_map filter_ancestor_pids SEC(".maps");
 
-struct {
+struct comm_map {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1);
 	__type(key, struct comm_key);
 	__type(value, __u8);
-} filter_comms SEC(".maps");
+};
+struct comm_map filter_comms SEC(".maps");
+struct comm_map filter_ancestor_comms SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_CGROUP_ARRAY);
@@ -94,6 +98,14 @@ static __always_inline bool filter_leaves_out(struct task_struct *task, __u32 pi
 		return false;
 	}
 	return BPF_CORE_READ(task, group_leader, start_boottime) < snoop_config.began_ns;
+}
+
+static __always_inline bool filter_has_name(void *map, struct task_struct *task)
+{
+	struct comm_key key = {};
+
+	BPF_CORE_READ_STR_INTO(&key.comm, task, comm);
+	return bpf_map_lookup_elem(map, &key) != NULL;
 }
 
 static __always_inline __u8 filter_comm_flags(struct task_struct *task)
@@ -158,10 +170,40 @@ static __always_inline bool filter_allows_itself(struct task_struct *task)
 	       filter_allows_comm(task);
 }
 
+#define FILTER_BY_ANCESTOR (FILTER_BY_ANCESTOR_PID | FILTER_BY_ANCESTOR_COMM)
+
+static __always_inline bool filter_has_as_ancestor(struct task_struct *leader)
+{
+	/* A map that is not used is another one, which has each key of zeros. */
+	if ((snoop_config.filters & FILTER_BY_ANCESTOR_PID) &&
+	    filter_has(&filter_ancestor_pids, task_pid_for_filter(leader)))
+		return true;
+	return (snoop_config.filters & FILTER_BY_ANCESTOR_COMM) &&
+	       filter_has_name(&filter_ancestor_comms, leader);
+}
+
+/* Whether one of the processes above `task`, up to MAX_ANCESTORS of them, is asked for. */
+static __noinline bool filter_has_ancestor(struct task_struct *task)
+{
+	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
+
+	for (__u32 i = 0; i < MAX_ANCESTORS; i++) {
+		leader = BPF_CORE_READ(leader, real_parent, group_leader);
+		if (!BPF_CORE_READ(leader, tgid))
+			break;
+		if (filter_has_as_ancestor(leader))
+			return true;
+	}
+	return false;
+}
+
+/* The filters on the processes above. */
 static __always_inline bool filter_allows_parent(struct task_struct *task)
 {
 	struct task_struct *parent;
 
+	if ((snoop_config.filters & FILTER_BY_ANCESTOR) && !filter_has_ancestor(task))
+		return false;
 	if (!(snoop_config.filters & FILTER_BY_PPID))
 		return true;
 	parent = BPF_CORE_READ(task, real_parent);

@@ -60,14 +60,16 @@ static __always_inline __u32 task_pid_for_filter(struct task_struct *task)
 static __always_inline void task_id_fill(struct task_id *id, struct task_struct *task, __u64 now)
 {
 	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
+	struct task_struct *parent = BPF_CORE_READ(task, real_parent, group_leader);
 
 	id->time_ns = now;
 	id->lost = snoop_counters.lost;
 	id->start_ns = BPF_CORE_READ(leader, start_boottime);
+	id->parent_start_ns = BPF_CORE_READ(parent, start_boottime);
 	id->cgroup = bpf_get_current_cgroup_id();
 	id->pid = BPF_CORE_READ(task, tgid);
 	id->tid = BPF_CORE_READ(task, pid);
-	id->ppid = BPF_CORE_READ(task, real_parent, tgid);
+	id->ppid = BPF_CORE_READ(parent, tgid);
 	id->uid = BPF_CORE_READ(task, cred, uid.val);
 	id->euid = BPF_CORE_READ(task, cred, euid.val);
 	id->vpid = task_vpid(task);
@@ -176,7 +178,7 @@ static __always_inline __u64 current_cgroup_id(struct task_struct *task)
  */
 static __always_inline void task_id_fill_current(struct task_id *id, __u64 now)
 {
-	struct task_struct *task, *leader;
+	struct task_struct *task, *leader, *parent;
 	const struct cred *cred;
 	__u64 comm, rest;
 	struct pid *pid;
@@ -193,7 +195,9 @@ static __always_inline void task_id_fill_current(struct task_id *id, __u64 now)
 	id->cgroup = current_cgroup_id(task);
 	id->pid = task->tgid;
 	id->tid = task->pid;
-	id->ppid = task->real_parent->tgid;
+	parent = task->real_parent;
+	id->ppid = parent->tgid;
+	id->parent_start_ns = parent->group_leader->start_boottime;
 	cred = task->cred;
 	id->uid = cred->uid.val;
 	id->euid = cred->euid.val;

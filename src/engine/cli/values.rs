@@ -10,6 +10,7 @@ use jiff::SignedDuration;
 
 use crate::engine::channel::rings::MOST;
 use crate::host::cgroup::Cgroup;
+use crate::host::users::uid_of;
 use crate::output::filter::Expr;
 
 /// See [`are_of_now`].
@@ -83,35 +84,6 @@ pub(super) fn user(text: &str) -> Result<u32, String> {
     }
 }
 
-/// The user of this name, from wherever the machine has its users.
-#[cfg(not(target_feature = "crt-static"))]
-fn uid_of(name: &str) -> std::io::Result<Option<u32>> {
-    Ok(nix::unistd::User::from_name(name)?.map(|user| user.uid.as_raw()))
-}
-
-/// The user of this name, from `/etc/passwd` only: other sources are shared libraries, which a
-/// static program should not load.
-#[cfg(target_feature = "crt-static")]
-fn uid_of(name: &str) -> std::io::Result<Option<u32>> {
-    match crate::host::chosen::read("/etc/passwd".as_ref(), 64 << 20) {
-        Ok(text) => Ok(uid_in_passwd(&text, name)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-/// passwd(5): `name:password:uid:…`
-#[cfg(any(target_feature = "crt-static", test))]
-fn uid_in_passwd(text: &[u8], name: &str) -> Option<u32> {
-    text.split(|&b| b == b'\n').find_map(|line| {
-        let mut fields = line.split(|&b| b == b':');
-        if fields.next()? != name.as_bytes() {
-            return None;
-        }
-        std::str::from_utf8(fields.nth(1)?).ok()?.parse().ok()
-    })
-}
-
 pub(super) fn comm(text: &str) -> Result<[u8; 16], String> {
     let mut comm = [0; 16];
     match comm.get_mut(..text.len()) {
@@ -119,6 +91,30 @@ pub(super) fn comm(text: &str) -> Result<[u8; 16], String> {
         _ => return Err("a process name has 1 to 15 bytes (see /proc/PID/comm)".to_owned()),
     }
     Ok(comm)
+}
+
+/// `--ancestor`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ancestor {
+    /// By id in our own PID namespace
+    Pid(u32),
+    /// By name, with its NULs
+    Comm([u8; 16]),
+}
+
+pub(super) fn ancestor(text: &str) -> Result<Ancestor, String> {
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return pid(text).map(Ancestor::Pid);
+    }
+    comm(text).map(Ancestor::Comm)
+}
+
+/// `MAX_ANCESTORS` of common.h.
+const MOST_ANCESTORS: u32 = 64;
+
+pub(super) fn ancestors(text: &str) -> Result<u32, String> {
+    let number = text.parse().ok().filter(|number| (1..=MOST_ANCESTORS).contains(number));
+    number.ok_or_else(|| format!("a whole number from 1 to {MOST_ANCESTORS} is needed"))
 }
 
 pub(super) fn cgroup_map(_: &str) -> Result<Infallible, String> {
@@ -244,13 +240,15 @@ mod tests {
         for wrong in ["", "no-such-user-here", "-1", "4294967295", "99999999999"] {
             assert!(user(wrong).is_err(), "{wrong}");
         }
-        let passwd = b"root:x:0:0:root:/root:/bin/sh\nalice:x:1000:100::/:\n\nshort:x\nbad:x:\xff:";
-        assert_eq!(uid_in_passwd(passwd, "alice"), Some(1000));
-        for none in ["", "ali", "short", "bad", "x"] {
-            assert_eq!(uid_in_passwd(passwd, none), None, "{none}");
-        }
         assert_eq!(comm("bash"), Ok(*b"bash\0\0\0\0\0\0\0\0\0\0\0\0"));
         assert!(comm("").is_err());
+        assert_eq!(ancestor("7"), Ok(Ancestor::Pid(7)));
+        assert_eq!(ancestor("7z"), comm("7z").map(Ancestor::Comm));
+        assert!(ancestor("0").is_err() && ancestor("").is_err());
+        assert_eq!((ancestors("1"), ancestors("64")), (Ok(1), Ok(64)));
+        for wrong in ["0", "65", "-1", "all", ""] {
+            assert!(ancestors(wrong).is_err(), "{wrong}");
+        }
         assert!(comm("sixteen-bytes-xx").is_err());
         assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
         assert_eq!(seconds("0.001"), Ok(Duration::from_millis(1)));

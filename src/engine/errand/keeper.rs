@@ -13,7 +13,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::{ForkResult, Pid, fork};
 
-use super::{Serve, message};
+use super::{Serve, Staff, message};
 
 /// The most killed helpers that have not ended: what they wait for lets nobody be killed. Beyond
 /// that there is no other, until one ends.
@@ -26,7 +26,7 @@ const MOST_BYTES: u64 = 4 << 30;
 const SOCKET: RawFd = 3;
 
 /// Serves until the tool has ended.
-pub(super) fn run(socket: UnixStream, errand: impl Fn() -> Serve) -> ! {
+pub(super) fn run(socket: UnixStream, staff: &Staff) -> ! {
     let socket = leave_everything(socket);
     let mut helpers = Helpers::default();
     while let Some(end) = next(&socket) {
@@ -36,7 +36,7 @@ pub(super) fn run(socket: UnixStream, errand: impl Fn() -> Serve) -> ! {
             match unsafe { fork() } {
                 Ok(ForkResult::Child) => {
                     drop(socket);
-                    help(end, errand())
+                    help(end, staff.serve())
                 }
                 Ok(ForkResult::Parent { child }) => helpers.all.push(child),
                 Err(_) => {} // the asker sees the end of the socket

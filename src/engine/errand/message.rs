@@ -1,5 +1,6 @@
-//! Requests and answers: a length in 4 bytes, native order, and so many bytes. An answer begins with
-//! the nanoseconds for which the helper worked, in 8 bytes.
+//! Requests and answers: a length in 4 bytes, native order, and so many bytes. The first byte of a
+//! request says whom it is for. An answer begins with the nanoseconds for which the helper worked, in
+//! 8 bytes.
 
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -30,9 +31,15 @@ pub(super) struct Answer {
 }
 
 /// Sends a request over a socket that does not block, and receives the answer.
-pub(super) fn ask(helper: &mut UnixStream, request: &[u8], give: &Give<'_>) -> io::Result<Answer> {
+pub(super) fn ask(
+    helper: &mut UnixStream,
+    whom: u8,
+    request: &[u8],
+    give: &Give<'_>,
+) -> io::Result<Answer> {
     let mut waiting = Waiting { give, until: give.until, is_stopped: false };
-    waiting.all(helper, PollFlags::POLLOUT, &mut Outgoing(&length(request)?))?;
+    let [a, b, c, d] = length(request.len() + 1)?;
+    waiting.all(helper, PollFlags::POLLOUT, &mut Outgoing(&[a, b, c, d, whom]))?;
     waiting.all(helper, PollFlags::POLLOUT, &mut Outgoing(request))?;
     let mut head = [0; 12];
     waiting.all(helper, PollFlags::POLLIN, &mut Incoming(&mut head))?;
@@ -57,14 +64,14 @@ pub(super) fn receive(socket: &mut UnixStream) -> io::Result<Option<Vec<u8>>> {
 
 /// Answers the request that was received last.
 pub(super) fn answer(socket: &mut UnixStream, bytes: &[u8], cpu: Duration) -> io::Result<()> {
-    socket.write_all(&length(bytes)?)?;
+    socket.write_all(&length(bytes.len())?)?;
     socket.write_all(&(cpu.as_nanos() as u64).to_ne_bytes())?;
     socket.write_all(bytes)
 }
 
-fn length(bytes: &[u8]) -> io::Result<[u8; 4]> {
-    match u32::try_from(bytes.len()) {
-        Ok(len) if bytes.len() <= MOST_BYTES => Ok(len.to_ne_bytes()),
+fn length(bytes: usize) -> io::Result<[u8; 4]> {
+    match u32::try_from(bytes) {
+        Ok(len) if bytes <= MOST_BYTES => Ok(len.to_ne_bytes()),
         _ => Err(io::ErrorKind::InvalidInput.into()),
     }
 }

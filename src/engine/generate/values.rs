@@ -38,6 +38,7 @@ pub(super) fn of(page: &Page, id: &str, start: &str) -> Vec<Candidate> {
     match id {
         "pid" | "ppid" | "tree" | "target" => processes().collect(),
         "comm" => names(),
+        "ancestor" => names().into_iter().chain(processes()).collect(),
         "uid" => users(),
         "signal" => signals(start),
         "cgroup" => cgroups(start),

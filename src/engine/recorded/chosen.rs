@@ -2,8 +2,9 @@
 
 use std::os::unix::ffi::OsStrExt as _;
 
-use crate::engine::cli::CommonArgs;
+use crate::engine::cli::{Ancestor, CommonArgs};
 use crate::host::cgroup;
+use crate::host::context::{self, Ancestors};
 use crate::output::escape::until_nul;
 use crate::skel::task_id;
 
@@ -19,6 +20,7 @@ pub struct Chosen {
     not_uids: Vec<u32>,
     not_comms: Vec<[u8; 16]>,
     not_cgroups: Vec<Vec<u8>>,
+    ancestors: Vec<Ancestor>,
 }
 
 impl Chosen {
@@ -39,6 +41,7 @@ impl Chosen {
             not_uids: args.not_uid.clone(),
             not_comms: args.not_comm.clone(),
             not_cgroups: paths(&args.not_cgroup),
+            ancestors: args.ancestor.clone(),
         }
     }
 
@@ -82,6 +85,27 @@ impl Chosen {
         let is_left_out =
             !self.not_cgroups.is_empty() && (path.is_none() || self.not_cgroups.iter().any(holds));
         !is_left_out && (self.cgroups.is_empty() || self.cgroups.iter().any(holds))
+    }
+
+    /// By the processes above. `None`: that is not known.
+    pub fn below(&self, ancestors: Option<&Ancestors>) -> Option<bool> {
+        if self.ancestors.is_empty() {
+            return Some(true);
+        }
+        let is_one = |above: &context::Ancestor| {
+            self.ancestors.iter().any(|asked| match asked {
+                Ancestor::Pid(pid) => above.pid == *pid,
+                Ancestor::Comm(comm) => until_nul(&above.comm) == until_nul(comm),
+            })
+        };
+        let ancestors = ancestors?;
+        let has_one = ancestors.chain.iter().any(is_one);
+        (has_one || !ancestors.more).then_some(has_one)
+    }
+
+    /// Whether the processes above must be known.
+    pub fn needs_ancestors(&self) -> bool {
+        !self.ancestors.is_empty()
     }
 
     /// Whether a cgroup must be known.
@@ -131,5 +155,24 @@ mod tests {
         for (text, is) in [(&b"sh"[..], false), (b"work", false), (b"s", true)] {
             assert_eq!(Chosen { not_comms: name(text), ..none() }.all(&id, None), is);
         }
+    }
+
+    #[test]
+    fn below_one_that_is_asked_for() {
+        let one = |pid, comm: &[u8]| {
+            let mut above = context::Ancestor { pid, ..context::Ancestor::default() };
+            above.comm[..comm.len()].copy_from_slice(comm);
+            above
+        };
+        let chain = |more| Ancestors { chain: vec![one(900, b"bash"), one(1, b"init")], more };
+        let by = |asked: Ancestor| Chosen { ancestors: vec![asked], ..Chosen::default() };
+        let mut bash = [0; 16];
+        bash[..4].copy_from_slice(b"bash");
+        assert_eq!(Chosen::default().below(None), Some(true));
+        assert_eq!(by(Ancestor::Pid(1)).below(Some(&chain(false))), Some(true));
+        assert_eq!(by(Ancestor::Comm(bash)).below(Some(&chain(true))), Some(true));
+        assert_eq!(by(Ancestor::Pid(7)).below(Some(&chain(false))), Some(false));
+        assert_eq!(by(Ancestor::Pid(7)).below(Some(&chain(true))), None, "it may be above these");
+        assert_eq!(by(Ancestor::Pid(7)).below(None), None);
     }
 }

@@ -60,6 +60,7 @@ impl Line {
             time_ns: self.time_ns()?,
             lost: 0,
             start_ns: self.number("process.start_boot_ns")?.unwrap_or(0),
+            parent_start_ns: self.number("process.parent_start_boot_ns")?.unwrap_or(0),
             cgroup: 0,
             pid,
             tid: self.number("thread.id")?.unwrap_or(pid),

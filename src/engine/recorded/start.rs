@@ -65,7 +65,7 @@ impl Start {
             boot_ns: line.number("boot_ns")?,
             not_shown: line.objects("not_shown")?.iter().map(lack).collect::<Reading<_>>()?,
             command: line.list("command")?.unwrap_or_default(),
-            boot_id: line.text("host.boot_id")?.map(str::to_owned),
+            boot_id: line.text("host.boot.id")?.map(str::to_owned),
             part: match (line.number("trace.sequence")?, line.number("trace.began_boot_ns")?) {
                 (Some(sequence), Some(began_boot_ns)) => Some(Part { sequence, began_boot_ns }),
                 _ => None,
@@ -205,7 +205,7 @@ mod tests {
         let part = |sequence: u32, began: u64, boot: &str| {
             start(&format!(
                 r#"{{"timestamp":"1970-01-01T00:00:09Z","event":{{"name":"trace.start"}},"schema":1,
-                "tool":"x","boot_ns":70,"host":{{"name":"h","boot_id":"{boot}"}},
+                "tool":"x","boot_ns":70,"host":{{"name":"h","boot":{{"id":"{boot}"}}}},
                 "trace":{{"sequence":{sequence},"began_boot_ns":{began}}}}}"#
             ))
             .unwrap()

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::{Recorded, Recording, Replay, Trouble, shown};
 use crate::engine::containers;
-use crate::engine::recorded::{Ending, Gap, Line, Lines, Start};
+use crate::engine::recorded::{Ending, Gap, Line, Lines, Start, context};
 use crate::engine::session::{Session, say};
 use crate::host::errno::without_numbers;
 use crate::output::table::count;
@@ -300,6 +300,9 @@ fn one(
             }
             session.cgroups.give(cgroup.clone());
             session.containers.give(containers::recorded(line)?);
+            if session.contexts.is_wanted() {
+                session.contexts.give(context::read(line)?);
+            }
             let event = Recorded { name, id: &id, cgroup: cgroup.as_deref(), line };
             tool.event(&event, session)?;
             Ok(Seen::Event(id.time_ns))

@@ -26,8 +26,17 @@ pub(super) struct StartRecord<'a> {
 #[derive(Serialize)]
 pub(super) struct Host {
     pub(super) name: String,
+    /// Of the installation: machine-id(5)
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) boot_id: Option<String>,
+    pub(super) id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) boot: Option<Boot>,
+}
+
+/// From one start of the kernel to the next: process ids and times of birth are unique in it.
+#[derive(Serialize)]
+pub(super) struct Boot {
+    pub(super) id: String,
 }
 
 /// Which part of a run a file has.
@@ -35,7 +44,7 @@ pub(super) struct Host {
 pub(super) struct Part {
     /// Counted from 1
     pub(super) sequence: u32,
-    /// When the run began, on the clock of events: with `host.boot_id` its identity
+    /// When the run began, on the clock of events: with `host.boot.id` its identity
     pub(super) began_boot_ns: u64,
 }
 

@@ -4,18 +4,24 @@ use std::rc::Rc;
 
 use super::Session;
 use crate::host::container::Container;
+use crate::host::context::Context;
 use crate::output::escape::until_nul;
 use crate::output::filter::Expr;
 use crate::output::row::{Common, Slot, View};
+use crate::output::time::Epoch;
 use crate::skel::task_id;
 
-/// Where an event happened.
+/// Where an event happened, and what is told of its process.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Place<'a> {
     /// Path of the cgroup, if known
     pub cgroup: Option<&'a [u8]>,
     /// What is known of its container
     pub container: Option<&'a Rc<Container>>,
+    /// For times of birth
+    pub epoch: Epoch,
+    /// What `--login` and `--ancestors` tell
+    pub told: Option<&'a Context>,
 }
 
 /// `--filter`, and what it has left out.
@@ -54,12 +60,13 @@ impl Session {
         F: Copy + Fn(&E, &mut Slot<'_, '_>),
     {
         let since_ns = self.since_ns(id.time_ns);
-        let Some(sieve) = &mut self.sieve else { return true };
-        let (time, cgroup) = (self.clock.stamp(id.time_ns), self.cgroups.path(id));
-        let container = self.containers.of(cgroup, id.time_ns, self.errands.as_mut());
-        let container = container.map(|container| &**container);
-        let common = Common { id, event, time, since_ns, cgroup, container };
-        sieve.passes(|line| view.object(line, &common, row))
+        self.passes_as(id, |line, time, place| {
+            let Place { cgroup, container, epoch, told } = place;
+            let container = container.map(|container| &**container);
+            let common =
+                Common { id, event, time, since_ns, cgroup, container, epoch, context: told };
+            view.object(line, &common, row);
+        })
     }
 
     /// The same for a tool that writes its JSON itself: `write` gets the time and the place.
@@ -68,10 +75,13 @@ impl Session {
         id: &task_id,
         write: impl FnOnce(&mut Vec<u8>, &str, Place<'_>),
     ) -> bool {
-        let Some(sieve) = &mut self.sieve else { return true };
-        let (time, cgroup) = (self.clock.stamp(id.time_ns), self.cgroups.path(id));
-        let container = self.containers.of(cgroup, id.time_ns, self.errands.as_mut());
-        sieve.passes(|line| write(line, time, Place { cgroup, container }))
+        self.told = self.contexts.of(id, self.errands.as_mut());
+        let Some(mut sieve) = self.sieve.take() else { return true };
+        let time = self.clock.stamp(id.time_ns).to_owned();
+        let place = self.place(id);
+        let passes = sieve.passes(|line| write(line, &time, place));
+        self.sieve = Some(sieve);
+        passes
     }
 
     /// Appends a line of JSON, for a tool that writes it itself: `write` gets the time and the place.
@@ -79,18 +89,25 @@ impl Session {
         if let Some(sieve) = &self.sieve {
             self.out.json_lines(|out| out.extend_from_slice(&sieve.line)); // just judged
         } else {
+            let epoch = self.clock.epoch();
             let (time, cgroup) = (self.clock.stamp(id.time_ns), self.cgroups.path(id));
             let container = self.containers.of(cgroup, id.time_ns, self.errands.as_mut());
-            self.out.json_lines(|out| write(out, time, Place { cgroup, container }));
+            let place = Place { cgroup, container, epoch, told: self.told.as_ref() };
+            self.out.json_lines(|out| write(out, time, place));
         }
         self.out.json_lines(|out| out.push(b'\n'));
     }
 
-    /// Where an event happened.
+    /// Where an event happened that was just judged.
     pub fn place(&mut self, id: &task_id) -> Place<'_> {
         let cgroup = self.cgroups.path(id);
         let container = self.containers.of(cgroup, id.time_ns, self.errands.as_mut());
-        Place { cgroup, container }
+        Place { cgroup, container, epoch: self.clock.epoch(), told: self.told.as_ref() }
+    }
+
+    /// What `--login` and `--ancestors` tell of the event that was just judged.
+    pub fn take_told(&mut self) -> Option<Context> {
+        self.told.take()
     }
 
     /// A new cgroup, with its path up to a NUL: what may be gone soon is looked up now.

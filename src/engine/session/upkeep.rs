@@ -8,11 +8,12 @@ use serde_json::Value;
 
 use super::Session;
 use super::records::{
-    Dropped, EndRecord, Host, OutputRecord, Part, StartRecord, StatusRecord, TracerRecord, Usage,
+    Boot, Dropped, EndRecord, Host, OutputRecord, Part, StartRecord, StatusRecord, TracerRecord,
+    Usage,
 };
 use crate::engine::limit::Counts;
 use crate::engine::measures::Standing;
-use crate::host::kernel::boot_id;
+use crate::host::machine;
 use crate::host::usage::Used;
 use crate::output::file::Look;
 use crate::output::json::{self, EventName, SCHEMA};
@@ -45,7 +46,8 @@ impl Session {
             kernel: uname.release().to_string_lossy().into_owned(),
             host: Host {
                 name: self.host_name.clone().unwrap_or_else(of_machine),
-                boot_id: boot_id(),
+                id: machine::id(),
+                boot: machine::boot_id().map(|id| Boot { id }),
             },
             trace: self.out.file().is_some().then_some(part),
         };

@@ -153,8 +153,7 @@ mod tests {
         let titles: Vec<_> = view.columns().iter().map(|column| column.title).collect();
         assert_eq!(titles, ["UID", "ARGS", "file.deleted", "file.names", "PID"]);
         let id = task_id { pid: 7, ..task_id::default() };
-        let common =
-            Common { id: &id, event: "", time: "", since_ns: 0, cgroup: None, container: None };
+        let common = Common::of(&id);
         let row = view.line(false, &common, &());
         let args = format!("{:40}", "x y");
         assert_eq!(row, format!("0      {args} true         a\\040b,c   7\n"));

@@ -52,7 +52,7 @@ pub struct Args {
         conflicts_with_all = [
             "all", "exe", "quote", "max_args",
             "json", "quiet", "columns", "command", "time", "timestamp", "print_uid", "max_events",
-            "output", "status", "rate_limit", "sample", "max_cpu", "metrics", "filter"
+            "output", "status", "rate_limit", "sample", "max_cpu", "metrics", "filter", "login", "ancestors"
         ]
     )]
     pub live: bool,

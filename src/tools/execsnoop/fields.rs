@@ -38,6 +38,7 @@ pub const FIELDS: &[Field<Put>] = &[
     Field::TIME,
     Field::SINCE,
     Field::UID,
+    Field::LOGIN,
     Field::CONTAINER,
     Field::UNIT,
     Field::COMM.in_column(Column::left("PCOMM", 16)),
@@ -216,6 +217,7 @@ pub const FIELDS: &[Field<Put>] = &[
         "true if some arguments were read a moment after the call; otherwise absent",
         |row, slot| slot.flag(row.exec.is(exec_flag::EXEC_ARGS_LATE)),
     ),
+    Field::ANCESTORS,
 ];
 
 fn some(bytes: &[u8]) -> Option<&[u8]> {
@@ -275,7 +277,7 @@ mod tests {
         let args = Args::try_parse_from(["execsnoop"].iter().chain(flags)).unwrap();
         let id = &row.exec.event.id;
         let event = row.event_name();
-        let common = Common { id, event, time: "now", since_ns: 0, cgroup: None, container: None };
+        let common = Common { event, time: "now", ..Common::of(id) };
         view(&args).unwrap().line(args.common.json, &common, row)
     }
 

@@ -173,12 +173,11 @@ mod tests {
     fn shown(flags: &[&str], row: &Row<'_>) -> String {
         let args = Args::try_parse_from(["execsnoop"].iter().chain(flags)).unwrap();
         let common = Common {
-            id: &row.exec.event.id,
             event: row.event_name(),
             time: "1970-01-01T00:00:00.000000007Z",
             since_ns: 7,
             cgroup: Some(b"/a\xff"),
-            container: None,
+            ..Common::of(&row.exec.event.id)
         };
         view(&args).unwrap().line(args.common.json, &common, row)
     }

@@ -39,7 +39,10 @@ pub struct Args {
     /// Show no calls, but at the end each stack with its count, for flame graphs
     #[arg(
         long,
-        conflicts_with_all = ["json", "time", "timestamp", "print_uid", "columns", "bytes", "vma", "latency"]
+        conflicts_with_all = [
+            "json", "time", "timestamp", "print_uid", "columns", "bytes", "vma", "latency", "login",
+            "ancestors"
+        ]
     )]
     pub folded: bool,
 
@@ -52,7 +55,7 @@ pub struct Args {
         value_parser = seconds,
         conflicts_with_all = [
             "all", "vma", "latency", "time", "timestamp", "print_uid", "columns", "path", "stacks",
-            "folded"
+            "folded", "login", "ancestors"
         ]
     )]
     pub summary: Option<Duration>,

@@ -3,8 +3,10 @@
 use std::io::Write as _;
 
 use super::{Call, flags};
+use crate::host::context::Context as Told;
 use crate::output::digits::{Short, push_hex, push_number};
 use crate::output::escape::{is_plain_cell, push_cell};
+use crate::output::row::{ancestors_text, login_text};
 use crate::output::table::{FAILURE, Line, NOTE};
 use crate::skel::{mmap_kind, mmap_note};
 
@@ -19,6 +21,8 @@ pub struct Context<'a> {
     pub cgroup: Option<&'a [u8]>,
     /// Name of the container, likewise
     pub container: Option<&'a str>,
+    /// What `--login` and `--ancestors` tell
+    pub told: Option<&'a Told>,
     /// Why `--wx` shows it
     pub wx: &'a [String],
     /// Whether there are colours
@@ -79,6 +83,22 @@ pub(super) fn flags_of<'a, 'b>(line: &'b mut Line<'a>, call: &Call<'_>) -> &'b m
         mmap_kind::MMAP_REMAP => line.ascii(|out| flags::push_remap(out, event.flags)),
         mmap_kind::MMAP_ADVISE => line.ascii(|out| flags::advice(event.prot).push(out)),
         _ => line.short(NONE),
+    }
+}
+
+/// LOGIN
+pub(super) fn login<'a, 'b>(line: &'b mut Line<'a>, context: &Context<'_>) -> &'b mut Line<'a> {
+    match context.told.and_then(|told| told.login.as_ref()) {
+        Some(login) => line.text(&login_text(login)),
+        None => line.short(NONE),
+    }
+}
+
+/// ANCESTORS
+pub(super) fn ancestors<'a, 'b>(line: &'b mut Line<'a>, context: &Context<'_>) -> &'b mut Line<'a> {
+    match context.told.and_then(|told| told.ancestors.as_ref()) {
+        Some(ancestors) => line.styled(&ancestors_text(ancestors), NOTE),
+        None => line.short(NONE),
     }
 }
 

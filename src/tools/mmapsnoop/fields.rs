@@ -11,6 +11,7 @@ pub const FIELDS: &[Field<()>] = &[
     Field::TIME,
     Field::SINCE,
     Field::UID,
+    Field::LOGIN,
     Field::CONTAINER,
     Field::UNIT,
     Field::PID,
@@ -221,10 +222,12 @@ pub const FIELDS: &[Field<()>] = &[
         (),
     ),
     Field::json("wx_summary.other_calls", "number of the calls for which there was no room", ()),
+    Field::ANCESTORS,
 ];
 
 #[cfg(test)]
 mod tests {
+    use crate::host::context::{Ancestors, Context as Told, Login, Name, Names};
     use std::collections::BTreeSet;
 
     use serde_json::Value;
@@ -308,20 +311,46 @@ mod tests {
             ..mmap_event::default()
         };
         event.id.vpid = 1;
+        (event.id.start_ns, event.id.parent_start_ns) = (1, 2);
         (event.id.comm[0], event.id.thread_comm[0]) = (b'x', b'x');
         let mut record = with_path(event, b"/x");
         record[unseen_kib()] = 1;
         let cgroup = format!("/docker/{}", "0".repeat(64));
         let stacks = Stack { kernel_cut: true, user_cut: true, ..Stack::default() };
+        let told = told();
         let context = Context {
             timestamp: "now",
-            place: Place { cgroup: Some(cgroup.as_bytes()), container: None },
+            place: Place { cgroup: Some(cgroup.as_bytes()), told: Some(&told), ..Place::default() },
             wx: &["because".to_owned()],
             stacks: Some(&stacks),
+            ..Context::default()
         };
         let mut out = Vec::new();
-        Lines::default().push(&mut out, &Call::decode(&record).unwrap(), &context);
+        Lines::new(|_| true).push(&mut out, &Call::decode(&record).unwrap(), &context);
         serde_json::from_slice(&out).unwrap()
+    }
+
+    /// All that `--login` and `--ancestors` can tell.
+    fn told() -> Told {
+        let name = || Some(Name::from(&b"x"[..]));
+        let names = Names {
+            login_user: name(),
+            user: name(),
+            real_user: name(),
+            group: name(),
+            real_group: name(),
+        };
+        let login = Login {
+            user: Some(1),
+            audit_session: Some(2),
+            session_leader: Some((3, 4)),
+            group_leader: Some(5),
+            tty: b"pts/0".to_vec(),
+            names,
+            ..Login::default()
+        };
+        let ancestors = Ancestors { chain: Vec::new(), more: true };
+        Told { login: Some(login), ancestors: Some(ancestors), is_missing: true }
     }
 
     #[test]

@@ -10,9 +10,11 @@ use super::{Call, FileId, Vma};
 use crate::engine::session::Place;
 use crate::engine::stack::Stack;
 use crate::host::container::Container;
+use crate::host::context::Context as Told;
 use crate::output::digits::{self, push_number};
 use crate::output::json::{self, Bytes, push_list, push_object, push_string};
-use crate::output::row::ProcessMembers;
+use crate::output::row::{Common, ProcessMembers};
+use crate::output::time::Epoch;
 use crate::skel::{mmap_kind, mmap_note, task_id};
 
 /// What a row shows besides the record itself.
@@ -20,7 +22,7 @@ use crate::skel::{mmap_kind, mmap_note, task_id};
 pub struct Context<'a> {
     /// Event time, RFC 3339
     pub timestamp: &'a str,
-    /// Where the call was made
+    /// Where the call was made, and by whom
     pub place: Place<'a>,
     /// Why `--wx` shows it
     pub wx: &'a [String],
@@ -43,12 +45,19 @@ pub struct Lines {
     caller: task_id,
     cgroup: Option<Vec<u8>>,
     container: Option<Rc<Container>>,
+    told: Option<Told>,
+    epoch: Epoch,
     /// and its text: the part about the process is mostly the same as in the line before
     process: Vec<u8>,
     process_members: ProcessMembers,
 }
 
 impl Lines {
+    /// With the members of the flags that show such columns.
+    pub fn new(shows: impl Fn(&str) -> bool) -> Self {
+        Self { process_members: ProcessMembers::new(shows), ..Self::default() }
+    }
+
     /// Appends the line of `call`, without a newline.
     pub fn push(&mut self, out: &mut Vec<u8>, call: &Call<'_>, context: &Context<'_>) {
         push_object(out, |out| self.members(out, call, context));
@@ -87,19 +96,23 @@ impl Lines {
     }
 
     /// `process`, `container` and the like.
-    fn process(&mut self, id: &task_id, Place { cgroup, container }: Place<'_>) -> &[u8] {
+    fn process(&mut self, id: &task_id, place: Place<'_>) -> &[u8] {
+        let Place { cgroup, container, epoch, told } = place;
         // These are not part of the text.
-        let caller =
-            task_id { time_ns: 0, lost: 0, start_ns: 0, tid: 0, thread_comm: [0; 16], ..*id };
+        let caller = task_id { time_ns: 0, lost: 0, tid: 0, thread_comm: [0; 16], ..*id };
         let is_same = bytes_of(&caller) == bytes_of(&self.caller)
+            && self.told.as_ref() == told
+            && self.epoch == epoch
             && self.container.as_ref().map(Rc::as_ptr) == container.map(Rc::as_ptr);
         if self.process.is_empty() || !is_same || self.cgroup.as_deref() != cgroup {
             self.caller = caller;
             self.cgroup = cgroup.map(<[u8]>::to_vec);
             self.container = container.cloned();
+            (self.told, self.epoch) = (told.cloned(), epoch);
             self.process.clear();
             let container = container.map(|container| &**container);
-            self.process_members.push(&mut self.process, id, cgroup, container);
+            let common = Common { cgroup, container, epoch, context: told, ..Common::of(id) };
+            self.process_members.push(&mut self.process, &common);
         }
         &self.process
     }
@@ -394,7 +407,9 @@ mod tests {
         };
         let first = mmap_event { kind: mmap_kind::MMAP_MAP, ..mmap_event::default() };
         let mut events = vec![first];
-        let edits: [fn(&mut mmap_event); 9] = [
+        let edits: [fn(&mut mmap_event); 11] = [
+            |event| event.id.start_ns = 1,
+            |event| event.id.parent_start_ns = 1,
             |event| event.id.pid = 1,
             |event| event.id.tid = 2,
             |event| event.id.ppid = 3,
@@ -415,7 +430,7 @@ mod tests {
         let mut lines = Lines::default();
         for event in events.iter().chain(events.iter().rev()) {
             for cgroup in cgroups {
-                let place = Place { cgroup, container: None };
+                let place = Place { cgroup, ..Place::default() };
                 let context = Context { timestamp: "now", place, ..Context::default() };
                 let record = record(*event);
                 let mut out = Vec::new();

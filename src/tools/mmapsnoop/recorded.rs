@@ -282,9 +282,10 @@ mod tests {
     fn json(call: &Call<'_>, told: &Told) -> String {
         let context = Context {
             timestamp: "1970-01-01T00:00:00.000000007Z",
-            place: Place { cgroup: Some(b"/a"), container: None },
+            place: Place { cgroup: Some(b"/a"), ..Place::default() },
             wx: &told.wx,
             stacks: told.stacks.as_ref(),
+            ..Context::default()
         };
         let mut out = Vec::new();
         Lines::default().push(&mut out, call, &context);

@@ -22,7 +22,8 @@ pub struct Rows {
 impl Rows {
     /// With these columns. `folds`: `--folded`.
     pub fn new(table: Table, folds: bool) -> Self {
-        Self { table, folded: Folded::default(), folds, lines: Lines::default() }
+        let lines = Lines::new(|title| table.shows(title));
+        Self { table, folded: Folded::default(), folds, lines }
     }
 
     /// One row. `wx`: what `--wx` says of the call.
@@ -67,8 +68,9 @@ impl Rows {
                 if shows("TIME") { session.local_time_ms(id.time_ns) } else { String::new() };
             let needs_place = ["CGROUP", "UNIT", "CONTAINER"].into_iter().any(shows);
             // Copied, for the few who ask: the row is written while the session is at work.
+            let told = session.take_told();
             let (cgroup, container) = match needs_place.then(|| session.place(id)) {
-                Some(Place { cgroup, container }) => {
+                Some(Place { cgroup, container, .. }) => {
                     let name = container_name(cgroup, container.map(|it| &**it));
                     (cgroup.map(<[u8]>::to_vec), name)
                 }
@@ -79,6 +81,7 @@ impl Rows {
                 cgroup: cgroup.as_deref(),
                 container: container.as_deref(),
                 since_ns,
+                told: told.as_ref(),
                 wx,
                 color,
             };

@@ -4,11 +4,12 @@
 use super::Call;
 pub use super::cells::{Context, name};
 use super::cells::{
-    NONE, address, descriptor, flags_of, length, offset, prot, push_micros, push_result, push_vma,
+    NONE, address, ancestors, descriptor, flags_of, length, login, offset, prot, push_micros,
+    push_result, push_vma,
 };
 use super::fields::FIELDS;
 use crate::host::unit::Units;
-use crate::output::row::{Field, View, titles, unknown};
+use crate::output::row::{ANCESTORS, Field, LOGIN, View, titles, unknown};
 use crate::output::table::{Column, Line};
 use crate::output::time::{Seconds, TimeForm};
 
@@ -25,6 +26,10 @@ pub struct Options {
     pub uid: bool,
     /// The container
     pub container: bool,
+    /// Who logged in
+    pub login: bool,
+    /// The processes above
+    pub ancestors: bool,
     /// The name of the call, since there are several, and its address, by which they belong together
     pub calls: bool,
     /// The resulting mapping
@@ -47,6 +52,8 @@ impl Options {
             "UID" => Some(self.uid),
             "CONTAINER" => Some(self.container),
             "UNIT" => Some(false),
+            LOGIN => Some(self.login),
+            ANCESTORS => Some(self.ancestors),
             "CALL" => Some(self.calls),
             "ADDR" => Some(self.calls || self.vma),
             "LEN" if self.bytes => {
@@ -133,6 +140,7 @@ impl Table {
         }
         let Options { time, timestamp, uid, container, calls, vma, latency, bytes, .. } =
             self.options;
+        let Options { login: with_login, ancestors: with_ancestors, .. } = self.options;
         if time {
             line.text(context.time);
         }
@@ -141,6 +149,9 @@ impl Table {
         }
         if uid {
             line.number(call.id.uid);
+        }
+        if with_login {
+            login(line, context);
         }
         if container {
             line.name(context.container.unwrap_or("-").as_bytes());
@@ -160,6 +171,9 @@ impl Table {
             line.ascii(|out| push_vma(out, call));
         }
         line.ascii(|out| push_result(out, call, context));
+        if with_ancestors {
+            ancestors(line, context);
+        }
     }
 
     /// The same for columns in any order.
@@ -170,6 +184,8 @@ impl Table {
                 "TIME" => line.text(context.time),
                 "TIME(s)" => line.value(Seconds(context.since_ns)),
                 "UID" => line.number(call.id.uid),
+                LOGIN => login(line, context),
+                ANCESTORS => ancestors(line, context),
                 "PID" => line.number(call.id.pid),
                 "PPID" => line.number(call.id.ppid),
                 "TID" => line.number(call.id.tid),
@@ -208,6 +224,8 @@ impl Options {
         timestamp: true,
         uid: true,
         container: true,
+        login: true,
+        ancestors: true,
         calls: true,
         vma: true,
         latency: true,
@@ -322,6 +340,7 @@ mod tests {
             ("TIME", "12:00:00"),
             ("TIME(s)", "2.000"),
             ("UID", "0"),
+            ("LOGIN", "-"),
             ("PID", "0"),
             ("COMM", "-"),
             ("CALL", "mmap"),
@@ -332,6 +351,7 @@ mod tests {
             ("LAT(us)", "1.5"),
             ("VMA", "7f0000001000-7f0000003000,rw-p"),
             ("PATH/RESULT", "-"),
+            ("ANCESTORS", "-"),
         ];
         assert_eq!(cells, expected);
     }

@@ -93,7 +93,7 @@ pub struct Args {
             "chrome_trace", "critical_path",
             "pid", "ppid", "uid", "comm", "cgroup", "tree", "not_pid", "not_uid", "not_comm", "not_cgroup",
             "filter", "backend", "buffer", "buffer_size", "rings",
-            "time", "timestamp", "utc", "date", "print_uid",
+            "time", "timestamp", "utc", "date", "print_uid", "login", "ancestors", "ancestor",
             "output", "status", "rate_limit", "sample", "max_cpu", "metrics"
         ]
     )]
@@ -107,7 +107,7 @@ pub struct Args {
             "min_duration", "failed", "signal", "exit_code", "fork", "threads", "usage", "max_args",
             "quote", "tree_view", "plot", "perfetto", "chrome_trace", "critical_path", "diff",
             "json", "quiet", "columns", "command", "time", "timestamp", "print_uid", "max_events",
-            "output", "status", "rate_limit", "sample", "max_cpu", "metrics", "filter"
+            "output", "status", "rate_limit", "sample", "max_cpu", "metrics", "filter", "login", "ancestors"
         ]
     )]
     pub live: bool,

@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::MetadataExt as _;
 
 use super::args::Args;
+use crate::engine::cli::Ancestor;
 use crate::engine::errand::{Errands, Serve, keeper_pid};
 use crate::host::pidns;
 use crate::host::proc::{Stat, pids};
@@ -211,8 +212,10 @@ pub struct AskedFor<'a> {
 struct Seen {
     /// Its parent's, in our own PID namespace
     ppid: u32,
-    /// All filters but `--tree` pass it
+    /// All filters but `--tree` and `--ancestor` pass it
     matches: bool,
+    /// It is one that `--ancestor` names
+    is_named: bool,
     chosen: Chosen,
 }
 
@@ -252,7 +255,13 @@ impl<'a> AskedFor<'a> {
             && (common.comm.is_empty() || common.comm.iter().any(is_named))
             && (self.args.kernel_threads || !elder.is_kernel);
         let chosen = Chosen { pid: elder.pid, born_ticks: elder.born_ticks };
-        self.seen.insert(elder.here.pid, Seen { ppid: elder.here.ppid, matches, chosen });
+        let is_ancestor = |asked: &Ancestor| match asked {
+            Ancestor::Pid(pid) => *pid == elder.here.pid,
+            Ancestor::Comm(comm) => is_named(comm),
+        };
+        let is_named = common.ancestor.iter().any(is_ancestor);
+        let seen = Seen { ppid: elder.here.ppid, matches, is_named, chosen };
+        self.seen.insert(elder.here.pid, seen);
     }
 
     /// Those that pass the filters, once all have been seen; none without filters.
@@ -262,7 +271,9 @@ impl<'a> AskedFor<'a> {
             return Vec::new();
         }
         let in_tree = |&pid: &u32| common.tree.is_empty() || self.descends(pid, &common.tree);
-        let matching = self.seen.iter().filter(|(pid, seen)| seen.matches && in_tree(pid));
+        let is_below = |seen: &Seen| common.ancestor.is_empty() || self.is_below(seen);
+        let matching =
+            self.seen.iter().filter(|(pid, seen)| seen.matches && in_tree(pid) && is_below(seen));
         matching.map(|(_, seen)| seen.chosen).collect()
     }
 
@@ -278,6 +289,20 @@ impl<'a> AskedFor<'a> {
             return Older::Ancestors;
         }
         Older::These(self.chosen().into_iter().map(|chosen| chosen.pid).collect())
+    }
+
+    /// Whether a process above is one that `--ancestor` names.
+    fn is_below(&self, seen: &Seen) -> bool {
+        let mut above = self.seen.get(&seen.ppid);
+        // At most as many steps as processes: as in descends().
+        for _ in 0..=self.seen.len() {
+            match above {
+                Some(one) if one.is_named => return true,
+                Some(one) => above = self.seen.get(&one.ppid),
+                None => return false,
+            }
+        }
+        false
     }
 
     fn descends(&self, pid: u32, roots: &[u32]) -> bool {
@@ -374,6 +399,11 @@ mod tests {
         assert_eq!(drawn(&["--not-pid", "3", "--not-pid", "2"]), Some(vec![101]));
         assert_eq!(drawn(&["--not-uid", "0"]), Some(vec![]), "told when they end");
         assert_eq!(drawn(&["--uid", "0"]), Some(vec![]), "told when they end");
+        let mut below = drawn(&["--ancestor", "init"]).unwrap();
+        below.sort_unstable();
+        assert_eq!(below, [102, 103], "and not itself");
+        assert_eq!(drawn(&["--kernel-threads", "--ancestor", "3"]), Some(vec![104]));
+        assert_eq!(drawn(&["--ancestor", "sh"]), Some(vec![]));
     }
 
     #[test]

@@ -31,20 +31,12 @@ pub const FIELDS: &[Field<Put>] = &[
         |row, slot| slot.text(row.what.word()),
     ),
     Field::UID,
+    Field::LOGIN,
     Field::CONTAINER,
     Field::UNIT,
     Field::COMM,
     Field::PID,
     Field::PPID,
-    Field::START,
-    Field::json(
-        "process.parent_start_boot_ns",
-        "birth of the parent, likewise; absent in process.exec",
-        |row, slot| {
-            let start_ns = row.process().map(|process| process.parent_start_ns);
-            slot.optional_number(start_ns.filter(|ns| *ns != 0));
-        },
-    ),
     Field::json(
         "process.exit.code",
         "exit code of the process; absent if a signal ended it",
@@ -73,6 +65,24 @@ pub const FIELDS: &[Field<Put>] = &[
         |row, slot| {
             if let Some(Killer::Process { pid, .. }) = row.killer() {
                 slot.number(pid);
+            }
+        },
+    ),
+    Field::json(
+        "process.exit.sender.creation.time",
+        "birth of the sender; only for the type process",
+        |row, slot| {
+            if let Some(Killer::Process { start_ns, .. }) = row.killer() {
+                slot.birth(start_ns);
+            }
+        },
+    ),
+    Field::json(
+        "process.exit.sender.start_boot_ns",
+        "birth of the sender on the clock CLOCK_BOOTTIME; only for the type process",
+        |row, slot| {
+            if let Some(Killer::Process { start_ns, .. }) = row.killer() {
+                slot.birth_ns(start_ns);
             }
         },
     ),
@@ -309,6 +319,7 @@ pub const FIELDS: &[Field<Put>] = &[
         "true if the signal made the kernel dump memory; only in thread.exit, otherwise absent",
         |row, slot| slot.flag(row.thread_status().is_some_and(Status::core_dumped)),
     ),
+    Field::ANCESTORS,
 ];
 
 /// The fields that `args` ask for.
@@ -360,8 +371,7 @@ mod tests {
     fn shown(flags: &[&str], row: &Row<'_>, cgroup: Option<&[u8]>) -> String {
         let args = Args::try_parse_from(["procsnoop"].iter().chain(flags)).unwrap();
         let event = row.what.name();
-        let common =
-            Common { id: row.id, event, time: "now", since_ns: 0, cgroup, container: None };
+        let common = Common { event, time: "now", cgroup, ..Common::of(row.id) };
         view(&args).unwrap().line(args.common.json, &common, row)
     }
 
@@ -427,6 +437,7 @@ mod tests {
             "process": {
                 "pid": 7, "parent_pid": 1, "comm": "x", "user": { "id": 0 },
                 "real_user": { "id": 0 }, "start_boot_ns": 100,
+                "creation": { "time": "1970-01-01T00:00:00.000000100Z" },
                 "exit": {
                     "signal": "SIGKILL", "core_dumped": true,
                     "sender": {
@@ -471,7 +482,7 @@ mod tests {
         assert_eq!(value["thread"], thread);
         let process = json!({
             "pid": 7, "parent_pid": 1, "comm": "x", "user": { "id": 0 }, "real_user": { "id": 0 },
-            "start_boot_ns": 100
+            "start_boot_ns": 100, "creation": { "time": "1970-01-01T00:00:00.000000100Z" }
         });
         assert_eq!(value["process"], process);
         assert_eq!(

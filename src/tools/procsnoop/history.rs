@@ -327,14 +327,14 @@ pub(crate) mod testing {
             event.process.id.ppid = ppid;
             event.process.id.start_ns = start_ns;
             event.begin_ns = start_ns;
-            event.process.parent_start_ns = start_of(ppid);
+            event.process.id.parent_start_ns = start_of(ppid);
             event.process.id.time_ns = end_ns;
             event.process.id.comm[..2].copy_from_slice(b"sh");
             event.usage.runtime_ns = cpu_ns;
             events.push((start_ns, birth(event.process)));
             if let Some(&(_, other)) = adopted.iter().find(|(orphan, _)| *orphan == pid) {
                 event.process.id.ppid = other;
-                event.process.parent_start_ns = start_of(other);
+                event.process.id.parent_start_ns = start_of(other);
             }
             events.push((end_ns, Record::Exit(event)));
         }
@@ -384,7 +384,8 @@ mod tests {
     }
 
     fn event(pid: u32, start_ns: u64, parent: (u32, u64)) -> process_event {
-        let mut event = process_event { parent_start_ns: parent.1, ..Default::default() };
+        let mut event = process_event::default();
+        event.id.parent_start_ns = parent.1;
         (event.id.pid, event.id.ppid, event.id.start_ns) = (pid, parent.0, start_ns);
         event.id.comm[..2].copy_from_slice(b"sh");
         event

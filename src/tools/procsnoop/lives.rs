@@ -269,7 +269,8 @@ mod tests {
     }
 
     fn event(pid: u32, start_ns: u64, parent: (u32, u64), exec_id: u64) -> process_event {
-        let mut event = process_event { parent_start_ns: parent.1, exec_id, ..Default::default() };
+        let mut event = process_event { exec_id, ..Default::default() };
+        event.id.parent_start_ns = parent.1;
         event.id.pid = pid;
         event.id.ppid = parent.0;
         event.id.start_ns = start_ns;
@@ -289,7 +290,7 @@ mod tests {
 
     /// A birth as most are: the parent is the maker.
     fn fork(lives: &mut Lives, process: process_event) {
-        lives.fork(&birth(process, (process.id.ppid, process.parent_start_ns)));
+        lives.fork(&birth(process, (process.id.ppid, process.id.parent_start_ns)));
     }
 
     fn command(life: Option<Life>) -> Option<Vec<Vec<u8>>> {

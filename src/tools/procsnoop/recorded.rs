@@ -16,7 +16,7 @@ use crate::tools::execsnoop::recorded::Words;
 /// Reads `process.fork`.
 pub fn birth(event: &Recorded<'_>) -> Reading<process_birth_event> {
     let process = process(event, process_kind::PROCESS_FORK)?;
-    let (maker_pid, maker_start_ns) = (process.id.ppid, process.parent_start_ns);
+    let (maker_pid, maker_start_ns) = (process.id.ppid, process.id.parent_start_ns);
     Ok(process_birth_event { process, maker_pid, maker_start_ns, pad: 0 })
 }
 
@@ -63,13 +63,7 @@ fn process(event: &Recorded<'_>, kind: process_kind) -> Reading<process_event> {
     for (key, flag) in flags {
         bits |= if event.line.flag(key)? { flag.0 } else { 0 };
     }
-    Ok(process_event {
-        id: (*event.id).into(),
-        parent_start_ns: event.line.number("process.parent_start_boot_ns")?.unwrap_or(0),
-        kind,
-        flags: process_flag(bits),
-        exec_id: 0,
-    })
+    Ok(process_event { id: (*event.id).into(), kind, flags: process_flag(bits), exec_id: 0 })
 }
 
 /// As wait() has it. `object`: `process.exit` or `thread.exit`
@@ -120,6 +114,7 @@ fn add_killer(exit: &mut process_exit_event, line: &Line) -> Reading<()> {
         }
         Some("process") => {
             killer.pid = line.number("process.exit.sender.pid")?.unwrap_or(0);
+            killer.start_ns = line.number("process.exit.sender.start_boot_ns")?.unwrap_or(0);
             killer.uid = line.number("process.exit.sender.real_user.id")?.unwrap_or(0);
             killer.comm = line.comm("process.exit.sender.comm")?.unwrap_or_default();
             known
@@ -189,12 +184,11 @@ mod tests {
         let shows_usage = args.usage;
         let row = Row { id, what, max_args, quote: Quote::WhereNeeded, shows_usage };
         let common = Common {
-            id,
             event: what.name(),
             time: "1970-01-01T01:00:00.000000007Z",
             since_ns: 7,
             cgroup: Some(b"/a"),
-            container: None,
+            ..Common::of(id)
         };
         view(&args).unwrap().line(args.common.json, &common, &row)
     }

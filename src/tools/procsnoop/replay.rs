@@ -205,6 +205,7 @@ impl Replay for Lives {
 
     fn event(&mut self, event: &Recorded<'_>, session: &mut Session) -> Result<(), Trouble> {
         self.begin_lives();
+        self.selection.look_at(event);
         match event.name {
             "process.exec" => self.exec(event, session),
             "process.fork" => self.birth(event, session),
@@ -216,6 +217,7 @@ impl Replay for Lives {
 
     fn end(&mut self, session: &mut Session) -> Result<()> {
         self.begin_lives();
+        self.selection.note().into_iter().for_each(|note| session.note(note));
         let Some(history) = &mut self.history else { return Ok(()) };
         history.lost = session.missed();
         history.began_ns = session.command_began_ns.unwrap_or(session.started_ns);

@@ -7,6 +7,8 @@ use super::Identity;
 use super::elders::AskedFor;
 use crate::engine::cli::CommonArgs;
 use crate::engine::recorded::Chosen;
+use crate::engine::replay::{NOT_ALL_ANCESTORS, Recorded};
+use crate::output::table::count;
 use crate::skel::{process_event, task_id};
 
 /// The most processes to remember; as many ids can live at once on the largest machines.
@@ -20,6 +22,10 @@ pub struct Selection {
     can_change: bool,
     /// `--tree`: living processes of the trees
     tree: Option<HashSet<u32>>,
+    /// Whether the event at hand has an ancestor that is asked for
+    is_below: bool,
+    /// Events of which nobody knows it
+    without_ancestors: u64,
     /// Living processes that passed: when they were born, and whether they have a row
     told: HashMap<u32, (u64, bool)>,
 }
@@ -32,8 +38,28 @@ impl Selection {
             chosen: Chosen::new(common),
             can_change: common.filters_that_change(),
             tree: Some(tree).filter(|tree| !tree.is_empty()),
+            is_below: true,
+            without_ancestors: 0,
             told: HashMap::new(),
         }
+    }
+
+    /// The next event is this one.
+    pub fn look_at(&mut self, event: &Recorded<'_>) {
+        let is_below = event.is_below(&self.chosen);
+        self.without_ancestors += u64::from(is_below.is_none());
+        self.is_below = is_below.unwrap_or(false);
+    }
+
+    /// What could not be decided.
+    pub fn note(&self) -> Option<String> {
+        let events = count(self.without_ancestors, "event");
+        let note = || format!("{events} not shown: {NOT_ALL_ANCESTORS}");
+        (self.without_ancestors > 0).then(note)
+    }
+
+    fn parent(&self, id: &task_id) -> bool {
+        self.is_below && self.chosen.parent(id)
     }
 
     /// Whether it needs to know of all births.
@@ -63,7 +89,7 @@ impl Selection {
                 tree.insert(id.pid);
             }
         }
-        if !self.itself(&id) || !self.chosen.parent(&id) || !self.chosen.cgroup(cgroup) {
+        if !self.itself(&id) || !self.parent(&id) || !self.chosen.cgroup(cgroup) {
             return false;
         }
         self.remember(event.identity(), has_row);
@@ -76,7 +102,7 @@ impl Selection {
         if told == Some(true) {
             return true;
         }
-        let by_parent = told.is_some() || self.chosen.parent(id);
+        let by_parent = told.is_some() || self.parent(id);
         if self.itself(id) && self.chosen.cgroup(cgroup) && by_parent {
             self.remember(Identity { pid: id.pid, start_ns: id.start_ns }, has_row);
             return true;
@@ -88,7 +114,7 @@ impl Selection {
     /// The end of a thread, which has a name of its own.
     pub fn thread_exit(&mut self, id: &task_id, cgroup: Option<&[u8]>) -> bool {
         let passes = self.told(id).is_some()
-            || self.itself(id) && self.chosen.parent(id) && self.chosen.cgroup(cgroup);
+            || self.itself(id) && self.parent(id) && self.chosen.cgroup(cgroup);
         let passes = passes && !self.chosen.leaves_out_thread(id);
         if passes {
             self.remember(Identity { pid: id.pid, start_ns: id.start_ns }, true);
@@ -101,7 +127,7 @@ impl Selection {
         // The name of the thread that ends last is not asked for.
         let leader = task_id { thread_comm: id.comm, ..*id };
         let passes = self.told(id).is_some()
-            || self.itself(&leader) && self.chosen.parent(id) && self.chosen.cgroup(cgroup);
+            || self.itself(&leader) && self.parent(id) && self.chosen.cgroup(cgroup);
         self.told.remove(&id.pid);
         if let Some(tree) = &mut self.tree {
             tree.remove(&id.pid);

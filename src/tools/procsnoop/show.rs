@@ -5,7 +5,8 @@ use super::fields;
 use super::row::{Row, What};
 use crate::engine::session::Session;
 use crate::output::escape::Quote;
-use crate::output::row::{Field, View};
+use crate::output::row::View;
+use crate::output::table::Column;
 use crate::skel::task_id;
 use crate::tools::execsnoop::search::Searched;
 use crate::tools::execsnoop::{self, Exec};
@@ -27,10 +28,10 @@ pub struct Show {
 impl Show {
     /// By these flags.
     pub fn new(args: &Args, view: View<fields::Put>, max_args: usize) -> Self {
-        let fields = execsnoop::fields::FIELDS.iter().copied().chain([Field::START]);
+        let shows = |column: &mut Column| args.common.by_flag(column).unwrap_or(false);
         Self {
             view,
-            execs: View::new(fields, |_| false),
+            execs: View::new(execsnoop::fields::FIELDS.iter().copied(), shows),
             max_args,
             max_args_in_json: args.max_args.unwrap_or(usize::MAX),
             quote: if args.quote { Quote::Always } else { Quote::WhereNeeded },

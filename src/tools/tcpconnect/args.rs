@@ -63,7 +63,7 @@ pub struct Args {
     pub sync_errors: bool,
 
     /// Show only totals by source, destination and port, at the end
-    #[arg(short, long, conflicts_with_all = ["summary", "columns"])]
+    #[arg(short, long, conflicts_with_all = ["summary", "columns", "login", "ancestors"])]
     pub count: bool,
 
     /// With --count, also by source port
@@ -75,7 +75,12 @@ pub struct Args {
     pub per_process: bool,
 
     /// Show only totals and latencies by destination, this often
-    #[arg(long, value_name = "SECONDS", value_parser = seconds, conflicts_with = "columns")]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        value_parser = seconds,
+        conflicts_with_all = ["columns", "login", "ancestors"]
+    )]
     pub summary: Option<Duration>,
 
     /// Only attempts to this port, as asked for or as got; a list with ranges and names of services is allowed: https,8000-8999 (repeatable)

@@ -108,7 +108,7 @@ fn owner(pid: u32) -> Option<task_id> {
     comm.iter_mut().zip(stat.name().iter().take(15)).for_each(|(to, from)| *to = *from);
     let start_ns = first_ns(stat.start_ticks()?);
     Some(task_id {
-        start_ns,
+        start_ns: 0, // /proc knows it to the tick only, which is not what other rows have
         cgroup: crate::host::cgroup::id_of(pid, start_ns).unwrap_or(0),
         pid,
         tid: pid,

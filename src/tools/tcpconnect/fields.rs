@@ -51,6 +51,7 @@ pub const FIELDS: &[Field<Put>] = &[
     Field::TIME,
     Field::SINCE,
     Field::UID,
+    Field::LOGIN,
     Field::CONTAINER,
     Field::UNIT,
     Field::PID,
@@ -296,6 +297,7 @@ pub const FIELDS: &[Field<Put>] = &[
          report it",
         |row, slot| slot.optional_text(row.connect.error().as_deref()),
     ),
+    Field::ANCESTORS,
 ];
 
 /// The fields that `args` ask for.
@@ -367,14 +369,7 @@ mod tests {
     fn shown(flags: &[&str], row: &Row<'_>) -> String {
         let args = Args::try_parse_from(["tcpconnect"].iter().chain(flags)).unwrap();
         let id = &row.connect.id;
-        let common = Common {
-            id,
-            event: "network.connect",
-            time: "now",
-            since_ns: 0,
-            cgroup: None,
-            container: None,
-        };
+        let common = Common { event: "network.connect", time: "now", ..Common::of(id) };
         view(&args).unwrap().line(args.common.json, &common, row)
     }
 

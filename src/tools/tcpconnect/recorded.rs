@@ -143,12 +143,10 @@ mod tests {
     fn shown(flags: &[&str], told: &Told) -> String {
         let args = Args::try_parse_from(["tcpconnect"].iter().chain(flags)).unwrap();
         let common = Common {
-            id: &told.connect.id,
             event: "network.connect",
             time: "1970-01-01T00:00:00.000000007Z",
             since_ns: 7,
-            cgroup: None,
-            container: None,
+            ..Common::of(&told.connect.id)
         };
         let row = Row {
             connect: &told.connect,

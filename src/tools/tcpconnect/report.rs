@@ -15,7 +15,7 @@ use crate::engine::session::Session;
 use crate::output::histogram::Bucket;
 use crate::output::json::{Bytes, EventName};
 use crate::output::table::{Column, FAILURE, Line, count};
-use crate::output::time::Millis;
+use crate::output::time::{Epoch, Millis};
 
 const COUNT_COLUMNS: [Column; 10] = [
     Column::left("PID", 7),
@@ -47,11 +47,13 @@ pub fn counts(counts: &Counts, names: &Names, now: u64, session: &mut Session) -
     let sorted = counts.sorted();
     if session.out.json {
         let timestamp = session.clock.rfc3339(now);
+        let epoch = session.clock.epoch();
         for (group, tally) in sorted {
-            session.out.object(&CountJson::new(&timestamp, Some(group), names, tally))?;
+            session.out.object(&CountJson::new(&timestamp, Some(group), names, tally, epoch))?;
         }
         if counts.others.attempts > 0 {
-            session.out.object(&CountJson::new(&timestamp, None, names, &counts.others))?;
+            let others = CountJson::new(&timestamp, None, names, &counts.others, epoch);
+            session.out.object(&others)?;
         }
         return Ok(());
     }
@@ -223,14 +225,30 @@ struct CountJson<'a> {
 #[derive(Serialize)]
 struct ProcessJson<'a> {
     pid: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    creation: Option<CreationJson>,
+    #[serde(skip_serializing_if = "is_zero")]
+    start_boot_ns: u64,
     #[serde(flatten)]
     comm: Bytes<'a>,
 }
 
-impl<'a> From<&'a Process> for ProcessJson<'a> {
-    fn from(process: &'a Process) -> Self {
+#[derive(Serialize)]
+struct CreationJson {
+    time: String,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+impl<'a> ProcessJson<'a> {
+    fn new(process: &'a Process, epoch: Epoch) -> Self {
         let comm = Bytes { keys: ("comm", "comm_base64"), value: Some(&process.comm) };
-        Self { pid: process.pid, comm }
+        let start_boot_ns = process.start_ns;
+        let time = || CreationJson { time: epoch.rfc3339(start_boot_ns) };
+        let creation = (start_boot_ns != 0).then(time);
+        Self { pid: process.pid, creation, start_boot_ns, comm }
     }
 }
 
@@ -343,11 +361,14 @@ impl<'a> CountJson<'a> {
         group: Option<&'a Group>,
         names: &'a Names,
         tally: &'a Tally,
+        epoch: Epoch,
     ) -> Self {
         Self {
             timestamp,
             event: EventName { name: "network.connect.count" },
-            process: group.and_then(|group| group.process.as_ref()).map(Into::into),
+            process: group
+                .and_then(|group| group.process.as_ref())
+                .map(|process| ProcessJson::new(process, epoch)),
             key: group.map(|group| KeyJson::of_group(group, names)),
             connect: TallyJson::new(tally),
         }

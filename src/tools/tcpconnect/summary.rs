@@ -122,7 +122,7 @@ pub struct Process {
     /// Process id
     pub pid: u32,
     /// The time of birth, which distinguishes it from others with the same id
-    start_ns: u64,
+    pub start_ns: u64,
     /// Its name when it was first seen there, which is not part of what it is
     pub comm: Vec<u8>,
 }
