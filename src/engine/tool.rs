@@ -329,6 +329,9 @@ fn run<T: Tool>(mut tool: T, flags: &[String]) -> Result<u8> {
     let mut session = Session::new(T::NAME, &common, file);
     session.out.end_with(Arc::clone(&stop.eventfd));
     session.errands = errands;
+    if common.names_containers() {
+        session.find_containers();
+    }
     session.start(&attached, flags, &common.command)?;
     tool.start(&attached.skeleton, &mut session)?;
     session.out.flush()?;

@@ -212,25 +212,23 @@ impl CgroupPaths {
         }
         let point = point.clone();
         self.searched_ns = Some(now_ns);
-        let mut next = vec![point.clone()];
-        for _ in 0..SEARCHED {
-            let Some(folder) = next.pop() else { return };
-            let Ok(entries) = fs::read_dir(&folder) else { continue };
-            for entry in entries.flatten() {
-                if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                    continue;
-                }
-                let folder = entry.path();
-                if let Ok(below) = folder.strip_prefix(&point) {
-                    let path = PathBuf::from("/").join(below).into_os_string().into_vec();
-                    self.remember(
-                        entry.ino(),
-                        Known { path: Some(path), tried_ns: now_ns, tries: 1 },
-                    );
-                }
-                next.push(folder);
+        walk(&point, |id, path| {
+            self.remember(id, Known { path: Some(path), tried_ns: now_ns, tries: 1 });
+        });
+    }
+
+    /// Paths of the cgroups of containers that there are now.
+    pub fn containers(&mut self) -> Vec<Vec<u8>> {
+        let Some((point, _)) = &self.mount else { return Vec::new() };
+        let mut found = Vec::new();
+        walk(point, |id, path| {
+            if found.len() < REMEMBERED && container_id(&path).is_some() {
+                found.push((id, path));
             }
-        }
+        });
+        // They may be gone when their last events come.
+        found.iter().for_each(|(id, path)| self.born(*id, path));
+        found.into_iter().map(|(_, path)| path).collect()
     }
 
     fn remember(&mut self, id: u64, known: Known) {
@@ -238,6 +236,25 @@ impl CgroupPaths {
             self.known.clear();
         }
         self.known.insert(id, known);
+    }
+}
+
+/// Calls `each` with the ids and paths of the cgroups below a mount point, or of so many.
+fn walk(point: &Path, mut each: impl FnMut(u64, Vec<u8>)) {
+    let mut next = vec![point.to_owned()];
+    for _ in 0..SEARCHED {
+        let Some(folder) = next.pop() else { return };
+        let Ok(entries) = fs::read_dir(&folder) else { continue };
+        for entry in entries.flatten() {
+            if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                continue;
+            }
+            let folder = entry.path();
+            if let Ok(below) = folder.strip_prefix(point) {
+                each(entry.ino(), PathBuf::from("/").join(below).into_os_string().into_vec());
+            }
+            next.push(folder);
+        }
     }
 }
 

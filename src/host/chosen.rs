@@ -32,7 +32,7 @@ pub fn find_below(root: impl AsFd, path: &Path) -> Result<File, Errno> {
 ///
 /// Those of openat2(): `ELOOP` at a link.
 pub fn find_beneath(folder: impl AsFd, path: &Path) -> Result<File, Errno> {
-    let flags = OFlag::O_PATH | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+    let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
     let resolve = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS;
     openat2(folder, path, OpenHow::new().flags(flags).resolve(resolve)).map(File::from)
 }

@@ -55,6 +55,28 @@ pub struct Container {
     pub pod_labels: Vec<(String, String)>,
 }
 
+#[cfg(test)]
+impl Container {
+    /// For tests of what shows it.
+    pub(crate) fn with_everything() -> Self {
+        let text = |text: &str| Some(text.to_owned());
+        let label = vec![("l".to_owned(), "v".to_owned())];
+        Self {
+            runtime: text("r"),
+            name: text("n"),
+            image_name: text("i"),
+            image_tag: text("t"),
+            image_id: text("d"),
+            pod_name: text("p"),
+            pod_uid: text("u"),
+            namespace: text("s"),
+            name_in_pod: text("c"),
+            labels: label.clone(),
+            pod_labels: label,
+        }
+    }
+}
+
 /// Where runtimes keep their files.
 #[derive(Clone, Debug)]
 pub struct Places {

@@ -226,7 +226,7 @@ mod tests {
         let why = said("process.user.ids == 1").unwrap();
         assert_eq!(why, "--filter: no key 'process.user.ids': is 'process.user.id' meant?");
         assert!(said("process.user.id.x").is_some() && said("CALL.vma").is_some());
-        let why = said("\"x\u{1b}\"").unwrap();
+        let why = said(r#""x\u001b""#).unwrap();
         assert_eq!(why, "--filter: no key 'x\\033': the manual lists the keys of --json");
     }
 

@@ -33,24 +33,29 @@ fn image() -> Option<&'static str> {
     THERE.get_or_init(make).then_some(IMAGE)
 }
 
-/// Flags for a machine without systemd and without networks of its own.
-const RUN: [&str; 8] = [
-    "--cgroup-manager=cgroupfs",
-    "--events-backend=none",
-    "run",
-    "--rm",
-    "--network=none",
-    "--log-driver=none",
-    "--security-opt=seccomp=unconfined",
-    "--pull=never",
-];
-
-/// `podman run --name NAME FLAGS IMAGE COMMAND`, to its end.
-fn podman_run(name: &str, command: &[&str]) {
-    let mut podman = Command::new("podman");
-    podman.args(RUN).args(["--name", name, image().unwrap()]).args(command);
-    let output = podman.stdin(Stdio::null()).output().unwrap();
-    assert!(output.status.success(), "podman: {}", lossy(&output.stderr));
+/// `podman run --name NAME IMAGE COMMAND`, for a machine without systemd, without networks of its own
+/// and without CAP_SYS_RESOURCE, whose cgroups may be of version 1 elsewhere.
+fn podman_run(name: &str, command: &[&str]) -> Command {
+    const FLAGS: [&str; 13] = [
+        "--cgroup-manager=cgroupfs",
+        "--events-backend=none",
+        "run",
+        "--rm",
+        "--privileged",
+        "--network=none",
+        "--log-driver=none",
+        "--pull=never",
+        "--pids-limit=0",
+        "--ulimit=nofile=1024:1024",
+        "--ulimit=nproc=1000:1000",
+        "--security-opt=seccomp=unconfined",
+        "--name",
+    ];
+    let script = "mount -t cgroup2 none /sys/fs/cgroup && exec podman \"$@\"";
+    let mut podman = Command::new("unshare");
+    podman.args(["--mount", "sh", "-c", script, "podman"]);
+    podman.args(FLAGS).args([name, image().unwrap()]).args(command).stdin(Stdio::null());
+    podman
 }
 
 fn name_of(kind: &str) -> String {
@@ -78,7 +83,8 @@ fn a_container_that_lives_for_a_moment_keeps_its_name() {
         let name = name_of("moment");
         let flags = [&setup.flags()[..], &["--json", "--containers"]].concat();
         let running = EXECSNOOP.start(&flags);
-        podman_run(&name, &["/argv", "inside", &name]);
+        let output = podman_run(&name, &["/argv", "inside", &name]).output().unwrap();
+        assert!(output.status.success(), "podman: {}", lossy(&output.stderr));
         // Beside it the same program, in no container.
         run("argv", &["outside", &name]);
         let trace = running.stop();
@@ -100,21 +106,23 @@ fn a_container_that_is_older_than_the_tool_has_a_name_and_recordings_keep_it() {
         skip!(skip::NO_PODMAN);
     }
     let name = name_of("older");
-    let mut podman = Command::new("podman");
-    podman.args(RUN).args(["--name", &name, image().unwrap(), "/lives", "pause"]);
-    let mut podman = podman.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+    let mut podman = podman_run(&name, &["/lives", "pause"]);
+    let mut podman = podman.stdout(Stdio::null()).spawn().unwrap();
     let pid = || {
         let mut inspect = Command::new("podman");
         inspect.args(["inspect", "-f", "{{.State.Pid}}", &name]);
         lossy(&inspect.output().unwrap().stdout).trim().parse().unwrap_or(0)
     };
-    eventually("the container runs", || pid() > 0);
-    let pid = pid().to_string();
+    while pid() == 0 {
+        assert_eq!(podman.try_wait().unwrap(), None, "podman ended");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let number: i32 = pid();
+    let pid = number.to_string();
     let filter = format!("container.name == '{name}'");
     let running = Tool("procsnoop").start(&["--json", "--filter", &filter]);
-    let mut kill = Command::new("podman");
-    kill.args(["--cgroup-manager=cgroupfs", "--events-backend=none", "kill", "-s", "KILL", &name]);
-    assert!(kill.stdout(Stdio::null()).status().unwrap().success());
+    // SAFETY: the first process of the container, which nobody has waited for.
+    assert_eq!(unsafe { libc::kill(number, libc::SIGKILL) }, 0);
     podman.wait().unwrap();
     running.settle();
     running.signal(libc::SIGINT);

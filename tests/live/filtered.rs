@@ -10,7 +10,7 @@ use crate::harness::*;
 /// Expressions, and what they are in the language of jq. Each is about keys of all tools.
 const EXPRESSIONS: [(&str, &str); 5] = [
     ("process.pid > 0", ".process.pid > 0"),
-    ("process.comm ~ \"^s\" || error", "(.process.comm | test(\"^s\")) or .error != null"),
+    ("process.comm ~ \"^s\" || process.vpid", "(.process.comm | test(\"^s\")) or .process.vpid"),
     ("!(process.comm in ['sh', \"true\"])", ".process.comm | . != \"sh\" and . != \"true\""),
     ("process.user.id == 0 && gone_base64 == 'x'", "false"),
     ("event.name !~ 'exit$'", ".event.name | test(\"exit$\") | not"),
@@ -92,18 +92,18 @@ fn a_live_run_is_filtered() {
 #[test]
 fn totals_count_what_passes() {
     let dial = fixture("dial");
-    let script = format!("{dial} 127.0.0.1 1; {dial} 127.0.0.1 2; true");
+    let script = format!("{{ {dial} 127.0.0.1 1; {dial} 127.0.0.1 2; }} >/dev/null; true");
     let run = |flags: &[&str]| {
         let tool = Tool("tcpconnect");
         let flags = [&["--json", "--count"], flags, &["--", "sh", "-c", &script]].concat();
         parse(&tool.command(&flags).output().unwrap())
     };
     let ports = |trace: &Trace| -> Vec<Value> {
-        let ports = trace.events.iter().map(|row| row["server"]["port"].clone());
+        let ports = trace.events.iter().map(|row| row["network"]["peer"]["port"].clone());
         ports.filter(|port| !port.is_null()).collect()
     };
     assert_eq!(ports(&run(&[])).len(), 2);
-    let trace = run(&["--filter", "server.port == 2"]);
+    let trace = run(&["--filter", "network.peer.port == 2"]);
     assert_eq!((ports(&trace), &trace.end["filtered"]), (vec![2.into()], &Value::from(1)));
 }
 

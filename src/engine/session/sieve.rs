@@ -110,6 +110,13 @@ impl Session {
         self.told.take()
     }
 
+    /// Looks up the containers that there are, which may end before anything is shown of them.
+    pub(crate) fn find_containers(&mut self) {
+        for path in self.cgroups.containers() {
+            self.containers.of(Some(&path), self.started_ns, self.errands.as_mut());
+        }
+    }
+
     /// A new cgroup, with its path up to a NUL: what may be gone soon is looked up now.
     pub(crate) fn cgroup_is_born(&mut self, id: &task_id, path: &[u8]) {
         let path = until_nul(path);

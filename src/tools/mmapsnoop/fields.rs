@@ -239,8 +239,11 @@ mod tests {
     use super::super::wx_sums::Sums;
     use super::super::{Call, summary_rows};
     use super::*;
+    use std::rc::Rc;
+
     use crate::engine::session::Place;
     use crate::engine::stack::Stack;
+    use crate::host::container::Container;
     use crate::output::row::docs;
     use crate::skel::{mmap_event, mmap_extra, mmap_kind, mmap_note};
 
@@ -315,12 +318,20 @@ mod tests {
         (event.id.comm[0], event.id.thread_comm[0]) = (b'x', b'x');
         let mut record = with_path(event, b"/x");
         record[unseen_kib()] = 1;
-        let cgroup = format!("/docker/{}", "0".repeat(64));
+        let user = "/user.slice/user-1.slice/user@1.service/app.slice/x.service";
+        let pod = "0".repeat(32);
+        let cgroup = format!("{user}/kubepods/pod{pod}/docker/{}", "0".repeat(64));
+        let container = Rc::new(Container::with_everything());
         let stacks = Stack { kernel_cut: true, user_cut: true, ..Stack::default() };
         let told = told();
         let context = Context {
             timestamp: "now",
-            place: Place { cgroup: Some(cgroup.as_bytes()), told: Some(&told), ..Place::default() },
+            place: Place {
+                cgroup: Some(cgroup.as_bytes()),
+                container: Some(&container),
+                told: Some(&told),
+                ..Place::default()
+            },
             wx: &["because".to_owned()],
             stacks: Some(&stacks),
             ..Context::default()

@@ -329,7 +329,8 @@ mod tests {
         };
         let record = with_extra(event, extra);
         let table = Table::new(Options::ALL);
-        let context = Context { time: "12:00:00", since_ns: 2_000_000_000, ..Context::default() };
+        let (time, container) = ("12:00:00", Some("web"));
+        let context = Context { time, since_ns: 2_000_000_000, container, ..Context::default() };
         let mut out = Vec::new();
         let call = Call::decode(&record).unwrap();
         table.row(&mut Line::new(&mut out, &table.columns), &call, &context);
@@ -341,6 +342,7 @@ mod tests {
             ("TIME(s)", "2.000"),
             ("UID", "0"),
             ("LOGIN", "-"),
+            ("CONTAINER", "web"),
             ("PID", "0"),
             ("COMM", "-"),
             ("CALL", "mmap"),
