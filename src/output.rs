@@ -6,6 +6,7 @@ pub mod digits;
 pub mod escape;
 pub mod histogram;
 pub mod json;
+pub mod redact;
 pub mod row;
 mod screen;
 pub mod status;
