@@ -18,3 +18,4 @@ pub mod signal;
 pub mod timens;
 pub mod tracefs;
 pub mod tracepoint;
+pub mod user;

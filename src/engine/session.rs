@@ -15,6 +15,7 @@ use crate::engine::recorded::{Ending, Start};
 use crate::host::cgroup::CgroupPaths;
 use crate::output::escape::{one_line, push_cell};
 use crate::output::json::{BytesList, EventName, SCHEMA};
+use crate::output::redact;
 use crate::output::row::{Common, Slot, View};
 use crate::output::status;
 use crate::output::table::{Column, Flow, Output, count};
@@ -201,7 +202,9 @@ impl Session {
             reason: refusal.refused.to_string(),
         });
         let not_shown = attached.not_shown.iter();
-        let words = command.iter().map(|word| word.as_encoded_bytes());
+        let words: Vec<_> = command.iter().map(|word| word.as_encoded_bytes()).collect();
+        let words = redact::policy().words(&words);
+        let words = words.iter().map(|word| &**word);
         self.start_record(&BackendRecord {
             backend: attached.backend,
             backends_refused: refused.collect(),

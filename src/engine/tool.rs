@@ -32,8 +32,8 @@ use crate::engine::stop::{StopSignal, command_status};
 use crate::engine::targets::Targets;
 use crate::host::heap::free_unused_memory;
 use crate::output::escape::one_line;
-use crate::output::status;
 use crate::output::table::Flow;
+use crate::output::{redact, status};
 use crate::skel::task_id;
 
 /// The opened object of a tool, before loading.
@@ -173,6 +173,7 @@ pub fn main<T: Tool>() -> ExitCode {
     }
     let (args, flags) = cli::parse_tool(words, &T::MANUAL);
     let tool = T::new(args)
+        .inspect(|tool| redact::install(tool.common().redaction()))
         .and_then(|tool| Filters::check(tool.common()).map(|()| tool).map_err(Refused::from));
     let tool = match tool {
         Ok(tool) => tool,
@@ -252,7 +253,7 @@ fn run<T: Tool>(mut tool: T, flags: &[String]) -> Result<u8> {
     let errands = tool.errand().map(Errands::start).transpose()?;
     let mut command = match common.command.as_slice() {
         [] => None,
-        words => Some(Command::spawn(T::NAME, words)?),
+        words => Some(Command::spawn(T::NAME, words, common.run_as.as_ref())?),
     };
     let stop = StopSignal::install()?;
 

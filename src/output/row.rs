@@ -12,7 +12,7 @@ use std::fmt::Display;
 
 use crate::host::cgroup::container_id;
 use crate::output::escape::{push_cell, until_nul};
-use crate::output::json::push_string;
+use crate::output::json::{push_object, push_string};
 use crate::output::table::{Column, FAILURE, Line, Output};
 use crate::output::time::{Millis, Seconds};
 use crate::skel::task_id;
@@ -413,6 +413,20 @@ impl<'o> Slot<'_, 'o> {
             object.names(key, names);
             self.is_filled = true;
         }
+    }
+
+    /// In JSON: an object of strings.
+    pub fn json_strings<'b>(&mut self, members: impl Iterator<Item = (&'b str, &'b str)>) {
+        self.member(|out| {
+            push_object(out, |out| {
+                for (key, value) in members {
+                    out.push(b',');
+                    push_string(out, key);
+                    out.push(b':');
+                    push_string(out, value);
+                }
+            });
+        });
     }
 
     /// The same, and in a table the names with commas between them.

@@ -168,6 +168,16 @@ impl Line {
         items.iter().map(|item| decoded(item, key)).collect::<Reading<_>>().map(Some)
     }
 
+    /// The members of an object of strings, in their order.
+    pub fn strings(&self, key: &str) -> Reading<Option<Vec<(&str, &str)>>> {
+        let Some(value) = self.get(key) else { return Ok(None) };
+        let wrong = || format!("{key} is not an object of strings");
+        let members = value.as_object().ok_or_else(wrong)?.iter();
+        let pairs =
+            members.map(|(name, value)| Ok((name.as_str(), value.as_str().ok_or_else(wrong)?)));
+        pairs.collect::<Reading<_>>().map(Some)
+    }
+
     /// A list of objects.
     pub fn objects(&self, key: &str) -> Reading<Vec<Self>> {
         let Some(value) = self.get(key) else { return Ok(Vec::new()) };

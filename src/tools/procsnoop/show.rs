@@ -7,6 +7,7 @@ use crate::engine::session::Session;
 use crate::output::escape::Quote;
 use crate::output::row::{Field, View};
 use crate::skel::task_id;
+use crate::tools::execsnoop::environment::Variables;
 use crate::tools::execsnoop::search::Searched;
 use crate::tools::execsnoop::{self, Exec};
 
@@ -20,11 +21,14 @@ pub struct Show {
     max_args: usize,
     quote: Quote,
     shows_usage: bool,
+    /// Which variables to show; `None`: the programs do not send any
+    variables: Option<Variables>,
 }
 
 impl Show {
     /// By these flags.
     pub fn new(args: &Args, view: View<fields::Put>, max_args: usize) -> Self {
+        let of_command = !args.common.command.is_empty();
         let fields = execsnoop::fields::FIELDS.iter().copied().chain([Field::START]);
         Self {
             view,
@@ -32,6 +36,7 @@ impl Show {
             max_args,
             quote: if args.quote { Quote::Always } else { Quote::WhereNeeded },
             shows_usage: args.usage,
+            variables: args.place.env.is_some().then(|| args.place.variables(of_command)),
         }
     }
 
@@ -49,6 +54,8 @@ impl Show {
             max_args: self.max_args,
             quote: Quote::WhereNeeded,
             has_exe_column: false,
+            variables: self.variables.as_ref().unwrap_or(&Variables::All),
+            shows_env: false,
         };
         session.row(&self.execs, id, row.event_name(), &row);
     }
@@ -56,8 +63,9 @@ impl Show {
     /// Anything else, and in a table an execution.
     pub fn row(&self, id: impl Into<task_id>, what: What<'_>, session: &mut Session) {
         let id = id.into();
-        let &Self { max_args, quote, shows_usage, .. } = self;
-        let row = Row { id: &id, what, max_args, quote, shows_usage };
+        let &Self { max_args, quote, shows_usage, ref variables, .. } = self;
+        let variables = variables.as_ref();
+        let row = Row { id: &id, what, max_args, quote, shows_usage, variables };
         session.row(&self.view, &id, what.name(), &row);
     }
 }
