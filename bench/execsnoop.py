@@ -15,7 +15,7 @@ from table import show
 from tracers import Running, Tracer
 from workloads import Executions
 
-PARTS = ("exec", "start", "syscall", "correct")
+PARTS = ("exec", "start", "syscall", "correct", "place")
 PEER = "libbpf-tools execsnoop"
 FAILS_BACKENDS = ("fexit", "tracepoint", "raw_tp")
 
@@ -56,6 +56,18 @@ def measure_exec(tracers, workload, args, targets):
     sidebyside.show_to_floor(results, "median", targets)
     sidebyside.show_rows(results, workload, targets)
     sidebyside.show_memory(results, targets)
+
+
+# ---- what the directory and the environment cost ----
+
+
+def measure_place(workload, args, targets):
+    flags = ((), ("--cwd",), ("--env",), ("--cwd", "--env"))
+    tracers = working([own(args.tool, "--json", *more) for more in flags], workload)
+    count = 300 if args.quick else 2000
+    results, bare = sidebyside.measure_rounds(tracers, workload, args, count)
+    sidebyside.show_times(results, bare, workload, args, count, ("ours --json", "--json"))
+    sidebyside.show_rows(results, workload, targets)
 
 
 # ---- whether the rows are right ----
@@ -121,6 +133,8 @@ def main():
         print()
         all_pay = mine[:1] + working(backends, workload) + others
         sidebyside.measure_syscall(all_pay, workload, args, targets, {"ours": 2}, " without -x")
+    if "place" in args.parts:
+        measure_place(workload, args, targets)
     if "correct" in args.parts:
         seen = [tracer for tracer in mine + others if tracer.arguments]
         measure_correct(seen, workload, args, targets)

@@ -15,6 +15,7 @@ use snoop_tools::output::row::Common;
 use snoop_tools::output::table::Line;
 use snoop_tools::output::time::{WallClock, boot_now_ns};
 use snoop_tools::tools::execsnoop::args::Args;
+use snoop_tools::tools::execsnoop::environment::Variables;
 use snoop_tools::tools::execsnoop::fields::{self, Row};
 use snoop_tools::tools::execsnoop::search::Searched;
 use snoop_tools::tools::execsnoop::{Exec, testing};
@@ -106,6 +107,8 @@ fn row<'a>(exec: &'a Exec<'a>, searched: &'a Searched) -> Row<'a> {
         max_args: usize::MAX,
         quote: Quote::WhereNeeded,
         has_exe_column: false,
+        variables: &Variables::All,
+        shows_env: false,
     }
 }
 

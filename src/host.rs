@@ -24,4 +24,5 @@ pub mod tracefs;
 pub mod tracepoint;
 pub mod unit;
 pub mod usage;
+pub mod user;
 pub mod users;

@@ -66,6 +66,8 @@ fn exec(record: &[u8]) {
         max_args: 60,
         quote: Quote::WhereNeeded,
         has_exe_column: true,
+        variables: &execsnoop::environment::Variables::All,
+        shows_env: true,
     };
     let view = |flag| view(&Args::parse_from(["execsnoop", flag])).expect("columns of its own");
     show(&view("-x"), &view("--json"), &common(&exec.event.id, "process.exec"), &row);
@@ -113,6 +115,7 @@ fn process(record: &[u8]) {
         max_args: 60,
         quote: Quote::WhereNeeded,
         shows_usage: true,
+        variables: None,
     };
     let view = |flag| view(&Args::parse_from(["procsnoop", flag])).expect("columns of its own");
     show(&view("--usage"), &view("--json"), &common(&id, row.what.name()), &row);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
+use snoop_tools::engine::attach::leave_out;
 use snoop_tools::engine::backend::{Backend, Job, refused_by_seccomp};
 use snoop_tools::engine::cli::CommonArgs;
 use snoop_tools::engine::errand::Errand;
@@ -13,16 +14,21 @@ use snoop_tools::engine::replay::Replay;
 use snoop_tools::engine::session::Session;
 use snoop_tools::engine::tool::{self, Loaded, Open, Refused, Tool};
 use snoop_tools::output::escape::Quote;
+use snoop_tools::output::redact;
 use snoop_tools::output::row::{View as RowView, docs};
 use snoop_tools::output::time::boot_now_ns;
 use snoop_tools::skel::execve::ExecveSkelBuilder;
 use snoop_tools::tools::execsnoop::Exec;
 use snoop_tools::tools::execsnoop::args::{self, Args, DEFAULT_MAX_ARGS};
+use snoop_tools::tools::execsnoop::compilation::{self, Database};
+use snoop_tools::tools::execsnoop::environment::Variables;
 use snoop_tools::tools::execsnoop::errand::{self, Found};
 use snoop_tools::tools::execsnoop::fields::{self, Put, Row};
 use snoop_tools::tools::execsnoop::live;
+use snoop_tools::tools::execsnoop::redacted;
 use snoop_tools::tools::execsnoop::replay::Executions;
 use snoop_tools::tools::execsnoop::search::{Fate, Searched, Searches, Step};
+use snoop_tools::tools::execsnoop::shell;
 use snoop_tools::tools::live::View;
 
 fn main() -> ExitCode {
@@ -36,6 +42,8 @@ struct Execsnoop {
     args: Args,
     view: RowView<Put>,
     max_args: usize,
+    variables: Variables,
+    database: Option<Database>,
     searches: Searches,
     live: Option<View>,
 }
@@ -46,10 +54,21 @@ impl Tool for Execsnoop {
     type Args = Args;
     type Builder = ExecveSkelBuilder;
 
-    fn new(args: Args) -> Result<Self, Refused> {
+    fn new(mut args: Args) -> Result<Self, Refused> {
+        let view = fields::view(&args)?;
+        fields::add_needs(&view, &mut args.place);
+        let variables = args.place.variables(!args.common.command.is_empty());
+        if args.shell {
+            args.place = shell::NEEDS;
+            args.common.wide = true;
+        }
+        args.place.cwd |= args.compile_commands.is_some();
+        let database = args.compile_commands.as_deref().map(Database::new).transpose();
         let text_default = if args.common.json { usize::MAX } else { DEFAULT_MAX_ARGS };
         Ok(Self {
-            view: fields::view(&args)?,
+            view,
+            variables,
+            database: database.map_err(Refused::Work)?,
             max_args: args.max_args.unwrap_or(text_default),
             searches: Searches::default(),
             live: args.live.then(|| View::of(Self::NAME, &args.common, false)).transpose()?,
@@ -73,7 +92,7 @@ impl Tool for Execsnoop {
         if let Some(view) = self.live {
             return Ok(Box::new(live::Executions::new(self.args, view)?));
         }
-        Ok(Box::new(Executions::new(self.args, self.view, self.max_args)?))
+        Ok(Box::new(Executions::new(self.args, self.view, self.max_args, self.database)?))
     }
 
     fn backends(&self) -> Vec<Backend> {
@@ -114,12 +133,21 @@ impl Tool for Execsnoop {
             open.maps.exec_scratch.set_max_entries(1).context("size exec_scratch")?;
             open.maps.perf_records.set_max_entries(1).context("size perf_records")?;
         }
+        if !self.args.place.cwd {
+            leave_out(&mut open.maps.exec_cwd).context("leave out exec_cwd")?;
+        } else if !self.args.failed {
+            open.maps.exec_cwd.set_max_entries(1).context("size exec_cwd")?;
+        }
+        let data = open.maps.rodata_exec_data.as_mut().context("no .rodata.exec")?;
+        data.exec_config.cwd = self.args.place.cwd.into();
+        data.exec_config.env = self.args.place.env.is_some().into();
         Ok(())
     }
 
     fn start(&mut self, _: &Loaded<Self>, session: &mut Session) -> Result<()> {
         match &mut self.live {
             Some(view) => view.begin(session)?,
+            None if self.args.shell => {}
             None => session.heading(self.view.columns()),
         }
         Ok(())
@@ -146,6 +174,11 @@ impl Tool for Execsnoop {
         if (is_open || completed.is_some()) && !self.args.matches(&exec) {
             return Ok(());
         }
+        let redacted = redacted::record(&exec, redact::policy());
+        let (record, exec) = match redacted.as_deref() {
+            None => (record, exec),
+            Some(record) => (record, Exec::decode(record).context("a record that ends too early")?),
+        };
         if !self.args.failed || self.args.all {
             return self.show(&exec, &found, &Searched::default(), session);
         }
@@ -178,7 +211,8 @@ impl Tool for Execsnoop {
         if let Some(view) = &mut self.live {
             view.finish(session);
         }
-        self.show_given_up(true, session)
+        self.show_given_up(true, session)?;
+        compilation::finish(self.database.as_ref(), session)
     }
 }
 
@@ -208,10 +242,16 @@ impl Execsnoop {
         if session.is_full() {
             return Ok(());
         }
+        if let Some(database) = &mut self.database {
+            database.see(exec);
+        }
         if let Some(view) = &mut self.live {
             live::see(&mut view.model, exec, session.cgroups.path(&exec.event.id));
             view.change();
             return Ok(());
+        }
+        if self.args.shell {
+            return shell::show(exec, session);
         }
         let row = Row {
             exec,
@@ -221,6 +261,8 @@ impl Execsnoop {
             max_args: self.max_args,
             quote: if self.args.quote { Quote::Always } else { Quote::WhereNeeded },
             has_exe_column: self.view.shows("EXE"),
+            variables: &self.variables,
+            shows_env: self.args.place.env.is_some() && !self.view.shows("ENV"),
         };
         let whole = Row { max_args: self.args.max_args.unwrap_or(usize::MAX), ..row };
         session.judge(&self.view, &exec.event.id, row.event_name(), &whole);

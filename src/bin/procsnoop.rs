@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use libbpf_rs::{MapCore as _, MapFlags};
 
+use snoop_tools::engine::attach::leave_out;
 use snoop_tools::engine::backend::{Backend, Job};
 use snoop_tools::engine::cli::CommonArgs;
 use snoop_tools::engine::command;
@@ -17,6 +18,7 @@ use snoop_tools::engine::session::Session;
 use snoop_tools::engine::tool::{self, Loaded, Open, Refused, Tool};
 use snoop_tools::host::kernel::tracepoints_are_preemptible;
 use snoop_tools::host::pidns;
+use snoop_tools::output::redact;
 use snoop_tools::output::row::{FieldDoc, docs};
 use snoop_tools::output::table::count;
 use snoop_tools::output::time::boot_now_ns;
@@ -24,7 +26,7 @@ use snoop_tools::skel::bootstrap::BootstrapSkelBuilder;
 use snoop_tools::skel::{
     process_command, process_config, process_counters, process_flag, task_id, told_state,
 };
-use snoop_tools::tools::execsnoop::{self, Exec};
+use snoop_tools::tools::execsnoop::{self, Exec, redacted};
 use snoop_tools::tools::live::View;
 use snoop_tools::tools::procsnoop::Record;
 use snoop_tools::tools::procsnoop::args::{self, Args, DEFAULT_MAX_ARGS};
@@ -81,6 +83,11 @@ impl Tool for Procsnoop {
     fn new(mut args: Args) -> Result<Self, Refused> {
         let view = fields::view(&args)?;
         args.usage |= fields::needs_usage(&view);
+        execsnoop::fields::add_needs(&view, &mut args.place);
+        if args.place.is_any() && config(&args, false).execs == 0 && !args.live {
+            let message = "--cwd and --env show executions, which these flags leave out";
+            return Err(message.to_owned().into());
+        }
         if args.common.quiet && args.common.max_events.is_some() {
             let message = "--max-events cannot be used with --quiet, which counts no event";
             return Err(message.to_owned().into());
@@ -206,6 +213,13 @@ impl Tool for Procsnoop {
         (config.execs, config.forks, config.threads) = (execs, forks, threads);
         (config.kernel_threads, config.reaped, config.drawn) = (kernel_threads, reaped, drawn);
         config.page_kib = page_kib;
+        let place = &self.args.place;
+        if !place.cwd {
+            leave_out(&mut open.maps.exec_cwd).context("leave out exec_cwd")?;
+        }
+        let data = open.maps.rodata_exec_data.as_mut().context("no .rodata.exec")?;
+        data.exec_config.cwd = place.cwd.into();
+        data.exec_config.env = place.env.is_some().into();
         Ok(())
     }
 
@@ -228,9 +242,12 @@ impl Tool for Procsnoop {
 
     fn event(&mut self, record: &[u8], session: &mut Session) -> Result<()> {
         let decoded = Record::decode(record)?;
-        let exec = match &decoded {
-            Record::Exec => Some(Exec::decode(record).context("a record that ends too early")?),
-            _ => None,
+        let decode = |record| Exec::decode(record).context("a record that ends too early");
+        let exec = matches!(decoded, Record::Exec).then(|| decode(record)).transpose()?;
+        let redacted = exec.as_ref().and_then(|exec| redacted::record(exec, redact::policy()));
+        let (record, exec) = match redacted.as_deref() {
+            None => (record, exec),
+            Some(record) => (record, Some(decode(record)?)),
         };
         if let Some(history) = &mut self.history {
             history.see(&decoded, exec.as_ref());

@@ -223,6 +223,7 @@ static __always_inline int exec_failed(void *ctx, __u32 slot, const struct exec_
 	event->mnt_ns = task_mnt_ns(task);
 	if (call->compat)
 		event->flags |= EXEC_COMPAT;
+	exec_walk_cwd(scratch, slot, task);
 	scratch->strings.start = PATH_CAP;
 
 	if (signal_is_pending(task, SIGSEGV)) {

@@ -23,6 +23,11 @@ enum exec_flag {
 	EXEC_COMPAT = 1 << 10, /* failed: called through the 32-bit interface */
 	EXEC_FATAL = 1 << 11, /* failed past the point of no return: dies of SIGSEGV */
 	EXEC_ARGS_LATE = 1 << 12, /* set by user space, which read the arguments a moment later */
+	EXEC_ENV = 1 << 13, /* the environment is in the record, as far as there was room */
+	EXEC_ENV_FAULT = 1 << 14, /* the environment was unreadable */
+	EXEC_CWD_CUT = 1 << 15, /* leading part of the working directory is missing */
+	EXEC_CWD_DELETED = 1 << 16, /* the working directory has no name any more */
+	EXEC_ENV_PART = 1 << 17, /* set by user space: a recording has only some of the variables */
 };
 
 /* A string of a failed call whose page was not in memory; in the record it is empty. */
@@ -37,8 +42,9 @@ struct exec_cold {
 /*
  * One execution. Behind it, without padding: path (path_len), filename
  * (filename_len), interpreter (interp_len), cold strings (cold_len: struct exec_cold,
- * unaligned), arguments (args_len; each with its NUL, the last one possibly cut). A
- * ring buffer record may be longer than that.
+ * unaligned), working directory (cwd_len), arguments (args_len; each with its NUL, the
+ * last one possibly cut), environment (env_len, likewise). A ring buffer record may be
+ * longer than that.
  */
 struct exec_event {
 	struct task_id id;
@@ -56,9 +62,18 @@ struct exec_event {
 	__u16 filename_len; /* as the caller named it, no NUL */
 	__u16 interp_len; /* interpreter of a script, no NUL; 0: none */
 	__u16 cold_len; /* bytes */
-	__u8 pad[4];
+	__u16 cwd_len; /* the working directory, no NUL; 0: not asked for */
+	__u16 redacted; /* set by user space: parts of strings that it has replaced */
+	__u32 env_total; /* bytes of all variables with their NULs */
+	__u32 env_len; /* bytes of them in this record */
 	__u64 image_start; /* failed, with cold strings: address of the caller's program */
 	__u64 image_inode; /* of its file, whose path is in the place of the executable's */
+};
+
+/* Set before loading: what is read only if somebody asks for it. */
+struct exec_config {
+	__u32 cwd; /* the working directory */
+	__u32 env; /* the environment */
 };
 
 #endif /* SNOOP_EXECVE_H */

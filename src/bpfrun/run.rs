@@ -125,7 +125,7 @@ pub fn main(args: &Args) -> Result<u8> {
     // The child is forked while there is one thread.
     let command = match args.command.as_slice() {
         [] => None,
-        words => Some(Command::spawn(NAME, words)?),
+        words => Some(Command::spawn(NAME, words, None)?),
     };
     // Likewise the one that reads what traced processes chose.
     let errands = match stacks::asks_for_stacks(&object) {

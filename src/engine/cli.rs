@@ -20,8 +20,10 @@ use crate::engine::channel::BufferChoice;
 use crate::engine::help;
 use crate::engine::manual::Manual;
 use crate::host::cgroup::Cgroup;
+use crate::host::user::User;
 use crate::output::color::Color;
 use crate::output::filter::Expr;
+use crate::output::redact::Policy;
 use crate::output::row::{ANCESTORS, LOGIN};
 use crate::output::table::Column;
 use crate::output::time::TimeForm;
@@ -139,6 +141,19 @@ pub struct CommonArgs {
     )]
     pub columns: Vec<String>,
 
+    /// Show REDACTED instead of secrets in command lines, environments and paths: values of
+    /// --password and the like, passwords in URLs, tokens, keys
+    #[arg(long, overrides_with = "no_redact")]
+    pub redact: bool,
+
+    /// Show everything, also behind --redact
+    #[arg(long, overrides_with_all = ["redact", "no_redact"])]
+    pub no_redact: bool,
+
+    /// Redact what matches, too: its first group, or all of it (repeatable)
+    #[arg(long, value_name = "REGEX", value_parser = regex)]
+    pub redact_pattern: Vec<regex::bytes::Regex>,
+
     /// Show no rows: only the totals, and what is drawn at the end
     #[arg(short, long)]
     pub quiet: bool,
@@ -228,6 +243,11 @@ pub struct CommonArgs {
     /// End when the last descendant of COMMAND has ended, not with COMMAND
     #[arg(long, requires = "command")]
     pub follow: bool,
+
+    /// Run COMMAND as this user, with its groups and without this tool's rights; under sudo, "$SUDO_USER"
+    /// is who called it
+    #[arg(long, value_name = "USER", value_parser = User::find, requires = "command")]
+    pub run_as: Option<User>,
 
     /// Run this command, trace only it and its descendants, and end with it
     #[arg(last = true, value_name = "COMMAND")]
@@ -355,6 +375,14 @@ fn negative_numbers_are_values(command: clap::Command) -> clap::Command {
 }
 
 impl CommonArgs {
+    /// What is redacted.
+    pub fn redaction(&self) -> Policy {
+        match (self.redact || !self.redact_pattern.is_empty()) && !self.no_redact {
+            true => Policy::new(&self.redact_pattern),
+            false => Policy::default(),
+        }
+    }
+
     /// Whether there is a column with the time.
     pub fn shows_time(&self) -> bool {
         self.time || self.utc || self.date

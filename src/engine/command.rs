@@ -9,13 +9,15 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use nix::errno::Errno;
 use nix::sys::signal::{SigHandler, Signal, kill, signal};
-use nix::unistd::{ForkResult, Pid, execvp, fork, getpgid, getpgrp, pipe};
+use nix::unistd::{ForkResult, Gid, Pid, execvp, execvpe, fork, getpgid, getpgrp, pipe};
 
+use crate::engine::explain::capabilities;
 use crate::host::descriptor::of_process;
 use crate::host::disposition;
+use crate::host::user::{self, User};
 use crate::output::escape::{Quote, push_shell_word};
 
 /// The child that waits for its release: its id, or 0. There is at most one, as there is one
@@ -51,7 +53,9 @@ pub struct Command {
 impl Command {
     /// Forks the child, which waits for [`Command::release`]. For use while the process
     /// has a single thread.
-    pub fn spawn(tool: &str, command: &[OsString]) -> Result<Self> {
+    ///
+    /// `user`: whose program it becomes; without one it has all that this tool has.
+    pub fn spawn(tool: &str, command: &[OsString], user: Option<&User>) -> Result<Self> {
         let argv: Vec<CString> = command
             .iter()
             .map(|arg| CString::new(arg.clone().into_vec()))
@@ -61,6 +65,21 @@ impl Command {
         // Prepared before fork(), after which only simple things are safe.
         let mut complaint = format!("{tool}: cannot run ");
         push_shell_word(&mut complaint, program.to_bytes(), true, Quote::WhereNeeded);
+        let (identity, complaint_user) = match user {
+            None => (None, String::new()),
+            Some(user) => {
+                if capabilities() & user::NEEDED != user::NEEDED {
+                    let rights = "root (CAP_SETUID and CAP_SETGID)";
+                    return Err(anyhow!(
+                        "cannot run COMMAND as {}: that needs {rights}",
+                        user.name
+                    ));
+                }
+                let identity = (user, user.group_ids(), user.environment());
+                (Some(identity), format!(" as {}", user.name))
+            }
+        };
+        complaint.push_str(&complaint_user);
         complaint.push_str(": ");
         let (wait, go) = pipe().context("pipe")?;
         // Whoever started us may have ignored SIGCHLD, which is inherited: the kernel would then
@@ -71,7 +90,7 @@ impl Command {
         match unsafe { fork() }.context("fork")? {
             ForkResult::Child => {
                 drop(go);
-                run_child(wait, &program, &argv, &complaint)
+                run_child(wait, &program, &argv, &complaint, identity.as_ref())
             }
             ForkResult::Parent { child } => {
                 drop(wait);
@@ -144,12 +163,33 @@ fn close_on_exec(fd: &OwnedFd) {
     let _ = fcntl(fd, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)); // a fresh descriptor: cannot fail
 }
 
-fn run_child(wait: OwnedFd, program: &CString, argv: &[CString], complaint: &str) -> ! {
+/// A user, its groups and its environment.
+type Identity<'a> = (&'a User, Vec<Gid>, Vec<CString>);
+
+fn run_child(
+    wait: OwnedFd,
+    program: &CString,
+    argv: &[CString],
+    complaint: &str,
+    identity: Option<&Identity<'_>>,
+) -> ! {
     let mut byte = [0];
     let go = std::fs::File::from(wait).read(&mut byte).is_ok_and(|n| n == 1);
     if go {
         disposition::restore();
-        let Err(errno) = execvp(program, argv);
+        let errno = match identity {
+            None => {
+                let Err(errno) = execvp(program, argv);
+                errno
+            }
+            Some((user, groups, environment)) => match user.become_it(groups) {
+                Ok(()) => {
+                    let Err(errno) = execvpe(program, argv, environment);
+                    errno
+                }
+                Err(errno) => errno,
+            },
+        };
         let _ = std::io::stderr().write_all(format!("{complaint}{}\n", errno.desc()).as_bytes());
         let status = if errno == Errno::ENOENT { 127 } else { 126 };
         // SAFETY: ends the child without running the parent's cleanup.

@@ -68,6 +68,12 @@ group, give them a copy (and renew the copy when the package is upgraded):
     install -o root -g tracing -m 750 /usr/bin/{tool} /usr/local/bin/
     setcap cap_bpf,cap_perfmon+ep /usr/local/bin/{tool}";
 
+/// Who COMMAND is.
+pub const RUN_AS: &str = "\
+COMMAND has the rights of the tool: under sudo it runs as root. --run-as \"$SUDO_USER\" -- COMMAND runs \
+it as the caller of sudo, with that user's groups and without capabilities; the tool keeps its own \
+rights.";
+
 /// One manual page, of a program or of one of its subcommands.
 pub struct Page {
     /// Name and flags
@@ -92,7 +98,7 @@ impl Manual {
         notes: &[],
         usual: &[],
         exit_status: EXIT_STATUS,
-        privileges: &[CAPABILITIES, GROUP],
+        privileges: &[CAPABILITIES, RUN_AS, GROUP],
         overhead: "",
         fields: None,
         demo: Demo::NONE,

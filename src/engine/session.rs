@@ -27,6 +27,7 @@ use crate::output::color::Color;
 use crate::output::escape::{one_line, push_cell};
 use crate::output::file::{Content, OutputFile};
 use crate::output::json::{BytesList, EventName};
+use crate::output::redact;
 use crate::output::row::{Common, Slot, View};
 use crate::output::status;
 use crate::output::table::{Column, Flow, Output, count};
@@ -218,7 +219,9 @@ impl Session {
             reason: refusal.refused.to_string(),
         });
         let not_shown = attached.not_shown.iter();
-        let words = command.iter().map(|word| word.as_encoded_bytes());
+        let words: Vec<_> = command.iter().map(|word| word.as_encoded_bytes()).collect();
+        let words = redact::policy().words(&words);
+        let words = words.iter().map(|word| &**word);
         self.start_record(&BackendRecord {
             backend: attached.backend,
             backends_refused: refused.collect(),

@@ -36,8 +36,8 @@ use crate::engine::targets::Targets;
 use crate::host::heap::free_unused_memory;
 use crate::output::escape::one_line;
 use crate::output::row::FieldDoc;
-use crate::output::status;
 use crate::output::table::Flow;
+use crate::output::{redact, status};
 use crate::skel::task_id;
 
 /// The opened object of a tool, before loading.
@@ -185,6 +185,7 @@ pub fn main<T: Tool>() -> ExitCode {
     }
     let (args, flags) = cli::parse_tool(words, &T::MANUAL);
     let tool = T::new(args).and_then(|tool| {
+        redact::install(tool.common().redaction());
         check(tool.common())?;
         match unknown_key::<T>(tool.common()) {
             Some(words) => Err(words.into()),
@@ -291,7 +292,7 @@ fn run<T: Tool>(mut tool: T, flags: &[String]) -> Result<u8> {
     };
     let mut command = match common.command.as_slice() {
         [] => None,
-        words => Some(Command::spawn(T::NAME, words)?),
+        words => Some(Command::spawn(T::NAME, words, common.run_as.as_ref())?),
     };
     let mut stop = StopSignal::install()?;
     if file.is_some() {

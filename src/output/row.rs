@@ -714,6 +714,20 @@ impl<'o> Slot<'_, 'o> {
         }
     }
 
+    /// In JSON: an object of strings.
+    pub fn json_strings<'b>(&mut self, members: impl Iterator<Item = (&'b str, &'b str)>) {
+        self.member(|out| {
+            push_object(out, |out| {
+                for (key, value) in members {
+                    out.push(b',');
+                    push_string(out, key);
+                    out.push(b':');
+                    push_string(out, value);
+                }
+            });
+        });
+    }
+
     /// The same, and in a table the names with commas between them.
     pub fn names<'b>(&mut self, names: impl Iterator<Item = &'b [u8]> + Clone) {
         self.cell(|line| {

@@ -1,6 +1,8 @@
 //! Executions: from a record of `execve.bpf.c` to its parts.
 
 pub mod args;
+pub mod compilation;
+pub mod environment;
 pub mod errand;
 pub mod fields;
 mod image;
@@ -8,8 +10,10 @@ pub mod interpreter;
 mod late;
 pub mod live;
 pub mod recorded;
+pub mod redacted;
 pub mod replay;
 pub mod search;
+pub mod shell;
 #[doc(hidden)]
 pub mod testing;
 pub mod text;
@@ -36,8 +40,13 @@ pub struct Exec<'a> {
     pub interpreter: &'a [u8],
     /// Places of the strings of a failed call that could not be read: see [`late`]
     cold: &'a [u8],
+    /// The working directory; empty if it was not asked for. With [`exec_flag::EXEC_CWD_CUT`], its
+    /// first components are missing.
+    pub cwd: &'a [u8],
     /// Arguments with their NULs, the last one possibly cut
     pub args: &'a [u8],
+    /// Variables with their NULs, the last one possibly cut; empty if they were not asked for
+    pub env: &'a [u8],
 }
 
 /// The arguments that are not shown.
@@ -72,7 +81,9 @@ impl<'a> Exec<'a> {
             filename: take(event.filename_len.into())?,
             interpreter: take(event.interp_len.into())?,
             cold: take(event.cold_len.into())?,
+            cwd: take(event.cwd_len.into())?,
             args: take(event.args_len as usize)?,
+            env: take(event.env_len as usize)?,
         })
     }
 

@@ -8,5 +8,5 @@ mod model;
 mod screen;
 mod view;
 
-pub use model::{End, Model, Who};
+pub use model::{End, Model, Place, Who};
 pub use view::View;

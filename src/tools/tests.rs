@@ -119,6 +119,8 @@ fn executions(out: &mut Output) {
             max_args: 60,
             quote: Quote::WhereNeeded,
             has_exe_column: true,
+            variables: &execsnoop::environment::Variables::All,
+            shows_env: false,
         };
         show(out, &view, &common(&exec.event.id, "process.exec"), &row);
     }
@@ -221,6 +223,7 @@ fn lives(out: &mut Output) {
                 max_args: 60,
                 quote: Quote::WhereNeeded,
                 shows_usage: false,
+                variables: None,
             };
             show(out, &view, &common(&id, what.name()), &row);
         }
@@ -315,6 +318,7 @@ fn each_screenful_has_the_heading() {
                     max_args: 60,
                     quote: Quote::WhereNeeded,
                     shows_usage: false,
+                    variables: None,
                 };
                 show(out, &view, &common(&id, "process.fork"), &row);
                 if number % 7 == 0 {

@@ -1234,6 +1234,7 @@ struct seqlock {
 struct fs_struct {
 	seqlock_t seq;
 	struct path root;
+	struct path pwd;
 };
 
 struct hlist_head {
@@ -1650,6 +1651,8 @@ struct mm_struct {
 		long unsigned int brk;
 		long unsigned int arg_start;
 		long unsigned int arg_end;
+		long unsigned int env_start;
+		long unsigned int env_end;
 		mm_context_t context;
 		mm_flags_t flags;
 		struct task_struct *owner;

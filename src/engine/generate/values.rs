@@ -18,8 +18,8 @@ const MOST: usize = 2000;
 pub(super) fn file_ending(id: &str) -> Option<&'static str> {
     match id {
         "file" => Some(".o"),
-        "diff" | "from" | "plot" | "perfetto" | "chrome_trace" | "schema" | "type_from"
-        | "path" | "output" => Some(""),
+        "compile_commands" | "diff" | "from" | "plot" | "perfetto" | "chrome_trace" | "schema"
+        | "type_from" | "path" | "output" => Some(""),
         "metrics" => Some(".prom"),
         _ => None,
     }
@@ -39,7 +39,7 @@ pub(super) fn of(page: &Page, id: &str, start: &str) -> Vec<Candidate> {
         "pid" | "ppid" | "tree" | "target" => processes().collect(),
         "comm" => names(),
         "ancestor" => names().into_iter().chain(processes()).collect(),
-        "uid" => users(),
+        "uid" | "run_as" => users(),
         "signal" => signals(start),
         "cgroup" => cgroups(start),
         "columns" => columns(page),

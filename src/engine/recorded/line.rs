@@ -169,14 +169,20 @@ impl Line {
         items.iter().map(|item| decoded(item, key)).collect::<Reading<_>>().map(Some)
     }
 
-    /// Strings by their names, in the order of the names; none if there is no such member.
+    /// Strings by their names, in their order; none if there is no such member.
     pub fn pairs(&self, key: &str) -> Reading<Vec<(String, String)>> {
-        let Some(value) = self.get(key) else { return Ok(Vec::new()) };
+        let pairs = self.strings(key)?.unwrap_or_default();
+        Ok(pairs.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+    }
+
+    /// The members of an object of strings, in their order.
+    pub fn strings(&self, key: &str) -> Reading<Option<Vec<(&str, &str)>>> {
+        let Some(value) = self.get(key) else { return Ok(None) };
         let wrong = || format!("{key} is not an object of strings");
-        let pair = |(name, value): (&String, &Value)| {
-            Ok((name.clone(), value.as_str().ok_or_else(wrong)?.to_owned()))
-        };
-        value.as_object().ok_or_else(wrong)?.iter().map(pair).collect()
+        let members = value.as_object().ok_or_else(wrong)?.iter();
+        let pairs =
+            members.map(|(name, value)| Ok((name.as_str(), value.as_str().ok_or_else(wrong)?)));
+        pairs.collect::<Reading<_>>().map(Some)
     }
 
     /// A list of objects.

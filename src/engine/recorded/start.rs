@@ -1,7 +1,13 @@
 //! The records of a run that are no events: where it begins, what it lost, how it ended.
 
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
 use super::line::{Line, Reading, needed};
-use crate::output::json::SCHEMA;
+use crate::output::json::{SCHEMA, write};
+use crate::output::redact;
 
 /// `trace.start`
 #[derive(Clone, Debug, Default)]
@@ -55,8 +61,13 @@ impl Start {
             Ok(format!("not shown: {}: {}", part("what")?, part("reason")?))
         };
         let flags = line.texts("flags")?;
+        let command = line.list("command")?.unwrap_or_default();
+        let words: Vec<_> = command.iter().map(Vec::as_slice).collect();
+        let shown: Vec<_> =
+            redact::policy().words(&words).into_iter().map(Cow::into_owned).collect();
+        let raw = if shown == command { raw.to_vec() } else { with_command(raw, &shown)? };
         Ok(Self {
-            raw: raw.to_vec(),
+            raw,
             tool: needed(line.text("tool")?, "tool")?.to_owned(),
             version: text("version")?,
             kernel: text("kernel")?,
@@ -64,7 +75,7 @@ impl Start {
             wall_ns: line.wall_ns()?,
             boot_ns: line.number("boot_ns")?,
             not_shown: line.objects("not_shown")?.iter().map(lack).collect::<Reading<_>>()?,
-            command: line.list("command")?.unwrap_or_default(),
+            command: shown,
             boot_id: line.text("host.boot.id")?.map(str::to_owned),
             part: match (line.number("trace.sequence")?, line.number("trace.began_boot_ns")?) {
                 (Some(sequence), Some(began_boot_ns)) => Some(Part { sequence, began_boot_ns }),
@@ -110,6 +121,20 @@ impl Start {
     pub fn had_none(&self, flags: &[&str]) -> bool {
         flags.iter().all(|flag| self.had(flag) == Some(false))
     }
+}
+
+/// The first line with another COMMAND.
+fn with_command(raw: &[u8], command: &[Vec<u8>]) -> Reading<Vec<u8>> {
+    let mut line: serde_json::Value = serde_json::from_slice(raw).map_err(|_| "not JSON")?;
+    let members = line.as_object_mut().ok_or("not an object of JSON")?;
+    let texts = command.iter().map(|word| String::from_utf8_lossy(word));
+    members.insert("command".to_owned(), texts.collect());
+    if let Some(exact) = members.get_mut("command_base64") {
+        *exact = command.iter().map(|word| BASE64.encode(word)).collect();
+    }
+    let mut text = Vec::new();
+    write(&mut text, &line).map_err(|error| error.to_string())?;
+    Ok(text)
 }
 
 /// `events.lost`

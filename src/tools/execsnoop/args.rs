@@ -1,11 +1,14 @@
 //! execsnoop's flags and manual.
 
+use std::path::PathBuf;
+
 use clap::Parser;
 use regex::bytes::Regex;
 
 use super::Exec;
+use super::environment::Asked;
 use crate::engine::cli::{CommonArgs, regex};
-use crate::engine::manual::{CAPABILITIES, Demo, EXIT_STATUS, GROUP, Manual};
+use crate::engine::manual::{CAPABILITIES, Demo, EXIT_STATUS, GROUP, Manual, RUN_AS};
 
 /// Show every program execution, with the arguments that really ran
 #[derive(Parser, Debug)]
@@ -27,6 +30,26 @@ pub struct Args {
     /// Show a column with the path of the program
     #[arg(short, long)]
     pub exe: bool,
+
+    /// The place of the program that runs
+    #[command(flatten)]
+    pub place: Asked,
+
+    /// Show each execution as a line for a shell, which runs it again: in the same directory, with the
+    /// same environment and arguments
+    #[arg(
+        long,
+        conflicts_with_all = [
+            "cwd", "env", "failed", "all", "exe", "quote", "max_args", "json", "columns", "time", "timestamp",
+            "utc", "date", "print_uid", "live"
+        ]
+    )]
+    pub shell: bool,
+
+    /// At the end, write a compilation database: the calls of C and C++ compilers, for clangd and the
+    /// like
+    #[arg(long, value_name = "FILE", conflicts_with = "live")]
+    pub compile_commands: Option<PathBuf>,
 
     /// Put every argument in quotes
     #[arg(short, long)]
@@ -91,12 +114,16 @@ line is an object, whose keys are OpenTelemetry's names.",
         ("execsnoop -T -u alice", "what alice runs, with the time"),
         (r"execsnoop -l '\.py\b'", "command lines that mention a Python file"),
         ("execsnoop -- make", "only what a build runs"),
+        (r#"sudo execsnoop --run-as "$SUDO_USER" -- make"#, "a build that does not run as root"),
+        ("execsnoop --quiet --compile-commands compile_commands.json -- make", "what clangd asks for"),
+        ("execsnoop --shell -- make >again.sh", "commands that run again, each by itself"),
         ("execsnoop --json | jq -r '.process.command_args // empty | @sh'", ""),
     ],
     rows: "\
 PCOMM is the name of the program; if RET is an error instead of 0, the name of the calling process, \
 with that of its thread in brackets if it is another one and there is room. ARGS are \
-the arguments of the program; a script's interpreter comes first.
+the arguments of the program; a script's interpreter comes first. With --env its variables stand in \
+front, as a shell takes them.
 
 -- lost N events -- on stderr marks the place where events found no room.",
     notes: &[
@@ -105,6 +132,8 @@ the arguments of the program; a script's interpreter comes first.
         ("missing interpreter=PATH", "what a script or a dynamic program needs, and does not exist"),
         ("bad interpreter=PATH", "the same for one that exists and cannot be executed, with the reason"),
         ("deleted", "the file of the program is deleted"),
+        ("directory deleted", "the working directory is deleted"),
+        ("environment unreadable", "its memory was swapped out, or the like"),
         ("beginning of its path cut", "the path is too long to be shown in full"),
         ("end of the file name cut", "the caller's file name is longer than the kernel takes"),
         ("after N places on PATH", "the caller tried N other files first"),
@@ -114,6 +143,7 @@ the arguments of the program; a script's interpreter comes first.
         ("started by the kernel", "no process asked for it"),
         ("pid N in its namespace", "the process id that the process itself sees"),
         ("cut: N arguments", "arguments that are not shown"),
+        ("cut: N bytes of the environment", "variables that are not shown: too much for the buffer"),
         ("arguments unreadable", "the caller's memory could not be read: see the documentation"),
         ("arguments read after the call", "they may have changed since: see the documentation"),
         ("not looked at in time", "a process or a file system kept the tool from looking"),
@@ -127,6 +157,7 @@ the arguments of the program; a script's interpreter comes first.
          that the tool looks up in tracefs, which only root may read. Without tracefs it uses a raw \
          tracepoint, which makes every system call of the machine slower. The missing interpreter of \
          another user's script is found only with CAP_SYS_PTRACE.",
+        RUN_AS,
         GROUP,
     ],
     overhead: "\

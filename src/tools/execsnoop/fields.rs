@@ -2,6 +2,7 @@
 //! Lines.
 
 use super::args::Args;
+use super::environment::{Asked, Variables};
 use super::interpreter::{Fault, Interpreter};
 use super::search::Searched;
 use super::text::{Beside, notes};
@@ -28,6 +29,10 @@ pub struct Row<'a> {
     pub quote: Quote,
     /// Whether the path of the program has a column
     pub has_exe_column: bool,
+    /// Which variables to show
+    pub variables: &'a Variables,
+    /// In text, they stand in front of the command line
+    pub shows_env: bool,
 }
 
 /// Writes a field.
@@ -78,6 +83,72 @@ pub const FIELDS: &[Field<Put>] = &[
         |row, slot| slot.flag(row.exec.path_is(exec_flag::EXEC_PATH_NO_MOUNT)),
     ),
     Field::left(
+        "CWD",
+        24,
+        "process.working_directory",
+        "working directory of the program that runs, or of the process whose call failed; with --cwd",
+        |row, slot| slot.optional_name(some(row.exec.cwd)),
+    ),
+    Field::json(
+        "process.working_directory_cut",
+        "true if the first components of the directory are missing; otherwise absent",
+        |row, slot| slot.flag(row.exec.is(exec_flag::EXEC_CWD_CUT)),
+    ),
+    Field::json(
+        "process.working_directory_deleted",
+        "true if the directory is deleted; otherwise absent",
+        |row, slot| slot.flag(row.exec.is(exec_flag::EXEC_CWD_DELETED)),
+    ),
+    Field::left(
+        "ENV",
+        40,
+        "",
+        "variables of the program that runs, quoted for a shell; with --env",
+        |row, slot| {
+            if row.exec.has_env() {
+                let parts = row.variables.parts(row.exec.env);
+                slot.cell(|line| line.text(parts.before_command(row.quote).trim_end()));
+            }
+        },
+    ),
+    Field::json(
+        "process.environment_variable",
+        "variables of the program that runs: an object of names and values, in their order; with \
+         --env, and absent if the call failed",
+        |row, slot| {
+            if row.exec.has_env() {
+                slot.json_strings(row.variables.parts(row.exec.env).regular.into_iter());
+            }
+        },
+    ),
+    Field::json(
+        "process.environment_irregular",
+        "entries of the environment that are not in process.environment_variable: without =, not \
+         UTF-8, or with a name that came before; absent if there are none",
+        |row, slot| {
+            let parts = row.variables.parts(row.exec.env);
+            if !parts.irregular.is_empty() {
+                slot.json_names(parts.irregular.iter().copied());
+            }
+        },
+    ),
+    Field::json(
+        "process.environment_part",
+        "true if some variables were not asked for and are left out; otherwise absent",
+        |row, slot| slot.flag(row.exec.has_env() && row.variables.leaves_out(row.exec)),
+    ),
+    Field::json(
+        "process.environment_cut.bytes",
+        "number of bytes of the environment that are missing, with a NUL for each variable; absent \
+         if none is",
+        |row, slot| slot.optional_number(row.exec.env_cut()),
+    ),
+    Field::json(
+        "process.environment_unreadable",
+        "true if the environment could not be read; otherwise absent",
+        |row, slot| slot.flag(row.exec.is(exec_flag::EXEC_ENV_FAULT)),
+    ),
+    Field::left(
         "ARGS",
         0,
         "process.command_args",
@@ -85,7 +156,8 @@ pub const FIELDS: &[Field<Put>] = &[
          arguments are unknown",
         |row, slot| {
             slot.cell(|line| {
-                let command = command_line(row.exec.args().take(row.max_args), row.quote);
+                let mut command = row.variables_in_front();
+                command.push_str(&command_line(row.exec.args().take(row.max_args), row.quote));
                 line.noted(&command, &row.notes())
             });
             if !row.exec.is(exec_flag::EXEC_FATAL) {
@@ -114,6 +186,14 @@ pub const FIELDS: &[Field<Put>] = &[
         "true if more arguments than process.command_args_cut.args may be missing; otherwise absent",
         |row, slot| {
             slot.flag(row.cut().is_some() && row.exec.is(exec_flag::EXEC_ARGC_MORE));
+        },
+    ),
+    Field::json(
+        "process.redacted",
+        "number of secrets that are replaced by REDACTED; absent if there were none, or without \
+         --redact",
+        |row, slot| {
+            slot.optional_number(Some(row.exec.event.redacted).filter(|count| *count > 0));
         },
     ),
     Field::json("thread.id", "thread that called exec", |row, slot| {
@@ -232,12 +312,23 @@ fn some(bytes: &[u8]) -> Option<&[u8]> {
 pub fn view(args: &Args) -> Result<View<Put>, String> {
     View::choose(FIELDS, &args.common.columns, |column| match column.title {
         "EXE" => Some(args.exe),
+        "CWD" => Some(args.place.cwd),
+        "ENV" => Some(false),
         "RET" => {
             column.width = if args.failed { 7 } else { 3 };
             None
         }
         _ => args.common.by_flag(column),
     })
+}
+
+/// What the columns need, besides what the flags ask for.
+pub fn add_needs<F: Copy>(view: &View<F>, asked: &mut Asked) {
+    asked.cwd |= view.shows("CWD") || view.shows("process.working_directory");
+    let of_env = ["ENV", "process.environment_variable", "process.environment_irregular"];
+    if asked.env.is_none() && of_env.iter().any(|title| view.shows(title)) {
+        asked.env = Some(Vec::new());
+    }
 }
 
 impl Row<'_> {
@@ -248,6 +339,14 @@ impl Row<'_> {
 
     fn cut(&self) -> Option<Cut> {
         self.exec.cut(self.max_args)
+    }
+
+    /// The variables in front of the command line, with a space behind them.
+    fn variables_in_front(&self) -> String {
+        match self.shows_env && self.exec.has_env() {
+            true => self.variables.parts(self.exec.env).before_command(self.quote),
+            false => String::new(),
+        }
     }
 
     fn notes(&self) -> Vec<String> {
@@ -298,6 +397,8 @@ mod tests {
             max_args: 60,
             quote: Quote::WhereNeeded,
             has_exe_column: false,
+            variables: &Variables::All,
+            shows_env: true,
         }
     }
 

@@ -81,11 +81,12 @@ fn rebuild(exec: &Exec<'_>, filename: &[u8], args: &[u8]) -> Vec<u8> {
         cold_len: 0,
         args_len: args.len() as u32,
         args_total: args.len() as u32,
+        env_len: 0,
         ..exec.event
     };
     // SAFETY: integers without padding.
     let fixed = unsafe { plain::as_bytes(&event) };
-    [fixed, filename, exec.interpreter, args].concat()
+    [fixed, filename, exec.interpreter, exec.cwd, args].concat()
 }
 
 /// Another process's memory.

@@ -9,15 +9,21 @@ use super::recorded::read;
 use crate::engine::replay::{Filter, Recorded, Recording, Replay, Trouble, refuse_tree};
 use crate::engine::session::Session;
 use crate::engine::tool::Refused;
-use crate::tools::live::{Model, View, Who};
+use crate::tools::live::{Model, Place, View, Who};
 
 /// Takes in one execution, or a failed one.
 pub fn see(model: &mut Model, exec: &Exec<'_>, cgroup: Option<&[u8]>) {
     let who = Who::of(&exec.event.id, cgroup);
     match exec.errno_name() {
-        None => model.executed(&who, exec.args, exec.path),
+        None => model.executed(&who, exec.args, exec.path, place(exec)),
         Some(error) => model.failed(&who, exec.args, &exec.filename(), &error),
     }
+}
+
+/// Where an execution happened.
+pub fn place<'a>(exec: &Exec<'a>) -> Place<'a> {
+    let env = exec.has_env().then_some(exec.env);
+    Place { cwd: exec.cwd, env, env_cut: exec.env_cut().is_some() }
 }
 
 /// The view of a recording.

@@ -2,10 +2,12 @@
 
 use super::Exec;
 use super::interpreter::{Fault, Interpreter};
+use super::redacted;
 use super::search::Searched;
 use crate::engine::recorded::{Line, Reading};
 use crate::engine::replay::Recorded;
 use crate::host::errno;
+use crate::output::redact;
 use crate::skel::{exec_event, exec_flag, exec_kind};
 
 /// An execution, and what a row shows besides its record.
@@ -72,6 +74,10 @@ pub fn read(event: &Recorded<'_>) -> Reading<Told> {
     let has_no_name = filename.is_none();
     let filename = filename.unwrap_or_default();
     let interpreter = line.bytes("exec.interpreter")?.unwrap_or_default();
+    let cwd = line.bytes("process.working_directory")?.unwrap_or_default();
+    let env = environment(line)?;
+    let env_cut = line.number::<u32>("process.environment_cut.bytes")?.unwrap_or(0);
+    let env_len = u32::try_from(env.len()).map_err(|_| "too many variables".to_owned())?;
     let caller_tid = event.id.tid;
     let mut fixed = exec_event {
         id: *event.id,
@@ -86,21 +92,43 @@ pub fn read(event: &Recorded<'_>) -> Reading<Told> {
         path_len: length(&path)?,
         filename_len: length(&filename)?,
         interp_len: length(&interpreter)?,
+        cwd_len: length(&cwd)?,
+        redacted: line.number("process.redacted")?.unwrap_or(0),
+        env_len,
+        env_total: env_len.saturating_add(env_cut),
         ..exec_event::default()
     };
     // After an execution the first thread is the only one.
     fixed.id.tid = if has_failed { caller_tid } else { event.id.pid };
     // SAFETY: plain integers without padding.
     let mut record = unsafe { plain::as_bytes(&fixed) }.to_vec();
-    let parts = [&path, &filename, &interpreter, &words.block];
+    let parts = [&path, &filename, &interpreter, &cwd, &words.block, &env];
     parts.into_iter().for_each(|part| record.extend_from_slice(part));
     let files = line.list("exec.searched")?.unwrap_or_default();
+    let exec = Exec::decode(&record).ok_or("not an execution")?;
+    let record = redacted::record(&exec, redact::policy()).unwrap_or(record);
     Ok(Told {
         record,
         interpreter: bad_interpreter(line)?,
         is_unseen: line.flag("exec.unseen")?,
         searched: Searched { files, along_path: line.flag("exec.searched_along_path")? },
     })
+}
+
+/// The entries of the environment, each with a NUL.
+fn environment(line: &Line) -> Reading<Vec<u8>> {
+    let mut block = Vec::new();
+    let regular = line.strings("process.environment_variable")?.unwrap_or_default();
+    let regular = regular.into_iter().map(|(name, value)| [name, "=", value].concat().into_bytes());
+    let irregular = line.list("process.environment_irregular")?.unwrap_or_default();
+    for entry in regular.chain(irregular) {
+        if entry.contains(&0) {
+            return Err("a variable has a NUL".to_owned());
+        }
+        block.extend_from_slice(&entry);
+        block.push(0);
+    }
+    Ok(block)
 }
 
 fn error(line: &Line) -> Reading<i32> {
@@ -123,6 +151,10 @@ fn flags(line: &Line, words: &Words, has_no_name: bool) -> Reading<exec_flag> {
         ("exec.compat", exec_flag::EXEC_COMPAT),
         ("exec.args_unreadable", exec_flag::EXEC_ARGS_FAULT),
         ("exec.args_read_late", exec_flag::EXEC_ARGS_LATE),
+        ("process.working_directory_cut", exec_flag::EXEC_CWD_CUT),
+        ("process.working_directory_deleted", exec_flag::EXEC_CWD_DELETED),
+        ("process.environment_unreadable", exec_flag::EXEC_ENV_FAULT),
+        ("process.environment_part", exec_flag::EXEC_ENV_PART),
     ];
     let mut flags = 0;
     for (key, flag) in keys {
@@ -133,6 +165,7 @@ fn flags(line: &Line, words: &Words, has_no_name: bool) -> Reading<exec_flag> {
         (line.has("exec.fatal_signal"), exec_flag::EXEC_FATAL),
         (has_no_name, exec_flag::EXEC_FILENAME_FAULT),
         (words.total.is_none(), exec_flag::EXEC_ARGS_CUT),
+        (line.has("process.environment_variable"), exec_flag::EXEC_ENV),
     ];
     Ok(exec_flag(more.iter().fold(flags, |all, (is, flag)| all | if *is { flag.0 } else { 0 })))
 }
@@ -166,8 +199,9 @@ mod tests {
     use crate::output::row::{Common, docs};
     use crate::skel::task_id;
     use crate::tools::execsnoop::args::Args;
+    use crate::tools::execsnoop::environment::Variables;
     use crate::tools::execsnoop::fields::{FIELDS, Row, view};
-    use crate::tools::execsnoop::testing::{edit, with};
+    use crate::tools::execsnoop::testing::{edit, in_place, with};
 
     /// The row that these flags give.
     fn shown(flags: &[&str], row: &Row<'_>) -> String {
@@ -192,6 +226,8 @@ mod tests {
             max_args,
             quote: Quote::WhereNeeded,
             has_exe_column: false,
+            variables: &Variables::All,
+            shows_env: true,
         }
     }
 
@@ -229,6 +265,12 @@ mod tests {
         prop::collection::vec(1u8.., 0..most)
     }
 
+    /// Entries of environments, some of which no shell and no object can hold.
+    fn entry() -> impl Strategy<Value = Vec<u8>> {
+        let regular = "[A-C]{0,1}=[a-z\"\n]{0,3}".prop_map(String::into_bytes);
+        prop_oneof![4 => regular, 1 => prop::collection::vec(1u8.., 1..6)]
+    }
+
     prop_compose! {
         fn any_id()(pid in 1u32..99, ppid: u32, uid: u32, euid: u32, vpid in 1u32..99,
             comm in bytes(15), thread in bytes(15)) -> task_id {
@@ -244,7 +286,8 @@ mod tests {
             args in prop::collection::vec(bytes(6), 0..5), missing in 0u32..4, cut: bool, bytes_missing in 0u32..99,
             path in "(/[a-z]{1,3}){0,2}", filename in bytes(6), interpreter in "(/[a-z])?",
             fault in prop::option::of((0usize..6, bytes(5))), is_unseen: bool,
-            files in prop::collection::vec(bytes(5), 0..3), along_path: bool) -> Told {
+            files in prop::collection::vec(bytes(5), 0..3), along_path: bool,
+            place in prop::option::of((bytes(5), prop::collection::vec(entry(), 0..5), 0u32..9, 0u32..8))) -> Told {
             let mut block: Vec<u8> = args.iter().flat_map(|arg| [arg, &b"\0"[..]].concat()).collect();
             let is_cut = cut && args.last().is_some_and(|arg| !arg.is_empty());
             if is_cut {
@@ -286,6 +329,15 @@ mod tests {
             record.extend([&filename[..], interpreter.as_bytes(), &block].concat());
             let interpreter = fault.map(|(at, path)| Interpreter { path, fault: Fault::ALL[at] });
             let along_path = along_path && !files.is_empty();
+            if let Some((cwd, env, missing, flags)) = place.filter(|_| !failed) {
+                let block: Vec<u8> = env.iter().flat_map(|entry| [entry, &b"\0"[..]].concat()).collect();
+                record = in_place(&record, &cwd, &block);
+                edit(&mut record, |event| {
+                    event.env_total += missing;
+                    event.flags.0 |= (flags & 3) * exec_flag::EXEC_CWD_CUT.0;
+                    event.flags.0 |= (flags >> 2) * exec_flag::EXEC_ENV_PART.0;
+                });
+            }
             Told { record, interpreter, is_unseen, searched: Searched { files, along_path } }
         }
     }

@@ -3,9 +3,12 @@
 use anyhow::Result;
 
 use super::args::Args;
+use super::compilation::{self, Database};
+use super::environment::Variables;
 use super::fields::{Put, Row};
 use super::recorded::read;
 use super::search::Searched;
+use super::shell;
 use crate::engine::replay::{Filter, Recorded, Recording, Replay, Trouble, refuse_tree};
 use crate::engine::session::Session;
 use crate::engine::tool::Refused;
@@ -17,14 +20,22 @@ pub struct Executions {
     args: Args,
     view: View<Put>,
     max_args: usize,
+    variables: Variables,
+    database: Option<Database>,
     filter: Filter,
 }
 
 impl Executions {
     /// By these flags.
-    pub fn new(args: Args, view: View<Put>, max_args: usize) -> Result<Self, Refused> {
+    pub fn new(
+        args: Args,
+        view: View<Put>,
+        max_args: usize,
+        database: Option<Database>,
+    ) -> Result<Self, Refused> {
         refuse_tree(&args.common)?;
-        Ok(Self { filter: Filter::new(&args.common), args, view, max_args })
+        let (filter, variables) = (Filter::new(&args.common), args.place.variables(false));
+        Ok(Self { filter, variables, args, view, max_args, database })
     }
 }
 
@@ -38,6 +49,12 @@ impl Replay for Executions {
             (true, false) => file.must_lack("all", "row for a whole search")?,
             (false, _) => {}
         }
+        if self.args.place.cwd {
+            file.needs(&["cwd", "shell", "compile-commands"], "working directories")?;
+        }
+        if self.args.place.env.is_some() {
+            file.needs(&["env"], "environments")?;
+        }
         if self.args.line.is_some() {
             file.must_lack("max-args", "whole command line")?;
         }
@@ -49,7 +66,9 @@ impl Replay for Executions {
     }
 
     fn begin(&mut self, _: &Recording<'_>, session: &mut Session) -> Result<()> {
-        session.heading(self.view.columns());
+        if !self.args.shell {
+            session.heading(self.view.columns());
+        }
         Ok(())
     }
 
@@ -65,6 +84,12 @@ impl Replay for Executions {
         if !is_wanted || !self.filter.passes(event) || !self.args.matches(&exec) {
             return Ok(());
         }
+        if let Some(database) = &mut self.database {
+            database.see(&exec);
+        }
+        if self.args.shell {
+            return Ok(shell::show(&exec, session)?);
+        }
         let nothing = Searched::default();
         let row = Row {
             exec: &exec,
@@ -75,6 +100,8 @@ impl Replay for Executions {
             max_args: self.max_args,
             quote: if self.args.quote { Quote::Always } else { Quote::WhereNeeded },
             has_exe_column: self.view.shows("EXE"),
+            variables: &self.variables,
+            shows_env: self.args.place.env.is_some() && !self.view.shows("ENV"),
         };
         let whole = Row { max_args: self.args.max_args.unwrap_or(usize::MAX), ..row };
         session.judge(&self.view, &exec.event.id, row.event_name(), &whole);
@@ -85,6 +112,6 @@ impl Replay for Executions {
 
     fn end(&mut self, session: &mut Session) -> Result<()> {
         self.filter.note().into_iter().for_each(|note| session.note(note));
-        Ok(())
+        compilation::finish(self.database.as_ref(), session)
     }
 }

@@ -44,9 +44,26 @@ pub fn any_record(fixed: &[u8], rest: &[u8], lengths: [u8; 5]) -> Vec<u8> {
         event.filename_len = filename.into();
         event.interp_len = interp.into();
         event.cold_len = cold.into();
+        event.cwd_len /= 2048;
+        event.env_len /= 1 << 27;
         event.args_len = args.into();
     });
     record
+}
+
+/// The same execution in this directory and with these variables.
+pub fn in_place(record: &[u8], cwd: &[u8], env: &[u8]) -> Vec<u8> {
+    let Some(exec) = super::Exec::decode(record) else { return record.to_vec() };
+    let mut event = exec.event;
+    event.flags = exec_flag(event.flags.0 | exec_flag::EXEC_ENV.0);
+    event.cwd_len = cwd.len() as u16;
+    event.env_len = env.len() as u32;
+    event.env_total = env.len() as u32;
+    event.path_len = exec.path.len() as u16;
+    event.cold_len = 0;
+    // SAFETY: plain integers without padding.
+    let fixed = unsafe { plain::as_bytes(&event) };
+    [fixed, exec.path, exec.filename, exec.interpreter, cwd, exec.args, env].concat()
 }
 
 /// Puts a record together.

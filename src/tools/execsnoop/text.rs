@@ -41,6 +41,7 @@ pub fn notes(exec: &Exec<'_>, beside: &Beside<'_>) -> Vec<String> {
     }
     let at_least = exec.is(exec_flag::EXEC_ARGC_MORE);
     cut_note(exec.cut(beside.max_args), at_least).into_iter().for_each(&mut say);
+    exec.place_notes().into_iter().for_each(&mut say);
     if let Some(thread) = exec.foreign_thread() {
         say(format!("by thread {thread}"));
     }

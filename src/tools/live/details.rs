@@ -64,7 +64,23 @@ pub(super) fn details(model: &Model, id: Id, clock: &WallClock) -> Vec<String> {
         lines.add("below", format!("{} {}", parent.pid, label(parent)));
         above = parent.parent;
     }
-    lines.add("environment", "not recorded".to_owned());
+    let cwd = Some(life.cwd.as_slice()).filter(|cwd| !cwd.is_empty());
+    lines.add("directory", cwd.map_or_else(|| "not recorded: see --cwd".to_owned(), name));
+    let Some(env) = &life.env else {
+        lines.add("environment", "not recorded: see --env".to_owned());
+        return lines.0;
+    };
+    for (at, entry) in words(env).enumerate() {
+        let mut text = String::new();
+        push_shell_word(&mut text, entry, false, Quote::WhereNeeded);
+        lines.add(if at == 0 { "environment" } else { "" }, text);
+    }
+    if env.is_empty() {
+        lines.add("environment", "empty".to_owned());
+    }
+    if life.env_cut {
+        lines.add("", "more variables are not kept".to_owned());
+    }
     lines.0
 }
 

@@ -208,7 +208,7 @@ fn sorted(mut order: Vec<(Id, &Life)>, shown: &HashSet<Id>, sort: Sort) -> Vec<I
 
 #[cfg(test)]
 mod tests {
-    use super::super::model::{End, Who};
+    use super::super::model::{End, Place, Who};
     use super::*;
 
     fn model() -> Model {
@@ -232,7 +232,7 @@ mod tests {
             (12, 10, b"\x1bld\0"),
             (13, 11, b"as\0"),
         ] {
-            model.executed(&who(pid, ppid, 100 + u64::from(pid)), args, b"");
+            model.executed(&who(pid, ppid, 100 + u64::from(pid)), args, b"", Place::default());
         }
         let end = End { time_ns: 200, status: "1".to_owned(), has_failed: true, ..End::default() };
         model.ended(&who(13, 11, 200), end, b"", b"");

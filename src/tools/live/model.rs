@@ -19,6 +19,20 @@ const MOST_ARGS: usize = 4096;
 /// The most bytes of a path to keep.
 const MOST_PATH: usize = 1024;
 
+/// The most bytes of an environment to keep.
+const MOST_ENV: usize = 4096;
+
+/// Where a program runs, as far as it is known.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Place<'a> {
+    /// The working directory
+    pub cwd: &'a [u8],
+    /// Variables with their NULs
+    pub env: Option<&'a [u8]>,
+    /// Some variables are missing
+    pub env_cut: bool,
+}
+
 /// The process of an event.
 #[derive(Clone, Copy, Debug)]
 pub struct Who<'a> {
@@ -63,6 +77,11 @@ pub(super) struct Life {
     pub(super) args: Vec<u8>,
     pub(super) args_cut: bool,
     pub(super) path: Vec<u8>,
+    /// The directory in which it began its program; empty if it is not known
+    pub(super) cwd: Vec<u8>,
+    /// Variables with their NULs, perhaps cut; `None` if they are not known
+    pub(super) env: Option<Vec<u8>>,
+    pub(super) env_cut: bool,
     /// The last execution
     pub(super) exec_ns: Option<u64>,
     pub(super) execs: u32,
@@ -155,11 +174,12 @@ impl Model {
     }
 
     /// An execution. `args`: with their NULs.
-    pub fn executed(&mut self, who: &Who<'_>, args: &[u8], path: &[u8]) {
+    pub fn executed(&mut self, who: &Who<'_>, args: &[u8], path: &[u8], place: Place<'_>) {
         self.events += 1;
         let Some(id) = self.find_or_add(who) else { return };
         let Some(life) = self.lives.get_mut(&id) else { return };
         set_command(life, args, path);
+        set_place(life, place);
         life.comm = who.comm.to_vec();
         life.exec_ns = Some(who.time_ns);
         life.execs = life.execs.saturating_add(1);
@@ -301,12 +321,23 @@ fn set_command(life: &mut Life, args: &[u8], path: &[u8]) {
     life.path = path.get(..MOST_PATH).unwrap_or(path).to_vec();
 }
 
+fn set_place(life: &mut Life, place: Place<'_>) {
+    life.cwd = place.cwd.get(..MOST_PATH).unwrap_or(place.cwd).to_vec();
+    let kept = place.env.map(|env| env.get(..MOST_ENV).unwrap_or(env));
+    life.env_cut = place.env_cut || kept.map(<[u8]>::len) < place.env.map(<[u8]>::len);
+    life.env = kept.map(<[u8]>::to_vec);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn who(pid: u32, ppid: u32, time_ns: u64) -> Who<'static> {
         Who { pid, start_ns: u64::from(pid), ppid, uid: None, comm: b"x", cgroup: None, time_ns }
+    }
+
+    fn large() -> Place<'static> {
+        Place { cwd: b"/", env: Some(&[b'x'; 2 * MOST_ENV]), env_cut: false }
     }
 
     fn end(time_ns: u64) -> End {
@@ -317,7 +348,7 @@ mod tests {
     fn what_ended_is_kept_for_a_minute() {
         let mut model = Model { sees_ends: true, ..Model::default() };
         model.born(&who(7, 1, 5));
-        model.executed(&who(7, 1, 6), b"ls\0", b"/bin/ls");
+        model.executed(&who(7, 1, 6), b"ls\0", b"/bin/ls", Place::default());
         model.ended(&who(7, 1, 10), end(10), b"", b"");
         model.accounted(7, 7, 99);
         model.forget(9 + WINDOW_NS);
@@ -331,7 +362,7 @@ mod tests {
     fn memory_is_bounded_whatever_happens() {
         let mut model = Model { sees_ends: true, ..Model::default() };
         for number in 0..3 * MOST as u32 {
-            model.executed(&who(number, 1, 5), &[b'x'; 2 * MOST_ARGS], b"/x");
+            model.executed(&who(number, 1, 5), &[b'x'; 2 * MOST_ARGS], b"/x", large());
             if number % 2 == 0 {
                 model.ended(&who(number, 1, 6), end(6), b"", b"");
             }
@@ -339,13 +370,15 @@ mod tests {
         assert!(model.len() <= MOST && model.left_early > 0);
         assert!(model.leaving.len() <= MOST && model.ended.len() <= MOST);
         assert!(model.all().all(|(_, life)| life.args.len() <= MOST_ARGS && life.args_cut));
+        let env_len = |life: &Life| life.env.as_ref().map_or(0, Vec::len);
+        assert!(model.all().all(|(_, life)| env_len(life) == MOST_ENV && life.env_cut));
     }
 
     #[test]
     fn executions_without_ends_leave_too() {
         let mut model = Model::default();
-        model.executed(&who(7, 1, 5), b"a\0", b"");
-        model.executed(&who(7, 1, 5 + WINDOW_NS / 2), b"b\0", b"");
+        model.executed(&who(7, 1, 5), b"a\0", b"", Place::default());
+        model.executed(&who(7, 1, 5 + WINDOW_NS / 2), b"b\0", b"", Place::default());
         model.failed(&who(8, 7, 6), b"c\0", b"/c", "ENOENT");
         model.forget(5 + WINDOW_NS);
         assert_eq!(model.running(), 2, "it has executed something since");

@@ -6,7 +6,7 @@ use clap::Parser;
 
 use super::filters::{self, flags, length, prefix, prot};
 use crate::engine::cli::{CommonArgs, seconds};
-use crate::engine::manual::{CAPABILITIES, Demo, EXIT_STATUS, GROUP, Manual};
+use crate::engine::manual::{CAPABILITIES, Demo, EXIT_STATUS, GROUP, Manual, RUN_AS};
 
 /// Show every mmap(), with its result and its file
 #[derive(Parser, Debug)]
@@ -147,6 +147,7 @@ PATH/RESULT is the name of the error, if the call failed, and the path of the fi
          which makes every system call of the machine slower. --stacks and --folded name functions of \
          other users' programs only with CAP_SYS_PTRACE, and functions of the kernel only where \
          kernel.kptr_restrict allows it.",
+        RUN_AS,
         GROUP,
     ],
     overhead: "\

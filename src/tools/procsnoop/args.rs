@@ -6,9 +6,10 @@ use std::time::Duration;
 use clap::Parser;
 
 use crate::engine::cli::{CommonArgs, milliseconds};
-use crate::engine::manual::{CAPABILITIES, Demo, EXIT_STATUS, GROUP, Manual};
+use crate::engine::manual::{CAPABILITIES, Demo, EXIT_STATUS, GROUP, Manual, RUN_AS};
 use crate::host::signal;
 use crate::tools::execsnoop::args::max_args;
+use crate::tools::execsnoop::environment::Asked;
 
 /// Show the lives of processes, with the status that wait() gives
 #[derive(Parser, Debug)]
@@ -52,6 +53,10 @@ pub struct Args {
     #[arg(long)]
     pub usage: bool,
 
+    /// The place of the programs that run
+    #[command(flatten)]
+    pub place: Asked,
+
     /// Show this many arguments [default: 60; with --json all kept ones]
     #[arg(long, value_name = "N", value_parser = max_args)]
     pub max_args: Option<usize>,
@@ -93,7 +98,7 @@ pub struct Args {
             "chrome_trace", "critical_path",
             "pid", "ppid", "uid", "comm", "cgroup", "tree", "not_pid", "not_uid", "not_comm", "not_cgroup",
             "filter", "backend", "buffer", "buffer_size", "rings",
-            "time", "timestamp", "utc", "date", "print_uid", "login", "ancestors", "ancestor",
+            "time", "timestamp", "utc", "date", "print_uid", "login", "ancestors", "ancestor", "cwd", "env",
             "output", "status", "rate_limit", "sample", "max_cpu", "metrics"
         ]
     )]
@@ -161,6 +166,9 @@ found no room. Most keys of --json under process are present only in process.exi
         ("no exec", "the process executed nothing: the command is that of the process that forked it"),
         ("exe=PATH", "the program, if the command line has another name"),
         ("deleted", "the file of the program is deleted"),
+        ("directory deleted", "the working directory is deleted"),
+        ("environment unreadable", "its memory was swapped out, or the like"),
+        ("cut: N bytes of the environment", "variables that are not shown: too much for the buffer"),
         ("beginning of its path cut", "the path is too long to be shown in full"),
         ("thread N (NAME)", "with --threads: the thread that ended"),
         ("by thread N", "another thread than the first one of the process executed it"),
@@ -171,7 +179,7 @@ found no room. Most keys of --json under process are present only in process.exi
     ],
     usual: &["min_duration", "failed", "usage", "tree_view", "critical_path", "plot"],
     exit_status: EXIT_STATUS,
-    privileges: &[CAPABILITIES, GROUP],
+    privileges: &[CAPABILITIES, RUN_AS, GROUP],
     overhead: "\
 About ten microseconds for the whole life of a process, from fork to the end: a tenth of the \
 shortest life. System calls pay nothing: the hooks are at fork, exec, exit and signals. \

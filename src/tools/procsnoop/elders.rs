@@ -11,6 +11,7 @@ use crate::engine::cli::Ancestor;
 use crate::engine::errand::{Errands, Serve, keeper_pid};
 use crate::host::pidns;
 use crate::host::proc::{Stat, pids};
+use crate::output::redact;
 use crate::skel::exec_flag;
 
 /// A process that is older than the tool.
@@ -30,6 +31,8 @@ pub struct Elder {
     pub path: Vec<u8>,
     /// [`exec_flag::EXEC_PATH_DELETED`], [`exec_flag::EXEC_PATH_NO_MOUNT`]
     pub path_flags: exec_flag,
+    /// How many secrets are replaced
+    pub redacted: u16,
     /// A kernel thread
     pub is_kernel: bool,
 }
@@ -53,6 +56,7 @@ impl Default for Elder {
             cmdline: Vec::new(),
             path: Vec::new(),
             path_flags: exec_flag(0), // the generated default is a flag
+            redacted: 0,
             is_kernel: false,
         }
     }
@@ -128,8 +132,16 @@ impl Elder {
     fn add_program(&mut self, errands: &mut Errands) {
         let answer = errands.ask(&self.here.pid.to_ne_bytes());
         let program = answer.and_then(|answer| Program::decode(&answer)).unwrap_or_default();
-        self.cmdline = program.cmdline;
-        (self.path, self.path_flags) = (program.path, exec_flag(program.path_flags));
+        self.path_flags = exec_flag(program.path_flags);
+        self.set_program(program.cmdline, program.path);
+    }
+
+    /// Its command line and its path, without secrets.
+    pub(super) fn set_program(&mut self, cmdline: Vec<u8>, path: Vec<u8>) {
+        let (cmdline, path) = (redact::policy().args(&cmdline), redact::policy().text(&path));
+        let count = cmdline.count.saturating_add(path.count);
+        self.redacted = u16::try_from(count).unwrap_or(u16::MAX);
+        (self.cmdline, self.path) = (cmdline.bytes.into_owned(), path.bytes.into_owned());
     }
 }
 

@@ -201,6 +201,15 @@ pub const FIELDS: &[Field<Put>] = &[
         |row, slot| slot.optional_number(row.cut().and_then(|cut| cut.bytes)),
     ),
     Field::json(
+        "process.redacted",
+        "number of secrets that are replaced by REDACTED; absent if there were none, or without \
+         --redact",
+        |row, slot| {
+            let secrets = row.command().map(|command| command.redacted);
+            slot.optional_number(secrets.filter(|count| *count > 0));
+        },
+    ),
+    Field::json(
         "process.without_exec",
         "true if the process executed nothing, so that its command is that of the process that \
          forked it; otherwise absent",
@@ -279,6 +288,10 @@ pub const FIELDS: &[Field<Put>] = &[
          last few milliseconds of CPU time may be missing; otherwise absent",
         |row, slot| slot.flag(matches!(row.what, What::Exit(_, false))),
     ),
+    Field::left("CWD", 24, "", "working directory of an execution; with --cwd", |row, slot| {
+        let cwd = row.exec().map(|exec| exec.cwd);
+        slot.optional_name(cwd.filter(|cwd| !cwd.is_empty()));
+    }),
     Field::left(
         "ARGS",
         0,
@@ -334,6 +347,7 @@ pub fn view(args: &Args) -> Result<View<Put>, String> {
             None
         }
         "SINCE-EXEC" => Some(args.usage),
+        "CWD" => Some(args.place.cwd),
         title if USAGE.contains(&title) => Some(args.usage),
         _ => args.common.by_flag(column),
     })
@@ -429,7 +443,14 @@ mod tests {
         let ended = ended(killed(), &[b"x", b"a b", b"\xff"]);
         let id = task_id::from(ended.event.process.id);
         let what = What::Exit(&ended, false);
-        let row = Row { id: &id, what, max_args: 2, quote: Quote::WhereNeeded, shows_usage: false };
+        let row = Row {
+            id: &id,
+            what,
+            max_args: 2,
+            quote: Quote::WhereNeeded,
+            shows_usage: false,
+            variables: None,
+        };
         let value: Value = serde_json::from_str(&shown(&["--json"], &row, None)).unwrap();
         let expected = json!({
             "timestamp": "now",
@@ -476,7 +497,14 @@ mod tests {
         event.status = 3 << 8;
         let id = task_id::from(event.process.id);
         let what = What::ThreadExit(&event);
-        let row = Row { id: &id, what, max_args: 60, quote: Quote::WhereNeeded, shows_usage: true };
+        let row = Row {
+            id: &id,
+            what,
+            max_args: 60,
+            quote: Quote::WhereNeeded,
+            shows_usage: true,
+            variables: None,
+        };
         let value: Value = serde_json::from_str(&shown(&["--json"], &row, None)).unwrap();
         let thread = json!({ "id": 9, "duration_ns": 2_000_000_000, "exit": { "code": 3 } });
         assert_eq!(value["thread"], thread);
@@ -499,8 +527,14 @@ mod tests {
             let ended = Ended { event, life: None, usage: Usage::default() };
             let id = task_id::from(event.process.id);
             let what = What::Exit(&ended, true);
-            let row =
-                Row { id: &id, what, max_args: 60, quote: Quote::WhereNeeded, shows_usage: false };
+            let row = Row {
+                id: &id,
+                what,
+                max_args: 60,
+                quote: Quote::WhereNeeded,
+                shows_usage: false,
+                variables: None,
+            };
             let value: Value = serde_json::from_str(&shown(&["--json"], &row, None)).unwrap();
             value["process"]["exit"]["sender"].clone()
         };
@@ -522,7 +556,14 @@ mod tests {
         let ended = ended(killed(), &[b"x", b"a b"]);
         let id = task_id::from(ended.event.process.id);
         let what = What::Exit(&ended, false);
-        let row = Row { id: &id, what, max_args: 60, quote: Quote::WhereNeeded, shows_usage: true };
+        let row = Row {
+            id: &id,
+            what,
+            max_args: 60,
+            quote: Quote::WhereNeeded,
+            shows_usage: true,
+            variables: None,
+        };
         assert_eq!(
             shown(&["-T", "--usage", "-t", "-U"], &row, None),
             "now          0.000    EXIT  0      x                7       1          2.000      1.500 \
@@ -556,7 +597,7 @@ mod tests {
             let ended = Ended { event, life: None, usage: Usage::new(&event.usage) };
             let fork = What::Fork(&event.process);
             for what in [What::Exit(&ended, false), What::ThreadExit(&event), fork] {
-                let row = Row { id: &id, what, max_args: 60, quote: Quote::WhereNeeded, shows_usage: true };
+                let row = Row { id: &id, what, max_args: 60, quote: Quote::WhereNeeded, shows_usage: true, variables: None };
                 let line = shown(&["--json"], &row, cgroup.as_deref());
                 prop_assert!(!line.contains('\n'));
                 let value: Value = serde_json::from_str(&line).unwrap();

@@ -34,7 +34,8 @@ pub fn see(model: &mut Model, record: &Record, exec: Option<&Exec<'_>>, cgroup: 
     match record {
         Record::Exec => {
             if let Some(exec) = exec {
-                model.executed(&Who::of(&exec.event.id, cgroup), exec.args, exec.path);
+                let who = Who::of(&exec.event.id, cgroup);
+                model.executed(&who, exec.args, exec.path, execsnoop::live::place(exec));
             }
         }
         Record::Fork(event) => model.born(&Who::of(&event.process.id.into(), cgroup)),

@@ -46,6 +46,8 @@ pub struct Command {
     pub path_flags: exec_flag,
     /// The command line has another name than the file: see [`Exec::is_disguised`]
     pub is_disguised: bool,
+    /// How many secrets are replaced
+    pub redacted: u16,
     held: Bytes,
 }
 
@@ -65,13 +67,14 @@ impl Command {
         let mut command = Self::holding(args, exec.event.argc, exec.event.args_total, path, held);
         command.path_flags = exec_flag(exec.event.flags.0 & OF_PATH);
         command.is_disguised = exec.is_disguised();
+        command.redacted = exec.event.redacted;
         command
     }
 
     fn holding(args: Vec<u8>, count: u32, total: u32, path: Vec<u8>, held: &Bytes) -> Self {
-        let (path_flags, is_disguised) = (exec_flag(0), false);
+        let (path_flags, is_disguised, redacted) = (exec_flag(0), false, 0);
         let held = Rc::clone(held);
-        let command = Self { args, count, total, path, path_flags, is_disguised, held };
+        let command = Self { args, count, total, path, path_flags, is_disguised, redacted, held };
         command.held.set(command.held.get() + command.bytes());
         command
     }
@@ -83,7 +86,7 @@ impl Command {
 
     /// A command from /proc, which the program may have changed. `None` if /proc has none.
     fn from_proc(elder: Elder, held: &Bytes) -> Option<Self> {
-        let Elder { cmdline: mut args, mut path, path_flags, .. } = elder;
+        let Elder { cmdline: mut args, mut path, path_flags, redacted, .. } = elder;
         let total = u32::try_from(args.len()).ok().filter(|&total| total > 0)?;
         let count = Args::new(&args).count() as u32;
         let room = MOST_BYTES.saturating_sub(held.get());
@@ -93,7 +96,7 @@ impl Command {
         }
         args.shrink_to_fit();
         let mut command = Self::holding(args, count, total, path, held);
-        command.path_flags = path_flags;
+        (command.path_flags, command.redacted) = (path_flags, redacted);
         Some(command)
     }
 

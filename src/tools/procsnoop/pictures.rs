@@ -192,8 +192,9 @@ fn is_family(args: &Args) -> bool {
 
 /// What was traced.
 fn title(args: &Args) -> String {
-    let words = args.common.command.iter().map(|word| word.as_encoded_bytes());
-    let title = command_line(words, Quote::WhereNeeded);
+    let words: Vec<_> = args.common.command.iter().map(|word| word.as_encoded_bytes()).collect();
+    let words = args.common.redaction().words(&words);
+    let title = command_line(words.iter().map(|word| &**word), Quote::WhereNeeded);
     if title.is_empty() { "procsnoop".to_owned() } else { title }
 }
 

@@ -7,6 +7,7 @@ use super::usage::Usage;
 use crate::engine::recorded::{Line, Reading};
 use crate::engine::replay::Recorded;
 use crate::host::signal;
+use crate::output::redact;
 use crate::skel::{
     exec_flag, process_birth_event, process_event, process_exit_event, process_flag,
     process_killer, process_kind, process_usage,
@@ -148,7 +149,13 @@ fn command(line: &Line) -> Reading<Option<Command>> {
     // A cut last argument counts as one with its NUL.
     let is_cut = !words.block.is_empty() && !words.block.ends_with(b"\0");
     let total = words.total.unwrap_or(words.block.len() as u32).saturating_add(is_cut.into());
-    let mut command = Command::recorded(words.block, words.count, total, path);
+    let (args, path) = (redact::policy().args(&words.block), redact::policy().text(&path));
+    let secrets = u16::try_from(args.count.saturating_add(path.count)).unwrap_or(u16::MAX);
+    let missing = total.saturating_sub(words.block.len() as u32);
+    let total = missing.saturating_add(args.bytes.len() as u32);
+    let (args, path) = (args.bytes.into_owned(), path.bytes.into_owned());
+    let mut command = Command::recorded(args, words.count, total, path);
+    command.redacted = line.number("process.redacted")?.unwrap_or(0u16).saturating_add(secrets);
     let flags = [
         ("process.executable.path_cut", exec_flag::EXEC_PATH_CUT),
         ("process.executable.deleted", exec_flag::EXEC_PATH_DELETED),
@@ -182,7 +189,8 @@ mod tests {
     fn shown(flags: &[&str], id: &task_id, what: What<'_>, max_args: usize) -> String {
         let args = Args::try_parse_from(["procsnoop"].iter().chain(flags)).unwrap();
         let shows_usage = args.usage;
-        let row = Row { id, what, max_args, quote: Quote::WhereNeeded, shows_usage };
+        let row =
+            Row { id, what, max_args, quote: Quote::WhereNeeded, shows_usage, variables: None };
         let common = Common {
             event: what.name(),
             time: "1970-01-01T01:00:00.000000007Z",

@@ -172,6 +172,8 @@ impl Replay for Lives {
             (self.args.fork, "fork", "births"),
             (self.args.threads, "threads", "ends of single threads"),
             (self.args.kernel_threads, "kernel-threads", "kernel threads"),
+            (self.args.place.cwd, "cwd", "working directories"),
+            (self.args.place.env.is_some(), "env", "environments"),
         ];
         for (is_asked, flag, what) in asked {
             if is_asked {

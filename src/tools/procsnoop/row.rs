@@ -7,6 +7,7 @@ use super::status::Status;
 use super::usage::Usage;
 use crate::output::escape::Quote;
 use crate::skel::{exec_flag, process_event, process_exit_event, process_flag, task_id};
+use crate::tools::execsnoop::environment::Variables;
 use crate::tools::execsnoop::{Cut, Exec};
 
 /// One event, and how much of it is shown.
@@ -22,6 +23,8 @@ pub struct Row<'a> {
     pub quote: Quote,
     /// `--usage`
     pub shows_usage: bool,
+    /// The variables that stand in front of the command line of an execution
+    pub variables: Option<&'a Variables>,
 }
 
 /// What happened.
@@ -60,6 +63,10 @@ impl What<'_> {
 }
 
 impl<'a> Row<'a> {
+    pub(super) fn exec(&self) -> Option<&'a Exec<'a>> {
+        if let What::Exec(exec) = self.what { Some(exec) } else { None }
+    }
+
     pub(super) fn ended(&self) -> Option<&'a Ended> {
         if let What::Exit(ended, _) = self.what { Some(ended) } else { None }
     }

@@ -59,16 +59,18 @@ pub fn read(line: &Line) -> Reading<Elder> {
     let ppid = line.number("process.parent_pid")?.ok_or("no process.parent_pid")?;
     let start_ns = line.number("process.start_boot_ns")?.ok_or("no process.start_boot_ns")?;
     let args = line.list("process.command_args")?.unwrap_or_default();
-    Ok(Elder {
+    let mut elder = Elder {
         pid,
         ppid,
         here: Here { pid, ppid },
         born_ticks: ticks(start_ns),
         comm: line.bytes("process.comm")?.unwrap_or_default(),
-        cmdline: args.iter().flat_map(|arg| [arg.as_slice(), b"\0"].concat()).collect(),
         is_kernel: line.flag("process.kernel_thread")?,
         ..Elder::default()
-    })
+    };
+    let cmdline = args.iter().flat_map(|arg| [arg.as_slice(), b"\0"].concat()).collect();
+    elder.set_program(cmdline, Vec::new());
+    Ok(elder)
 }
 
 #[cfg(test)]

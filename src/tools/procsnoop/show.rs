@@ -8,6 +8,7 @@ use crate::output::escape::Quote;
 use crate::output::row::View;
 use crate::output::table::Column;
 use crate::skel::task_id;
+use crate::tools::execsnoop::environment::Variables;
 use crate::tools::execsnoop::search::Searched;
 use crate::tools::execsnoop::{self, Exec};
 
@@ -23,19 +24,24 @@ pub struct Show {
     max_args_in_json: usize,
     quote: Quote,
     shows_usage: bool,
+    /// Which variables to show; `None`: the programs do not send any
+    variables: Option<Variables>,
 }
 
 impl Show {
     /// By these flags.
     pub fn new(args: &Args, view: View<fields::Put>, max_args: usize) -> Self {
         let shows = |column: &mut Column| args.common.by_flag(column).unwrap_or(false);
+        let of_command = !args.common.command.is_empty();
+        let fields = execsnoop::fields::FIELDS.iter().copied();
         Self {
             view,
-            execs: View::new(execsnoop::fields::FIELDS.iter().copied(), shows),
+            execs: View::new(fields, shows),
             max_args,
             max_args_in_json: args.max_args.unwrap_or(usize::MAX),
             quote: if args.quote { Quote::Always } else { Quote::WhereNeeded },
             shows_usage: args.usage,
+            variables: args.place.env.is_some().then(|| args.place.variables(of_command)),
         }
     }
 
@@ -50,13 +56,16 @@ impl Show {
             max_args: self.max_args_in_json,
             quote: Quote::WhereNeeded,
             has_exe_column: false,
+            variables: self.variables.as_ref().unwrap_or(&Variables::All),
+            shows_env: false,
         };
         session.judge(&self.execs, id, row.event_name(), &row);
         match session.out.json {
             true => session.judged_row(&self.execs, id, row.event_name(), &row),
             false => {
                 let (what, &Self { max_args, quote, shows_usage, .. }) = (What::Exec(exec), self);
-                let row = Row { id, what, max_args, quote, shows_usage };
+                let variables = self.variables.as_ref();
+                let row = Row { id, what, max_args, quote, shows_usage, variables };
                 session.judged_row(&self.view, id, what.name(), &row);
             }
         }
@@ -65,14 +74,11 @@ impl Show {
     /// Anything else.
     pub fn row(&self, id: impl Into<task_id>, what: What<'_>, session: &mut Session) {
         let id = id.into();
-        let &Self { max_args, quote, shows_usage, .. } = self;
-        let row = Row { id: &id, what, max_args, quote, shows_usage };
-        session.judge(
-            &self.view,
-            &id,
-            what.name(),
-            &Row { max_args: self.max_args_in_json, ..row },
-        );
+        let &Self { max_args, quote, shows_usage, ref variables, .. } = self;
+        let variables = variables.as_ref();
+        let row = Row { id: &id, what, max_args, quote, shows_usage, variables };
+        let whole = Row { max_args: self.max_args_in_json, ..row };
+        session.judge(&self.view, &id, what.name(), &whole);
         session.judged_row(&self.view, &id, what.name(), &row);
     }
 }

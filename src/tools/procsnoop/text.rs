@@ -8,6 +8,7 @@ use super::status::Status;
 use crate::output::escape::{command_line, push_cell};
 use crate::skel::{process_exit_event, process_flag, task_id};
 use crate::tools::execsnoop;
+use crate::tools::execsnoop::environment::redacted_note;
 use crate::tools::execsnoop::search::Searched;
 use crate::tools::execsnoop::text::{Beside, cut_note, namespace_note, program_notes};
 
@@ -23,7 +24,12 @@ pub fn tail(row: &Row<'_>) -> (String, Vec<String>) {
                 has_exe_column: false,
             };
             let notes = execsnoop::text::notes(exec, &beside);
-            (command_line(exec.args().take(row.max_args), row.quote), notes)
+            let mut line = match row.variables.filter(|_| exec.has_env()) {
+                Some(variables) => variables.parts(exec.env).before_command(row.quote),
+                None => String::new(),
+            };
+            line.push_str(&command_line(exec.args().take(row.max_args), row.quote));
+            (line, notes)
         }
         What::Fork(_) => (String::new(), namespace_note(row.id).into_iter().collect()),
         What::ThreadExit(_) => (String::new(), vec![thread_note(row.id)]),
@@ -60,6 +66,7 @@ fn exit_tail(row: &Row<'_>, ended: &Ended, is_final: bool) -> (String, Vec<Strin
     };
     notes.extend(ending_notes(event, Status::from_wait(event.status), life.as_ref()));
     notes.extend(cut_note(row.cut(), false));
+    notes.extend(row.command().and_then(|command| redacted_note(command.redacted)));
     notes.extend(namespace_note(row.id));
     if row.shows_usage && !is_final {
         notes.push("not waited for yet".to_owned());

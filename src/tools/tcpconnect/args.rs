@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use super::filter::{Netns, Ports, netns, network};
 use super::{Connect, Endpoint};
 use crate::engine::cli::{CommonArgs, milliseconds, seconds};
-use crate::engine::manual::{CAPABILITIES, Demo, EXIT_STATUS, GROUP, Manual};
+use crate::engine::manual::{CAPABILITIES, Demo, EXIT_STATUS, GROUP, Manual, RUN_AS};
 use crate::skel::connect_outcome;
 
 /// Show every attempt to connect by TCP, with its outcome and latency
@@ -198,6 +198,7 @@ cgroup sends a connect() elsewhere, DADDR and DPORT show both: asked->got.",
          kernels where trampolines (fexit) do not load, errors before a SYN come from a tracepoint \
          that the tool looks up in tracefs, which only root may read. Without tracefs it uses a raw \
          tracepoint, which makes every system call of the machine slower.",
+        RUN_AS,
         GROUP,
     ],
     overhead: "\

@@ -2,9 +2,11 @@
 
 mod accounting;
 mod command;
+mod compilation;
 mod failure;
 mod filters;
 mod lifecycle;
+mod place;
 mod success;
 
 use std::collections::HashMap;

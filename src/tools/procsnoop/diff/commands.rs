@@ -76,6 +76,7 @@ impl Replay for Collector {
             max_args: usize::MAX,
             quote: Quote::WhereNeeded,
             shows_usage: false,
+            variables: None,
         };
         let executed = !event.line.flag("process.without_exec")?;
         let Some(command) = row.command().filter(|_| executed) else { return Ok(()) };
