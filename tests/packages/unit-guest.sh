@@ -13,7 +13,7 @@ mkdir -p "$debian/etc/systemd/system/snoop@.service.d"
 printf '[Service]\nWatchdogSec=4\nRestartSec=1\n' >"$debian/etc/systemd/system/snoop@.service.d/fast.conf"
 echo 'SNOOP_FLAGS=--status 1 --comm seen' >"$debian/etc/default/snoop-execsnoop"
 cp "$debian/bin/true" "$debian/usr/bin/seen"
-for name in dev sys; do
+for name in dev sys proc; do
     mount -o rbind "/$name" "$debian/$name"
 done
 log=$debian/var/log/private/snoop/execsnoop.jsonl
@@ -43,13 +43,15 @@ boot() {
     ) >/dev/null 2>&1 &
     outer=$!
     within 60 'a systemd' find_machine
-    within 120 'a booted systemd' ctl is-booted
+    within 300 'a booted systemd' ctl is-booted
 }
 find_machine() {
     machine=$(cat "/proc/$outer/task/$outer/children" 2>/dev/null) && [ -n "$machine" ] &&
         [ "$(cat "/proc/${machine% }/comm")" = systemd ] && machine=${machine% }
 }
-inside() { nsenter -t "$machine" -m -p -u -i -C -r -w -- "$@"; }
+inside() {
+    chroot "$debian" nsenter --target "$machine" --mount --pid --uts --ipc --cgroup --root --wd -- "$@"
+}
 ctl() {
     case $1 in
         is-booted) inside systemctl is-system-running 2>/dev/null | grep -q 'running\|degraded' ;;
