@@ -21,6 +21,7 @@ log=$debian/var/log/private/snoop/execsnoop.jsonl
 say() { echo "unit: $*"; }
 die() {
     say "FAILED: $*"
+    cat /tmp/boot.log
     ctl status 'snoop@*' || true
     ctl journal || true
     tail -n 5 "$log" || true
@@ -33,14 +34,14 @@ boot() {
     (
         echo 0 >/sys/fs/cgroup/debian/cgroup.procs
         # shellcheck disable=SC2016 # for the inner shell
-        exec chroot "$debian" unshare --mount --pid --fork --cgroup --uts --ipc sh -c '
+        exec chroot "$debian" /usr/bin/unshare --mount --pid --fork --cgroup --uts --ipc /bin/sh -c '
             mount -t proc proc /proc
             umount -l /sys/fs/cgroup
             mount -t cgroup2 cgroup2 /sys/fs/cgroup
             mount -t tmpfs tmpfs /run
             exec env -i container=test PATH=/usr/sbin:/usr/bin:/sbin:/bin \
                 /lib/systemd/systemd --system --log-target=null'
-    ) >/dev/null 2>&1 &
+    ) >/tmp/boot.log 2>&1 &
     outer=$!
     within 60 'a systemd' find_machine
     within 300 'a booted systemd' ctl is-booted
@@ -50,7 +51,7 @@ find_machine() {
         [ "$(cat "/proc/${machine% }/comm")" = systemd ] && machine=${machine% }
 }
 inside() {
-    chroot "$debian" nsenter --target "$machine" --mount --pid --uts --ipc --cgroup --root --wd -- "$@"
+    chroot "$debian" /usr/bin/nsenter --target "$machine" --mount --pid --uts --ipc --cgroup --root --wd -- "$@"
 }
 ctl() {
     case $1 in
@@ -114,14 +115,16 @@ say 'a full disk'
 ctl stop snoop@execsnoop snoop@killsnoop
 inside mount -t tmpfs -o size=512k tmpfs /var/log/private
 log=/proc/$machine/root/var/log/private/snoop/execsnoop.jsonl
+ctl start snoop@execsnoop # systemd makes the folder, for which there has to be room
+ctl stop snoop@execsnoop
 inside dd if=/dev/zero of=/var/log/private/filler bs=1k count=512 2>/dev/null || true
 ctl start snoop@execsnoop || die 'it does not start on a full disk'
 see
 inside rm /var/log/private/filler
-within 20 'its file' has trace.start 1
+within 20 'its beginning' has trace.start 2
 within 20 'the event' has process.exec 1
 ctl stop snoop@execsnoop
-has trace.end 1 || die 'no trace.end'
+has trace.end 2 || die 'no trace.end'
 inside umount /var/log/private
 log=$debian/var/log/private/snoop/execsnoop.jsonl
 
