@@ -23,13 +23,26 @@ pub type Labels<'a> = &'a [(&'static str, &'a str)];
 
 /// Upper ends of a histogram's buckets, in nanoseconds: from a microsecond to four minutes.
 const ENDS: [u64; 15] = {
-    let mut ends = [1000; 15];
-    let mut at = 1;
-    while at < ends.len() {
-        ends[at] = ends[at - 1] * 4;
-        at += 1;
+    const fn end(bucket: u32) -> u64 {
+        1000 * 4u64.pow(bucket)
     }
-    ends
+    [
+        end(0),
+        end(1),
+        end(2),
+        end(3),
+        end(4),
+        end(5),
+        end(6),
+        end(7),
+        end(8),
+        end(9),
+        end(10),
+        end(11),
+        end(12),
+        end(13),
+        end(14),
+    ]
 };
 
 /// Durations.

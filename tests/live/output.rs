@@ -104,7 +104,7 @@ fn a_rotated_run_is_whole() {
     let dir = TempDir::new();
     let program = dir.alias("rotated", "argv");
     for (output, rotate) in
-        [("a.jsonl", "16K,1000"), ("b.jsonl", "16K,1000,zstd"), ("c.jsonl.zst", "4096,1000")]
+        [("a.jsonl", "16K,1000"), ("b.jsonl", "16K,1000,zstd"), ("c.jsonl.zst", "4K,1000")]
     {
         let file = dir.path(output);
         let running = start(&file, "rotated", &["--rotate", rotate, "--host-name", "node-7"]);
@@ -116,7 +116,7 @@ fn a_rotated_run_is_whole() {
         let stem = output.trim_end_matches(".zst");
         let mut all = files(&dir, &format!("{stem}.0"));
         all.push(file.clone());
-        assert!(all.len() > 2, "{all:?}");
+        assert!(all.len() > 1, "{all:?}");
         let mut events = 0;
         for (number, path) in all.iter().enumerate() {
             let lines = lines(Path::new(path));

@@ -13,7 +13,7 @@ mkdir -p "$debian/etc/systemd/system/snoop@.service.d"
 printf '[Service]\nWatchdogSec=4\nRestartSec=1\n' >"$debian/etc/systemd/system/snoop@.service.d/fast.conf"
 echo 'SNOOP_FLAGS=--status 1 --comm seen' >"$debian/etc/default/snoop-execsnoop"
 cp "$debian/bin/true" "$debian/usr/bin/seen"
-for name in dev sys; do
+for name in dev sys proc; do
     mount -o rbind "/$name" "$debian/$name"
 done
 log=$debian/var/log/private/snoop/execsnoop.jsonl
@@ -21,6 +21,7 @@ log=$debian/var/log/private/snoop/execsnoop.jsonl
 say() { echo "unit: $*"; }
 die() {
     say "FAILED: $*"
+    cat /tmp/boot.log
     ctl status 'snoop@*' || true
     ctl journal || true
     tail -n 5 "$log" || true
@@ -33,23 +34,25 @@ boot() {
     (
         echo 0 >/sys/fs/cgroup/debian/cgroup.procs
         # shellcheck disable=SC2016 # for the inner shell
-        exec chroot "$debian" unshare --mount --pid --fork --cgroup --uts --ipc sh -c '
+        exec chroot "$debian" /usr/bin/unshare --mount --pid --fork --cgroup --uts --ipc /bin/sh -c '
             mount -t proc proc /proc
             umount -l /sys/fs/cgroup
             mount -t cgroup2 cgroup2 /sys/fs/cgroup
             mount -t tmpfs tmpfs /run
             exec env -i container=test PATH=/usr/sbin:/usr/bin:/sbin:/bin \
                 /lib/systemd/systemd --system --log-target=null'
-    ) >/dev/null 2>&1 &
+    ) >/tmp/boot.log 2>&1 &
     outer=$!
     within 60 'a systemd' find_machine
-    within 120 'a booted systemd' ctl is-booted
+    within 300 'a booted systemd' ctl is-booted
 }
 find_machine() {
     machine=$(cat "/proc/$outer/task/$outer/children" 2>/dev/null) && [ -n "$machine" ] &&
         [ "$(cat "/proc/${machine% }/comm")" = systemd ] && machine=${machine% }
 }
-inside() { nsenter -t "$machine" -m -p -u -i -C -r -w -- "$@"; }
+inside() {
+    chroot "$debian" /usr/bin/nsenter --target "$machine" --mount --pid --uts --ipc --cgroup --root --wd -- "$@"
+}
 ctl() {
     case $1 in
         is-booted) inside systemctl is-system-running 2>/dev/null | grep -q 'running\|degraded' ;;
@@ -112,14 +115,16 @@ say 'a full disk'
 ctl stop snoop@execsnoop snoop@killsnoop
 inside mount -t tmpfs -o size=512k tmpfs /var/log/private
 log=/proc/$machine/root/var/log/private/snoop/execsnoop.jsonl
+ctl start snoop@execsnoop # systemd makes the folder, for which there has to be room
+ctl stop snoop@execsnoop
 inside dd if=/dev/zero of=/var/log/private/filler bs=1k count=512 2>/dev/null || true
 ctl start snoop@execsnoop || die 'it does not start on a full disk'
 see
 inside rm /var/log/private/filler
-within 20 'its file' has trace.start 1
+within 20 'its beginning' has trace.start 2
 within 20 'the event' has process.exec 1
 ctl stop snoop@execsnoop
-has trace.end 1 || die 'no trace.end'
+has trace.end 2 || die 'no trace.end'
 inside umount /var/log/private
 log=$debian/var/log/private/snoop/execsnoop.jsonl
 

@@ -31,7 +31,7 @@ main() {
         bootstrap "$suite" "$root" "$work/log"
         reach_mirror "$root"
         in_root apt-get -qq update
-        in_root apt-get -qq install -y --no-install-recommends systemd libelf1 zlib1g >/dev/null
+        in_root apt-get -qq install -y --no-install-recommends systemd procps libelf1 zlib1g >/dev/null
         tar --create --directory "$root" --file "$cache.new" --exclude=./usr/share/locale \
             --exclude=./usr/share/man --exclude=./usr/share/doc --exclude=./var/cache \
             --exclude=./var/lib/apt .

@@ -177,7 +177,6 @@ pub(super) struct OutputRecord {
     pub(super) failure: Option<String>,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
 fn is_zero(number: &u64) -> bool {
     *number == 0
 }

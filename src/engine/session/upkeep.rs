@@ -15,7 +15,7 @@ use crate::engine::limit::Counts;
 use crate::engine::measures::Standing;
 use crate::host::machine;
 use crate::host::usage::Used;
-use crate::output::file::Look;
+use crate::output::file::{Look, OutputFile};
 use crate::output::json::{self, EventName, SCHEMA};
 use crate::output::metrics::Text;
 use crate::output::table::{Flow, count};
@@ -68,7 +68,7 @@ impl Session {
                 }
             }
             Look::Removed => {
-                let name = self.out.file().map(|file| file.name()).unwrap_or_default();
+                let name = self.out.file().map(OutputFile::name).unwrap_or_default();
                 self.say(&format!("{name} was removed: another one begins"));
                 self.go_on_in_new_file()?;
             }
@@ -80,7 +80,7 @@ impl Session {
 
     /// Opens the file of `--output` again, if its name is another file's by now.
     pub(crate) fn reopen(&mut self) -> Result<()> {
-        if self.out.file().is_some_and(|file| file.is_moved()) {
+        if self.out.file().is_some_and(OutputFile::is_moved) {
             self.go_on_in_new_file()?;
         }
         self.say_notices();
@@ -153,7 +153,7 @@ impl Session {
 
     /// What there is to say about the file.
     pub(crate) fn say_notices(&mut self) {
-        let notices = self.out.file_mut().map(|file| file.take_notices());
+        let notices = self.out.file_mut().map(OutputFile::take_notices);
         notices.into_iter().flatten().for_each(|notice| self.say(&notice));
     }
 

@@ -29,7 +29,10 @@ fn end_of_frame(file: &File, start: u64, len: u64) -> io::Result<Option<u64>> {
     }
     let is_single = descriptor & 0x20 != 0;
     let window = u64::from(!is_single);
-    let dictionary = [0, 1, 2, 4][usize::from(descriptor & 3)];
+    let dictionary = match descriptor & 3 {
+        3 => 4,
+        bytes => u64::from(bytes),
+    };
     let size = match descriptor >> 6 {
         0 => u64::from(is_single),
         flag => 1 << flag,
