@@ -12,6 +12,7 @@ mod parts;
 use crate::engine::cli::CommonArgs;
 use crate::engine::errand::Errands;
 use crate::host::context::{Context, Login};
+use crate::output::redact::policy;
 use crate::output::row::{ANCESTORS, LOGIN};
 use crate::skel::{snoop_context, task_id};
 
@@ -135,6 +136,7 @@ impl Contexts {
             if let (Some(most), Some(ancestors)) = (self.wanted.ancestors, &mut context.ancestors) {
                 ancestors.cut(most);
             }
+            redact_commands(&mut context);
             return Some(context);
         }
         let mut context = self.parts.remove((id.tid, id.time_ns), self.wanted);
@@ -147,6 +149,7 @@ impl Contexts {
                 ancestors.chain.iter_mut().for_each(|one| self.commands.find(one, errands));
             }
         }
+        redact_commands(&mut context);
         Some(context)
     }
 
@@ -164,5 +167,14 @@ impl Contexts {
             names.group = self.names.group(login.effective_group, errands);
             names.real_group = self.names.group(login.group, errands);
         }
+    }
+}
+
+/// `--redact`: command lines of processes above hold secrets as others do.
+fn redact_commands(context: &mut Context) {
+    let Some(ancestors) = context.ancestors.as_mut().filter(|_| policy().is_on()) else { return };
+    for one in &mut ancestors.chain {
+        let redacted = one.args.as_deref().map(|args| policy().args(args).bytes.into_owned());
+        one.args = redacted.map(Into::into);
     }
 }
