@@ -146,7 +146,7 @@ mod tests {
             }
         };
         let path = format!("/docker/{ID}");
-        let mut errands = Errands::start_with(Staff {
+        let mut errands = Errands::start_with(&Staff {
             of_containers: Some(Box::new(serve(true))),
             ..Staff::default()
         })

@@ -104,7 +104,7 @@ impl Errands {
     ///
     /// There is no room for another process or descriptor.
     pub fn start(errand: Errand) -> Result<Self> {
-        Self::start_with(Staff { of_tool: Some(errand), ..Staff::default() })
+        Self::start_with(&Staff { of_tool: Some(errand), ..Staff::default() })
     }
 
     /// The same for all that helpers do.
@@ -112,13 +112,13 @@ impl Errands {
     /// # Errors
     ///
     /// As above.
-    pub fn start_with(staff: Staff) -> Result<Self> {
+    pub fn start_with(staff: &Staff) -> Result<Self> {
         let (keeper, ours) = UnixStream::pair().context("socketpair")?;
         // SAFETY: there is no other thread that could hold a lock.
         match unsafe { fork() }.context("fork")? {
             ForkResult::Child => {
                 drop(ours);
-                keeper::run(keeper, &staff)
+                keeper::run(keeper, staff)
             }
             ForkResult::Parent { child } => {
                 KEEPER.store(child.as_raw().unsigned_abs(), Ordering::Relaxed);
@@ -266,7 +266,7 @@ mod tests {
     #[test]
     fn several_errands_are_one_helpers() {
         let reversed = || -> Serve { Box::new(|request| request.iter().rev().copied().collect()) };
-        let mut errands = Errands::start_with(Staff {
+        let mut errands = Errands::start_with(&Staff {
             of_tool: Some(errand),
             of_containers: Some(Box::new(reversed)),
             ..Staff::default()

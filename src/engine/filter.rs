@@ -191,8 +191,10 @@ impl Filters {
         config.only_pid = single(&self.pids.only);
         config.not_pid = single(&self.pids.not);
         config.began_ns = boot_now_ns();
-        let is_by_id = !(self.pids.is_empty() && self.ppids.is_empty())
-            || !(self.tree.is_empty() && self.ancestor_pids.is_empty());
+        let is_by_id = !(self.pids.is_empty()
+            && self.ppids.is_empty()
+            && self.tree.is_empty()
+            && self.ancestor_pids.is_empty());
         config.pidns_inum = match pidns::inode() {
             Ok(inode) => inode.unwrap_or(0) as u32,
             Err(_) if !is_by_id => 0,

@@ -287,7 +287,7 @@ fn run<T: Tool>(mut tool: T, flags: &[String]) -> Result<u8> {
         of_containers: common.names_containers().then(of_containers),
     };
     let errands = match staff.is_needed() {
-        true => Some(Errands::start_with(staff)?),
+        true => Some(Errands::start_with(&staff)?),
         false => None,
     };
     let mut command = match common.command.as_slice() {

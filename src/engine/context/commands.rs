@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn a_program_is_known_by_its_execution() {
-        let mut errands = Errands::start_with(Staff {
+        let mut errands = Errands::start_with(&Staff {
             of_context: Some(super::super::errand::errand),
             ..Staff::default()
         })

@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn names_are_asked_for_once() {
-        let mut errands = Errands::start_with(Staff {
+        let mut errands = Errands::start_with(&Staff {
             of_context: Some(super::super::errand::errand),
             ..Staff::default()
         })

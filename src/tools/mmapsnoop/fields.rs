@@ -334,7 +334,6 @@ mod tests {
             },
             wx: &["because".to_owned()],
             stacks: Some(&stacks),
-            ..Context::default()
         };
         let mut out = Vec::new();
         Lines::new(|_| true).push(&mut out, &Call::decode(&record).unwrap(), &context);

@@ -285,7 +285,6 @@ mod tests {
             place: Place { cgroup: Some(b"/a"), ..Place::default() },
             wx: &told.wx,
             stacks: told.stacks.as_ref(),
-            ..Context::default()
         };
         let mut out = Vec::new();
         Lines::default().push(&mut out, call, &context);

@@ -69,7 +69,7 @@ pub fn read(line: &Line) -> Reading<Elder> {
         ..Elder::default()
     };
     let cmdline = args.iter().flat_map(|arg| [arg.as_slice(), b"\0"].concat()).collect();
-    elder.set_program(cmdline, Vec::new());
+    elder.set_program(&cmdline, &[]);
     Ok(elder)
 }
 
