@@ -23,17 +23,12 @@ const volatile __u32 with_kernel = 0;
 
 static __always_inline int see(void *ctx, struct kill_event *event)
 {
-	struct task_struct *sender = (void *)bpf_get_current_task();
 	__u32 bit = event->signal - 1;
 
 	if (bit > 63 || !(signals >> bit & 1) || (target_pid && target_pid != event->target_pid) ||
-	    (only_failed && !event->result) || (!with_kernel && event->code > 0) ||
-	    !filter_allows(sender))
+	    (only_failed && !event->result) || (!with_kernel && event->code > 0))
 		return 0;
-	task_id_fill(&event->id, sender, bpf_ktime_get_boot_ns());
-	context_send_current(ctx, event->id.time_ns, event->id.tid);
-	event_send(ctx, event, sizeof(*event), event->id.time_ns);
-	return 0;
+	return TRACE(ctx, event);
 }
 
 static __always_inline int sent(void *ctx, const __u64 *args)

@@ -27,6 +27,24 @@
 		return function(ctx, ctx->args);                                                   \
 	}
 
+static __always_inline int trace_event(void *ctx, struct task_id *id, void *event, const __u32 size)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+
+	if (!filter_allows(task))
+		return 0;
+	task_id_fill(id, task, bpf_ktime_get_boot_ns());
+	context_send_current(ctx, id->time_ns, id->tid);
+	event_send(ctx, event, size, id->time_ns);
+	return 0;
+}
+
+/*
+ * Sends an event of the current task, if the common filters allow it, with its context; fills its
+ * first member, `id`. Its value is what a program returns.
+ */
+#define TRACE(ctx, event) trace_event(ctx, &(event)->id, event, sizeof(*(event)))
+
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 #endif /* SNOOP_TRACER_BPF_H */
