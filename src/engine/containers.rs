@@ -7,6 +7,7 @@ use crate::engine::errand::{Errands, Serve};
 use crate::engine::recorded::{Line, Reading};
 use crate::host::cgroup::container_id;
 use crate::host::container::{Asked, Container, Places};
+use crate::output::json;
 
 /// The most containers to remember; if more come, the memory starts again from nothing.
 const REMEMBERED: usize = 1024;
@@ -96,7 +97,9 @@ pub(crate) fn errand(labels: Vec<String>) -> impl Fn() -> Serve {
                 Some(Asked { id: std::str::from_utf8(id).ok()?, cgroup, labels: &labels })
             });
             let found = asked.and_then(|asked| Places::default().find(&asked));
-            serde_json::to_vec(&found).unwrap_or_default()
+            let mut bytes = Vec::new();
+            let _ = json::write(&mut bytes, &found); // a Vec takes everything
+            bytes
         })
     }
 }
@@ -141,7 +144,7 @@ mod tests {
                     ASKED.set(ASKED.get() + 1);
                     let name = Some(format!("{}", ASKED.get()));
                     let container = found.then(|| Container { name, ..Container::default() });
-                    serde_json::to_vec(&container).unwrap()
+                    serde_json::json!(container).to_string().into_bytes()
                 })
             }
         };

@@ -129,7 +129,7 @@ fn a_container_that_is_older_than_the_tool_has_a_name_and_recordings_keep_it() {
     let (lines, stderr, _) = running.finish();
     let lines = lines.concat();
     let ends: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let end = ends.iter().find(|row| row["process"]["pid"].to_string() == pid);
+    let end = ends.iter().find(|row| row["process"]["pid"] == number);
     is_of(end.unwrap_or_else(|| panic!("{lines}{stderr}")), &name);
     assert!(
         ends.iter()
@@ -221,7 +221,7 @@ fn files_of_the_machine_give_names_and_do_not_hold_the_tool_up() {
         );
         assert_eq!(trace.end.get("notes"), None, "all was read in time: {:?}", trace.end);
     }
-    let running = Tool("mmapsnoop").start(&["--comm", "argv", "--containers"]);
+    let running = Tool("mmapsnoop").start(&["--all", "--comm", "argv", "--containers"]);
     work();
     running.signal(libc::SIGINT);
     let (lines, _, _) = running.finish();

@@ -23,7 +23,7 @@ const KEYS: [&str; 7] = ["a", "b.c", "b.d.e", "b", "list", "flag", "\"x y\".z"];
 /// The value under a key, or null, as also behind what has no members.
 fn value_in_jq(key: &str) -> String {
     let parts: Vec<_> = key.split('.').map(|part| part.trim_matches('"')).collect();
-    format!("([getpath({})?][0])", serde_json::to_string(&parts).unwrap())
+    format!("([getpath({})?][0])", Value::from(parts))
 }
 
 /// A comparison of the value, or of one element of a list.
@@ -49,7 +49,7 @@ fn any_number() -> impl Strategy<Value = String> {
 }
 
 fn any_literal() -> impl Strategy<Value = String> {
-    let text = any_text().prop_map(|text| serde_json::to_string(&text).unwrap());
+    let text = any_text().prop_map(|text| Value::from(text).to_string());
     prop_oneof![text, any_number(), Just("true".to_owned()), Just("false".to_owned())]
 }
 
@@ -78,17 +78,15 @@ fn any_test() -> impl Strategy<Value = Both> {
         Both { ours: format!("{key} in [{list}]"), jq }
     });
     let operator = prop::sample::select(&["<", "<=", ">", ">="][..]);
-    let operand = prop_oneof![
-        any_number(),
-        any_text().prop_map(|text| serde_json::to_string(&text).unwrap())
-    ];
+    let operand =
+        prop_oneof![any_number(), any_text().prop_map(|text| Value::from(text).to_string())];
     let order = (key(), operator, operand).prop_map(|(key, operator, literal)| {
         let kind = if literal.starts_with('"') { "string" } else { "number" };
         let jq = any_in_jq(key, &format!("type == \"{kind}\" and . {operator} {literal}"));
         Both { ours: format!("{key} {operator} {literal}"), jq }
     });
     let matches = (key(), any_pattern(), any::<bool>()).prop_map(|(key, pattern, is)| {
-        let quoted = serde_json::to_string(&pattern).unwrap();
+        let quoted = Value::from(pattern.as_str()).to_string();
         let jq = any_in_jq(key, &format!("type == \"string\" and test({quoted})"));
         match is {
             true => Both { ours: format!("{key} ~ \"{pattern}\""), jq },
