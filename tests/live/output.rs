@@ -447,3 +447,19 @@ fn recordings_are_converted() {
     let same = convert(&file);
     assert!(lossy(&same.stderr).contains("is read, too"), "{}", lossy(&same.stderr));
 }
+
+#[test]
+fn so_do_the_events_of_any_object() {
+    let dir = TempDir::new();
+    let file = dir.path("a.jsonl");
+    let object = object("07-ring-buffer");
+    for run in 1..=2 {
+        let flags =
+            ["run", "--json", "--output", &file, &object, "--", "/bin/echo", "of the command"];
+        let output = Tool("bpfrun").command(&flags).output().unwrap();
+        assert_eq!(lossy(&output.stdout), "of the command\n", "{}", lossy(&output.stderr));
+        let all = lines(Path::new(&file));
+        assert_eq!((count(&all, "trace.start"), count(&all, "trace.end")), (run, run));
+        assert!(count(&all, "bpf.event") >= run, "{all:?}");
+    }
+}

@@ -113,9 +113,9 @@ within 40 'another start' has trace.start 4
 
 say 'a full disk'
 ctl stop snoop@execsnoop snoop@killsnoop
-inside mount -t tmpfs -o size=512k tmpfs /var/log/private
+inside mount -t tmpfs -o size=512k,mode=0700 tmpfs /var/log/private
 log=/proc/$machine/root/var/log/private/snoop/execsnoop.jsonl
-ctl start snoop@execsnoop # systemd makes the folder, for which there has to be room
+ctl start snoop@execsnoop || die 'it does not start' # systemd makes the folder, which needs room
 ctl stop snoop@execsnoop
 inside dd if=/dev/zero of=/var/log/private/filler bs=1k count=512 2>/dev/null || true
 ctl start snoop@execsnoop || die 'it does not start on a full disk'
