@@ -60,6 +60,7 @@ test        | iproute2            | have ip                 | iproute2         |
 test        | nftables            | have nft                | nftables         | nftables              | nftables
 test        | jq                  | have jq                 | jq               | jq                    | jq
 test        | tmux                | have tmux               | tmux             | tmux                  | tmux
+test        | perl                | have perl               | perl             | perl                  | perl
 test        | btrfs-progs         | have mkfs.btrfs         | btrfs-progs      | btrfs-progs           | btrfs-progs
 test        | time zones          | has_zones               | tzdata           | tzdata                | tzdata
 test        | LLVM tools          | have llvm-objdump       | llvm             | llvm                  | llvm

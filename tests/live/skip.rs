@@ -6,7 +6,7 @@ use std::io::Write as _;
 
 /// The only reasons where `CI` is set, as it is in our virtual machines: a test that is skipped
 /// there for another one fails.
-const EXPECTED: [&str; 17] = [
+const EXPECTED: [&str; 19] = [
     OWN_MACHINE,
     CORE_PATTERN,
     NO_KPROBES,
@@ -20,6 +20,8 @@ const EXPECTED: [&str; 17] = [
     NO_FUSE,
     NO_TMUX,
     NO_MAKE,
+    NO_PERL,
+    NO_BEAR,
     BEFORE_6_7,
     BEFORE_6_8,
     NO_32_BIT,
@@ -38,6 +40,8 @@ pub const NO_BTRFS: &str =
 pub const NO_FUSE: &str = "no /dev/fuse: a kernel without FUSE, or with the module not loaded";
 pub const NO_TMUX: &str = "no tmux, whose terminal the test needs";
 pub const NO_MAKE: &str = "no make, as in virtual machines";
+pub const NO_PERL: &str = "no perl, as in virtual machines";
+pub const NO_BEAR: &str = "no bear, with whose database another one is compared";
 pub const BEFORE_5_11: &str = "before Linux 5.11, which charges memory of BPF to cgroups";
 pub const BEFORE_5_15: &str = "before Linux 5.15, which the backend on tracepoints needs";
 pub const BEFORE_6_8: &str =
