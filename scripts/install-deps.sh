@@ -62,6 +62,7 @@ test        | nftables            | have nft                | nftables         |
 test        | jq                  | have jq                 | jq               | jq                    | jq
 test        | podman              | have podman             | podman crun      | podman                | podman crun
 test        | tmux                | have tmux               | tmux             | tmux                  | tmux
+test        | perl                | have perl               | perl             | perl                  | perl
 test        | btrfs-progs         | have mkfs.btrfs         | btrfs-progs      | btrfs-progs           | btrfs-progs
 test        | sshd and ssh        | has_sshd                | openssh-server openssh-client | openssh-server openssh-clients | openssh
 test        | sudo                | have sudo               | sudo             | sudo                  | sudo

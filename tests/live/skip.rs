@@ -6,7 +6,7 @@ use std::io::Write as _;
 
 /// The only reasons where `CI` is set, as it is in our virtual machines: a test that is skipped
 /// there for another one fails.
-const EXPECTED: [&str; 21] = [
+const EXPECTED: [&str; 23] = [
     OWN_MACHINE,
     CORE_PATTERN,
     NO_KPROBES,
@@ -24,6 +24,8 @@ const EXPECTED: [&str; 21] = [
     NO_AUDIT,
     NO_SUDO,
     NO_SSHD,
+    NO_PERL,
+    NO_BEAR,
     BEFORE_6_7,
     BEFORE_6_8,
     NO_32_BIT,
@@ -46,6 +48,8 @@ pub const NO_SSHD: &str = "no sshd, which the package openssh-server has";
 pub const NO_AUDIT: &str = "a kernel without audit, which knows no logins";
 pub const NO_MAKE: &str = "no make, as in virtual machines";
 pub const NO_PODMAN: &str = "no podman, as in virtual machines";
+pub const NO_PERL: &str = "no perl, as in virtual machines";
+pub const NO_BEAR: &str = "no bear, with whose database another one is compared";
 pub const BEFORE_5_11: &str = "before Linux 5.11, which charges memory of BPF to cgroups";
 pub const BEFORE_5_15: &str = "before Linux 5.15, which the backend on tracepoints needs";
 pub const BEFORE_6_8: &str =

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::shapes::{
-    ASKING, CURL_SWITCHES, EXECUTORS, FLAGS, Form, OF_PROGRAMS, Part, VARIABLE_ENDS,
+    ASKING, CURL_SWITCHES, EXECUTORS, FLAGS, Form, OF_PROGRAMS, Part, STARTERS, VARIABLE_ENDS,
     VARIABLE_WORDS, VARIABLES, WRAPPERS,
 };
 
@@ -64,6 +64,10 @@ impl<'a> Program<'a> {
 
     /// A word behind the program that is no flag.
     fn meets(&mut self, word: &'a [u8]) {
+        if is_one_of(self.name, &STARTERS) {
+            *self = Self::of(word);
+            return;
+        }
         if is_one_of(self.name, &EXECUTORS) && word == b"exec" {
             self.is_wrapper = true;
         }

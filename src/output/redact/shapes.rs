@@ -137,6 +137,9 @@ pub(super) const WRAPPERS: [&str; 30] = [
     "busybox",
 ];
 
+/// Programs whose first word without a dash is another program, to which all that follows belongs.
+pub(super) const STARTERS: [&str; 1] = ["sshpass"];
+
 /// Programs that do so behind the word `exec`.
 pub(super) const EXECUTORS: [&str; 5] = ["docker", "podman", "nerdctl", "kubectl", "lxc"];
 

@@ -61,7 +61,9 @@ const SECRETS: &[(&[&str], &str)] = &[
         "sh|-c|cd /x && sshpass -p 'REDACTED' ssh h",
     ),
     (&["sh", "-c", "x --password=s3; y"], "sh|-c|x --password=REDACTED; y"),
-    (&["sh", "-c", "TOKEN=s3 exec x"], "sh|-c|TOKEN=REDACTED exec x"),
+    (&["sh", "-c", "cd /; TOKEN=s3 exec x"], "sh|-c|cd /; TOKEN=REDACTED exec x"),
+    // It may be a value with spaces.
+    (&["env", "TOKEN=s3 s4", "x"], "env|TOKEN=REDACTED|x"),
     (
         &["sh", "-c", "curl -H 'Authorization: Bearer s3' u"],
         "sh|-c|curl -H 'Authorization: REDACTED' u",

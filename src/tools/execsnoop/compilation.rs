@@ -18,6 +18,7 @@ use self::compiler::Call;
 use super::Exec;
 use crate::host::errno::without_numbers;
 use crate::output::escape::{Quote, push_shell_word};
+use crate::output::json;
 use crate::output::table::count;
 use crate::skel::exec_flag;
 
@@ -166,8 +167,12 @@ impl Database {
 
     fn write_to(&self, file: File) -> io::Result<()> {
         let mut out = BufWriter::new(file);
-        serde_json::to_writer_pretty(&mut out, &self.entries)?;
-        out.write_all(b"\n")?;
+        out.write_all(b"[")?;
+        for (number, entry) in self.entries.iter().enumerate() {
+            out.write_all(if number == 0 { b"\n" } else { b",\n" })?;
+            json::write(&mut out, entry)?;
+        }
+        out.write_all(b"\n]\n")?;
         out.flush()
     }
 }

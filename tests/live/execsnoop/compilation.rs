@@ -61,6 +61,10 @@ fn has(program: &str) -> bool {
     Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success())
 }
 
+fn has_compilers() -> bool {
+    ["make", "gcc", "g++"].into_iter().all(has)
+}
+
 /// The entries that the tool has of a build.
 fn traced(dir: &TempDir, make: &[&str]) -> BTreeSet<(PathBuf, PathBuf, String)> {
     let file = dir.path("ours.json");
@@ -75,8 +79,11 @@ fn traced(dir: &TempDir, make: &[&str]) -> BTreeSet<(PathBuf, PathBuf, String)> 
 
 #[test]
 fn the_same_entries_as_bear() {
-    if !(has("make") && has("gcc") && has("g++") && has("bear")) {
-        skip!("there is no make, gcc, g++ or bear");
+    if !has_compilers() {
+        skip!(skip::NO_MAKE);
+    }
+    if !has("bear") {
+        skip!(skip::NO_BEAR);
     }
     let dir = sources();
     let ours = traced(&dir, &["make", "-s", "-B"]);
@@ -92,8 +99,8 @@ fn the_same_entries_as_bear() {
 #[test]
 fn below_a_static_shell_too() {
     let busybox = "/usr/bin/busybox";
-    if !(has("make") && has("gcc") && has("g++") && std::path::Path::new(busybox).exists()) {
-        skip!("there is no make, gcc, g++ or busybox");
+    if !(has_compilers() && std::path::Path::new(busybox).exists()) {
+        skip!(skip::NO_MAKE);
     }
     let dir = sources();
     let shell = dir.path("sh");
@@ -104,8 +111,8 @@ fn below_a_static_shell_too() {
 
 #[test]
 fn an_interrupted_build_has_a_database_too() {
-    if !has("gcc") {
-        skip!("there is no gcc");
+    if !has_compilers() {
+        skip!(skip::NO_MAKE);
     }
     let dir = sources();
     let file = dir.path("ours.json");
@@ -120,8 +127,8 @@ fn an_interrupted_build_has_a_database_too() {
 
 #[test]
 fn a_recording_gives_the_same() {
-    if !(has("make") && has("gcc") && has("g++")) {
-        skip!("there is no make, gcc or g++");
+    if !has_compilers() {
+        skip!(skip::NO_MAKE);
     }
     let dir = sources();
     let mut tool =
