@@ -98,59 +98,97 @@ static __always_inline bool context_climb_typed(struct context_ancestor *ancesto
 	return true;
 }
 
-static __always_inline bool context_send_chain(void *ctx, struct task_struct *leader, __u64 time_ns,
+/* How far the chain has been told. */
+struct context_walk {
+	struct context_ancestors part;
+	struct task_struct *leader;
+};
+
+enum context_step {
+	CONTEXT_NEXT, /* there is more to tell */
+	CONTEXT_TOLD,
+	CONTEXT_NO_ROOM,
+};
+
+static __always_inline enum context_step context_step(void *ctx, struct context_walk *walk,
+						      const bool typed)
+{
+	struct context_ancestors *part = &walk->part;
+	struct task_struct *leader = walk->leader;
+
+	part->count = 0;
+#pragma unroll
+	for (__u32 i = 0; i < CONTEXT_ANCESTORS_EACH; i++) {
+		struct context_ancestor *next = &part->ancestors[i];
+
+		if (!(typed ? context_climb_typed(next, &leader) : context_climb(next, &leader))) {
+			part->flags = CONTEXT_LAST;
+			break;
+		}
+		if (part->first + i >= snoop_config.ancestors) {
+			part->flags = CONTEXT_LAST | CONTEXT_MORE;
+			break;
+		}
+		part->count = i + 1;
+	}
+	if (!event_try_send(ctx, part, sizeof(*part), part->head.time_ns))
+		return CONTEXT_NO_ROOM;
+	part->first += CONTEXT_ANCESTORS_EACH;
+	walk->leader = leader;
+	return part->flags ? CONTEXT_TOLD : CONTEXT_NEXT;
+}
+
+static __noinline enum context_step context_step_any(void *ctx, struct context_walk *walk)
+{
+	return context_step(ctx, walk, false);
+}
+
+static __noinline enum context_step context_step_typed(void *ctx, struct context_walk *walk)
+{
+	return context_step(ctx, walk, true);
+}
+
+static __always_inline bool context_send_chain(void *ctx, struct context_walk *walk, __u64 time_ns,
 					       __u32 tid, const bool typed)
 {
-	struct context_ancestors part = {};
+	enum context_step step = CONTEXT_NEXT;
 
-	part.head.time_ns = time_ns;
-	part.head.mark = CONTEXT_MARK;
-	part.head.tid = tid;
-	part.head.kind = CONTEXT_IS_ANCESTORS;
-	part.exec_id = typed ? leader->self_exec_id : BPF_CORE_READ(leader, self_exec_id);
-	/* Once more than there are ancestors, to say that these are all. */
-	for (__u32 first = 0; first <= MAX_ANCESTORS; first += CONTEXT_ANCESTORS_EACH) {
-		part.first = first;
-		part.count = 0;
+	walk->part.head.time_ns = time_ns;
+	walk->part.head.mark = CONTEXT_MARK;
+	walk->part.head.tid = tid;
+	walk->part.head.kind = CONTEXT_IS_ANCESTORS;
+	/*
+	 * Once more than there are ancestors, to say that these are all. Not a loop, and with its
+	 * body elsewhere: clang lays out such a loop so that 5.10 refuses the way back.
+	 */
 #pragma unroll
-		for (__u32 i = 0; i < CONTEXT_ANCESTORS_EACH; i++) {
-			struct context_ancestor *next = &part.ancestors[i];
-
-			if (!(typed ? context_climb_typed(next, &leader)
-				    : context_climb(next, &leader))) {
-				part.flags = CONTEXT_LAST;
-				break;
-			}
-			if (first + i >= snoop_config.ancestors) {
-				part.flags = CONTEXT_LAST | CONTEXT_MORE;
-				break;
-			}
-			part.count = i + 1;
-		}
-		if (!event_try_send(ctx, &part, sizeof(part), time_ns))
-			return false;
-		if (part.flags)
+	for (__u32 i = 0; i <= MAX_ANCESTORS / CONTEXT_ANCESTORS_EACH; i++) {
+		step = typed ? context_step_typed(ctx, walk) : context_step_any(ctx, walk);
+		if (step != CONTEXT_NEXT)
 			break;
 	}
-	return true;
+	return step != CONTEXT_NO_ROOM;
 }
 
 static __noinline bool context_send_ancestors(void *ctx, struct task_struct *task, __u64 time_ns,
 					      __u32 tid)
 {
-	return context_send_chain(ctx, BPF_CORE_READ(task, group_leader), time_ns, tid, false);
+	struct context_walk walk = {};
+
+	walk.leader = BPF_CORE_READ(task, group_leader);
+	walk.part.exec_id = BPF_CORE_READ(walk.leader, self_exec_id);
+	return context_send_chain(ctx, &walk, time_ns, tid, false);
 }
 
-/* Of the current task. */
+/* Of the current task, typed. */
 static __noinline bool context_send_own_ancestors(void *ctx, __u64 time_ns, __u32 tid)
 {
-	struct task_struct *task;
+	struct context_walk walk = {};
+	struct task_struct *leader = bpf_get_current_task_btf()->group_leader;
 
-	if (task_is_typed())
-		return context_send_chain(ctx, bpf_get_current_task_btf()->group_leader, time_ns,
-					  tid, true);
-	task = (void *)bpf_get_current_task();
-	return context_send_ancestors(ctx, task, time_ns, tid);
+	walk.part.exec_id = leader->self_exec_id;
+	walk.leader = leader;
+	return context_send_chain(ctx, &walk, time_ns, tid, true);
 }
 
 static __always_inline void context_lost(void)
@@ -182,8 +220,13 @@ static __always_inline void context_send_current(void *ctx, __u64 time_ns, __u32
 
 	if (snoop_config.context & CONTEXT_LOGIN)
 		sent = context_send_login(ctx, (void *)bpf_get_current_task(), time_ns, tid);
-	if (sent && (snoop_config.context & CONTEXT_ANCESTORS))
-		sent = context_send_own_ancestors(ctx, time_ns, tid);
+	if (sent && (snoop_config.context & CONTEXT_ANCESTORS)) {
+		if (task_is_typed())
+			sent = context_send_own_ancestors(ctx, time_ns, tid);
+		else
+			sent = context_send_ancestors(ctx, (void *)bpf_get_current_task(), time_ns,
+						      tid);
+	}
 	if (!sent)
 		context_lost();
 }
