@@ -12,7 +12,7 @@
 
 #define FILTERS_BY_CGROUP (FILTER_BY_CGROUP | FILTER_NOT_CGROUP)
 #define FILTERS_THAT_CHANGE                                                                        \
-	(FILTER_BY_PPID | FILTER_BY_UID | FILTER_NOT_UID | FILTER_BY_COMM | FILTER_NOT_COMM |       \
+	(FILTER_BY_PPID | FILTER_BY_UID | FILTER_NOT_UID | FILTER_BY_COMM | FILTER_NOT_COMM |      \
 	 FILTERS_BY_CGROUP)
 
 /*
@@ -64,7 +64,8 @@ static __always_inline void told_forget(__u32 pid)
 
 #define CGROUP_LEVELS 64 /* from a cgroup up to the root */
 
-/* Whether a new process's cgroup passes the filters: with CLONE_INTO_CGROUP it is not its maker's. */
+/* Whether a new process's cgroup passes the filters: with CLONE_INTO_CGROUP it is not its maker's.
+ */
 static __always_inline bool born_in_cgroup(struct task_struct *child)
 {
 	struct cgroup *cgroup = BPF_CORE_READ(child, cgroups, dfl_cgrp);
