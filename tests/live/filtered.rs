@@ -69,6 +69,7 @@ fn a_recording_is_filtered_as_jq_does_it() {
 
 #[test]
 fn a_live_run_is_filtered() {
+    let mut tried = 0;
     for demo in tracers() {
         let script = format!("{{ {0}; {0}; }} >/dev/null 2>&1; true", demo.command);
         let run = |expression: &str| {
@@ -78,7 +79,10 @@ fn a_live_run_is_filtered() {
         let all = run("event");
         all.is_complete();
         assert_eq!(all.end["filtered"], Value::Null, "{all:?}");
-        assert!(!all.events.is_empty());
+        if all.events.is_empty() {
+            continue; // a static shell maps nothing
+        }
+        tried += 1;
         let none = run("!event");
         assert_eq!((none.events.len(), &none.end["lost"]), (0, &Value::from(0)));
         let filtered = none.end["filtered"].as_u64().unwrap();
@@ -87,6 +91,7 @@ fn a_live_run_is_filtered() {
             run("process.ppid == 1 || process.pid >= 1".replace("ppid", "parent_pid").as_str());
         assert!(!one.events.is_empty());
     }
+    assert!(tried >= 3, "{tried} tools have shown something");
 }
 
 #[test]
