@@ -206,8 +206,8 @@ static __always_inline void exec_emit(void *ctx, __u32 slot, struct exec_scratch
 
 	if (snoop_config.perf) {
 		bool sent = exec_config.cwd ? exec_send(ctx, slot, scratch, args, STRINGS_CAP,
-							PATH_CAP, PERF_ARGS_CAP - PATH_CAP) :
-					      exec_send(ctx, slot, scratch, args, STRINGS_CAP, 0,
+							PATH_CAP, PERF_ARGS_CAP - PATH_CAP)
+					    : exec_send(ctx, slot, scratch, args, STRINGS_CAP, 0,
 							PERF_ARGS_CAP);
 		if (!sent)
 			EXEC_LOST();

@@ -210,6 +210,6 @@ pub(super) fn is_secret_variable(name: &[u8]) -> bool {
             .is_some_and(|before| before.last().is_none_or(|&byte| !byte.is_ascii_alphanumeric()))
     };
     is_one_of(&name, &VARIABLES)
-        || VARIABLE_ENDS.iter().any(|end| ends(&end))
-        || VARIABLE_WORDS.iter().any(|end| ends_with_word(&end))
+        || VARIABLE_ENDS.iter().any(ends)
+        || VARIABLE_WORDS.iter().any(ends_with_word)
 }

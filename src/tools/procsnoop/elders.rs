@@ -132,12 +132,12 @@ impl Elder {
         let answer = errands.ask(&self.here.pid.to_ne_bytes());
         let program = answer.and_then(|answer| Program::decode(&answer)).unwrap_or_default();
         self.path_flags = exec_flag(program.path_flags);
-        self.set_program(program.cmdline, program.path);
+        self.set_program(&program.cmdline, &program.path);
     }
 
     /// Its command line and its path, without secrets.
-    pub(super) fn set_program(&mut self, cmdline: Vec<u8>, path: Vec<u8>) {
-        let (cmdline, path) = (redact::policy().args(&cmdline), redact::policy().text(&path));
+    pub(super) fn set_program(&mut self, cmdline: &[u8], path: &[u8]) {
+        let (cmdline, path) = (redact::policy().args(cmdline), redact::policy().text(path));
         let count = cmdline.count.saturating_add(path.count);
         self.redacted = u16::try_from(count).unwrap_or(u16::MAX);
         (self.cmdline, self.path) = (cmdline.bytes.into_owned(), path.bytes.into_owned());

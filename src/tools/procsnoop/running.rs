@@ -68,8 +68,8 @@ pub fn read(line: &Line) -> Reading<Elder> {
         is_kernel: line.flag("process.kernel_thread")?,
         ..Elder::default()
     };
-    let cmdline = args.iter().flat_map(|arg| [arg.as_slice(), b"\0"].concat()).collect();
-    elder.set_program(cmdline, Vec::new());
+    let cmdline: Vec<u8> = args.iter().flat_map(|arg| [arg.as_slice(), b"\0"].concat()).collect();
+    elder.set_program(&cmdline, &[]);
     Ok(elder)
 }
 

@@ -345,7 +345,7 @@ fn a_command_of_another_user() {
     let mut expected: Vec<_> = nix::unistd::getgrouplist(&name, user.gid)
         .unwrap()
         .into_iter()
-        .map(|gid| gid.as_raw())
+        .map(nix::unistd::Gid::as_raw)
         .collect();
     let mut groups: Vec<u32> =
         field(&text, "Groups").split_whitespace().map(|gid| gid.parse().unwrap()).collect();

@@ -97,7 +97,7 @@ fn kind(program: &[u8]) -> Kind {
         let before = name.strip_suffix(*compiler);
         before.is_some_and(|triplet| triplet.is_empty() || triplet.ends_with('-'))
     };
-    if COMPILERS.iter().any(|compiler| is_it(&compiler)) { Kind::Compiler } else { Kind::Other }
+    if COMPILERS.iter().any(is_it) { Kind::Compiler } else { Kind::Other }
 }
 
 /// `gcc` of `gcc-12` and of `gcc-12.2`.
