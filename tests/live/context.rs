@@ -114,14 +114,14 @@ fn all_tools_give_a_process_the_same_identity() {
     let dir = TempDir::new();
     // The kernel truncates a name to 15 bytes.
     let comm = format!("id{}", std::process::id());
-    let shell = dir.path(&comm);
-    fs::copy("/bin/sh", &shell).unwrap();
+    // The process of a script has its name.
+    let script = dir.program(&comm, b"#!/bin/sh\nkill -CONT $$\nexit 0\n");
     let tools = ["execsnoop", "killsnoop", "mmapsnoop", "procsnoop"];
     let running: Vec<_> =
         tools.iter().map(|tool| Tool(tool).start(&["--json", "--comm", &comm])).collect();
     let origin = fixture("origin");
     let mut twice = Command::new(&origin);
-    twice.args(["twice", &shell, "-c", "kill -CONT $$; exit 0"]).stdin(Stdio::null());
+    twice.args(["twice", &script]).stdin(Stdio::null());
     let status = twice.status().unwrap();
     assert!(status.success(), "a kernel with clone3()");
     let traces: Vec<_> = running
@@ -302,11 +302,9 @@ fn only_what_is_below_one_process() {
     each_way(|setup| {
         let dir = TempDir::new();
         let comm = format!("up{}", std::process::id() % 1_000_000);
-        let shell = dir.path(&comm);
-        fs::copy("/bin/sh", &shell).unwrap();
         let (argv, origin) = (fixture("argv"), fixture("origin"));
-        let script = format!("{argv} a; {origin} deep 3 {argv} b; true");
-        let script = format!("{shell} -c '{script}'; {argv} c; true");
+        let text = format!("#!/bin/sh\n{argv} a; {origin} deep 3 {argv} b; true\n");
+        let script = format!("{}; {argv} c; true", dir.program(&comm, text.as_bytes()));
         let words = |trace: &Trace| {
             let args = |row: &&Value| row["process"]["command_args"][1].as_str().map(str::to_owned);
             trace.of("argv").iter().filter_map(args).collect::<Vec<_>>()

@@ -173,10 +173,10 @@ static __always_inline bool context_send_chain(void *ctx, struct context_walk *w
 static __noinline bool context_send_ancestors(void *ctx, struct task_struct *task, __u64 time_ns,
 					      __u32 tid)
 {
-	struct context_walk walk = {};
+	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
+	struct context_walk walk = { .leader = leader };
 
-	walk.leader = BPF_CORE_READ(task, group_leader);
-	walk.part.exec_id = BPF_CORE_READ(walk.leader, self_exec_id);
+	walk.part.exec_id = BPF_CORE_READ(leader, self_exec_id);
 	return context_send_chain(ctx, &walk, time_ns, tid, false);
 }
 
