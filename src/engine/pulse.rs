@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 
 use crate::engine::cli::{Budget, Place};
 use crate::engine::governor::Governor;
@@ -27,6 +27,15 @@ struct Metrics {
     next: Instant,
     /// It cannot be written, which was said
     is_failing: bool,
+}
+
+/// Refuses a file of `--metrics` that cannot be written, before anything is loaded.
+pub(crate) fn check(budget: &Budget) -> Result<()> {
+    let Some(path) = &budget.metrics else { return Ok(()) };
+    let refused = |error: std::io::Error| {
+        anyhow!("--metrics {}: {}", path.display(), without_numbers(&error.to_string()))
+    };
+    MetricsFile::new(path).try_out().map_err(refused)
 }
 
 /// The intervals.

@@ -28,7 +28,7 @@ use crate::engine::filter::Filters;
 use crate::engine::generate;
 use crate::engine::manual::{Manual, Page};
 use crate::engine::progress::{Progress, counted};
-use crate::engine::pulse::Pulse;
+use crate::engine::pulse::{self, Pulse};
 use crate::engine::replay::{self, Replay};
 use crate::engine::session::{Session, open_output, say};
 use crate::engine::stop::{StopSignal, command_status};
@@ -278,6 +278,7 @@ fn run<T: Tool>(mut tool: T, flags: &[String]) -> Result<u8> {
     let backends = choose_backends(&tool);
     file_limit::ignore().context("signal")?;
     let file = open_output(T::NAME, &common.place, common.json)?;
+    pulse::check(&common.budget)?;
     // First of all, so that the forks happen with one thread and little memory.
     let of_containers =
         || -> MakeErrand { Box::new(containers::errand(common.container_labels.clone())) };

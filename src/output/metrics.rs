@@ -2,7 +2,7 @@
 //! <https://prometheus.io/docs/instrumenting/exposition_formats/>.
 
 use std::fmt::Write as _;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -145,12 +145,32 @@ impl MetricsFile {
         Self { path: path.to_owned(), draft: draft.into() }
     }
 
+    /// Whether it can be written, as far as one knows before there is anything to write.
+    ///
+    /// # Errors
+    ///
+    /// Those of creating and removing a file beside it.
+    pub fn try_out(&self) -> io::Result<()> {
+        drop(self.begin()?);
+        std::fs::remove_file(&self.draft)
+    }
+
     /// Replaces the file.
     ///
     /// # Errors
     ///
     /// Those of creating, writing and renaming.
     pub fn replace(&self, text: &Text) -> io::Result<()> {
+        let mut file = self.begin()?;
+        let written = file.write_all(text.as_str().as_bytes());
+        let replaced = written.and_then(|()| std::fs::rename(&self.draft, &self.path));
+        if replaced.is_err() {
+            let _ = std::fs::remove_file(&self.draft);
+        }
+        replaced
+    }
+
+    fn begin(&self) -> io::Result<File> {
         // What a crash has left, or what somebody else put there.
         if let Err(error) = std::fs::remove_file(&self.draft) {
             if error.kind() != io::ErrorKind::NotFound {
@@ -159,13 +179,7 @@ impl MetricsFile {
         }
         let mut options = OpenOptions::new();
         options.write(true).create_new(true).mode(0o644).custom_flags(libc::O_NOFOLLOW);
-        let mut file = options.open(&self.draft)?;
-        let written = file.write_all(text.as_str().as_bytes());
-        let replaced = written.and_then(|()| std::fs::rename(&self.draft, &self.path));
-        if replaced.is_err() {
-            let _ = std::fs::remove_file(&self.draft);
-        }
-        replaced
+        options.open(&self.draft)
     }
 }
 
@@ -211,11 +225,12 @@ mod tests {
         std::os::unix::fs::symlink("/dev/null", folder.join("a.prom.part")).unwrap();
         for value in [1.0, 2.0] {
             text.value("a", &[], value);
+            file.try_out().unwrap();
             file.replace(&text).unwrap();
             assert_eq!(std::fs::read_to_string(&path).unwrap(), text.as_str());
         }
         assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
         std::fs::remove_dir_all(&folder).unwrap();
-        assert!(file.replace(&text).is_err());
+        assert!(file.replace(&text).is_err() && file.try_out().is_err());
     }
 }

@@ -76,4 +76,12 @@ fn wrong_files_are_refused_first() {
         assert_eq!(stderr.lines().count(), 1, "{stderr}");
     }
     assert_eq!(fs::read_to_string(&table).unwrap(), "PCOMM PID\n");
+    let metrics = folder.path("no/such.prom");
+    let output = run("execsnoop", &["--metrics", &metrics, "--", "echo", "ran"]);
+    let stderr = text(&output.stderr);
+    assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(1), ""));
+    assert!(
+        stderr.starts_with("execsnoop: --metrics ") && stderr.contains("No such file"),
+        "{stderr}"
+    );
 }
