@@ -48,7 +48,7 @@ impl Tracer for Killsnoop {
         Field::left("TPID", 7, "signal.target.pid", "the target", |e, s| s.number(e.target_pid)),
         Field::json("signal.target.creation.time", "its birth", |e, s| s.birth(e.target_start_ns)),
         Field::json("signal.target.start_boot_ns", "likewise", |e, s| {
-            s.birth_ns(e.target_start_ns)
+            s.birth_ns(e.target_start_ns);
         }),
         Field::left("TCOMM", 16, "signal.target.comm", "its name", |e, s| s.comm(&e.target_comm)),
         Field::json("signal.code", "si_code; positive: the kernel's", |e, s| s.number(e.code)),
