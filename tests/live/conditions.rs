@@ -157,7 +157,7 @@ fn too_few_descriptors_are_named() {
 #[test]
 fn too_little_memory_is_named() {
     // Enough to begin with, not for what a tool reads and maps.
-    let line = stops(under(EXECSNOOP.command(&["--", "true"]), with_memory::<14_000>));
+    let line = stops(under(EXECSNOOP.command(&["--", "true"]), with_memory::<16_500>));
     assert!(line.starts_with("not enough memory: raise ulimit -v"), "{line}");
 }
 

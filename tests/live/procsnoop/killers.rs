@@ -2,13 +2,20 @@
 
 use super::*;
 
+/// A signal from `lives`, of which there is this row.
+fn sent_by(row: &Value) -> Value {
+    let process = &row["process"];
+    assert!(process["start_boot_ns"].is_number(), "{row}");
+    serde_json::json!({ "type": "process", "pid": process["pid"], "creation": process["creation"],
+        "start_boot_ns": process["start_boot_ns"], "comm": "lives", "real_user": { "id": 0 } })
+}
+
 #[test]
 fn of_several_signals_the_fatal_one() {
     each_backend(|setup| {
         let trace = lives(setup, &[], &["killed"]);
         let own = trace.check_ends();
-        let by_parent = serde_json::json!({ "type": "process", "pid": pid(own), "comm": "lives",
-            "real_user": { "id": 0 } });
+        let by_parent = sent_by(own);
         let itself = serde_json::json!({ "type": "itself" });
         let fault = serde_json::json!({ "type": "fault", "address": "0x40" });
         let kernel = serde_json::json!({ "type": "kernel" });
@@ -49,9 +56,7 @@ fn what_the_kernel_sends_is_from_the_kernel() {
         trace.check_ends();
         let kernel = serde_json::json!({ "type": "kernel" });
         // Its child is in another group of rows: the one that the parent's death ends.
-        let parent = trace.truth[2].pid;
-        let by_parent = serde_json::json!({ "type": "process", "pid": parent, "comm": "lives",
-            "real_user": { "id": 0 } });
+        let by_parent = sent_by(trace.end_of(&trace.truth[2]));
         let expected = [
             (Some("SIGXFSZ"), &kernel),
             (Some("SIGPIPE"), &kernel),
