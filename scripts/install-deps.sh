@@ -65,6 +65,7 @@ test        | tmux                | have tmux               | tmux             |
 test        | perl                | have perl               | perl             | perl                  | perl
 test        | btrfs-progs         | have mkfs.btrfs         | btrfs-progs      | btrfs-progs           | btrfs-progs
 test        | sshd and ssh        | has_sshd                | openssh-server openssh-client | openssh-server openssh-clients | openssh
+test        | cron                | have cron               | cron             | cronie                | cronie
 test        | sudo                | have sudo               | sudo             | sudo                  | sudo
 test        | time zones          | has_zones               | tzdata           | tzdata                | tzdata
 test        | LLVM tools          | have llvm-objdump       | llvm             | llvm                  | llvm

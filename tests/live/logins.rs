@@ -4,6 +4,7 @@ use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -111,6 +112,51 @@ fn script_has_a_terminal_of_its_own() {
     let (row, facts) = place.see(&mut run);
     assert_ne!(facts.number("tty"), Some(0));
     assert_same(&row, &facts);
+}
+
+/// cron with one job, in each minute; its files are not the machine's.
+const CRON: &str = "
+    mount -t tmpfs none /etc/cron.d && mount -t tmpfs none /var/spool/cron &&
+    mount -t tmpfs none /run && mount --bind /dev/null /etc/crontab &&
+    mkdir -m 700 /var/spool/cron/crontabs && printf '%s\\n' \"$1\" >/etc/cron.d/job &&
+    chmod 644 /etc/cron.d/job && exec cron -f";
+
+/// The most seconds until a job begins, and a few for slow machines.
+const CRON_SECONDS: u64 = 60 + 30;
+
+/// Whoever has a job is logged in by cron, without a terminal.
+#[test]
+fn a_job_of_cron() {
+    if !has("cron") {
+        skip!(skip::NO_CRON);
+    }
+    let place = Place::new();
+    let running = EXECSNOOP.start(&["--json", "--login", "--ancestors"]);
+    let job = format!("* * * * * nobody {}", place.command());
+    let mut cron = Command::new("unshare");
+    cron.args(["--mount", "/bin/sh", "-ec", CRON, "x", &job]).stdin(Stdio::null());
+    let mut cron = cron.spawn().unwrap();
+    let until = Instant::now() + Duration::from_secs(CRON_SECONDS);
+    // Its last fact stands in a line that ends.
+    let is_done = || fs::read(&place.facts).is_ok_and(|facts| facts.ends_with(b"\n"));
+    while !is_done() {
+        assert!(Instant::now() < until && cron.try_wait().unwrap().is_none(), "no job");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    running.settle();
+    let trace = running.stop();
+    let _ = cron.kill();
+    let _ = cron.wait();
+    let facts = Facts::read(&place.facts);
+    let row = row_of(&trace, &facts);
+    assert_same(row, &facts);
+    assert_eq!(row["process"]["real_user"]["name"], "nobody", "{row}");
+    assert_eq!(row["process"]["interactive"], false, "{row}");
+    if facts.number("loginuid").is_some() {
+        assert_eq!(row["process"]["login_user"]["name"], "nobody", "{row}");
+    }
+    let chain = row["process"]["ancestors"].as_array().unwrap();
+    assert!(chain.iter().any(|one| one["comm"] == "cron"), "{row}");
 }
 
 /// A server that lets root in with one key.

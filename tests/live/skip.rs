@@ -6,7 +6,7 @@ use std::io::Write as _;
 
 /// The only reasons where `CI` is set, as it is in our virtual machines: a test that is skipped
 /// there for another one fails.
-const EXPECTED: [&str; 23] = [
+const EXPECTED: [&str; 24] = [
     OWN_MACHINE,
     CORE_PATTERN,
     NO_KPROBES,
@@ -24,6 +24,7 @@ const EXPECTED: [&str; 23] = [
     NO_AUDIT,
     NO_SUDO,
     NO_SSHD,
+    NO_CRON,
     NO_PERL,
     NO_BEAR,
     BEFORE_6_7,
@@ -45,6 +46,7 @@ pub const NO_FUSE: &str = "no /dev/fuse: a kernel without FUSE, or with the modu
 pub const NO_TMUX: &str = "no tmux, whose terminal the test needs";
 pub const NO_SUDO: &str = "no su, sudo or script, as in virtual machines";
 pub const NO_SSHD: &str = "no sshd, which the package openssh-server has";
+pub const NO_CRON: &str = "no cron, as in virtual machines";
 pub const NO_AUDIT: &str = "a kernel without audit, which knows no logins";
 pub const NO_MAKE: &str = "no make, as in virtual machines";
 pub const NO_PODMAN: &str = "no podman, as in virtual machines";

@@ -11,8 +11,9 @@ tar -xf /payload/bin.tar -C "$debian/usr"
 cp /payload/snoop@.service "$debian/etc/systemd/system/"
 mkdir -p "$debian/etc/systemd/system/snoop@.service.d"
 printf '[Service]\nWatchdogSec=4\nRestartSec=1\n' >"$debian/etc/systemd/system/snoop@.service.d/fast.conf"
-echo 'SNOOP_FLAGS=--status 1 --comm seen' >"$debian/etc/default/snoop-execsnoop"
+echo 'SNOOP_FLAGS=--status 1 --comm seen --login' >"$debian/etc/default/snoop-execsnoop"
 cp "$debian/bin/true" "$debian/usr/bin/seen"
+printf '[Service]\nType=oneshot\nExecStart=/usr/bin/seen\n' >"$debian/etc/systemd/system/work.service"
 for name in dev sys proc; do
     mount -o rbind "/$name" "$debian/$name"
 done
@@ -85,6 +86,17 @@ within 20 'an event' has process.exec 1
 within 20 'the status' has trace.status 2
 ctl show -p StatusText --value snoop@execsnoop | grep -q 'events\? *, 0 lost\|events, 0 lost\|event, 0 lost' || die 'no status'
 [ "$(stat -c %a "$log")" = 600 ] || die "mode $(stat -c %a "$log")"
+
+say 'a service that works'
+ctl start work || die 'it does not start'
+within 20 'its row' grep -q '"systemd":{[^}]*"unit":"work.service"' "$log"
+row=$(grep '"unit":"work.service"' "$log")
+case $row in
+    *'"slice":"system.slice"'*'"login_user"'* | *'"login_user"'*'"slice":"system.slice"'* | *'"tty"'*)
+        die "nobody logged in for it: $row" ;;
+    *'"interactive":false'*) ;;
+    *) die "no context: $row" ;;
+esac
 
 say 'reload after a rename, as logrotate does it'
 mv "$log" "$log.1"
