@@ -214,12 +214,14 @@ packages() {
     step 'form of the packages' tests/packages/lint.sh
     # A guest keeps one core busy, and compilers do not keep two.
     beside 'packages, installed and removed' tests/packages/install.sh
+    beside 'the unit, under systemd' tests/packages/unit.sh
     step 'packages, built again' packaging/reproducible.sh
     step 'licences and sources of the crates' \
         target/tools/bin/cargo-deny --workspace check licenses bans sources
     advisories
     step 'SQL over JSON Lines' tests/packages/fleet.sh
     step 'traces, as Perfetto reads them' tests/packages/traces.sh
+    step 'metrics, as Prometheus scrapes them' tests/packages/metrics.sh
 }
 
 # The database comes from GitHub: where that cannot be reached there is nothing to check against.
