@@ -287,18 +287,26 @@ fn a_chain_as_text() {
 fn command_lines_of_ancestors() {
     let setup = Setup { backend: "tp_btf", buffer: "ring" };
     let argv = fixture("argv");
-    let script = format!("{argv} x; true");
+    // Those of older processes come from /proc, if a helper answers in time: on a busy machine it
+    // is asked again at the next event.
+    let script = format!("for i in 1 2 3 4 5 6 7 8; do {argv} x; sleep 0.3; done; true");
     let trace = EXECSNOOP.trace(setup, &["--ancestors"], &["/bin/sh", "-c", &script]);
-    let row = trace.is_complete().only("argv");
-    let chain = row["process"]["ancestors"].as_array().unwrap();
-    let shell = serde_json::json!(["/bin/sh", "-c", script]);
-    assert_eq!(chain[0]["command_args"], shell, "seen when it was executed: {row}");
+    let rows = trace.is_complete().of("argv");
+    assert_eq!(rows.len(), 8);
     let own = fs::read("/proc/self/cmdline").unwrap();
-    let is_us = |one: &&Value| one["pid"] == std::process::id();
-    let us = chain.iter().find(is_us).unwrap_or_else(|| panic!("{row}"));
-    let args = us["command_args"].as_array().unwrap_or_else(|| panic!("of /proc: {row}"));
-    let args: String = args.iter().map(|arg| format!("{}\0", arg.as_str().unwrap())).collect();
-    assert_eq!(args.into_bytes(), own);
+    let mut told = 0;
+    for row in rows {
+        let chain = row["process"]["ancestors"].as_array().unwrap();
+        let shell = serde_json::json!(["/bin/sh", "-c", script]);
+        assert_eq!(chain[0]["command_args"], shell, "seen when it was executed: {row}");
+        let is_us = |one: &&Value| one["pid"] == std::process::id();
+        let us = chain.iter().find(is_us).unwrap_or_else(|| panic!("{row}"));
+        let Some(args) = us["command_args"].as_array() else { continue };
+        let args: String = args.iter().map(|arg| format!("{}\0", arg.as_str().unwrap())).collect();
+        assert_eq!(args.into_bytes(), own);
+        told += 1;
+    }
+    assert!(told > 0, "{trace:?}");
 }
 
 #[test]

@@ -17,6 +17,9 @@ const MOST: usize = 4096;
 /// The longest command line to remember.
 const MOST_ARGS: usize = 4096;
 
+/// How often to ask for one that is not told in time.
+const TRIES: u8 = 3;
+
 /// What is known.
 #[derive(Debug, Default)]
 pub(super) struct Commands {
@@ -24,6 +27,8 @@ pub(super) struct Commands {
     known: HashMap<Program, Option<Name>>,
     /// Those of before, which go when `known` is full
     older: HashMap<Program, Option<Name>>,
+    /// How often each was asked for in vain
+    tries: HashMap<Program, u8>,
 }
 
 impl Commands {
@@ -45,12 +50,29 @@ impl Commands {
             Some(args) => args,
             None => {
                 let question = Question::Command(pid, start_ns, until_nul(&comm));
-                let answer = errands.ask_context(&question.encode());
-                answer.filter(|args| !args.is_empty()).map(Name::from)
+                match errands.ask_context(&question.encode()) {
+                    Some(args) => Some(args).filter(|args| !args.is_empty()).map(Name::from),
+                    None if self.may_try_again(program) => return,
+                    None => None,
+                }
             }
         };
         ancestor.args.clone_from(&args);
         self.remember(program, args);
+    }
+
+    /// Whether there is another try for this one, which was not told in time.
+    fn may_try_again(&mut self, program: Program) -> bool {
+        if self.tries.len() >= MOST {
+            self.tries.clear();
+        }
+        let tries = self.tries.entry(program).or_default();
+        *tries += 1;
+        let may = *tries < TRIES;
+        if !may {
+            self.tries.remove(&program);
+        }
+        may
     }
 
     fn remember(&mut self, program: Program, args: Option<Name>) {
