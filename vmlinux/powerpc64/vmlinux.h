@@ -971,6 +971,7 @@ enum cgroup_bpf_attach_type {
 };
 
 struct cgroup_root {
+	int hierarchy_id;
 	struct list_head root_list;
 	unsigned int flags;
 	char name[64];
@@ -2544,6 +2545,11 @@ struct timer_list {
 	struct hlist_node entry;
 	void (*function)(void);
 	u32 flags;
+};
+
+struct trace_event {
+	struct hlist_node node;
+	int type;
 };
 
 struct trace_event_raw_inet_sock_set_state {
