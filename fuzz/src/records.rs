@@ -50,7 +50,7 @@ where
 }
 
 fn common<'a>(id: &'a task_id, event: &'static str) -> Common<'a> {
-    Common { id, event, time: "now", since_ns: 0, cgroup: Some(b"/x\x1b"), container: None }
+    Common { event, time: "now", cgroup: Some(b"/x\x1b"), ..Common::of(id) }
 }
 
 fn exec(record: &[u8]) {

@@ -76,7 +76,8 @@ fn the_commands_stdout_is_its_own() {
         let dir = TempDir::new();
         let file = dir.path("a.jsonl");
         for run in 1..=2 {
-            let script = format!("{command}; echo of the command");
+            let mapper = fixture("mapper"); // a static program alone maps nothing
+            let script = format!("{command}; {mapper} flags >/dev/null; echo of the command");
             let flags = ["--json", "--output", &file, "--", "/bin/sh", "-c", &script];
             let output = tool.command(&flags).output().unwrap();
             let stdout = lossy(&output.stdout);

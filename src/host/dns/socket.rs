@@ -4,7 +4,7 @@ use std::io::{self, IoSliceMut};
 use std::mem::{offset_of, size_of};
 use std::net::{Ipv4Addr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use libc::{c_int, c_void, sock_filter, socklen_t};
@@ -146,10 +146,12 @@ const TIMES: TimestampingFlag = TimestampingFlag::SOF_TIMESTAMPING_RX_SOFTWARE
     .union(TimestampingFlag::SOF_TIMESTAMPING_SOFTWARE);
 
 /// The kernel begins to note times a moment after the first socket wants that, and may leave it for a
-/// moment if another socket has just ceased to. So wait for a packet of our own that has one. Where
-/// no packet can be sent none is waited for.
+/// moment if another socket has just ceased to; longer while it loads many BPF programs, which change
+/// its code, too. So wait for a packet of our own that has one. Where no packet can be sent none is
+/// waited for.
 fn wait_for_times() {
-    const TRIES: usize = 100;
+    const LONGEST: Duration = Duration::from_secs(2);
+    let until = Instant::now() + LONGEST;
     let Ok(probe) = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)) else { return };
     let timeout = Some(Duration::from_millis(100));
     let is_ready = setsockopt(&probe, sockopt::Timestamping, &TIMES).is_ok()
@@ -165,7 +167,7 @@ fn wait_for_times() {
         message.cmsgs().ok()?.for_each(|known| packet.note(known));
         Some(packet.received_ns.is_some())
     };
-    for _ in 0..TRIES {
+    while Instant::now() < until {
         if !is_ready || has_time() != Some(false) {
             return;
         }
