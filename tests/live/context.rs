@@ -306,7 +306,9 @@ fn command_lines_of_ancestors() {
         assert_eq!(args.into_bytes(), own);
         told += 1;
     }
-    assert!(told > 0, "{trace:?}");
+    // A longer one is not read, such as one that names many tests.
+    const MOST: usize = 4096;
+    assert_eq!(told > 0, own.len() <= MOST, "{trace:?}");
 }
 
 #[test]
