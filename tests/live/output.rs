@@ -402,22 +402,31 @@ fn too_much_cpu_costs_rows_and_all_are_counted() {
     let dir = TempDir::new();
     let file = dir.path("a.jsonl");
     let mapper = fixture("mapper");
-    let flags = ["-v", "--json", "--output", &file, "--comm", "mapper", "--max-cpu", "0.1"];
+    let flags = [
+        "-v",
+        "--json",
+        "--output",
+        &file,
+        "--comm",
+        "mapper",
+        "--max-cpu",
+        "0.1",
+        "--status",
+        "1",
+    ];
     let running = Running::spawn_silent(Tool("mmapsnoop").command(&flags));
-    let mut runs = 0u64;
-    let shed = || {
-        let all = lines(Path::new(&file));
-        all.len() as u64
-    };
-    let (begin, mut last) = (std::time::Instant::now(), 0);
-    while begin.elapsed() < Duration::from_secs(4) {
-        assert!(
-            Command::new(&mapper).arg("flags").stdout(Stdio::null()).status().unwrap().success()
-        );
-        runs += 1;
-        last = shed();
-    }
-    assert!(runs > 0 && last > 0);
+    let runs = std::cell::Cell::new(0u64);
+    eventually("rows are dropped", || {
+        for _ in 0..20 {
+            let run = Command::new(&mapper).arg("flags").stdout(Stdio::null()).status();
+            assert!(run.unwrap().success());
+            runs.set(runs.get() + 1);
+        }
+        let has_dropped =
+            |line: &Value| name(line) == "trace.status" && line["dropped"].is_object();
+        lines(Path::new(&file)).iter().any(has_dropped)
+    });
+    let runs = runs.get();
     let stderr = stop(running);
     assert!(stderr.contains("--max-cpu leaves out what takes time to look up"), "{stderr}");
     let all = lines(Path::new(&file));
