@@ -57,7 +57,7 @@ enum context_flag {
 	CONTEXT_MORE = 1 << 1, /* there are more ancestors than are sent */
 };
 
-#define CONTEXT_ANCESTORS_EACH 4 /* in one record: the stack is small */
+#define CONTEXT_ANCESTORS_EACH 2 /* in one record: the stack is small */
 
 /* A part of the chain. */
 struct context_ancestors {
