@@ -133,19 +133,8 @@ static __always_inline enum context_step context_step(void *ctx, struct context_
 	}
 	if (!event_try_send(ctx, part, sizeof(*part), part->head.time_ns))
 		return CONTEXT_NO_ROOM;
-	part->first += CONTEXT_ANCESTORS_EACH;
 	walk->leader = leader;
 	return part->flags ? CONTEXT_TOLD : CONTEXT_NEXT;
-}
-
-static __noinline enum context_step context_step_any(void *ctx, struct context_walk *walk)
-{
-	return context_step(ctx, walk, false);
-}
-
-static __noinline enum context_step context_step_typed(void *ctx, struct context_walk *walk)
-{
-	return context_step(ctx, walk, true);
 }
 
 static __always_inline bool context_send_chain(void *ctx, struct context_walk *walk, __u64 time_ns,
@@ -158,12 +147,16 @@ static __always_inline bool context_send_chain(void *ctx, struct context_walk *w
 	walk->part.head.tid = tid;
 	walk->part.head.kind = CONTEXT_IS_ANCESTORS;
 	/*
-	 * Once more than there are ancestors, to say that these are all. Not a loop, and with its
-	 * body elsewhere: clang lays out such a loop so that 5.10 refuses the way back.
+	 * Once more than there are ancestors, to say that these are all. The number goes through a
+	 * barrier: otherwise clang counts by what is in the record, which 5.10 takes for endless.
+	 * And the body is not a function: 5.10 counts 32 bytes of stack for each that may be
+	 * called.
 	 */
-#pragma unroll
+#pragma clang loop unroll(disable)
 	for (__u32 i = 0; i <= MAX_ANCESTORS / CONTEXT_ANCESTORS_EACH; i++) {
-		step = typed ? context_step_typed(ctx, walk) : context_step_any(ctx, walk);
+		barrier_var(i);
+		walk->part.first = i * CONTEXT_ANCESTORS_EACH;
+		step = context_step(ctx, walk, typed);
 		if (step != CONTEXT_NEXT)
 			break;
 	}
