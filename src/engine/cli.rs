@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use delivery::{Budget, Place};
+pub use delivery::{Budget, Delivery};
 pub use values::{Ancestor, bytes, milliseconds, number, regex, seconds, without_ib};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -186,7 +186,7 @@ pub struct CommonArgs {
 
     /// Where rows go
     #[command(flatten)]
-    pub place: Place,
+    pub place: Delivery,
 
     /// How many there are
     #[command(flatten)]

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::Serialize;
 
 use crate::output::escape::until_nul;
-use crate::output::json::Bytes;
+use crate::output::json::{Bytes, is_zero};
 use crate::skel::task_id;
 
 /// `--rate-limit`: so many rows in so long, all at once if they come so.
@@ -197,10 +197,6 @@ pub struct Counts {
     /// By a run whose recording this is
     #[serde(skip_serializing_if = "is_zero")]
     pub recorded: u64,
-}
-
-fn is_zero(number: &u64) -> bool {
-    *number == 0
 }
 
 impl Counts {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 
-use crate::engine::cli::{Budget, Place};
+use crate::engine::cli::{Budget, Delivery};
 use crate::engine::governor::Governor;
 use crate::engine::service::Service;
 use crate::engine::session::{Session, say};
@@ -58,7 +58,7 @@ pub(crate) struct Pulse {
 
 impl Pulse {
     /// The intervals begin now.
-    pub(crate) fn new(tool: &'static str, place: &Place, budget: &Budget) -> Self {
+    pub(crate) fn new(tool: &'static str, place: &Delivery, budget: &Budget) -> Self {
         let (service, now, cpu) = (Service::new(), Instant::now(), cpu());
         let period = place.status_period();
         let by_service = service.is_one().then_some(SHOWN);

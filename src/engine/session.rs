@@ -14,7 +14,7 @@ use libbpf_rs::skel::Skel;
 use serde_json::{Map, Value};
 
 use crate::engine::attach::Attached;
-use crate::engine::cli::{CommonArgs, Place as OutputPlace};
+use crate::engine::cli::{CommonArgs, Delivery};
 use crate::engine::containers::Containers;
 use crate::engine::context::Contexts;
 use crate::engine::errand::Errands;
@@ -104,11 +104,7 @@ pub fn say(tool: &str, message: &str) {
 
 /// Opens the file of `--output`, if it is given: before anything is loaded, so that a refusal costs
 /// nothing.
-pub(crate) fn open_output(
-    tool: &str,
-    place: &OutputPlace,
-    json: bool,
-) -> Result<Option<OutputFile>> {
+pub(crate) fn open_output(tool: &str, place: &Delivery, json: bool) -> Result<Option<OutputFile>> {
     let Some(path) = &place.output else { return Ok(None) };
     let content = if json { Content::Json } else { Content::Text };
     let mut file = OutputFile::open(path, content, place.rotate)?;
@@ -141,7 +137,7 @@ impl Session {
         name: &'static str,
         json: bool,
         max_events: Option<u64>,
-        place: &OutputPlace,
+        place: &Delivery,
         file: Option<OutputFile>,
     ) -> Self {
         let mut session = Self::begin(name, json, max_events);

@@ -199,6 +199,12 @@ impl task_id {
     }
 }
 
+/// For members that are absent where there is nothing to count.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+pub(crate) fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

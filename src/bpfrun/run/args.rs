@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::bpfrun::glob::Glob;
 use crate::bpfrun::run::{fill, kind_of};
-use crate::engine::cli::{Place, number, seconds};
+use crate::engine::cli::{Delivery, number, seconds};
 use crate::engine::help::width;
 use crate::engine::manual::Manual;
 
@@ -114,7 +114,7 @@ pub struct Args {
 
     /// Where rows go
     #[command(flatten)]
-    pub place: Place,
+    pub place: Delivery,
 
     /// Add libbpf's and the verifier's words
     #[arg(short, long)]

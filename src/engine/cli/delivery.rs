@@ -14,7 +14,7 @@ const HEADING: &str = "Long runs";
 
 /// Where rows go, and what is said of the run.
 #[derive(Args, Clone, Debug, Default)]
-pub struct Place {
+pub struct Delivery {
     /// Append to FILE instead of stdout, whole lines only; SIGHUP opens it again. FILE.zst is
     /// compressed
     #[arg(long, value_name = "FILE", help_heading = HEADING)]
@@ -84,7 +84,7 @@ pub struct Budget {
 /// The interval of `--status` with `--output`.
 const MINUTE: Duration = Duration::from_secs(60);
 
-impl Place {
+impl Delivery {
     /// The interval of `--status`; `None`: nothing is said.
     pub fn status_period(&self) -> Option<Duration> {
         let by_default = self.output.is_some().then_some(MINUTE);

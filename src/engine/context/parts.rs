@@ -132,7 +132,6 @@ impl Part {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::skel::context_ancestor;
 
     const BOTH: Wanted = Wanted { login: true, ancestors: Some(64) };
 
@@ -152,7 +151,8 @@ mod tests {
 
     fn chain(key: Key, first: u32, pids: &[u32], flags: u32) -> Vec<u8> {
         let head = head(key, context_kind::CONTEXT_IS_ANCESTORS);
-        let mut ancestors = [context_ancestor::default(); 4];
+        let mut ancestors = context_ancestors::default().ancestors;
+        assert!(pids.len() <= ancestors.len());
         ancestors.iter_mut().zip(pids).for_each(|(to, pid)| to.pid = *pid);
         let (count, flags) = (pids.len() as u32, context_flag(flags));
         bytes(&context_ancestors { head, first, count, flags, exec_id: 3, ancestors })
@@ -171,8 +171,9 @@ mod tests {
         for record in [
             login(key, 5),
             login((8, 100), 6),
-            chain(key, 0, &[1, 2, 3, 4], 0),
+            chain(key, 0, &[1, 2], 0),
             chain((8, 100), 0, &[9], 1),
+            chain(key, 2, &[3, 4], 0),
             chain(key, 4, &[5], 3),
         ] {
             assert!(parts.take(&record));
@@ -195,7 +196,7 @@ mod tests {
             records.iter().for_each(|record| assert!(parts.take(record)));
             parts.remove(key, wanted)
         };
-        let without_end = [login(key, 5), chain(key, 0, &[1, 2, 3, 4], 0)];
+        let without_end = [login(key, 5), chain(key, 0, &[1, 2], 0), chain(key, 2, &[3, 4], 0)];
         let context = of(&without_end, BOTH);
         assert!(context.is_missing && context.ancestors.is_none() && context.login.is_some());
         let without_beginning = [login(key, 5), chain(key, 4, &[5], 1)];

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::engine::limit::{Counts, Loud};
-use crate::output::json::{BytesList, EventName};
+use crate::output::json::{BytesList, EventName, is_zero};
 
 /// The first JSON line of a file.
 #[derive(Serialize)]
@@ -175,8 +175,4 @@ pub(super) struct OutputRecord {
     /// Why nothing can be written
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) failure: Option<String>,
-}
-
-fn is_zero(number: &u64) -> bool {
-    *number == 0
 }

@@ -11,7 +11,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::args::Args;
-use crate::engine::cli::{Budget, Place};
+use crate::engine::cli::{Budget, Delivery};
 use crate::engine::replay::{self, Replay};
 use commands::{Collector, Commands};
 
@@ -35,7 +35,7 @@ pub fn run(args: &Args) -> Result<u8> {
 fn read(args: &Args, path: &Path) -> Result<(Commands, bool)> {
     let mut common = args.common.clone();
     (common.json, common.quiet) = (false, true);
-    (common.place, common.budget) = (Place::default(), Budget::default());
+    (common.place, common.budget) = (Delivery::default(), Budget::default());
     let mut collector = Collector::default();
     let tool: &mut dyn Replay = &mut collector;
     let read = replay::read("procsnoop", &common, &[path.to_owned()], tool)?;

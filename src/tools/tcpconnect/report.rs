@@ -13,7 +13,7 @@ use super::summary::{
 };
 use crate::engine::session::Session;
 use crate::output::histogram::Bucket;
-use crate::output::json::{Bytes, EventName};
+use crate::output::json::{Bytes, EventName, is_zero};
 use crate::output::table::{Column, FAILURE, Line, count};
 use crate::output::time::{Epoch, Millis};
 
@@ -236,10 +236,6 @@ struct ProcessJson<'a> {
 #[derive(Serialize)]
 struct CreationJson {
     time: String,
-}
-
-fn is_zero(number: &u64) -> bool {
-    *number == 0
 }
 
 impl<'a> ProcessJson<'a> {

@@ -10,7 +10,7 @@ use super::commands::{Arguments, Command, Commands};
 use super::pairs::Pair;
 use super::parts::{Part, parts};
 use crate::output::escape::{Quote, push_shell_word};
-use crate::output::json::{BytesList, EventName};
+use crate::output::json::{BytesList, EventName, is_zero};
 use crate::output::table::{Column, FAILURE, Output, count};
 use crate::output::time::Seconds;
 use crate::tools::procsnoop::args::Args;
@@ -323,10 +323,6 @@ struct RunJson {
     duration_ns: u64,
     #[serde(skip_serializing_if = "is_zero")]
     left_out: u64,
-}
-
-fn is_zero(number: &u64) -> bool {
-    *number == 0
 }
 
 impl Total {
