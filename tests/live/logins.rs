@@ -60,13 +60,13 @@ fn assert_same(row: &Value, facts: &Facts) {
     for (seen, key) in [
         (&process["login_user"]["id"], "loginuid"),
         (&process["audit_session"]["id"], "sessionid"),
-        (&process["session_leader"]["pid"], "session"),
         (&process["group_leader"]["pid"], "pgrp"),
         (&process["real_group"]["id"], "gid"),
         (&process["group"]["id"], "egid"),
     ] {
         assert_eq!(seen.as_i64(), facts.number(key), "{key}: {row}");
     }
+    assert_eq!(process["session_leader"]["pid"].as_i64(), facts.session(), "{row}");
     let tty = facts.number("tty").filter(|tty| *tty != 0);
     let tty = tty.map(|tty| format!("pts/{}", tty & 0xff | (tty >> 12) & 0xfff00));
     assert_eq!(process["tty"]["name"].as_str(), tty.as_deref(), "{row}");

@@ -93,7 +93,8 @@ fn the_commands_stdout_is_its_own() {
         }
         // In text, too.
         let file = dir.path("a.txt");
-        let flags = ["--output", &file, "--", "/bin/sh", "-c", command];
+        let script = format!("{command}; {} flags >/dev/null", fixture("mapper"));
+        let flags = ["--output", &file, "--", "/bin/sh", "-c", &script];
         assert!(tool.command(&flags).output().is_ok());
         let text = fs::read_to_string(&file).unwrap();
         assert!(text.lines().count() >= 2 && text.contains("COMM"), "{tool:?}: {text}");
