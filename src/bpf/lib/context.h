@@ -36,7 +36,7 @@ struct context_login {
 	__u64 session_leader_start_ns; /* CLOCK_BOOTTIME of its birth; 0: it has ended */
 	__u32 login_uid; /* the user who logged in, whatever sudo and su made of it since */
 	__u32 audit_session;
-	__u32 session_leader; /* process id; 0: in none, as threads of the kernel and what init began */
+	__u32 session_leader; /* process id; 0: none, as of threads of the kernel */
 	__u32 group_leader; /* of the process group */
 	__u32 gid; /* real */
 	__u32 egid; /* effective */
