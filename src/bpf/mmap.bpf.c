@@ -382,6 +382,12 @@ static const struct mmap_number mmap_numbers[MMAP_NUMBERS] = {
 #endif
 };
 
+/* The last number stands for all that are greater: it is another call, too. */
+static __always_inline const struct mmap_number *mmap_look_up(__u64 nr)
+{
+	return &mmap_numbers[AT_MOST(nr, MMAP_NUMBERS - 1)];
+}
+
 static __always_inline void mmap_take_compat(struct mmap_call *call, const struct pt_regs *regs,
 					     __u64 nr)
 {
@@ -407,12 +413,9 @@ static __always_inline void mmap_take_compat(struct mmap_call *call, const struc
 static __always_inline bool mmap_call_raw(struct pt_regs *regs, struct mmap_call *call)
 {
 	__u64 nr = SYSCALL_NR(regs);
-	enum mmap_kind kind, kind32;
+	const struct mmap_number *number = mmap_look_up(nr);
+	enum mmap_kind kind = number->kind, kind32 = number->kind32;
 
-	if (nr >= MMAP_NUMBERS)
-		return false;
-	kind = mmap_numbers[nr].kind;
-	kind32 = mmap_numbers[nr].kind32;
 	if (!(kind | kind32))
 		return false;
 	/* The same number is another system call for a 32-bit program: 9 is link() on x86. */
@@ -450,10 +453,9 @@ BTF_SYS_EXIT(btf_sys_exit_wx_list, mmap_wx_with_list)
 SEC("tp_btf/sys_enter")
 int btf_sys_enter(__u64 *ctx)
 {
-	__u64 nr = ctx[1];
+	const struct mmap_number *number = mmap_look_up(ctx[1]);
 
-	if (nr >= MMAP_NUMBERS ||
-	    (mmap_numbers[nr].kind != MMAP_MAP && mmap_numbers[nr].kind32 != MMAP_MAP))
+	if (number->kind != MMAP_MAP && number->kind32 != MMAP_MAP)
 		return 0;
 	return mmap_enter();
 }

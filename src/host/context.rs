@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use crate::skel::{context_ancestor, context_login};
+use crate::skel::{context_link, context_login};
 
 /// `CONTEXT_NO_ID` of context.h
 const CONTEXT_NO_ID: u32 = u32::MAX;
@@ -114,8 +114,8 @@ fn terminal(name: &[u8]) -> Vec<u8> {
     }
 }
 
-impl From<&context_ancestor> for Ancestor {
-    fn from(record: &context_ancestor) -> Self {
+impl From<&context_link> for Ancestor {
+    fn from(record: &context_link) -> Self {
         Self {
             pid: record.pid,
             start_ns: record.start_ns,

@@ -11,7 +11,7 @@
 #include "task.bpf.h"
 
 EVENT(context_login);
-EVENT(context_ancestors);
+EVENT(context_link);
 
 /* The process that leads the session `session`, or NULL if it has ended. */
 static __always_inline struct task_struct *session_leader(struct pid *session)
@@ -30,163 +30,208 @@ static __always_inline __u32 pid_in_initial_namespace(struct pid *pid)
 	return BPF_CORE_READ(number, nr);
 }
 
-/* A function of its own, since the stack of its caller may be full. False: no room. */
-static __noinline bool context_send_login(void *ctx, struct task_struct *task, __u64 time_ns,
-					  __u32 tid)
+static __always_inline void context_fill_head(struct context_head *head, __u64 time_ns, __u32 tid,
+					      enum context_kind kind)
 {
-	struct context_login login = {};
+	head->time_ns = time_ns;
+	head->mark = CONTEXT_MARK;
+	head->tid = tid;
+	head->kind = kind;
+}
+
+static __always_inline void context_fill_login(struct context_login *login,
+					       struct task_struct *task)
+{
 	struct task_struct *leader;
 	struct pid *session;
 
-	login.head.time_ns = time_ns;
-	login.head.mark = CONTEXT_MARK;
-	login.head.tid = tid;
-	login.head.kind = CONTEXT_IS_LOGIN;
-	login.login_uid = CONTEXT_NO_ID;
-	login.audit_session = CONTEXT_NO_ID;
+	login->login_uid = CONTEXT_NO_ID;
+	login->audit_session = CONTEXT_NO_ID;
 	/* Not in kernels without audit. */
 	if (bpf_core_field_exists(task->loginuid))
-		login.login_uid = BPF_CORE_READ(task, loginuid.val);
+		login->login_uid = BPF_CORE_READ(task, loginuid.val);
 	if (bpf_core_field_exists(task->sessionid))
-		login.audit_session = BPF_CORE_READ(task, sessionid);
+		login->audit_session = BPF_CORE_READ(task, sessionid);
 	session = BPF_CORE_READ(task, signal, pids[PIDTYPE_SID]);
-	login.session_leader = pid_in_initial_namespace(session);
+	login->session_leader = pid_in_initial_namespace(session);
 	leader = session_leader(session);
-	if (leader)
-		login.session_leader_start_ns = BPF_CORE_READ(leader, start_boottime);
-	login.group_leader =
+	login->session_leader_start_ns = leader ? BPF_CORE_READ(leader, start_boottime) : 0;
+	login->group_leader =
 		pid_in_initial_namespace(BPF_CORE_READ(task, signal, pids[PIDTYPE_PGID]));
-	login.gid = BPF_CORE_READ(task, cred, gid.val);
-	login.egid = BPF_CORE_READ(task, cred, egid.val);
-	BPF_CORE_READ_STR_INTO(&login.tty, task, signal, tty, name);
+	login->gid = BPF_CORE_READ(task, cred, gid.val);
+	login->egid = BPF_CORE_READ(task, cred, egid.val);
+	__builtin_memset(login->tty, 0, sizeof(login->tty));
+	BPF_CORE_READ_STR_INTO(&login->tty, task, signal, tty, name);
+}
+
+/*
+ * Functions of their own, since the stacks of their callers may be full: they have 32 bytes, of
+ * which old kernels count each function that may be called, and fill their records in place. False:
+ * no room.
+ */
+static __noinline bool context_send_login(struct task_struct *task, __u64 time_ns, __u32 tid)
+{
+	struct context_login *login = event_reserve_in_ring(sizeof(*login));
+
+	if (!login)
+		return false;
+	context_fill_head(&login->head, time_ns, tid, CONTEXT_IS_LOGIN);
+	context_fill_login(login, task);
+	bpf_ringbuf_submit(login, event_wakeup_flags(time_ns, true));
+	return true;
+}
+
+/*
+ * The same for the perf buffer, which takes a record that is complete: on the stack, since what
+ * interrupts this program may send a context, too.
+ */
+static __noinline bool context_output_login(void *ctx, struct task_struct *task, __u64 time_ns,
+					    __u32 tid)
+{
+	struct context_login login;
+
+	context_fill_head(&login.head, time_ns, tid, CONTEXT_IS_LOGIN);
+	context_fill_login(&login, task);
 	return event_try_send(ctx, &login, sizeof(login), time_ns);
 }
 
-/* Notes the parent of `*leader`, which takes its place. False: there is none. */
-static __always_inline bool context_climb(struct context_ancestor *ancestor,
-					  struct task_struct **leader)
+/* The parent of a process, by its first thread. The thread that forked need not be that one. */
+static __always_inline struct task_struct *context_parent(struct task_struct *leader,
+							  const bool typed)
 {
-	/* The thread that forked, which need not be the first one. */
-	struct task_struct *parent = BPF_CORE_READ(*leader, real_parent, group_leader);
-	__u32 pid = BPF_CORE_READ(parent, tgid);
-
-	if (!pid)
-		return false; /* the idle task */
-	ancestor->start_ns = BPF_CORE_READ(parent, start_boottime);
-	ancestor->pid = pid;
-	ancestor->exec_id = BPF_CORE_READ(parent, self_exec_id);
-	BPF_CORE_READ_INTO(&ancestor->comm, parent, comm);
-	*leader = parent;
-	return true;
+	if (typed)
+		return leader->real_parent->group_leader;
+	return BPF_CORE_READ(leader, real_parent, group_leader);
 }
 
-/* The same where `*leader` has a type: a third of the cost. */
-static __always_inline bool context_climb_typed(struct context_ancestor *ancestor,
-						struct task_struct **leader)
+/* Its id; 0: it is the idle task, which is no ancestor. */
+static __always_inline __u32 context_pid(struct task_struct *leader, const bool typed)
 {
-	struct task_struct *parent = (*leader)->real_parent->group_leader;
-	__u32 pid = parent->tgid;
-
-	if (!pid)
-		return false;
-	ancestor->start_ns = parent->start_boottime;
-	ancestor->pid = pid;
-	ancestor->exec_id = parent->self_exec_id;
-	*(__u64 *)&ancestor->comm[0] = *(__u64 *)&parent->comm[0];
-	*(__u64 *)&ancestor->comm[8] = *(__u64 *)&parent->comm[8];
-	*leader = parent;
-	return true;
+	return typed ? leader->tgid : BPF_CORE_READ(leader, tgid);
 }
 
-/* How far the chain has been told. */
-struct context_walk {
-	struct context_ancestors part;
-	struct task_struct *leader;
-};
-
-enum context_step {
-	CONTEXT_NEXT, /* there is more to tell */
-	CONTEXT_TOLD,
-	CONTEXT_NO_ROOM,
-};
-
-static __always_inline enum context_step context_step(void *ctx, struct context_walk *walk,
-						      const bool typed)
+/* Typed reads take a third of the time. */
+static __always_inline void context_fill_link(struct context_link *link, struct task_struct *leader,
+					      const bool typed)
 {
-	struct context_ancestors *part = &walk->part;
-	struct task_struct *leader = walk->leader;
-
-	part->count = 0;
-#pragma unroll
-	for (__u32 i = 0; i < CONTEXT_ANCESTORS_EACH; i++) {
-		struct context_ancestor *next = &part->ancestors[i];
-
-		if (!(typed ? context_climb_typed(next, &leader) : context_climb(next, &leader))) {
-			part->flags = CONTEXT_LAST;
-			break;
-		}
-		if (part->first + i >= snoop_config.ancestors) {
-			part->flags = CONTEXT_LAST | CONTEXT_MORE;
-			break;
-		}
-		part->count = i + 1;
+	if (typed) {
+		link->start_ns = leader->start_boottime;
+		link->pid = leader->tgid;
+		link->exec_id = leader->self_exec_id;
+		*(__u64 *)&link->comm[0] = *(__u64 *)&leader->comm[0];
+		*(__u64 *)&link->comm[8] = *(__u64 *)&leader->comm[8];
+		return;
 	}
-	if (!event_try_send(ctx, part, sizeof(*part), part->head.time_ns))
-		return CONTEXT_NO_ROOM;
-	walk->leader = leader;
-	return part->flags ? CONTEXT_TOLD : CONTEXT_NEXT;
+	BPF_CORE_READ_INTO(&link->start_ns, leader, start_boottime);
+	BPF_CORE_READ_INTO(&link->pid, leader, tgid);
+	link->exec_id = BPF_CORE_READ(leader, self_exec_id); /* of 64 bits */
+	BPF_CORE_READ_INTO(&link->comm, leader, comm);
 }
 
-static __always_inline bool context_send_chain(void *ctx, struct context_walk *walk, __u64 time_ns,
-					       __u32 tid, const bool typed)
+/*
+ * Fills one with the process of `*leader`, and goes on to its parent, the next one. Its value is
+ * link->flags.
+ */
+static __always_inline enum context_flag context_climb(struct context_link *link,
+						       struct task_struct **leader, __u32 number,
+						       const bool typed)
 {
-	enum context_step step = CONTEXT_NEXT;
+	enum context_flag flags = CONTEXT_GOES_ON;
 
-	walk->part.head.time_ns = time_ns;
-	walk->part.head.mark = CONTEXT_MARK;
-	walk->part.head.tid = tid;
-	walk->part.head.kind = CONTEXT_IS_ANCESTORS;
-	/*
-	 * Once more than there are ancestors, to say that these are all. The number goes through a
-	 * barrier: otherwise clang counts by what is in the record, which 5.10 takes for endless.
-	 * And the body is not a function: 5.10 counts 32 bytes of stack for each that may be
-	 * called.
-	 */
+	context_fill_link(link, *leader, typed);
+	*leader = context_parent(*leader, typed);
+	if (!context_pid(*leader, typed))
+		flags = CONTEXT_LAST;
+	else if (number >= snoop_config.ancestors)
+		flags = CONTEXT_LAST | CONTEXT_MORE;
+	link->number = number;
+	link->flags = flags;
+	return flags;
+}
+
+static __always_inline bool context_send_chain(struct task_struct *leader, __u64 time_ns, __u32 tid,
+					       const bool typed)
+{
 #pragma clang loop unroll(disable)
-	for (__u32 i = 0; i <= MAX_ANCESTORS / CONTEXT_ANCESTORS_EACH; i++) {
-		barrier_var(i);
-		walk->part.first = i * CONTEXT_ANCESTORS_EACH;
-		step = context_step(ctx, walk, typed);
-		if (step != CONTEXT_NEXT)
+	for (__u32 number = 0; number <= MAX_ANCESTORS; number++) {
+		struct context_link *link = event_reserve_in_ring(sizeof(*link));
+		enum context_flag flags;
+
+		if (!link)
+			return false;
+		context_fill_head(&link->head, time_ns, tid, CONTEXT_IS_LINK);
+		flags = context_climb(link, &leader, number, typed);
+		bpf_ringbuf_submit(link, event_wakeup_flags(time_ns, true));
+		if (flags)
 			break;
 	}
-	return step != CONTEXT_NO_ROOM;
+	return true;
 }
 
-static __noinline bool context_send_ancestors(void *ctx, struct task_struct *task, __u64 time_ns,
-					      __u32 tid)
+static __noinline bool context_send_ancestors(struct task_struct *task, __u64 time_ns, __u32 tid)
+{
+	return context_send_chain(BPF_CORE_READ(task, group_leader), time_ns, tid, false);
+}
+
+static __always_inline bool context_has_chain(void)
+{
+	return !snoop_config.perf && (snoop_config.context & CONTEXT_ANCESTORS);
+}
+
+/*
+ * Two functions for the chain of the current task, with and without its type. They are not static:
+ * so the verifier follows their loops once, and not again for each state in which a program calls
+ * them, which takes more steps than 5.10 allows. But it looks at them where nobody calls them, too.
+ */
+__noinline int context_send_typed(__u64 time_ns, __u32 tid)
+{
+	if (!context_has_chain() || !task_is_typed())
+		return true;
+	return context_send_chain(bpf_get_current_task_btf()->group_leader, time_ns, tid, true);
+}
+
+__noinline int context_send_untyped(__u64 time_ns, __u32 tid)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+
+	if (!context_has_chain() || task_is_typed())
+		return true;
+	return context_send_chain(BPF_CORE_READ(task, group_leader), time_ns, tid, false);
+}
+
+/* For the perf buffer. */
+static __noinline bool context_output_ancestors(void *ctx, struct task_struct *task, __u64 time_ns,
+						__u32 tid)
 {
 	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
-	struct context_walk walk = { .leader = leader };
+	struct context_link link;
 
-	walk.part.exec_id = BPF_CORE_READ(leader, self_exec_id);
-	return context_send_chain(ctx, &walk, time_ns, tid, false);
-}
+	context_fill_head(&link.head, time_ns, tid, CONTEXT_IS_LINK);
+#pragma clang loop unroll(disable)
+	for (__u32 number = 0; number <= MAX_ANCESTORS; number++) {
+		enum context_flag flags = context_climb(&link, &leader, number, false);
 
-/* Of the current task, typed. */
-static __noinline bool context_send_own_ancestors(void *ctx, __u64 time_ns, __u32 tid)
-{
-	struct context_walk walk = {};
-	struct task_struct *leader = bpf_get_current_task_btf()->group_leader;
-
-	walk.part.exec_id = leader->self_exec_id;
-	walk.leader = leader;
-	return context_send_chain(ctx, &walk, time_ns, tid, true);
+		if (!event_try_send(ctx, &link, sizeof(link), time_ns))
+			return false;
+		if (flags)
+			break;
+	}
+	return true;
 }
 
 static __always_inline void context_lost(void)
 {
 	__sync_fetch_and_add(&snoop_counters.context_lost, 1);
+}
+
+static __always_inline bool context_try_output(void *ctx, struct task_struct *task, __u64 time_ns,
+					       __u32 tid)
+{
+	if ((snoop_config.context & CONTEXT_LOGIN) &&
+	    !context_output_login(ctx, task, time_ns, tid))
+		return false;
+	return !(snoop_config.context & CONTEXT_ANCESTORS) ||
+	       context_output_ancestors(ctx, task, time_ns, tid);
 }
 
 /*
@@ -198,10 +243,16 @@ static __always_inline void context_send(void *ctx, struct task_struct *task, __
 {
 	bool sent = true;
 
-	if (snoop_config.context & CONTEXT_LOGIN)
-		sent = context_send_login(ctx, task, time_ns, tid);
-	if (sent && (snoop_config.context & CONTEXT_ANCESTORS))
-		sent = context_send_ancestors(ctx, task, time_ns, tid);
+	if (!snoop_config.context)
+		return;
+	if (snoop_config.perf) {
+		sent = context_try_output(ctx, task, time_ns, tid);
+	} else {
+		if (snoop_config.context & CONTEXT_LOGIN)
+			sent = context_send_login(task, time_ns, tid);
+		if (sent && (snoop_config.context & CONTEXT_ANCESTORS))
+			sent = context_send_ancestors(task, time_ns, tid);
+	}
 	if (!sent)
 		context_lost();
 }
@@ -209,17 +260,18 @@ static __always_inline void context_send(void *ctx, struct task_struct *task, __
 /* The same for an event of the current task. */
 static __always_inline void context_send_current(void *ctx, __u64 time_ns, __u32 tid)
 {
+	struct task_struct *task = (void *)bpf_get_current_task();
 	bool sent = true;
 
-	if (snoop_config.context & CONTEXT_LOGIN)
-		sent = context_send_login(ctx, (void *)bpf_get_current_task(), time_ns, tid);
-	if (sent && (snoop_config.context & CONTEXT_ANCESTORS)) {
-		if (task_is_typed())
-			sent = context_send_own_ancestors(ctx, time_ns, tid);
-		else
-			sent = context_send_ancestors(ctx, (void *)bpf_get_current_task(), time_ns,
-						      tid);
+	if (snoop_config.perf) {
+		context_send(ctx, task, time_ns, tid);
+		return;
 	}
+	if (snoop_config.context & CONTEXT_LOGIN)
+		sent = context_send_login(task, time_ns, tid);
+	if (sent && (snoop_config.context & CONTEXT_ANCESTORS))
+		sent = task_is_typed() ? context_send_typed(time_ns, tid)
+				       : context_send_untyped(time_ns, tid);
 	if (!sent)
 		context_lost();
 }

@@ -16,7 +16,7 @@
 
 enum context_kind {
 	CONTEXT_IS_LOGIN = 1, /* struct context_login */
-	CONTEXT_IS_ANCESTORS = 2, /* struct context_ancestors */
+	CONTEXT_IS_LINK = 2, /* struct context_link */
 };
 
 /* All such records begin with this. */
@@ -43,30 +43,24 @@ struct context_login {
 	__u8 tty[CONTEXT_TTY_LEN]; /* name of the controlling terminal; empty: none */
 };
 
-/* The parent, or its parent, and so on. */
-struct context_ancestor {
-	__u64 start_ns; /* CLOCK_BOOTTIME of its birth: with pid, its identity */
-	__u32 pid; /* initial PID namespace */
-	__u32 exec_id; /* inherited at birth, one more with each execution */
-	__u8 comm[TASK_COMM_LEN];
-};
-
 enum context_flag {
 	CONTEXT_GOES_ON = 0, /* another record follows */
 	CONTEXT_LAST = 1 << 0, /* it does not */
 	CONTEXT_MORE = 1 << 1, /* there are more ancestors than are sent */
 };
 
-#define CONTEXT_ANCESTORS_EACH 2 /* in one record: the stack is small */
-
-/* A part of the chain. */
-struct context_ancestors {
+/*
+ * One of the chain: the process itself, its parent, the parent of that, and so on. In a record of
+ * its own, since there is little stack where several would be gathered.
+ */
+struct context_link {
 	struct context_head head;
-	__u32 first; /* number of the first one in this record, from 0, the parent */
-	__u32 count; /* in this record */
+	__u64 start_ns; /* CLOCK_BOOTTIME of its birth: with pid, its identity */
+	__u32 pid; /* initial PID namespace */
+	__u32 exec_id; /* inherited at birth, one more with each execution */
+	__u8 comm[TASK_COMM_LEN];
+	__u32 number; /* in the chain: 0, the process itself */
 	enum context_flag flags;
-	__u32 exec_id; /* of the process itself */
-	struct context_ancestor ancestors[CONTEXT_ANCESTORS_EACH];
 };
 
 #endif /* SNOOP_CONTEXT_H */

@@ -108,15 +108,20 @@ static __always_inline __u64 event_wakeup_flags(__u64 now, bool looks)
 	return BPF_RB_FORCE_WAKEUP;
 }
 
-/* Room for a record of `size` bytes, which is a constant, or NULL: see event_lost(). */
+/* Room in a ring buffer for a record of `size` bytes, which is a constant, or NULL. */
+static __always_inline void *event_reserve_in_ring(const __u32 size)
+{
+	void *ring = event_ring();
+
+	return ring ? bpf_ringbuf_reserve(ring, size, 0) : NULL;
+}
+
+/* The same for both transports. NULL: see event_lost(). */
 static __always_inline void *event_reserve(__u32 slot, const __u32 size)
 {
-	void *ring;
-
 	if (snoop_config.perf)
 		return bpf_map_lookup_elem(&perf_records, &slot);
-	ring = event_ring();
-	return ring ? bpf_ringbuf_reserve(ring, size, 0) : NULL;
+	return event_reserve_in_ring(size);
 }
 
 /* An event cannot be reported: count it, so that the totals stay exact. */

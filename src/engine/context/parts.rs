@@ -4,9 +4,7 @@ use std::collections::{HashMap, VecDeque};
 
 use super::Wanted;
 use crate::host::context::{Ancestor, Ancestors, Context, Login};
-use crate::skel::{
-    context_ancestors, context_flag, context_head, context_kind, context_login, decode,
-};
+use crate::skel::{context_flag, context_head, context_kind, context_link, context_login, decode};
 
 /// Thread and time of the event.
 pub(super) type Key = (u32, u64);
@@ -22,8 +20,9 @@ const MOST: usize = 40_000;
 struct Part {
     login: Option<Login>,
     ancestors: Ancestors,
-    exec_id: u32,
-    /// The last record of the chain has come, and none before it is missing
+    /// Of the process itself, once the first record of the chain has come
+    exec_id: Option<u32>,
+    /// The last record of the chain has come
     is_whole: bool,
     is_broken: bool,
     /// Its place in the order
@@ -52,9 +51,9 @@ impl Parts {
             context_kind::CONTEXT_IS_LOGIN => {
                 part.login = decode(record).ok().map(|login: context_login| Login::new(&login));
             }
-            context_kind::CONTEXT_IS_ANCESTORS => {
-                if let Ok(chain) = decode(record) {
-                    part.add(&chain);
+            context_kind::CONTEXT_IS_LINK => {
+                if let Ok(link) = decode(record) {
+                    part.add(&link);
                 }
             }
             _ => {}
@@ -99,7 +98,7 @@ impl Parts {
 
     /// How many executions led to the program of the event's own process.
     pub(super) fn exec_id(&self, key: Key) -> Option<u32> {
-        self.waiting.get(&key).filter(|part| part.is_whole).map(|part| part.exec_id)
+        self.waiting.get(&key).filter(|part| part.is_whole)?.exec_id
     }
 
     /// The context of an event. What is missing of it is said.
@@ -115,14 +114,17 @@ impl Parts {
 }
 
 impl Part {
-    /// The next part of the chain.
-    fn add(&mut self, record: &context_ancestors) {
-        let count = record.count as usize;
-        self.exec_id = record.exec_id;
-        if record.first as usize != self.ancestors.chain.len() || self.is_whole {
+    /// The next one of the chain.
+    fn add(&mut self, record: &context_link) {
+        let told = usize::from(self.exec_id.is_some()) + self.ancestors.chain.len();
+        if record.number as usize != told || self.is_whole {
             self.is_broken = true;
         }
-        self.ancestors.chain.extend(record.ancestors.iter().take(count).map(Ancestor::from));
+        if record.number == 0 {
+            self.exec_id = Some(record.exec_id);
+        } else {
+            self.ancestors.chain.push(Ancestor::from(record));
+        }
         let has = |flag: context_flag| record.flags.0 & flag.0 != 0;
         self.is_whole |= has(context_flag::CONTEXT_LAST);
         self.ancestors.more |= has(context_flag::CONTEXT_MORE);
@@ -149,13 +151,10 @@ mod tests {
         bytes(&context_login { head, login_uid: uid, ..Default::default() })
     }
 
-    fn chain(key: Key, first: u32, pids: &[u32], flags: u32) -> Vec<u8> {
-        let head = head(key, context_kind::CONTEXT_IS_ANCESTORS);
-        let mut ancestors = context_ancestors::default().ancestors;
-        assert!(pids.len() <= ancestors.len());
-        ancestors.iter_mut().zip(pids).for_each(|(to, pid)| to.pid = *pid);
-        let (count, flags) = (pids.len() as u32, context_flag(flags));
-        bytes(&context_ancestors { head, first, count, flags, exec_id: 3, ancestors })
+    fn link(key: Key, number: u32, pid: u32, flags: u32) -> Vec<u8> {
+        let head = head(key, context_kind::CONTEXT_IS_LINK);
+        let flags = context_flag(flags);
+        bytes(&context_link { head, pid, exec_id: 3, number, flags, ..Default::default() })
     }
 
     fn pids(context: &Context) -> Vec<u32> {
@@ -171,17 +170,19 @@ mod tests {
         for record in [
             login(key, 5),
             login((8, 100), 6),
-            chain(key, 0, &[1, 2], 0),
-            chain((8, 100), 0, &[9], 1),
-            chain(key, 2, &[3, 4], 0),
-            chain(key, 4, &[5], 3),
+            link(key, 0, 7, 0),
+            link(key, 1, 1, 0),
+            link((8, 100), 0, 8, 0),
+            link((8, 100), 1, 9, 1),
+            link(key, 2, 2, 0),
+            link(key, 3, 3, 3),
         ] {
             assert!(parts.take(&record));
         }
         assert_eq!(parts.exec_id(key), Some(3));
         let context = parts.remove(key, BOTH);
         assert_eq!(context.login.as_ref().and_then(|login| login.user), Some(5));
-        assert_eq!(pids(&context), [1, 2, 3, 4, 5]);
+        assert_eq!(pids(&context), [1, 2, 3]);
         assert!(context.ancestors.unwrap().more && !context.is_missing);
         assert_eq!(pids(&parts.remove((8, 100), BOTH)), [9]);
         let again = parts.remove(key, BOTH);
@@ -196,11 +197,16 @@ mod tests {
             records.iter().for_each(|record| assert!(parts.take(record)));
             parts.remove(key, wanted)
         };
-        let without_end = [login(key, 5), chain(key, 0, &[1, 2], 0), chain(key, 2, &[3, 4], 0)];
+        let without_end = [login(key, 5), link(key, 0, 7, 0), link(key, 1, 1, 0)];
         let context = of(&without_end, BOTH);
         assert!(context.is_missing && context.ancestors.is_none() && context.login.is_some());
-        let without_beginning = [login(key, 5), chain(key, 4, &[5], 1)];
+        let without_beginning = [login(key, 5), link(key, 1, 5, 1)];
         assert!(of(&without_beginning, BOTH).ancestors.is_none());
+        let without_one = [login(key, 5), link(key, 0, 7, 0), link(key, 2, 5, 1)];
+        assert!(of(&without_one, BOTH).ancestors.is_none());
+        let of_the_first_process = of(&[login(key, 5), link(key, 0, 1, 1)], BOTH);
+        assert!(!of_the_first_process.is_missing);
+        assert_eq!(pids(&of_the_first_process), [0; 0]);
         let other_thread = [login((8, 100), 5), login((7, 101), 5)];
         assert!(of(&other_thread, Wanted { ancestors: None, ..BOTH }).login.is_none());
         let only_login = [login(key, 5)];
