@@ -22,5 +22,6 @@ mod packed;
 mod pictures;
 mod plain;
 mod schema;
+mod stack;
 mod survey;
 mod through;

@@ -182,7 +182,10 @@ static __always_inline bool filter_has_as_ancestor(struct task_struct *leader)
 	       filter_has_name(&filter_ancestor_comms, leader);
 }
 
-/* Whether one of the processes above `task`, up to MAX_ANCESTORS of them, is asked for. */
+/*
+ * Whether one of the processes above `task`, up to MAX_ANCESTORS of them, is asked for. It has 32
+ * bytes of stack, since those of its callers may be full.
+ */
 static __noinline bool filter_has_ancestor(struct task_struct *task)
 {
 	struct task_struct *leader = BPF_CORE_READ(task, group_leader);

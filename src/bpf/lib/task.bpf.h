@@ -38,23 +38,21 @@ static __always_inline __u32 task_vpid(struct task_struct *task)
  */
 static __always_inline __u32 task_pid_for_filter(struct task_struct *task)
 {
+	struct upid *number;
 	struct pid *pid;
-	__u32 depth;
+	__u32 below;
 
 	if (!snoop_config.pidns_inum)
 		return BPF_CORE_READ(task, tgid);
 	pid = BPF_CORE_READ(task, group_leader, thread_pid);
-	depth = BPF_CORE_READ(pid, level);
-	for (__u32 level = 0; level <= MAX_PID_NS_LEVEL; level++) {
-		struct upid *number;
-
-		if (level > depth)
-			break;
-		number = pid_number(pid, level);
-		if (BPF_CORE_READ(number, ns, ns.inum) == snoop_config.pidns_inum)
-			return BPF_CORE_READ(number, nr);
+	below = AT_MOST(BPF_CORE_READ(pid, level), MAX_PID_NS_LEVEL);
+	number = pid_number(pid, 0);
+	while (BPF_CORE_READ(number, ns, ns.inum) != snoop_config.pidns_inum) {
+		if (!below--)
+			return 0;
+		number = (void *)number + bpf_core_type_size(struct upid);
 	}
-	return 0;
+	return BPF_CORE_READ(number, nr);
 }
 
 static __always_inline void task_id_fill(struct task_id *id, struct task_struct *task, __u64 now)
