@@ -55,6 +55,13 @@ pub struct Refusal {
     pub refused: Refused,
 }
 
+/// Whether the verifier refused a program, which may do too much for it.
+pub(crate) fn is_of_programs(refusals: &[Refusal]) -> bool {
+    refusals.iter().any(|refusal| {
+        matches!(&refusal.refused, Refused::Program { verifier, .. } if !verifier.is_empty())
+    })
+}
+
 /// Something that is not shown, because the kernel refused the program that would show it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotShown {
@@ -433,6 +440,18 @@ impl<S: Skel<'static>> Attached<S> {
     /// The loaded object.
     pub fn object(&self) -> &Object {
         self.skeleton.object()
+    }
+
+    /// Says that it tells nothing of who is behind a process: the programs that do were refused.
+    pub(crate) fn without_context(mut self, refusals: &[Refusal]) -> Self {
+        let mut reasons: Vec<_> =
+            refusals.iter().map(|refusal| refusal.refused.to_string()).collect();
+        reasons.dedup();
+        self.not_shown.push(NotShown {
+            what: "who is behind a process (--login, --ancestors)",
+            reason: reasons.join("; "),
+        });
+        self
     }
 
     /// More programs whose skipped runs are not losses: see

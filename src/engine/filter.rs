@@ -127,6 +127,11 @@ impl Filters {
         })
     }
 
+    /// Asks for no contexts from now on. False: nobody had asked.
+    pub fn leave_out_context(&mut self) -> bool {
+        std::mem::take(&mut self.context).is_any()
+    }
+
     /// Programs that follow forks and exits for `--tree` and `-- COMMAND`, and new cgroups for names
     /// of containers. A tool that shows ends has no such program on exits: its own program forgets the
     /// process.

@@ -14,7 +14,7 @@ use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::engine::attach::{Attached, Builder, Hooks, Setup, attach_first};
+use crate::engine::attach::{Attached, Builder, Hooks, Setup, attach_first, is_of_programs};
 use crate::engine::backend::Backend;
 use crate::engine::channel::{BUSY_TICK, Channel, IDLE_TICK, Transport};
 use crate::engine::cli::{self, CommonArgs};
@@ -273,6 +273,16 @@ fn look_back<T: Tool>(tool: T, files: &[PathBuf]) -> Result<Result<u8>, Refused>
     Ok(replay::run(T::NAME, &common, files, &mut *tool))
 }
 
+fn setup<'a>(common: &CommonArgs, transport: Transport, filters: &'a Filters) -> Setup<'a> {
+    Setup {
+        filters,
+        transport,
+        buffer_bytes: common.buffer_size,
+        rings: common.rings,
+        verbose: common.verbose,
+    }
+}
+
 fn run<T: Tool>(mut tool: T, flags: &[String]) -> Result<u8> {
     let common = tool.common().clone();
     let backends = choose_backends(&tool);
@@ -301,14 +311,7 @@ fn run<T: Tool>(mut tool: T, flags: &[String]) -> Result<u8> {
     }
 
     let transport = Transport::choose(common.buffer);
-    let filters = Filters::new(&common, command.as_ref().map(Command::pid))?;
-    let setup = Setup {
-        filters: &filters,
-        transport,
-        buffer_bytes: common.buffer_size,
-        rings: common.rings,
-        verbose: common.verbose,
-    };
+    let mut filters = Filters::new(&common, command.as_ref().map(Command::pid))?;
     let verbosely = |message: &str| {
         if common.verbose {
             say(T::NAME, message);
@@ -319,7 +322,15 @@ fn run<T: Tool>(mut tool: T, flags: &[String]) -> Result<u8> {
         fill: &|object| tool.fill(object),
         say: &verbosely,
     };
-    let mut attached = attach_first::<T::Builder>(&backends, &setup, &hooks)
+    let mut attached =
+        match attach_first::<T::Builder>(&backends, &setup(&common, transport, &filters), &hooks) {
+            // Contexts make programs larger, and fill their stack.
+            Err(refusals) if is_of_programs(&refusals) && filters.leave_out_context() => {
+                attach_first(&backends, &setup(&common, transport, &filters), &hooks)
+                    .map(|attached: Attached<_>| attached.without_context(&refusals))
+            }
+            done => done,
+        }
         .map_err(|refusals| anyhow!(explain(&refusals, common.backend.is_some())))?;
     attached.do_not_count(tool.uncounted());
     for lack in &attached.not_shown {

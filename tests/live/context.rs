@@ -380,6 +380,29 @@ fn every_tool_tells_it() {
     }
 }
 
+/// The perf buffer takes what is on the stack, of which a program may have too little for it.
+#[test]
+fn a_perf_buffer_tells_it_or_says_why_not() {
+    for Demo { tool, event: name, command, .. } in tracers() {
+        let script = format!("{{ {command}; {} flags; }} >/dev/null 2>&1; true", fixture("mapper"));
+        let flags = ["--buffer", "perf", "--json", "--login", "--ancestors"];
+        let output = tool.command(&flags).args(["--", "/bin/sh", "-c", &script]).output().unwrap();
+        let trace = parse(&output);
+        let lacks = trace.start["not_shown"].as_array().into_iter().flatten();
+        let lacks: Vec<_> = lacks.filter_map(|lack| lack["what"].as_str()).collect();
+        let is_told = !lacks.contains(&"who is behind a process (--login, --ancestors)");
+        assert!(is_told || lossy(&output.stderr).contains("who is behind a process"), "{tool:?}");
+        let events: Vec<_> =
+            trace.events.iter().filter(|row| row["event"]["name"] == **name).collect();
+        assert!(!events.is_empty(), "{tool:?}: {trace:?}");
+        for row in &events {
+            let process = &row["process"];
+            assert_eq!(process.get("context_missing").is_some(), !is_told, "{tool:?}: {row}");
+            assert_eq!(process["ancestors"].is_array(), is_told, "{tool:?}: {row}");
+        }
+    }
+}
+
 /// Many processes at once, with two logins, and a buffer that is far too small: what is shown and what is
 /// lost is what happened, and no row has what belongs to another one.
 #[test]
