@@ -60,6 +60,17 @@ pub struct Budget {
     )]
     pub metrics: Option<PathBuf>,
 
+    /// Trace nothing: only say whether another process has written FILE.prom of --metrics in the
+    /// last minute, with the exit status: for a liveness probe
+    #[arg(
+        long,
+        value_name = "FILE.prom",
+        value_parser = prom,
+        exclusive = true,
+        help_heading = HEADING
+    )]
+    pub healthy: Option<PathBuf>,
+
     /// At most so many rows, such as 100/s, 6000/m, or 10/s:comm, 10/s:pid, 10/s:uid for each
     /// program, process or user (repeatable). The others are dropped and counted
     #[arg(long, value_name = "N/s[:KEY]", help_heading = HEADING)]
