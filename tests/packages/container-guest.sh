@@ -64,7 +64,7 @@ shows() {
     grep -q "$3" /tmp/out || die "$1: no $3"
     say "$1: shows $3"
 }
-of_other="\"container\":{\"id\":\"$id\"}"
+of_other="\"container\":{\"id\":\"$id\""
 
 # As the comment has it, until it is told to end.
 say "podman run $run"
@@ -74,7 +74,7 @@ for _ in $(seq 100); do
     ! grep -q "$of_other" /tmp/out || break
     sleep 0.2
 done
-podman 'kill --signal INT snoop' >/dev/null
+podman 'kill --signal INT snoop' >/dev/null || die 'it does not run'
 wait "$runs" || die 'it does not end well'
 grep '"name":"process.exec"' /tmp/out | grep -q "$of_other" || die "no event of $id"
 tail -n 1 /tmp/out | grep -q '"name":"trace.end".*"lost":0' || die 'no end, or losses'

@@ -8,7 +8,7 @@ set -euo pipefail
 export LC_ALL=C
 cd "$(dirname "$0")/../.."
 packages=$(realpath "${1:-target/packages}")
-suite=bookworm kernel=6.1 # Debian 12, and its kernel
+suite=trixie kernel=6.12 # Debian 13, and its kernel: the seccomp profile of Debian 12 refuses CAP_BPF
 # shellcheck source=tests/vm/mirror.sh
 . tests/vm/mirror.sh
 # shellcheck source=tests/packages/clean-debian.sh

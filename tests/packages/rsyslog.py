@@ -127,7 +127,9 @@ def ship(tools, program, modules):
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         log = folder / "log"
-        log.mkdir()
+        # As systemd does it for DynamicUser.
+        (folder / "private").mkdir()
+        log.symlink_to("private")
         port = free_port()
         collector, sender = server(folder, program, modules, port), client(folder, program, modules, port)
         running = []
