@@ -37,7 +37,8 @@ const STALE: Duration = Duration::from_secs(60);
 pub(crate) fn check_health(file: &Path) -> Result<(), String> {
     let name = file.display();
     let written = std::fs::metadata(file).and_then(|file| file.modified());
-    let written = written.map_err(|error| format!("{name}: {}", without_numbers(&error.to_string())))?;
+    let written =
+        written.map_err(|error| format!("{name}: {}", without_numbers(&error.to_string())))?;
     // (A time in the future is that of a clock that was set back: nobody can tell then.)
     match SystemTime::now().duration_since(written) {
         Ok(age) if age > STALE => Err(format!("{name} was written {} s ago", age.as_secs())),

@@ -190,7 +190,8 @@ mod tests {
 
     #[test]
     fn sizes_of_files() {
-        let ten = |bytes| Ok::<_, String>(Rotate { bytes, age: None, keep: KEEP, is_compressed: false });
+        let ten =
+            |bytes| Ok::<_, String>(Rotate { bytes, age: None, keep: KEEP, is_compressed: false });
         assert_eq!(rotate("4096"), ten(4096));
         assert_eq!(rotate("100M"), ten(100 << 20));
         assert_eq!(rotate("20G"), ten(20 << 30));
