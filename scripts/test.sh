@@ -215,8 +215,8 @@ packages() {
     # A guest keeps one core busy, and compilers do not keep two.
     beside 'packages, installed and removed' tests/packages/install.sh
     beside 'the unit, under systemd' tests/packages/unit.sh
-    step 'packages, built again' packaging/reproducible.sh
     beside 'the container, with podman' tests/packages/container.sh
+    step 'packages, built again' packaging/reproducible.sh
     step 'licences and sources of the crates' \
         target/tools/bin/cargo-deny --workspace check licenses bans sources
     advisories

@@ -13,10 +13,12 @@ SET VARIABLE snoop_files = '/var/log/snoop/*.jsonl*';
 -- Each line of a file once: no two lines of a run are the same, so what is the same came twice on
 -- its way here. Machine and tool are in the name of a file that was collected; such a condition
 -- (host_of_path = 'a' AND day = '2026-01-31') keeps DuckDB from reading the other files.
+-- Half a line, as the last one of a file that is just being received, is a record without anything:
+-- those WHERE event IS NULL.
 CREATE OR REPLACE VIEW records AS
 WITH lines AS (
     SELECT DISTINCT json, filename
-    FROM read_ndjson_objects(getvariable('snoop_files'), filename = true)
+    FROM read_ndjson_objects(getvariable('snoop_files'), filename = true, ignore_errors = true)
 )
 SELECT filename,
     nullif(regexp_extract(filename, '/host=([^/]+)/', 1), '') AS host_of_path,

@@ -92,6 +92,19 @@ for file in "$debian"/srv/snoop-tools-*/bin/*; do
         "\"name\":\"$event\".*$of_other"
 done
 
+# As the DaemonSet has it: the name of the node, metrics, and a probe in the container.
+podman "run --detach --name pod $flags --tmpfs /run/snoop --env SNOOP_HOST_NAME=node-7 $image \
+    --json --metrics /run/snoop/execsnoop.prom" >/dev/null || die 'no pod'
+for _ in $(seq 60); do
+    ! podman 'exec pod /usr/bin/execsnoop --healthy /run/snoop/execsnoop.prom' 2>/tmp/errors || break
+    sleep 1
+done
+podman 'exec pod /usr/bin/execsnoop --healthy /run/snoop/execsnoop.prom' || die 'the probe fails'
+podman 'logs pod' >/tmp/out 2>&1
+head -n 1 /tmp/out | grep -q '"host":{"name":"node-7"' || die 'no name of the node'
+podman 'kill --signal INT pod' >/dev/null
+say 'the probe of the DaemonSet finds it healthy, on node-7'
+
 # lesson NAME PATTERN [FLAG...]
 lesson() {
     shows "$1" "run $(echo "$run_lesson" | sed "s/01-hello/$1/") --duration 2 $3" "$2"

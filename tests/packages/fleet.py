@@ -266,6 +266,7 @@ def collect(records, folder):
             place.mkdir(parents=True)
             for tool, of_tool in lines.items():
                 text = [json.dumps({**record, "timestamp": f"2026-01-{day:02}{time}"}) for time, record in of_tool]
+                # (This comes twice, as the connection broke.)
                 (place / f"{tool}.jsonl").write_text("\n".join([*text, text[-1], text[0]]) + "\n")
     return HOSTS * DAYS * len(lines)
 
@@ -295,6 +296,11 @@ def check_collected(records, folder):
     assert numbers([json.loads(got)]) == [[HOSTS * DAYS * len(records), HOSTS, DAYS]], got
     parts = session.query("SELECT uniqExact(partition) FROM system.parts WHERE table = 'snoop'", "TabSeparated")
     assert int(parts.bytes()) == DAYS, parts
+    place = folder / "srv/host=machine7/day=2026-01-03/execsnoop.jsonl"
+    place.write_text(place.read_text() + '{"timestamp":"2026-01-03T')
+    (torn,) = connection.execute("SELECT count(*) FROM snoop WHERE event IS NULL").fetchone()
+    (whole,) = connection.execute("SELECT count(*) FROM snoop WHERE event IS NOT NULL").fetchone()
+    assert (torn, whole) == (1, HOSTS * DAYS * len(records)), (torn, whole)
     print(f"fleet: ClickHouse: {files} files in {time.monotonic() - began:.1f} s, partitioned by day")
 
 

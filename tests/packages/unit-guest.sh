@@ -182,6 +182,9 @@ within 20 'a line after it' has_two
 journal execsnoop | grep '"process.exec"' | head -n 1 >/tmp/long
 grep -q "\"$long\".*}\$" /tmp/long || die "it is broken: $(wc -c </tmp/long) bytes"
 ctl stop snoop@execsnoop
+inside journalctl --sync
+journal execsnoop | inside /usr/bin/execsnoop --from - >/tmp/rows || die 'it cannot be read back'
+[ "$(grep -c '^seen ' /tmp/rows)" = 2 ] || die "not read back: $(cut -c 1-80 /tmp/rows)"
 say 'what journald drops where it is not told otherwise'
 printf '[Service]\nLogRateLimitIntervalSec=5s\nLogRateLimitBurst=1000\n' \
     >"$debian/etc/systemd/system/snoop@killsnoop.service.d/limit.conf"
