@@ -92,18 +92,27 @@ for file in "$debian"/srv/snoop-tools-*/bin/*; do
         "\"name\":\"$event\".*$of_other"
 done
 
-# As the DaemonSet has it: the name of the node, metrics, and a probe in the container.
-podman "run --detach --name pod $flags --tmpfs /run/snoop --env SNOOP_HOST_NAME=node-7 $image \
-    --json --metrics /run/snoop/execsnoop.prom" >/dev/null || die 'no pod'
-for _ in $(seq 60); do
-    ! podman 'exec pod /usr/bin/execsnoop --healthy /run/snoop/execsnoop.prom' 2>/tmp/errors || break
-    sleep 1
+# As the DaemonSet has it: the name of the node, metrics, and a probe. (The probe is a container of its
+# own, since `podman exec` finds no programs below a chroot.)
+mkdir "$debian/srv/metrics"
+metrics='--volume /srv/metrics:/run/snoop --entrypoint /usr/bin/execsnoop'
+inside "exec podman run --name pod $flags $metrics --env SNOOP_HOST_NAME=node-7 $image \
+    --json --redact --metrics /run/snoop/execsnoop.prom" >/tmp/out 2>/tmp/errors &
+runs=$!
+for _ in $(seq 100); do
+    [ ! -e "$debian/srv/metrics/execsnoop.prom" ] || break
+    sleep 0.2
 done
-podman 'exec pod /usr/bin/execsnoop --healthy /run/snoop/execsnoop.prom' || die 'the probe fails'
-podman 'logs pod' >/tmp/out 2>&1
-head -n 1 /tmp/out | grep -q '"host":{"name":"node-7"' || die 'no name of the node'
+probe="run $flags $metrics $image --healthy /run/snoop/execsnoop.prom"
+podman "$probe" || die 'the probe fails'
 podman 'kill --signal INT pod' >/dev/null
-say 'the probe of the DaemonSet finds it healthy, on node-7'
+wait "$runs" || die 'it does not end well'
+head -n 1 /tmp/out | grep -q '"host":{"name":"node-7"' || die 'no name of the node'
+touch -d '2 minutes ago' "$debian/srv/metrics/execsnoop.prom" 2>/dev/null ||
+    inside 'touch -d "2 minutes ago" /srv/metrics/execsnoop.prom'
+! podman "$probe" 2>/tmp/errors || die 'the probe finds anything healthy'
+grep -q 'was written 1[0-9]* s ago' /tmp/errors || die 'another failure'
+say 'the probe of the DaemonSet finds it healthy, on node-7, and not for ever'
 
 # lesson NAME PATTERN [FLAG...]
 lesson() {
