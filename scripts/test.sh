@@ -215,11 +215,14 @@ packages() {
     # A guest keeps one core busy, and compilers do not keep two.
     beside 'packages, installed and removed' tests/packages/install.sh
     beside 'the unit, under systemd' tests/packages/unit.sh
+    beside 'the container, with podman' tests/packages/container.sh
     step 'packages, built again' packaging/reproducible.sh
     step 'licences and sources of the crates' \
         target/tools/bin/cargo-deny --workspace check licenses bans sources
     advisories
-    step 'SQL over JSON Lines' tests/packages/fleet.sh
+    step 'engines over JSON Lines' tests/packages/fleet.sh
+    step 'rsyslog, with an outage' tests/packages/rsyslog.sh ship
+    step 'rsyslog, with 200 senders' tests/packages/rsyslog.sh load
     step 'traces, as Perfetto reads them' tests/packages/traces.sh
     step 'metrics, as Prometheus scrapes them' tests/packages/metrics.sh
 }

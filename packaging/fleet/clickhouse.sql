@@ -1,9 +1,8 @@
 -- JSON Lines of the tools in ClickHouse (25.3 or newer: the type JSON).
 --
 -- One table takes the records of all tools and hosts. The keys that queries use most have types;
--- all others are kept too, with types as they come. vector.yaml fills it; so does
---
---     clickhouse-client --query 'INSERT INTO snoop FORMAT JSONAsObject' < execsnoop.jsonl
+-- all others are kept too, with types as they come. vector.yaml fills it; so does clickhouse-load.sql,
+-- with files that rsyslog has collected.
 
 CREATE TABLE IF NOT EXISTS snoop
 (
@@ -14,6 +13,7 @@ CREATE TABLE IF NOT EXISTS snoop
         container.id String,
         process.pid UInt32,
         process.parent_pid UInt32,
+        process.start_boot_ns UInt64,
         process.comm LowCardinality(String),
         process.user.id UInt32,
         process.linux.cgroup LowCardinality(String),
@@ -74,3 +74,17 @@ SELECT record.host.name AS host, record.container.id AS container, count() AS ex
     uniqExact(record.process.comm) AS programs
 FROM snoop WHERE record.event.name = 'process.exec' AND record.container.id != ''
 GROUP BY host, container ORDER BY executions DESC, container LIMIT 20;
+
+-- lives: programs of execsnoop with how long their processes lived, from procsnoop. A process is its
+-- machine, its id, and its birth: ids come again, a birth does not.
+SELECT record.host.name AS host, record.process.comm AS program,
+    uniqExact((record.process.pid, record.process.start_boot_ns)) AS lives, -- two tools tell of some
+    max(life.duration) / 1e9 AS longest_s
+FROM snoop JOIN (
+    SELECT record.host.name AS host, record.process.pid AS pid, record.process.start_boot_ns AS birth,
+        record.process.duration_ns AS duration
+    FROM snoop WHERE record.event.name = 'process.exit') AS life
+    ON record.host.name = life.host AND record.process.pid = life.pid
+    AND record.process.start_boot_ns = life.birth
+WHERE record.event.name = 'process.exec'
+GROUP BY host, program ORDER BY lives DESC, program LIMIT 20;

@@ -1,6 +1,7 @@
 //! What is done at intervals beside reading events: the watchdog, the status, the budget.
 
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Result, anyhow};
 
@@ -27,6 +28,22 @@ struct Metrics {
     next: Instant,
     /// It cannot be written, which was said
     is_failing: bool,
+}
+
+/// A file of `--metrics` that nobody has written for so long is that of a tool that hangs.
+const STALE: Duration = Duration::from_secs(60);
+
+/// `--healthy`: why not, if so.
+pub(crate) fn check_health(file: &Path) -> Result<(), String> {
+    let name = file.display();
+    let written = std::fs::metadata(file).and_then(|file| file.modified());
+    let written =
+        written.map_err(|error| format!("{name}: {}", without_numbers(&error.to_string())))?;
+    // (A time in the future is that of a clock that was set back: nobody can tell then.)
+    match SystemTime::now().duration_since(written) {
+        Ok(age) if age > STALE => Err(format!("{name} was written {} s ago", age.as_secs())),
+        _ => Ok(()),
+    }
 }
 
 /// Refuses a file of `--metrics` that cannot be written, before anything is loaded.

@@ -200,6 +200,16 @@ pub fn main<T: Tool>() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    if let Some(file) = &tool.common().budget.healthy {
+        let health = pulse::check_health(file);
+        return health.map_or_else(
+            |why| {
+                say(T::NAME, &why);
+                ExitCode::FAILURE
+            },
+            |()| ExitCode::SUCCESS,
+        );
+    }
     let ran = match (tool.instead(), tool.common().from.clone()) {
         (Some(ran), _) => ran,
         (None, files) if files.is_empty() => run(tool, &flags),

@@ -55,7 +55,7 @@ pub enum Content {
 pub enum Look {
     /// All is as it was
     Same,
-    /// It has the size at which it is rotated
+    /// It has the size or the age at which it is rotated
     Full,
     /// It was emptied by somebody: it has to begin again
     Emptied,
@@ -76,6 +76,8 @@ pub struct OutputFile {
     rotate: Option<Rotate>,
     /// The size at which it is rotated
     full_at: u64,
+    /// The time at which it is rotated; `None` while there are no rows in it
+    old_at: Option<Instant>,
     janitor: Option<Janitor>,
     /// Lines; the last one need not be whole
     waiting: Vec<u8>,
@@ -146,6 +148,7 @@ impl OutputFile {
             is_torn: false,
             frames,
             full_at: full_at(rotate),
+            old_at: (opened.len > 0).then(|| old_at(rotate)).flatten(),
             rotate,
             janitor: None,
             waiting: Vec::new(),
@@ -229,6 +232,9 @@ impl OutputFile {
         }
         let at = self.waiting.len();
         self.rows.extend(rows.iter().map(|end| at + end));
+        if !rows.is_empty() {
+            self.old_at = self.old_at.or_else(|| old_at(self.rotate));
+        }
         if at == 0 {
             std::mem::swap(&mut self.waiting, bytes);
         } else {
@@ -243,16 +249,17 @@ impl OutputFile {
         self.rows.iter_mut().for_each(|end| *end += opening.len());
     }
 
-    /// The longest time until [`OutputFile::write`] has something to do.
+    /// The longest time until [`OutputFile::write`] or [`OutputFile::look`] has something to do.
     pub fn left(&self, now: Instant) -> Option<Duration> {
-        if self.waiting.is_empty() {
-            return None;
-        }
-        let next = match (&self.failing, &self.frames) {
+        let next_write = match (&self.failing, &self.frames) {
+            _ if self.waiting.is_empty() => None,
             (Some(failing), _) => Some(failing.next),
             (None, Some(frames)) => frames.since.map(|since| since + FRAME_AGE),
             (None, None) => None,
         };
+        // (While writes fail it is not rotated.)
+        let old_at = self.old_at.filter(|_| self.failing.is_none());
+        let next = next_write.into_iter().chain(old_at).min();
         next.map(|next| next.saturating_duration_since(now))
     }
 
@@ -379,8 +386,9 @@ impl OutputFile {
         if !self.is_torn {
             self.len = file.len(); // somebody else may append to it, too
         }
-        let is_full = self.len >= self.full_at && self.failing.is_none();
-        if is_full { Look::Full } else { Look::Same }
+        let is_old = self.old_at.is_some_and(|at| Instant::now() >= at);
+        let is_full = is_old || self.len >= self.full_at;
+        if is_full && self.failing.is_none() { Look::Full } else { Look::Same }
     }
 
     /// Whether the name of the file is another file's by now, or nobody's.
@@ -427,6 +435,7 @@ impl OutputFile {
                 self.notices.push(format!("{name} cannot be rotated: {why}: it grows on"));
                 let more = self.rotate.map_or(u64::MAX, |rotate| rotate.bytes);
                 self.full_at = self.len.saturating_add(more);
+                self.old_at = old_at(self.rotate);
                 false
             }
         }
@@ -444,6 +453,7 @@ impl OutputFile {
         self.notices.extend(opened.notice.map(|words| format!("{name}: {words}")));
         (self.file, self.len, self.is_torn) = (opened.file, opened.len, false);
         self.full_at = full_at(self.rotate);
+        self.old_at = (!self.rows.is_empty()).then(|| old_at(self.rotate)).flatten();
         if let Some(failing) = &mut self.failing {
             failing.next = Instant::now(); // it may be another disk
         }
@@ -504,6 +514,10 @@ fn whole_lines(bytes: &[u8]) -> usize {
 
 fn full_at(rotate: Option<Rotate>) -> u64 {
     rotate.map_or(u64::MAX, |rotate| rotate.bytes)
+}
+
+fn old_at(rotate: Option<Rotate>) -> Option<Instant> {
+    rotate?.age.map(|age| Instant::now() + age)
 }
 
 /// A name of a file, for messages.

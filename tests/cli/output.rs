@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
 
 use crate::{refuses, run, text};
 
@@ -36,6 +37,7 @@ fn wrong_values_are_usage() {
                 (&["--rotate", "1M"], "--output"),
                 (&["--output", "f", "--rotate", "1"], "at least 4096 bytes"),
                 (&["--output", "f", "--rotate", "1M,3,gzip"], "SIZE,KEEP,zstd"),
+                (&["--output", "f", "--rotate", "1M/x,3"], "--rotate"),
                 (&["--rate-limit", "0/s"], "100/s"),
                 (&["--rate-limit", "5/s:name"], "comm, pid or uid"),
                 (&["--sample", "0"], "1.."),
@@ -52,6 +54,31 @@ fn wrong_values_are_usage() {
     for tool in ["execsnoop", "procsnoop"] {
         refuses(tool, &[(&["--live", "--output", "f"], "cannot be used with")]);
     }
+}
+
+#[test]
+fn health_is_the_age_of_a_file() {
+    let folder = Folder::new("healthy");
+    let file = folder.path("m.prom");
+    let status = |flags: &[&str]| {
+        let output = run("execsnoop", flags);
+        (output.status.code(), text(&output.stderr))
+    };
+    let missing = status(&["--healthy", &file]);
+    assert_eq!(missing, (Some(1), format!("execsnoop: {file}: No such file or directory\n")));
+    fs::write(&file, "").unwrap();
+    assert_eq!(status(&["--healthy", &file]), (Some(0), String::new()));
+    let old = SystemTime::now() - Duration::from_secs(120);
+    fs::File::options().write(true).open(&file).unwrap().set_modified(old).unwrap();
+    let (code, why) = status(&["--healthy", &file]);
+    assert!(code == Some(1) && why.contains("was written 120 s ago"), "{why}");
+    refuses(
+        "execsnoop",
+        &[
+            (&["--healthy", "m.txt"], ".prom"),
+            (&["--healthy", "m.prom", "--json"], "cannot be used with"),
+        ],
+    );
 }
 
 #[test]

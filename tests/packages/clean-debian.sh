@@ -13,6 +13,24 @@ bootstrap() {
         { tail "$3" >&2 && die 'debootstrap failed'; }
 }
 
+# debian_with SUITE WORK ARCHIVE PACKAGE...: the same with packages, packed as ARCHIVE, for guests:
+# without what is only to be read. It is kept for the next time.
+debian_with() {
+    local suite=$1 root=$2/debian log=$2/log archive=$3
+    shift 3
+    [[ ! -f $archive ]] || return 0
+    bootstrap "$suite" "$root" "$log"
+    reach_mirror "$root"
+    chroot "$root" apt-get -qq update
+    DEBIAN_FRONTEND=noninteractive chroot "$root" \
+        apt-get -qq install -y --no-install-recommends "$@" >/dev/null
+    tar --create --directory "$root" --file "$archive.new" --exclude=./usr/share/locale \
+        --exclude=./usr/share/man --exclude=./usr/share/doc --exclude=./var/cache \
+        --exclude=./var/lib/apt .
+    mv "$archive.new" "$archive"
+    rm -rf "$root"
+}
+
 # reach_mirror ROOT: it resolves names and reaches the mirror as this machine does.
 reach_mirror() {
     cp -L /etc/resolv.conf /etc/hosts "$1/etc/"

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Runs the SQL of packaging/fleet with the real engines on JSON Lines of the tools, and holds the
-results against a count in Python: fleet.py FOLDER-WITH-TOOLS. Needs root, chdb, duckdb, PyYAML."""
+results against a count in Python: fleet.py FOLDER-WITH-TOOLS. Needs root, chdb, duckdb."""
 
 import collections
 import ctypes
@@ -16,7 +16,6 @@ import time
 
 import chdb.session
 import duckdb
-import yaml
 
 PACKAGING = pathlib.Path(__file__).resolve().parents[2] / "packaging"
 CONTAINER = "c0ffee" + "0123456789" * 5 + "01234567"
@@ -75,16 +74,26 @@ def statements(name):
             yield title and title.group(1), code
 
 
-def run_duckdb(folder):
-    """Rows of each query of duckdb.sql by its title."""
-    rows = {}
-    connection = duckdb.connect()
+def duckdb_of(files):
+    """DuckDB with the views of duckdb.sql over `files`, and its queries by their titles."""
+    connection, queries = duckdb.connect(), {}
     connection.execute("SET TimeZone = 'UTC'")
     for title, code in statements("duckdb.sql"):
-        code = code.replace("/var/log/snoop", str(folder))
-        result = connection.execute(code)
         if title:
-            rows[title] = [list(row) for row in result.fetchall()]
+            queries[title] = code
+        elif code.startswith("SET VARIABLE"):
+            assert "'/var/log/snoop/*.jsonl*'" in code
+            connection.execute(f"SET VARIABLE snoop_files = '{files}'")
+        else:
+            connection.execute(code)
+    return connection, queries
+
+
+def run_duckdb(folder):
+    """Rows of each query of duckdb.sql by its title."""
+    connection, queries = duckdb_of(folder / "*.jsonl*")
+    rows = {title: [list(row) for row in connection.execute(code).fetchall()]
+            for title, code in queries.items()}
     (rows["time"],) = connection.execute(
         "SELECT max(epoch_ns(time)) FROM snoop WHERE event.name = 'trace.end'").fetchone()
     return rows
@@ -161,6 +170,16 @@ def check(records, duck, click):
     count("ends", status, "process.exit")
     count("containers", lambda r: "container" in r and (host, r["container"]["id"]), "process.exec")
 
+    # (procsnoop and execsnoop ran one after the other, so no process is in the files of both: those
+    # of check_identity are.)
+    assert duck["lives"] == []
+    birth = lambda record: (record["process"]["pid"], record["process"]["start_boot_ns"])
+    ended = {birth(record) for _, record in of("process.exit")}
+    lives = collections.Counter(
+        record["process"]["comm"] for _, record in of("process.exec") if birth(record) in ended)
+    expect("lives, ClickHouse", numbers(row[:3] for row in click["lives"]),
+           [[host, *item] for item in lives.items()])
+
     last = [record["timestamp"] for _, _, record in records if record["event"]["name"] == "trace.end"]
     nanoseconds = int(re.search(r"\.(\d{9})Z", max(last)).group(1))
     assert duck["time"] % 10**9 == nanoseconds, f"{duck['time']}: {last}"
@@ -188,7 +207,8 @@ def run_twice(command):
 def check_identity(tools, folder):
     """Rows of three tools about two processes with one id: joined by id and birth, each finds its own."""
     names = ["execsnoop", "killsnoop", "procsnoop"]
-    files = {name: folder / f"identity-{name}.json" for name in names}
+    files = {name: folder / f"identity/{name}.jsonl" for name in names}
+    (folder / "identity").mkdir()
     running = []
     for name, file in files.items():
         with open(file, "wb") as out:
@@ -200,45 +220,100 @@ def check_identity(tools, folder):
     for tool in running:
         tool.send_signal(signal.SIGINT)
         assert tool.wait() == 0
-    connection = duckdb.connect()
-    for name, file in files.items():
-        connection.execute(f"CREATE VIEW {name} AS SELECT * FROM read_json('{file}', format = 'newline_delimited',"
-                           " union_by_name = true, sample_size = -1) WHERE event.name NOT LIKE 'trace.%'")
-    joined = """SELECT count(*) FROM execsnoop e JOIN killsnoop k ON {0} JOIN procsnoop p ON {1}
-        WHERE e.process.pid = ? AND p.event.name = 'process.exit' AND k.signal.name = 'SIGCONT'"""
+    connection, queries = duckdb_of(folder / "identity/*.jsonl*")
+    joined = """SELECT count(*) FROM snoop e JOIN snoop k ON {0} JOIN snoop p ON {1}
+        WHERE e.process.pid = ? AND e.tool = 'execsnoop' AND e.event.name = 'process.exec'
+        AND k.event.name = 'signal.sent' AND p.tool = 'procsnoop' AND p.event.name = 'process.exit'"""
     on_id = ("e.process.pid = k.process.pid", "e.process.pid = p.process.pid")
-    births = (" AND e.process.creation.time = k.process.creation.time",
-              " AND e.process.creation.time = p.process.creation.time")
+    births = (" AND e.process.start_boot_ns = k.process.start_boot_ns",
+              " AND e.process.start_boot_ns = p.process.start_boot_ns")
     by_id = connection.execute(joined.format(*on_id), [pid]).fetchone()
     by_both = connection.execute(joined.format(*map("".join, zip(on_id, births))), [pid]).fetchone()
     assert (by_id, by_both) == ((8,), (2,)), (by_id, by_both)
+    lives = connection.execute(queries["lives"]).fetchall()
+    assert ("sh", 2) in [row[1:3] for row in lives], lives
     print("fleet: processes with one id are two")
 
 
-def check_yaml():
-    """What no engine here can run is at least well-formed, and names files that exist."""
-    for file in sorted(PACKAGING.glob("*/*.yaml")):
-        assert isinstance(yaml.safe_load(file.read_text()), dict), file
-    vector = yaml.safe_load((PACKAGING / "fleet/vector.yaml").read_text())
-    table = vector["sinks"]["clickhouse"]["table"]
-    assert f"CREATE TABLE IF NOT EXISTS {table}\n" in (PACKAGING / "fleet/clickhouse.sql").read_text()
-    daemonset = yaml.safe_load((PACKAGING / "container/daemonset.yaml").read_text())
-    pod = daemonset["spec"]["template"]["spec"]
-    security = pod["containers"][0]["securityContext"]
-    assert security["capabilities"] == {"drop": ["ALL"], "add": ["BPF", "PERFMON"]}
-    assert security["readOnlyRootFilesystem"] and "volumes" not in pod
-    print("fleet: YAML is well-formed")
+def check_rotated(tools, folder):
+    """Files that --rotate has renamed and compressed are read like others."""
+    (folder / "rotated").mkdir()
+    file = folder / "rotated/execsnoop.jsonl"
+    command = [tools / "execsnoop", "--json", "--output", file, "--rotate", "4K,100,zstd", "--",
+               "sh", "-c", "for n in $(seq 200); do /bin/true $n; done; exit 0"]
+    subprocess.run(command, check=True)
+    connection, _ = duckdb_of(folder / "rotated/*.jsonl*")
+    rows, hosts = connection.execute(
+        "SELECT count(*), count(DISTINCT host) FROM snoop WHERE event.name = 'process.exec'").fetchone()
+    names = [path.name for path in folder.glob("rotated/*")]
+    assert sum(name.endswith(".zst") for name in names) >= 5, names
+    assert (rows, hosts) == (202, 1), (rows, hosts)
+    print(f"fleet: {rows} rows of {len(names)} files, old ones and compressed ones")
+
+
+HOSTS, DAYS = 50, 10
+
+
+def collect(records, folder):
+    """What many machines have sent in ten days, each the same, and some of it twice."""
+    lines = collections.defaultdict(list)
+    for tool, _, record in records:
+        time = record["timestamp"].index("T")
+        lines[tool].append((record["timestamp"][time:], record))
+    for host in range(HOSTS):
+        for day in range(1, DAYS + 1):
+            place = folder / f"host=machine{host}/day=2026-01-{day:02}"
+            place.mkdir(parents=True)
+            for tool, of_tool in lines.items():
+                text = [json.dumps({**record, "timestamp": f"2026-01-{day:02}{time}"}) for time, record in of_tool]
+                # (This comes twice, as the connection broke.)
+                (place / f"{tool}.jsonl").write_text("\n".join([*text, text[-1], text[0]]) + "\n")
+    return HOSTS * DAYS * len(lines)
+
+
+def check_collected(records, folder):
+    """Thousands of files by host and day: both engines count each line once, and read what they need."""
+    files = collect(records, folder / "srv")
+    began = time.monotonic()
+    connection, _ = duckdb_of(folder / "srv/host=*/day=*/*.jsonl*")
+    by_place = connection.execute("SELECT host, day, count(*) FROM snoop GROUP BY ALL").fetchall()
+    assert len(by_place) == HOSTS * DAYS and {row[2] for row in by_place} == {len(records)}, by_place[:3]
+    print(f"fleet: DuckDB: {files} files in {time.monotonic() - began:.1f} s")
+    plan = connection.execute("""EXPLAIN ANALYZE SELECT count(*) FROM snoop
+        WHERE host_of_path = 'machine7' AND day = '2026-01-03'""").fetchone()[1]
+    read = re.search(r"Scanning Files: (\d+)/(\d+)", plan)
+    assert read and int(read[1]) * HOSTS * DAYS == int(read[2]) == files, plan
+
+    began = time.monotonic()
+    session = chdb.session.Session(str(folder / "clickhouse-collected"))
+    (table,) = [code for title, code in statements("clickhouse.sql") if not title]
+    session.query(table)
+    ((_, load),) = statements("clickhouse-load.sql")
+    assert "/srv/snoop/" in load and "2026-01-31" in load
+    session.query(load.replace("/srv/snoop", str(folder / "srv")).replace("2026-01-31", "*"))
+    got = session.query("""SELECT count() AS n, uniqExact(record.host.name), uniqExact(toDate(record.timestamp))
+        FROM snoop""", "JSONCompactEachRow").bytes().decode()
+    assert numbers([json.loads(got)]) == [[HOSTS * DAYS * len(records), HOSTS, DAYS]], got
+    parts = session.query("SELECT uniqExact(partition) FROM system.parts WHERE table = 'snoop'", "TabSeparated")
+    assert int(parts.bytes()) == DAYS, parts
+    place = folder / "srv/host=machine7/day=2026-01-03/execsnoop.jsonl"
+    place.write_text(place.read_text() + '{"timestamp":"2026-01-03T')
+    (torn,) = connection.execute("SELECT count(*) FROM snoop WHERE event IS NULL").fetchone()
+    (whole,) = connection.execute("SELECT count(*) FROM snoop WHERE event IS NOT NULL").fetchone()
+    assert (torn, whole) == (1, HOSTS * DAYS * len(records)), (torn, whole)
+    print(f"fleet: ClickHouse: {files} files in {time.monotonic() - began:.1f} s, partitioned by day")
 
 
 def main():
     tools = pathlib.Path(sys.argv[1]).resolve()
-    check_yaml()
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         trace(tools, folder)
         records = read(folder)
         check(records, run_duckdb(folder), run_clickhouse(records, folder))
         check_identity(tools, folder)
+        check_rotated(tools, folder)
+        check_collected(records, folder)
 
 
 os.environ.setdefault("TZ", "UTC")

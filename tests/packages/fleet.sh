@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# fleet.sh [FOLDER]: fleet.py with the programs of the tarball in FOLDER (default:
-# target/packages), and with the engines from PyPI. Needs root.
+# fleet.sh [FOLDER]: fleet.py with the programs of the tarball in FOLDER (default: target/packages), and
+# with the engines from PyPI. What Kubernetes and other engines are told, by schemas and references.
+# Needs root.
 
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -8,8 +9,10 @@ tarball=$(echo "${1:-target/packages}"/*-linux.tar.gz)
 venv=target/fleet-venv
 [[ -x $venv/bin/python ]] || python3 -m venv "$venv"
 "$venv/bin/pip" install --quiet --disable-pip-version-check \
-    chdb==4.4.0 chdb-core==26.9.0 duckdb==2.0.0 PyYAML==6.0.3
+    chdb==4.4.0 chdb-core==26.9.0 duckdb==2.0.0 PyYAML==6.0.3 kubernetes-validate==1.37.0 pyvrl==0.0.2
 programs=$(mktemp -d)
 trap 'rm -rf "$programs"' EXIT
 tar -xzf "$tarball" -C "$programs" --strip-components 1
+"$venv/bin/python" tests/packages/kubernetes.py
+"$venv/bin/python" tests/packages/grammar.py
 "$venv/bin/python" tests/packages/fleet.py "$programs/bin"

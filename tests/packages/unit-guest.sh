@@ -140,6 +140,65 @@ has trace.end 2 || die 'no trace.end'
 inside umount /var/log/private
 log=$debian/var/log/private/snoop/execsnoop.jsonl
 
+# journal TOOL: its records, as they are read from there
+journal() { inside journalctl --no-pager --quiet --output cat "SNOOP_TOOL=$1" | grep '^{' || true; }
+# A run of killsnoop in the journal that sees 12,000 signals; $lines of it came, of $events shown.
+many_signals() {
+    ctl daemon-reload
+    ctl start snoop@killsnoop || die 'it does not start'
+    # shellcheck disable=SC2016 # for the inner shell
+    inside /bin/sh -c 'i=0; while [ $i -lt 12000 ]; do kill -CONT $$; i=$((i + 1)); done'
+    ctl stop snoop@killsnoop
+    inside journalctl --sync
+    journal killsnoop >/tmp/journal
+    began=$(grep -n '"name":"trace.start"' /tmp/journal | tail -n 1)
+    tail -n "+${began%%:*}" /tmp/journal >/tmp/last
+    lines=$(grep -c '"name":"signal.sent"' /tmp/last || true)
+    events=$(sed -n 's/.*"name":"trace.end"},"events":\([0-9]*\),.*/\1/p' /tmp/last)
+    lost=$(sed -n 's/.*"name":"trace.end"}.*"lost":\([0-9]*\)[,}].*/\1/p' /tmp/last)
+}
+
+say 'the journal'
+for tool in execsnoop killsnoop; do
+    mkdir -p "$debian/etc/systemd/system/snoop@$tool.service.d"
+    cp /payload/journal.conf "$debian/etc/systemd/system/snoop@$tool.service.d/"
+    # (An emulated journald can be slower than the other drop-in allows.)
+    printf '[Service]\nWatchdogSec=60\n' >"$debian/etc/systemd/system/snoop@$tool.service.d/slow.conf"
+done
+mkdir -p "$debian/etc/systemd/journald.conf.d"
+cp /payload/journald.conf "$debian/etc/systemd/journald.conf.d/snoop.conf"
+ctl restart systemd-journald
+many_signals
+[ "$((events + lost))" -ge 12000 ] || die "$events events, $lost lost"
+[ "$lines" = "$events" ] || die "$lines lines of $events events"
+say "$lines lines of $events events, $lost lost"
+say 'a long line in it'
+ctl start snoop@execsnoop || die 'it does not start'
+long=$(printf %0100000d 1)
+inside /usr/bin/seen "$long"
+inside /usr/bin/seen
+has_two() { [ "$(journal execsnoop | grep -c '"process.exec"')" -ge 2 ]; }
+within 20 'a line after it' has_two
+journal execsnoop | grep '"process.exec"' | head -n 1 >/tmp/long
+grep -q "\"$long\".*}\$" /tmp/long || die "it is broken: $(wc -c </tmp/long) bytes"
+ctl stop snoop@execsnoop
+inside journalctl --sync
+journal execsnoop | inside /usr/bin/execsnoop --from - >/tmp/rows || die 'it cannot be read back'
+[ "$(grep -c '^seen ' /tmp/rows)" = 2 ] || die "not read back: $(cut -c 1-80 /tmp/rows)"
+say 'what journald drops where it is not told otherwise'
+printf '[Service]\nLogRateLimitIntervalSec=5s\nLogRateLimitBurst=1000\n' \
+    >"$debian/etc/systemd/system/snoop@killsnoop.service.d/limit.conf"
+many_signals
+[ "$lines" -lt 12000 ] || die 'nothing was dropped: the setting makes no difference'
+# It says so with the next message after the interval.
+sleep 6
+ctl start snoop@killsnoop
+says_so() { inside journalctl --no-pager --quiet | grep 'Suppressed [0-9]* messages from'; }
+within 20 'a word of it' says_so
+ctl stop snoop@killsnoop
+rm -r "$debian/etc/systemd/system/snoop@killsnoop.service.d" "$debian/etc/systemd/system/snoop@execsnoop.service.d"
+ctl daemon-reload
+
 say 'a reboot'
 ctl start snoop@execsnoop
 before=$(count trace.start)

@@ -20,11 +20,11 @@ pub struct Delivery {
     #[arg(long, value_name = "FILE", help_heading = HEADING)]
     pub output: Option<PathBuf>,
 
-    /// Begin a new FILE at this size, and keep KEEP old ones (10), called FILE.000001 and so on;
-    /// compressed with zstd at the end
+    /// Begin a new FILE at this size, or when its first row is so old, and keep KEEP old ones (10),
+    /// called FILE.000001 and so on; compressed with zstd at the end
     #[arg(
         long,
-        value_name = "SIZE[,KEEP[,zstd]]",
+        value_name = "SIZE[/TIME][,KEEP[,zstd]]",
         value_parser = rotate,
         requires = "output",
         help_heading = HEADING
@@ -59,6 +59,17 @@ pub struct Budget {
         help_heading = HEADING
     )]
     pub metrics: Option<PathBuf>,
+
+    /// Trace nothing: only say whether another process has written FILE.prom of --metrics in the
+    /// last minute, with the exit status: for a liveness probe
+    #[arg(
+        long,
+        value_name = "FILE.prom",
+        value_parser = prom,
+        exclusive = true,
+        help_heading = HEADING
+    )]
+    pub healthy: Option<PathBuf>,
 
     /// At most so many rows, such as 100/s, 6000/m, or 10/s:comm, 10/s:pid, 10/s:uid for each
     /// program, process or user (repeatable). The others are dropped and counted
@@ -110,6 +121,10 @@ const LEAST: u64 = 4096;
 fn rotate(text: &str) -> Result<Rotate, String> {
     let mut parts = text.split(',');
     let size = parts.next().unwrap_or_default();
+    let (size, age) = match size.split_once('/') {
+        None => (size, None),
+        Some((size, age)) => (size, Some(seconds(age)?)),
+    };
     let bytes = large_bytes(size)?;
     if bytes < LEAST {
         return Err(format!("a file has at least {LEAST} bytes"));
@@ -126,7 +141,7 @@ fn rotate(text: &str) -> Result<Rotate, String> {
         (Some("zstd"), None) => true,
         _ => return Err("SIZE, SIZE,KEEP or SIZE,KEEP,zstd is needed, such as 100M,10,zstd".into()),
     };
-    Ok(Rotate { bytes, keep, is_compressed })
+    Ok(Rotate { bytes, age, keep, is_compressed })
 }
 
 /// A size that may be larger than what goes into memory.
@@ -175,22 +190,26 @@ mod tests {
 
     #[test]
     fn sizes_of_files() {
-        let ten = |bytes| Rotate { bytes, keep: KEEP, is_compressed: false };
-        assert_eq!(rotate("4096"), Ok(ten(4096)));
-        assert_eq!(rotate("100M"), Ok(ten(100 << 20)));
-        assert_eq!(rotate("20G"), Ok(ten(20 << 30)));
-        assert_eq!(rotate("1T"), Ok(ten(1 << 40)));
-        assert_eq!(rotate("1M,0"), Ok(Rotate { bytes: 1 << 20, keep: 0, is_compressed: false }));
-        assert_eq!(
-            rotate("1M,3,zstd"),
-            Ok(Rotate { bytes: 1 << 20, keep: 3, is_compressed: true })
-        );
+        let ten =
+            |bytes| Ok::<_, String>(Rotate { bytes, age: None, keep: KEEP, is_compressed: false });
+        assert_eq!(rotate("4096"), ten(4096));
+        assert_eq!(rotate("100M"), ten(100 << 20));
+        assert_eq!(rotate("20G"), ten(20 << 30));
+        assert_eq!(rotate("1T"), ten(1 << 40));
+        assert_eq!(rotate("1M,0"), Ok(Rotate { keep: 0, ..ten(1 << 20).unwrap() }));
+        let three = Rotate { keep: 3, is_compressed: true, ..ten(1 << 20).unwrap() };
+        assert_eq!(rotate("1M,3,zstd"), Ok(three));
+        let age = Some(Duration::from_secs(60));
+        assert_eq!(rotate("1M/1m,3,zstd"), Ok(Rotate { age, ..three }));
         for wrong in [
             "",
             "0",
             "10",
             "x",
             "1M,",
+            "1M/",
+            "1M/0",
+            "/10",
             "1M,x",
             "1M,-1",
             "1M,100001",

@@ -46,6 +46,7 @@ pub(super) fn of(page: &Page, id: &str, start: &str) -> Vec<Candidate> {
         "rotate" => examples(&[
             ("100M", "at this size, with 10 old files"),
             ("1G,5,zstd", "with 5 old files, compressed"),
+            ("16M/10s,1000", "or with a row that is 10 seconds old"),
         ]),
         "status" => examples(&[("10", "seconds"), ("60", "seconds"), ("0", "never")]),
         "rate_limit" => examples(&[

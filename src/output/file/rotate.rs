@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
@@ -23,6 +24,8 @@ use super::words;
 pub struct Rotate {
     /// A file of this size is rotated
     pub bytes: u64,
+    /// So is one whose first row is so old
+    pub age: Option<Duration>,
     /// Old files
     pub keep: u32,
     /// Old files are compressed
@@ -249,7 +252,7 @@ mod tests {
     use super::super::testing::Folder;
     use super::*;
 
-    const KEEP_TWO: Rotate = Rotate { bytes: 1, keep: 2, is_compressed: true };
+    const KEEP_TWO: Rotate = Rotate { bytes: 1, age: None, keep: 2, is_compressed: true };
 
     #[test]
     fn names_are_in_the_order_of_time() {

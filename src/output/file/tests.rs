@@ -106,7 +106,7 @@ fn half_a_write_is_taken_back() {
 #[test]
 fn files_are_rotated_with_a_beginning_and_an_end() {
     let folder = Folder::new();
-    let rotate = Rotate { bytes: 10, keep: 9, is_compressed: false };
+    let rotate = Rotate { bytes: 10, age: None, keep: 9, is_compressed: false };
     let mut file = OutputFile::open(&folder.path("a"), Content::Text, Some(rotate)).unwrap();
     let mut full = 0;
     for number in 0..6 {
@@ -128,7 +128,7 @@ fn files_are_rotated_with_a_beginning_and_an_end() {
 #[test]
 fn what_cannot_be_rotated_grows_on() {
     let folder = Folder::new();
-    let rotate = Rotate { bytes: 4, keep: 9, is_compressed: false };
+    let rotate = Rotate { bytes: 4, age: None, keep: 9, is_compressed: false };
     let mut file = OutputFile::open(&folder.path("a"), Content::Text, Some(rotate)).unwrap();
     put(&mut file, "row 1\n");
     fs::rename(folder.path("a"), folder.path("b")).unwrap();
@@ -138,6 +138,26 @@ fn what_cannot_be_rotated_grows_on() {
     assert_eq!(file.look(), Look::Same, "it is not tried with each row");
     put(&mut file, "row 2\n");
     assert_eq!(read(&folder, "b"), "row 1\nrow 2\n");
+}
+
+#[test]
+fn an_old_file_is_rotated_if_there_are_rows_in_it() {
+    let folder = Folder::new();
+    let rotate = Rotate { age: Some(Duration::ZERO), bytes: 1000, keep: 9, is_compressed: false };
+    let open = || OutputFile::open(&folder.path("a"), Content::Text, Some(rotate)).unwrap();
+    let mut file = open();
+    file.begin(b"begin\n");
+    file.write(None).unwrap();
+    assert_eq!((file.look(), file.left(Instant::now())), (Look::Same, None), "no row yet");
+    put(&mut file, "row\n");
+    assert_eq!(file.left(Instant::now()), Some(Duration::ZERO));
+    assert_eq!(file.look(), Look::Full);
+    assert!(file.rotate(b"end\n"));
+    assert_eq!((file.look(), file.left(Instant::now())), (Look::Same, None));
+    put(&mut file, "left\n");
+    file.close().1.unwrap();
+    drop(file);
+    assert_eq!(open().look(), Look::Full, "what an earlier run has left");
 }
 
 #[test]
