@@ -380,6 +380,21 @@ fn every_tool_tells_it() {
     }
 }
 
+/// There, each process above is looked up by its id in that namespace: old kernels follow the
+/// loops of the programs only so far.
+#[test]
+fn processes_above_in_a_pid_namespace() {
+    for Demo { tool, .. } in tracers() {
+        let flags = "--json --login --ancestors --ancestor 1 --ancestor nobody";
+        let script = format!("exec {} {flags} -- /bin/true", tool.path().display());
+        let words = ["-p", "-f", "--mount-proc", "/bin/sh", "-c", &script];
+        let output = Command::new("unshare").args(words).output().unwrap();
+        assert!(output.status.success(), "{tool:?}: {}", lossy(&output.stderr));
+        let stderr = lossy(&output.stderr);
+        assert!(!stderr.contains("refused program"), "{tool:?}: {stderr}");
+    }
+}
+
 /// The perf buffer takes what is on the stack, of which a program may have too little for it.
 #[test]
 fn a_perf_buffer_tells_it_or_says_why_not() {

@@ -188,11 +188,12 @@ static __always_inline bool filter_has_as_ancestor(struct task_struct *leader)
  */
 static __noinline bool filter_has_ancestor(struct task_struct *task)
 {
-	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
+	struct task_struct *leader = read_pointer(&task->group_leader);
 
 	for (__u32 i = 0; i < MAX_ANCESTORS; i++) {
-		leader = BPF_CORE_READ(leader, real_parent, group_leader);
-		if (!BPF_CORE_READ(leader, tgid))
+		leader = read_pointer(&leader->real_parent);
+		leader = read_pointer(&leader->group_leader);
+		if (!read_u32(&leader->tgid))
 			break;
 		if (filter_has_as_ancestor(leader))
 			return true;

@@ -30,6 +30,26 @@ static __always_inline __u32 task_vpid(struct task_struct *task)
 	return BPF_CORE_READ(innermost, nr);
 }
 
+/*
+ * What BPF_CORE_READ() does for one member, which takes less stack for several: one variable at a
+ * time.
+ */
+static __always_inline void *read_pointer(const void *at)
+{
+	void *value;
+
+	bpf_probe_read_kernel(&value, sizeof(value), at);
+	return value;
+}
+
+static __always_inline __u32 read_u32(const void *at)
+{
+	__u32 value;
+
+	bpf_probe_read_kernel(&value, sizeof(value), at);
+	return value;
+}
+
 #define MAX_PID_NS_LEVEL 32
 
 /*
@@ -38,21 +58,25 @@ static __always_inline __u32 task_vpid(struct task_struct *task)
  */
 static __always_inline __u32 task_pid_for_filter(struct task_struct *task)
 {
+	struct pid_namespace *space;
 	struct upid *number;
 	struct pid *pid;
-	__u32 below;
+	__u32 depth;
 
 	if (!snoop_config.pidns_inum)
-		return BPF_CORE_READ(task, tgid);
-	pid = BPF_CORE_READ(task, group_leader, thread_pid);
-	below = AT_MOST(BPF_CORE_READ(pid, level), MAX_PID_NS_LEVEL);
-	number = pid_number(pid, 0);
-	while (BPF_CORE_READ(number, ns, ns.inum) != snoop_config.pidns_inum) {
-		if (!below--)
-			return 0;
-		number = (void *)number + bpf_core_type_size(struct upid);
+		return read_u32(&task->tgid);
+	task = read_pointer(&task->group_leader);
+	pid = read_pointer(&task->thread_pid);
+	depth = read_u32(&pid->level);
+	for (__u32 level = 0; level <= MAX_PID_NS_LEVEL; level++) {
+		if (level > depth)
+			break;
+		number = pid_number(pid, level);
+		space = read_pointer(&number->ns);
+		if (read_u32(&space->ns.inum) == snoop_config.pidns_inum)
+			return read_u32(&number->nr);
 	}
-	return BPF_CORE_READ(number, nr);
+	return 0;
 }
 
 static __always_inline void task_id_fill(struct task_id *id, struct task_struct *task, __u64 now)
