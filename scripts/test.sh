@@ -221,6 +221,7 @@ packages() {
     advisories
     step 'SQL over JSON Lines' tests/packages/fleet.sh
     step 'traces, as Perfetto reads them' tests/packages/traces.sh
+    step 'log records, as OpenTelemetry reads them' tests/packages/otlp.sh
     step 'metrics, as Prometheus scrapes them' tests/packages/metrics.sh
 }
 
