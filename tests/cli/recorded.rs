@@ -79,7 +79,7 @@ fn older_recordings_are_written_as_of_now() {
         let table = run("mmapsnoop", &[&from[..], &["-o", "pid,call,fd,len"]].concat());
         assert_eq!(
             text(&table.stdout).lines().nth(1).unwrap().split_whitespace().nth(2),
-            Some("-")
+            Some("-1")
         );
         shown.push((text(&json.stdout), text(&table.stdout)));
     }

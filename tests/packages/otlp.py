@@ -20,7 +20,8 @@ from google.protobuf import json_format
 from opentelemetry.proto.logs.v1.logs_pb2 import LogsData
 from opentelemetry.semconv.schemas import Schemas
 
-PACKAGING = pathlib.Path(__file__).resolve().parents[2] / "packaging"
+TOP = pathlib.Path(__file__).resolve().parents[2]
+PACKAGING, EXAMPLES = TOP / "packaging", TOP / "examples"
 # Something for each tool: names and arguments that are not UTF-8, failures, ends of bad kinds.
 WORK = f"""
 true; /bin/true "$(printf 'a\\377b')"; env no-such-program; (exit 3)
@@ -32,7 +33,7 @@ exit 0
 """
 FLAGS = {
     "execsnoop": ["-x", "--all", "--env", "--ancestors", "--login"],
-    "mmapsnoop": ["--all", "--vma", "--wx"],
+    "mmapsnoop": ["--all", "--vma", "--latency", "--stacks"],
     "procsnoop": ["--fork", "--threads", "--ancestors"],
     "tcpconnect": ["--sync-errors"],
     "killsnoop": ["--kernel"],
@@ -195,9 +196,13 @@ def check_tool(tool, own, folder):
     print(f"otlp: {tool.name}: {rows} records as in --json, {shown} live in {len(files)} files, {bytes_each:.0f} bytes each")
 
 
-def check_bpfrun(tool, own):
+def check_bpfrun(tool, own, folder):
     """Its objects have values of any kind; it reads no recordings."""
-    command = [tool, own["object"], "--json=otlp", "--duration", "2", "--", "sh", "-c", own["command"]]
+    # libbpf's headers, as the programs' build has unpacked them.
+    headers = next(TOP.glob("target/**/build/snoop-tools-*/out/include"))
+    source = EXAMPLES / own["object"].replace(".bpf.o", ".bpf.c")
+    subprocess.run([EXAMPLES / "build.sh", folder, headers, source], check=True)
+    command = [tool, folder / own["object"], "--json=otlp", "--duration", "2", "--", "sh", "-c", own["command"]]
     lines = run(command).splitlines()
     records = [parse(line)[0] for line in lines]
     for record in records:
@@ -223,7 +228,7 @@ def main():
             demo = subprocess.run([tool, "--generate", "demo"], capture_output=True, check=True, text=True)
             own = dict(line.split("=", 1) for line in demo.stdout.splitlines())
             if own["object"]:
-                check_bpfrun(tool, own)
+                check_bpfrun(tool, own, pathlib.Path(name))
             else:
                 check_tool(tool, own, pathlib.Path(name))
 

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::push_quoted;
-use crate::output::json::push_string;
+use crate::output::json::{self, push_string};
 
 /// Appends `{"key":…,"value":…}`; `write` appends the value.
 pub(super) fn push_attribute(out: &mut Vec<u8>, key: &str, write: impl FnOnce(&mut Vec<u8>)) {
@@ -51,7 +51,7 @@ pub(super) fn push_unsigned(out: &mut Vec<u8>, value: u64) {
 
 pub(super) fn push_double(out: &mut Vec<u8>, value: f64) {
     out.extend_from_slice(br#"{"doubleValue":"#);
-    let _ = serde_json::to_writer(&mut *out, &value); // a Vec takes everything
+    let _ = json::write(&mut *out, &value); // a Vec takes everything
     out.push(b'}');
 }
 
