@@ -28,7 +28,7 @@ pub(super) struct Record {
     /// Each with a comma before it
     attributes: Vec<u8>,
     severity: Severity,
-    /// The name of the member that is being read
+    /// The name of the member that is being read, behind [`OWN`]
     path: String,
 }
 
@@ -61,7 +61,13 @@ impl Record {
         for bytes in [body, resource, attributes] {
             bytes.clear();
         }
+        path.push_str(OWN);
         (self.time_ns, self.severity) = (None, Severity::default());
+    }
+
+    /// The name of the member that is being read.
+    fn name(&self) -> &str {
+        self.path.get(OWN.len()..).unwrap_or_default()
     }
 
     /// Appends it.
@@ -96,32 +102,34 @@ impl Record {
     }
 
     fn note_text(&mut self, text: &str) {
-        let path = self.path.as_str();
-        let is_failure = FAILURES.contains(&path)
-            || WORDS.contains(&(path, text))
-            || path == "signal.result" && !DELIVERED.contains(&text);
+        let name = self.name();
+        let is_failure = FAILURES.contains(&name)
+            || WORDS.contains(&(name, text))
+            || name == "signal.result" && !DELIVERED.contains(&text);
         self.severity.has_failed |= is_failure;
     }
 
     /// Appends an attribute under the name of the member that is being read.
     fn attribute(&mut self, is_within: bool, write: impl FnOnce(&mut Vec<u8>)) {
-        let Self { attributes, path, .. } = self;
-        let exact = path.strip_suffix(BASE64).filter(|_| !is_within);
+        let mut attributes = std::mem::take(&mut self.attributes);
+        let (name, own) = (self.name(), self.path.as_str());
+        let exact = own.strip_suffix(BASE64).filter(|_| !is_within);
         attributes.push(b',');
-        if let Some(name) = exact {
-            push_attribute(attributes, &format!("{OWN}{name}{RAW}"), write);
-        } else if names::is_registered(path, is_within) {
-            push_attribute(attributes, path, write);
-        } else {
-            push_attribute(attributes, &format!("{OWN}{path}"), write);
+        match exact {
+            Some(own) => push_attribute(&mut attributes, &format!("{own}{RAW}"), write),
+            None if names::is_registered(name, is_within) => {
+                push_attribute(&mut attributes, name, write);
+            }
+            None => push_attribute(&mut attributes, own, write),
         }
+        self.attributes = attributes;
     }
 
     /// Takes what is no attribute. Returns whether it was.
     fn takes(&mut self, text: &str) -> bool {
-        match (self.path.as_str(), self.event.as_str()) {
+        match (self.name(), self.event.as_str()) {
             ("timestamp", _) => {
-                let ns = text.parse::<Timestamp>().ok().map(|time| time.as_nanosecond());
+                let ns = text.parse::<Timestamp>().ok().map(Timestamp::as_nanosecond);
                 self.time_ns = ns.and_then(|ns| u64::try_from(ns).ok());
                 return self.time_ns.is_some();
             }
@@ -129,12 +137,11 @@ impl Record {
             ("message", "bpf.printk") | ("line", "bpf.iterator") => push_text(&mut self.body, text),
             ("version", "trace.start") => self.version.push_str(text),
             ("tool", "trace.start") => {} // the encoder knows it
-            (path, "trace.start") if OF_RESOURCE.contains(&path) => {
-                let own = if names::is_registered(path, false) { "" } else { OWN };
+            (name, "trace.start") if OF_RESOURCE.contains(&name) => {
+                let is_registered = names::is_registered(name, false);
+                let name = if is_registered { name } else { &self.path }.to_owned();
                 self.resource.push(b',');
-                push_attribute(&mut self.resource, &format!("{own}{path}"), |out| {
-                    push_text(out, text);
-                });
+                push_attribute(&mut self.resource, &name, |out| push_text(out, text));
             }
             _ => return false,
         }
@@ -170,7 +177,7 @@ impl Member<'_> {
         let Self { record, is_within } = self;
         let len = record.path.len();
         while let Some(name) = members.next_key_seed(Name)? {
-            if len > 0 {
+            if len > OWN.len() {
                 record.path.push('.');
             }
             record.path.push_str(&name);
@@ -201,8 +208,8 @@ impl<'de> Visitor<'de> for Member<'_> {
     }
 
     fn visit_bool<E: Error>(self, value: bool) -> Result<(), E> {
-        self.record.severity.is_superseded |= value && self.record.path == "connect.superseded";
-        self.record.severity.has_failed |= value && self.record.path == "brk.refused";
+        self.record.severity.is_superseded |= value && self.record.name() == "connect.superseded";
+        self.record.severity.has_failed |= value && self.record.name() == "brk.refused";
         self.record.attribute(self.is_within, |out| push_bool(out, value));
         Ok(())
     }
@@ -213,7 +220,7 @@ impl<'de> Visitor<'de> for Member<'_> {
     }
 
     fn visit_u64<E: Error>(self, value: u64) -> Result<(), E> {
-        let is_failure = value > 0 && COUNTS.contains(&self.record.path.as_str());
+        let is_failure = value > 0 && COUNTS.contains(&self.record.name());
         self.record.severity.has_failed |= is_failure;
         self.record.attribute(self.is_within, |out| push_unsigned(out, value));
         Ok(())
@@ -242,15 +249,15 @@ impl<'de> Visitor<'de> for Member<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<(), A::Error> {
-        let is_of_others = names::is_whole(&self.record.path);
+        let is_of_others = names::is_whole(self.record.name());
         self.one(|any| Any { is_of_others, ..any }.visit_seq(items))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<(), A::Error> {
-        if names::is_whole(&self.record.path) {
+        if names::is_whole(self.record.name()) {
             return self.one(|any| Any { is_of_others: true, ..any }.visit_map(members));
         }
-        let is_within = self.is_within || names::is_template(&self.record.path);
+        let is_within = self.is_within || names::is_template(self.record.name());
         Member { record: self.record, is_within }.members(members)
     }
 }
