@@ -7,6 +7,7 @@ use divan::{Bencher, black_box};
 
 use snoop_tools::engine::session::Place;
 use snoop_tools::output::filter::Expr;
+use snoop_tools::output::otlp::Encoder;
 use snoop_tools::output::table::Line;
 use snoop_tools::output::time::{WallClock, boot_now_ns};
 use snoop_tools::skel::{mmap_event, mmap_kind};
@@ -105,6 +106,28 @@ fn json_row(bencher: Bencher<'_, '_>, kind: Kind) {
             };
             lines.push(&mut out, &call, &context);
             out.push(b'\n');
+        }
+        black_box(&out);
+    });
+}
+
+/// `--json=otlp`, on top of the line that it is made of.
+#[divan::bench(args = KINDS)]
+fn otlp(bencher: Bencher<'_, '_>, kind: Kind) {
+    let record = example(kind);
+    let call = Call::decode(&record).unwrap();
+    let place = Place { cgroup: Some(b"/system.slice/example.service"), ..Place::default() };
+    let context =
+        Context { timestamp: "2026-11-20T14:47:21.359380100Z", place, ..Context::default() };
+    let mut line = Vec::new();
+    Lines::default().push(&mut line, &call, &context);
+    line.push(b'\n');
+    let mut encoder = Encoder::new("mmapsnoop");
+    let mut out = Vec::new();
+    bencher.counter(ItemsCount::new(ROWS)).bench_local(|| {
+        out.clear();
+        for _ in 0..ROWS {
+            encoder.lines(&mut out, |out| out.extend_from_slice(black_box(&line)));
         }
         black_box(&out);
     });

@@ -224,6 +224,7 @@ packages() {
     step 'rsyslog, with an outage' tests/packages/rsyslog.sh ship
     step 'rsyslog, with 200 senders' tests/packages/rsyslog.sh load
     step 'traces, as Perfetto reads them' tests/packages/traces.sh
+    step 'log records, as OpenTelemetry reads them' tests/packages/otlp.sh
     step 'metrics, as Prometheus scrapes them' tests/packages/metrics.sh
 }
 

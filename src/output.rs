@@ -9,6 +9,7 @@ pub mod filter;
 pub mod histogram;
 pub mod json;
 pub mod metrics;
+pub mod otlp;
 pub mod redact;
 pub mod row;
 mod screen;

@@ -3,6 +3,7 @@
 use clap::Parser as _;
 use snoop_tools::engine::tracer;
 use snoop_tools::output::escape::Quote;
+use snoop_tools::output::otlp::Encoder;
 use snoop_tools::output::row::{Common, Slot, View};
 use snoop_tools::output::table::Line;
 use snoop_tools::skel::{Event as _, kill_event, task_id};
@@ -33,6 +34,13 @@ fn check(line: &[u8], json: bool) {
     assert!(!line.contains(|c: char| c.is_control()), "{line:?}");
     if json {
         serde_json::from_str::<serde_json::Value>(line).unwrap();
+        let mut otlp = Vec::new();
+        Encoder::new("x").lines(&mut otlp, |out| out.extend_from_slice(format!("{line}\n").as_bytes()));
+        check(&otlp, false);
+        let text = String::from_utf8(otlp).unwrap();
+        let record: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let record = &record["resourceLogs"][0]["scopeLogs"][0]["logRecords"][0];
+        assert!(record["eventName"].is_string(), "{text}");
     }
 }
 

@@ -64,7 +64,7 @@ impl Tool for Execsnoop {
         }
         args.place.cwd |= args.compile_commands.is_some();
         let database = args.compile_commands.as_deref().map(Database::new).transpose();
-        let text_default = if args.common.json { usize::MAX } else { DEFAULT_MAX_ARGS };
+        let text_default = if args.common.json.is_some() { usize::MAX } else { DEFAULT_MAX_ARGS };
         Ok(Self {
             view,
             variables,

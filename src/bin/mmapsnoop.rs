@@ -205,7 +205,7 @@ impl Mmapsnoop {
         if self.args.wx {
             let sums = std::mem::take(&mut self.sums);
             if session.out.json {
-                session.out.object(&sums.json(&session.clock.rfc3339(now)))?;
+                session.out.objects(sums.json(&session.clock.rfc3339(now)))?;
             } else {
                 let time = session.local_time(now);
                 session.out.raw(sums.text(&time))?;
@@ -215,7 +215,7 @@ impl Mmapsnoop {
         let summary = self.reader.take(&object.maps, last)?;
         if session.out.json {
             let timestamp = session.clock.rfc3339(now);
-            session.out.object(&summary_rows::json(&summary, &timestamp))?;
+            session.out.objects(summary_rows::json(&summary, &timestamp))?;
         } else {
             let time = session.local_time(now);
             session.out.raw(summary_rows::text(&summary, &time, self.args.bytes))?;

@@ -8,7 +8,7 @@ use libbpf_rs::{MapCore as _, MapFlags};
 
 use snoop_tools::engine::attach::leave_out;
 use snoop_tools::engine::backend::{Backend, Job};
-use snoop_tools::engine::cli::CommonArgs;
+use snoop_tools::engine::cli::{CommonArgs, JsonForm};
 use snoop_tools::engine::command;
 use snoop_tools::engine::errand::Errand;
 use snoop_tools::engine::manual::Manual;
@@ -92,6 +92,11 @@ impl Tool for Procsnoop {
             let message = "--max-events cannot be used with --quiet, which counts no event";
             return Err(message.to_owned().into());
         }
+        if !args.diff.is_empty() && args.common.json == Some(JsonForm::Otlp) {
+            let message =
+                "--diff cannot be used with --json=otlp: a comparison is no event of a machine";
+            return Err(message.to_owned().into());
+        }
         let pictures = Pictures::new(&args)?;
         let drawn = pictures.is_any();
         if drawn && args.common.filter.is_some() {
@@ -99,7 +104,7 @@ impl Tool for Procsnoop {
                 "--filter chooses rows, not what is drawn: --tree, --comm and the like do";
             return Err(message.to_owned().into());
         }
-        let text_default = if args.common.json { usize::MAX } else { DEFAULT_MAX_ARGS };
+        let text_default = if args.common.json.is_some() { usize::MAX } else { DEFAULT_MAX_ARGS };
         let config = config(&args, drawn || args.live);
         let live = args.live.then(|| View::of(Self::NAME, &args.common, true)).transpose()?;
         Ok(Self {
@@ -366,7 +371,7 @@ impl Procsnoop {
         let ids = older::ids(object)?;
         let common = &self.args.common;
         // For pictures of a recording.
-        let is_told = common.json && self.args.fork && !common.quiet;
+        let is_told = common.json.is_some() && self.args.fork && !common.quiet;
         let timestamp = session.clock.rfc3339(session.started_ns);
         let mut asked_for = AskedFor::new(&self.args);
         for elder in elders::all(ids.as_ref(), session.errands.as_mut()) {

@@ -229,7 +229,7 @@ fn run(
     }
     free_unused_memory();
     let filters = filters::unset(object, &args.set);
-    if let Some(line) = filters::line(&filters).filter(|_| !args.json) {
+    if let Some(line) = filters::line(&filters).filter(|_| args.json.is_none()) {
         say(NAME, &shown(&line));
     }
 

@@ -180,9 +180,17 @@ pub struct CommonArgs {
     #[arg(long, value_name = "N", value_parser = number)]
     pub max_events: Option<u64>,
 
-    /// JSON Lines on stdout instead of a table
-    #[arg(long)]
-    pub json: bool,
+    /// JSON Lines on stdout instead of a table; --json=otlp: OpenTelemetry's LogsData, as its
+    /// Collector's otlpjsonfile receiver reads it
+    #[arg(
+        long,
+        value_name = "FORM",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "lines",
+        hide_possible_values = true
+    )]
+    pub json: Option<JsonForm>,
 
     /// Where rows go
     #[command(flatten)]
@@ -252,6 +260,15 @@ pub struct CommonArgs {
     /// Run this command, trace only it and its descendants, and end with it
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
+}
+
+/// `--json`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum JsonForm {
+    /// The keys of the manual
+    Lines,
+    /// LogsData of OpenTelemetry
+    Otlp,
 }
 
 /// `--color`

@@ -86,7 +86,7 @@ impl Contexts {
     pub fn new(args: &CommonArgs) -> Self {
         Self {
             wanted: Wanted::new(args),
-            json: args.json || args.filter.is_some(),
+            json: args.json.is_some() || args.filter.is_some(),
             ..Self::default()
         }
     }

@@ -196,9 +196,8 @@ pub fn read(
     if common.ancestors.is_some() || !common.ancestor.is_empty() {
         recording.needs(&["ancestors"], "chains of ancestors")?;
     }
-    if common.json {
-        session.out.raw(&start.raw)?;
-        session.out.raw("\n")?;
+    if common.json.is_some() {
+        session.out.json_line(&[&start.raw, &b"\n"[..]].concat())?;
     }
     tool.check(&recording)?;
     tool.begin(&recording, &mut session)?;

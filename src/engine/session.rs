@@ -14,7 +14,7 @@ use libbpf_rs::skel::Skel;
 use serde_json::{Map, Value};
 
 use crate::engine::attach::Attached;
-use crate::engine::cli::{CommonArgs, Delivery};
+use crate::engine::cli::{CommonArgs, Delivery, JsonForm};
 use crate::engine::containers::Containers;
 use crate::engine::context::Contexts;
 use crate::engine::errand::Errands;
@@ -104,9 +104,17 @@ pub fn say(tool: &str, message: &str) {
 
 /// Opens the file of `--output`, if it is given: before anything is loaded, so that a refusal costs
 /// nothing.
-pub(crate) fn open_output(tool: &str, place: &Delivery, json: bool) -> Result<Option<OutputFile>> {
+pub(crate) fn open_output(
+    tool: &str,
+    place: &Delivery,
+    json: Option<JsonForm>,
+) -> Result<Option<OutputFile>> {
     let Some(path) = &place.output else { return Ok(None) };
-    let content = if json { Content::Json } else { Content::Text };
+    let content = match json {
+        None => Content::Text,
+        Some(JsonForm::Lines) => Content::Json,
+        Some(JsonForm::Otlp) => Content::Otlp,
+    };
     let mut file = OutputFile::open(path, content, place.rotate)?;
     file.take_notices().iter().for_each(|notice| say(tool, notice));
     Ok(Some(file))
@@ -115,11 +123,13 @@ pub(crate) fn open_output(tool: &str, place: &Delivery, json: bool) -> Result<Op
 impl Session {
     /// A session that begins now. `file`: that of `--output`.
     pub fn new(name: &'static str, args: &CommonArgs, file: Option<OutputFile>) -> Self {
-        let mut session = Self::begin(name, args.json, args.max_events);
-        session.out = Output::with_color(args.json, args.color.into());
+        let json = args.json.is_some();
+        let mut session = Self::begin(name, json, args.max_events);
+        session.out = Output::with_color(json, args.color.into());
         if let Some(file) = file {
-            session.out = Output::to_file(file, args.json, args.color.into());
+            session.out = Output::to_file(file, json, args.color.into());
         }
+        session.speak(args.json);
         session.limits = Limits::new(&args.budget.rate_limit, args.budget.sample);
         session.host_name = args.place.given_host_name();
         session.measures = args.budget.metrics.as_ref().map(|_| Measures::default());
@@ -135,17 +145,24 @@ impl Session {
     /// A session that begins now, with the values of these flags.
     pub(crate) fn in_place(
         name: &'static str,
-        json: bool,
+        json: Option<JsonForm>,
         max_events: Option<u64>,
         place: &Delivery,
         file: Option<OutputFile>,
     ) -> Self {
-        let mut session = Self::begin(name, json, max_events);
+        let mut session = Self::begin(name, json.is_some(), max_events);
         if let Some(file) = file {
-            session.out = Output::to_file(file, json, Color::Auto);
+            session.out = Output::to_file(file, json.is_some(), Color::Auto);
         }
+        session.speak(json);
         session.host_name = place.given_host_name();
         session
+    }
+
+    fn speak(&mut self, json: Option<JsonForm>) {
+        if json == Some(JsonForm::Otlp) {
+            self.out.encode_as_otlp(self.name);
+        }
     }
 
     /// A session that begins now, with the values of `--json` and `--max-events`.

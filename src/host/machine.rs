@@ -3,6 +3,15 @@
 use std::fs::File;
 use std::io::Read as _;
 
+/// The architecture, by OpenTelemetry's name.
+pub const ARCH: &str = match std::env::consts::ARCH.as_bytes() {
+    b"x86_64" => "amd64",
+    b"aarch64" => "arm64",
+    b"arm" => "arm32",
+    b"powerpc64" => "ppc64",
+    _ => std::env::consts::ARCH,
+};
+
 /// The id of the installation: machine-id(5).
 pub fn id() -> Option<String> {
     let is_id = |text: &str| text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit());

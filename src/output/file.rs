@@ -46,6 +46,8 @@ const LEVEL: i32 = 1;
 pub enum Content {
     /// JSON Lines
     Json,
+    /// Lines of `LogsData`
+    Otlp,
     /// Text
     Text,
 }

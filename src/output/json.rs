@@ -13,7 +13,7 @@ use crate::output::escape::{is_plain, until_nul};
 use crate::skel::task_id;
 
 /// The `schema` of the start record: rises when a key changes its meaning.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// For members that are present only if true.
 pub fn is_false(value: &bool) -> bool {

@@ -22,6 +22,7 @@ use crate::output::color::Color;
 use crate::output::digits::{Short, push_number};
 use crate::output::escape::{is_plain_cell, push_cell};
 use crate::output::json;
+use crate::output::otlp::Encoder;
 use crate::output::screen::Screen;
 use crate::output::status;
 use crate::output::stdout::{Stdout, Stuck};
@@ -255,6 +256,8 @@ pub struct Output {
     sink: Sink,
     /// `--json`
     pub json: bool,
+    /// `--json=otlp`: makes of lines of JSON what is written
+    otlp: Option<Box<Encoder>>,
     /// Whether text has colours
     pub color: bool,
     /// Whether stdout is a terminal
@@ -295,6 +298,7 @@ impl Output {
             is_on_terminal: sink.is_terminal(),
             sink,
             json,
+            otlp: None,
             screen: None,
             buffer: Vec::new(),
             rows: Vec::new(),
@@ -303,6 +307,19 @@ impl Output {
             flushed: 0,
             flow: Flow::Open,
         }
+    }
+
+    /// From now on, lines of JSON are written as OpenTelemetry's, as those of this tool.
+    pub fn encode_as_otlp(&mut self, tool: &'static str) {
+        self.otlp = Some(Box::new(Encoder::new(tool)));
+    }
+
+    /// A line of JSON, with its newline, as it is written.
+    pub fn encoded(&mut self, line: Vec<u8>) -> Vec<u8> {
+        let Some(otlp) = &mut self.otlp else { return line };
+        let mut encoded = Vec::new();
+        otlp.lines(&mut encoded, |out| out.extend_from_slice(&line));
+        encoded
     }
 
     /// From now on, a table on a terminal has its heading on each screenful, and its lines are cut
@@ -381,16 +398,33 @@ impl Output {
         self.flush_if_full()
     }
 
-    /// Lets `write` append whole lines of JSON.
-    pub fn json_lines(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        write(&mut self.buffer);
+    /// Lets `write` append lines of JSON.
+    #[inline]
+    pub fn json_lines<T>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+        match &mut self.otlp {
+            None => write(&mut self.buffer),
+            Some(otlp) => otlp.lines(&mut self.buffer, write),
+        }
     }
 
     /// Appends one object and a newline.
     pub fn object(&mut self, object: &impl Serialize) -> Result<()> {
-        json::write(&mut self.buffer, object).context("write JSON")?;
-        self.buffer.push(b'\n');
-        Ok(())
+        self.json_lines(|out| {
+            json::write(&mut *out, object).context("write JSON")?;
+            out.push(b'\n');
+            Ok(())
+        })
+    }
+
+    /// Appends a line of JSON, with its newline.
+    pub fn json_line(&mut self, line: &[u8]) -> Result<()> {
+        self.json_lines(|out| out.extend_from_slice(line));
+        self.flush_if_full()
+    }
+
+    /// The same for several objects.
+    pub fn objects(&mut self, objects: impl IntoIterator<Item = impl Serialize>) -> Result<()> {
+        objects.into_iter().try_for_each(|object| self.object(&object))
     }
 
     /// The same for a large object, written piece by piece. `count` gets the size of each.

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use crate::{run, text};
 
-const START: &str = r#"{"timestamp":"2026-01-31T12:00:00.000000000Z","event":{"name":"trace.start"},"schema":1,"tool":"execsnoop","version":"0.1.0","backend":"tp_btf","not_shown":[{"what":"colours","reason":"it is dark"}],"buffer":"ring","boot_ns":1000000000,"flags":["json","failed"],"kernel":"6.18","host":{"name":"h"}}"#;
+const START: &str = r#"{"timestamp":"2026-01-31T12:00:00.000000000Z","event":{"name":"trace.start"},"schema":2,"tool":"execsnoop","version":"0.1.0","backend":"tp_btf","not_shown":[{"what":"colours","reason":"it is dark"}],"buffer":"ring","boot_ns":1000000000,"flags":["json","failed"],"kernel":"6.18","host":{"name":"h"}}"#;
 const EXEC: &str = r#"{"timestamp":"2026-01-31T12:00:01.500000000Z","event":{"name":"process.exec"},"process":{"pid":7,"parent_pid":3,"comm":"ls","user":{"id":0},"real_user":{"id":5},"linux":{"cgroup":"/a/b"},"executable":{"path":"/bin/ls"},"command_args":["ls","a b"],"args_count":2},"thread":{"name":"ls","id":7},"exec":{"filename":"/bin/ls"}}"#;
 const FAILED: &str = r#"{"timestamp":"2026-01-31T12:00:02.000000000Z","event":{"name":"process.exec_failed"},"process":{"pid":8,"parent_pid":3,"comm":"sh","user":{"id":0},"real_user":{"id":0},"command_args":["x"],"args_count":1},"thread":{"name":"sh","id":8},"error":{"type":"ENOENT"},"exec":{"filename":"/x"}}"#;
 const LOST: &str =
@@ -61,6 +61,86 @@ fn a_recording_is_shown_as_it_would_have_been() {
     assert_eq!(status, 7, "that of COMMAND");
     let whole = fs::read_to_string(&file.0).unwrap();
     assert_eq!(shown(&file, &["-x", "--json"]).1, whole, "the same bytes");
+}
+
+/// mmapsnoop's, as schema 1 had it; -1 is absent by now.
+const MAP: &str = r#"{"timestamp":"2026-01-31T12:00:01.500000000Z","event":{"name":"memory.map"},"process":{"pid":7,"parent_pid":3,"comm":"ls","user":{"id":0},"real_user":{"id":5}},"thread":{"id":7,"name":"ls"},"mmap":{"length_bytes":4096,"prot":["READ"],"flags":["PRIVATE","ANONYMOUS"],"fd":-1,"offset_bytes":0,"address":"0x7f0000001000"}}"#;
+
+#[test]
+fn older_recordings_are_written_as_of_now() {
+    let start = START.replace("execsnoop", "mmapsnoop");
+    let old = start.replace("\"schema\":2", "\"schema\":1");
+    let now = MAP.replace("\"fd\":-1,", "");
+    let mut shown = Vec::new();
+    for (start, map) in [(&old, MAP), (&start, &now)] {
+        let file = File::of("schema", &[start, map, END]);
+        let from = ["--from", file.0.to_str().unwrap()];
+        let json = run("mmapsnoop", &[&from[..], &["--json"]].concat());
+        let table = run("mmapsnoop", &[&from[..], &["-o", "pid,call,fd,len"]].concat());
+        assert_eq!(
+            text(&table.stdout).lines().nth(1).unwrap().split_whitespace().nth(2),
+            Some("-1")
+        );
+        shown.push((text(&json.stdout), text(&table.stdout)));
+    }
+    assert_eq!(shown[0], shown[1]);
+    let mut lines = shown[0].0.lines();
+    assert_eq!((lines.next(), lines.next()), (Some(&*start), Some(&*now)));
+}
+
+#[test]
+fn a_recording_becomes_opentelemetrys() {
+    let file = File::of("otlp", &[START, EXEC, LOST, FAILED, END]);
+    let (status, stdout, stderr) = shown(&file, &["-x", "--json=otlp"]);
+    assert_eq!(status, 7, "{stderr}");
+    let lines: Vec<serde_json::Value> =
+        stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |at: usize| &lines[at]["resourceLogs"][0];
+    let record = |at: usize| &of(at)["scopeLogs"][0]["logRecords"][0];
+    let names: Vec<_> =
+        (0..lines.len()).map(|at| record(at)["eventName"].as_str().unwrap()).collect();
+    let expected =
+        ["trace.start", "process.exec", "events.lost", "process.exec_failed", "trace.end"];
+    assert_eq!(names, expected.map(|name| format!("snoop.{name}")));
+    let severities: Vec<_> =
+        (0..lines.len()).map(|at| record(at)["severityNumber"].clone()).collect();
+    assert_eq!(severities, [9, 9, 13, 13, 13]);
+    let host = serde_json::json!({ "key": "host.name", "value": { "stringValue": "h" } });
+    for at in 0..lines.len() {
+        assert!(of(at)["resource"]["attributes"].as_array().unwrap().contains(&host), "{stdout}");
+    }
+    assert_eq!(record(1)["timeUnixNano"], "1769860801500000000");
+    let attributes = record(1)["attributes"].as_array().unwrap();
+    let has = |key: &str, value: serde_json::Value| {
+        attributes.contains(&serde_json::json!({ "key": key, "value": value }))
+    };
+    assert!(has("process.pid", serde_json::json!({ "intValue": "7" })), "{stdout}");
+    assert!(has("snoop.process.comm", serde_json::json!({ "stringValue": "ls" })), "{stdout}");
+    // Filters are about the keys of --json.
+    let filtered = shown(&file, &["-x", "--json=otlp", "--filter", "process.comm == \"sh\""]).1;
+    assert_eq!(filtered.lines().count(), 4);
+
+    let otlp = File::new("lines", &stdout);
+    let (status, stdout, stderr) = shown(&otlp, &[]);
+    assert_eq!((status, stdout.as_str()), (1, ""));
+    let said = "execsnoop: F: not a recording of execsnoop: a line of --json=otlp, which --from does \
+                not read\n";
+    assert_eq!(stderr, said);
+}
+
+#[test]
+fn forms_of_json() {
+    for flags in [&["--json=xml"][..], &["--json=otlp", "-o", "pid"], &["--json="]] {
+        let output = run("execsnoop", flags);
+        assert_eq!((output.status.code(), text(&output.stdout)), (Some(2), String::new()));
+    }
+    let file = File::of("forms", &[START, EXEC, END]);
+    assert_eq!(shown(&file, &["--json"]), shown(&file, &["--json=lines"]));
+    let path = file.0.to_str().unwrap();
+    let diff = run("procsnoop", &["--json=otlp", "--diff", path, path]);
+    let stderr = text(&diff.stderr);
+    assert_eq!(diff.status.code(), Some(2));
+    assert!(stderr.contains("--diff cannot be used with --json=otlp"), "{stderr}");
 }
 
 #[test]
@@ -116,7 +196,7 @@ fn files_that_are_no_recordings() {
     assert_eq!(said(b"\x7fELF"), "execsnoop: F: not a recording of execsnoop: not JSON\n");
     let other = START.replace("execsnoop", "killsnoop");
     assert!(said(other.as_bytes()).contains("it is one of killsnoop"));
-    let newer = START.replace("\"schema\":1", "\"schema\":2");
+    let newer = START.replace("\"schema\":2", "\"schema\":3");
     assert!(said(newer.as_bytes()).contains("newer version"));
     assert!(said(EXEC.as_bytes()).contains("does not begin with trace.start"));
     for path in ["/nonexistent/file", "/"] {

@@ -65,6 +65,30 @@ fn two_capabilities_suffice() {
     }
 }
 
+#[test]
+fn each_record_is_one_of_opentelemetry_too() {
+    for Demo { tool, event, command, .. } in tracers() {
+        let script = format!("{{ {command}; }} >/dev/null 2>&1; true");
+        let flags = ["--json=otlp", "--host-name", "elsewhere", "--", "/bin/sh", "-c", &script];
+        let output = tool.command(&flags).output().unwrap();
+        let lines = lossy(&output.stdout);
+        let name = |line: &str| {
+            let line: Value = serde_json::from_str(line).unwrap();
+            let [logs] = &line["resourceLogs"].as_array().unwrap()[..] else { panic!("{line}") };
+            let host =
+                serde_json::json!({"key": "host.name", "value": {"stringValue": "elsewhere"}});
+            assert!(logs["resource"]["attributes"].as_array().unwrap().contains(&host), "{line}");
+            let records = logs["scopeLogs"][0]["logRecords"].as_array().unwrap();
+            assert_eq!(records.len(), 1, "{line}");
+            records[0]["eventName"].as_str().unwrap().to_owned()
+        };
+        let names: Vec<_> = lines.lines().map(name).collect();
+        assert_eq!(names.first().map(String::as_str), Some("snoop.trace.start"), "{output:?}");
+        assert_eq!(names.last().map(String::as_str), Some("snoop.trace.end"), "{output:?}");
+        assert!(names.contains(&format!("snoop.{event}")), "{event}: {lines}");
+    }
+}
+
 /// A cgroup that is called like a container's, with a process in it; both end with the test.
 struct Container {
     folder: String,

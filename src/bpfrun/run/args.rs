@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::bpfrun::glob::Glob;
 use crate::bpfrun::run::{fill, kind_of};
-use crate::engine::cli::{Delivery, number, seconds};
+use crate::engine::cli::{Delivery, JsonForm, number, seconds};
 use crate::engine::help::width;
 use crate::engine::manual::Manual;
 
@@ -108,9 +108,17 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = number)]
     pub max_events: Option<u64>,
 
-    /// JSON Lines on stdout instead of text
-    #[arg(long)]
-    pub json: bool,
+    /// JSON Lines on stdout instead of text; --json=otlp: OpenTelemetry's LogsData, as its
+    /// Collector's otlpjsonfile receiver reads it
+    #[arg(
+        long,
+        value_name = "FORM",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "lines",
+        hide_possible_values = true
+    )]
+    pub json: Option<JsonForm>,
 
     /// Where rows go
     #[command(flatten)]

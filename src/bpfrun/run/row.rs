@@ -55,6 +55,10 @@ struct Record<'a, T> {
     timestamp: String,
     event: EventName,
     bpf: Bpf<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cpu: Option<Cpu>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<Code<'a>>,
     #[serde(flatten)]
     content: T,
 }
@@ -65,17 +69,41 @@ struct Bpf<'a> {
     map: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     program: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cpu: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    source: Option<Source<'a>>,
+}
+
+/// Where the program ran.
+#[derive(Serialize)]
+struct Cpu {
+    logical_number: u32,
 }
 
 /// The source line that sent an event.
 #[derive(Serialize)]
-struct Source<'a> {
-    file: &'a str,
-    line: u32,
+struct Code<'a> {
+    file: SourceFile<'a>,
+    line: SourceLine,
+}
+
+#[derive(Serialize)]
+struct SourceFile<'a> {
+    path: &'a str,
+}
+
+#[derive(Serialize)]
+struct SourceLine {
+    number: u32,
+}
+
+impl Cpu {
+    fn new(logical_number: u32) -> Self {
+        Self { logical_number }
+    }
+}
+
+impl<'a> Code<'a> {
+    fn new(site: &'a Site) -> Self {
+        Self { file: SourceFile { path: &site.file }, line: SourceLine { number: site.line } }
+    }
 }
 
 #[derive(Serialize)]
@@ -160,12 +188,9 @@ impl Rows {
             let record = Record {
                 timestamp: session.clock.rfc3339(origin.time_ns),
                 event: EventName { name: "bpf.event" },
-                bpf: Bpf {
-                    map: Some(origin.map),
-                    program,
-                    cpu: origin.cpu,
-                    source: site.map(|site| Source { file: &site.file, line: site.line }),
-                },
+                bpf: Bpf { map: Some(origin.map), program },
+                cpu: origin.cpu.map(Cpu::new),
+                code: site.map(Code::new),
                 content: Data { data, stacks },
             };
             session.out.object(&record)?;
@@ -212,7 +237,9 @@ impl Rows {
             session.out.object(&Record {
                 timestamp: session.clock.rfc3339(*time_ns),
                 event: EventName { name: "bpf.printk" },
-                bpf: Bpf { map: None, program: None, cpu: Some(*cpu), source: None },
+                bpf: Bpf { map: None, program: None },
+                cpu: Some(Cpu::new(*cpu)),
+                code: None,
                 content: Thread {
                     thread: Id {
                         id: *tid,
@@ -243,7 +270,9 @@ impl Rows {
             session.out.object(&Record {
                 timestamp: session.clock.rfc3339(origin.time_ns),
                 event: EventName { name: "bpf.iterator" },
-                bpf: Bpf { map: None, program: origin.program, cpu: None, source: None },
+                bpf: Bpf { map: None, program: origin.program },
+                cpu: None,
+                code: None,
                 content: Bytes { keys: ("line", "line_base64"), value: Some(line) },
             })?;
             return session.shown();
@@ -264,7 +293,9 @@ impl Rows {
             session.out.object(&Record {
                 timestamp: session.clock.rfc3339(crate::output::time::boot_now_ns()),
                 event: EventName { name: "bpf.iterator" },
-                bpf: Bpf { map: None, program: Some(program), cpu: None, source: None },
+                bpf: Bpf { map: None, program: Some(program) },
+                cpu: None,
+                code: None,
                 content: Data {
                     data: decoder.map_or_else(|| bytes_json(data), |decoder| decoder.json(data)),
                     stacks: Map::new(),

@@ -93,7 +93,7 @@ mod tests {
             View::choose(&fields, &args.columns, |column| args.by_flag(column)).unwrap();
         let id = task_id { pid: 7, vpid: 7, comm: [b'x'; 16], ..task_id::default() };
         let common = Common { context: Some(context), ..Common::of(&id) };
-        view.line(args.json, &common, &())
+        view.line(args.json.is_some(), &common, &())
     }
 
     fn any_bytes() -> impl Strategy<Value = Vec<u8>> {

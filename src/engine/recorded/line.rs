@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
+use crate::output::otlp;
 use crate::skel::task_id;
 
 /// A value, or in words what is wrong with the line.
@@ -24,6 +25,9 @@ pub struct Line {
 impl Line {
     /// Reads a line.
     pub fn parse(bytes: &[u8], offset_ns: i128) -> Reading<Self> {
+        if bytes.starts_with(otlp::BEGINNING) {
+            return Err("a line of --json=otlp, which --from does not read".to_owned());
+        }
         if has_too_many_values(bytes) {
             return Err(format!("more than {MOST_VALUES} values"));
         }

@@ -12,7 +12,7 @@ use crate::output::redact;
 /// `trace.start`
 #[derive(Clone, Debug, Default)]
 pub struct Start {
-    /// The line itself
+    /// The line itself, as this version would have written it: what follows has its schema
     pub raw: Vec<u8>,
     /// The tool that wrote it, and its version
     pub tool: String,
@@ -65,7 +65,8 @@ impl Start {
         let words: Vec<_> = command.iter().map(Vec::as_slice).collect();
         let shown: Vec<_> =
             redact::policy().words(&words).into_iter().map(Cow::into_owned).collect();
-        let raw = if shown == command { raw.to_vec() } else { with_command(raw, &shown)? };
+        let is_same = shown == command && schema == SCHEMA;
+        let raw = if is_same { raw.to_vec() } else { rewritten(raw, &shown)? };
         Ok(Self {
             raw,
             tool: needed(line.text("tool")?, "tool")?.to_owned(),
@@ -123,12 +124,14 @@ impl Start {
     }
 }
 
-/// The first line with another COMMAND.
-fn with_command(raw: &[u8], command: &[Vec<u8>]) -> Reading<Vec<u8>> {
+/// The first line with this schema, and another COMMAND.
+fn rewritten(raw: &[u8], command: &[Vec<u8>]) -> Reading<Vec<u8>> {
     let mut line: serde_json::Value = serde_json::from_slice(raw).map_err(|_| "not JSON")?;
     let members = line.as_object_mut().ok_or("not an object of JSON")?;
-    let texts = command.iter().map(|word| String::from_utf8_lossy(word));
-    members.insert("command".to_owned(), texts.collect());
+    members.insert("schema".to_owned(), SCHEMA.into());
+    if let Some(texts) = members.get_mut("command") {
+        *texts = command.iter().map(|word| String::from_utf8_lossy(word)).collect();
+    }
     if let Some(exact) = members.get_mut("command_base64") {
         *exact = command.iter().map(|word| BASE64.encode(word)).collect();
     }
@@ -223,6 +226,22 @@ mod tests {
         assert_eq!((new.had("failed"), new.had("all")), (Some(true), Some(false)));
         assert_eq!((new.began_ns(), new.offset_ns()), (5, 8_999_999_995));
         assert_eq!(new.command, [b"a".to_vec(), b"b c".to_vec()]);
+    }
+
+    #[test]
+    fn what_is_written_again_has_our_schema() {
+        let of = |schema: u32, rest: &str| {
+            format!(
+                r#"{{"timestamp":"1970-01-01T00:00:09Z","event":{{"name":"trace.start"}},"schema":{schema},"tool":"x"{rest}}}"#
+            )
+        };
+        for rest in ["", r#","command":["a","b"],"x":1"#] {
+            let expected = of(SCHEMA, rest);
+            for schema in 1..=SCHEMA {
+                let raw = start(&of(schema, rest)).unwrap().raw;
+                assert_eq!(String::from_utf8(raw).unwrap(), expected);
+            }
+        }
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub(super) struct Host {
     /// Of the installation: machine-id(5)
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) id: Option<String>,
+    /// By OpenTelemetry's name
+    pub(super) arch: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) boot: Option<Boot>,
 }

@@ -28,7 +28,7 @@ impl Session {
             self.how = how;
         }
         let line = self.start_line(self.started_ns)?;
-        self.out.raw(line)
+        self.out.json_line(&line)
     }
 
     /// The start record of a file that begins now.
@@ -47,6 +47,7 @@ impl Session {
             host: Host {
                 name: self.host_name.clone().unwrap_or_else(of_machine),
                 id: machine::id(),
+                arch: machine::ARCH,
                 boot: machine::boot_id().map(|id| Boot { id }),
             },
             trace: self.out.file().is_some().then_some(part),
@@ -105,7 +106,8 @@ impl Session {
                 if let Some(boot_ns) = self.how.get_mut("boot_ns") {
                     *boot_ns = now.into();
                 }
-                self.start_line(now)?
+                let line = self.start_line(now)?;
+                self.out.encoded(line)
             }
             false => self.out.last_heading().to_owned(),
         };
@@ -113,12 +115,13 @@ impl Session {
     }
 
     /// What a file ends with that another one continues.
-    fn last_line(&self) -> Result<Vec<u8>> {
+    fn last_line(&mut self) -> Result<Vec<u8>> {
         if !self.out.json {
             return Ok(Vec::new());
         }
         let part = Part { sequence: self.sequence, began_boot_ns: self.started_ns };
-        line(&self.standing("trace.continued", boot_now_ns(), Some(part), None))
+        let line = line(&self.standing("trace.continued", boot_now_ns(), Some(part), None))?;
+        Ok(self.out.encoded(line))
     }
 
     fn standing(
@@ -194,7 +197,7 @@ impl Session {
         let tracer = TracerRecord { cpu_ns: used.cpu_ns, memory_bytes: used.memory_bytes, shed };
         let usage = Usage { uptime_ns, tracer, output };
         let line = line(&self.standing("trace.status", now, None, Some(usage)))?;
-        self.out.raw(line)
+        self.out.json_line(&line)
     }
 
     /// What `--metrics` has to say.
@@ -248,7 +251,7 @@ impl Session {
                 command_began_boot_ns: self.command_began_ns,
                 notes: &self.notes,
             })?;
-            self.out.raw(line)?;
+            self.out.json_line(&line)?;
         }
         let written = self.out.close_all();
         let failed = written.is_err();

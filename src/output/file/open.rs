@@ -15,6 +15,7 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::unistd::geteuid;
 
 use super::{Content, frames, words};
+use crate::output::otlp;
 
 /// For others than owner and group the events are no business.
 const MODE: u32 = 0o640;
@@ -108,7 +109,14 @@ fn check_lines(file: &File, content: Content, len: &mut u64) -> Result<Option<St
     let count = file.read_at(&mut head, 0).map_err(|error| words(&error))?;
     let head = head.get(..count).unwrap_or_default();
     let is_json = head.first() == Some(&b'{');
+    let is_otlp = head.starts_with(otlp::BEGINNING);
     match content {
+        Content::Json if is_otlp => {
+            return Err("it exists, and has lines of --json=otlp".to_owned());
+        }
+        Content::Otlp if !is_otlp => {
+            return Err("it exists, and has something else than lines of --json=otlp".to_owned());
+        }
         Content::Json if !is_json => {
             return Err("it exists, and has something else than JSON Lines".to_owned());
         }
@@ -234,6 +242,7 @@ mod tests {
         for (text, content) in [
             (&b"a table\n"[..], Content::Json),
             (b"{\"a\":1}\n", Content::Text),
+            (b"{\"a\":1}\n", Content::Otlp),
             (b"\x7fELF\0", Content::Text),
             (&frame, Content::Text),
             (&frame, Content::Json),
@@ -242,6 +251,9 @@ mod tests {
             assert!(refusal(&path, content).contains("something else"), "{text:?}");
             assert_eq!(fs::read(&path).unwrap(), text);
         }
+        let path = with(&folder, b"{\"resourceLogs\":[]}\n");
+        assert!(refusal(&path, Content::Json).contains("--json=otlp"));
+        assert!(open(&path, Content::Otlp, false).is_ok());
         let path = with(&folder, b"{}\n");
         assert!(open(&path, Content::Json, true).err().unwrap().contains("zstd"));
     }

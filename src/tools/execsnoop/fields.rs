@@ -377,7 +377,7 @@ mod tests {
         let id = &row.exec.event.id;
         let event = row.event_name();
         let common = Common { event, time: "now", ..Common::of(id) };
-        view(&args).unwrap().line(args.common.json, &common, row)
+        view(&args).unwrap().line(args.common.json.is_some(), &common, row)
     }
 
     /// What is shown behind RET.

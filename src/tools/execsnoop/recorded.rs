@@ -213,7 +213,7 @@ mod tests {
             cgroup: Some(b"/a\xff"),
             ..Common::of(&row.exec.event.id)
         };
-        view(&args).unwrap().line(args.common.json, &common, row)
+        view(&args).unwrap().line(args.common.json.is_some(), &common, row)
     }
 
     fn row<'a>(told: &'a Told, exec: &'a Exec<'a>, max_args: usize) -> Row<'a> {

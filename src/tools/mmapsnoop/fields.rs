@@ -91,7 +91,11 @@ pub const FIELDS: &[Field<()>] = &[
         "size of the huge pages, if the flags contain it; otherwise absent",
         (),
     ),
-    Field::json("mmap.fd", "file descriptor; with the flag ANONYMOUS it means nothing", ()),
+    Field::json(
+        "mmap.fd",
+        "file descriptor; absent if it is -1; with the flag ANONYMOUS it means nothing",
+        (),
+    ),
     Field::json("mmap.offset_bytes", "offset in the file", ()),
     Field::json("mmap.address", "resulting address; absent if the call failed", ()),
     Field::json("munmap.address", "address in the arguments", ()),
@@ -181,22 +185,18 @@ pub const FIELDS: &[Field<()>] = &[
         (),
     ),
     Field::json("stack.user_cut", "true if outer functions may be missing; otherwise absent", ()),
-    Field::json("summary.calls", "number of calls in the interval; only with --summary", ()),
+    Field::json(
+        "summary.calls",
+        "number of calls in the interval: of the process in memory.summary.process, with the file in \
+         memory.summary.file, of all in memory.summary.total, which comes last; only with --summary",
+        (),
+    ),
     Field::json("summary.failed", "number of those calls that failed", ()),
     Field::json("summary.mapped_bytes", "sum of the lengths of those that succeeded", ()),
     Field::json(
-        "summary.processes",
-        "list of the processes: pid, comm, and the same three numbers",
-        (),
-    ),
-    Field::json(
         "summary.other_processes",
-        "the three numbers of the processes for which there was no room",
-        (),
-    ),
-    Field::json(
-        "summary.files",
-        "list of the files: path, path_cut, deleted, device, inode, and the three numbers",
+        "the three numbers of the processes for which there was no room; this and the rest only in \
+         memory.summary.total",
         (),
     ),
     Field::json(
@@ -212,16 +212,21 @@ pub const FIELDS: &[Field<()>] = &[
     ),
     Field::json(
         "wx_summary.calls",
-        "number of calls in the interval; only with --wx and --summary",
+        "number of calls in the interval: in memory.wx_summary.process those that belong together, by \
+         process, call, file.path and notes; in memory.wx_summary.total, which comes last, all; only \
+         with --wx and --summary",
         (),
     ),
+    Field::json("wx_summary.failed", "number of those calls that failed", ()),
+    Field::json("wx_summary.call", "the system call", ()),
+    Field::json("wx_summary.notes", "list of what is remarkable about the calls", ()),
+    Field::json("wx_summary.start", "lowest address of their memory; absent if all failed", ()),
+    Field::json("wx_summary.end", "end of the highest memory", ()),
     Field::json(
-        "wx_summary.rows",
-        "list of what belongs together: pid, comm, call, path, the notes, the addresses from start \
-         to end of all its calls, the number of calls and how many of them failed",
+        "wx_summary.other_calls",
+        "number of the calls for which there was no room; only in memory.wx_summary.total",
         (),
     ),
-    Field::json("wx_summary.other_calls", "number of the calls for which there was no room", ()),
     Field::ANCESTORS,
 ];
 
@@ -387,10 +392,16 @@ mod tests {
             }
         }
         let summary = Summary::default();
-        let summary = serde_json::to_value(summary_rows::json(&summary, "now")).unwrap();
-        walk(&summary, "", &listed, &mut keys);
-        let sums = Sums::default();
-        walk(&serde_json::to_value(sums.json("now")).unwrap(), "", &listed, &mut keys);
+        for row in summary_rows::json(&summary, "now") {
+            walk(&serde_json::to_value(row).unwrap(), "", &listed, &mut keys);
+        }
+        let mut sums = Sums::default();
+        let event = mmap_event { len: 4096, ret: 0x1000, ..mmap_event::default() };
+        let record = with_path(event, b"/x");
+        sums.add(&Call::decode(&record).unwrap(), vec!["because".to_owned()]);
+        for row in sums.json("now") {
+            walk(&serde_json::to_value(row).unwrap(), "", &listed, &mut keys);
+        }
         assert_eq!(keys, listed);
     }
 }

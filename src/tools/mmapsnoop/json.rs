@@ -264,8 +264,10 @@ fn map(out: &mut Vec<u8>, call: &Call<'_>) {
         key!(out, "huge_page_bytes");
         push_number(out, bytes);
     }
-    key!(out, "fd");
-    push_number(out, event.fd);
+    if event.fd != -1 {
+        key!(out, "fd");
+        push_number(out, event.fd);
+    }
     key!(out, "offset_bytes");
     push_number(out, event.offset);
     if let Some(address) = call.address() {
@@ -396,6 +398,14 @@ mod tests {
                 "inode": "12345"
             })
         );
+    }
+
+    #[test]
+    fn an_anonymous_mapping_has_no_descriptor() {
+        let kind = mmap_kind::MMAP_MAP;
+        let row = |fd| line(&record(mmap_event { kind, fd, ..mmap_event::default() }), &[]);
+        assert_eq!(row(-1)["mmap"].get("fd"), None);
+        assert_eq!((&row(0)["mmap"]["fd"], &row(-7)["mmap"]["fd"]), (&0.into(), &(-7).into()));
     }
 
     #[test]

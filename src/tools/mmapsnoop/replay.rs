@@ -94,14 +94,14 @@ impl Calls {
         if self.args.wx {
             let sums = std::mem::take(&mut self.sums);
             match session.out.json {
-                true => session.out.object(&sums.json(&timestamp))?,
+                true => session.out.objects(sums.json(&timestamp))?,
                 false => session.out.raw(sums.text(&time))?,
             }
             return session.shown();
         }
         let summary = std::mem::take(&mut self.tallies).summary();
         match session.out.json {
-            true => session.out.object(&summary_rows::json(&summary, &timestamp))?,
+            true => session.out.objects(summary_rows::json(&summary, &timestamp))?,
             false => session.out.raw(summary_rows::text(&summary, &time, self.args.bytes))?,
         }
         session.shown()

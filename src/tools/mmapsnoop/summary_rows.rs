@@ -1,4 +1,5 @@
-//! Summaries as tables with a histogram, and as JSON Lines: `memory.summary`.
+//! Summaries as tables with a histogram, and as JSON Lines: `memory.summary.process`,
+//! `memory.summary.file` and `memory.summary.total`.
 
 use std::fmt::Write as _;
 
@@ -121,21 +122,30 @@ fn file_name(file: &FileSum) -> String {
     name
 }
 
-/// A line of JSON.
+/// A line of JSON: of a process, of a file, or of all calls.
 #[derive(serde::Serialize)]
 pub struct SummaryJson<'a> {
     timestamp: &'a str,
     event: EventName,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    process: Option<ProcessJson<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<FileJson<'a>>,
     summary: Numbers<'a>,
 }
 
 #[derive(serde::Serialize)]
 struct Numbers<'a> {
     #[serde(flatten)]
-    total: Sum,
-    processes: Vec<ProcessJson<'a>>,
+    sum: Sum,
+    #[serde(flatten)]
+    of_all: Option<OfAll<'a>>,
+}
+
+/// What has no line of its own, and the lengths.
+#[derive(serde::Serialize)]
+struct OfAll<'a> {
     other_processes: Sum,
-    files: Vec<FileJson<'a>>,
     other_files: Sum,
     no_file: Sum,
     lengths: &'a [Length],
@@ -146,8 +156,6 @@ struct ProcessJson<'a> {
     pid: u32,
     #[serde(flatten)]
     comm: Bytes<'a>,
-    #[serde(flatten)]
-    sum: Sum,
 }
 
 #[derive(serde::Serialize)]
@@ -160,47 +168,67 @@ struct FileJson<'a> {
     deleted: bool,
     device: String,
     inode: String,
-    #[serde(flatten)]
-    sum: Sum,
 }
 
-/// `summary` as a line of JSON, which has all processes and files. `timestamp`: RFC 3339.
-pub fn json<'a>(summary: &'a Summary, timestamp: &'a str) -> SummaryJson<'a> {
-    let process = |row: &'a ProcessSum| ProcessJson {
-        pid: row.pid,
-        comm: Bytes { keys: ("comm", "comm_base64"), value: Some(&row.comm) },
-        sum: row.sum,
-    };
-    let file = |row: &'a FileSum| FileJson {
-        path: Bytes {
-            keys: ("path", "path_base64"),
-            value: Some(&*row.path).filter(|path| !path.is_empty()),
-        },
-        path_cut: row.cut,
-        deleted: row.deleted,
-        device: row.id.device.to_string(),
-        inode: row.id.inode.to_string(),
-        sum: row.sum,
-    };
-    SummaryJson {
-        timestamp,
-        event: EventName { name: "memory.summary" },
-        summary: Numbers {
-            total: summary.total,
-            processes: summary.processes.iter().map(process).collect(),
-            other_processes: summary.other_processes,
-            files: summary.files.iter().map(file).collect(),
-            other_files: summary.other_files,
-            no_file: summary.anonymous,
-            lengths: &summary.lengths,
-        },
+impl<'a> ProcessJson<'a> {
+    fn new(row: &'a ProcessSum) -> Self {
+        let comm = Bytes { keys: ("comm", "comm_base64"), value: Some(&row.comm) };
+        Self { pid: row.pid, comm }
     }
+}
+
+impl<'a> FileJson<'a> {
+    fn new(row: &'a FileSum) -> Self {
+        let path = Some(&*row.path).filter(|path| !path.is_empty());
+        Self {
+            path: Bytes { keys: ("path", "path_base64"), value: path },
+            path_cut: row.cut,
+            deleted: row.deleted,
+            device: row.id.device.to_string(),
+            inode: row.id.inode.to_string(),
+        }
+    }
+}
+
+/// `summary` as lines of JSON: one for each process, one for each file, and the totals last. All
+/// have this timestamp, RFC 3339.
+pub fn json<'a>(summary: &'a Summary, timestamp: &'a str) -> impl Iterator<Item = SummaryJson<'a>> {
+    let line = move |name, sum| SummaryJson {
+        timestamp,
+        event: EventName { name },
+        process: None,
+        file: None,
+        summary: Numbers { sum, of_all: None },
+    };
+    let processes = summary.processes.iter().map(move |row| SummaryJson {
+        process: Some(ProcessJson::new(row)),
+        ..line("memory.summary.process", row.sum)
+    });
+    let files = summary.files.iter().map(move |row| SummaryJson {
+        file: Some(FileJson::new(row)),
+        ..line("memory.summary.file", row.sum)
+    });
+    let of_all = OfAll {
+        other_processes: summary.other_processes,
+        other_files: summary.other_files,
+        no_file: summary.anonymous,
+        lengths: &summary.lengths,
+    };
+    let total = SummaryJson {
+        summary: Numbers { sum: summary.total, of_all: Some(of_all) },
+        ..line("memory.summary.total", summary.total)
+    };
+    processes.chain(files).chain([total])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::tools::mmapsnoop::{Device, FileId};
+
+    fn rows(summary: &Summary) -> Vec<serde_json::Value> {
+        json(summary, "now").map(|row| serde_json::to_value(row).unwrap()).collect()
+    }
 
     fn example(processes: u32) -> Summary {
         let mut summary = Summary::default();
@@ -243,8 +271,8 @@ mod tests {
             cut: false,
             deleted: false,
         });
-        let row = serde_json::to_value(json(&summary, "now")).unwrap();
-        assert_eq!(row["summary"]["files"][0].get("path"), None, "{row}");
+        let rows = rows(&summary);
+        assert_eq!(rows[1]["file"].get("path"), None, "{rows:?}");
     }
 
     #[test]
@@ -273,14 +301,24 @@ mod tests {
             cut: true,
             deleted: false,
         });
-        let row = serde_json::to_value(json(&summary, "now")).unwrap();
-        assert_eq!(row["summary"]["calls"], 300);
-        assert_eq!(row["summary"]["processes"].as_array().unwrap().len(), 30);
+        let rows = rows(&summary);
+        let names: Vec<_> = rows.iter().filter_map(|row| row["event"]["name"].as_str()).collect();
+        let mut expected = vec!["memory.summary.process"; 30];
+        expected.extend(["memory.summary.file", "memory.summary.total"]);
+        assert_eq!(names, expected);
         assert_eq!(
-            row["summary"]["files"][0],
-            serde_json::json!({"path": "/x\u{fffd}", "path_base64": "L3j/", "path_cut": true,
-                "device": "8:1", "inode": "7", "calls": 3, "failed": 0, "mapped_bytes": 3})
+            rows[0],
+            serde_json::json!({"timestamp": "now", "event": {"name": "memory.summary.process"},
+                "process": {"pid": 0, "comm": "a b"},
+                "summary": {"calls": 10, "failed": 1, "mapped_bytes": 4096}})
         );
+        let file = serde_json::json!({"path": "/x\u{fffd}", "path_base64": "L3j/",
+            "path_cut": true, "device": "8:1", "inode": "7"});
+        assert_eq!(rows[30]["file"], file);
+        let sum = serde_json::json!({"calls": 3, "failed": 0, "mapped_bytes": 3});
+        assert_eq!(rows[30]["summary"], sum);
+        let row = &rows[31];
+        assert_eq!(row["summary"]["calls"], 300);
         let lengths = serde_json::json!([{
             "low": 4096, "high": 8192, "calls": 300, "failed": 30, "mapped_bytes": 122_880
         }]);

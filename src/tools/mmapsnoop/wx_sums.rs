@@ -119,32 +119,28 @@ impl Sums {
         out
     }
 
-    /// A line of JSON, which has all rows. `timestamp`: RFC 3339.
-    pub fn json<'a>(&'a self, timestamp: &'a str) -> SumsJson<'a> {
-        let row = |(key, sum): (&'a Key, &'a Sum)| RowJson {
-            pid: key.pid,
-            comm: Bytes { keys: ("comm", "comm_base64"), value: Some(&sum.comm) },
-            call: key.call,
-            path: Bytes {
-                keys: ("path", "path_base64"),
-                value: Some(&*key.path).filter(|path| !path.is_empty()),
-            },
-            notes: &key.reasons,
-            start: sum.range.map(|(start, _)| format!("{start:#x}")),
-            end: sum.range.map(|(_, end)| format!("{end:#x}")),
-            calls: sum.calls,
-            failed: sum.failed,
+    /// As lines of JSON: one for each row, and the totals last. `timestamp`: RFC 3339.
+    pub fn json<'a>(&'a self, timestamp: &'a str) -> impl Iterator<Item = SumsJson<'a>> {
+        let rows = self.sorted();
+        let total = TotalJson {
+            calls: rows.iter().fold(self.others, |all, (_, sum)| all + sum.calls),
+            failed: rows.iter().fold(self.others_failed, |all, (_, sum)| all + sum.failed),
+            other_calls: self.others,
         };
-        let rows: Vec<_> = self.sorted().into_iter().map(row).collect();
-        SumsJson {
-            timestamp,
-            event: EventName { name: "memory.wx_summary" },
-            wx_summary: Numbers {
-                calls: rows.iter().fold(self.others, |all, row| all + row.calls),
-                rows,
-                other_calls: self.others,
-            },
-        }
+        let rows = rows.into_iter().map(move |(key, sum)| {
+            let event = EventName { name: "memory.wx_summary.process" };
+            let process = ProcessJson {
+                pid: key.pid,
+                comm: Bytes { keys: ("comm", "comm_base64"), value: Some(&sum.comm) },
+            };
+            let path = Bytes { keys: ("path", "path_base64"), value: Some(&key.path) };
+            let file = (!key.path.is_empty()).then_some(FileJson { path });
+            let wx_summary = Numbers::Row(RowJson::new(key, sum));
+            SumsJson { timestamp, event, process: Some(process), file, wx_summary }
+        });
+        let event = EventName { name: "memory.wx_summary.total" };
+        let wx_summary = Numbers::Total(total);
+        rows.chain([SumsJson { timestamp, event, process: None, file: None, wx_summary }])
     }
 }
 
@@ -179,24 +175,44 @@ fn place(key: &Key) -> String {
 pub struct SumsJson<'a> {
     timestamp: &'a str,
     event: EventName,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    process: Option<ProcessJson<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<FileJson<'a>>,
     wx_summary: Numbers<'a>,
 }
 
 #[derive(serde::Serialize)]
-struct Numbers<'a> {
+struct ProcessJson<'a> {
+    pid: u32,
+    #[serde(flatten)]
+    comm: Bytes<'a>,
+}
+
+#[derive(serde::Serialize)]
+struct FileJson<'a> {
+    #[serde(flatten)]
+    path: Bytes<'a>,
+}
+
+#[derive(serde::Serialize)]
+#[serde(untagged)]
+enum Numbers<'a> {
+    Row(RowJson<'a>),
+    Total(TotalJson),
+}
+
+#[derive(serde::Serialize)]
+struct TotalJson {
     calls: u64,
-    rows: Vec<RowJson<'a>>,
+    failed: u64,
+    /// Calls for which there was no room
     other_calls: u64,
 }
 
 #[derive(serde::Serialize)]
 struct RowJson<'a> {
-    pid: u32,
-    #[serde(flatten)]
-    comm: Bytes<'a>,
     call: &'static str,
-    #[serde(flatten)]
-    path: Bytes<'a>,
     notes: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     start: Option<String>,
@@ -206,11 +222,28 @@ struct RowJson<'a> {
     failed: u64,
 }
 
+impl<'a> RowJson<'a> {
+    fn new(key: &'a Key, sum: &'a Sum) -> Self {
+        Self {
+            call: key.call,
+            notes: &key.reasons,
+            start: sum.range.map(|(start, _)| format!("{start:#x}")),
+            end: sum.range.map(|(_, end)| format!("{end:#x}")),
+            calls: sum.calls,
+            failed: sum.failed,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::testing::record;
     use super::*;
     use crate::skel::{mmap_event, mmap_kind};
+
+    fn rows(sums: &Sums) -> Vec<serde_json::Value> {
+        sums.json("now").map(|row| serde_json::to_value(row).unwrap()).collect()
+    }
 
     fn protect(pid: u32, addr: u64, ret: i64) -> Vec<u8> {
         let kind = mmap_kind::MMAP_PROTECT;
@@ -232,14 +265,18 @@ mod tests {
         }
         add(&mut sums, &protect(7, 0x9000, -13), "both");
         add(&mut sums, &protect(8, 0x1000, 0), "written");
-        let json = serde_json::to_value(sums.json("now")).unwrap();
-        assert_eq!(json["event"]["name"], "memory.wx_summary");
-        assert_eq!(json["wx_summary"]["calls"], 5);
+        let json = rows(&sums);
         assert_eq!(
-            json["wx_summary"]["rows"][0],
-            serde_json::json!({"pid": 7, "comm": "j", "call": "mprotect", "notes": ["written"],
-                "start": "0x1000", "end": "0x4000", "calls": 3, "failed": 0})
+            json[0],
+            serde_json::json!({"timestamp": "now", "event": {"name": "memory.wx_summary.process"},
+                "process": {"pid": 7, "comm": "j"},
+                "wx_summary": {"call": "mprotect", "notes": ["written"],
+                    "start": "0x1000", "end": "0x4000", "calls": 3, "failed": 0}})
         );
+        let total = serde_json::json!({"calls": 5, "failed": 1, "other_calls": 0});
+        assert_eq!(json.len(), 4);
+        assert_eq!(json[3]["event"]["name"], "memory.wx_summary.total");
+        assert_eq!(json[3]["wx_summary"], total);
         let text = String::from_utf8(sums.text("12:00:00")).unwrap();
         assert!(text.starts_with("12:00:00  5 calls\n"), "{text}");
         let rows: Vec<Vec<_>> =
@@ -257,7 +294,7 @@ mod tests {
         }
         assert_eq!(sums.rows.len(), ENTRIES as usize);
         let total = u64::from(ENTRIES) + 5;
-        let json = serde_json::to_value(sums.json("now")).unwrap();
+        let json = rows(&sums).pop().unwrap();
         assert_eq!(
             (&json["wx_summary"]["calls"], &json["wx_summary"]["other_calls"]),
             (&total.into(), &5.into())

@@ -11,7 +11,7 @@ pub fn config(args: &Args, drawn: bool) -> process_config {
         min_duration_ns: args.min_duration.map_or(0, |least| least.as_nanos() as u64),
         kernel_threads: args.kernel_threads.into(),
         drawn: drawn.into(),
-        reaped: (drawn || args.usage || args.common.json).into(),
+        reaped: (drawn || args.usage || args.common.json.is_some()).into(),
         page_kib: (page_size() / 1024) as u32,
         ..process_config::default()
     };

@@ -34,7 +34,7 @@ pub fn run(args: &Args) -> Result<u8> {
 /// The commands of a file, and whether the file is whole. What is wrong with it is said.
 fn read(args: &Args, path: &Path) -> Result<(Commands, bool)> {
     let mut common = args.common.clone();
-    (common.json, common.quiet) = (false, true);
+    (common.json, common.quiet) = (None, true);
     (common.place, common.budget) = (Delivery::default(), Budget::default());
     let mut collector = Collector::default();
     let tool: &mut dyn Replay = &mut collector;

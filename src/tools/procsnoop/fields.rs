@@ -386,7 +386,7 @@ mod tests {
         let args = Args::try_parse_from(["procsnoop"].iter().chain(flags)).unwrap();
         let event = row.what.name();
         let common = Common { event, time: "now", cgroup, ..Common::of(row.id) };
-        view(&args).unwrap().line(args.common.json, &common, row)
+        view(&args).unwrap().line(args.common.json.is_some(), &common, row)
     }
 
     /// Killed by another process, two seconds after its birth.

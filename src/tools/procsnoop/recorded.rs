@@ -198,7 +198,7 @@ mod tests {
             cgroup: Some(b"/a"),
             ..Common::of(id)
         };
-        view(&args).unwrap().line(args.common.json, &common, &row)
+        view(&args).unwrap().line(args.common.json.is_some(), &common, &row)
     }
 
     /// Every column.

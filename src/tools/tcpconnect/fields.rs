@@ -370,7 +370,7 @@ mod tests {
         let args = Args::try_parse_from(["tcpconnect"].iter().chain(flags)).unwrap();
         let id = &row.connect.id;
         let common = Common { event: "network.connect", time: "now", ..Common::of(id) };
-        view(&args).unwrap().line(args.common.json, &common, row)
+        view(&args).unwrap().line(args.common.json.is_some(), &common, row)
     }
 
     #[test]

@@ -155,7 +155,7 @@ mod tests {
             asked_service: None,
             is_superseded: told.is_superseded,
         };
-        view(&args).unwrap().line(args.common.json, &common, &row)
+        view(&args).unwrap().line(args.common.json.is_some(), &common, &row)
     }
 
     fn columns() -> String {

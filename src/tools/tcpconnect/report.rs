@@ -326,10 +326,18 @@ struct TallyJson<'a> {
     failed: u64,
     superseded: u64,
     pending: u64,
-    #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty")]
-    errors: &'a std::collections::BTreeMap<std::borrow::Cow<'static, str>, u64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<ErrorJson<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     gave_up_after_ns: Option<SpanJson>,
+}
+
+/// How often attempts had this result.
+#[derive(Serialize)]
+struct ErrorJson<'a> {
+    #[serde(rename = "type")]
+    name: &'a str,
+    count: u64,
 }
 
 #[derive(Serialize)]
@@ -345,7 +353,7 @@ impl<'a> TallyJson<'a> {
             failed: tally.failed(),
             superseded: tally.superseded(),
             pending: tally.pending,
-            errors: &tally.failures,
+            errors: tally.errors().map(|(name, count)| ErrorJson { name, count }).collect(),
             gave_up_after_ns: tally.gave_up_ns.map(|(min, max)| SpanJson { min, max }),
         }
     }
@@ -415,7 +423,13 @@ struct LatencyJson<'a> {
 struct LatencyTally<'a> {
     #[serde(flatten)]
     tally: TallyJson<'a>,
-    histogram_us: Vec<Bucket>,
+    histogram_ns: Vec<Bucket>,
+}
+
+/// A bucket of microseconds.
+fn in_ns(Bucket { low, high, count }: Bucket) -> Bucket {
+    let ns = |us: u64| us.saturating_mul(1000);
+    Bucket { low: ns(low), high: ns(high), count }
 }
 
 fn summary_json(
@@ -442,7 +456,7 @@ fn summary_json(
         event: EventName { name: "network.connect.latency" },
         connect: LatencyTally {
             tally: TallyJson::new(&summary.total),
-            histogram_us: summary.latencies.buckets(),
+            histogram_ns: summary.latencies.buckets().into_iter().map(in_ns).collect(),
         },
     })
 }

@@ -66,10 +66,15 @@ impl Tally {
         self.superseded.values().sum()
     }
 
+    /// The results of the failures, with how often each was: the most frequent first.
+    pub fn errors(&self) -> impl Iterator<Item = (&str, u64)> {
+        by_frequency(&self.failures)
+    }
+
     /// `ECONNREFUSED 3, ABORTED 1 after 2 s, (ABORTED) 4, PENDING 2`: the most frequent first,
     /// behind them those that do not count as failures, pending ones last.
     pub fn others_text(&self) -> String {
-        let failures = by_frequency(&self.failures).map(|(name, count)| match self.gave_up_ns {
+        let failures = self.errors().map(|(name, count)| match self.gave_up_ns {
             Some((least, most)) if name == ABORTED => {
                 format!("{name} {count} after {}", span_text(least / 1000, most / 1000))
             }

@@ -63,14 +63,14 @@ fn check(object: &str) {
     assert_eq!(data["wire_daddr_text"], "127.0.0.1", "{data}");
     assert_eq!((&data["host_port"], &data["wire_port"]), (&port.into(), &port.into()), "{data}");
     assert_eq!(v4["bpf"]["program"], "connecting");
-    assert!(places()[0].contains(&v4["bpf"]["source"]["line"].as_u64().unwrap()), "{v4}");
+    assert!(places()[0].contains(&v4["code"]["line"]["number"].as_u64().unwrap()), "{v4}");
     let (row, made) = (&v4["timestamp"], &data["made_text"]);
     let apart = seconds(row.as_str().unwrap()) - seconds(made.as_str().unwrap());
     assert!(apart.abs() < 0.5, "the row has the time of the record: {row} {made}");
     let addresses = std::fs::read_to_string("/proc/net/if_inet6").unwrap_or_default();
     if addresses.contains("00000000000000000000000000000001") {
         let v6 = of(6);
-        assert!(places()[1].contains(&v6["bpf"]["source"]["line"].as_u64().unwrap()), "{v6}");
+        assert!(places()[1].contains(&v6["code"]["line"]["number"].as_u64().unwrap()), "{v6}");
         assert_eq!(v6["data"]["wire_port"], port, "{v6}");
     }
 }

@@ -168,7 +168,7 @@ fn callers_of_the_32_bit_interface() {
         assert_eq!(mmap["compat"], true, "{trace:?}");
         assert_eq!(mmap["length_bytes"], 8192);
         assert_eq!(mmap["offset_bytes"], 80 * 4096);
-        assert_eq!(mmap["fd"], -1);
+        assert_eq!(mmap["fd"], Value::Null);
         assert_eq!(mmap["flags"], serde_json::json!(["PRIVATE", "ANONYMOUS"]));
         let address = hex(&mmap["address"]);
         assert!(address < 1 << 32, "{mmap}");

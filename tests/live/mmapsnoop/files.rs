@@ -191,11 +191,11 @@ fn on_btrfs_files_of_subvolumes_are_several() {
         let trace = trace_script(setup, &["--summary", "3600"], &script);
         let [lib, film, snapshot] = &identities(&ids)[..] else { panic!("{ids}") };
         assert!(lib.1 == film.1 && lib.1 == snapshot.1, "they have one number");
-        let files = trace.events[0]["summary"]["files"].as_array().unwrap();
         for (name, id, calls) in [("one/lib", lib, 1), ("two/film", film, 2)] {
             let path = format!("{top}/{name}");
-            let file = files.iter().find(|file| file["path"] == path).unwrap();
-            assert_eq!((identity(file), &file["calls"]), (id.clone(), &calls.into()));
+            let row = trace.events.iter().find(|row| row["file"]["path"] == path).unwrap();
+            let own = (identity(&row["file"]), &row["summary"]["calls"]);
+            assert_eq!(own, (id.clone(), &calls.into()));
         }
 
         // A snapshot is another file than the one that it was made of.

@@ -108,7 +108,8 @@ fn counts_at_the_end() {
         assert_eq!(rows[1]["connect"]["attempts"], 3);
         assert_eq!(rows[1]["process"], Value::Null);
         assert_eq!(rows[1]["network"]["local"]["address"], "127.0.0.1");
-        assert_eq!(rows[2]["connect"]["errors"]["ECONNREFUSED"], 1);
+        let errors = serde_json::json!([{ "type": "ECONNREFUSED", "count": 1 }]);
+        assert_eq!(rows[2]["connect"]["errors"], errors);
         assert_eq!(rows[3]["events"], 4);
     });
 }
@@ -159,7 +160,7 @@ fn summaries_add_up() {
         assert_eq!(sum(&mut named("network.connect.summary")), 11);
         assert_eq!(sum(&mut named("network.connect.latency")), 11);
         let in_histogram: u64 = named("network.connect.latency")
-            .flat_map(|row| row["connect"]["histogram_us"].as_array().unwrap())
+            .flat_map(|row| row["connect"]["histogram_ns"].as_array().unwrap())
             .map(|bucket| bucket["count"].as_u64().unwrap())
             .sum();
         assert_eq!(in_histogram, 10, "connections that were made");

@@ -169,13 +169,13 @@ const COLUMNS: [Column; 6] = [
 
 /// Prints the rows and the totals.
 pub(super) fn print(args: &Args, rows: &[Row], runs: [&Commands; 2]) -> Result<()> {
-    let mut out = Output::with_color(args.common.json, args.common.color.into());
+    let mut out = Output::with_color(args.common.json.is_some(), args.common.color.into());
     out.fit_terminal(args.common.wide);
-    if !args.common.quiet && !args.common.json {
+    if !args.common.quiet && args.common.json.is_none() {
         out.heading(&COLUMNS);
     }
     for row in rows.iter().filter(|_| !args.common.quiet) {
-        match args.common.json {
+        match args.common.json.is_some() {
             true => out.object(&RowJson::new(row))?,
             false => {
                 line(&mut out, row, if args.quote { Quote::Always } else { Quote::WhereNeeded });
@@ -185,7 +185,7 @@ pub(super) fn print(args: &Args, rows: &[Row], runs: [&Commands; 2]) -> Result<(
         out.flush_if_full()?;
     }
     let total = Total::new(rows, runs);
-    match args.common.json {
+    match args.common.json.is_some() {
         true => out.object(&total)?,
         false => out.raw(total.text(rows.is_empty() || args.common.quiet))?,
     }
