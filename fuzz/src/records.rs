@@ -35,7 +35,8 @@ fn check(line: &[u8], json: bool) {
     if json {
         serde_json::from_str::<serde_json::Value>(line).unwrap();
         let mut otlp = Vec::new();
-        Encoder::new("x").lines(&mut otlp, |out| out.extend_from_slice(format!("{line}\n").as_bytes()));
+        Encoder::new("x")
+            .lines(&mut otlp, |out| out.extend_from_slice(format!("{line}\n").as_bytes()));
         check(&otlp, false);
         let text = String::from_utf8(otlp).unwrap();
         let record: serde_json::Value = serde_json::from_str(&text).unwrap();
