@@ -68,7 +68,8 @@ fn two_capabilities_suffice() {
 #[test]
 fn each_record_is_one_of_opentelemetry_too() {
     for Demo { tool, event, command, .. } in tracers() {
-        let script = format!("{{ {command}; }} >/dev/null 2>&1; true");
+        let mapper = fixture("mapper"); // a static program alone maps nothing
+        let script = format!("{{ {command}; {mapper} flags; }} >/dev/null 2>&1; true");
         let flags = ["--json=otlp", "--host-name", "elsewhere", "--", "/bin/sh", "-c", &script];
         let output = tool.command(&flags).output().unwrap();
         let lines = lossy(&output.stdout);

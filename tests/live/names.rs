@@ -172,10 +172,10 @@ fn sums_are_by_process() {
     let tool = Tool("mmapsnoop");
     each_backend(tool, &["--summary", "3600"], |setup| {
         let (trace, pid) = sums(tool, setup, &["--summary", "3600"]);
-        let processes = trace.events.iter().flat_map(|row| {
-            row["summary"]["processes"].as_array().unwrap().iter().filter(|row| row["pid"] == pid)
+        let processes = trace.events.iter().filter(|row| {
+            row["event"]["name"] == "memory.summary.process" && row["process"]["pid"] == pid
         });
-        let comms: Vec<_> = processes.map(|process| &process["comm"]).collect();
+        let comms: Vec<_> = processes.map(|row| &row["process"]["comm"]).collect();
         assert_eq!(comms, ["lives"], "the first call is a worker's: {trace:?}");
     });
 }

@@ -25,7 +25,7 @@ fn an_ordinary_execution() {
         let time: jiff::Timestamp = row["timestamp"].as_str().unwrap().parse().unwrap();
         assert!(before < time && time < after, "{before} {time} {after}");
 
-        assert_eq!(trace.start["schema"], 1);
+        assert_eq!(trace.start["schema"], 2);
         assert_eq!(trace.start["tool"], "execsnoop");
         assert_eq!(trace.start["backend"], setup.backend);
         assert_eq!(trace.start["buffer"], setup.buffer);

@@ -271,11 +271,11 @@ fn check_maps(trace: &Trace, call: &Value) -> Checked {
 
 fn check_summary(trace: &Trace, _: &Value) -> Checked {
     let mut checked = Checked::default();
-    let summaries = trace.rows(|row| row["event"]["name"] == "memory.summary");
-    checked.main("summary", &summaries, |row| {
-        let processes = row["summary"]["processes"].as_array().unwrap().iter();
-        let mappers = processes.filter(|process| process["comm"] == "mapper");
-        let failed: u64 = mappers.map(|process| process["failed"].as_u64().unwrap()).sum();
+    let named = |name: &str| trace.rows(|row| row["event"]["name"] == name);
+    let processes = named("memory.summary.process");
+    let mappers = processes.iter().filter(|row| row["process"]["comm"] == "mapper");
+    let failed: u64 = mappers.map(|row| row["summary"]["failed"].as_u64().unwrap()).sum();
+    checked.main("summary", &named("memory.summary.total"), |row| {
         failed >= 10 && row["summary"]["calls"].as_u64() > Some(failed)
     });
     checked.keys.clear(); // there are no rows whose keys could be missing
