@@ -309,9 +309,6 @@ typedef __u64 u64;
 
 typedef u64 blkcnt_t;
 
-struct block_device {
-};
-
 typedef _Bool bool;
 
 enum bpf_attach_type {
@@ -980,6 +977,7 @@ struct cgroup_root {
 
 struct class {
 	const char *name;
+	void (*namespace)(void);
 };
 
 typedef struct {
@@ -1973,7 +1971,6 @@ struct rb_list {
 
 struct request {
 	int tag;
-	struct block_device *part;
 	enum mq_rq_state state;
 	union {
 		struct hlist_node hash;
