@@ -10,7 +10,7 @@ use super::modes::{Checked, Mode, words};
 use super::objects::{is_refused, refused_names};
 use super::policy::What;
 use super::run::{Ran, Trace};
-use crate::harness::Tool;
+use crate::harness::{Tool, count_events};
 
 /// What a tool does when nothing is refused.
 pub struct Baseline {
@@ -154,10 +154,9 @@ impl Baseline {
     ) -> String {
         let checked = (mode.check)(trace, &ran.truth);
         wrong.extend(checked.wrong.iter().map(|what| format!("main event: {what}")));
-        // Processes that are older than the tool are no events.
-        let is_event = |line: &&Value| line["event"]["name"] != "process.running";
-        let events = trace.events.iter().filter(is_event).count();
-        for (key, expected) in [("lost", Value::from(0)), ("events", events.into())] {
+        for (key, expected) in
+            [("lost", Value::from(0)), ("events", count_events(&trace.events).into())]
+        {
             if trace.end[key] != expected {
                 wrong.push(format!("{key} {} instead of {expected}", trace.end[key]));
             }
