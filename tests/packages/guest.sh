@@ -60,7 +60,7 @@ for program in "$scratch"/usr/bin/*; do
     $run /usr/sbin/chroot /scratch "/usr/bin/$program" --version
     event=$(demo "$program" event) object=$(demo "$program" object)
     # Events of any object need not name a container.
-    [ -n "$object" ] && wanted='' || wanted="\"container\":{\"id\":\"$id\"}"
+    [ -n "$object" ] && wanted='' || wanted="\"container\":{\"id\":\"$id\"[,}]"
     $run /usr/sbin/chroot /scratch "/usr/bin/$program" --json --duration 5 ${object:+"/$object"} >/tmp/out
     grep "\"name\":\"$event\"" /tmp/out | grep -q "$wanted" || {
         head -n 5 /tmp/out

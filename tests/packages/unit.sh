@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # unit.sh [FOLDER]: packaging/systemd under a real systemd, with the programs of FOLDER (default:
-# target/debug), in a virtual machine: first start, events, reload, restart, a kill, the watchdog, a full
+# those of the tarball in target/packages), in a virtual machine: first start, events, reload, restart, a kill, the watchdog, a full
 # disk, the journal, a reboot. Needs root, debootstrap and what tests/vm needs.
 
 set -euo pipefail
 export LC_ALL=C
 cd "$(dirname "$0")/../.."
-tools=$(realpath "${1:-target/debug}")
+tools=${1:+$(realpath "$1")}
 suite=bookworm kernel=6.1 # Debian 12, and its kernel
 # shellcheck source=tests/vm/mirror.sh
 . tests/vm/mirror.sh
@@ -27,6 +27,12 @@ main() {
     debian_with "$suite" "$work" "$cache" systemd procps libelf1 zlib1g
     local payload=$work/payload
     mkdir -p "$payload/files/bin"
+    if [[ ! $tools ]]; then
+        tools=$work/tarball/bin
+        mkdir "$work/tarball"
+        tar --extract --directory "$work/tarball" --strip-components 1 \
+            --file "$(echo target/packages/*-linux.tar.gz)"
+    fi
     cp "$cache" "$payload/root.tar"
     install -s "$tools/execsnoop" "$tools/killsnoop" "$payload/files/bin/"
     # (No ELF files in the folder itself: run.sh would look for their libraries.)
