@@ -111,9 +111,8 @@ fn json_row(bencher: Bencher<'_, '_>, kind: Kind) {
     });
 }
 
-/// `--json=otlp`, on top of the line that it is made of.
-#[divan::bench(args = KINDS)]
-fn otlp(bencher: Bencher<'_, '_>, kind: Kind) {
+/// A line of `--json`, without its end.
+fn example_line(kind: Kind) -> Vec<u8> {
     let record = example(kind);
     let call = Call::decode(&record).unwrap();
     let place = Place { cgroup: Some(b"/system.slice/example.service"), ..Place::default() };
@@ -121,6 +120,13 @@ fn otlp(bencher: Bencher<'_, '_>, kind: Kind) {
         Context { timestamp: "2026-11-20T14:47:21.359380100Z", place, ..Context::default() };
     let mut line = Vec::new();
     Lines::default().push(&mut line, &call, &context);
+    line
+}
+
+/// `--json=otlp`, on top of the line that it is made of.
+#[divan::bench(args = KINDS)]
+fn otlp(bencher: Bencher<'_, '_>, kind: Kind) {
+    let mut line = example_line(kind);
     line.push(b'\n');
     let mut encoder = Encoder::new("mmapsnoop");
     let mut out = Vec::new();
@@ -140,13 +146,7 @@ fn otlp(bencher: Bencher<'_, '_>, kind: Kind) {
 ])]
 fn filter(bencher: Bencher<'_, '_>, text: &str) {
     let expr = Expr::parse(text).unwrap();
-    let record = example(Kind::File);
-    let call = Call::decode(&record).unwrap();
-    let place = Place { cgroup: Some(b"/system.slice/example.service"), ..Place::default() };
-    let context =
-        Context { timestamp: "2026-11-20T14:47:21.359380100Z", place, ..Context::default() };
-    let mut line = Vec::new();
-    Lines::default().push(&mut line, &call, &context);
+    let line = example_line(Kind::File);
     bencher.counter(ItemsCount::new(ROWS)).bench_local(|| {
         for _ in 0..ROWS {
             black_box(expr.is_true_of(black_box(&line)));

@@ -159,14 +159,20 @@ pub fn attach_first<B: Builder>(
 
 /// The reason for what a backend cannot show at all: the refusals of the better ones.
 fn explain_lacks(not_shown: &mut [NotShown], backend: &Backend, better: &[Refusal]) {
-    let mut reasons: Vec<_> = better.iter().map(|refusal| refusal.refused.to_string()).collect();
-    reasons.dedup();
-    if reasons.is_empty() {
-        reasons.push(format!("the backend {} does not see them", backend.name));
-    }
+    let reasons = match better {
+        [] => format!("the backend {} does not see them", backend.name),
+        _ => reasons(better),
+    };
     for lack in not_shown.iter_mut().filter(|lack| lack.reason.is_empty()) {
-        lack.reason = reasons.join("; ");
+        lack.reason.clone_from(&reasons);
     }
+}
+
+/// The refusals in words; what is said of several backends one after the other, once.
+fn reasons(refusals: &[Refusal]) -> String {
+    let mut reasons: Vec<_> = refusals.iter().map(|refusal| refusal.refused.to_string()).collect();
+    reasons.dedup();
+    reasons.join("; ")
 }
 
 /// Tries one backend, each time without the programs refused so far, until it works.
@@ -444,12 +450,9 @@ impl<S: Skel<'static>> Attached<S> {
 
     /// Says that it tells nothing of who is behind a process: the programs that do were refused.
     pub(crate) fn without_context(mut self, refusals: &[Refusal]) -> Self {
-        let mut reasons: Vec<_> =
-            refusals.iter().map(|refusal| refusal.refused.to_string()).collect();
-        reasons.dedup();
         self.not_shown.push(NotShown {
             what: "who is behind a process (--login, --ancestors)",
-            reason: reasons.join("; "),
+            reason: reasons(refusals),
         });
         self
     }

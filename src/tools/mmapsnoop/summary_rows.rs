@@ -151,11 +151,19 @@ struct OfAll<'a> {
     lengths: &'a [Length],
 }
 
+/// The process that a line of sums is about.
 #[derive(serde::Serialize)]
-struct ProcessJson<'a> {
+pub(super) struct ProcessJson<'a> {
     pid: u32,
     #[serde(flatten)]
     comm: Bytes<'a>,
+}
+
+impl<'a> ProcessJson<'a> {
+    /// `comm`: its name, without a NUL.
+    pub(super) fn new(pid: u32, comm: &'a [u8]) -> Self {
+        Self { pid, comm: Bytes { keys: ("comm", "comm_base64"), value: Some(comm) } }
+    }
 }
 
 #[derive(serde::Serialize)]
@@ -168,13 +176,6 @@ struct FileJson<'a> {
     deleted: bool,
     device: String,
     inode: String,
-}
-
-impl<'a> ProcessJson<'a> {
-    fn new(row: &'a ProcessSum) -> Self {
-        let comm = Bytes { keys: ("comm", "comm_base64"), value: Some(&row.comm) };
-        Self { pid: row.pid, comm }
-    }
 }
 
 impl<'a> FileJson<'a> {
@@ -201,7 +202,7 @@ pub fn json<'a>(summary: &'a Summary, timestamp: &'a str) -> impl Iterator<Item 
         summary: Numbers { sum, of_all: None },
     };
     let processes = summary.processes.iter().map(move |row| SummaryJson {
-        process: Some(ProcessJson::new(row)),
+        process: Some(ProcessJson::new(row.pid, &row.comm)),
         ..line("memory.summary.process", row.sum)
     });
     let files = summary.files.iter().map(move |row| SummaryJson {

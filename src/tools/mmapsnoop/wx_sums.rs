@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use super::summary_rows::ProcessJson;
 use super::text::name;
 use super::{Call, summary::ENTRIES};
 use crate::output::escape::push_cell;
@@ -129,10 +130,7 @@ impl Sums {
         };
         let rows = rows.into_iter().map(move |(key, sum)| {
             let event = EventName { name: "memory.wx_summary.process" };
-            let process = ProcessJson {
-                pid: key.pid,
-                comm: Bytes { keys: ("comm", "comm_base64"), value: Some(&sum.comm) },
-            };
+            let process = ProcessJson::new(key.pid, &sum.comm);
             let path = Bytes { keys: ("path", "path_base64"), value: Some(&key.path) };
             let file = (!key.path.is_empty()).then_some(FileJson { path });
             let wx_summary = Numbers::Row(RowJson::new(key, sum));
@@ -180,13 +178,6 @@ pub struct SumsJson<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     file: Option<FileJson<'a>>,
     wx_summary: Numbers<'a>,
-}
-
-#[derive(serde::Serialize)]
-struct ProcessJson<'a> {
-    pid: u32,
-    #[serde(flatten)]
-    comm: Bytes<'a>,
 }
 
 #[derive(serde::Serialize)]
