@@ -78,7 +78,7 @@ pub struct OutputFile {
     rotate: Option<Rotate>,
     /// The size at which it is rotated
     full_at: u64,
-    /// The time at which it is rotated; `None` while there are no rows in it
+    /// The time at which it is rotated; `None` while it has only its opening
     old_at: Option<Instant>,
     janitor: Option<Janitor>,
     /// Lines; the last one need not be whole
@@ -234,7 +234,7 @@ impl OutputFile {
         }
         let at = self.waiting.len();
         self.rows.extend(rows.iter().map(|end| at + end));
-        if !rows.is_empty() {
+        if !bytes.is_empty() {
             self.old_at = self.old_at.or_else(|| old_at(self.rotate));
         }
         if at == 0 {
@@ -455,7 +455,7 @@ impl OutputFile {
         self.notices.extend(opened.notice.map(|words| format!("{name}: {words}")));
         (self.file, self.len, self.is_torn) = (opened.file, opened.len, false);
         self.full_at = full_at(self.rotate);
-        self.old_at = (!self.rows.is_empty()).then(|| old_at(self.rotate)).flatten();
+        self.old_at = (!self.waiting.is_empty()).then(|| old_at(self.rotate)).flatten();
         if let Some(failing) = &mut self.failing {
             failing.next = Instant::now(); // it may be another disk
         }

@@ -53,7 +53,8 @@ impl Facts {
 
 /// The last row of the process that wrote `facts`.
 pub fn row_of<'t>(trace: &'t Trace, facts: &Facts) -> &'t Value {
-    let is_its = |row: &&Value| Some(pid(row) as i64) == facts.number("pid");
+    // (A record of lost events has no process.)
+    let is_its = |row: &&Value| row["process"]["pid"].as_i64() == facts.number("pid");
     trace.events.iter().rfind(is_its).unwrap_or_else(|| panic!("{trace:?}"))
 }
 

@@ -402,14 +402,14 @@ fn a_sample_has_the_same_processes_in_each_tool() {
 fn too_much_cpu_costs_rows_and_all_are_counted() {
     let dir = TempDir::new();
     let file = dir.path("a.jsonl");
-    let mapper = fixture("mapper");
+    let program = dir.alias("budget", "mapper");
     let flags = [
         "-v",
         "--json",
         "--output",
         &file,
         "--comm",
-        "mapper",
+        "budget",
         "--max-cpu",
         "0.1",
         "--status",
@@ -419,7 +419,7 @@ fn too_much_cpu_costs_rows_and_all_are_counted() {
     let runs = std::cell::Cell::new(0u64);
     eventually("rows are dropped", || {
         for _ in 0..20 {
-            let run = Command::new(&mapper).arg("flags").stdout(Stdio::null()).status();
+            let run = Command::new(&program).arg("flags").stdout(Stdio::null()).status();
             assert!(run.unwrap().success());
             runs.set(runs.get() + 1);
         }

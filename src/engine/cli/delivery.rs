@@ -20,8 +20,8 @@ pub struct Delivery {
     #[arg(long, value_name = "FILE", help_heading = HEADING)]
     pub output: Option<PathBuf>,
 
-    /// Begin a new FILE at this size, or when its first row is so old, and keep KEEP old ones (10),
-    /// called FILE.000001 and so on; compressed with zstd at the end
+    /// Begin a new FILE at this size, or when its first row or status is so old, and keep KEEP old
+    /// ones (10), called FILE.000001 and so on; compressed with zstd at the end
     #[arg(
         long,
         value_name = "SIZE[/TIME][,KEEP[,zstd]]",

@@ -24,7 +24,7 @@ use super::words;
 pub struct Rotate {
     /// A file of this size is rotated
     pub bytes: u64,
-    /// So is one whose first row is so old
+    /// So is one whose first line behind the opening is so old
     pub age: Option<Duration>,
     /// Old files
     pub keep: u32,

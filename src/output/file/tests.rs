@@ -141,14 +141,14 @@ fn what_cannot_be_rotated_grows_on() {
 }
 
 #[test]
-fn an_old_file_is_rotated_if_there_are_rows_in_it() {
+fn an_old_file_is_rotated_if_there_is_more_than_the_opening() {
     let folder = Folder::new();
     let rotate = Rotate { age: Some(Duration::ZERO), bytes: 1000, keep: 9, is_compressed: false };
     let open = || OutputFile::open(&folder.path("a"), Content::Text, Some(rotate)).unwrap();
     let mut file = open();
     file.begin(b"begin\n");
     file.write(None).unwrap();
-    assert_eq!((file.look(), file.left(Instant::now())), (Look::Same, None), "no row yet");
+    assert_eq!((file.look(), file.left(Instant::now())), (Look::Same, None), "nothing to tell yet");
     put(&mut file, "row\n");
     assert_eq!(file.left(Instant::now()), Some(Duration::ZERO));
     assert_eq!(file.look(), Look::Full);
