@@ -14,11 +14,16 @@ use crate::skip::{self, skip};
 
 const EXECSNOOP: Tool = Tool("execsnoop");
 
+/// The name of a process that has written the facts about itself: only its row is looked at, so
+/// that none is lost in the storms of other tests.
+const DONE: &str = "logged-in";
+const FLAGS: [&str; 5] = ["--json", "--login", "--ancestors", "--comm", DONE];
+
 /// A folder that anybody may write to, with the fixtures that are needed.
 struct Place {
     dir: TempDir,
     origin: String,
-    argv: String,
+    done: String,
     facts: String,
 }
 
@@ -27,19 +32,19 @@ impl Place {
         let dir = TempDir::new();
         fs::set_permissions(&dir.0, fs::Permissions::from_mode(0o777)).unwrap();
         let origin = dir.copy("origin", &fixture("origin"));
-        let argv = dir.copy("argv", &fixture("argv"));
+        let done = dir.copy(DONE, &fixture("argv"));
         let facts = dir.path("facts");
-        Self { dir, origin, argv, facts }
+        Self { dir, origin, done, facts }
     }
 
-    /// A shell command that writes the facts about a process, which then executes `argv`.
+    /// A shell command that writes the facts about a process, which then is called [`DONE`].
     fn command(&self) -> String {
-        format!("exec {} facts {} {}", self.origin, self.facts, self.argv)
+        format!("exec {} facts {} {}", self.origin, self.facts, self.done)
     }
 
     /// Runs `command` while execsnoop looks; the row of the process with the facts.
     fn see(&self, command: &mut Command) -> (Value, Facts) {
-        let running = EXECSNOOP.start(&["--json", "--login", "--ancestors"]);
+        let running = EXECSNOOP.start(&FLAGS);
         let output = command.stdin(Stdio::null()).output().unwrap();
         assert!(output.status.success(), "{command:?}: {}", lossy(&output.stderr));
         running.settle();
@@ -131,7 +136,7 @@ fn a_job_of_cron() {
         skip!(skip::NO_CRON);
     }
     let place = Place::new();
-    let running = EXECSNOOP.start(&["--json", "--login", "--ancestors"]);
+    let running = EXECSNOOP.start(&FLAGS);
     let job = format!("* * * * * nobody {}", place.command());
     let mut cron = Command::new("unshare");
     cron.args(["--mount", "/bin/sh", "-ec", CRON, "x", &job]).stdin(Stdio::null());
