@@ -121,7 +121,7 @@ def main():
     candidates = [own(args.tool, floor=shown), own(args.tool, "--json", floor=shown)]
     candidates.append(own(args.tool, "-x"))
     mine = sidebyside.working_own(candidates, workload)
-    others = working(peers(), workload)
+    others = working([*sidebyside.before(args, candidates), *peers()], workload)
     if "exec" in args.parts:
         filtered = own(args.tool, "--pid", "1", shows=False, floor=floor(EMPTY, best))
         least = working([*floors(args.tool, args.folder, best), filtered], workload)

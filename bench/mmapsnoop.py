@@ -190,11 +190,12 @@ def main():
         mine(args.tool, "--backend", backend, floor=floor(RECORD, backend)) for backend in BACKENDS
     ]
     backends = working(backends, workload)
-    others = working(peers(), workload)
+    others = working([*sidebyside.before(args, candidates), *peers()], workload)
     if "call" in args.parts:
         silent = [
             mine(args.tool, *flags, shows=False, floor=rejected) for flags in (*REJECTING, COUNTING)
         ]
+        silent += list(sidebyside.before(args, silent))
         perf = working([mine(args.tool, "--buffer", "perf", floor=shown)], workload)
         least = working(floors(args.tool, args.folder, *BACKENDS), workload)
         everyone = least + ours + perf + backends + working(silent, workload) + others

@@ -35,7 +35,7 @@ def mine(tool, *flags, **details):
     """Ours, with a pattern for ends; the group is the process's id."""
     row = r"EXIT +{program} +(\d+) "
     if "--json" in flags:
-        row = r'"process\.exit"}},"process":{{"pid":(\d+),"parent_pid":\d+,"comm":"{program}"'
+        row = r'"process\.exit"}},"process":{{"pid":(\d+),[^\n]*?"comm":"{program}"'
     return own(tool, *flags, row=row, **details)
 
 
@@ -176,7 +176,7 @@ def main():
     shown = floor(RECORD, best)
     candidates = [mine(args.tool, *flags, floor=shown) for flags in ((), ("--usage",), ("--json",))]
     ours = sidebyside.working_own(candidates, workload)
-    others = working(peers(), workload)
+    others = working([*sidebyside.before(args, candidates), *peers()], workload)
     if "life" in args.parts:
         filtered = mine(args.tool, "--pid", "1", shows=False, floor=floor(EMPTY, best))
         least = working([*floors(args.tool, args.folder, best), filtered], workload)

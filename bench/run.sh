@@ -8,7 +8,7 @@ set -euo pipefail
 usage() {
 	cat <<'EOF'
 usage: bench/run.sh [--rounds N] [--quick] [--check] [--unpinned] [--only PART]...
-                    [--tool NAME]... [--no-build] [--no-install]
+                    [--tool NAME]... [--before DIR] [--no-build] [--no-install]
        bench/run.sh --vm [KERNEL]...
 
   --rounds N    measure everything N times, interleaved [default: 7]
@@ -17,6 +17,7 @@ usage: bench/run.sh [--rounds N] [--quick] [--check] [--unpinned] [--only PART].
   --unpinned    let the workload move between CPUs
   --only PART   only this part of the driver of --tool, as it lists them (repeatable)
   --tool NAME   only this tool's measurements, bench/NAME.py (repeatable)
+  --before DIR  measure the tools of this folder too, an earlier build, in the same rounds
   --no-build    use target/release as it is
   --no-install  compare with the peers that are there; install nothing
   --vm          only rows and outcomes of tcpconnect, beside peers that need kprobes, in
@@ -42,6 +43,10 @@ while (($#)); do
 	case $word in
 	--tool)
 		tools+=("${1-}")
+		(($# == 0)) || shift
+		;;
+	--before) # before the change of folders
+		words+=("$word" "$(realpath -e -- "${1-}")")
 		(($# == 0)) || shift
 		;;
 	--no-build) build= ;;

@@ -5,6 +5,7 @@ import argparse
 import re
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
@@ -26,6 +27,7 @@ def begin(parts):
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--unpinned", action="store_true")
     parser.add_argument("--only", action="append", choices=parts)
+    parser.add_argument("--before")
     args = parser.parse_args()
     args.parts = args.only or parts
     args.rounds = args.rounds or (2 if args.quick else 7)
@@ -65,6 +67,16 @@ def own(tool, *flags, **details):
         lost = r'"trace\.end".*"lost":(\d+)'
     details.setdefault("name", " ".join(("ours", *flags)))
     return Tracer(command=(tool, *flags), lost=lost, **details)
+
+
+def before(args, tracers):
+    """The same tracers as an earlier build had them, if its folder is given."""
+    if not args.before:
+        return
+    tool = str(Path(args.before, Path(args.tool).name))
+    for tracer in tracers:
+        name = tracer.name.replace("ours", "before", 1)
+        yield replace(tracer, name=name, command=(tool, *tracer.command[1:]), is_before=True)
 
 
 def usable(tracer, workload):
@@ -126,7 +138,8 @@ class Samples:
 
     @property
     def is_rival(self):
-        return self.tracer is not None and not self.is_ours and not self.tracer.is_floor
+        tracer = self.tracer
+        return not (tracer is None or self.is_ours or tracer.is_floor or tracer.is_before)
 
     @property
     def missing(self):

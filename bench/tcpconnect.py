@@ -143,7 +143,7 @@ def main():
     candidates.append(mine(args.tool, "--pid", "1", shows=False, floor=floor(EMPTY, best)))
     candidates.append(with_errors(args.tool))
     ours = sidebyside.working_own(candidates, workload)
-    others = working(peers(), workload)
+    others = working([*sidebyside.before(args, candidates), *peers()], workload)
     least = working(floors(args.tool, args.folder, best), workload)
     if "connect" in args.parts:
         measure_connect(least + ours + others, workload, args, targets)

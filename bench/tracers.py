@@ -45,6 +45,8 @@ class Tracer:
     # The name of the tracer that is the floor of its cost; empty: none was measured
     floor: str = ""
     is_floor: bool = False
+    # An earlier build of ours
+    is_before: bool = False
 
     def find(self, row, text, tag, program):
         row = row.format(tag=re.escape(tag), program=program)
