@@ -143,12 +143,13 @@ def main():
     candidates.append(mine(args.tool, "--pid", "1", shows=False, floor=floor(EMPTY, best)))
     candidates.append(with_errors(args.tool))
     ours = sidebyside.working_own(candidates, workload)
-    others = working([*sidebyside.before(args, candidates), *peers()], workload)
+    earlier = working(sidebyside.before(args, candidates), workload)
+    others = earlier + working(peers(), workload)
     least = working(floors(args.tool, args.folder, best), workload)
     if "connect" in args.parts:
         measure_connect(least + ours + others, workload, args, targets)
     if "pairs" in args.parts:
-        measure_pairs(least + ours, workload, args, targets)
+        measure_pairs(least + ours + earlier, workload, args, targets)
     if "start" in args.parts:
         sidebyside.measure_start(ours + others, workload, args, targets)
     if "syscall" in args.parts:
