@@ -99,6 +99,21 @@ def run_duckdb(folder):
     return rows
 
 
+def check_command_line(records, folder):
+    """`duckdb -init`, as the page on fleets has it: what it prints is one table for each query."""
+    text = (PACKAGING / "fleet/duckdb.sql").read_text()
+    assert text.count("'/var/log/snoop/*.jsonl*'") == 1
+    init = folder / "init.sql"
+    init.write_text(text.replace("/var/log/snoop/*.jsonl*", f"{folder}/*.jsonl*"))
+    duckdb_cli = pathlib.Path(sys.executable).with_name("duckdb")
+    command = [duckdb_cli, "-init", init, "-csv", "-c", "SELECT count(*) AS all_records FROM snoop"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ran.stdout.rstrip().endswith(f"all_records\n{len(records)}"), ran
+    queries = [title for title, _ in statements("duckdb.sql") if title]
+    assert ran.stdout.count("┌") == len(queries), ran
+    print(f"fleet: duckdb -init: {len(records)} records")
+
+
 def run_clickhouse(records, folder):
     """Likewise of clickhouse.sql. host.name is in each record, as vector.yaml puts it there."""
     lines = folder / "all.ndjson"
@@ -311,6 +326,7 @@ def main():
         trace(tools, folder)
         records = read(folder)
         check(records, run_duckdb(folder), run_clickhouse(records, folder))
+        check_command_line(records, folder)
         check_identity(tools, folder)
         check_rotated(tools, folder)
         check_collected(records, folder)

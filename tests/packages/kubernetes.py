@@ -1,40 +1,33 @@
 #!/usr/bin/env python3
-"""Holds packaging/container/kubernetes against the API's own schemas (PyPI: kubernetes-validate), in
-which unknown fields are errors, and builds what `kustomize build` would, as far as the base goes."""
+"""Builds packaging/container/kubernetes with a real kubectl, and holds the result against the API's own
+schemas (PyPI: kubernetes-validate), in which unknown fields are errors: kubernetes.py KUBECTL."""
 
 import copy
 import pathlib
+import subprocess
+import sys
 
 import kubernetes_validate
 import yaml
 
 BASE = pathlib.Path(__file__).resolve().parents[2] / "packaging/container/kubernetes"
 VERSIONS = ["1.29", "1.37"]  # the oldest that clusters still have, the newest that there is a schema of
-# Of a Kustomization there is no schema to be had: these are the keys of its reference that are used.
-KUSTOMIZATION = {"apiVersion", "kind", "namespace", "resources", "labels", "images"}
 
 
-def build():
-    """The resources, as the base's kustomization changes them."""
+def build(kubectl):
+    """The resources, as `kubectl apply --kustomize` would send them."""
+    built = subprocess.run([kubectl, "kustomize", BASE], capture_output=True, text=True, check=True)
     base = yaml.safe_load((BASE / "kustomization.yaml").read_text())
-    assert base.keys() <= KUSTOMIZATION, base.keys() - KUSTOMIZATION
-    assert (base["apiVersion"], base["kind"]) == ("kustomize.config.k8s.io/v1beta1", "Kustomization")
     assert {"kustomization.yaml", *base["resources"]} == {file.name for file in BASE.iterdir()}
     (image,) = base["images"]
-    assert image.keys() == {"name", "newName", "newTag"} and isinstance(image["newTag"], str)
-    (labels,) = base["labels"]
-    assert labels.keys() == {"pairs"}
-    resources = {}
-    for name in base["resources"]:
-        resource = yaml.safe_load((BASE / name).read_text())
-        resource["metadata"].setdefault("labels", {}).update(labels["pairs"])
-        if resource["kind"] != "Namespace":
-            resource["metadata"]["namespace"] = base["namespace"]
-            for container in resource["spec"]["template"]["spec"]["containers"]:
-                assert container["image"] == image["name"], container
-                container["image"] = f"{image['newName']}:{image['newTag']}"
-        resources[resource["kind"]] = resource
-    assert resources["Namespace"]["metadata"]["name"] == base["namespace"]
+    resources = {resource["kind"]: resource for resource in yaml.safe_load_all(built.stdout)}
+    assert resources.keys() == {"Namespace", "DaemonSet"}
+    for resource in resources.values():
+        assert resource["metadata"]["labels"]["app.kubernetes.io/part-of"] == "snoop-tools"
+    daemonset = resources["DaemonSet"]
+    assert daemonset["metadata"]["namespace"] == resources["Namespace"]["metadata"]["name"]
+    for container in daemonset["spec"]["template"]["spec"]["containers"]:
+        assert container["image"] == f"{image['newName']}:{image['newTag']}", container
     return resources
 
 
@@ -89,7 +82,7 @@ def check_pod(daemonset):
 
 
 def main():
-    resources = build()
+    resources = build(sys.argv[1])
     for version in VERSIONS:
         for resource in resources.values():
             result = is_valid(resource, version)

@@ -209,6 +209,28 @@ boot
 within 60 'a start by itself' has trace.start $((before + 1))
 see
 within 20 'an event' has process.exec 3
+
+say 'the rsyslog that collects'
+settings=$debian/etc/rsyslog.d/00-snoop.conf
+cp /payload/rsyslog-server.conf "$settings"
+ctl restart rsyslog || die 'it does not start'
+listens() { grep -q ':09D2 .* 0A ' /proc/net/tcp; } # port 2514
+within 20 'its port' listens
+say 'the rsyslog that sends to it'
+mv "$settings" "$debian/etc/collector.conf" # there is only this machine
+sed 's/collector\.example\.org/127.0.0.1/' /payload/rsyslog-client.conf >"$settings"
+ctl restart rsyslog || die 'it does not start'
+inside rsyslogd -n -iNONE -f /etc/collector.conf &
+collector=$!
+within 20 'its port' listens
+mkdir "$debian/etc/systemd/system/snoop@execsnoop.service.d"
+cp /payload/ship.conf "$debian/etc/systemd/system/snoop@execsnoop.service.d/"
+ctl daemon-reload
+ctl restart snoop@execsnoop || die 'it does not start'
+see
+arrived() { grep -qs '"name":"process.exec"' "$debian"/srv/snoop/host=*/day=*/execsnoop.jsonl; }
+within 60 'the event' arrived
+kill "$collector"
 say 'well'
 ctl poweroff || true
 wait "$outer" || true

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # unit.sh [FOLDER]: packaging/systemd under a real systemd, with the programs of FOLDER (default:
 # those of the tarball in target/packages), in a virtual machine: first start, events, reload, restart, a kill, the watchdog, a full
-# disk, the journal, a reboot. Needs root, debootstrap and what tests/vm needs.
+# disk, the journal, a reboot, rsyslog. Needs root, debootstrap and what tests/vm needs.
 
 set -euo pipefail
 export LC_ALL=C
@@ -23,8 +23,8 @@ die() {
 }
 main() {
     ((EUID == 0)) || die 'needs root'
-    local cache=$PWD/target/debian-$suite-systemd.tar
-    debian_with "$suite" "$work" "$cache" systemd procps libelf1 zlib1g
+    local cache=$PWD/target/debian-$suite-systemd-rsyslog.tar
+    debian_with "$suite" "$work" "$cache" systemd procps libelf1 zlib1g rsyslog rsyslog-relp
     local payload=$work/payload
     mkdir -p "$payload/files/bin"
     if [[ ! $tools ]]; then
@@ -38,7 +38,8 @@ main() {
     # (No ELF files in the folder itself: run.sh would look for their libraries.)
     tar --create --directory "$payload/files" --file "$payload/bin.tar" bin
     rm -r "$payload/files"
-    cp packaging/systemd/{snoop@.service,journal.conf,journald.conf} "$payload/"
+    cp packaging/systemd/{snoop@.service,journal.conf,journald.conf,ship.conf} "$payload/"
+    cp packaging/fleet/rsyslog-{client,server}.conf "$payload/"
     cp tests/packages/unit-guest.sh "$payload/run"
     tests/vm/run.sh --kernel "$kernel" --timeout 1200 "$payload"
     say 'passed'
