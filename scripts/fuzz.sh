@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Fuzzing with libFuzzer, inside one process and led by coverage, with the stable compiler: the flags
-# are those that cargo-fuzz gives, without the sanitizers, which need nightly. All targets share the
-# time. What makes one crash, hang or take too much memory stays in target/fuzz/found.
+# are those that cargo-fuzz gives, without the sanitizers, which need nightly, and for our own code only:
+# other crates come from the build of the tests. All targets share the time. What makes one crash, hang or take too much memory stays in target/fuzz/found.
 #
 # usage: fuzz.sh [MINUTES] [TARGET...]        (default: 1, all targets)
 
@@ -28,14 +28,10 @@ if [[ ! $minutes =~ ^[0-9]+$ || $minutes == 0 ]]; then
     exit 2
 fi
 
-# Only for this platform's code: with --target, build scripts do without.
-host=$("${RUSTC:-rustc}" -vV | sed -n 's/^host: //p')
-export RUSTFLAGS="--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
--Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
--Cllvm-args=-sanitizer-coverage-trace-compares"
-export CARGO_TARGET_DIR=$PWD/target/fuzz
-"${CARGO:-cargo}" build --quiet --release --locked --manifest-path fuzz/Cargo.toml --target "$host"
-program=$CARGO_TARGET_DIR/$host/release/snoop-fuzz
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}
+CARGO_INCREMENTAL=0 RUSTC_WRAPPER=$PWD/fuzz/rustc.sh \
+    "${CARGO:-cargo}" build --quiet --locked --manifest-path fuzz/Cargo.toml
+program=$CARGO_TARGET_DIR/debug/snoop-fuzz
 
 each=$((minutes * 60 / ${#targets[@]}))
 failed=()
