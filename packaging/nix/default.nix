@@ -1,5 +1,5 @@
 # For Nix: nix-build, beside the two tarballs that packaging/source.sh makes. Not built where the project
-# is made.
+# is made; parsed and evaluated with a stand-in for nixpkgs.
 { pkgs ? import <nixpkgs> { } }:
 
 pkgs.stdenv.mkDerivation rec {
@@ -28,10 +28,6 @@ pkgs.stdenv.mkDerivation rec {
       install -D -m 755 -t $out/bin target/release/$(basename $source .rs)
     done
     packaging/share.sh $out/bin $out/share
-      $out/bin/$program --generate complete-bash >$share/bash-completion/completions/$program
-      $out/bin/$program --generate complete-zsh >$share/zsh/site-functions/_$program
-      $out/bin/$program --generate complete-fish >$share/fish/vendor_completions.d/$program.fish
-    done
   '';
 
   meta = with pkgs.lib; {
