@@ -10,10 +10,11 @@ pkgs.stdenv.mkDerivation rec {
   sourceRoot = "snoop-tools-${version}";
 
   nativeBuildInputs = with pkgs; [ cargo rustc pkg-config llvmPackages.clang-unwrapped ];
-  buildInputs = with pkgs; [ libbpf elfutils zlib ];
+  buildInputs = with pkgs; [ libbpf elfutils zlib zstd ];
   # Of the compiler's wrapper BPF programs get flags that clang refuses for them.
   CLANG = "${pkgs.llvmPackages.clang-unwrapped}/bin/clang";
   CARGO_NET_OFFLINE = "true";
+  ZSTD_SYS_USE_PKG_CONFIG = "1";
 
   postUnpack = ''
     tar -xf $vendor -C $sourceRoot

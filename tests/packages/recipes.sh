@@ -34,7 +34,7 @@ main() {
     ((EUID == 0)) || die 'needs root'
     [[ -e $sources/PKGBUILD ]] || packaging/source.sh "$sources"
     debian_with "$suite" "$work" "$PWD/target/debian-$suite-recipes.tar" build-essential cargo clang \
-        jq libarchive-tools libbpf-dev libelf-dev makepkg nix-bin pkgconf rpm rpmlint rustc shellcheck \
+        jq libarchive-tools libbpf-dev libelf-dev libzstd-dev makepkg nix-bin pkgconf rpm rpmlint rustc shellcheck \
         zlib1g-dev
     mkdir "$root"
     tar --extract --directory "$root" --file "$PWD/target/debian-$suite-recipes.tar"
@@ -76,7 +76,7 @@ lint() {
     local name='(import ./default.nix { pkgs = {
         stdenv.mkDerivation = all: all; lib.licenses = { gpl2Only = 1; bsd2 = 2; }; lib.platforms.linux = 3;
         llvmPackages.clang-unwrapped = "/clang"; cargo = 4; rustc = 5; pkg-config = 6; libbpf = 7; elfutils = 8;
-        zlib = 9; }; })'
+        zlib = 9; zstd = 10; }; })'
     here "nix-instantiate --readonly-mode --store dummy:// --eval --strict --expr '$name'" >"$work/log" ||
         die 'default.nix is wrong'
 }
