@@ -8,7 +8,7 @@
 # variables by which they compile static programs for CROSS_TARGET.
 #
 # rustc is Debian 12's: distributions have the standard library for each of their architectures, and
-# only that of their own rustc fits. Debian 12 has no riscv64: Debian 13's library is of the same rustc.
+# only that of their own rustc fits.
 
 set -euo pipefail
 umask 022
@@ -19,7 +19,6 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 suite=bookworm
 packages_here=(rustc-web libstd-rust-web-dev libstd-rust-web-1.85 libllvm19 libz3-4 libedit2 libbsd0
     libmd0)
-suite_there=bookworm
 packages_there=(libstd-rust-web-dev libc6-dev linux-libc-dev libgcc-12-dev libelf-dev zlib1g-dev
     busybox-static)
 
@@ -32,17 +31,12 @@ main() {
         arm64) rust=aarch64 c32=arm-linux-gnueabihf ;;
         s390x) rust=s390x ;;
         ppc64el) rust=powerpc64le ;;
-        riscv64)
-            rust=riscv64gc suite_there=trixie
-            packages_there=("${packages_there[@]/web-dev/dev}")
-            packages_there=("${packages_there[@]/gcc-12/gcc-14}" libzstd-dev)
-            ;;
         *) say "no way to compile for $arch" && exit 2 ;;
     esac
-    c=${rust%gc}-linux-gnu rust=$rust-unknown-linux-gnu
-    # lld 14 does not know s390x, and of riscv64 not what compilers leave to linkers.
-    linker=lld-14 ld=ld.lld-14
-    case $arch in s390x | riscv64) linker=binutils-$c ld=$c-ld ;; esac
+    c=$rust-linux-gnu rust=$rust-unknown-linux-gnu
+    # lld 14 does not know s390x.
+    linker=lld-14
+    [[ $arch != s390x ]] || linker=binutils-s390x-linux-gnu
     cross=${SNOOP_CROSS:-$(realpath -m "$here/../../target/cross")}
     mkdir -p "$cross"
     (
@@ -73,8 +67,6 @@ unpack() {
     mv "$cross/$arch/usr/lib/rustlib/$rust" "$cross/here/usr/lib/rustlib/$rust"
     # Only static ones, so that the linker takes these.
     cp "$cross/$arch/usr/lib/$c"/lib{elf,z}.a "$cross/$arch/libraries"
-    # (Debian 13's libelf reads sections that zstd has compressed.)
-    [[ $suite_there == bookworm ]] || cp "$cross/$arch/usr/lib/$c/libzstd.a" "$cross/$arch/libraries"
     write_compiler "$cross/$arch/cc" "$c" -static --sysroot="$cross/$arch"
     [[ ! $c32 ]] || write_compiler "$cross/$arch/cc32" "$c32" -static -nostdlib
     touch "$cross/$arch/ready"
@@ -82,9 +74,11 @@ unpack() {
 
 # write_compiler FILE TARGET FLAG...
 write_compiler() {
+    local ld=$cross/here/usr/bin/ld.lld-14
+    [[ $arch != s390x ]] || ld=$cross/here/usr/bin/s390x-linux-gnu-ld
     cat >"$1" <<END
 #!/bin/sh
-exec "\${CLANG:-clang}" --target=$2 --ld-path=$cross/here/usr/bin/$ld ${*:3} \\
+exec "\${CLANG:-clang}" --target=$2 --ld-path=$ld ${*:3} \\
     -Wno-unused-command-line-argument "\$@"
 END
     chmod +x "$1"
@@ -97,10 +91,8 @@ prepare_apt() {
     [[ $keyring == - ]] || signed="signed-by=$keyring"
     mkdir -p "$1/lists/partial" "$1/cache/archives/partial"
     : >"$1/status"
-    {
-        printf 'deb [arch=amd64 %s] %s %s main\n' "$signed" "$mirror" "$suite"
-        printf 'deb [arch=%s %s] %s %s main\n' "$arch" "$signed" "$mirror" "$suite_there"
-    } >"$1/sources.list"
+    printf 'deb [arch=amd64,%s %s] %s %s main\n' "$arch" "$signed" "$mirror" "$suite" \
+        >"$1/sources.list"
     cat >"$1/apt.conf" <<END
 Dir::State "$1";
 Dir::State::lists "$1/lists";
