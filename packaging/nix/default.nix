@@ -32,6 +32,8 @@ pkgs.stdenv.mkDerivation rec {
   '';
 
   meta = with pkgs.lib; {
+    # Nothing is published yet.
+    homepage = "https://snoop-tools.invalid/no-home-yet";
     description = "BPF tracers: executions, TCP, memory maps, processes, signals, any object";
     license = with licenses; [ gpl2Only bsd2 ];
     platforms = platforms.linux;

@@ -34,7 +34,8 @@ main() {
     ((EUID == 0)) || die 'needs root'
     [[ -e $sources/PKGBUILD ]] || packaging/source.sh "$sources"
     debian_with "$suite" "$work" "$PWD/target/debian-$suite-recipes.tar" build-essential cargo clang \
-        jq libarchive-tools libbpf-dev libelf-dev libzstd-dev makepkg nix-bin pkgconf rpm rpmlint rustc shellcheck \
+        jq libarchive-tools libbpf-dev libelf-dev libzstd-dev makepkg nix-bin \
+        pacman-package-manager pkgconf rpm rpmlint rustc shellcheck \
         zlib1g-dev
     mkdir "$root"
     tar --extract --directory "$root" --file "$PWD/target/debian-$suite-recipes.tar"
