@@ -142,7 +142,7 @@ snoop-tools ($version-1) unstable; urgency=medium
 
   * Package of version $version; changelog.gz says what is new.
 
- -- The snoop-tools authors <snoop-tools@example.org>  $(date -R -d "@$SOURCE_DATE_EPOCH")
+ -- $(sed -n 's/^Maintainer: //p' packaging/debian/control)  $(date -R -d "@$SOURCE_DATE_EPOCH")
 END
 }
 

@@ -212,6 +212,7 @@ packages() {
     # What is released is tried with FULL=1. Otherwise the programs are compiled more quickly.
     [[ ${FULL:-} ]] || export SNOOP_LTO=off
     step 'from source, as distributions build' tests/packages/from-source.sh
+    distributions
     step 'packages' packaging/dist.sh
     step 'form of the packages' tests/packages/lint.sh
     # A guest keeps one core busy, and compilers do not keep two.
@@ -228,6 +229,17 @@ packages() {
     step 'traces, as Perfetto reads them' tests/packages/traces.sh
     step 'log records, as OpenTelemetry reads them' tests/packages/otlp.sh
     step 'metrics, as Prometheus scrapes them' tests/packages/metrics.sh
+}
+
+# Sources as distributions get them; what they make of them takes two optimised builds and more.
+distributions() {
+    step 'sources for distributions' packaging/source.sh
+    if [[ ! ${FULL:-} ]]; then
+        skipped+=("builds of Debian's package and of recipes (FULL=1 make test)")
+        return
+    fi
+    step "Debian's package, built twice" env TWICE=1 tests/packages/debian.sh
+    step 'recipes of other distributions' tests/packages/recipes.sh
 }
 
 # The database comes from GitHub: where that cannot be reached there is nothing to check against.

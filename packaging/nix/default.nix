@@ -1,5 +1,5 @@
 # For Nix: nix-build, beside the two tarballs that packaging/source.sh makes. Not built where the project
-# is made.
+# is made; parsed and evaluated with a stand-in for nixpkgs.
 { pkgs ? import <nixpkgs> { } }:
 
 pkgs.stdenv.mkDerivation rec {
@@ -10,10 +10,11 @@ pkgs.stdenv.mkDerivation rec {
   sourceRoot = "snoop-tools-${version}";
 
   nativeBuildInputs = with pkgs; [ cargo rustc pkg-config llvmPackages.clang-unwrapped ];
-  buildInputs = with pkgs; [ libbpf elfutils zlib ];
+  buildInputs = with pkgs; [ libbpf elfutils zlib zstd ];
   # Of the compiler's wrapper BPF programs get flags that clang refuses for them.
   CLANG = "${pkgs.llvmPackages.clang-unwrapped}/bin/clang";
   CARGO_NET_OFFLINE = "true";
+  ZSTD_SYS_USE_PKG_CONFIG = "1";
 
   postUnpack = ''
     tar -xf $vendor -C $sourceRoot
@@ -28,13 +29,11 @@ pkgs.stdenv.mkDerivation rec {
       install -D -m 755 -t $out/bin target/release/$(basename $source .rs)
     done
     packaging/share.sh $out/bin $out/share
-      $out/bin/$program --generate complete-bash >$share/bash-completion/completions/$program
-      $out/bin/$program --generate complete-zsh >$share/zsh/site-functions/_$program
-      $out/bin/$program --generate complete-fish >$share/fish/vendor_completions.d/$program.fish
-    done
   '';
 
   meta = with pkgs.lib; {
+    # Nothing is published yet.
+    homepage = "https://snoop-tools.invalid/no-home-yet";
     description = "BPF tracers: executions, TCP, memory maps, processes, signals, any object";
     license = with licenses; [ gpl2Only bsd2 ];
     platforms = platforms.linux;

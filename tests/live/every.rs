@@ -233,7 +233,9 @@ fn a_reader_that_does_not_read_delays_no_end() {
             assert_eq!(shown, rows(&stdout), "{tool:?}: {stderr}");
             assert!(lost > 0, "{tool:?}: {stderr}");
         }
-        let running = tool.start(&["--json", "--duration", "2"]);
+        // A slow machine takes as much longer to fill the pipe.
+        let seconds = 2 * 600 / scaled(600);
+        let running = tool.start(&["--json", "--duration", &seconds.to_string()]);
         work();
         let (stdout, stderr, status) = running.finish_unread();
         assert_eq!(status, 0, "{tool:?}: {stderr}");

@@ -119,6 +119,7 @@ choose() {
     while read -r place tests _; do
         case $place in
             host) filters+=(--skip "$tests") ;;
+            once) ((all_ways)) || filters+=(--skip "$tests") ;;
             arch) ((all_ways)) || filters+=("$tests") ;;
         esac
     done <"$here/where"

@@ -134,13 +134,20 @@ fn collect_texts(
         let Ok(text) = fs::read_to_string(&file) else { continue };
         for &licence in licences {
             // A file of this licence: by its name, or since the crate has no other one.
-            let word = licence.split('-').next().unwrap_or(licence).to_uppercase();
-            if licences.len() == 1 || name.contains(&word) {
+            if licences.len() == 1 || name.contains(&word_in_names(licence)) {
                 texts.entry(licence.to_owned()).or_insert_with(|| text.clone());
             }
         }
     }
     Ok(())
+}
+
+/// What the name of a file with this licence has in it, in capitals.
+fn word_in_names(licence: &str) -> String {
+    match licence {
+        "BSL-1.0" => "BOOST".to_owned(),
+        _ => licence.split('-').next().unwrap_or(licence).to_uppercase(),
+    }
 }
 
 /// A text as the continuation of a field: each line indented, empty ones as a dot.
@@ -161,6 +168,13 @@ mod tests {
         assert_eq!(expression("MIT OR Apache-2.0"), "MIT or Apache-2.0");
         let both = "(MIT OR Apache-2.0) AND Unicode-3.0";
         assert_eq!(expression(both), "MIT or Apache-2.0, and Unicode-3.0");
+    }
+
+    #[test]
+    fn files_of_licences_are_known_by_their_names() {
+        assert_eq!(word_in_names("Apache-2.0"), "APACHE");
+        assert_eq!(word_in_names("MIT"), "MIT");
+        assert_eq!(word_in_names("BSL-1.0"), "BOOST");
     }
 
     #[test]
