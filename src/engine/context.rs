@@ -8,6 +8,7 @@ mod commands;
 mod errand;
 mod names;
 mod parts;
+pub mod place;
 
 use crate::engine::cli::CommonArgs;
 use crate::engine::errand::Errands;
