@@ -251,7 +251,6 @@ fn run(
     session.out.end_with(Arc::clone(&stop.eventfd));
     let about = described(args, within, &filters);
     start(about, &loaded, &rows, &mut session)?;
-    session.out.flush()?; // what is said of programs is whole
     session.out.fit_terminal(args.wide || args.folded);
     if !(args.folded || sources.is_empty() && printk.is_none()) {
         rows.heading(&mut session);

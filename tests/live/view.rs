@@ -259,8 +259,8 @@ fn what_happens_is_seen() {
             let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
             fs::set_permissions(&script, mode).unwrap();
             assert!(Command::new(&script).arg("long ".repeat(50)).status().is_err());
-            fs::remove_file(&script).unwrap();
             terminal.wait_for("…  # missing interpreter=/no/interpreter");
+            fs::remove_file(&script).unwrap();
         }
         // A name that would clear the screen.
         let wild = std::env::temp_dir().join(format!("snoop-{}-\u{1b}[2J", std::process::id()));
@@ -314,6 +314,7 @@ fn the_page_looks_where_a_process_runs() {
         terminal.wait("its row", |screen| {
             screen.lines().any(|line| line.contains("running") && line.contains("read x"))
         });
+        terminal.keys(&["Home"]);
         terminal.keys(&["End"]);
         terminal.keys(&["Enter"]);
         let page = terminal.wait_for("PLACE=known");
@@ -344,6 +345,7 @@ fn processes_above_are_as_they_were() {
     terminal.keys(&["/"]);
     terminal.keys(&["-l", "/bin/true x1"]);
     terminal.keys(&["Enter"]);
+    terminal.keys(&["Home"]);
     terminal.keys(&["End"]);
     terminal.keys(&["Enter"]);
     let page = terminal.wait_for("argument 1  x1");

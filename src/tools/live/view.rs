@@ -284,8 +284,11 @@ impl View {
 
     fn key_in_list(&mut self, key: Key, now_ns: u64, clock: &WallClock) -> Result<()> {
         match key {
-            Key::Up(by) => self.select(|at, _| at.saturating_sub(by)),
-            Key::Down(by) => self.select(|at, len| (at + by).min(len.saturating_sub(1))),
+            // Without a selected row, the first one is.
+            Key::Up(by) => self.select(|at, _| at.map_or(0, |at| at.saturating_sub(by))),
+            Key::Down(by) => {
+                self.select(|at, len| at.map_or(0, |at| (at + by).min(len.saturating_sub(1))));
+            }
             Key::First => self.select(|_, _| 0),
             Key::Last => self.select(|_, len| len.saturating_sub(1)),
             Key::Sort => {
@@ -336,11 +339,10 @@ impl View {
         Ok(())
     }
 
-    fn select(&mut self, to: impl Fn(usize, usize) -> usize) {
+    fn select(&mut self, to: impl Fn(Option<usize>, usize) -> usize) {
         let shown = self.frozen.as_ref().map_or(&self.shown, |frozen| &frozen.items);
         let at = self.selected.and_then(|id| shown.iter().position(|item| item.id == id));
-        let next = at.map_or(0, |at| to(at, shown.len()));
-        self.selected = shown.get(next).map(|item| item.id);
+        self.selected = shown.get(to(at, shown.len())).map(|item| item.id);
     }
 
     fn rows_on_screen(&self) -> usize {
