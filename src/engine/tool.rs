@@ -125,7 +125,7 @@ pub trait Tool: Sized {
         false
     }
 
-    /// Whether its user may ask where a process runs: see [`context::place`].
+    /// Whether its user may ask where a process runs: see [`context::place_of`].
     fn looks_at_processes(&self) -> bool {
         false
     }

@@ -4,10 +4,8 @@ use std::fs::{File, read_link};
 use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
 
-use super::errand::Question;
-use crate::engine::errand::Errands;
 use crate::host::proc::{cgroup, is_process};
-use crate::output::redact::{Policy, policy};
+use crate::output::redact::Policy;
 
 /// The longest environment that is read.
 const MOST_ENV: usize = 64 << 10;
@@ -25,14 +23,6 @@ pub struct Place {
     pub env: Vec<u8>,
     /// There are more of them
     pub env_cut: bool,
-}
-
-/// Where the process with this id and birth runs now, without secrets. `None`: it has ended, or
-/// nobody answered in time.
-pub fn place(errands: &mut Errands, pid: u32, start_ns: u64) -> Option<Place> {
-    let answer = errands.ask_context(&Question::Place(pid, start_ns).encode())?;
-    let place = Place::decode(&answer)?;
-    Some(place.without_secrets(policy()))
 }
 
 /// The helper's side.
@@ -71,7 +61,7 @@ impl Place {
         [&[u8::from(self.env_cut)][..], &numbers, cgroup, &self.cwd, &self.env].concat()
     }
 
-    fn decode(answer: &[u8]) -> Option<Self> {
+    pub(super) fn decode(answer: &[u8]) -> Option<Self> {
         let (&env_cut, rest) = answer.split_first()?;
         let (uid, rest) = rest.split_first_chunk()?;
         let (cgroup_len, rest) = rest.split_first_chunk()?;
@@ -87,7 +77,7 @@ impl Place {
         })
     }
 
-    fn without_secrets(self, policy: &Policy) -> Self {
+    pub(super) fn without_secrets(self, policy: &Policy) -> Self {
         if !policy.is_on() {
             return self;
         }

@@ -14,7 +14,8 @@ use super::list::{Item, Wanted, began_ns, items, label};
 use super::model::{End, Id, Life, Model};
 use super::screen::{Screen, is_gone};
 use crate::engine::cli::CommonArgs;
-use crate::engine::context::place::{Place, place};
+use crate::engine::context::place::Place;
+use crate::engine::context::place_of;
 use crate::engine::errand::Errands;
 use crate::engine::progress::counted;
 use crate::engine::session::Session;
@@ -365,7 +366,7 @@ impl View {
         if is_known || is_asked || life.end.is_some() || life.start_ns == 0 {
             return;
         }
-        self.place = Some((key, place(errands, life.pid, life.start_ns)));
+        self.place = Some((key, place_of(errands, life.pid, life.start_ns)));
     }
 
     fn items(&self) -> Vec<Item> {
