@@ -2,6 +2,7 @@
 
 pub mod args;
 pub mod choose;
+pub mod complete;
 pub mod glob;
 pub mod inspect;
 pub mod list;

@@ -19,7 +19,8 @@ fn main() -> ExitCode {
     if let Some(status) = generate::answer(&words, pages) {
         return status;
     }
-    let task = parse::<Args>(with_task(words)).task;
+    let usual = [("inspect", inspect::MANUAL.usual), ("run", run::args::MANUAL.usual)];
+    let task = parse::<Args>(&with_task(words), &usual).task;
     let ended = file_limit::ignore().context("signal").and_then(|()| match &task {
         Task::Inspect(args) => inspect::main(args),
         Task::Run(args) => run::main(args),

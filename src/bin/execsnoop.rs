@@ -88,6 +88,10 @@ impl Tool for Execsnoop {
         self.live.as_ref().is_some_and(View::wakes_on_keys)
     }
 
+    fn looks_at_processes(&self) -> bool {
+        self.live.is_some()
+    }
+
     fn replay(self) -> Result<Box<dyn Replay>, Refused> {
         if let Some(view) = self.live {
             return Ok(Box::new(live::Executions::new(self.args, view)?));
@@ -202,7 +206,7 @@ impl Tool for Execsnoop {
     fn tick(&mut self, _: &Loaded<Self>, session: &mut Session) -> Result<()> {
         self.show_given_up(false, session)?;
         match &mut self.live {
-            Some(view) => view.tick(boot_now_ns(), session.lost(), &session.clock),
+            Some(view) => view.tick(boot_now_ns(), session),
             None => Ok(()),
         }
     }
@@ -246,7 +250,10 @@ impl Execsnoop {
             database.see(exec);
         }
         if let Some(view) = &mut self.live {
-            live::see(&mut view.model, exec, session.cgroups.path(&exec.event.id));
+            let context = session.contexts.of(&exec.event.id, session.errands.as_mut());
+            let cgroup = session.cgroups.path(&exec.event.id);
+            live::see(&mut view.model, exec, found.interpreter.as_ref(), cgroup);
+            context.iter().for_each(|context| view.model.told(context));
             view.change();
             return Ok(());
         }

@@ -88,10 +88,6 @@ impl Tool for Procsnoop {
             let message = "--cwd and --env show executions, which these flags leave out";
             return Err(message.to_owned().into());
         }
-        if args.common.quiet && args.common.max_events.is_some() {
-            let message = "--max-events cannot be used with --quiet, which counts no event";
-            return Err(message.to_owned().into());
-        }
         if !args.diff.is_empty() && args.common.json == Some(JsonForm::Otlp) {
             let message =
                 "--diff cannot be used with --json=otlp: a comparison is no event of a machine";
@@ -99,6 +95,11 @@ impl Tool for Procsnoop {
         }
         let pictures = Pictures::new(&args)?;
         let drawn = pictures.is_any();
+        if drawn && args.common.quiet && args.common.max_events.is_some() {
+            let message =
+                "--max-events cannot be used with --quiet and a picture, which counts no event";
+            return Err(message.to_owned().into());
+        }
         if drawn && args.common.filter.is_some() {
             let message =
                 "--filter chooses rows, not what is drawn: --tree, --comm and the like do";
@@ -136,9 +137,13 @@ impl Tool for Procsnoop {
         self.live.as_ref().is_some_and(View::wakes_on_keys)
     }
 
+    fn looks_at_processes(&self) -> bool {
+        self.live.is_some()
+    }
+
     fn replay(self) -> Result<Box<dyn Replay>, Refused> {
         if let Some(view) = self.live {
-            return Ok(Box::new(live::Lives::new(view)));
+            return Ok(Box::new(live::Lives::new(self.args, view)));
         }
         Ok(Box::new(replay::Lives::new(self.args, self.show, self.config, self.pictures)))
     }
@@ -259,7 +264,9 @@ impl Tool for Procsnoop {
         }
         if let Some(view) = &mut self.live {
             let id = task_id::of(record)?;
+            let context = session.contexts.of(&id, session.errands.as_mut());
             live::see(&mut view.model, &decoded, exec.as_ref(), session.cgroups.path(&id));
+            context.iter().for_each(|context| view.model.told(context));
             view.change();
             return Ok(());
         }
@@ -308,7 +315,7 @@ impl Tool for Procsnoop {
 
     fn tick(&mut self, _: &Loaded<Self>, session: &mut Session) -> Result<()> {
         if let Some(view) = &mut self.live {
-            return view.tick(boot_now_ns(), session.lost(), &session.clock);
+            return view.tick(boot_now_ns(), session);
         }
         self.show_ready(false, session)
     }

@@ -5,7 +5,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::engine::help::width;
 use crate::engine::manual::{Demo, Manual, Page};
-use crate::{bpfrun::inspect, bpfrun::run};
+use crate::{bpfrun::complete, bpfrun::inspect, bpfrun::run};
 
 /// Inspect any compiled BPF object, or load it, attach it and show its events
 #[derive(Parser, Debug)]
@@ -40,13 +40,17 @@ pub fn pages() -> Vec<Page> {
         let command = whole.find_subcommand(name)?.clone();
         // A page needs a name of its own, which differs from the words that people type.
         let command = command.name(page).bin_name(format!("bpfrun {name}"));
-        Some(Page { command: command.version(env!("CARGO_PKG_VERSION")), manual, values: |_| None })
+        Some(Page {
+            command: command.version(env!("CARGO_PKG_VERSION")),
+            manual,
+            values: complete::values,
+        })
     };
     let tasks = [
         task("inspect", "bpfrun-inspect", inspect::MANUAL),
         task("run", "bpfrun-run", run::args::MANUAL),
     ];
-    let mut pages = vec![Page { command: whole.clone(), manual: MANUAL, values: |_| None }];
+    let mut pages = vec![Page { command: whole.clone(), manual: MANUAL, values: complete::values }];
     pages.extend(tasks.into_iter().flatten());
     pages
 }

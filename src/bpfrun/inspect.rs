@@ -118,6 +118,7 @@ rest.",
         ("bpfrun inspect /usr/bin/agent --objects", "all objects in it"),
     ],
     rows: "",
+    usual: &["file", "object", "objects", "disasm", "prog", "types", "schema", "against", "json"],
     exit_status: "\
 0 everything was shown, and with --against nothing that is needed is missing; 1 the file is not a \
 BPF object, parts of it are damaged, or with --against programs would fail; 2 wrong usage.",

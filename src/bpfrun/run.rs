@@ -156,7 +156,9 @@ fn wrong_usage(why: &str) -> u8 {
 /// Advice for the name of a file that was meant as a task.
 fn meant(name: &str) -> String {
     const SIMILAR: f64 = 0.85;
-    let is_close = |task: &&str| strsim::jaro_winkler(name, task) > SIMILAR;
+    let is_close = |task: &&str| {
+        strsim::jaro_winkler(name, task) > SIMILAR || strsim::damerau_levenshtein(name, task) == 1
+    };
     let task = ["inspect", "run", "help"].into_iter().find(is_close);
     task.map(|task| format!(" (did you mean bpfrun {task}?)")).unwrap_or_default()
 }
@@ -249,6 +251,7 @@ fn run(
     session.out.end_with(Arc::clone(&stop.eventfd));
     let about = described(args, within, &filters);
     start(about, &loaded, &rows, &mut session)?;
+    session.out.fit_terminal(args.wide || args.folded);
     if !(args.folded || sources.is_empty() && printk.is_none()) {
         rows.heading(&mut session);
     }

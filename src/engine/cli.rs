@@ -22,6 +22,7 @@ use crate::engine::manual::Manual;
 use crate::host::cgroup::Cgroup;
 use crate::host::user::User;
 use crate::output::color::Color;
+use crate::output::escape::{Quote, push_shell_word};
 use crate::output::filter::Expr;
 use crate::output::redact::Policy;
 use crate::output::row::{ANCESTORS, LOGIN};
@@ -292,20 +293,18 @@ impl From<When> for Color {
     }
 }
 
-/// A command line, checked; ends the process where something is wrong.
-pub fn parse<A: Parser>(words: impl IntoIterator<Item = OsString>) -> A {
-    let get_matches = |command: clap::Command, words: &[OsString]| {
-        command.term_width(help::width()).try_get_matches_from(words)
-    };
-    parse_by(words.into_iter().collect(), get_matches)
+/// A command line with tasks, checked; ends the process where something is wrong. `usual`: what `-h`
+/// shows of each task, by ids.
+pub fn parse<A: Parser>(words: &[OsString], usual: &[(&str, &[&str])]) -> A {
+    parse_by(words, |command, words| help::parse_task(command, usual, words))
 }
 
 /// The same for a tool, whose help comes from its manual as well. Also returns the long names of the
 /// flags that are given.
-pub(crate) fn parse_tool<A: Parser>(words: Vec<OsString>, manual: &Manual) -> (A, Vec<String>) {
+pub(crate) fn parse_tool<A: Parser>(words: &[OsString], manual: &Manual) -> (A, Vec<String>) {
     let common = CommonArgs::augment_args(clap::Command::new("common"));
     let is_common = |id: &str| common.get_arguments().any(|arg| arg.get_id() == id);
-    values::are_of_now(!names_recording(&words));
+    values::are_of_now(!names_recording(words));
     let mut given = Vec::new();
     let args = parse_by(words, |command, words| {
         let parsed = help::parse(command, manual, is_common, words)?;
@@ -333,12 +332,12 @@ fn given_flags(command: &clap::Command, matches: &clap::ArgMatches) -> Vec<Strin
 }
 
 fn parse_by<A: Parser>(
-    words: Vec<OsString>,
+    words: &[OsString],
     get_matches: impl FnOnce(clap::Command, &[OsString]) -> clap::error::Result<clap::ArgMatches>,
 ) -> A {
     let command = negative_numbers_are_values(A::command());
-    let parsed = get_matches(command.clone(), &words).and_then(|matches| {
-        if has_empty_command(command, words) {
+    let parsed = get_matches(command.clone(), words).and_then(|matches| {
+        if has_empty_command(command, words.to_vec()) {
             let words = "no command after --\n";
             return Err(clap::Error::raw(ErrorKind::MissingRequiredArgument, words));
         }
@@ -346,22 +345,33 @@ fn parse_by<A: Parser>(
     });
     parsed.unwrap_or_else(|mut error| {
         if error.kind() == ErrorKind::UnknownArgument {
-            advise(&mut error, A::command().get_name());
+            advise(&mut error, A::command(), words);
         }
         error.exit()
     })
 }
 
 /// Replaces clap's advice about an unknown word, "to pass it as a value, use `--`": it would be run
-/// as a command. Such a word may be meant as one.
-fn advise(error: &mut clap::Error, tool: &str) {
+/// as a command. Such a word may be meant as one, and what is behind it as its arguments.
+fn advise(error: &mut clap::Error, command: clap::Command, words: &[OsString]) {
     error.remove(ContextKind::Suggested);
     let word = match error.get(ContextKind::InvalidArg) {
         Some(ContextValue::String(word)) if !word.starts_with('-') => word,
         _ => return,
     };
-    let advice = format!("to run a command and trace only it: {tool} -- {word}");
-    error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![advice.into()]));
+    let Some(at) = words.iter().position(|given| given == word.as_str()) else { return };
+    let mut meant = words.to_vec();
+    meant.insert(at, "--".into());
+    let mut line = command.get_name().to_owned();
+    for word in meant.iter().skip(1) {
+        line.push(' ');
+        push_shell_word(&mut line, word.as_encoded_bytes(), false, Quote::WhereNeeded);
+    }
+    // Not each task has a COMMAND.
+    if command.try_get_matches_from(meant).is_ok() {
+        let advice = ContextValue::StyledStrs(vec![format!("did you mean: {line}").into()]);
+        error.insert(ContextKind::Suggested, advice);
+    }
 }
 
 /// Whether a valid command line ends in a `--` without a COMMAND, as in a script whose variable is
@@ -502,11 +512,12 @@ mod tests {
         }
         let said = |words: &[&str]| {
             let mut error = Tool::try_parse_from(words).unwrap_err();
-            advise(&mut error, "tool");
+            let words: Vec<_> = words.iter().map(OsString::from).collect();
+            advise(&mut error, <Tool as clap::CommandFactory>::command(), &words);
             error.to_string()
         };
-        let advice = "to run a command and trace only it: tool -- ls";
-        assert!(said(&["tool", "ls", "-l"]).contains(advice));
-        assert!(!said(&["tool", "--no-such-flag"]).contains("--:"));
+        let advice = "did you mean: tool --json -- ls -l 'a b'\n";
+        assert!(said(&["tool", "--json", "ls", "-l", "a b"]).contains(advice));
+        assert!(!said(&["tool", "--no-such-flag"]).contains("did you mean"));
     }
 }

@@ -8,6 +8,7 @@ mod commands;
 mod errand;
 mod names;
 mod parts;
+pub mod place;
 
 use crate::engine::cli::CommonArgs;
 use crate::engine::errand::Errands;
@@ -20,6 +21,7 @@ use commands::Commands;
 pub use errand::errand;
 use names::Names;
 use parts::Parts;
+use place::Place;
 
 /// What the flags ask for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -168,6 +170,14 @@ impl Contexts {
             names.real_group = self.names.group(login.group, errands);
         }
     }
+}
+
+/// Where the process with this id and birth runs now, without secrets. `None`: it has ended, or
+/// nobody answered in time.
+pub fn place_of(errands: &mut Errands, pid: u32, start_ns: u64) -> Option<Place> {
+    let answer = errands.ask_context(&errand::Question::Place(pid, start_ns).encode())?;
+    let place = Place::decode(&answer)?;
+    Some(place.without_secrets(policy()))
 }
 
 /// `--redact`: command lines of processes above hold secrets as others do.

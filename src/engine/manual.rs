@@ -81,7 +81,19 @@ pub struct Page {
     /// The rest
     pub manual: Manual,
     /// Values for completions of the flag with this id, if the program has some of its own
-    pub values: fn(&str) -> Option<Vec<String>>,
+    pub values: fn(&str, &Given<'_>) -> Option<Vec<Candidate>>,
+}
+
+/// A candidate for completions, and what it is.
+pub type Candidate = (String, String);
+
+/// What a command line has before the word that is completed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Given<'a> {
+    /// Words that are neither flags nor their values
+    pub words: Vec<&'a str>,
+    /// Values of flags, by the ids of the flags
+    pub values: Vec<(&'a str, &'a str)>,
 }
 
 impl Demo {

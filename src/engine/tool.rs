@@ -26,7 +26,7 @@ use crate::engine::explain::{explain, in_words};
 use crate::engine::file_limit;
 use crate::engine::filter::Filters;
 use crate::engine::generate;
-use crate::engine::manual::{Manual, Page};
+use crate::engine::manual::{Candidate, Given, Manual, Page};
 use crate::engine::progress::{Progress, counted};
 use crate::engine::pulse::{self, Pulse};
 use crate::engine::replay::{self, Replay};
@@ -125,6 +125,11 @@ pub trait Tool: Sized {
         false
     }
 
+    /// Whether its user may ask where a process runs: see [`context::place_of`].
+    fn looks_at_processes(&self) -> bool {
+        false
+    }
+
     /// Whether some records complete earlier ones and come a moment later: see
     /// [`Tool::is_waiting`].
     const COMPLETES: bool = false;
@@ -183,7 +188,7 @@ pub fn main<T: Tool>() -> ExitCode {
     if let Some(status) = generate::answer(&words, page) {
         return status;
     }
-    let (args, flags) = cli::parse_tool(words, &T::MANUAL);
+    let (args, flags) = cli::parse_tool(&words, &T::MANUAL);
     let tool = T::new(args).and_then(|tool| {
         redact::install(tool.common().redaction());
         check(tool.common())?;
@@ -240,10 +245,12 @@ fn check(common: &CommonArgs) -> Result<(), String> {
 }
 
 /// Values for completions.
-fn values<T: Tool>(id: &str) -> Option<Vec<String>> {
-    if id != "backend" {
-        return T::values(id);
-    }
+fn values<T: Tool>(id: &str, _: &Given<'_>) -> Option<Vec<Candidate>> {
+    let names = if id == "backend" { backend_names::<T>() } else { T::values(id)? };
+    Some(names.into_iter().map(|name| (name, String::new())).collect())
+}
+
+fn backend_names<T: Tool>() -> Vec<String> {
     let with = |flags: &[&str]| {
         let args = T::Args::try_parse_from([T::NAME].iter().chain(flags)).ok()?;
         Some(T::new(args).ok()?.backends())
@@ -252,7 +259,7 @@ fn values<T: Tool>(id: &str) -> Option<Vec<String>> {
     let mut names: Vec<_> = backends.map(|backend| backend.name.to_owned()).collect();
     names.sort();
     names.dedup();
-    Some(names)
+    names
 }
 
 /// Ends the process: one line, without a list of flags that would hide it.
@@ -302,9 +309,10 @@ fn run<T: Tool>(mut tool: T, flags: &[String]) -> Result<u8> {
     // First of all, so that the forks happen with one thread and little memory.
     let of_containers =
         || -> MakeErrand { Box::new(containers::errand(common.container_labels.clone())) };
+    let asks_context = Wanted::new(&common).is_any() || tool.looks_at_processes();
     let staff = Staff {
         of_tool: tool.errand(),
-        of_context: Wanted::new(&common).is_any().then_some(context::errand as Errand),
+        of_context: asks_context.then_some(context::errand as Errand),
         of_containers: common.names_containers().then(of_containers),
     };
     let errands = match staff.is_needed() {

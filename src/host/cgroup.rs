@@ -62,9 +62,12 @@ fn mount_point() -> Option<PathBuf> {
     })
 }
 
-/// Names of the cgroups right below this one, whose path begins at the root of the hierarchy.
+/// Names of the cgroups right below this one: a folder, or a path from the root of the hierarchy.
 pub fn below(path: &str) -> Vec<String> {
-    let folder = mount_point().map(|root| root.join(path.trim_start_matches('/')));
+    let folder = mount_point().map(|root| match Path::new(path).starts_with(&root) {
+        true => path.into(),
+        false => root.join(path.trim_start_matches('/')),
+    });
     let entries = folder.and_then(|folder| fs::read_dir(folder).ok()).into_iter().flatten();
     let folders =
         entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));

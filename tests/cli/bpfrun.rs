@@ -52,6 +52,7 @@ fn wrong_values_are_refused_with_status_2() {
 fn a_task_with_a_wrong_letter_is_understood() {
     let said = |words: &[&str]| text(&run("bpfrun", words).stderr);
     assert!(said(&["inspekt", "x.o"]).contains("did you mean bpfrun inspect?"));
+    assert!(said(&["rnu", "x.o"]).contains("did you mean bpfrun run?"));
     assert!(!said(&["missing.bpf.o"]).contains("did you mean"));
 }
 

@@ -130,9 +130,15 @@ fn flags_are_the_same_in_every_tool() {
 
 /// Help of a tool as a terminal of this width has it.
 fn help(tool: &str, flag: &str, width: usize) -> String {
+    help_of(&[tool, flag], width)
+}
+
+/// The same for a whole command line.
+fn help_of(words: &[&str], width: usize) -> String {
+    let (tool, flags) = words.split_first().unwrap();
     let path = Path::new(env!("CARGO_BIN_EXE_execsnoop")).with_file_name(tool);
     let output = Command::new(path)
-        .arg(flag)
+        .args(flags)
         .env("COLUMNS", width.to_string())
         .stdin(std::process::Stdio::null())
         .output()
@@ -153,6 +159,25 @@ fn short_help_fits_a_screen() {
             assert!(!help.contains("--buffer-size"), "{help}");
         }
     }
+}
+
+#[test]
+fn short_help_of_tasks_fits_a_screen() {
+    for (task, words) in [
+        ("run", &["--help", "--attach", "--set", "--maps", "[MAP]..."][..]),
+        ("inspect", &["--help", "--disasm", "--schema", "<FILE>"]),
+    ] {
+        for width in [80, 100] {
+            let help = help_of(&["bpfrun", task, "-h"], width);
+            assert!(help.lines().count() <= 25, "{task}, {} lines:\n{help}", help.lines().count());
+            assert!(words.iter().all(|word| help.contains(word)), "{task}:\n{help}");
+            let whole = help_of(&["bpfrun", task, "--help"], width);
+            assert!(whole.lines().count() > 40 && whole.contains("Examples:"), "{task}:\n{whole}");
+            assert_eq!(help_of(&["bpfrun", "help", task], width), whole, "{task}");
+        }
+        assert!(!help_of(&["bpfrun", task, "-h"], 80).contains("--type-from"), "{task}");
+    }
+    assert!(help_of(&["bpfrun", "inspect", "-h"], 60).lines().all(|line| line.len() <= 60));
 }
 
 #[test]

@@ -22,7 +22,7 @@ fn wrong_values_are_refused_with_status_2() {
         (&["-d", "soon"], "milliseconds are a number"),
         (&["-d", "nan"], "milliseconds are a number"),
         (&["--max-args", "1.5"], "a whole number is needed"),
-        (&["-q", "--max-events", "3"], "--max-events"),
+        (&["-q", "--tree-view", "--max-events", "3"], "--max-events"),
         (&["--tree-view", "--plot", "same.svg", "--perfetto", "same.svg"], "want the same file"),
         (&["--signal", "NOPE"], "no such signal"),
         (&["--signal", "65"], "no such signal"),

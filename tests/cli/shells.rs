@@ -31,7 +31,8 @@ impl Folder {
             fs::write(&script, shown).unwrap();
             fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
         }
-        fs::write(folder.join("lesson.bpf.o"), "").unwrap();
+        let object = concat!(env!("OUT_DIR"), "/killsnoop.bpf.o");
+        fs::copy(object, folder.join("lesson.bpf.o")).unwrap();
         fs::write(folder.join("lesson.bpf.c"), "").unwrap();
         Self(folder)
     }
@@ -61,13 +62,18 @@ fn has(shell: &str) -> bool {
 }
 
 /// Lines up to the cursor, and a word that has to be among the candidates.
-fn cases() -> Vec<(String, String)> {
+fn cases(place: &Places) -> Vec<(String, String)> {
     let own = std::process::id();
+    let of_place =
+        place.netns.iter().map(|name| ("tcpconnect --netns snoop-".to_owned(), name.clone()));
+    let of_place: Vec<_> = of_place.chain(place.cgroups()).collect();
     [
         ("execsnoop --js", "--json"),
         ("killsnoop --signal KIL", "KILL"),
         ("killsnoop -s SIGKIL", "SIGKILL"),
         ("execsnoop --uid roo", "root"),
+        ("execsnoop --not-uid roo", "root"),
+        ("execsnoop --run-as roo", "root"),
         ("execsnoop --backend raw", "raw_tp"),
         ("mmapsnoop --prot REA", "READ"),
         ("mmapsnoop --flags PRIVATE,ANONY", "PRIVATE,ANONYMOUS"),
@@ -79,11 +85,59 @@ fn cases() -> Vec<(String, String)> {
         ("bpfrun less", "lesson.bpf.o"),
         ("procsnoop --plot lesson.bpf.c", "lesson.bpf.c"),
         ("execsnoop -T -- printen", "printenv"),
+        ("bpfrun lesson.bpf.o --att", "--attach"),
+        ("bpfrun lesson.bpf.o --attach sent_r", "sent_raw"),
+        ("bpfrun run --prog failed_kil lesson.bpf.o --prog failed_tk", "failed_tkill"),
+        ("bpfrun inspect lesson.bpf.o --prog failed_tgk", "failed_tgkill"),
+        ("bpfrun lesson.bpf.o event_r", "event_rings"),
+        ("bpfrun lesson.bpf.o --events event_r", "event_rings"),
+        ("bpfrun lesson.bpf.o --map filter_pi", "filter_pids"),
+        ("bpfrun lesson.bpf.o --set only_fail", "only_failed="),
     ]
     .map(|(line, word)| (line.to_owned(), word.to_owned()))
     .into_iter()
     .chain([(format!("execsnoop --pid {own}"), own.to_string())])
+    .chain([(format!("execsnoop --not-pid {own}"), own.to_string())])
+    .chain(of_place)
     .collect()
+}
+
+/// Places of this machine that are there to be named.
+struct Places {
+    /// A network namespace, where it can be named
+    netns: Option<String>,
+}
+
+impl Places {
+    fn new(shell: &str) -> Self {
+        let name = format!("snoop-{shell}-{}", std::process::id());
+        let file = Path::new("/run/netns").join(&name);
+        let _ = fs::create_dir_all("/run/netns"); // only root can
+        Self { netns: fs::write(file, "").is_ok().then_some(name) }
+    }
+
+    /// The first cgroup, by its path and by its folder.
+    fn cgroups(&self) -> impl Iterator<Item = (String, String)> {
+        let root = Path::new("/sys/fs/cgroup");
+        let entries = fs::read_dir(root).into_iter().flatten().flatten();
+        let folders = entries.filter(|entry| entry.file_type().unwrap().is_dir());
+        let first = folders.filter_map(|entry| entry.file_name().into_string().ok()).min();
+        let is_v2 = root.join("cgroup.procs").exists();
+        first.filter(|_| is_v2).into_iter().flat_map(|name| {
+            let but_last = &name[..name.len() - 1];
+            ["/", "/sys/fs/cgroup/"].map(|before| {
+                (format!("execsnoop --cgroup {before}{but_last}"), format!("{before}{name}"))
+            })
+        })
+    }
+}
+
+impl Drop for Places {
+    fn drop(&mut self) {
+        if let Some(name) = &self.netns {
+            let _ = fs::remove_file(Path::new("/run/netns").join(name));
+        }
+    }
 }
 
 #[test]
@@ -92,7 +146,8 @@ fn bash_completes() {
         return;
     }
     let folder = Folder::new("bash");
-    for (line, word) in cases() {
+    let places = Places::new("bash");
+    for (line, word) in cases(&places) {
         let program = line.split(' ').next().unwrap();
         let script = r#"
             source "site/_$1"
@@ -115,7 +170,8 @@ fn fish_completes() {
         return;
     }
     let folder = Folder::new("fish");
-    for (line, word) in cases() {
+    let places = Places::new("fish");
+    for (line, word) in cases(&places) {
         let program = line.split(' ').next().unwrap();
         let script = format!("source site/_{program}; complete -C '{line}'");
         let output = folder.run(Command::new("fish").args(["--no-config", "-c", &script]));
@@ -138,10 +194,11 @@ fn zsh_completes() {
         return;
     }
     let folder = Folder::new("zsh");
-    for (line, word) in cases() {
+    let places = Places::new("zsh");
+    for (line, word) in cases(&places) {
         let typed = line.rsplit_once(' ').unwrap().1;
         // What has several candidates stays as it is.
-        if typed == word || word == "http" {
+        if typed == word || word == "http" || line.contains("--cgroup") {
             continue;
         }
         let script = r#"

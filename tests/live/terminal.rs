@@ -8,6 +8,7 @@ use nix::pty::{Winsize, openpty};
 
 use crate::harness::*;
 
+const BPFRUN: Tool = Tool("bpfrun");
 const EXECSNOOP: Tool = Tool("execsnoop");
 const MMAPSNOOP: Tool = Tool("mmapsnoop");
 const PROCSNOOP: Tool = Tool("procsnoop");
@@ -84,5 +85,22 @@ fn rows_end_where_the_terminal_does() {
             assert_eq!(row.chars().count(), 60, "{row:?}");
             assert!(row.ends_with('…'), "{row:?}");
         }
+    }
+}
+
+#[test]
+fn events_of_any_object_end_there_too() {
+    for (flags, is_cut) in [(&[][..], true), (&["--wide"], false)] {
+        let (end, reader) = terminal(60);
+        let mut command: Command = BPFRUN.command(&["run", &object("07-ring-buffer")]);
+        command.args(flags).args(["--", "/bin/true"]).stdin(Stdio::null());
+        let status = command.stdout(end).stderr(Stdio::null()).status().unwrap();
+        drop(command);
+        assert!(status.success());
+        let seen = reader.join().unwrap();
+        let rows: Vec<_> = seen.lines().filter(|line| line.contains("duration_ns=")).collect();
+        assert!(!rows.is_empty(), "{seen:?}");
+        let ends_there = |row: &&str| row.chars().count() == 60 && row.ends_with('…');
+        assert_eq!(rows.iter().all(ends_there), is_cut, "{rows:?}");
     }
 }

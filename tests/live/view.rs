@@ -94,9 +94,15 @@ fn has_tmux() -> bool {
 
 /// A recording of a small tree of processes, and its file.
 fn recording(name: &str) -> std::path::PathBuf {
+    recording_with(&[], name)
+}
+
+/// The same with more flags.
+fn recording_with(flags: &[&str], name: &str) -> std::path::PathBuf {
     let script = "/bin/true x1; sh -c 'kill -9 $$; : x2'; sh -c 'exit 3; : x3'; /bin/sleep 0.01";
     let tool = Tool("procsnoop");
-    let output = tool.command(&["--fork", "--json", "--", "sh", "-c", script]).output().unwrap();
+    let words = [flags, &["--fork", "--json", "--", "sh", "-c", script]].concat();
+    let output = tool.command(&words).output().unwrap();
     let path = std::env::temp_dir().join(format!("snoop-{}-{name}.json", std::process::id()));
     fs::write(&path, &output.stdout).unwrap();
     path
@@ -246,6 +252,16 @@ fn what_happens_is_seen() {
         terminal.wait(failure, |screen| {
             screen.lines().any(|line| line.contains(failure) && line.contains("x4"))
         });
+        if tool == "execsnoop" {
+            // Why it failed has room beside any command.
+            let script = std::env::temp_dir().join(format!("snoop-{}-x4.sh", std::process::id()));
+            fs::write(&script, "#!/no/interpreter\n").unwrap();
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+            fs::set_permissions(&script, mode).unwrap();
+            assert!(Command::new(&script).arg("long ".repeat(50)).status().is_err());
+            terminal.wait_for("…  # missing interpreter=/no/interpreter");
+            fs::remove_file(&script).unwrap();
+        }
         // A name that would clear the screen.
         let wild = std::env::temp_dir().join(format!("snoop-{}-\u{1b}[2J", std::process::id()));
         fs::copy("/bin/true", &wild).unwrap();
@@ -255,6 +271,137 @@ fn what_happens_is_seen() {
         terminal.keys(&["q"]);
         terminal.wait("the shell", is_given_back);
     }
+}
+
+/// A process that waits until it is dropped, in a folder and with a variable of its own. Its command has
+/// `word` in it.
+struct Waiting(std::process::Child);
+
+impl Waiting {
+    fn start(word: &str) -> Self {
+        let script = format!("read x; : {word}");
+        let mut command = Command::new("env");
+        let command =
+            command.args(["-i", "PLACE=known", "TOKEN=hunter2", "/bin/sh", "-c", &script]);
+        Self(command.current_dir("/proc").stdin(std::process::Stdio::piped()).spawn().unwrap())
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn the_page_looks_where_a_process_runs() {
+    if !has_tmux() {
+        skip!(skip::NO_TMUX);
+    }
+    // One that is older than the tool, and one that begins now.
+    for tool in ["procsnoop", "execsnoop"] {
+        let older = (tool == "procsnoop").then(|| Waiting::start("place5"));
+        let command = format!("{} --live --redact", Tool(tool).path().display());
+        let terminal = Terminal::start(&format!("place-{tool}"), (100, 40), &command);
+        terminal.wait_for("sort: tree");
+        let waiting = older.unwrap_or_else(|| Waiting::start("place5"));
+        terminal.keys(&["/"]);
+        // In parts, so that no command that types has all of it.
+        terminal.keys(&["-l", "read x; : pla"]);
+        terminal.keys(&["-l", "ce5"]);
+        terminal.keys(&["Enter"]);
+        terminal.wait("its row", |screen| {
+            screen.lines().any(|line| line.contains("running") && line.contains("read x"))
+        });
+        terminal.keys(&["Home"]);
+        terminal.keys(&["End"]);
+        terminal.keys(&["Enter"]);
+        let page = terminal.wait_for("PLACE=known");
+        let pid = waiting.0.id();
+        assert!(
+            page.contains(&format!(" process  {pid}, parent {}", std::process::id())),
+            "{page}"
+        );
+        assert!(page.contains("directory  /proc\n") && page.contains(" user  "), "{page}");
+        assert!(page.contains("TOKEN=REDACTED") && !page.contains("hunter2"), "{page}");
+        assert!(page.contains(&format!(" below  {} ", std::process::id())), "{page}");
+        terminal.keys(&["q"]);
+        terminal.wait("the shell", is_given_back);
+    }
+}
+
+#[test]
+fn processes_above_are_as_they_were() {
+    if !has_tmux() {
+        skip!(skip::NO_TMUX);
+    }
+    let file = recording_with(&["--ancestors", "--login"], "above");
+    let tool = Tool("procsnoop").path();
+    let command =
+        format!("{} --live --ancestors --login --from {}", tool.display(), file.display());
+    let terminal = Terminal::start("above", (100, 30), &command);
+    terminal.wait_for("/bin/true x1");
+    terminal.keys(&["/"]);
+    terminal.keys(&["-l", "/bin/true x1"]);
+    terminal.keys(&["Enter"]);
+    terminal.keys(&["Home"]);
+    terminal.keys(&["End"]);
+    terminal.keys(&["Enter"]);
+    let page = terminal.wait_for("argument 1  x1");
+    assert!(
+        page.contains("below") && page.contains(&format!("{} [live", std::process::id())),
+        "{page}"
+    );
+    assert!(page.lines().any(|line| line.trim_start().starts_with("1 [")), "{page}");
+    assert!(page.contains("       login  "), "{page}");
+    terminal.keys(&["q"]);
+    terminal.wait("the shell", is_given_back);
+    fs::remove_file(file).unwrap();
+}
+
+#[test]
+fn a_recording_is_filtered_in_the_view() {
+    if !has_tmux() {
+        skip!(skip::NO_TMUX);
+    }
+    let file = recording("filtered");
+    let tool = Tool("procsnoop").path();
+    let command = format!("{} --live --comm true --from {}", tool.display(), file.display());
+    let terminal = Terminal::start("filtered", (100, 24), &command);
+    let screen = terminal.wait_for("/bin/true x1");
+    assert!(!screen.contains("SIGKILL") && !screen.contains("sleep"), "{screen}");
+    terminal.keys(&["q"]);
+    terminal.wait("the shell", is_given_back);
+    fs::remove_file(file).unwrap();
+}
+
+#[test]
+fn what_runs_is_sorted_by_cpu_too() {
+    if !has_tmux() {
+        skip!(skip::NO_TMUX);
+    }
+    let command = format!("{} --live", Tool("procsnoop").path().display());
+    let terminal = Terminal::start("cpu", (100, 30), &command);
+    terminal.wait_for("sort: tree");
+    let script = "while :; do :; done; : burn6";
+    let mut burning = Command::new("sh").args(["-c", script]).spawn().unwrap();
+    terminal.keys(&["/"]);
+    terminal.keys(&["-l", "burn6"]);
+    terminal.keys(&["Enter"]);
+    terminal.keys(&["s"]);
+    terminal.keys(&["s"]);
+    // It runs, and is above what has ended: the command that types this.
+    terminal.wait("it on top", |screen| {
+        let mut rows =
+            screen.lines().filter(|line| line.contains("burn6") && !line.starts_with('/'));
+        rows.next().is_some_and(|line| line.contains("running") && line.contains("while :"))
+            && rows.next().is_some_and(|line| line.contains("send-keys"))
+    });
+    burning.kill().unwrap();
+    burning.wait().unwrap();
+    terminal.keys(&["q"]);
+    terminal.wait("the shell", is_given_back);
 }
 
 #[test]

@@ -100,6 +100,10 @@ pub struct Args {
     #[arg(long, conflicts_with_all = ["json", "maps"])]
     pub folded: bool,
 
+    /// On a terminal, do not cut rows at its width
+    #[arg(long)]
+    pub wide: bool,
+
     /// Stop after this long, such as 0.5, 90 or 5m
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub duration: Option<Duration>,
@@ -176,6 +180,10 @@ pub const MANUAL: Manual = Manual {
         ("bpfrun profile.bpf.o --folded --duration 10 | flamegraph.pl > x.svg", "where time goes"),
     ],
     rows: "",
+    usual: &[
+        "file", "maps_to_show", "command", "prog", "attach", "set", "map", "maps", "folded", "duration",
+        "json", "verbose",
+    ],
     exit_status: EXIT_STATUS,
     privileges: &[
         "The tool does not check for root, it tries. Root can do everything. CAP_BPF and CAP_PERFMON \

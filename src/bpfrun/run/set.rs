@@ -45,15 +45,17 @@ pub(super) fn settable(object: &Object, global: &Global) -> bool {
         })
 }
 
-fn no_variable(object: &Object, name: &str) -> String {
+/// The variables that can be set, with their types in C.
+pub fn variables(object: &Object) -> impl Iterator<Item = (&str, String)> {
     let types = object.btf.as_ref().map(|btf| &btf.types);
-    let variables = object
-        .globals
-        .iter()
-        .filter(|global| settable(object, global))
-        // The formats of bpf_printk() are variables too.
-        .filter(|global| !global.name.contains("____fmt"))
-        .filter_map(|global| Some(format!("{} ({})", global.name, types?.c_name(global.ty?))));
+    let settable = object.globals.iter().filter(|global| settable(object, global));
+    // The formats of bpf_printk() are variables too.
+    let variables = settable.filter(|global| !global.name.contains("____fmt"));
+    variables.filter_map(move |global| Some((global.name.as_str(), types?.c_name(global.ty?))))
+}
+
+fn no_variable(object: &Object, name: &str) -> String {
+    let variables = variables(object).map(|(name, ty)| format!("{name} ({ty})"));
     match list(variables, ", ") {
         none if none.is_empty() => format!("no variable {name}: the object has none"),
         some => format!("no variable {name}: there are {some}"),

@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::Read as _;
 
+use super::place;
 use crate::engine::errand::Serve;
 use crate::host::proc::is_process;
 use crate::host::users::{group_name, user_name};
@@ -18,6 +19,8 @@ pub(super) enum Question<'a> {
     Group(u32),
     /// The command line of the process with this id, birth and name
     Command(u32, u64, &'a [u8]),
+    /// Where the process with this id and birth runs
+    Place(u32, u64),
 }
 
 impl Question<'_> {
@@ -27,6 +30,9 @@ impl Question<'_> {
             Self::Group(gid) => [&b"g"[..], &gid.to_ne_bytes()].concat(),
             Self::Command(pid, start_ns, comm) => {
                 [&b"c"[..], &pid.to_ne_bytes(), &start_ns.to_ne_bytes(), comm].concat()
+            }
+            Self::Place(pid, start_ns) => {
+                [&b"p"[..], &pid.to_ne_bytes(), &start_ns.to_ne_bytes()].concat()
             }
         }
     }
@@ -43,6 +49,7 @@ fn decode(request: &[u8]) -> Option<Question<'_>> {
             let (start_ns, comm) = rest.split_first_chunk()?;
             Question::Command(number, u64::from_ne_bytes(*start_ns), comm)
         }
+        b'p' => Question::Place(number, u64::from_ne_bytes(*rest.first_chunk()?)),
         _ => return None,
     })
 }
@@ -58,6 +65,7 @@ fn serve(request: &[u8]) -> Vec<u8> {
         Some(Question::User(uid)) => user_name(uid),
         Some(Question::Group(gid)) => group_name(gid),
         Some(Question::Command(pid, start_ns, comm)) => command(pid, start_ns, comm),
+        Some(Question::Place(pid, start_ns)) => place::look(pid, start_ns),
         None => None,
     };
     answer.unwrap_or_default()
@@ -83,7 +91,8 @@ mod tests {
 
     #[test]
     fn questions_arrive_as_they_were() {
-        let all = [Question::User(7), Question::Group(0), Question::Command(1, 2, b"a\xff")];
+        let place = Question::Place(1, 2);
+        let all = [Question::User(7), Question::Group(0), Question::Command(1, 2, b"a\xff"), place];
         for question in all {
             assert_eq!(decode(&question.encode()), Some(question));
         }

@@ -3,8 +3,8 @@
 
 use clap::{Arg, ArgAction, Command};
 
-use super::values::{self, Candidate};
-use crate::engine::manual::Page;
+use super::values;
+use crate::engine::manual::{Candidate, Given, Page};
 
 /// What may stand at the place of the last word.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,38 +40,44 @@ pub(super) fn next(page: &Page, words: &[&str]) -> Next {
     let mut command = page.command.clone();
     command.build();
     let place = Place::after(&command, before);
+    let given = &place.given;
     if let Some(first) = place.command_at {
         return Next::Command(first);
     }
     // bash makes words of their own of the =.
     if let Some(arg) = place.pending {
         let word = if *word == "=" { "" } else { word };
-        return value(page, arg, "", word);
+        return value(page, arg, "", word, given);
     }
     if let (true, Some((flag, start))) = (word.starts_with("--"), word.split_once('=')) {
         let arg = flag_of(place.command, flag);
-        return arg
-            .map_or(Next::Words(Vec::new()), |arg| value(page, arg, &format!("{flag}="), start));
+        return arg.map_or(Next::Words(Vec::new()), |arg| {
+            value(page, arg, &format!("{flag}="), start, given)
+        });
     }
     if word.starts_with('-') {
-        return Next::Words(starting(flags(place.command), word));
+        let mut flags = flags(place.command);
+        if let (true, Some(task)) = (before.is_empty(), first_task(place.command)) {
+            flags.extend(self::flags(task));
+        }
+        return Next::Words(starting(flags, word));
     }
     let tasks =
         place.command.get_subcommands().map(|task| (task.get_name().to_owned(), about(task)));
-    let tasks: Vec<_> = if place.positionals == 0 { tasks.collect() } else { Vec::new() };
+    let tasks: Vec<_> = if given.words.is_empty() { tasks.collect() } else { Vec::new() };
     let tasks = starting(tasks, word);
     let positional: Vec<_> =
         place.command.get_positionals().filter(|arg| !arg.is_last_set()).collect();
-    match positional.get(place.positionals).or(positional.last()) {
-        Some(arg) if tasks.is_empty() => value(page, arg, "", word),
-        _ if tasks.is_empty() && bpf_file_is_first(place.command) => Next::FileOf(".o"),
+    match positional.get(given.words.len()).or(positional.last()) {
+        Some(arg) if tasks.is_empty() => value(page, arg, "", word, given),
+        _ if tasks.is_empty() && place.command.has_subcommands() => Next::FileOf(".o"),
         _ => Next::Words(tasks),
     }
 }
 
 /// `bpfrun FILE` is `bpfrun run FILE`.
-fn bpf_file_is_first(command: &Command) -> bool {
-    command.has_subcommands()
+fn first_task(command: &Command) -> Option<&Command> {
+    command.find_subcommand("run")
 }
 
 /// Where the last word stands.
@@ -80,18 +86,24 @@ struct Place<'a> {
     command: &'a Command,
     /// The flag whose value it is
     pending: Option<&'a Arg>,
-    /// Words before it that are neither flags nor their values
-    positionals: usize,
+    /// What stands before it
+    given: Given<'a>,
     /// Behind `--`: where COMMAND begins
     command_at: Option<usize>,
 }
 
 impl<'a> Place<'a> {
-    fn after(command: &'a Command, before: &[&str]) -> Self {
-        let mut place = Self { command, pending: None, positionals: 0, command_at: None };
+    fn after(command: &'a Command, before: &[&'a str]) -> Self {
+        let given = Given::default();
+        let mut place = Self { command, pending: None, given, command_at: None };
         for (at, word) in before.iter().enumerate() {
-            if place.pending.is_some() {
+            let task = place.command.find_subcommand(word);
+            if at == 0 && task.is_none() {
+                place.command = first_task(command).unwrap_or(command);
+            }
+            if let Some(arg) = place.pending {
                 if *word != "=" {
+                    place.given.values.push((arg.get_id().as_str(), word));
                     place.pending = None;
                 }
             } else if *word == "--" {
@@ -99,10 +111,14 @@ impl<'a> Place<'a> {
                 break;
             } else if word.starts_with('-') && word.len() > 1 {
                 place.pending = pending_after(place.command, word);
-            } else if let Some(task) = place.command.find_subcommand(word) {
+                if let Some((flag, value)) = word.split_once('=') {
+                    let arg = flag_of(place.command, flag);
+                    place.given.values.extend(arg.map(|arg| (arg.get_id().as_str(), value)));
+                }
+            } else if let Some(task) = task {
                 place.command = task;
             } else {
-                place.positionals += 1;
+                place.given.words.push(word);
             }
         }
         place
@@ -159,7 +175,7 @@ fn starting(mut all: Vec<Candidate>, start: &str) -> Vec<Candidate> {
 }
 
 /// Values of a flag, or of a word without one. `before`: what of the word is not the value.
-fn value(page: &Page, arg: &Arg, before: &str, start: &str) -> Next {
+fn value(page: &Page, arg: &Arg, before: &str, start: &str, given: &Given<'_>) -> Next {
     let id = arg.get_id().as_str();
     if let Some(ending) = values::file_ending(id) {
         return if ending.is_empty() { Next::File } else { Next::FileOf(ending) };
@@ -175,7 +191,7 @@ fn value(page: &Page, arg: &Arg, before: &str, start: &str) -> Next {
     });
     let mut all: Vec<_> = known.collect();
     if all.is_empty() {
-        all = values::of(page, id, start);
+        all = values::of(page, id, start, given);
     }
     let all = starting(all, start).into_iter();
     Next::Words(all.map(|(word, about)| (format!("{before}{list}{word}"), about)).collect())
@@ -193,7 +209,7 @@ mod tests {
         let command = CommonArgs::augment_args(Command::new("tool"));
         let signal = Arg::new("signal").short('s').long("signal").visible_alias("sig");
         let command = command.arg(signal.action(ArgAction::Append));
-        Page { command, manual: Manual::TRACER, values: |_| None }
+        Page { command, manual: Manual::TRACER, values: |_, _| None }
     }
 
     fn words(line: &str) -> Vec<String> {
@@ -218,6 +234,8 @@ mod tests {
         assert_eq!(words("--signal KILL --js"), ["--json"]);
         assert_eq!(words("--color al"), ["always"]);
         assert_eq!(words("--uid roo"), ["root"]);
+        assert_eq!(words("--not-uid roo"), ["root"]);
+        assert_eq!(words("--not-pid 1").iter().filter(|pid| *pid == "1").count(), 1);
         assert_eq!(words("--pid 1").iter().filter(|pid| *pid == "1").count(), 1);
     }
 
@@ -235,5 +253,8 @@ mod tests {
         assert!(lines("ins").starts_with("inspect\t"));
         assert_eq!(lines("x"), ":files .o\n");
         assert_eq!(lines("inspect x"), ":files .o\n");
+        assert!(lines("x.o --att").starts_with("--attach\t"), "as behind run");
+        assert!(lines("--all-p").starts_with("--all-printk\t"));
+        assert_eq!(lines("x.o --btf x"), ":files\n");
     }
 }

@@ -18,6 +18,8 @@ _NAME() {
                 while IFS= read -r line; do
                     [[ $line != *"$ending" && ! -d $line ]] || COMPREPLY+=("$line")
                 done < <(compgen -f -- "$cur")
+                # A program contains objects, too.
+                ((${#COMPREPLY[@]})) || mapfile -t COMPREPLY < <(compgen -f -- "$cur")
                 ;;
             :command*)
                 skipped=${line#:command }
@@ -39,6 +41,8 @@ _NAME() {
     done < <("$tool" --generate complete "${words[@]}" 2>/dev/null)
     if ((${#COMPREPLY[@]} == 1)) && [[ ${COMPREPLY[0]} =~ ^[0-9]+\ \( ]]; then
         COMPREPLY=("${COMPREPLY[0]%% (*}")
+    elif ((${#COMPREPLY[@]} == 1)) && [[ ${COMPREPLY[0]} == *= ]]; then
+        compopt -o nospace 2>/dev/null
     fi
 }
 complete -F _NAME NAME
@@ -48,7 +52,8 @@ complete -F _NAME NAME
 pub(super) const ZSH: &str = r#"#compdef NAME
 _NAME() {
     local tool=${(Q)words[1]} line value
-    local -a given=("${(@Q)words[2,CURRENT-1]}" "${(Q)PREFIX}") values shown
+    local -a given=("${(@Q)words[2,CURRENT-1]}" "${(Q)PREFIX}") values shown open more
+    local -i found=1
     (( $+commands[$tool] )) || [[ -x $tool ]] || tool=NAME
     for line in "${(@f)$($tool --generate complete "${(@)given}" 2>/dev/null)}"; do
         case $line in
@@ -62,12 +67,19 @@ _NAME() {
                 ;;
             (?*)
                 value=${line%%$'\t'*}
-                values+=("$value")
-                shown+=("$value -- ${line#*$'\t'}")
+                if [[ $value == *= ]]; then
+                    open+=("$value")
+                    more+=("$value -- ${line#*$'\t'}")
+                else
+                    values+=("$value")
+                    shown+=("$value -- ${line#*$'\t'}")
+                fi
                 ;;
         esac
     done
-    (( $#values )) && compadd -Q -l -d shown -a values
+    (( $#values )) && compadd -Q -l -d shown -a values && found=0
+    (( $#open )) && compadd -Q -S '' -l -d more -a open && found=0
+    return found
 }
 if [ "$funcstack[1]" = _NAME ]; then
     _NAME "$@"

@@ -2,14 +2,11 @@
 
 use std::fs;
 
-use crate::engine::manual::Page;
+use crate::engine::manual::{Candidate, Given, Page};
 use crate::host::cgroup::below;
 use crate::host::proc::pids;
 use crate::host::signal;
-use crate::output::escape::is_plain_cell;
-
-/// A candidate, and what it is.
-pub(super) type Candidate = (String, String);
+use crate::output::escape::{is_plain_cell, one_line};
 
 /// The most candidates of one kind.
 const MOST: usize = 2000;
@@ -19,7 +16,7 @@ pub(super) fn file_ending(id: &str) -> Option<&'static str> {
     match id {
         "file" => Some(".o"),
         "compile_commands" | "diff" | "from" | "plot" | "perfetto" | "chrome_trace" | "schema"
-        | "type_from" | "path" | "output" => Some(""),
+        | "type_from" | "path" | "output" | "btf" | "against" => Some(""),
         "metrics" => Some(".prom"),
         _ => None,
     }
@@ -31,17 +28,20 @@ pub(super) fn is_list(id: &str) -> bool {
 }
 
 /// Values that begin with `start`, and perhaps others.
-pub(super) fn of(page: &Page, id: &str, start: &str) -> Vec<Candidate> {
-    if let Some(values) = (page.values)(id) {
-        return values.into_iter().map(|value| (value, String::new())).collect();
+pub(super) fn of(page: &Page, id: &str, start: &str, given: &Given<'_>) -> Vec<Candidate> {
+    if let Some(mut values) = (page.values)(id, given) {
+        // They may be from a file that is anybody's.
+        values.retain(|(word, _)| is_bare(word.trim_end_matches('=')));
+        values.truncate(MOST);
+        return values.into_iter().map(|(word, about)| (word, one_line(&about))).collect();
     }
     match id {
-        "pid" | "ppid" | "tree" | "target" => processes().collect(),
-        "comm" => names(),
+        "pid" | "ppid" | "tree" | "target" | "not_pid" => processes().collect(),
+        "comm" | "not_comm" => names(),
         "ancestor" => names().into_iter().chain(processes()).collect(),
-        "uid" | "run_as" => users(),
+        "uid" | "run_as" | "not_uid" => users(),
         "signal" => signals(start),
-        "cgroup" => cgroups(start),
+        "cgroup" | "not_cgroup" => cgroups(start),
         "columns" => columns(page),
         "rotate" => examples(&[
             ("100M", "at this size, with 10 old files"),
@@ -72,7 +72,7 @@ fn processes() -> impl Iterator<Item = Candidate> {
     let name = |pid: u32| fs::read(format!("/proc/{pid}/comm")).ok();
     let text = |name: Vec<u8>| String::from_utf8_lossy(name.trim_ascii_end()).into_owned();
     let known = pids().take(MOST).filter_map(move |pid| Some((pid.to_string(), text(name(pid)?))));
-    known.map(|(pid, name)| (pid, crate::output::escape::one_line(&name)))
+    known.map(|(pid, name)| (pid, one_line(&name)))
 }
 
 /// Names of processes that need no quotes in a shell.
@@ -111,11 +111,17 @@ fn signals(start: &str) -> Vec<Candidate> {
     shown.map(|(name, number)| (name, format!("signal {number}"))).collect()
 }
 
-/// The folders of one level of the hierarchy, as for paths of files.
+/// The folders of one level of the hierarchy, as for paths of files: by the path in
+/// `/proc/PID/cgroup`, or where the hierarchy is mounted.
 fn cgroups(start: &str) -> Vec<Candidate> {
     let folder = start.rsplit_once('/').map_or("", |(folder, _)| folder);
-    let below = below(folder).into_iter().take(MOST).map(|name| format!("{folder}/{name}"));
-    below.filter(|path| is_bare(path)).map(|path| (path, String::new())).collect()
+    let paths = below(folder).into_iter().take(MOST).map(|name| format!("{folder}/{name}"));
+    // Both, so that no shell takes a folder with others in it for complete.
+    let both = |path: String| {
+        let inner = (!below(&path).is_empty()).then(|| format!("{path}/"));
+        [Some(path), inner].into_iter().flatten()
+    };
+    paths.filter(|path| is_bare(path)).flat_map(both).map(|path| (path, String::new())).collect()
 }
 
 /// Keys of JSON, behind what an expression has so far.

@@ -75,7 +75,7 @@ pub struct Args {
         conflicts_with_all = [
             "all", "exe", "quote", "max_args",
             "json", "quiet", "columns", "command", "time", "timestamp", "print_uid", "max_events",
-            "output", "status", "rate_limit", "sample", "max_cpu", "metrics", "filter", "login", "ancestors"
+            "output", "status", "rate_limit", "sample", "max_cpu", "metrics", "filter", "containers"
         ]
     )]
     pub live: bool,
@@ -149,7 +149,7 @@ front, as a shell takes them.
         ("not looked at in time", "a process or a file system kept the tool from looking"),
         ("failed past the point of no return", "the process dies of it"),
     ],
-    usual: &["failed", "exe", "name", "line"],
+    usual: &["failed", "exe", "name", "line", "live"],
     exit_status: EXIT_STATUS,
     privileges: &[
         CAPABILITIES,

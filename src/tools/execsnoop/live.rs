@@ -5,18 +5,28 @@ use anyhow::Result;
 
 use super::Exec;
 use super::args::Args;
+use super::interpreter::Interpreter;
 use super::recorded::read;
+use super::text::interpreter_note;
 use crate::engine::replay::{Filter, Recorded, Recording, Replay, Trouble, refuse_tree};
 use crate::engine::session::Session;
 use crate::engine::tool::Refused;
 use crate::tools::live::{Model, Place, View, Who};
 
-/// Takes in one execution, or a failed one.
-pub fn see(model: &mut Model, exec: &Exec<'_>, cgroup: Option<&[u8]>) {
+/// Takes in one execution, or a failed one, with the interpreter that made it fail.
+pub fn see(
+    model: &mut Model,
+    exec: &Exec<'_>,
+    interpreter: Option<&Interpreter>,
+    cgroup: Option<&[u8]>,
+) {
     let who = Who::of(&exec.event.id, cgroup);
     match exec.errno_name() {
         None => model.executed(&who, exec.args, exec.path, place(exec)),
-        Some(error) => model.failed(&who, exec.args, &exec.filename(), &error),
+        Some(error) => {
+            let why = interpreter.map(interpreter_note).unwrap_or_default();
+            model.failed(&who, exec.args, &exec.filename(), &error, why);
+        }
     }
 }
 
@@ -46,7 +56,7 @@ impl Replay for Executions {
         Ok(())
     }
 
-    fn event(&mut self, event: &Recorded<'_>, _: &mut Session) -> Result<(), Trouble> {
+    fn event(&mut self, event: &Recorded<'_>, session: &mut Session) -> Result<(), Trouble> {
         if !["process.exec", "process.exec_failed"].contains(&event.name) {
             return Err(Trouble::Unknown);
         }
@@ -54,7 +64,10 @@ impl Replay for Executions {
         let exec = told.exec()?;
         let is_wanted = exec.errno().is_none() || self.args.failed;
         if is_wanted && self.filter.passes(event) && self.args.matches(&exec) {
-            see(&mut self.view.model, &exec, event.cgroup);
+            let model = &mut self.view.model;
+            see(model, &exec, told.interpreter.as_ref(), event.cgroup);
+            let context = session.contexts.of(event.id, None);
+            context.iter().for_each(|context| model.told(context));
         }
         Ok(())
     }

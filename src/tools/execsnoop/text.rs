@@ -113,7 +113,8 @@ fn flag_notes(flags: exec_flag) -> impl Iterator<Item = String> {
     set.map(|(_, words)| words.to_owned())
 }
 
-fn interpreter_note(bad: &Interpreter) -> String {
+/// The interpreter that made an execution fail.
+pub(super) fn interpreter_note(bad: &Interpreter) -> String {
     let mut text = match bad.fault {
         Fault::Missing => "missing interpreter=".to_owned(),
         _ => "bad interpreter=".to_owned(),

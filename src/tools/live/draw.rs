@@ -5,6 +5,8 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::Line;
 
+use unicode_width::UnicodeWidthStr as _;
+
 use crate::output::cut::push_cut;
 
 /// One row, as text.
@@ -16,6 +18,8 @@ pub(super) struct Row {
     pub(super) pid: String,
     /// With the lines of the tree in front
     pub(super) command: String,
+    /// Why it ended; may be empty
+    pub(super) why: String,
     pub(super) has_failed: bool,
     pub(super) has_ended: bool,
 }
@@ -24,15 +28,31 @@ impl Row {
     pub(super) fn heading() -> Self {
         let [age, cpu, status, pid, command] =
             ["AGE", "CPU", "STATUS", "PID", "COMMAND"].map(str::to_owned);
-        Self { age, cpu, status, pid, command, has_failed: false, has_ended: false }
+        Self { age, cpu, status, pid, command, ..Self::default() }
     }
 
     /// As a line of text.
     pub(super) fn line(&self) -> String {
-        let Self { age, cpu, status, pid, command, .. } = self;
-        format!("{age:>7} {cpu:>7} {status:<9} {pid:>7} {command}")
+        self.line_in(usize::MAX)
+    }
+
+    /// The same in so many columns: a long command is cut so that there is room for why it ended.
+    fn line_in(&self, width: usize) -> String {
+        let Self { age, cpu, status, pid, command, why, .. } = self;
+        let mut line = format!("{age:>7} {cpu:>7} {status:<9} {pid:>7} ").into_bytes();
+        let note = if why.is_empty() { String::new() } else { format!("  # {why}") };
+        let room = width.saturating_sub(line.len() + note.width());
+        // Where there is none for a word of the command, it is the command that is shown.
+        let room = if room < LEAST_COMMAND { usize::MAX } else { room };
+        push_cut(&mut line, command, room);
+        let mut line = String::from_utf8_lossy(&line).into_owned();
+        line.push_str(&note);
+        line
     }
 }
+
+/// The fewest columns of a command beside a note.
+const LEAST_COMMAND: usize = 16;
 
 /// All that is on the screen.
 pub(super) struct Page<'a> {
@@ -72,7 +92,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, page: &Page<'_>) {
             for (at, row) in rows.iter().enumerate().take(room(frame.area().height)) {
                 let place = row_of(body, at as u16 + 1);
                 let style = style(row, *selected == Some(at), page.has_color);
-                line(frame, place, &row.line(), style);
+                line(frame, place, &row.line_in(place.width.into()), style);
             }
         }
     }
@@ -117,6 +137,22 @@ mod tests {
         let buffer = terminal.backend().buffer().clone();
         let text = |y| (0..width).map(|x| buffer[(x, y)].symbol()).collect::<String>();
         (0..height).map(|y| text(y).trim_end().to_owned()).collect()
+    }
+
+    #[test]
+    fn why_it_ended_has_room() {
+        let row = Row {
+            command: format!("cc1 {}", "日本".repeat(100)),
+            why: "SIGKILL from pid 7 (x)".to_owned(),
+            ..Row::default()
+        };
+        let line = row.line_in(100);
+        assert!(line.ends_with("…  # SIGKILL from pid 7 (x)"), "{line}");
+        assert!((97..=100).contains(&line.width()), "{line}");
+        assert!(row.line().ends_with("本  # SIGKILL from pid 7 (x)"));
+        assert!(row.line_in(50).contains("cc1 日本日本日"), "no room for both");
+        let short = Row { command: "ls".to_owned(), ..row };
+        assert!(short.line_in(100).ends_with(" ls  # SIGKILL from pid 7 (x)"));
     }
 
     #[test]

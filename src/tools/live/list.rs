@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::model::{Id, Life, Model, words};
+use crate::output::cut::MARK;
 use crate::output::escape::{Quote, command_line, push_cell};
 
 /// The order of the rows.
@@ -68,16 +69,18 @@ pub(super) struct Item {
 /// Deeper levels are not indented further.
 const MOST_LEVELS: usize = 12;
 
-/// All rows.
-pub(super) fn items(model: &Model, wanted: &Wanted) -> Vec<Item> {
+/// All rows. `cpu_ns`: the CPU time of a life, as far as it is known.
+pub(super) fn items(
+    model: &Model,
+    wanted: &Wanted,
+    cpu_ns: impl Fn(&Life) -> Option<u64>,
+) -> Vec<Item> {
     let mut order: Vec<(Id, &Life)> = model.all().collect();
-    order.sort_unstable_by_key(|(id, life)| {
-        (life.start_ns.max(life.exec_ns.unwrap_or(0).min(life.start_ns)), *id)
-    });
+    order.sort_unstable_by_key(|(id, life)| (began_ns(model, life), *id));
     let shown = shown(&order, wanted);
     match wanted.sort {
         Sort::Tree => tree(&order, &shown, wanted),
-        sort => sorted(order, &shown, sort),
+        sort => sorted(order, &shown, sort, cpu_ns),
     }
 }
 
@@ -127,13 +130,24 @@ fn shown(order: &[(Id, &Life)], wanted: &Wanted) -> HashSet<Id> {
 /// Whether a row has this text, in small letters.
 fn matches(life: &Life, filter: &str) -> bool {
     let status = life.end.as_ref().map_or("running", |end| end.status.as_str());
+    let why = life.end.as_ref().map_or("", |end| end.why.as_str());
     label(life).to_lowercase().contains(filter)
+        || why.to_lowercase().contains(filter)
         || status.to_lowercase().contains(filter)
         || life.pid.to_string() == filter
 }
 
-/// The most characters of a label.
-const MOST_CHARS: usize = 300;
+/// What ages count from: the birth, or the last execution where births are not seen. Failed
+/// executions are as old as they are.
+pub(super) fn began_ns(model: &Model, life: &Life) -> u64 {
+    match model.sees_ends {
+        true => life.start_ns,
+        false => life.exec_ns.unwrap_or(life.seen_ns),
+    }
+}
+
+/// The most bytes of arguments in a label.
+const MOST_BYTES: usize = 300;
 
 /// The command line, or the name in brackets; escaped.
 pub(super) fn label(life: &Life) -> String {
@@ -143,8 +157,24 @@ pub(super) fn label(life: &Life) -> String {
         name.push(']');
         return name;
     }
-    let short = life.args.get(..MOST_CHARS).unwrap_or(&life.args);
-    command_line(words(short), Quote::WhereNeeded)
+    let short = begin(&life.args);
+    let mut line = command_line(words(short), Quote::WhereNeeded);
+    if life.args_cut || short.len() < life.args.len() {
+        line.push(MARK);
+    }
+    line
+}
+
+/// The first bytes of a block of arguments, without a part of a character at the end.
+fn begin(args: &[u8]) -> &[u8] {
+    let Some(mut begin) = args.get(..MOST_BYTES) else { return args };
+    let is_inner = |byte: Option<&u8>| byte.is_some_and(|byte| byte & 0xc0 == 0x80);
+    for _ in 0..3 {
+        if is_inner(args.get(begin.len())) {
+            begin = begin.split_last().map_or(begin, |(_, rest)| rest);
+        }
+    }
+    begin
 }
 
 fn tree(order: &[(Id, &Life)], shown: &HashSet<Id>, wanted: &Wanted) -> Vec<Item> {
@@ -189,14 +219,17 @@ fn tree(order: &[(Id, &Life)], shown: &HashSet<Id>, wanted: &Wanted) -> Vec<Item
     items
 }
 
-fn sorted(mut order: Vec<(Id, &Life)>, shown: &HashSet<Id>, sort: Sort) -> Vec<Item> {
+fn sorted(
+    mut order: Vec<(Id, &Life)>,
+    shown: &HashSet<Id>,
+    sort: Sort,
+    cpu_ns: impl Fn(&Life) -> Option<u64>,
+) -> Vec<Item> {
     order.retain(|(id, _)| shown.contains(id));
     let end_ns = |life: &Life| life.end.as_ref().map_or(0, |end| end.time_ns);
     match sort {
         Sort::Tree | Sort::Age => order.reverse(),
-        Sort::Cpu => order.sort_by_key(|(_, life)| {
-            std::cmp::Reverse(life.end.as_ref().and_then(|end| end.cpu_ns))
-        }),
+        Sort::Cpu => order.sort_by_cached_key(|(_, life)| std::cmp::Reverse(cpu_ns(life))),
         Sort::Failures => order.sort_by_key(|(_, life)| {
             let has_failed = life.end.as_ref().is_some_and(|end| end.has_failed);
             std::cmp::Reverse((has_failed, end_ns(life)))
@@ -234,14 +267,21 @@ mod tests {
         ] {
             model.executed(&who(pid, ppid, 100 + u64::from(pid)), args, b"", Place::default());
         }
-        let end = End { time_ns: 200, status: "1".to_owned(), has_failed: true, ..End::default() };
+        let why = "SIGKILL from pid 7 (x)".to_owned();
+        let status = "1".to_owned();
+        let end = End { time_ns: 200, status, has_failed: true, why, ..End::default() };
         model.ended(&who(13, 11, 200), end, b"", b"");
         model
     }
 
+    /// What runs has used as much as its id says.
+    fn cpu_ns(life: &Life) -> Option<u64> {
+        life.end.as_ref().map_or(Some(life.pid.into()), |end| end.cpu_ns)
+    }
+
     fn lines(model: &Model, wanted: &Wanted) -> Vec<String> {
         let line = |item: Item| format!("{}{}", item.prefix, label(model.get(item.id).unwrap()));
-        items(model, wanted).into_iter().map(line).collect()
+        items(model, wanted, cpu_ns).into_iter().map(line).collect()
     }
 
     #[test]
@@ -251,6 +291,20 @@ mod tests {
         assert_eq!(lines(&model, &Wanted::default()), all);
         let idle = lines(&model, &Wanted { shows_idle: true, ..Wanted::default() });
         assert!(idle.contains(&"├ idle".to_owned()), "{idle:?}");
+    }
+
+    #[test]
+    fn what_is_cut_is_marked() {
+        let life = |args: Vec<u8>| Life { args, ..Life::default() };
+        let long = label(&life([&b"x "[..], "日".repeat(200).as_bytes()].concat()));
+        assert!(long.ends_with("日'…") && !long.contains('\\'), "{long}");
+        assert_eq!(label(&life(b"ls\0-l\0".to_vec())), "ls -l");
+        assert_eq!(label(&Life { args_cut: true, ..life(b"ls\0".to_vec()) }), "ls…");
+        let garbage = label(&life(vec![0x80; 400]));
+        assert!(
+            garbage.ends_with('…')
+                && garbage.is_ascii() == garbage.trim_end_matches('…').is_empty()
+        );
     }
 
     #[test]
@@ -268,6 +322,10 @@ mod tests {
         assert_eq!(lines(&model, &folded), ["init", "└ + make"]);
         let failures = Wanted { sort: Sort::Failures, ..Wanted::default() };
         assert_eq!(lines(&model, &failures)[0], "as");
+        let by_cpu = lines(&model, &Wanted { sort: Sort::Cpu, ..Wanted::default() });
+        assert_eq!(by_cpu, [r"$'\033ld'", "cc 'a b'", "make", "as"], "what runs, too");
+        let why = |why: &str| lines(&model, &filter(why)).len();
+        assert_eq!((why("pid 7 (X"), why("pid 8")), (4, 0));
         let mut sort = Sort::Tree;
         for _ in 0..5 {
             sort = sort.next();

@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use crate::host::context::Context;
+use crate::output::row::login_text;
 use crate::skel::task_id;
 
 /// Number of a life in this run: ids of processes are used again.
@@ -82,12 +84,24 @@ pub(super) struct Life {
     /// Variables with their NULs, perhaps cut; `None` if they are not known
     pub(super) env: Option<Vec<u8>>,
     pub(super) env_cut: bool,
+    /// What `--login` and `--ancestors` told
+    pub(super) login: Option<String>,
+    pub(super) above: Option<Above>,
     /// The last execution
     pub(super) exec_ns: Option<u64>,
     pub(super) execs: u32,
     /// The last event; 0: none so far
     pub(super) seen_ns: u64,
     pub(super) end: Option<End>,
+}
+
+/// The processes above one, at its last event.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Above {
+    /// Id and name, the parent first
+    pub(super) chain: Box<[(u32, [u8; 16])]>,
+    /// There are more
+    pub(super) more: bool,
 }
 
 /// How a life ended.
@@ -101,7 +115,7 @@ pub struct End {
     /// `0`, `SIGKILL`, `ENOENT`
     pub status: String,
     pub has_failed: bool,
-    /// Why, as far as is known: the sender of the signal
+    /// Why, as far as is known: the sender of the signal, a missing interpreter
     pub why: String,
 }
 
@@ -110,6 +124,8 @@ pub struct End {
 pub struct Model {
     lives: HashMap<Id, Life>,
     next: Id,
+    /// The one of the last event
+    last: Option<Id>,
     /// Those that have not ended, by id of the process
     living: HashMap<u32, Id>,
     /// Those that leave first, with the time that they leave
@@ -131,6 +147,11 @@ impl Model {
     /// The life with this number.
     pub(super) fn get(&self, id: Id) -> Option<&Life> {
         self.lives.get(&id)
+    }
+
+    /// The one that runs with this id.
+    pub(super) fn living(&self, pid: u32) -> Option<&Life> {
+        self.living.get(&pid).and_then(|id| self.lives.get(id))
     }
 
     /// All lives.
@@ -189,7 +210,7 @@ impl Model {
     }
 
     /// An execution that failed: a row of its own below the process that tried.
-    pub fn failed(&mut self, who: &Who<'_>, args: &[u8], path: &[u8], error: &str) {
+    pub fn failed(&mut self, who: &Who<'_>, args: &[u8], path: &[u8], error: &str, why: String) {
         self.events += 1;
         self.failures += 1;
         let caller = self.find_or_add(who);
@@ -200,9 +221,11 @@ impl Model {
             time_ns: who.time_ns,
             status: error.to_owned(),
             has_failed: true,
+            why,
             ..End::default()
         });
-        if let Some(id) = self.push(life) {
+        self.last = self.push(life);
+        if let Some(id) = self.last {
             self.leaving.push_back((who.time_ns.saturating_add(WINDOW_NS), id));
         }
     }
@@ -233,6 +256,18 @@ impl Model {
         }
     }
 
+    /// What `--login` and `--ancestors` tell of the last event.
+    pub fn told(&mut self, context: &Context) {
+        let Some(life) = self.last.and_then(|id| self.lives.get_mut(&id)) else { return };
+        if let Some(login) = &context.login {
+            life.login = Some(login_text(login));
+        }
+        if let Some(ancestors) = &context.ancestors {
+            let chain = ancestors.chain.iter().map(|one| (one.pid, one.comm)).collect();
+            life.above = Some(Above { chain, more: ancestors.more });
+        }
+    }
+
     /// Forgets what ended more than a minute ago.
     pub(super) fn forget(&mut self, now_ns: u64) {
         while self.leaving.front().is_some_and(|(at, _)| *at <= now_ns) {
@@ -258,6 +293,11 @@ impl Model {
     }
 
     fn find_or_add(&mut self, who: &Who<'_>) -> Option<Id> {
+        self.last = self.find(who).or_else(|| self.add(who));
+        self.last
+    }
+
+    fn find(&mut self, who: &Who<'_>) -> Option<Id> {
         if let Some(&id) = self.living.get(&who.pid) {
             if let Some(life) = self.lives.get_mut(&id) {
                 // Births that are known to the tick only become exact.
@@ -274,6 +314,10 @@ impl Model {
             self.leaving.push_front((0, id));
             self.living.remove(&who.pid);
         }
+        None
+    }
+
+    fn add(&mut self, who: &Who<'_>) -> Option<Id> {
         let mut life = Self::life(who);
         life.parent = self.living.get(&who.ppid).copied();
         let id = self.push(life)?;
@@ -379,7 +423,7 @@ mod tests {
         let mut model = Model::default();
         model.executed(&who(7, 1, 5), b"a\0", b"", Place::default());
         model.executed(&who(7, 1, 5 + WINDOW_NS / 2), b"b\0", b"", Place::default());
-        model.failed(&who(8, 7, 6), b"c\0", b"/c", "ENOENT");
+        model.failed(&who(8, 7, 6), b"c\0", b"/c", "ENOENT", String::new());
         model.forget(5 + WINDOW_NS);
         assert_eq!(model.running(), 2, "it has executed something since");
         model.forget(5 + 2 * WINDOW_NS);

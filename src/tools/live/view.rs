@@ -7,18 +7,21 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
-use super::details::details;
+use super::details::{details, now, wrapped};
 use super::draw::{Body, Page, Row, draw, room};
 use super::keys::{HELP, Key, meaning};
-use super::list::{Item, Wanted, items, label};
-use super::model::{Id, Life, Model};
+use super::list::{Item, Wanted, began_ns, items, label};
+use super::model::{End, Id, Life, Model};
 use super::screen::{Screen, is_gone};
 use crate::engine::cli::CommonArgs;
+use crate::engine::context::place::Place;
+use crate::engine::context::place_of;
+use crate::engine::errand::Errands;
 use crate::engine::progress::counted;
 use crate::engine::session::Session;
 use crate::engine::stop::StopSignal;
 use crate::engine::tool::Refused;
-use crate::host::proc::Stat;
+use crate::host::proc::NS_PER_TICK;
 use crate::output::color::Color;
 use crate::output::escape::push_text;
 use crate::output::status;
@@ -72,6 +75,8 @@ pub struct View {
     /// The first row on the screen
     first: usize,
     open: Open,
+    /// Where the one on the page runs, by its number and its executions
+    place: Option<((Id, u32), Option<Place>)>,
     is_typing: bool,
     frozen: Option<Frozen>,
     message: String,
@@ -121,6 +126,7 @@ impl View {
             selected: None,
             first: 0,
             open: Open::List,
+            place: None,
             is_typing: false,
             frozen: None,
             message: String::new(),
@@ -169,14 +175,15 @@ impl View {
     }
 
     /// Obeys keys and signals, and draws if it is time to. `now_ns`: on the clock of events.
-    pub fn tick(&mut self, now_ns: u64, lost: u64, clock: &WallClock) -> Result<()> {
+    pub fn tick(&mut self, now_ns: u64, session: &mut Session) -> Result<()> {
         if self.screen.is_none() {
             return Ok(());
         }
         if let Some(screen) = &mut self.screen {
             self.is_urgent |= screen.obey_signals()?;
         }
-        self.lost = lost;
+        self.lost = session.lost();
+        let clock = &session.clock;
         if is_gone() {
             self.is_done = true;
             return Ok(());
@@ -194,6 +201,7 @@ impl View {
         }
         let now = Instant::now();
         if self.is_urgent || now >= self.due() {
+            self.look(session.errands.as_mut());
             self.draw(now_ns, clock)?;
             (self.drawn, self.cost) = (Instant::now(), now.elapsed());
             (self.is_changed, self.is_urgent) = (false, false);
@@ -207,7 +215,7 @@ impl View {
         let now_ns = session.end_ns();
         session.local_time(now_ns); // finds the time zone
         self.open()?;
-        let shown = self.run(now_ns, session.lost(), &session.clock, || stop.is_requested());
+        let shown = self.run(now_ns, session, || stop.is_requested());
         self.finish(session);
         shown
     }
@@ -221,12 +229,11 @@ impl View {
     fn run(
         &mut self,
         now_ns: u64,
-        lost: u64,
-        clock: &WallClock,
+        session: &mut Session,
         is_stopped: impl Fn() -> bool,
     ) -> Result<()> {
         while !self.is_done && !is_stopped() {
-            self.tick(now_ns, lost, clock)?;
+            self.tick(now_ns, session)?;
             let wait = self.next_tick().min(Duration::from_millis(200));
             let _ = event::poll(wait).context("read keys")?;
         }
@@ -278,11 +285,18 @@ impl View {
 
     fn key_in_list(&mut self, key: Key, now_ns: u64, clock: &WallClock) -> Result<()> {
         match key {
-            Key::Up(by) => self.select(|at, _| at.saturating_sub(by)),
-            Key::Down(by) => self.select(|at, len| (at + by).min(len.saturating_sub(1))),
+            // Without a selected row, the first one is.
+            Key::Up(by) => self.select(|at, _| at.map_or(0, |at| at.saturating_sub(by))),
+            Key::Down(by) => {
+                self.select(|at, len| at.map_or(0, |at| (at + by).min(len.saturating_sub(1))));
+            }
             Key::First => self.select(|_, _| 0),
             Key::Last => self.select(|_, len| len.saturating_sub(1)),
-            Key::Sort => self.wanted.sort = self.wanted.sort.next(),
+            Key::Sort => {
+                self.wanted.sort = self.wanted.sort.next();
+                // What was asked for is on top.
+                (self.selected, self.first) = (None, 0);
+            }
             Key::Filter => self.is_typing = true,
             Key::Follow => self.wanted.root = self.selected,
             Key::Fold => {
@@ -326,11 +340,10 @@ impl View {
         Ok(())
     }
 
-    fn select(&mut self, to: impl Fn(usize, usize) -> usize) {
+    fn select(&mut self, to: impl Fn(Option<usize>, usize) -> usize) {
         let shown = self.frozen.as_ref().map_or(&self.shown, |frozen| &frozen.items);
         let at = self.selected.and_then(|id| shown.iter().position(|item| item.id == id));
-        let next = at.map_or(0, |at| to(at, shown.len()));
-        self.selected = shown.get(next).map(|item| item.id);
+        self.selected = shown.get(to(at, shown.len())).map(|item| item.id);
     }
 
     fn rows_on_screen(&self) -> usize {
@@ -338,15 +351,44 @@ impl View {
         room(size.map_or(24, |size| size.height)).max(1)
     }
 
+    /// Asks where the process on the page runs: once for each of its programs, and only if nothing
+    /// was recorded of it.
+    fn look(&mut self, errands: Option<&mut Errands>) {
+        let Open::Details(id, _) = self.open else {
+            self.place = None;
+            return;
+        };
+        let (Some(life), Some(errands)) = (self.model.get(id), errands) else { return };
+        let is_known = life.env.is_some() && !life.cwd.is_empty();
+        let key = (id, life.execs);
+        let is_asked = self.place.as_ref().is_some_and(|(asked, _)| *asked == key);
+        // What was seen of one that has ended since stays.
+        if is_known || is_asked || life.end.is_some() || life.start_ns == 0 {
+            return;
+        }
+        self.place = Some((key, place_of(errands, life.pid, life.start_ns)));
+    }
+
+    fn items(&self) -> Vec<Item> {
+        items(&self.model, &self.wanted, |life| match &life.end {
+            Some(end) => end.cpu_ns,
+            None => self.cpu_ns(life),
+        })
+    }
+
     fn freeze(&mut self, now_ns: u64) -> Frozen {
-        let items = items(&self.model, &self.wanted);
+        let items = self.items();
         let rows = items.iter().map(|item| self.row(item, now_ns)).collect();
         Frozen { items, rows, head: self.head() }
     }
 
     fn draw(&mut self, now_ns: u64, clock: &WallClock) -> Result<()> {
+        if self.wanted.root.is_some_and(|root| self.model.get(root).is_none()) {
+            self.wanted.root = None;
+            self.message = "the one that was followed has left: all are shown again".to_owned();
+        }
         if self.frozen.is_none() {
-            self.shown = items(&self.model, &self.wanted);
+            self.shown = self.items();
         }
         let shown = self.frozen.as_ref().map_or(&self.shown, |frozen| &frozen.items);
         let room = self.rows_on_screen();
@@ -371,7 +413,13 @@ impl View {
             Open::List => Vec::new(),
             Open::Help => HELP.iter().map(|(key, words)| format!(" {key:<10} {words}")).collect(),
             Open::Details(id, first) => {
-                let mut lines = details(&self.model, id, clock);
+                let place = self.place.as_ref().filter(|((of, _), _)| *of == id);
+                let place = place.and_then(|(_, place)| place.as_ref());
+                let is_recorded = self.options.is_recorded;
+                let width = self.screen.as_ref().and_then(|screen| screen.terminal.size().ok());
+                let width = usize::from(width.map_or(80, |size| size.width));
+                let mut lines = details(&self.model, id, clock, place, is_recorded);
+                lines = lines.iter().flat_map(|line| wrapped(line, width)).collect();
                 lines.split_off(first.min(lines.len().saturating_sub(1)))
             }
         };
@@ -437,40 +485,38 @@ impl View {
     fn row(&self, item: &Item, now_ns: u64) -> Row {
         let Some(life) = self.model.get(item.id) else { return Row::default() };
         let end = life.end.as_ref();
-        let began_ns =
-            if self.model.sees_ends { life.start_ns } else { life.exec_ns.unwrap_or(life.seen_ns) };
+        let since_ns = now_ns.saturating_sub(began_ns(&self.model, life));
+        let cpu = end.map_or_else(|| self.cpu_ns(life), |end| end.cpu_ns);
+        // A tool that sees no ends looks whether it is there.
+        let state = match (self.model.sees_ends, self.options.is_recorded) {
+            (true, _) => "running",
+            (false, true) => "-",
+            (false, false) if end.is_none() && now(life).is_none() => "ended",
+            (false, false) => "running",
+        };
         let age = match end {
+            Some(End { lived_ns: None, .. }) if !self.model.sees_ends => Some(since_ns),
             Some(end) => end.lived_ns,
-            None => Some(now_ns.saturating_sub(began_ns)),
+            None => Some(since_ns),
         };
-        let cpu = match end {
-            Some(end) => end.cpu_ns,
-            None => self.cpu_ns(life),
-        };
-        let mut command = format!("{}{}", item.prefix, label(life));
-        if let Some(end) = end.filter(|end| !end.why.is_empty()) {
-            command.push_str("  # ");
-            command.push_str(&end.why);
-        }
-        let running = if self.model.sees_ends { "running" } else { "-" };
         Row {
             age: age.map_or_else(|| "-".to_owned(), short),
             cpu: cpu.map_or_else(|| "-".to_owned(), short),
-            status: end.map_or(running, |end| &end.status).to_owned(),
+            status: end.map_or(state, |end| &end.status).to_owned(),
             pid: life.pid.to_string(),
-            command,
+            command: format!("{}{}", item.prefix, label(life)),
+            why: end.map_or_else(String::new, |end| end.why.clone()),
             has_failed: end.is_some_and(|end| end.has_failed),
-            has_ended: end.is_some(),
+            has_ended: end.is_some() || state == "ended",
         }
     }
 
     /// CPU time of a living process, as /proc has it now.
     fn cpu_ns(&self, life: &Life) -> Option<u64> {
-        const NS_PER_TICK: u64 = 10_000_000;
-        if self.options.is_recorded || !self.model.sees_ends {
+        if self.options.is_recorded {
             return None;
         }
-        let stat = Stat::read(life.pid)?;
+        let stat = now(life)?;
         let ticks = stat.number::<u64>(14)?.checked_add(stat.number::<u64>(15)?)?;
         ticks.checked_mul(NS_PER_TICK)
     }

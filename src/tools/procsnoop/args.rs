@@ -112,7 +112,7 @@ pub struct Args {
             "min_duration", "failed", "signal", "exit_code", "fork", "threads", "usage", "max_args",
             "quote", "tree_view", "plot", "perfetto", "chrome_trace", "critical_path", "diff",
             "json", "quiet", "columns", "command", "time", "timestamp", "print_uid", "max_events",
-            "output", "status", "rate_limit", "sample", "max_cpu", "metrics", "filter", "login", "ancestors"
+            "output", "status", "rate_limit", "sample", "max_cpu", "metrics", "filter", "containers"
         ]
     )]
     pub live: bool,
@@ -177,7 +177,7 @@ found no room. Most keys of --json under process are present only in process.exi
         ("cut: N arguments", "arguments that are not shown"),
         ("not waited for yet", "the usage may lack the last few milliseconds"),
     ],
-    usual: &["min_duration", "failed", "usage", "tree_view", "critical_path", "plot"],
+    usual: &["min_duration", "failed", "usage", "live", "tree_view", "plot"],
     exit_status: EXIT_STATUS,
     privileges: &[CAPABILITIES, RUN_AS, GROUP],
     overhead: "\

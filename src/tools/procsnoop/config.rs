@@ -15,7 +15,8 @@ pub fn config(args: &Args, drawn: bool) -> process_config {
         page_kib: (page_size() / 1024) as u32,
         ..process_config::default()
     };
-    if args.common.quiet {
+    // The picture counts its processes.
+    if args.common.quiet && drawn {
         return config;
     }
     config.threads = args.threads.into();
@@ -51,7 +52,8 @@ mod tests {
 
     fn config(flags: &[&str]) -> process_config {
         let words = ["procsnoop"].iter().chain(flags);
-        super::config(&Args::try_parse_from(words).unwrap(), false)
+        let args = Args::try_parse_from(words).unwrap();
+        super::config(&args, args.tree_view)
     }
 
     /// Whether an exit code or, above 255, a signal is to be shown.
@@ -74,7 +76,8 @@ mod tests {
             (&["--signal", "any"], 0, &[KILL, TERM], &[0, 1]),
             (&["--exit-code", "0", "--exit-code", "200"], 0, &[0, 200], &[1, KILL]),
             (&["--exit-code", "3", "--signal", "9"], 0, &[3, KILL], &[0, TERM]),
-            (&["--quiet", "--fork", "--threads"], 0, &[], &[0, 1, KILL]),
+            (&["--quiet", "--tree-view", "--fork", "--threads"], 0, &[], &[0, 1, KILL]),
+            (&["--quiet"], 1, &[0, 1, KILL], &[]),
         ] {
             let config = config(flags);
             assert_eq!(config.execs, execs, "{flags:?}");
@@ -85,7 +88,7 @@ mod tests {
         assert_eq!(config(&["-d", "0.25"]).min_duration_ns, 250_000);
         assert_eq!(config(&[]).reaped, 0, "costs nothing where nobody sees it");
         assert_eq!(config(&["--json"]).reaped, 1);
-        let quiet = config(&["-q", "--fork", "--threads"]);
+        let quiet = config(&["-q", "--tree-view", "--fork", "--threads"]);
         assert_eq!((quiet.forks, quiet.threads), (0, 0));
     }
 }

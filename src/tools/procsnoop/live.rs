@@ -2,7 +2,10 @@
 
 use anyhow::Result;
 
-use super::elders::Elder;
+use super::args::Args;
+use super::elders::{AskedFor, Elder};
+use super::replay::{MOST_ELDERS, needs_whole_lives};
+use super::selection::Selection;
 use super::status::Status;
 use super::text::killer_note;
 use super::usage::Usage;
@@ -11,7 +14,7 @@ use crate::engine::recorded::Line;
 use crate::engine::replay::{Recorded, Recording, Replay, Trouble};
 use crate::engine::session::Session;
 use crate::host::proc::first_ns;
-use crate::skel::process_exit_event;
+use crate::skel::{process_event, process_exit_event, process_flag};
 use crate::tools::execsnoop::{self, Exec};
 use crate::tools::live::{End, Model, View, Who};
 
@@ -72,58 +75,118 @@ fn ended(
 /// The view of a recording.
 pub struct Lives {
     view: View,
-    is_connected: bool,
+    args: Args,
+    selection: Selection,
+    /// Processes that are older than the recording, until its first event
+    elders: Vec<Elder>,
+    has_begun: bool,
 }
 
 impl Lives {
-    /// With this view.
-    pub fn new(view: View) -> Self {
-        Self { view, is_connected: false }
+    /// With this view, by these flags.
+    pub fn new(args: Args, view: View) -> Self {
+        let selection = Selection::new(&args.common);
+        Self { view, args, selection, elders: Vec::new(), has_begun: false }
+    }
+
+    /// Before the first event: the older processes.
+    fn begin_lives(&mut self) {
+        if self.has_begun {
+            return;
+        }
+        self.has_begun = true;
+        let elders = std::mem::take(&mut self.elders);
+        let mut asked_for = AskedFor::new(&self.args);
+        for elder in &elders {
+            asked_for.see(elder);
+            older(&mut self.view.model, elder);
+        }
+        self.selection.older(&asked_for, true);
+        self.view.model.connect();
+    }
+
+    fn is_hidden(&self, event: &process_event) -> bool {
+        event.is(process_flag::PROCESS_KERNEL) && !self.args.kernel_threads
+    }
+
+    /// Takes in an event, if it passes the filters. False: it does not.
+    fn see(&mut self, event: &Recorded<'_>) -> Result<bool, Trouble> {
+        let cgroup = event.cgroup;
+        match event.name {
+            "process.exec" => {
+                let told = execsnoop::recorded::read(event)?;
+                let exec = told.exec()?;
+                if !self.selection.exec(&exec.event.id, cgroup, true) {
+                    return Ok(false);
+                }
+                see(&mut self.view.model, &Record::Exec, Some(&exec), cgroup);
+            }
+            "process.fork" => {
+                let birth = recorded::birth(event)?;
+                let process = &birth.process;
+                if self.is_hidden(process) || !self.selection.birth(process, cgroup, true) {
+                    return Ok(false);
+                }
+                see(&mut self.view.model, &Record::Fork(birth), None, cgroup);
+            }
+            "thread.exit" => return Ok(false),
+            "process.exit" => {
+                let (exit, _) = recorded::exit(event)?;
+                let passes = self.selection.exit(event.id, cgroup);
+                if self.is_hidden(&exit.event.process) || !passes {
+                    return Ok(false);
+                }
+                let command = exit.life.as_ref().and_then(|life| life.command.as_ref());
+                let args = command.map(|command| command.args().collect::<Vec<_>>().join(&0));
+                let path = command.map(|command| command.path.as_slice());
+                let (args, path) = (args.unwrap_or_default(), path.unwrap_or_default());
+                ended(&mut self.view.model, &exit.event, cgroup, &args, path);
+            }
+            _ => return Err(Trouble::Unknown),
+        }
+        Ok(true)
     }
 }
 
 impl Replay for Lives {
-    fn begin(&mut self, _: &Recording<'_>, _: &mut Session) -> Result<()> {
-        Ok(())
+    fn begin(&mut self, file: &Recording<'_>, _: &mut Session) -> Result<()> {
+        if self.selection.needs_births() {
+            needs_whole_lives(file, "a filter by something that changes needs")?;
+        }
+        let asked = [
+            (self.args.place.cwd, "cwd", "working directories"),
+            (self.args.place.env.is_some(), "env", "environments"),
+        ];
+        asked
+            .iter()
+            .filter(|(is_asked, ..)| *is_asked)
+            .try_for_each(|(_, flag, what)| file.needs(&[flag], what))
     }
 
     fn aside(&mut self, name: &str, line: &Line, _: &mut Session) -> Result<bool, Trouble> {
         if name != running::NAME {
             return Ok(false);
         }
-        older(&mut self.view.model, &running::read(line)?);
+        let elder = running::read(line)?;
+        if !self.has_begun && self.elders.len() < MOST_ELDERS {
+            self.elders.push(elder);
+        }
         Ok(true)
     }
 
-    fn event(&mut self, event: &Recorded<'_>, _: &mut Session) -> Result<(), Trouble> {
-        let model = &mut self.view.model;
-        if !self.is_connected {
-            self.is_connected = true;
-            model.connect();
-        }
-        match event.name {
-            "process.exec" => {
-                let told = execsnoop::recorded::read(event)?;
-                see(model, &Record::Exec, Some(&told.exec()?), event.cgroup);
-            }
-            "process.fork" => {
-                see(model, &Record::Fork(recorded::birth(event)?), None, event.cgroup);
-            }
-            "thread.exit" => {}
-            "process.exit" => {
-                let (exit, _) = recorded::exit(event)?;
-                let command = exit.life.as_ref().and_then(|life| life.command.as_ref());
-                let args = command.map(|command| command.args().collect::<Vec<_>>().join(&0));
-                let path = command.map(|command| command.path.as_slice());
-                let (args, path) = (args.unwrap_or_default(), path.unwrap_or_default());
-                ended(model, &exit.event, event.cgroup, &args, path);
-            }
-            _ => return Err(Trouble::Unknown),
+    fn event(&mut self, event: &Recorded<'_>, session: &mut Session) -> Result<(), Trouble> {
+        self.begin_lives();
+        self.selection.look_at(event);
+        let context = session.contexts.of(event.id, None);
+        if self.see(event)? {
+            context.iter().for_each(|context| self.view.model.told(context));
         }
         Ok(())
     }
 
     fn end(&mut self, session: &mut Session) -> Result<()> {
+        self.begin_lives();
+        self.selection.note().into_iter().for_each(|note| session.note(note));
         self.view.show_recorded(session)
     }
 }

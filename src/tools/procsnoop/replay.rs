@@ -34,7 +34,7 @@ pub struct Lives {
 const NARROWING: [&str; 6] = ["failed", "min-duration", "signal", "exit-code", "quiet", "filter"];
 
 /// The most older processes: ids of the largest machines.
-const MOST_ELDERS: usize = 4 << 20;
+pub(super) const MOST_ELDERS: usize = 4 << 20;
 
 impl Lives {
     /// By these flags.
@@ -49,15 +49,6 @@ impl Lives {
             elders: Vec::new(),
             has_begun: false,
         }
-    }
-
-    /// Refuses a file without all births and ends.
-    fn needs_whole_lives(file: &Recording<'_>, what: &str) -> Result<()> {
-        if file.start.had("fork") != Some(true) {
-            let shown = file.shown;
-            return Err(anyhow!("{shown} has no births, which {what}: record with --json --fork"));
-        }
-        NARROWING.iter().try_for_each(|flag| file.must_lack(flag, "whole lives"))
     }
 
     /// Before the first event: what the older processes are to the filters and the pictures.
@@ -152,7 +143,8 @@ impl Lives {
         if let Some(history) = &mut self.history {
             history.see(&Record::Exit(ended.event), None);
         }
-        if self.is_asked_for(&ended.event) && !self.args.common.quiet {
+        let is_only_drawn = self.args.common.quiet && self.history.is_some();
+        if self.is_asked_for(&ended.event) && !is_only_drawn {
             self.show.row(*event.id, What::Exit(&ended, is_final), session);
             session.shown()?;
         }
@@ -160,13 +152,22 @@ impl Lives {
     }
 }
 
+/// Refuses a file without all births and ends.
+pub(super) fn needs_whole_lives(file: &Recording<'_>, what: &str) -> Result<()> {
+    if file.start.had("fork") != Some(true) {
+        let shown = file.shown;
+        return Err(anyhow!("{shown} has no births, which {what}: record with --json --fork"));
+    }
+    NARROWING.iter().try_for_each(|flag| file.must_lack(flag, "whole lives"))
+}
+
 impl Replay for Lives {
     fn begin(&mut self, file: &Recording<'_>, session: &mut Session) -> Result<()> {
         if self.history.is_some() {
-            Self::needs_whole_lives(file, "pictures need")?;
+            needs_whole_lives(file, "pictures need")?;
         }
         if self.selection.needs_births() {
-            Self::needs_whole_lives(file, "a filter by something that changes needs")?;
+            needs_whole_lives(file, "a filter by something that changes needs")?;
         }
         let asked = [
             (self.args.fork, "fork", "births"),

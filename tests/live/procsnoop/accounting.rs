@@ -97,6 +97,30 @@ fn many_at_once_lose_nothing() {
 }
 
 #[test]
+fn a_quiet_run_counts_what_it_does_not_show() {
+    let dir = TempDir::new();
+    let file = dir.path("events.json");
+    let run = |flags: &[&str]| {
+        let output = PROCSNOOP.command(&[&["-q"], flags].concat()).output().unwrap();
+        (lossy(&output.stdout), lossy(&output.stderr))
+    };
+    let (rows, said) = run(&["--", "/bin/true"]);
+    assert_eq!(rows, "");
+    assert!(said.ends_with("procsnoop: 2 events, 0 lost\n"), "an execution and an end: {said}");
+    let (tree, said) = run(&["--tree-view", "--", "/bin/true"]);
+    assert!(
+        tree.contains("/bin/true") && said.ends_with("procsnoop: 1 process, 0 lost\n"),
+        "{said}"
+    );
+    // And of a recording.
+    let output = PROCSNOOP.command(&["--json", "--", "/bin/true"]).output().unwrap();
+    fs::write(&file, output.stdout).unwrap();
+    let (rows, said) = run(&["--from", &file]);
+    assert_eq!(rows, "");
+    assert!(said.ends_with("procsnoop: 2 events, 0 lost\n"), "{said}");
+}
+
+#[test]
 fn one_end_each_whatever_the_filter() {
     let count = scaled(1000).max(100);
     each_backend(|setup| {

@@ -343,7 +343,8 @@ impl Total {
         Self { event: EventName { name: "diff.total" }, a: run(a), b: run(b), diff, rows }
     }
 
-    /// `A: 12 commands, 1 failed, 1.234 s; B: …; 1 only in A`
+    /// `A: 12 commands, 1 failed, 1.234 s`, the same of B, and `1 only in A`: three lines, which fit
+    /// any terminal.
     fn text(&self, is_alone: bool) -> String {
         let run = |name, run: &RunJson| {
             let left_out = match run.left_out {
@@ -365,7 +366,7 @@ impl Total {
             }
         };
         let space = if is_alone { "" } else { "\n" };
-        format!("{space}{}; {}; {differences}\n", run("A", &self.a), run("B", &self.b))
+        format!("{space}{}\n{}\n{differences}\n", run("A", &self.a), run("B", &self.b))
     }
 }
 
