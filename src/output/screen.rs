@@ -37,13 +37,17 @@ impl Screen {
         self.size = terminal_size_of(terminal).map(of);
     }
 
+    /// The columns at which rows are cut.
+    pub(super) fn width(&self) -> Option<usize> {
+        self.size.filter(|_| !self.is_wide).map(|(columns, _)| columns)
+    }
+
     /// Cuts the lines at the end of `buffer` that have not been cut before.
     pub(super) fn fit(&mut self, buffer: &mut Vec<u8>) {
         let new = buffer.get(self.fitted..).unwrap_or_default();
         let Some(end) = new.iter().rposition(|&byte| byte == b'\n') else { return };
         self.lines += new.iter().filter(|&&byte| byte == b'\n').count();
-        let width = self.size.filter(|_| !self.is_wide).map(|(columns, _)| columns);
-        if let Some(width) = width {
+        if let Some(width) = self.width() {
             let new = buffer.split_off(self.fitted);
             let (whole, rest) = new.split_at(end + 1);
             for line in whole.strip_suffix(b"\n").unwrap_or(whole).split(|&byte| byte == b'\n') {

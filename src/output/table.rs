@@ -330,6 +330,11 @@ impl Output {
         }
     }
 
+    /// The columns at which rows are cut; `None`: they are whole.
+    pub fn width(&self) -> Option<usize> {
+        self.screen.as_ref().and_then(Screen::width)
+    }
+
     /// From now on, no write waits for a reader that takes nothing after `stop` is readable.
     pub fn end_with(&mut self, stop: Arc<EventFd>) {
         self.sink.end_with(stop);

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use anyhow::Result;
 use serde::Serialize;
+use unicode_width::UnicodeWidthStr as _;
 
 use super::LEAST_PART;
 use super::commands::{Arguments, Command, Commands};
@@ -193,6 +194,8 @@ pub(super) fn print(args: &Args, rows: &[Row], runs: [&Commands; 2]) -> Result<(
 }
 
 fn line(out: &mut Output, row: &Row, quote: Quote) {
+    let before: usize = COLUMNS.iter().map(|column| column.width + 1).sum();
+    let room = out.width().map(|width| width.saturating_sub(before));
     let mut line = out.line(&COLUMNS);
     match row.what {
         What::FailsInB | What::FailsInA => line.styled(row.what.words(), FAILURE),
@@ -210,26 +213,39 @@ fn line(out: &mut Output, row: &Row, quote: Quote) {
         (Some(a), Some(b)) if a != b => format!("{a}->{b}"),
         (a, b) => a.or(b).unwrap_or_default(),
     });
-    line.text(&command(row, quote));
+    line.text(&command(row, quote, room));
 }
 
-/// The command line; where the arguments differ, `{of A -> of B}`.
-fn command(row: &Row, quote: Quote) -> String {
-    let mut text = String::new();
-    let (a, b) = match (&row.a, &row.b) {
-        (Some(a), Some(b)) if row.what == What::Arguments => (a, b),
-        (a, b) => {
-            if let Some(side) = b.as_ref().or(a.as_ref()) {
-                push_words(&mut text, &side.args, true, quote);
-            }
-            return text;
+/// The command line; where the arguments differ, `{of A -> of B}`. If that has no `room`, `…` stands
+/// for arguments that are the same, so that the others are seen.
+fn command(row: &Row, quote: Quote, room: Option<usize>) -> String {
+    let (Some(a), Some(b), What::Arguments) = (&row.a, &row.b, row.what) else {
+        let mut text = String::new();
+        if let Some(side) = row.b.as_ref().or(row.a.as_ref()) {
+            push_words(&mut text, &side.args, true, quote);
         }
+        return text;
     };
-    for (at, part) in parts(&a.args, &b.args).into_iter().enumerate() {
+    let parts = parts(&a.args, &b.args);
+    let whole = compared(&parts, quote, true);
+    if room.is_some_and(|room| whole.width() > room) {
+        return compared(&parts, quote, false);
+    }
+    whole
+}
+
+fn compared(parts: &[Part<'_>], quote: Quote, is_whole: bool) -> String {
+    let mut text = String::new();
+    for (at, part) in parts.iter().enumerate() {
         if at > 0 {
             text.push(' ');
         }
         match part {
+            Part::Same([program, rest @ ..]) if at == 0 && !is_whole => {
+                push_shell_word(&mut text, program, true, quote);
+                text.push_str(if rest.is_empty() { "" } else { " …" });
+            }
+            Part::Same(_) if !is_whole => text.push('…'),
             Part::Same(words) => push_words(&mut text, words, at == 0, quote),
             Part::Other(a, b) => {
                 text.push('{');
@@ -385,7 +401,7 @@ mod tests {
             |text: &str| Some(Side { args: words(text), duration_ns: 0, status: Status::Code(0) });
         let shown = |a: &str, b: &str| {
             let row = Row { what: What::Arguments, count: 1, a: side(a), b: side(b) };
-            command(&row, Quote::WhereNeeded)
+            command(&row, Quote::WhereNeeded, None)
         };
         assert_eq!(shown("cc -O2 -c x.c", "cc -O3 -c x.c"), "cc {-O2 -> -O3} -c x.c");
         assert_eq!(shown("cc -c x.c", "cc -g -c x.c"), "cc {-> -g} -c x.c");
@@ -396,6 +412,19 @@ mod tests {
             "as {-a -> -b} /tmp/ccQ1w2E3.s"
         );
         assert_eq!(shown("a a", "a a a"), "a a {-> a}");
+    }
+
+    #[test]
+    fn other_arguments_are_seen_where_there_is_little_room() {
+        let shown = |a: &str, b: &str, room| {
+            let side = |text| Side { args: words(text), duration_ns: 0, status: Status::Code(0) };
+            let (a, b) = (Some(side(a)), Some(side(b)));
+            command(&Row { what: What::Arguments, count: 1, a, b }, Quote::WhereNeeded, Some(room))
+        };
+        assert_eq!(shown("cc -O2 -c x.c", "cc -O3 -c x.c", 23), "cc {-O2 -> -O3} -c x.c");
+        assert_eq!(shown("cc -O2 -c x.c", "cc -O3 -c x.c", 20), "cc {-O2 -> -O3} …");
+        assert_eq!(shown("cc -Wall -c x.c y.c", "cc -Wall -c x.c z.c", 9), "cc … {y.c -> z.c}");
+        assert_eq!(shown("a b c", "x y", 1), "{a b c -> x y}");
     }
 
     #[test]
