@@ -46,7 +46,7 @@ fn main() -> Result<()> {
         compile(source, &args, &object, &skeleton).with_context(|| {
             format!("compile {} for BPF (is clang installed?)", source.display())
         })?;
-        refer_beside(&skeleton, &object)?;
+        refer_beside(&skeleton, &object, name)?;
         let btf = Btf::from_path(&object)?;
         let context = || source.display().to_string();
         let relocated = relocations::types(&object, &btf).with_context(context)?;
@@ -65,15 +65,20 @@ fn compile(source: &Path, args: &[OsString], object: &Path, skeleton: &Path) -> 
 }
 
 /// Makes a skeleton name its object by the path from one to the other, so that it is the same
-/// wherever it was built.
-fn refer_beside(skeleton: &Path, object: &Path) -> Result<()> {
-    let text = fs::read_to_string(skeleton)?;
+/// wherever it was built; and gives the object a section of its own, since linkers keep whole
+/// sections: each program would contain the objects of all.
+fn refer_beside(skeleton: &Path, object: &Path, name: &str) -> Result<()> {
+    let mut text = fs::read_to_string(skeleton)?;
     let path = format!("\"{}\"", object.canonicalize()?.display());
-    if !text.contains(&path) {
-        bail!("{} does not name {path}", skeleton.display());
+    let section = format!("\".bpf.objs.{name}\"");
+    let beside = format!("\"{name}.bpf.o\"");
+    for (word, other) in [(&*path, &beside), ("\".bpf.objs\"", &section)] {
+        if !text.contains(word) {
+            bail!("{} does not name {word}", skeleton.display());
+        }
+        text = text.replace(word, other);
     }
-    let name = object.file_name().context("an object has a name")?;
-    fs::write(skeleton, text.replace(&path, &format!("{name:?}"))).context("write a skeleton")
+    fs::write(skeleton, text).context("write a skeleton")
 }
 
 /// All files in a folder and below.
