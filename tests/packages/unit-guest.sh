@@ -221,8 +221,7 @@ say 'the rsyslog that sends to it'
 mv "$settings" "$debian/etc/collector.conf" # there is only this machine
 sed 's/collector\.example\.org/127.0.0.1/' /payload/rsyslog-client.conf >"$settings"
 ctl restart rsyslog || die 'it does not start'
-inside rsyslogd -n -iNONE -f /etc/collector.conf &
-collector=$!
+inside rsyslogd -n -iNONE -f /etc/collector.conf </dev/null >/dev/null 2>&1 &
 within 20 'its port' listens
 mkdir "$debian/etc/systemd/system/snoop@execsnoop.service.d"
 cp /payload/ship.conf "$debian/etc/systemd/system/snoop@execsnoop.service.d/"
@@ -231,7 +230,9 @@ ctl restart snoop@execsnoop || die 'it does not start'
 see
 arrived() { grep -qs '"name":"process.exec"' "$debian"/srv/snoop/host=*/day=*/execsnoop.jsonl; }
 within 60 'the event' arrived
-kill "$collector"
+# Nothing of it may be left when the machine is switched off.
+ctl stop rsyslog || true
+inside pkill -KILL -f /etc/collector.conf
 say 'well'
 ctl poweroff || true
 wait "$outer" || true
