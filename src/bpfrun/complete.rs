@@ -15,43 +15,37 @@ pub fn values(id: &str, given: &Given<'_>) -> Option<Vec<Candidate>> {
     if id == "object" {
         return Some(objects(given));
     }
-    let is_known = [
-        "prog",
-        "attach",
-        "type_of",
-        "events",
-        "maps_to_show",
-        "map",
-        "prog_array",
-        "types",
-        "wanted",
-        "set",
-    ];
-    if !is_known.contains(&id) {
-        return None;
-    }
-    Some(object(given).map_or_else(Vec::new, |object| names(&object, id)))
+    let names = match id {
+        "prog" | "attach" => |object: &Object| programs(object, ""),
+        "type_of" => |object: &Object| programs(object, "="),
+        "events" | "maps_to_show" => |object: &Object| maps(object, "", Map::takes_events),
+        "map" => |object: &Object| maps(object, "", |map| !map.takes_events()),
+        "prog_array" => |object: &Object| maps(object, "", is_prog_array),
+        "types" | "wanted" => {
+            |object: &Object| [maps(object, "=", Map::takes_events), programs(object, "=")].concat()
+        }
+        "set" => {
+            |object: &Object| variables(object).map(|(name, ty)| (format!("{name}="), ty)).collect()
+        }
+        _ => return None,
+    };
+    Some(object(given).map_or_else(Vec::new, |object| names(&object)))
 }
 
-/// The names of one kind in an object, each with what it is.
-fn names(object: &Object, id: &str) -> Vec<Candidate> {
-    let programs = |end: &'static str| {
-        let programs = object.programs.iter();
-        programs.map(move |program| (format!("{}{end}", program.name), program.section.clone()))
-    };
-    let maps = |end: &'static str, takes: fn(&Map) -> bool| {
-        let maps = object.maps.iter().filter(move |map| takes(map));
-        maps.map(move |map| (format!("{}{end}", map.name), kind(map)))
-    };
-    match id {
-        "prog" | "attach" => programs("").collect(),
-        "type_of" => programs("=").collect(),
-        "events" | "maps_to_show" => maps("", Map::takes_events).collect(),
-        "map" => maps("", |map| !map.takes_events()).collect(),
-        "prog_array" => maps("", |map| map.kind == libbpf_sys::BPF_MAP_TYPE_PROG_ARRAY).collect(),
-        "types" | "wanted" => maps("=", Map::takes_events).chain(programs("=")).collect(),
-        _ => variables(object).map(|(name, ty)| (format!("{name}="), ty)).collect(),
-    }
+/// The names of the programs, with their sections. `end`: what stands behind a name.
+fn programs(object: &Object, end: &str) -> Vec<Candidate> {
+    let programs = object.programs.iter();
+    programs.map(|program| (format!("{}{end}", program.name), program.section.clone())).collect()
+}
+
+/// The names of some maps, with their types.
+fn maps(object: &Object, end: &str, takes: fn(&Map) -> bool) -> Vec<Candidate> {
+    let maps = object.maps.iter().filter(|map| takes(map));
+    maps.map(|map| (format!("{}{end}", map.name), kind(map))).collect()
+}
+
+fn is_prog_array(map: &Map) -> bool {
+    map.kind == libbpf_sys::BPF_MAP_TYPE_PROG_ARRAY
 }
 
 fn kind(map: &Map) -> String {

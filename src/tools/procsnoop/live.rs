@@ -4,7 +4,8 @@ use anyhow::Result;
 
 use super::args::Args;
 use super::elders::{AskedFor, Elder};
-use super::replay::{MOST_ELDERS, needs_whole_lives};
+use super::replay::needs_whole_lives;
+use super::running::Elders;
 use super::selection::Selection;
 use super::status::Status;
 use super::text::killer_note;
@@ -77,25 +78,19 @@ pub struct Lives {
     view: View,
     args: Args,
     selection: Selection,
-    /// Processes that are older than the recording, until its first event
-    elders: Vec<Elder>,
-    has_begun: bool,
+    elders: Elders,
 }
 
 impl Lives {
     /// With this view, by these flags.
     pub fn new(args: Args, view: View) -> Self {
         let selection = Selection::new(&args.common);
-        Self { view, args, selection, elders: Vec::new(), has_begun: false }
+        Self { view, args, selection, elders: Elders::default() }
     }
 
     /// Before the first event: the older processes.
     fn begin_lives(&mut self) {
-        if self.has_begun {
-            return;
-        }
-        self.has_begun = true;
-        let elders = std::mem::take(&mut self.elders);
+        let Some(elders) = self.elders.begin() else { return };
         let mut asked_for = AskedFor::new(&self.args);
         for elder in &elders {
             asked_for.see(elder);
@@ -167,10 +162,7 @@ impl Replay for Lives {
         if name != running::NAME {
             return Ok(false);
         }
-        let elder = running::read(line)?;
-        if !self.has_begun && self.elders.len() < MOST_ELDERS {
-            self.elders.push(elder);
-        }
+        self.elders.add(running::read(line)?);
         Ok(true)
     }
 

@@ -7,6 +7,7 @@ use super::elders::{AskedFor, Elder};
 use super::history::History;
 use super::pictures::Pictures;
 use super::row::What;
+use super::running::Elders;
 use super::selection::Selection;
 use super::show::Show;
 use super::status::Status;
@@ -25,16 +26,11 @@ pub struct Lives {
     selection: Selection,
     history: Option<History>,
     pictures: Pictures,
-    /// Processes that are older than the recording, until its first event
-    elders: Vec<Elder>,
-    has_begun: bool,
+    elders: Elders,
 }
 
 /// Flags that leave out lives, or parts of them.
 const NARROWING: [&str; 6] = ["failed", "min-duration", "signal", "exit-code", "quiet", "filter"];
-
-/// The most older processes: ids of the largest machines.
-pub(super) const MOST_ELDERS: usize = 4 << 20;
 
 impl Lives {
     /// By these flags.
@@ -46,19 +42,14 @@ impl Lives {
             show,
             config,
             pictures,
-            elders: Vec::new(),
-            has_begun: false,
+            elders: Elders::default(),
         }
     }
 
     /// Before the first event: what the older processes are to the filters and the pictures.
     fn begin_lives(&mut self) {
-        if self.has_begun {
-            return;
-        }
-        self.has_begun = true;
+        let Some(elders) = self.elders.begin() else { return };
         let mut asked_for = AskedFor::new(&self.args);
-        let elders = std::mem::take(&mut self.elders);
         elders.iter().for_each(|elder| asked_for.see(elder));
         self.selection.older(&asked_for, self.history.is_some());
         if let Some(history) = &mut self.history {
@@ -200,9 +191,7 @@ impl Replay for Lives {
             let timestamp = session.clock.rfc3339(line.time_ns()?);
             session.out.object(&running::Running::new(&elder, &timestamp))?;
         }
-        if !self.has_begun && self.elders.len() < MOST_ELDERS {
-            self.elders.push(elder);
-        }
+        self.elders.add(elder);
         Ok(true)
     }
 

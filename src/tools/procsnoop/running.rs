@@ -73,6 +73,31 @@ pub fn read(line: &Line) -> Reading<Elder> {
     Ok(elder)
 }
 
+/// The most older processes: ids of the largest machines.
+const MOST_ELDERS: usize = 4 << 20;
+
+/// Processes that are older than a recording, until its first event.
+#[derive(Default)]
+pub(super) struct Elders {
+    waiting: Vec<Elder>,
+    has_begun: bool,
+}
+
+impl Elders {
+    /// One more; behind the first event there is none.
+    pub(super) fn add(&mut self, elder: Elder) {
+        if !self.has_begun && self.waiting.len() < MOST_ELDERS {
+            self.waiting.push(elder);
+        }
+    }
+
+    /// All of them, at the first event; `None` at the others.
+    pub(super) fn begin(&mut self) -> Option<Vec<Elder>> {
+        let is_first = !std::mem::replace(&mut self.has_begun, true);
+        is_first.then(|| std::mem::take(&mut self.waiting))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
