@@ -13,6 +13,19 @@ use crate::skip::{self, skip};
 
 const EXECSNOOP: Tool = Tool("execsnoop");
 
+/// `podman ARGUMENT…`. It insists on the network that its first run chose, also once the packages of
+/// that one are gone; no container here has a network.
+fn podman(arguments: &[&str]) -> Command {
+    static OLDER_NETWORK: OnceLock<bool> = OnceLock::new();
+    let refused = || !Command::new("podman").arg("info").output().unwrap().status.success();
+    let mut podman = Command::new("podman");
+    if *OLDER_NETWORK.get_or_init(refused) {
+        podman.arg("--network-backend=cni");
+    }
+    podman.args(arguments);
+    podman
+}
+
 /// An image with nothing but `argv` and `lives`; `None`: there is no podman that works here.
 fn image() -> Option<&'static str> {
     const IMAGE: &str = "localhost/snoop-test:v1";
@@ -26,7 +39,9 @@ fn image() -> Option<&'static str> {
         let mut pack = Command::new("tar");
         pack.arg("-C").arg(fixtures()).args(["-cf", &tar, "argv", "lives"]);
         assert!(pack.status().unwrap().success());
-        let output = Command::new("podman").args(["import", "-q", &tar, IMAGE]).output().unwrap();
+        // That of an earlier run would stay for ever, without a name.
+        podman(&["rmi", "--force", "--ignore", IMAGE]).output().unwrap();
+        let output = podman(&["import", "-q", &tar, IMAGE]).output().unwrap();
         assert!(output.status.success(), "podman import: {}", lossy(&output.stderr));
         true
     };
@@ -51,11 +66,12 @@ fn podman_run(name: &str, command: &[&str]) -> Command {
         "--security-opt=seccomp=unconfined",
         "--name",
     ];
-    let script = "mount -t cgroup2 none /sys/fs/cgroup && exec podman \"$@\"";
-    let mut podman = Command::new("unshare");
-    podman.args(["--mount", "sh", "-c", script, "podman"]);
-    podman.args(FLAGS).args([name, image().unwrap()]).args(command).stdin(Stdio::null());
-    podman
+    let podman = podman(&FLAGS);
+    let script = "mount -t cgroup2 none /sys/fs/cgroup && exec \"$@\"";
+    let mut run = Command::new("unshare");
+    run.args(["--mount", "sh", "-c", script, "sh"]).arg(podman.get_program());
+    run.args(podman.get_args()).args([name, image().unwrap()]).args(command).stdin(Stdio::null());
+    run
 }
 
 fn name_of(kind: &str) -> String {
@@ -106,15 +122,14 @@ fn a_container_that_is_older_than_the_tool_has_a_name_and_recordings_keep_it() {
         skip!(skip::NO_PODMAN);
     }
     let name = name_of("older");
-    let mut podman = podman_run(&name, &["/lives", "pause"]);
-    let mut podman = podman.stdout(Stdio::null()).spawn().unwrap();
+    let mut container =
+        podman_run(&name, &["/lives", "pause"]).stdout(Stdio::null()).spawn().unwrap();
     let pid = || {
-        let mut inspect = Command::new("podman");
-        inspect.args(["inspect", "-f", "{{.State.Pid}}", &name]);
+        let mut inspect = podman(&["inspect", "-f", "{{.State.Pid}}", &name]);
         lossy(&inspect.output().unwrap().stdout).trim().parse().unwrap_or(0)
     };
     while pid() == 0 {
-        assert_eq!(podman.try_wait().unwrap(), None, "podman ended");
+        assert_eq!(container.try_wait().unwrap(), None, "podman ended");
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
     let number: i32 = pid();
@@ -123,7 +138,7 @@ fn a_container_that_is_older_than_the_tool_has_a_name_and_recordings_keep_it() {
     let running = Tool("procsnoop").start(&["--json", "--filter", &filter]);
     // SAFETY: the first process of the container, which nobody has waited for.
     assert_eq!(unsafe { libc::kill(number, libc::SIGKILL) }, 0);
-    podman.wait().unwrap();
+    container.wait().unwrap();
     running.settle();
     running.signal(libc::SIGINT);
     let (lines, stderr, _) = running.finish();
