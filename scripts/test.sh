@@ -33,19 +33,30 @@ export SNOOP_SKIPPED=$work/skipped
 
 passed=() failed=() skipped=() times=() reasons=()
 
+# count_cpu: `cpu` is the seconds of a processor that this shell's ended children took. (Another
+# shell, as of `$(...)`, would tell of its own.)
+count_cpu() {
+    local file=$work/times.$BASHPID
+    times >"$file"
+    cpu=$(awk -F '[ms ]+' 'NR == 2 { printf "%d", $1 * 60 + $2 + $3 * 60 + $4 }' "$file")
+}
+
 # step NAME COMMAND [ARG...]
 step() {
-    local began=$SECONDS status=0
+    local began=$SECONDS status=0 cpu before
+    count_cpu
+    before=$cpu
     printf '\n== %s\n' "$1"
     if [[ -t 1 ]]; then # programs see that, and use colours
         "${@:2}" || status=$?
     else
         "${@:2}" 2>&1 | tee "$work/$1" || status=$?
     fi
-    ended "$1" "$status" $((SECONDS - began))
+    count_cpu
+    ended "$1" "$status" $((SECONDS - began)) $((cpu - before))
 }
 
-# ended NAME STATUS SECONDS
+# ended NAME STATUS SECONDS CPU_SECONDS
 ended() {
     local result=FAILED
     if (($2 == 0)); then
@@ -55,7 +66,7 @@ ended() {
         [[ ! -e $work/$1 ]] || reasons+=("$(reasons_in "$work/$1" | sed "s/^/  $1: /")")
     fi
     printf '== %s: %s (%d s)\n' "$1" "$result" "$3"
-    times+=("$(printf '%6d s  %s%s' "$3" "$1" "$( (($2)) && echo ': FAILED')")")
+    times+=("$(printf '%6d %6d  %s%s' "$3" "$4" "$1" "$( (($2)) && echo ': FAILED')")")
 }
 
 # reasons_in LOG: the lines that say what went wrong, or the last ones: those of the whole output
@@ -77,20 +88,22 @@ beside() {
     {
         began=$SECONDS
         "${@:2}"
-        echo "$? $((SECONDS - began))" >"$log.end"
+        status=$?
+        count_cpu
+        echo "$status $((SECONDS - began)) $cpu" >"$log.end"
     } >"$log" 2>&1 </dev/null &
     set +m
     besides[$!]=$1 logs[$!]=$log
 }
 
 meet() {
-    local pid status seconds
+    local pid status seconds cpu
     for pid in "${!besides[@]}"; do
         wait "$pid"
         printf '\n== %s\n' "${besides[$pid]}"
         cat "${logs[$pid]}"
-        read -r status seconds <"${logs[$pid]}.end"
-        ended "${besides[$pid]}" "$status" "$seconds"
+        read -r status seconds cpu <"${logs[$pid]}.end"
+        ended "${besides[$pid]}" "$status" "$seconds" "$cpu"
         unset "besides[$pid]"
     done
 }
@@ -296,7 +309,8 @@ join() {
     printf -v text '%s, ' "$@"
     printf '%s' "${text%, }"
 }
-printf '\nmake %s: seconds by step, of %d:\n' "$what" "$SECONDS"
+count_cpu
+printf '\nmake %s: seconds by step, and of all processors, of %d and %d:\n' "$what" "$SECONDS" "$cpu"
 printf '%s\n' "${times[@]}"
 if [[ -s $SNOOP_SKIPPED ]]; then
     # By test and reason, each with the kernels of virtual machines that it was skipped in.
