@@ -2,7 +2,9 @@
 /*
  * The floor below a tracer's cost: for each tool and backend the same hooks, with programs that do
  * nothing (NAME_empty), or that send a record of the tool's size with nothing in it but the time
- * (NAME_record). bpfrun attaches them; floor.py empties the buffer.
+ * (NAME_record). For mmapsnoop there are three more, which ask the kernel what only it knows: who
+ * calls (NAME_who), with which arguments (NAME_what), and then send a record (NAME_whose). bpfrun
+ * attaches them; floor.py empties the buffer.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
@@ -67,6 +69,45 @@ FLOOR(mmapsnoop_fexit, "fexit/__x64_sys_mmap", send(sizeof(struct mmap_event)))
 FLOOR(mmapsnoop_tracepoint, "tp/syscalls/sys_exit_mmap", send(sizeof(struct mmap_event)))
 FLOOR(mmapsnoop_tp_btf, "tp_btf/sys_exit",
       ((struct pt_regs *)ctx[0])->orig_ax == NR_MMAP ? send(sizeof(struct mmap_event)) : 0)
+
+#define SAVED(task) ((struct pt_regs *)bpf_task_pt_regs(task))
+
+/* `is_call`, `what`: whether it is mmap(), and something of its arguments; of `ctx` and `task`. */
+#define FLOOR_ASKED(name, section, is_call, what)                                                  \
+	SEC(section)                                                                               \
+	int name##_who(__u64 *ctx)                                                                 \
+	{                                                                                          \
+		(void)ctx;                                                                         \
+		return (is_call) && !bpf_get_current_task_btf()->tgid;                             \
+	}                                                                                          \
+                                                                                                   \
+	static __always_inline bool name##_is_asked(__u64 *ctx)                                    \
+	{                                                                                          \
+		struct task_struct *task;                                                          \
+                                                                                                   \
+		(void)ctx;                                                                         \
+		if (!(is_call))                                                                    \
+			return false;                                                              \
+		task = bpf_get_current_task_btf();                                                 \
+		return task->tgid && what;                                                         \
+	}                                                                                          \
+                                                                                                   \
+	SEC(section)                                                                               \
+	int name##_what(__u64 *ctx)                                                                \
+	{                                                                                          \
+		return name##_is_asked(ctx);                                                       \
+	}                                                                                          \
+                                                                                                   \
+	SEC(section)                                                                               \
+	int name##_whose(__u64 *ctx)                                                               \
+	{                                                                                          \
+		return name##_is_asked(ctx) ? send(sizeof(struct mmap_event)) : 0;                 \
+	}
+
+FLOOR_ASKED(mmapsnoop_fexit, "fexit/__x64_sys_mmap", true, SAVED(task)->sp)
+FLOOR_ASKED(mmapsnoop_tracepoint, "tp/syscalls/sys_exit_mmap", true, SAVED(task)->sp)
+FLOOR_ASKED(mmapsnoop_tp_btf, "tp_btf/sys_exit", ((struct pt_regs *)ctx[0])->orig_ax == NR_MMAP,
+	    ((struct pt_regs *)ctx[0])->sp)
 
 /* Rows are for executions and ends. */
 FLOOR(procsnoop_tp_btf_fork, "tp_btf/sched_process_fork", 0)

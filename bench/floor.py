@@ -15,6 +15,9 @@ from tracers import Tracer
 
 OBJECT, BUFFER, NOTHING = "floor.bpf.o", "floor_records", "floor_nothing"
 EMPTY, RECORD = "floor: empty", "floor: a record"
+# For mmapsnoop: with what no program can know without a call into the kernel.
+WHO, WHAT, WHOSE = "floor: who", "floor: who, what", "floor: who, what, a record"
+SUFFIXES = {EMPTY: "empty", RECORD: "record", WHO: "who", WHAT: "what", WHOSE: "whose"}
 
 SYS_BPF = {"x86_64": 321, "aarch64": 280, "s390x": 351, "riscv64": 280, "ppc64le": 361}
 BPF_MAP_GET_FD_BY_ID = 14
@@ -35,15 +38,15 @@ def floor(level, backend):
     return f"{level} ({backend})"
 
 
-def floors(tool, folder, *backends):
+def floors(tool, folder, *backends, levels=(EMPTY, RECORD)):
     """
     The floors of the tool with each of the backends: those that do nothing, and those that send
     records. None of them shows anything.
     """
     bpfrun = Path(tool).with_name("bpfrun")
     for backend in backends:
-        for level, suffix in ((EMPTY, "empty"), (RECORD, "record")):
-            programs = f"{Path(tool).name}_{backend}*_{suffix}"
+        for level in levels:
+            programs = f"{Path(tool).name}_{backend}*_{SUFFIXES[level]}"
             # Not only the best program of a hook.
             every = ("--all-variants", "--prog", programs)
             command = (str(bpfrun), f"{folder}/{OBJECT}", NOTHING, *every)

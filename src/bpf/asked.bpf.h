@@ -161,7 +161,7 @@ static __always_inline __s32 current_descriptor(void)
 {
 	struct pt_regs *regs = current_regs();
 
-	if (HAS_COMPAT && caller_is_compat(regs))
+	if (HAS_COMPAT && caller_is_compat(typed_task(), regs))
 		return COMPAT_ARG_CORE(regs, 1);
 	return PT_REGS_PARM1_CORE_SYSCALL(regs);
 }
@@ -169,7 +169,7 @@ static __always_inline __s32 current_descriptor(void)
 /* The socket behind a descriptor of the current process, or NULL. */
 static __always_inline struct sock *current_socket(__s32 fd)
 {
-	struct file *file = current_file(fd);
+	struct file *file = current_file(typed_task(), fd);
 	struct socket *socket = file ? file_socket(file) : NULL;
 
 	return socket ? BPF_CORE_READ(socket, sk) : NULL;

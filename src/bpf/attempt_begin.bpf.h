@@ -54,7 +54,7 @@ static __always_inline void begin_id(const struct connect_begin *begin, struct t
 		id->time_ns = now;
 		id->lost = snoop_counters.lost;
 	} else {
-		task_id_fill_current(id, now);
+		task_id_fill_current(typed_task(), id, now);
 	}
 }
 
@@ -142,7 +142,7 @@ static __always_inline bool begin_allowed(struct connect_begin *begin, struct tc
 		}
 		begin->mptcp = BPF_CORE_READ(subflow, conn);
 	}
-	if (!filter_allows_current())
+	if (!filter_allows_current(typed_task()))
 		return false;
 	if (subflow)
 		owner_is_current(subflow);

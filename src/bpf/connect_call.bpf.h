@@ -53,7 +53,7 @@ static __always_inline bool call_is_news(struct socket *socket, const bool typed
 		return false;
 	/* ECONNABORTED: somebody else has taken the error of an attempt. */
 	if (caller_is_told(socket, sk, ret) || ret >= 0 || ret == -ECONNABORTED ||
-	    !filter_allows_current())
+	    !filter_allows_current(typed_task()))
 		return false;
 	/* A call inside a call: the one for the whole connection is seen too. */
 	return protocol == IPPROTO_MPTCP || !socket_mptcp((void *)sk, false);
@@ -67,7 +67,7 @@ static __always_inline int call_failed(void *ctx, struct sock *sk, struct connec
 	peer->netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
 	if (!peer_allowed(peer))
 		return 0;
-	task_id_fill_current(&event.id, bpf_ktime_get_boot_ns());
+	task_id_fill_current(typed_task(), &event.id, bpf_ktime_get_boot_ns());
 	event.peer = peer->end;
 	event.asked = peer->asked;
 	event.netns = peer->netns;
@@ -299,12 +299,12 @@ static __always_inline bool settle_peer(struct socket *socket, struct sock *sk, 
  */
 static __always_inline bool descriptor_has_changed(long ret)
 {
-	return ret < 0 && !tells_nothing(ret) && filter_allows_current();
+	return ret < 0 && !tells_nothing(ret) && filter_allows_current(typed_task());
 }
 
 static __always_inline int syscall_done(void *ctx, const struct connect_call *call, long ret)
 {
-	struct file *file = current_file(call->fd);
+	struct file *file = current_file(typed_task(), call->fd);
 	struct socket *socket = file ? file_socket(file) : NULL;
 	struct connect_target target = {};
 	struct connect_peer peer = {};
@@ -351,8 +351,8 @@ static __always_inline int any_call_done(void *ctx, struct pt_regs *regs, long r
 {
 	__u64 nr = SYSCALL_NR_CORE(regs);
 	struct connect_call call;
-	bool connects = caller_is_compat(regs) ? compat_connect(regs, nr, &call)
-					       : native_connect(regs, nr, &call);
+	bool connects = caller_is_compat(typed_task(), regs) ? compat_connect(regs, nr, &call)
+							     : native_connect(regs, nr, &call);
 
 	return connects ? syscall_done(ctx, &call, ret) : 0;
 }

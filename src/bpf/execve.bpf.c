@@ -364,7 +364,7 @@ static __always_inline int any_call_failed(void *ctx, struct pt_regs *regs, long
 	__u64 nr = SYSCALL_NR_CORE(regs);
 	struct exec_call call;
 
-	if (caller_is_compat(regs)) {
+	if (caller_is_compat(typed_task(), regs)) {
 #if HAS_COMPAT
 		if (nr == COMPAT_NR_EXECVE)
 			call = call_compat_execve(regs);

@@ -133,46 +133,48 @@ static __always_inline void compat_args_in_memory(__u64 *arg)
  * they are copied, without their type: BTF of 5.10 has only a forward declaration for
  * some system calls, which the verifier refuses to follow.
  */
-static __always_inline const struct pt_regs *fexit_regs(__u64 *ctx, struct pt_regs *copy)
+static __always_inline const struct pt_regs *fexit_regs(struct task_struct *task, __u64 *ctx,
+							struct pt_regs *copy)
 {
 	struct pt_regs *regs;
 
 	if (!HAS_OLD_TRAMPOLINES ||
 	    bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs))
-		return (void *)bpf_task_pt_regs(bpf_get_current_task_btf());
+		return (void *)bpf_task_pt_regs(task);
 	bpf_probe_read_kernel(&regs, sizeof(regs), ctx);
 	bpf_probe_read_kernel(copy, sizeof(*copy), regs);
 	return copy;
 }
 
-static __always_inline bool fexit_64(struct mmap_call *call, __u64 *ctx)
+static __always_inline bool fexit_64(struct task_struct *task, struct mmap_call *call, __u64 *ctx)
 {
 	const struct pt_regs *regs;
 	struct pt_regs copy;
 
-	regs = fexit_regs(ctx, &copy);
+	regs = fexit_regs(task, ctx, &copy);
 	call->ret = ctx[1];
 	if (!HAS_COMPAT_ENTRIES)
-		call->compat = caller_is_compat(regs);
+		call->compat = caller_is_compat(task, regs);
 	return mmap_take_regs(call, regs);
 }
 
 /* The fourth argument is the key of pkey_mprotect(), and means nothing for mprotect(). */
-static __always_inline bool fexit_mprotect_64(struct mmap_call *call, __u64 *ctx)
+static __always_inline bool fexit_mprotect_64(struct task_struct *task, struct mmap_call *call,
+					      __u64 *ctx)
 {
-	bool taken = fexit_64(call, ctx);
+	bool taken = fexit_64(task, call, ctx);
 
 	call->fd = -1;
 	return taken;
 }
 
 #if HAS_COMPAT
-static __always_inline bool fexit_32(struct mmap_call *call, __u64 *ctx)
+static __always_inline bool fexit_32(struct task_struct *task, struct mmap_call *call, __u64 *ctx)
 {
 	struct pt_regs copy;
 	__u64 arg[6];
 
-	args_compat(fexit_regs(ctx, &copy), arg);
+	args_compat(fexit_regs(task, ctx, &copy), arg);
 	mmap_take(call, arg);
 	call->ret = ctx[1];
 	call->compat = true;
@@ -180,28 +182,32 @@ static __always_inline bool fexit_32(struct mmap_call *call, __u64 *ctx)
 }
 
 #if HAS_COMPAT_ENTRIES
-static __always_inline bool fexit_mprotect_32(struct mmap_call *call, __u64 *ctx)
+static __always_inline bool fexit_mprotect_32(struct task_struct *task, struct mmap_call *call,
+					      __u64 *ctx)
 {
-	fexit_32(call, ctx);
+	fexit_32(task, call, ctx);
 	call->fd = -1;
 	return true;
 }
 #endif
 
-static __always_inline bool fexit_mmap2(struct mmap_call *call, __u64 *ctx)
+static __always_inline bool fexit_mmap2(struct task_struct *task, struct mmap_call *call,
+					__u64 *ctx)
 {
-	fexit_32(call, ctx);
+	fexit_32(task, call, ctx);
 	call->offset <<= PAGES_OF_MMAP2;
 	return true;
 }
 
 #ifdef COMPAT_NR_OLD_MMAP
-static __always_inline bool fexit_in_memory(struct mmap_call *call, __u64 *ctx)
+static __always_inline bool fexit_in_memory(struct task_struct *task, struct mmap_call *call,
+					    __u64 *ctx)
 {
 	struct pt_regs copy;
 	__u64 arg[6];
 
-	args_compat(fexit_regs(ctx, &copy), arg);
+	(void)task; /* asked for again: it would be one value too many on the stack */
+	args_compat(fexit_regs(typed_task(), ctx, &copy), arg);
 	compat_args_in_memory(arg);
 	mmap_take(call, arg);
 	call->ret = ctx[1];
@@ -215,9 +221,12 @@ static __always_inline bool fexit_in_memory(struct mmap_call *call, __u64 *ctx)
 	SEC("fexit/" hook)                                                                         \
 	int name(__u64 *ctx)                                                                       \
 	{                                                                                          \
+		struct task_struct *task = typed_task();                                           \
 		struct mmap_call call;                                                             \
                                                                                                    \
-		return mmap_begin(&call, kind, slot) && take(&call, ctx) ? done(ctx, &call) : 0;   \
+		return mmap_begin(task, &call, kind, slot) && take(task, &call, ctx)               \
+			       ? done(ctx, task, &call)                                            \
+			       : 0;                                                                \
 	}
 
 #define FEXIT(name, hook, kind, take) FEXIT_SLOT(name, hook, kind, kind, take, mmap_plain)
@@ -288,9 +297,9 @@ FENTRY(fentry32_old_mmap, COMPAT_SYSCALL_OLD_MMAP)
  * The result comes from the registers too: if a kernel's tracepoints have another
  * common header than its BTF (5.14 of RHEL 9), ctx->ret would be another field.
  */
-static __always_inline bool tp_take(struct mmap_call *call)
+static __always_inline bool tp_take(struct task_struct *task, struct mmap_call *call)
 {
-	struct pt_regs *regs = (void *)bpf_task_pt_regs(bpf_get_current_task_btf());
+	struct pt_regs *regs = (void *)bpf_task_pt_regs(task);
 
 	if (!mmap_take_regs(call, regs))
 		return false;
@@ -298,9 +307,9 @@ static __always_inline bool tp_take(struct mmap_call *call)
 	return true;
 }
 
-static __always_inline bool tp_take_mprotect(struct mmap_call *call)
+static __always_inline bool tp_take_mprotect(struct task_struct *task, struct mmap_call *call)
 {
-	bool taken = tp_take(call);
+	bool taken = tp_take(task, call);
 
 	call->fd = -1;
 	return taken;
@@ -310,9 +319,12 @@ static __always_inline bool tp_take_mprotect(struct mmap_call *call)
 	SEC("tp/syscalls/sys_exit_" event)                                                         \
 	int name(void *ctx)                                                                        \
 	{                                                                                          \
+		struct task_struct *task = bpf_get_current_task_btf();                             \
 		struct mmap_call call;                                                             \
                                                                                                    \
-		return mmap_begin(&call, kind, slot) && take(&call) ? done(ctx, &call) : 0;        \
+		return mmap_begin(task, &call, kind, slot) && take(task, &call)                    \
+			       ? done(ctx, task, &call)                                            \
+			       : 0;                                                                \
 	}
 
 #define TP(name, event, kind, take) TP_SLOT(name, event, kind, kind, take, mmap_plain)
@@ -409,24 +421,32 @@ static __always_inline void mmap_take_compat(struct mmap_call *call, const struc
 #endif
 }
 
-/* Whether this system call is shown; if so, fills `call`. */
-static __always_inline bool mmap_call_raw(struct pt_regs *regs, struct mmap_call *call)
+/* Whether the number of this system call is one of those that are shown, of either kind of program.
+ */
+static __always_inline bool mmap_may_show(struct pt_regs *regs)
+{
+	const struct mmap_number *number = mmap_look_up(SYSCALL_NR(regs));
+
+	return number->kind | number->kind32;
+}
+
+/* Whether this system call, of such a number, is shown; if so, fills `call`. */
+static __always_inline bool mmap_call_raw(struct task_struct *task, struct pt_regs *regs,
+					  struct mmap_call *call)
 {
 	__u64 nr = SYSCALL_NR(regs);
 	const struct mmap_number *number = mmap_look_up(nr);
 	enum mmap_kind kind = number->kind, kind32 = number->kind32;
 
-	if (!(kind | kind32))
-		return false;
 	/* The same number is another system call for a 32-bit program: 9 is link() on x86. */
-	if (!caller_is_compat(regs)) {
-		if (!kind || !mmap_shows(kind) || !mmap_begin(call, kind, kind) ||
+	if (!caller_is_compat(task, regs)) {
+		if (!kind || !mmap_shows(kind) || !mmap_begin(task, call, kind, kind) ||
 		    !mmap_take_regs(call, regs))
 			return false;
 		if (nr == NR_MPROTECT)
 			call->fd = -1;
 	} else {
-		if (!kind32 || !mmap_shows(kind32) || !mmap_begin(call, kind32, kind32))
+		if (!kind32 || !mmap_shows(kind32) || !mmap_begin(task, call, kind32, kind32))
 			return false;
 		mmap_take_compat(call, regs, nr);
 	}
@@ -438,9 +458,14 @@ static __always_inline bool mmap_call_raw(struct pt_regs *regs, struct mmap_call
 	SEC("tp_btf/sys_exit")                                                                     \
 	int name(__u64 *ctx)                                                                       \
 	{                                                                                          \
+		struct pt_regs *regs = (void *)ctx[0];                                             \
+		struct task_struct *task;                                                          \
 		struct mmap_call call;                                                             \
                                                                                                    \
-		return mmap_call_raw((void *)ctx[0], &call) ? done(ctx, &call) : 0;                \
+		if (!mmap_may_show(regs))                                                          \
+			return 0;                                                                  \
+		task = typed_task();                                                               \
+		return mmap_call_raw(task, regs, &call) ? done(ctx, task, &call) : 0;              \
 	}
 
 BTF_SYS_EXIT(btf_sys_exit, mmap_plain)
@@ -462,10 +487,10 @@ int btf_sys_enter(__u64 *ctx)
 
 /* ---- with backend fexit: calls that a seccomp filter refuses ---- */
 
-static __always_inline bool mmap_take_refused(struct mmap_call *call, struct pt_regs *regs,
-					      long ret, __u32 slot)
+static __always_inline bool mmap_take_refused(struct task_struct *task, struct mmap_call *call,
+					      struct pt_regs *regs, long ret, __u32 slot)
 {
-	if (!mmap_call_raw(regs, call))
+	if (!mmap_may_show(regs) || !mmap_call_raw(task, regs, call))
 		return false;
 	call->ret = ret;
 	call->slot = slot;
@@ -474,16 +499,18 @@ static __always_inline bool mmap_take_refused(struct mmap_call *call, struct pt_
 
 static __always_inline int mmap_refused(void *ctx, struct pt_regs *regs, long ret, __u32 slot)
 {
+	struct task_struct *task = typed_task();
 	struct mmap_call call;
 
-	return mmap_take_refused(&call, regs, ret, slot) ? mmap_plain(ctx, &call) : 0;
+	return mmap_take_refused(task, &call, regs, ret, slot) ? mmap_plain(ctx, task, &call) : 0;
 }
 
 static __always_inline int mmap_wx_refused(void *ctx, struct pt_regs *regs, long ret, __u32 slot)
 {
+	struct task_struct *task = typed_task();
 	struct mmap_call call;
 
-	return mmap_take_refused(&call, regs, ret, slot) ? mmap_wx(ctx, &call) : 0;
+	return mmap_take_refused(task, &call, regs, ret, slot) ? mmap_wx(ctx, task, &call) : 0;
 }
 
 SECCOMP_PROGRAMS(seccomp, mmap_refused, MMAP_SLOT_REFUSED, MMAP_SLOT_KILLED)

@@ -112,10 +112,10 @@ static __always_inline bool mmap_has_prefix(const struct path_buf *path)
 	return false;
 }
 
+/* All but the id. */
 static __always_inline void mmap_fill(struct mmap_event *event, const struct mmap_call *call,
-				      __u64 now, __u32 notes)
+				      __u32 notes)
 {
-	task_id_fill_current(&event->id, now);
 	event->addr = call->addr;
 	event->len = call->len;
 	event->ret = call->ret;
@@ -130,7 +130,8 @@ static __always_inline void mmap_fill(struct mmap_event *event, const struct mma
 	event->pad[1] = 0;
 }
 
-static __always_inline void mmap_send_short(void *ctx, const struct mmap_call *call)
+static __always_inline void mmap_send_short(void *ctx, struct task_struct *task,
+					    const struct mmap_call *call)
 {
 	struct mmap_event *event;
 	__u64 now = 0;
@@ -146,7 +147,8 @@ static __always_inline void mmap_send_short(void *ctx, const struct mmap_call *c
 	}
 	if (!snoop_config.context)
 		now = bpf_ktime_get_boot_ns();
-	mmap_fill(event, call, now, 0);
+	task_id_fill_current(task, &event->id, now);
+	mmap_fill(event, call, 0);
 	event_submit_often(ctx, event, sizeof(*event), now);
 }
 
@@ -238,7 +240,7 @@ static __always_inline int mmap_enter(void)
 	__u32 tid = bpf_get_current_pid_tgid();
 	__u64 now;
 
-	if (!filter_allows_current())
+	if (!filter_allows_current(typed_task()))
 		return 0;
 	now = bpf_ktime_get_boot_ns();
 	bpf_map_update_elem(&mmap_entered, &tid, &now, BPF_ANY);
@@ -304,8 +306,9 @@ static __noinline int mmap_send_long(void *ctx, const struct mmap_facts *facts)
 	extra = &scratch->extra;
 	event = &scratch->event;
 	__builtin_memset(extra, 0, sizeof(*extra));
-	/* Kept there, and not on the stack: callers and this have what 5.10 allows, to the byte. */
-	event->id.time_ns = bpf_ktime_get_boot_ns();
+	/* First, while nothing else is on the stack: callers and this have what 5.10 allows, to the
+	 * byte. */
+	task_id_fill_current(typed_task(), &event->id, bpf_ktime_get_boot_ns());
 	if (call->entered) {
 		extra->duration_ns = event->id.time_ns - call->entered;
 		notes |= MMAP_DURATION;
@@ -326,7 +329,7 @@ static __noinline int mmap_send_long(void *ctx, const struct mmap_facts *facts)
 	}
 	if (mmap_config.modes & MMAP_MODE_WX)
 		mmap_describe_walk(extra, &scratch->walk);
-	mmap_fill(event, call, event->id.time_ns, notes);
+	mmap_fill(event, call, notes);
 	event->path_len = PATH_CAP - scratch->path.start;
 	if (mmap_config.modes & MMAP_MODE_STACKS) {
 		mmap_stacks(ctx, scratch);
@@ -347,12 +350,13 @@ static __noinline int mmap_send_long(void *ctx, const struct mmap_facts *facts)
 }
 
 /*
- * Before the registers are read: whether calls of the current task are shown. If so,
+ * Before the registers are read: whether calls of the current task, typed_task(), are shown. If so,
  * sets kind and slot of `call`, and clears the rest.
  */
-static __always_inline bool mmap_begin(struct mmap_call *call, enum mmap_kind kind, __u32 slot)
+static __always_inline bool mmap_begin(struct task_struct *task, struct mmap_call *call,
+				       enum mmap_kind kind, __u32 slot)
 {
-	if (!filter_allows_current())
+	if (!filter_allows_current(task))
 		return false;
 	__builtin_memset(call, 0, sizeof(*call));
 	call->kind = kind;
@@ -371,8 +375,8 @@ static __always_inline bool mmap_begin(struct mmap_call *call, enum mmap_kind ki
  * Called functions get copies. With a pointer to `call` itself, all of it would have to
  * be in memory for the short path, too.
  */
-static __always_inline int mmap_done(void *ctx, const struct mmap_call *call,
-				     const struct mmap_found *found)
+static __always_inline int mmap_done(void *ctx, struct task_struct *task,
+				     const struct mmap_call *call, const struct mmap_found *found)
 {
 	bool is_long = mmap_config.modes & ~MMAP_MODE_BTRFS;
 	struct file *file = NULL;
@@ -380,7 +384,7 @@ static __always_inline int mmap_done(void *ctx, const struct mmap_call *call,
 	if (!mmap_passes(call))
 		return 0;
 	if (call->kind == MMAP_MAP && !(call->flags & MAP_ANONYMOUS))
-		file = current_file(call->fd);
+		file = current_file(task, call->fd);
 	else if (call->kind == MMAP_PROTECT && found && found->end)
 		file = (void *)found->file;
 	if (mmap_config.modes & MMAP_MODE_SUMMARY) {
@@ -403,7 +407,7 @@ static __always_inline int mmap_done(void *ctx, const struct mmap_call *call,
 
 		mmap_send_long(ctx, &facts);
 	} else {
-		mmap_send_short(ctx, call);
+		mmap_send_short(ctx, task, call);
 	}
 	return 0;
 }
@@ -439,7 +443,7 @@ static __always_inline void mmap_wx_done(void *ctx, const struct mmap_call *call
 	struct file *file = NULL;
 
 	if (call->kind == MMAP_MAP && !(call->flags & MAP_ANONYMOUS))
-		file = current_file(call->fd);
+		file = current_file(typed_task(), call->fd);
 	if (mmap_walk_end(walk, call, file))
 		mmap_judge_seen(call->slot);
 	if (!walk->notes && !walk->owners)

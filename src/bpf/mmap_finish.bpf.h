@@ -56,35 +56,38 @@ static __always_inline __u64 mmap_place(const struct mmap_call *call)
 	return call->kind == MMAP_PROTECT ? UNTAGGED(call->addr) : (__u64)call->ret;
 }
 
-static __always_inline int mmap_plain(void *ctx, const struct mmap_call *call)
+static __always_inline int mmap_plain(void *ctx, struct task_struct *task,
+				      const struct mmap_call *call)
 {
-	return mmap_done(ctx, call, NULL);
+	return mmap_done(ctx, task, call, NULL);
 }
 
-static __always_inline int mmap_with_vma(void *ctx, const struct mmap_call *call)
+static __always_inline int mmap_with_vma(void *ctx, struct task_struct *task,
+					 const struct mmap_call *call)
 {
 	struct mmap_found found = {};
 	__u64 at = mmap_passes(call) ? mmap_place(call) : 0;
 
 	/* Not found if another thread changes mappings of this process just now. */
 	if (at)
-		bpf_find_vma(bpf_get_current_task_btf(), at, mmap_copy_vma, &found, 0);
-	return mmap_done(ctx, call, &found);
+		bpf_find_vma(task, at, mmap_copy_vma, &found, 0);
+	return mmap_done(ctx, task, call, &found);
 }
 
-static __always_inline int mmap_with_list(void *ctx, const struct mmap_call *call)
+static __always_inline int mmap_with_list(void *ctx, struct task_struct *task,
+					  const struct mmap_call *call)
 {
 	struct mmap_found found = {};
 	__u64 at = mmap_passes(call) ? mmap_place(call) : 0;
 
 	if (at)
 		list_copy(at, &found);
-	return mmap_done(ctx, call, &found);
+	return mmap_done(ctx, task, call, &found);
 }
 
 /* ---- the resulting mappings, for --wx; not inlined, for loops and callbacks are long ---- */
 
-static __noinline int mmap_wx(void *ctx, const struct mmap_call *call)
+static __noinline int mmap_finish_wx(void *ctx, const struct mmap_call *call)
 {
 	struct mmap_scratch *scratch = mmap_wx_begin(call);
 
@@ -109,7 +112,7 @@ static __always_inline void mmap_walk_vmas(struct mmap_walk *walk, __u32 slot)
 	}
 }
 
-static __noinline int mmap_wx_with_vma(void *ctx, const struct mmap_call *call)
+static __noinline int mmap_finish_wx_vma(void *ctx, const struct mmap_call *call)
 {
 	struct mmap_scratch *scratch = mmap_wx_begin(call);
 
@@ -120,7 +123,7 @@ static __noinline int mmap_wx_with_vma(void *ctx, const struct mmap_call *call)
 	return mmap_nothing();
 }
 
-static __noinline int mmap_wx_with_list(void *ctx, const struct mmap_call *call)
+static __noinline int mmap_finish_wx_list(void *ctx, const struct mmap_call *call)
 {
 	struct mmap_scratch *scratch = mmap_wx_begin(call);
 
@@ -129,6 +132,27 @@ static __noinline int mmap_wx_with_list(void *ctx, const struct mmap_call *call)
 		mmap_wx_done(ctx, call, scratch);
 	}
 	return mmap_nothing();
+}
+
+static __always_inline int mmap_wx(void *ctx, struct task_struct *task,
+				   const struct mmap_call *call)
+{
+	(void)task;
+	return mmap_finish_wx(ctx, call);
+}
+
+static __always_inline int mmap_wx_with_vma(void *ctx, struct task_struct *task,
+					    const struct mmap_call *call)
+{
+	(void)task;
+	return mmap_finish_wx_vma(ctx, call);
+}
+
+static __always_inline int mmap_wx_with_list(void *ctx, struct task_struct *task,
+					     const struct mmap_call *call)
+{
+	(void)task;
+	return mmap_finish_wx_list(ctx, call);
 }
 
 #endif /* SNOOP_MMAP_FINISH_BPF_H */

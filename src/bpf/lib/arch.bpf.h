@@ -16,7 +16,8 @@
  * - ROLLED_BACK(): whether this may be the result after a seccomp filter has answered with SIGSYS,
  *   which is what was in its register at the entry
  * - MAY_BE_ROLLED_BACK(): the same for the number of a call, without its registers
- * - caller_is_compat(): whether a 32-bit program makes the current system call
+ * - caller_is_compat(): whether a 32-bit program makes the current system call; `task`:
+ * typed_task()
  * - HAS_COMPAT: calls of such programs are shown. Then there are:
  * - COMPAT_REG*, COMPAT_NR_*: the registers with their arguments, and their numbers of system calls
  * - COMPAT_SYSCALL_*: functions behind their system calls that are not SYSCALL()
@@ -76,12 +77,11 @@
 
 #define TS_COMPAT 0x0002 /* thread_info.status */
 
-static __always_inline bool caller_is_compat(const struct pt_regs *regs)
+static __always_inline bool caller_is_compat(struct task_struct *task, const struct pt_regs *regs)
 {
-	struct task_struct *task;
-
+	(void)regs;
 	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf))
-		return bpf_get_current_task_btf()->thread_info.status & TS_COMPAT;
+		return task->thread_info.status & TS_COMPAT;
 	task = (void *)bpf_get_current_task();
 	return BPF_CORE_READ(task, thread_info.status) & TS_COMPAT;
 }
@@ -120,8 +120,9 @@ static __always_inline bool caller_is_compat(const struct pt_regs *regs)
 
 #define PSR_MODE32_BIT 0x10 /* the architecture's own: entered from AArch32 */
 
-static __always_inline bool caller_is_compat(const struct pt_regs *regs)
+static __always_inline bool caller_is_compat(struct task_struct *task, const struct pt_regs *regs)
 {
+	(void)task;
 	return BPF_CORE_READ(regs, pstate) & PSR_MODE32_BIT;
 }
 
@@ -130,7 +131,7 @@ static __always_inline long syscall_result(const struct pt_regs *regs)
 {
 	__u64 result = PT_REGS_RC(regs);
 
-	if (result > (__u32)-4096 && result <= (__u32)-1 && caller_is_compat(regs))
+	if (result > (__u32)-4096 && result <= (__u32)-1 && caller_is_compat(NULL, regs))
 		return (__s32)result;
 	return result;
 }
@@ -172,8 +173,9 @@ static __always_inline long syscall_result(const struct pt_regs *regs)
 #define HAS_FOREIGN_CALLERS
 #define PSW_MASK_EA 0x0000000100000000ULL /* addresses of 64 bits */
 
-static __always_inline bool caller_is_compat(const struct pt_regs *regs)
+static __always_inline bool caller_is_compat(struct task_struct *task, const struct pt_regs *regs)
 {
+	(void)task;
 	return !(BPF_CORE_READ(regs, psw.mask) & PSW_MASK_EA);
 }
 
@@ -290,8 +292,9 @@ static __always_inline long syscall_result(const struct pt_regs *regs)
 #define COMPAT_ARG(regs, n) 0
 #define COMPAT_ARG_CORE(regs, n) 0
 #ifndef HAS_FOREIGN_CALLERS
-static __always_inline bool caller_is_compat(const struct pt_regs *regs)
+static __always_inline bool caller_is_compat(struct task_struct *task, const struct pt_regs *regs)
 {
+	(void)task;
 	(void)regs;
 	return false;
 }

@@ -108,6 +108,16 @@ static __always_inline bool task_is_typed(void)
 	return bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf);
 }
 
+/*
+ * The current task, for plain loads; NULL where it has no type. Where the kernel guards returns of
+ * its functions this call costs more than all the loads: programs for millions of events a second
+ * make it once.
+ */
+static __always_inline struct task_struct *typed_task(void)
+{
+	return task_is_typed() ? bpf_get_current_task_btf() : NULL;
+}
+
 /* The registers with which the current task entered the kernel: typed since 5.15. */
 static __always_inline struct pt_regs *current_regs(void)
 {
@@ -127,11 +137,11 @@ static __always_inline __u32 current_flags(void)
 	return BPF_CORE_READ(task, flags);
 }
 
-/* The id of the current process, in the initial PID namespace. */
-static __always_inline __u32 current_pid(void)
+/* The id of the current process, in the initial PID namespace. `task`: typed_task(). */
+static __always_inline __u32 current_pid(struct task_struct *task)
 {
 	if (task_is_typed())
-		return bpf_get_current_task_btf()->tgid;
+		return task->tgid;
 	return bpf_get_current_pid_tgid() >> 32;
 }
 
@@ -162,20 +172,19 @@ static __always_inline void current_comm(__u8 comm[TASK_COMM_LEN])
 	bpf_probe_read_kernel(comm, TASK_COMM_LEN, &task->comm);
 }
 
-/* The open file behind a descriptor of the current process, or NULL. */
-static __always_inline struct file *current_file(__s32 fd)
+/* The open file behind a descriptor of the current process, or NULL. `task`: typed_task(). */
+static __always_inline struct file *current_file(struct task_struct *task, __s32 fd)
 {
 	struct file *file = NULL, **files;
 	struct fdtable *table;
 	__u32 count;
 
 	if (task_is_typed()) {
-		table = bpf_get_current_task_btf()->files->fdt;
+		table = task->files->fdt;
 		count = table->max_fds;
 		files = table->fd;
 	} else {
-		struct task_struct *task = (void *)bpf_get_current_task();
-
+		task = (void *)bpf_get_current_task();
 		table = BPF_CORE_READ(task, files, fdt);
 		count = BPF_CORE_READ(table, max_fds);
 		files = BPF_CORE_READ(table, fd);
@@ -196,11 +205,12 @@ static __always_inline __u64 current_cgroup_id(struct task_struct *task)
 
 /*
  * task_id_fill() for the current task, several times as fast on kernels with a typed one (5.11):
- * each bpf_probe_read_kernel() is a call, a typed member is one load.
+ * each bpf_probe_read_kernel() is a call, a typed member is one load. `task`: typed_task().
  */
-static __always_inline void task_id_fill_current(struct task_id *id, __u64 now)
+static __always_inline void task_id_fill_current(struct task_struct *task, struct task_id *id,
+						 __u64 now)
 {
-	struct task_struct *task, *leader, *parent;
+	struct task_struct *leader, *parent;
 	const struct cred *cred;
 	__u64 comm, rest;
 	struct pid *pid;
@@ -209,7 +219,6 @@ static __always_inline void task_id_fill_current(struct task_id *id, __u64 now)
 		task_id_fill(id, (void *)bpf_get_current_task(), now);
 		return;
 	}
-	task = bpf_get_current_task_btf();
 	id->time_ns = now;
 	id->lost = snoop_counters.lost;
 	leader = task->group_leader; /* once: each load is checked */
