@@ -3,7 +3,8 @@
 # target/packages): a .deb, an .rpm, a tarball with static programs, an SBOM, and a .sha256 for each
 # of them. README.md beside this file lists their contents. With --dynamic no static programs are
 # compiled. With --only the other programs come from STAGE, the stage of another run. With SNOOP_LTO=off
-# the programs are not optimised across crates: half as much to compile, half as large again.
+# the programs are not optimised across crates: half as much to compile, half as large again. With
+# ARCH=arm64, for that architecture, by the compilers of tests/vm/cross.sh.
 #
 # Same sources, same bytes: no path, name or time of this machine gets in. The time
 # is that of the last commit, or SOURCE_DATE_EPOCH.
@@ -14,6 +15,9 @@ export PATH="$PWD/target/tools/bin:$PATH:${HOME-}/.cargo/bin"
 export LC_ALL=C TZ=UTC
 umask 022
 
+if [[ ${ARCH:-} && ${ARCH} != "$(dpkg --print-architecture)" && ! ${CROSS_TARGET:-} ]]; then
+    exec tests/vm/cross.sh "$ARCH" "$0" "$@"
+fi
 static=1 only='' rest=''
 while [[ ${1:-} == --* ]]; do
     case $1 in
@@ -27,11 +31,11 @@ while [[ ${1:-} == --* ]]; do
     shift
 done
 cargo=${CARGO:-cargo}
-out=$(realpath -m "${1:-target/packages}")
+out=$(realpath -m "${1:-target/packages${CROSS_TARGET:+-$ARCH}}")
 stage=$PWD/target/stage # the same as in Cargo.toml
 version=$("$cargo" metadata --locked --no-deps --format-version 1 |
     jq -r '.packages[] | select(.name == "snoop-tools").version')
-platform=$(rustc -vV | sed -n 's/^host: //p')
+platform=${CROSS_TARGET:-$("${RUSTC:-rustc}" -vV | sed -n 's/^host: //p')}
 arch=${platform%%-*}
 
 say() { printf 'dist: %s\n' "$*" >&2; }
@@ -46,7 +50,12 @@ main() {
     echo "$SOURCE_DATE_EPOCH" >"$stage/source-date"
 
     [[ ! ${SNOOP_LTO:-} ]] || export CARGO_PROFILE_DIST_LTO=$SNOOP_LTO
-    say 'compiling the programs'
+    say "compiling the programs for $platform"
+    if [[ ${CROSS_TARGET:-} ]]; then
+        compile_by "$CC_DYNAMIC" "$LIBRARIES_DYNAMIC"
+        # Programs that run here print the manual pages and completions.
+        "$cargo" build --locked --workspace --bins
+    fi
     if [[ $only ]]; then
         build --workspace --bin "$only" --bin xtask
     else
@@ -57,11 +66,13 @@ main() {
     say 'packing .deb and .rpm'
     # Both take the programs from the stage.
     cargo-deb --no-build --no-strip --no-dbgsym --quiet --target "$platform" --profile dist \
-        --output "$out/"
+        ${CROSS_TARGET:+--variant cross} --output "$out/"
+    [[ ! ${CROSS_TARGET:-} ]] || check_depends
     cargo-generate-rpm --target "$platform" --profile dist --auto-req find-requires --output "$out/"
 
     if [[ $static ]]; then
         say 'compiling static programs'
+        [[ ! ${CROSS_TARGET:-} ]] || compile_by "$CC"
         build --bins --features static -- -C target-feature=+crt-static
         tarball
     fi
@@ -101,15 +112,43 @@ END
         "$cargo" build --locked --profile dist --target "$platform" "${flags[@]}"
 }
 
+# compile_by COMPILER [LIBRARIES]: for another architecture.
+compile_by() {
+    local name=${platform//-/_}
+    export "CARGO_TARGET_${name^^}_LINKER=$1" "CC_$name=$1" "LIBBPF_SYS_LIBRARY_PATH_$name=${2:-}"
+}
+
 # install_program NAME FOLDER: without the compilers' names, which are useless there.
 install_program() {
     install -m 755 "$(built "$1")" "$2/"
-    strip --strip-all --remove-section=.comment "$2/$1"
+    "${CROSS_TARGET:+llvm-}strip" --strip-all --remove-section=.comment "$2/$1"
 }
 
 built() { printf '%s/%s/dist/%s' "${CARGO_TARGET_DIR:-target}" "$platform" "$1"; }
 
-xtask() { CARGO="$cargo" "$(built xtask)" "$@"; }
+# The folder with the same programs for this machine.
+native() {
+    if [[ ${CROSS_TARGET:-} ]]; then printf '%s/debug' "$CARGO_TARGET_DIR"; else printf '%s' "$stage/bin"; fi
+}
+
+xtask() {
+    local program
+    program=$(built xtask)
+    [[ ! ${CROSS_TARGET:-} ]] || program=$(native)/xtask
+    CARGO="$cargo" "$program" "$@"
+}
+
+# dpkg-shlibdeps knows only libraries that are installed. So the variant `cross` of Cargo.toml says which
+# ones the programs need, and this whether that is so.
+check_depends() {
+    local needed versions
+    needed=$(llvm-readelf --needed-libs "$stage"/bin/* | sed -n 's/^ *\(.*\.so[^ ]*\)$/\1/p' | sort -u | xargs)
+    versions=$(llvm-readelf --version-info "$stage"/bin/* | grep -o 'Name: GLIBC_[0-9.]*' | cut -d _ -f 2 |
+        sort -uV | tail -n 1)
+    say "the programs need $needed, and glibc $versions"
+    [[ $needed == 'ld-linux-aarch64.so.1 libc.so.6 libelf.so.1 libgcc_s.so.1 libm.so.6 libz.so.1' ]]
+    [[ $(printf '%s\n' "$versions" 2.36 | sort -V | tail -n 1) == 2.36 ]]
+}
 
 # Everything that a package installs, in target/stage.
 stage_files() {
@@ -122,7 +161,7 @@ stage_files() {
             install_program "$program" "$stage/bin"
         fi
     done
-    packaging/share.sh "$stage/bin" "$stage/share"
+    packaging/share.sh "$(native)" "$stage/share"
     find "$stage/share/man" -name '*.8' -exec gzip -9n {} +
 
     cp README.md "$stage/doc/"

@@ -3,7 +3,8 @@
 # benchmarks need, with the machine's own package manager. With nothing missing, which is
 # looked at first, no package manager is called.
 #
-# usage: install-deps.sh [build] [test] [vm] [arch] [fuzz] [bench] [dist] [packages]   (default: build)
+# usage: install-deps.sh [--without-tools] [build] [test] [vm] [arch] [fuzz] [bench] [dist] [packages]
+# (default: build). Without tools: what cargo compiles of them is left for another call.
 
 set -euo pipefail
 export PATH="$PATH:${HOME-}/.cargo/bin"
@@ -239,16 +240,21 @@ join() {
 }
 
 main() {
-    wanted=("${@:-build}")
-    local word
-    for word in "${wanted[@]}"; do
+    wanted=()
+    local word tools=1
+    for word in "${@:-build}"; do
         case $word in
+            --without-tools)
+                tools=
+                continue
+                ;;
             build | test | vm | arch | fuzz | bench | dist | packages) ;;
             *)
                 say "no group '$word': there are build, test, vm, arch, fuzz, bench, dist and packages"
                 exit 2
                 ;;
         esac
+        wanted+=("$word")
     done
     manager=
     for word in apt-get dnf pacman; do
@@ -260,7 +266,7 @@ main() {
     if ((${#missing[@]})); then
         install_missing
     fi
-    install_cargo_tools
+    [[ ! $tools ]] || install_cargo_tools
     ((${#failed_tools[@]} == 0)) || {
         say "still missing: $(join "${failed_tools[@]}")"
         exit 1

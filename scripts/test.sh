@@ -79,7 +79,7 @@ reasons_in() {
 }
 
 # beside NAME COMMAND [ARG...]: a step that runs beside the next ones, for the core that they
-# leave idle. What it prints comes at the next `meet`.
+# leave idle. What it prints comes when it is met.
 beside() {
     local log=$work/$1
     printf '\n== %s: begins, beside the next steps\n' "$1"
@@ -96,9 +96,11 @@ beside() {
     besides[$!]=$1 logs[$!]=$log
 }
 
+# meet [NAME]: waits for this step, or for all that run beside.
 meet() {
     local pid status seconds cpu
     for pid in "${!besides[@]}"; do
+        [[ ! ${1:-} || ${besides[$pid]} == "$1" ]] || continue
         wait "$pid"
         printf '\n== %s\n' "${besides[$pid]}"
         cat "${logs[$pid]}"
@@ -222,6 +224,7 @@ here() {
 }
 
 packages() {
+    meet "$package_tools"
     # What is released is tried with FULL=1. Otherwise the programs are compiled more quickly.
     [[ ${FULL:-} ]] || export SNOOP_LTO=off
     step 'from source, as distributions build' tests/packages/from-source.sh
@@ -272,8 +275,11 @@ install() {
     [[ ${CI:-} != true ]] && scripts/install-deps.sh build
 }
 
+package_tools='tools that make packages'
+
 all() {
-    install build test vm ${FULL:+arch} ${CI:+fuzz} ${PACKAGES:+dist packages} || exit
+    install build test vm ${FULL:+arch} ${CI:+fuzz} ${PACKAGES:+--without-tools dist packages} || exit
+    [[ ! ${PACKAGES:-} ]] || beside "$package_tools" scripts/install-deps.sh dist packages
     guests
     check
     here

@@ -2,8 +2,9 @@
 # cross.sh ARCH COMMAND...: runs COMMAND with what compiles programs for another architecture, as
 # Debian calls it. Nothing is installed: Debian's packages are unpacked in target/cross.
 #
-# There are then: CC, a compiler and linker for static programs; CC32, the same for 32-bit programs
-# without a C library, if the architecture runs such; CROSS_TARGET, Rust's name of the
+# There are then: CC, a compiler and linker for static programs; CC_DYNAMIC, the same for others, with
+# the folder of their libraries, LIBRARIES_DYNAMIC; CC32, for static 32-bit programs without a C
+# library, if the architecture runs such; CROSS_TARGET, Rust's name of the
 # architecture; CROSS_ROOT, the folder with what belongs to it, busybox too; CARGO and RUSTC, and the
 # variables by which they compile static programs for CROSS_TARGET.
 #
@@ -20,7 +21,7 @@ suite=bookworm
 packages_here=(rustc-web libstd-rust-web-dev libstd-rust-web-1.85 libllvm19 libz3-4 libedit2 libbsd0
     libmd0)
 packages_there=(libstd-rust-web-dev libc6-dev linux-libc-dev libgcc-12-dev libelf-dev zlib1g-dev
-    busybox-static)
+    libc6 libgcc-s1 libelf1 zlib1g busybox-static)
 
 say() { printf 'cross.sh: %s\n' "$*" >&2; }
 
@@ -41,7 +42,7 @@ main() {
     mkdir -p "$cross"
     (
         flock 9
-        [[ -e $cross/$arch/ready ]] || unpack
+        [[ -e $cross/$arch/ready && -e $cross/$arch/cc-dynamic ]] || unpack
     ) 9>"$cross/lock"
     export_all
     exec "${@:2}"
@@ -68,8 +69,19 @@ unpack() {
     # Only static ones, so that the linker takes these.
     cp "$cross/$arch/usr/lib/$c"/lib{elf,z}.a "$cross/$arch/libraries"
     write_compiler "$cross/$arch/cc" "$c" -static --sysroot="$cross/$arch"
+    write_compiler "$cross/$arch/cc-dynamic" "$c" --sysroot="$cross/$arch"
+    inside "$cross/$arch"
     [[ ! $c32 ]] || write_compiler "$cross/$arch/cc32" "$c32" -static -nostdlib
     touch "$cross/$arch/ready"
+}
+
+# inside ROOT: its libraries' absolute links lead to files of this machine, and not of ROOT.
+inside() {
+    local link target
+    find "$1" -type l -name '*.so' -lname '/*' | while read -r link; do
+        target=$1$(readlink "$link")
+        ln --symbolic --force --relative "$target" "$link"
+    done
 }
 
 # write_compiler FILE TARGET FLAG...
@@ -124,6 +136,7 @@ download() {
 export_all() {
     local name=${rust//-/_} libraries=$cross/here/usr/lib
     export CROSS_TARGET=$rust CROSS_ROOT=$cross/$arch CC=$cross/$arch/cc CC32=
+    export CC_DYNAMIC=$cross/$arch/cc-dynamic LIBRARIES_DYNAMIC=$cross/$arch/usr/lib/$c
     [[ ! $c32 ]] || CC32=$cross/$arch/cc32
     export "CARGO_TARGET_${name^^}_LINKER=$CC"
     export "CARGO_TARGET_${name^^}_RUSTFLAGS=-C target-feature=+crt-static"
