@@ -75,7 +75,7 @@ install: ## copy the tools to PREFIX/bin (after make build)
 	install -m 755 $(tools) '$(DESTDIR)$(PREFIX)/bin/'
 
 dist: ## make what is released, in target/packages: .deb, .rpm, static tarball, SBOM
-	@scripts/install-deps.sh build dist
+	@scripts/install-deps.sh build dist $(if $(ARCH),arch)
 	@packaging/dist.sh
 
 clean: ## remove all that was built (kernels for make test stay)

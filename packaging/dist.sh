@@ -52,9 +52,7 @@ main() {
     [[ ! ${SNOOP_LTO:-} ]] || export CARGO_PROFILE_DIST_LTO=$SNOOP_LTO
     say "compiling the programs for $platform"
     if [[ ${CROSS_TARGET:-} ]]; then
-        compile_by "$CC_DYNAMIC" "$LIBRARIES_DYNAMIC"
-        # Programs that run here print the manual pages and completions.
-        "$cargo" build --locked --workspace --bins
+        link_by "$CC_DYNAMIC"
     fi
     if [[ $only ]]; then
         build --workspace --bin "$only" --bin xtask
@@ -72,7 +70,7 @@ main() {
 
     if [[ $static ]]; then
         say 'compiling static programs'
-        [[ ! ${CROSS_TARGET:-} ]] || compile_by "$CC"
+        [[ ! ${CROSS_TARGET:-} ]] || link_by "$CC"
         build --bins --features static -- -C target-feature=+crt-static
         tarball
     fi
@@ -112,10 +110,12 @@ END
         "$cargo" build --locked --profile dist --target "$platform" "${flags[@]}"
 }
 
-# compile_by COMPILER [LIBRARIES]: for another architecture.
-compile_by() {
+# link_by LINKER: for another architecture. Libraries in C are built as on this one: their `configure`
+# wants a compiler that links dynamically.
+link_by() {
     local name=${platform//-/_}
-    export "CARGO_TARGET_${name^^}_LINKER=$1" "CC_$name=$1" "LIBBPF_SYS_LIBRARY_PATH_$name=${2:-}"
+    export "CARGO_TARGET_${name^^}_LINKER=$1" "CC_$name=$CC_DYNAMIC"
+    export "LIBBPF_SYS_LIBRARY_PATH_$name=$LIBRARIES_DYNAMIC"
 }
 
 # install_program NAME FOLDER: without the compilers' names, which are useless there.
@@ -126,17 +126,9 @@ install_program() {
 
 built() { printf '%s/%s/dist/%s' "${CARGO_TARGET_DIR:-target}" "$platform" "$1"; }
 
-# The folder with the same programs for this machine.
-native() {
-    if [[ ${CROSS_TARGET:-} ]]; then printf '%s/debug' "$CARGO_TARGET_DIR"; else printf '%s' "$stage/bin"; fi
-}
-
-xtask() {
-    local program
-    program=$(built xtask)
-    [[ ! ${CROSS_TARGET:-} ]] || program=$(native)/xtask
-    CARGO="$cargo" "$program" "$@"
-}
+# (What runs programs of another architecture may be several words.)
+# shellcheck disable=SC2086
+xtask() { CARGO="$cargo" ${CROSS_RUN:-} "$(built xtask)" "$@"; }
 
 # dpkg-shlibdeps knows only libraries that are installed. So the variant `cross` of Cargo.toml says which
 # ones the programs need, and this whether that is so.
@@ -161,7 +153,7 @@ stage_files() {
             install_program "$program" "$stage/bin"
         fi
     done
-    packaging/share.sh "$(native)" "$stage/share"
+    RUN=${CROSS_RUN:-} packaging/share.sh "$stage/bin" "$stage/share"
     find "$stage/share/man" -name '*.8' -exec gzip -9n {} +
 
     cp README.md "$stage/doc/"

@@ -81,6 +81,7 @@ vm          | cpio                | have cpio               | cpio             |
 vm          | xz                  | have xz                 | xz-utils         | xz                    | xz
 vm          | flock               | have flock              | util-linux       | util-linux-core       | util-linux
 arch        | qemu for arm64      | have qemu-system-aarch64 | qemu-system-arm | qemu-system-aarch64-core | qemu-system-aarch64
+arch        | qemu for programs   | have qemu-aarch64       | qemu-user       | qemu-user             | qemu-user
 arch        | qemu for s390x      | have qemu-system-s390x  | qemu-system-misc | qemu-system-s390x-core | qemu-system-s390x
 bench       | bpftrace            | have bpftrace           | bpftrace         | bpftrace              | bpftrace
 bench       | GNU time            | have /usr/bin/time      | time             | time                  | time

@@ -245,6 +245,13 @@ packages() {
     step 'traces, as Perfetto reads them' tests/packages/traces.sh
     step 'log records, as OpenTelemetry reads them' tests/packages/otlp.sh
     step 'metrics, as Prometheus scrapes them' tests/packages/metrics.sh
+    # What was staged for this machine is not needed any more.
+    if [[ ${FULL:-} ]]; then
+        step 'packages for arm64' env ARCH=arm64 packaging/dist.sh
+        step 'form of the packages for arm64' env ARCH=arm64 tests/packages/lint.sh target/packages-arm64
+    else
+        skipped+=('packages for arm64 (FULL=1 make test)')
+    fi
 }
 
 # Sources as distributions get them; what they make of them takes two optimised builds and more.

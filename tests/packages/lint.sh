@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # lint.sh [FOLDER]: checks the form of what dist.sh has made in FOLDER (default: target/packages):
 # lintian, rpmlint, manual pages, completions, SBOM, checksums, static programs, the systemd unit.
+# ARCH=arm64: of packages for that architecture, whose programs qemu runs.
 
 # shellcheck disable=SC2317 # the functions are called through `check`
 
@@ -74,10 +75,13 @@ static() {
 }
 
 is_static() {
+    local run=() type=DYN
+    # Rust links static programs of arm64 for one address only.
+    [[ ${ARCH:-} != arm64 ]] || run=(qemu-aarch64) type=EXEC
     [[ $(readelf -lW "$1") != *INTERP* && $(readelf -dW "$1") != *NEEDED* ]] &&
-        [[ $(readelf -hW "$1") == *Type:*DYN* ]] &&
+        [[ $(readelf -hW "$1") == *Type:*"$type"* ]] &&
         ! grep -qaF -e "$PWD" -e "${CARGO_HOME:-$HOME/.cargo}" "$1" &&
-        "$1" --version >/dev/null
+        "${run[@]}" "$1" --version >/dev/null
 }
 
 unit() {

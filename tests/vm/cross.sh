@@ -4,7 +4,8 @@
 #
 # There are then: CC, a compiler and linker for static programs; CC_DYNAMIC, the same for others, with
 # the folder of their libraries, LIBRARIES_DYNAMIC; CC32, for static 32-bit programs without a C
-# library, if the architecture runs such; CROSS_TARGET, Rust's name of the
+# library, if the architecture runs such; CROSS_RUN, what runs programs here (qemu's for users, which
+# is not unpacked); CROSS_TARGET, Rust's name of the
 # architecture; CROSS_ROOT, the folder with what belongs to it, busybox too; CARGO and RUSTC, and the
 # variables by which they compile static programs for CROSS_TARGET.
 #
@@ -29,9 +30,9 @@ main() {
     (($# >= 2)) || { say 'usage: cross.sh ARCH COMMAND...' && exit 2; }
     arch=$1 c32=
     case $arch in
-        arm64) rust=aarch64 c32=arm-linux-gnueabihf ;;
-        s390x) rust=s390x ;;
-        ppc64el) rust=powerpc64le ;;
+        arm64) rust=aarch64 qemu=aarch64 c32=arm-linux-gnueabihf ;;
+        s390x) rust=s390x qemu=s390x ;;
+        ppc64el) rust=powerpc64le qemu=ppc64le ;;
         *) say "no way to compile for $arch" && exit 2 ;;
     esac
     c=$rust-linux-gnu rust=$rust-unknown-linux-gnu
@@ -136,6 +137,7 @@ download() {
 export_all() {
     local name=${rust//-/_} libraries=$cross/here/usr/lib
     export CROSS_TARGET=$rust CROSS_ROOT=$cross/$arch CC=$cross/$arch/cc CC32=
+    export CROSS_RUN="qemu-$qemu -L $cross/$arch"
     export CC_DYNAMIC=$cross/$arch/cc-dynamic LIBRARIES_DYNAMIC=$cross/$arch/usr/lib/$c
     [[ ! $c32 ]] || CC32=$cross/$arch/cc32
     export "CARGO_TARGET_${name^^}_LINKER=$CC"
