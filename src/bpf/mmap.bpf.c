@@ -421,8 +421,7 @@ static __always_inline void mmap_take_compat(struct mmap_call *call, const struc
 #endif
 }
 
-/* Whether the number of this system call is one of those that are shown, of either kind of program.
- */
+/* Whether programs of either kind have a call of this number that may be shown. */
 static __always_inline bool mmap_may_show(struct pt_regs *regs)
 {
 	const struct mmap_number *number = mmap_look_up(SYSCALL_NR(regs));

@@ -16,8 +16,8 @@
  * - ROLLED_BACK(): whether this may be the result after a seccomp filter has answered with SIGSYS,
  *   which is what was in its register at the entry
  * - MAY_BE_ROLLED_BACK(): the same for the number of a call, without its registers
- * - caller_is_compat(): whether a 32-bit program makes the current system call; `task`:
- * typed_task()
+ * - caller_is_compat(): whether a 32-bit program makes the current system call, by its registers or
+ *   `task`, which is typed_task()
  * - HAS_COMPAT: calls of such programs are shown. Then there are:
  * - COMPAT_REG*, COMPAT_NR_*: the registers with their arguments, and their numbers of system calls
  * - COMPAT_SYSCALL_*: functions behind their system calls that are not SYSCALL()
