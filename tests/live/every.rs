@@ -225,7 +225,7 @@ fn a_reader_that_does_not_read_delays_no_end() {
         for signal in [libc::SIGINT, libc::SIGTERM] {
             let running = tool.start(&["--json"]);
             work();
-            running.settle(); // it waits for its reader
+            running.rest(); // it waits for its reader
             running.signal(signal);
             let (stdout, stderr, status) = running.finish_unread();
             assert_eq!(status, 0, "{tool:?}: {stderr}");
@@ -253,7 +253,7 @@ fn what_nobody_reads_is_counted() {
         let mut work = Command::new(fixture("execer"));
         let status = work.args(["spawn", "1000", &argv, "x"]).status().unwrap();
         assert!(status.success());
-        running.settle();
+        running.rest();
         running.signal(libc::SIGTERM);
         let (stdout, stderr, _) = running.finish_unread();
         let (shown, lost) = shown_and_lost(&stderr);

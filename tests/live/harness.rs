@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
+use nix::fcntl::{FcntlArg, fcntl};
 use serde_json::Value;
 
 use crate::strict;
@@ -492,9 +493,18 @@ impl Running {
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 
-    /// Waits until it has done all that there is to do: it sleeps, and has hardly run meanwhile.
-    /// (With a perf buffer it looks 40 times a second, which takes a slow machine some time.)
+    /// Waits until it has done all that there is to do. What it has to say finds room: with a pipe that
+    /// is full it would wait for us instead.
     pub fn settle(&self) {
+        if let Some(stdout) = &self.stdout {
+            fcntl(stdout.get_ref(), FcntlArg::F_SETPIPE_SZ(1 << 20)).unwrap();
+        }
+        self.rest();
+    }
+
+    /// Waits until it sleeps, and has hardly run meanwhile. (With a perf buffer it looks 40 times a
+    /// second, which takes a slow machine some time.)
+    pub fn rest(&self) {
         let stat = || fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
         eventually("it has nothing more to do", || {
             let before = stat();
