@@ -35,6 +35,7 @@ passed=() failed=() skipped=() times=() reasons=()
 
 # count_cpu: `cpu` is the seconds of a processor that this shell's ended children took. (Another
 # shell, as of `$(...)`, would tell of its own.)
+# A step beside the others is a child, too: the step during which it ends seems to take its time as well.
 count_cpu() {
     local file=$work/times.$BASHPID
     times >"$file"
