@@ -44,8 +44,9 @@ struct connect_begin {
 	__u32 flags;
 };
 
-/* Who connects. */
-static __always_inline void begin_id(const struct connect_begin *begin, struct task_id *id)
+/* Who connects. `is_rare`: few calls come by, and the verifier's time is worth more. */
+static __always_inline void begin_id(const struct connect_begin *begin, struct task_id *id,
+				     const bool is_rare)
 {
 	__u64 now = bpf_ktime_get_boot_ns();
 
@@ -53,6 +54,8 @@ static __always_inline void begin_id(const struct connect_begin *begin, struct t
 		*id = begin->owner->id;
 		id->time_ns = now;
 		id->lost = snoop_counters.lost;
+	} else if (is_rare) {
+		task_id_fill(id, (void *)bpf_get_current_task(), now);
 	} else {
 		task_id_fill_current(typed_task(), id, now);
 	}
@@ -80,7 +83,7 @@ static __always_inline void attempt_unplaced(void *ctx, const struct connect_beg
 		return;
 	}
 	__builtin_memset(event, 0, sizeof(*event));
-	begin_id(begin, &event->id);
+	begin_id(begin, &event->id, true);
 	event->outcome = CONNECT_UNKNOWN;
 	event->peer = peer->end;
 	event->asked = peer->asked;
@@ -163,6 +166,10 @@ static __always_inline int attempt_begin(void *ctx, struct sock *sk, const bool 
 
 	if (SOCKET_READ(typed, sk, sk_protocol) != IPPROTO_TCP)
 		return 0;
+	tp = tcp_socket(sk, typed);
+	if (!tp)
+		return 0;
+	sk = (void *)tp;
 	begin.inode = socket_inode(SOCKET_READ(typed, sk, sk_socket));
 	begin.txhash = SOCKET_READ(typed, sk, sk_txhash);
 	attempt = bpf_map_lookup_elem(&attempts, &key);
@@ -171,8 +178,7 @@ static __always_inline int attempt_begin(void *ctx, struct sock *sk, const bool 
 	/* Even if the filters leave this one out: its end would end the other. */
 	if (attempt && attempt->pending)
 		attempt_missed(attempt);
-	tp = typed ? bpf_skc_to_tcp_sock(sk) : (void *)sk;
-	if (!tp || in_repair(tp, typed) || !begin_allowed(&begin, tp, typed))
+	if (in_repair(tp, typed) || !begin_allowed(&begin, tp, typed))
 		return 0;
 	forget(&begin.mptcp, sizeof(begin.mptcp));
 	forget(&begin.flags, sizeof(begin.flags));
@@ -194,7 +200,7 @@ static __always_inline int attempt_begin(void *ctx, struct sock *sk, const bool 
 		attempt_refused(&begin);
 		return 0;
 	}
-	begin_id(&begin, &attempt->id);
+	begin_id(&begin, &attempt->id, false);
 	/* Now, in the context of the caller; user space keeps it until the end. */
 	if (snoop_config.context && allowed && !begin.owner)
 		context_send_current(ctx, attempt->id.time_ns, attempt->id.tid);

@@ -67,7 +67,7 @@ static __always_inline int call_failed(void *ctx, struct sock *sk, struct connec
 	peer->netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
 	if (!peer_allowed(peer))
 		return 0;
-	task_id_fill_current(typed_task(), &event.id, bpf_ktime_get_boot_ns());
+	task_id_fill(&event.id, (void *)bpf_get_current_task(), bpf_ktime_get_boot_ns());
 	event.peer = peer->end;
 	event.asked = peer->asked;
 	event.netns = peer->netns;
@@ -304,7 +304,7 @@ static __always_inline bool descriptor_has_changed(long ret)
 
 static __always_inline int syscall_done(void *ctx, const struct connect_call *call, long ret)
 {
-	struct file *file = current_file(typed_task(), call->fd);
+	struct file *file = current_file(NULL, call->fd);
 	struct socket *socket = file ? file_socket(file) : NULL;
 	struct connect_target target = {};
 	struct connect_peer peer = {};

@@ -93,6 +93,15 @@ static __always_inline void settle_v6(struct connect_end *end, __u32 interface)
 		value;                                                                             \
 	})
 
+/*
+ * A TCP socket, through a pointer that the verifier knows and does not trust; NULL: another kind.
+ * What trust costs: verifier.bpf.h.
+ */
+static __always_inline struct tcp_sock *tcp_socket(struct sock *sk, const bool typed)
+{
+	return typed ? bpf_skc_to_tcp_sock(sk) : (void *)sk;
+}
+
 #define READ_V6(typed, sk, member, address)                                                        \
 	({                                                                                         \
 		__u32 *words = (void *)(address)->bytes;                                           \

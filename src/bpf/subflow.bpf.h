@@ -61,7 +61,7 @@ static __always_inline void owner_is_current(struct mptcp_subflow_context *subfl
 	struct subflow_owner owner = {};
 
 	owner.key = BPF_CORE_READ(subflow, local_key);
-	task_id_fill_current(typed_task(), &owner.id, 0);
+	task_id_fill(&owner.id, (void *)bpf_get_current_task(), 0);
 	owner_enter(&owner);
 }
 

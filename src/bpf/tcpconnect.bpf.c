@@ -136,11 +136,14 @@ static __always_inline bool is_attempt_of(const struct connect_attempt *attempt,
 static __always_inline int attempt_end(void *ctx, struct sock *sk, const bool typed, int old_state,
 				       int new_state)
 {
+	struct tcp_sock *tp = tcp_socket(sk, typed);
 	struct connect_attempt *attempt;
 	__u64 key = (__u64)sk;
-	struct tcp_sock *tp;
 	__u64 now;
 
+	if (!tp)
+		return 0;
+	sk = (void *)tp;
 	attempt = bpf_map_lookup_elem(&attempts, &key);
 	if (!attempt || !attempt->pending)
 		return 0;
@@ -148,9 +151,6 @@ static __always_inline int attempt_end(void *ctx, struct sock *sk, const bool ty
 		attempt_missed(attempt);
 		return 0;
 	}
-	tp = typed ? bpf_skc_to_tcp_sock(sk) : (void *)sk;
-	if (!tp)
-		return 0;
 	now = bpf_ktime_get_boot_ns();
 
 	struct connect_event event = {};
@@ -368,7 +368,7 @@ struct task_id adopted_by SEC(".data.adopt");
 static __always_inline int adopt_fd(__s32 fd)
 {
 	struct connect_attempt attempt = {};
-	struct file *file = current_file(typed_task(), fd);
+	struct file *file = current_file(NULL, fd);
 	struct socket *socket = file ? file_socket(file) : NULL;
 	struct sock *sk = socket ? BPF_CORE_READ(socket, sk) : NULL;
 

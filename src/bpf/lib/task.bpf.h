@@ -172,14 +172,17 @@ static __always_inline void current_comm(__u8 comm[TASK_COMM_LEN])
 	bpf_probe_read_kernel(comm, TASK_COMM_LEN, &task->comm);
 }
 
-/* The open file behind a descriptor of the current process, or NULL. `task`: typed_task(). */
+/*
+ * The open file behind a descriptor of the current process, or NULL. `task`: typed_task(), or NULL
+ * where few calls come by, and the verifier's time is worth more: see verifier.bpf.h.
+ */
 static __always_inline struct file *current_file(struct task_struct *task, __s32 fd)
 {
 	struct file *file = NULL, **files;
 	struct fdtable *table;
 	__u32 count;
 
-	if (task_is_typed()) {
+	if (task) {
 		table = task->files->fdt;
 		count = table->max_fds;
 		files = table->fd;
