@@ -35,18 +35,20 @@ passed=() failed=() skipped=() times=() reasons=()
 
 # count_cpu: `cpu` is the seconds of a processor that this shell's ended children took. (Another
 # shell, as of `$(...)`, would tell of its own.)
-# A step beside the others is a child, too: the step during which it ends seems to take its time as well.
 count_cpu() {
     local file=$work/times.$BASHPID
     times >"$file"
     cpu=$(awk -F '[ms ]+' 'NR == 2 { printf "%d", $1 * 60 + $2 + $3 * 60 + $4 }' "$file")
 }
 
+# Those that steps beside took which have ended: their time is not that of the step meanwhile.
+cpu_of_ended() { cat "$work"/*.end 2>/dev/null | awk '{ sum += $3 } END { print sum + 0 }'; }
+
 # step NAME COMMAND [ARG...]
 step() {
     local began=$SECONDS status=0 cpu before
     count_cpu
-    before=$cpu
+    before=$((cpu - $(cpu_of_ended)))
     printf '\n== %s\n' "$1"
     if [[ -t 1 ]]; then # programs see that, and use colours
         "${@:2}" || status=$?
@@ -54,7 +56,7 @@ step() {
         "${@:2}" 2>&1 | tee "$work/$1" || status=$?
     fi
     count_cpu
-    ended "$1" "$status" $((SECONDS - began)) $((cpu - before))
+    ended "$1" "$status" $((SECONDS - began)) $((cpu - $(cpu_of_ended) - before))
 }
 
 # ended NAME STATUS SECONDS CPU_SECONDS
