@@ -33,7 +33,8 @@ fi
 say "against the distribution's libbpf: $(pkg-config --modversion libbpf 2>/dev/null || ls "$work"/debs 2>/dev/null)"
 # (Unoptimised, where the tests are compiled: most of what they use is there. Cargo puts back what
 # it finds replaced.)
-"$cargo" install --quiet --locked --debug --no-default-features --path . --root "$work" --no-track
+"$cargo" install --quiet --locked --debug --config 'profile.dev.package.snoop-tools.opt-level=0' \
+    --no-default-features --path . --root "$work" --no-track
 for source in src/bin/*.rs; do
     program=$work/bin/$(basename "$source" .rs)
     [[ $(ldd "$program") == *libbpf.so.1* ]] || die "$program does not use the library"
