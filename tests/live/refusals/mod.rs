@@ -6,7 +6,8 @@
 //! The table that comes out is `docs/refusals.md`; with `SNOOP_BLESS=1` the new one is written.
 //!
 //! That is the whole table. Where machines share the work (`SNOOP_SHARE`) the other ways to run
-//! a tool are only tried without what they alone ask for, and those cells are compared.
+//! a tool are only tried without what they alone ask for; of helpers without which the same programs
+//! are missing one is refused; and those cells are compared.
 
 mod bpfrun;
 mod judge;
@@ -76,17 +77,27 @@ impl Matrix {
         (ran, self.policy.take_asked())
     }
 
-    /// Runs a tool once for each refusal that touches it.
+    /// The refusals that touch a tool which asked for all that; `own` as in [`objects::is_used`].
+    fn touching(&self, object: &Object, asked: &[Asked], own: bool) -> Vec<What> {
+        let mut tried = BTreeSet::new();
+        let is_new = |what: &&What| {
+            self.is_whole
+                || objects::missing_without(object, what, asked).is_none_or(|one| tried.insert(one))
+        };
+        let used = self.rows.keys().filter(|what| objects::is_used(object, what, asked, own));
+        used.filter(is_new).cloned().collect()
+    }
+
+    /// Runs a tool once for each of these refusals.
     fn over(
         &mut self,
         (column, tool, flags): (usize, &str, &str),
-        is_used: impl Fn(&What) -> bool,
+        refusals: Vec<What>,
         run: impl Fn() -> Ran,
         judge: impl Fn(&What, &Ran) -> Verdict,
     ) -> Vec<(What, Verdict)> {
-        let used: Vec<_> = self.rows.keys().filter(|what| is_used(what)).cloned().collect();
         let mut verdicts = Vec::new();
-        for what in used {
+        for what in refusals {
             self.policy.set(tool, Some(&what));
             let ran = run();
             self.runs += 1;
@@ -124,17 +135,29 @@ impl Matrix {
         } else if !self.is_whole {
             asked.retain(|one| !known.asked.contains(one));
         }
+        let mut refusals = self.touching(object, &asked, !is_plain);
+        refusals.retain(|what| !known.settled.contains(what));
         let verdicts = self.over(
             (column, tool, flags),
-            |what| {
-                !known.settled.contains(what) && objects::is_used(object, what, &asked, !is_plain)
-            },
+            refusals,
             || Ran::of(mode),
             |what, ran| baseline.judge(object, mode, what, ran),
         );
         if is_plain {
             let settles = |(what, verdict): &(What, Verdict)| verdict.settles(what, mode);
-            known.settled = verdicts.into_iter().filter(settles).map(|(what, _)| what).collect();
+            let settled: Vec<_> =
+                verdicts.into_iter().filter(settles).map(|(what, _)| what).collect();
+            // One that was not tried, as another leaves the same programs out, is settled with it.
+            let is_same = |one: &What, other: &What| {
+                let [one, other] =
+                    [one, other].map(|what| objects::missing_without(object, what, &asked));
+                one.is_some() && one == other
+            };
+            let is_settled = |what: &&What| {
+                settled.contains(what)
+                    || (!self.is_whole && settled.iter().any(|one| is_same(one, what)))
+            };
+            known.settled = self.rows.keys().filter(is_settled).cloned().collect();
         }
     }
 
@@ -142,12 +165,10 @@ impl Matrix {
         let (ran, asked) = self.freely("bpfrun", bpfrun::run);
         let free = bpfrun::judge(object, None, &ran);
         assert_eq!(free.wrong, [""; 0], "{ran:?}");
-        self.over(
-            (column, "bpfrun", ""),
-            |what| objects::is_used(object, what, &asked, false),
-            bpfrun::run,
-            |what, ran| bpfrun::judge(object, Some(what), ran),
-        );
+        let refusals = self.touching(object, &asked, false);
+        self.over((column, "bpfrun", ""), refusals, bpfrun::run, |what, ran| {
+            bpfrun::judge(object, Some(what), ran)
+        });
     }
 }
 

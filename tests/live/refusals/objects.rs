@@ -130,6 +130,22 @@ pub fn is_refused(object: &Object, program: &Program, what: &What) -> bool {
     }
 }
 
+/// The programs of those asked for that are missing if this helper is refused; `None`: no helper.
+/// Refusals of helpers that leave the same programs out come to the same.
+pub fn missing_without<'a>(
+    object: &'a Object,
+    what: &What,
+    all: &[Asked],
+) -> Option<BTreeSet<&'a str>> {
+    let What::Helper(_) = what else { return None };
+    let is_asked = |program: &&Program| {
+        let mut loads = all.iter().filter(|asked| asked.command == BPF_PROG_LOAD);
+        loads.any(|asked| is_named(program, &asked.name))
+    };
+    let missing = object.programs.iter().filter(|program| is_refused(object, program, what));
+    Some(missing.filter(is_asked).map(|program| program.name.as_str()).collect())
+}
+
 /// Names by which a message may tell what was refused.
 pub fn refused_names(object: &Object, what: &What) -> Vec<String> {
     let programs = object.programs.iter().filter(|program| is_refused(object, program, what));
