@@ -23,8 +23,13 @@ check() {
     fi
 }
 
-# No remark but those that packaging/deb/lintian-overrides explains.
-deb() { lintian --allow-root --fail-on error,warning,info --display-info "$packages"/*.deb; }
+# No remark but those that packaging/deb/lintian-overrides explains. Whether a BPF object looks like
+# misspelt words is chance: the override for that need not be used.
+deb() {
+    local output
+    output=$(lintian --allow-root --fail-on none --display-info "$packages"/*.deb) || return
+    ! grep '^[EWI]:' <<<"$output" | grep -v 'unused-override spelling-error-in-binary '
+}
 
 rpm_file() {
     local output
