@@ -3,7 +3,7 @@
 # target/packages): a .deb, an .rpm, a tarball with static programs, an SBOM, and a .sha256 for each
 # of them. README.md beside this file lists their contents. With --dynamic no static programs are
 # compiled. With --only the other programs come from STAGE, the stage of another run. With SNOOP_QUICK=1
-# the programs are not optimised: they compile in a fraction of the time, and are twice as large. With
+# the programs are not optimised, and packed less tightly: that takes a fraction of the time. With
 # ARCH=arm64, for that architecture, by the compilers of tests/vm/cross.sh.
 #
 # Same sources, same bytes: no path, name or time of this machine gets in. The time
@@ -64,9 +64,10 @@ main() {
     say 'packing .deb and .rpm'
     # Both take the programs from the stage.
     cargo-deb --no-build --no-strip --no-dbgsym --quiet --target "$platform" --profile dist \
-        ${CROSS_TARGET:+--variant cross} --output "$out/"
+        ${CROSS_TARGET:+--variant cross} ${SNOOP_QUICK:+--fast} --output "$out/"
     [[ ! ${CROSS_TARGET:-} ]] || check_depends
-    cargo-generate-rpm --target "$platform" --profile dist --auto-req find-requires --output "$out/"
+    cargo-generate-rpm --target "$platform" --profile dist --auto-req find-requires \
+        ${SNOOP_QUICK:+--payload-compress gzip} --output "$out/"
 
     if [[ $static ]]; then
         say 'compiling static programs'
