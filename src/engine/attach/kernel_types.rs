@@ -10,16 +10,16 @@ mod btf;
 use std::collections::BTreeSet;
 use std::ffi::{CString, OsStr};
 use std::fs::{self, File};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::ops::Deref;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
+use memmap2::MmapOptions;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use btf::{Reduced, Types};
-use memmap2::{Mmap, MmapOptions};
 
 /// Where the kernel shows its types, and those of each module.
 const FOLDER: &str = "/sys/kernel/btf";
@@ -46,43 +46,19 @@ impl KernelTypes {
     }
 }
 
-/// What a file of the kernel holds.
-enum Content {
-    Mapped(Mmap),
-    Read(Vec<u8>),
-}
-
-impl Content {
-    /// Since Linux 6.16 the kernel's own types can be mapped, which spares copying 5 MB.
-    fn of(path: &Path) -> io::Result<Self> {
-        let mut file = File::open(path)?;
-        if path.starts_with(FOLDER) {
-            // SAFETY: nobody can write to the kernel's types.
-            if let Ok(mapped) = unsafe { MmapOptions::new().map_copy_read_only(&file) } {
-                return Ok(Self::Mapped(mapped));
-            }
-        }
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)?;
-        Ok(Self::Read(bytes))
-    }
-}
-
-impl Deref for Content {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        match self {
-            Self::Mapped(mapped) => mapped,
-            Self::Read(bytes) => bytes,
-        }
+/// The kernel's types. Since Linux 6.16 they can be mapped, which spares copying 5 MB.
+fn content(path: &Path) -> io::Result<Box<dyn Deref<Target = [u8]>>> {
+    // SAFETY: nobody can write to the kernel's types, and nobody does to files that stand for them.
+    match unsafe { MmapOptions::new().map_copy_read_only(&File::open(path)?) } {
+        Ok(mapped) => Ok(Box::new(mapped)),
+        Err(_) => Ok(Box::new(fs::read(path)?)),
     }
 }
 
 /// A BTF file with the types of these names. As libbpf does, it looks for a name in modules only if the
 /// kernel itself has none of that name.
 fn reduce(folder: &Path, names: &[&str]) -> Option<Vec<u8>> {
-    let kernel = Content::of(&folder.join("vmlinux")).ok()?;
+    let kernel = content(&folder.join("vmlinux")).ok()?;
     let kernel = Types::parse(0, &kernel, None)?;
     let mut missing: BTreeSet<_> = names.iter().map(|name| name.as_bytes()).collect();
     let mut reduced = Reduced::default();
@@ -98,7 +74,7 @@ fn reduce(folder: &Path, names: &[&str]) -> Option<Vec<u8>> {
         for (number, entry) in (1..).zip(fs::read_dir(folder).ok()?) {
             let entry = entry.ok()?;
             if entry.file_name() != "vmlinux" {
-                let module = Content::of(&entry.path()).ok()?;
+                let module = fs::read(entry.path()).ok()?;
                 let module = Types::parse(number, &module, Some(&kernel))?;
                 let found = module.with_names(&missing);
                 found.iter().try_for_each(|&(id, _)| reduced.add(&module, id))?;

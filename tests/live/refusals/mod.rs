@@ -148,14 +148,11 @@ impl Matrix {
             let settled: Vec<_> =
                 verdicts.into_iter().filter(settles).map(|(what, _)| what).collect();
             // One that was not tried, as another leaves the same programs out, is settled with it.
-            let is_same = |one: &What, other: &What| {
-                let [one, other] =
-                    [one, other].map(|what| objects::missing_without(object, what, &asked));
-                one.is_some() && one == other
-            };
+            let missing = |what: &What| objects::missing_without(object, what, &asked);
+            let without: BTreeSet<_> = settled.iter().filter_map(missing).collect();
             let is_settled = |what: &&What| {
-                settled.contains(what)
-                    || (!self.is_whole && settled.iter().any(|one| is_same(one, what)))
+                let is_alike = || missing(what).is_some_and(|names| without.contains(&names));
+                settled.contains(what) || (!self.is_whole && is_alike())
             };
             known.settled = self.rows.keys().filter(is_settled).cloned().collect();
         }
