@@ -136,17 +136,18 @@ static __always_inline bool is_attempt_of(const struct connect_attempt *attempt,
 static __always_inline int attempt_end(void *ctx, struct sock *sk, const bool typed, int old_state,
 				       int new_state)
 {
-	struct tcp_sock *tp = tcp_socket(sk, typed);
 	struct connect_attempt *attempt;
 	__u64 key = (__u64)sk;
+	struct tcp_sock *tp;
 	__u64 now;
 
-	if (!tp)
-		return 0;
-	sk = (void *)tp;
 	attempt = bpf_map_lookup_elem(&attempts, &key);
 	if (!attempt || !attempt->pending)
 		return 0;
+	tp = tcp_socket(sk, typed);
+	if (!tp)
+		return 0;
+	sk = (void *)tp;
 	if (!is_attempt_of(attempt, sk, typed, old_state)) {
 		attempt_missed(attempt);
 		return 0;
