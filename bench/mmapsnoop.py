@@ -14,7 +14,7 @@ from table import show, spread
 from tracers import Tracer, stop
 from workloads import Workload
 
-PARTS = ("call", "syscall", "loss")
+PARTS = ("call", "start", "syscall", "loss")
 BACKENDS = ("fexit", "tracepoint", "tp_btf")
 # With these flags it shows no calls: two reject all of them, one by who calls, one by what. The last
 # one only counts.
@@ -51,6 +51,9 @@ class Calls(Workload):
 
     def probe(self, tag):
         return (self.as_probe("mmap"), self.how, "200")
+
+    def endless(self, tag):
+        return (self.program("mmap"), self.how, "100000", "1000000")  # a call each millisecond
 
     def rows(self, tracer, text, tag):
         """The number of all calls, since one call is like the other."""
@@ -195,6 +198,11 @@ def main():
         measure_call(everyone, workload, args, targets)
         for how in ("anon", "file"):
             measure_call(ours, Calls(args, how), args, targets)
+    if "start" in args.parts:
+        sidebyside.measure_start(ours + others, workload, args, targets)
+        executable = Calls(args, "wx")
+        careful = working([mine(args.tool, "--wx")], executable)
+        sidebyside.measure_start(careful, executable, args, targets)
     if "syscall" in args.parts:
         limits = {"ours --backend fexit": 2, "ours --backend tracepoint": 12}
         sidebyside.measure_syscall(backends + others, workload, args, targets, limits)

@@ -16,7 +16,7 @@ from table import show
 from tracers import Tracer
 from workloads import Executions
 
-PARTS = ("life", "correct", "stopped")
+PARTS = ("life", "start", "correct", "stopped")
 PEER = "libbpf-tools exitsnoop"
 
 
@@ -181,6 +181,8 @@ def main():
         filtered = mine(args.tool, "--pid", "1", shows=False, floor=floor(EMPTY, best))
         least = working([*floors(args.tool, args.folder, best), filtered], workload)
         measure_life(least + ours + others, workload, args, targets)
+    if "start" in args.parts:
+        sidebyside.measure_start(ours + others, workload, args, targets)
     if "correct" in args.parts:
         measure_correct(ours[:1] + others, workload, args, targets)
     if "stopped" in args.parts:
