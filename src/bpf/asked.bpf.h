@@ -169,7 +169,7 @@ static __always_inline __s32 current_descriptor(void)
 /* The socket behind a descriptor of the current process, or NULL. */
 static __always_inline struct sock *current_socket(__s32 fd)
 {
-	struct file *file = current_file(NULL, fd);
+	struct file *file = task_file((void *)bpf_get_current_task(), fd);
 	struct socket *socket = file ? file_socket(file) : NULL;
 
 	return socket ? BPF_CORE_READ(socket, sk) : NULL;

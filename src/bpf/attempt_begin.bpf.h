@@ -57,7 +57,7 @@ static __always_inline void begin_id(const struct connect_begin *begin, struct t
 	} else if (is_rare) {
 		task_id_fill(id, (void *)bpf_get_current_task(), now);
 	} else {
-		task_id_fill_current(typed_task(), id, now);
+		task_id_fill_current(typed_task(), id, now, bpf_get_current_cgroup_id());
 	}
 }
 

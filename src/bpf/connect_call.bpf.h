@@ -304,7 +304,7 @@ static __always_inline bool descriptor_has_changed(long ret)
 
 static __always_inline int syscall_done(void *ctx, const struct connect_call *call, long ret)
 {
-	struct file *file = current_file(NULL, call->fd);
+	struct file *file = task_file((void *)bpf_get_current_task(), call->fd);
 	struct socket *socket = file ? file_socket(file) : NULL;
 	struct connect_target target = {};
 	struct connect_peer peer = {};

@@ -147,7 +147,7 @@ static __always_inline void mmap_send_short(void *ctx, struct task_struct *task,
 	}
 	if (!snoop_config.context)
 		now = bpf_ktime_get_boot_ns();
-	task_id_fill_current(task, &event->id, now);
+	task_id_fill_current(task, &event->id, now, current_cgroup_id(task));
 	mmap_fill(event, call, 0);
 	event_submit_often(ctx, event, sizeof(*event), now);
 }
@@ -308,7 +308,8 @@ static __noinline int mmap_send_long(void *ctx, const struct mmap_facts *facts)
 	__builtin_memset(extra, 0, sizeof(*extra));
 	/* First, while nothing else is on the stack: callers and this have what 5.10 allows, to the
 	 * byte. */
-	task_id_fill_current(typed_task(), &event->id, bpf_ktime_get_boot_ns());
+	task_id_fill_current(typed_task(), &event->id, bpf_ktime_get_boot_ns(),
+			     bpf_get_current_cgroup_id());
 	if (call->entered) {
 		extra->duration_ns = event->id.time_ns - call->entered;
 		notes |= MMAP_DURATION;

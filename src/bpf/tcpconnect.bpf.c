@@ -369,7 +369,7 @@ struct task_id adopted_by SEC(".data.adopt");
 static __always_inline int adopt_fd(__s32 fd)
 {
 	struct connect_attempt attempt = {};
-	struct file *file = current_file(NULL, fd);
+	struct file *file = task_file((void *)bpf_get_current_task(), fd);
 	struct socket *socket = file ? file_socket(file) : NULL;
 	struct sock *sk = socket ? BPF_CORE_READ(socket, sk) : NULL;
 

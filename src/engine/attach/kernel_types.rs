@@ -46,6 +46,12 @@ impl KernelTypes {
     }
 }
 
+/// The number of a function of the kernel's own; `None`: libbpf had better look, which takes longer.
+pub(super) fn function(name: &str) -> Option<u32> {
+    let kernel = content(&Path::new(FOLDER).join("vmlinux")).ok()?;
+    Types::parse(0, &kernel, None)?.function(name.as_bytes())
+}
+
 /// The kernel's types. Since Linux 6.16 they can be mapped, which spares copying 5 MB.
 fn content(path: &Path) -> io::Result<Box<dyn Deref<Target = [u8]>>> {
     // SAFETY: nobody can write to the kernel's types, and nobody does to files that stand for them.
@@ -155,6 +161,19 @@ mod tests {
             assert!(of_kernel.iter().any(|ty| ty.starts_with("STRUCT task_struct")));
             assert!(Btf::from_path(&path).unwrap().len() > names.len(), "libbpf reads it");
         }
+    }
+
+    #[test]
+    fn functions_are_those_that_libbpf_finds() {
+        for name in ["do_exit", "__x64_sys_mmap", "tcp_v4_connect", "vfs_read", "no_such_function"]
+        {
+            let text = CString::new(name).unwrap();
+            let attach = libbpf_sys::BPF_TRACE_FEXIT;
+            // SAFETY: a string that ends.
+            let id = unsafe { libbpf_sys::libbpf_find_vmlinux_btf_id(text.as_ptr(), attach) };
+            assert_eq!(function(name), u32::try_from(id).ok(), "{name}");
+        }
+        assert!(function("do_exit").is_some());
     }
 
     /// Types that a test makes.

@@ -13,6 +13,7 @@ use libbpf_sys::{
 };
 use nix::errno::Errno;
 
+use super::kernel_types;
 use crate::host::errno;
 
 /// A kind of programs, and the target of this one.
@@ -180,7 +181,11 @@ impl Kind {
         if self.program != BPF_PROG_TYPE_TRACING {
             return None;
         }
-        let name = CString::new(self.target.as_deref()?).ok()?;
+        let target = self.target.as_deref()?;
+        if let Some(id) = self.is_trampoline().then(|| kernel_types::function(target)).flatten() {
+            return Some(Ok(id));
+        }
+        let name = CString::new(target).ok()?;
         // SAFETY: a string that ends.
         let id = unsafe { libbpf_sys::libbpf_find_vmlinux_btf_id(name.as_ptr(), self.attach) };
         Some(u32::try_from(id).ok().filter(|&id| id > 0).ok_or(()))

@@ -177,6 +177,17 @@ impl<'a> Types<'a> {
         }
     }
 
+    /// The function of this name.
+    pub(super) fn function(&self, name: &[u8]) -> Option<u32> {
+        let is_it = |place: u32| {
+            let ty = self.at(place as usize).filter(|ty| ty.kind() == FUNC)?;
+            let rest = self.strings.get(ty.name as usize..)?.strip_prefix(name)?;
+            (rest.first() == Some(&0)).then_some(())
+        };
+        let found = (self.first()..).zip(&self.places).find(|&(_, place)| is_it(*place).is_some());
+        found.map(|(id, _)| id)
+    }
+
     /// The types of these names, whatever their flavour: `NAME` and `NAME___FLAVOUR`.
     pub(super) fn with_names(&self, names: &BTreeSet<&[u8]>) -> Vec<(u32, &'a [u8])> {
         let longest = names.iter().map(|name| name.len()).max().unwrap_or(0);
