@@ -96,13 +96,15 @@ build() {
     done
     (($#)) && shift
     rust=("$@")
-    # Of several matches rustc takes the last one.
+    # Of several matches rustc takes the last one. Crates come from a registry, or from vendor/.
     while read -r from to; do
         rust+=("--remap-path-prefix=$from=$to")
         c+=" -ffile-prefix-map=$from=$to"
     done <<END
 $home /cargo
+$(printf '%s /crates\n' "$home"/registry/src/*)
 $PWD /snoop-tools
+$PWD/vendor /crates
 $(realpath -m "${CARGO_TARGET_DIR:-target}") /snoop-tools/target
 END
     local IFS=$'\x1f'

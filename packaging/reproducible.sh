@@ -1,20 +1,29 @@
 #!/usr/bin/env bash
-# reproducible.sh [FOLDER]: builds the packages a second time, from a copy of the sources in a
-# folder of another name, with other settings, and compares them to what dist.sh has made in
-# FOLDER (default: target/packages), byte by byte. With FULL=1 all of it; else one of the programs
-# is compiled again, dynamic only, and packed with the others, which takes a quarter of the time.
+# reproducible.sh [PACKAGES] [SOURCES]: builds the packages a second time, and compares them to what
+# dist.sh has made in PACKAGES (default: target/packages), byte by byte. The second time they come from
+# the tarballs that packaging/source.sh has made in SOURCES (default: target/sources, made if it is not
+# there), without a network, in a folder of another name, with other settings. With FULL=1 all of it;
+# else one of the programs is compiled again, dynamic only, and packed with the others, which takes a
+# quarter of the time. Needs root, to be without a network.
 
 set -euo pipefail
 cd "$(dirname "$0")/.."
 first=$(realpath "${1:-target/packages}")
+sources=$(realpath -m "${2:-target/sources}")
 [[ -d $first ]] || { echo "reproducible: no $first: make dist first" >&2 && exit 1; }
+[[ -e $(echo "$sources"/*.orig.tar.gz) ]] || packaging/source.sh "$sources"
 
 copy=$(mktemp -d "${TMPDIR:-/tmp}/another-name.XXXXXX")
 trap 'rm -rf "$copy"' EXIT
-{
-    git ls-files -z --cached --others --exclude-standard 2>/dev/null ||
-        find . -path ./target -prune -o -type f -print0
-} | xargs -0 cp --parents -t "$copy"
+tar --extract --file "$sources"/*.orig.tar.gz --directory "$copy" --strip-components=1
+tar --extract --file "$sources"/*.orig-vendor.tar.xz --directory "$copy"
+mkdir "$copy/.cargo"
+cat >"$copy/.cargo/config.toml" <<'END'
+[source.crates-io]
+replace-with = "vendor"
+[source.vendor]
+directory = "vendor"
+END
 SOURCE_DATE_EPOCH=$(cat "$first/../stage/source-date")
 export SOURCE_DATE_EPOCH
 
@@ -26,7 +35,7 @@ export PATH="$PWD/target/tools/bin:$PATH"
     export TZ=Asia/Tokyo LC_ALL=C.UTF-8 USER=somebody HOSTNAME=elsewhere CARGO_BUILD_JOBS=3
     flags=()
     [[ ${FULL:-} ]] || flags=(--dynamic --only mmapsnoop "$first/../stage")
-    "$copy/packaging/dist.sh" "${flags[@]}" >&2
+    unshare --net "$copy/packaging/dist.sh" "${flags[@]}" >&2
 )
 
 files() { # FOLDER: the names of what is compared
