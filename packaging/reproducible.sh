@@ -17,8 +17,8 @@ copy=$(mktemp -d "${TMPDIR:-/tmp}/another-name.XXXXXX")
 trap 'rm -rf "$copy"' EXIT
 tar --extract --file "$sources"/*.orig.tar.gz --directory "$copy" --strip-components=1
 tar --extract --file "$sources"/*.orig-vendor.tar.xz --directory "$copy"
-mkdir "$copy/.cargo"
-cat >"$copy/.cargo/config.toml" <<'END'
+mkdir -p "$copy/.cargo"
+cat >>"$copy/.cargo/config.toml" <<'END'
 [source.crates-io]
 replace-with = "vendor"
 [source.vendor]
