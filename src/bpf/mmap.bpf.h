@@ -299,6 +299,7 @@ static __noinline int mmap_send_long(void *ctx, const struct mmap_facts *facts)
 	struct mmap_scratch *scratch;
 	struct mmap_extra *extra;
 	struct mmap_event *event;
+	__u64 now;
 
 	scratch = bpf_map_lookup_elem(&mmap_scratch, &slot);
 	if (!scratch)
@@ -307,9 +308,13 @@ static __noinline int mmap_send_long(void *ctx, const struct mmap_facts *facts)
 	event = &scratch->event;
 	__builtin_memset(extra, 0, sizeof(*extra));
 	/* First, while nothing else is on the stack: callers and this have what 5.10 allows, to the
-	 * byte. */
-	task_id_fill_current(typed_task(), &event->id, bpf_ktime_get_boot_ns(),
-			     bpf_get_current_cgroup_id());
+	 * byte. With --wx few calls come here: see verifier.bpf.h. */
+	now = bpf_ktime_get_boot_ns();
+	if ((mmap_config.modes & MMAP_MODE_WX) || !task_is_typed())
+		task_id_fill(&event->id, (void *)bpf_get_current_task(), now);
+	else
+		task_id_fill_typed(bpf_get_current_task_btf(), &event->id, now,
+				   bpf_get_current_cgroup_id());
 	if (call->entered) {
 		extra->duration_ns = event->id.time_ns - call->entered;
 		notes |= MMAP_DURATION;
@@ -444,7 +449,7 @@ static __always_inline void mmap_wx_done(void *ctx, const struct mmap_call *call
 	struct file *file = NULL;
 
 	if (call->kind == MMAP_MAP && !(call->flags & MAP_ANONYMOUS))
-		file = current_file(typed_task(), call->fd);
+		file = task_file((void *)bpf_get_current_task(), call->fd);
 	if (mmap_walk_end(walk, call, file))
 		mmap_judge_seen(call->slot);
 	if (!walk->notes && !walk->owners)

@@ -213,22 +213,17 @@ static __always_inline __u64 current_cgroup_id(struct task_struct *task)
 }
 
 /*
- * task_id_fill() for the current task, several times as fast on kernels with a typed one (5.11):
- * each bpf_probe_read_kernel() is a call, a typed member is one load. `task`: typed_task();
- * `cgroup`: by current_cgroup_id() or bpf_get_current_cgroup_id().
+ * task_id_fill() for a task with a type, several times as fast: each bpf_probe_read_kernel() is a
+ * call, a typed member is one load.
  */
-static __always_inline void task_id_fill_current(struct task_struct *task, struct task_id *id,
-						 __u64 now, __u64 cgroup)
+static __always_inline void task_id_fill_typed(struct task_struct *task, struct task_id *id,
+					       __u64 now, __u64 cgroup)
 {
 	struct task_struct *leader, *parent;
 	const struct cred *cred;
 	__u64 comm, rest;
 	struct pid *pid;
 
-	if (!task_is_typed()) {
-		task_id_fill(id, (void *)bpf_get_current_task(), now);
-		return;
-	}
 	id->time_ns = now;
 	id->lost = snoop_counters.lost;
 	leader = task->group_leader; /* once: each load is checked */
@@ -254,6 +249,19 @@ static __always_inline void task_id_fill_current(struct task_struct *task, struc
 	}
 	*(__u64 *)&id->thread_comm[0] = comm;
 	*(__u64 *)&id->thread_comm[8] = rest;
+}
+
+/*
+ * The fastest way for the current task. `task`: typed_task(); `cgroup`: by current_cgroup_id() or
+ * bpf_get_current_cgroup_id().
+ */
+static __always_inline void task_id_fill_current(struct task_struct *task, struct task_id *id,
+						 __u64 now, __u64 cgroup)
+{
+	if (task_is_typed())
+		task_id_fill_typed(task, id, now, cgroup);
+	else
+		task_id_fill(id, (void *)bpf_get_current_task(), now);
 }
 
 #endif /* SNOOP_TASK_BPF_H */
