@@ -58,7 +58,11 @@ clean_debian() {
     bootstrap "$suite" "$root" "$work/log"
     reach_mirror "$root"
     mount --bind /proc "$root/proc"
-    trap 'umount -l "$root/proc"; rm -rf "$work"' EXIT
+    trap 'umount -l "$root/proc" "$root/dev/pts"; rm -rf "$work"' EXIT
+    # Tests open terminals.
+    mkdir -p "$root/dev/pts"
+    mount -t devpts -o newinstance,ptmxmode=0666 devpts "$root/dev/pts"
+    ln -sf pts/ptmx "$root/dev/ptmx"
 }
 
 dependencies() {

@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_objects_name_is_the_same_as_in_the_kernel() {
+    fn in_this_kernel_is_what_the_objects_name() {
         let kernel = fs::read("/sys/kernel/btf/vmlinux").expect("a kernel with BTF");
         let objects: [&[&str]; 4] = [
             execve::ExecveSkelBuilder::TYPES,
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn functions_are_those_that_libbpf_finds() {
+    fn in_this_kernel_functions_are_those_that_libbpf_finds() {
         for name in ["do_exit", "__x64_sys_mmap", "tcp_v4_connect", "vfs_read", "no_such_function"]
         {
             let text = CString::new(name).unwrap();

@@ -135,7 +135,10 @@ mod tests {
             Question { owner: Owner { pid, start_ns }, frames: &frames }.ask(errands)
         };
         let names = ask(&mut errands, start_ns).unwrap();
-        assert!(names[0].as_ref().unwrap().contains("here"), "{names:?}");
+        // Others may not open the files that a process has mapped.
+        if nix::unistd::geteuid().is_root() {
+            assert!(names[0].as_ref().unwrap().contains("here"), "{names:?}");
+        }
         // A number alone is no process.
         assert_eq!(ask(&mut errands, 0), Some(vec![]));
         let places = ProcessNames::default().places(pid, &frames);
