@@ -338,8 +338,11 @@ def show_memory(results, targets=None):
 # ---- time to the first row ----
 
 
-def measure_start(tracers, workload, args, targets, limit=45, with_more=60):
-    """`limit`: ms for ours with its usual flags; `with_more`: with others."""
+# Limits in ms for ours: with its usual flags, and with others.
+START_MS, START_MS_WITH_MORE = 45, 60
+
+
+def measure_start(tracers, workload, args, targets):
     tracers = [tracer for tracer in tracers if tracer.shows and not tracer.wraps]
     times = {tracer.name: [] for tracer in tracers}
     for _ in range(args.rounds):
@@ -355,7 +358,8 @@ def measure_start(tracers, workload, args, targets, limit=45, with_more=60):
     for tracer in tracers:
         if tracer.name.startswith("ours"):
             values = times[tracer.name]
-            most = limit if tracer.name in ("ours", "ours --json") else with_more
+            is_usual = tracer.name in ("ours", "ours --json")
+            most = START_MS if is_usual else START_MS_WITH_MORE
             kept = median(values) <= most if values else None
             promise = f"{tracer.name} shows a row within {most} ms"
             targets.check(promise, kept, f"{spread(values)} ms")
