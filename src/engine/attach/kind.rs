@@ -14,6 +14,7 @@ use libbpf_sys::{
 use nix::errno::Errno;
 
 use super::kernel_types;
+use crate::engine::refusal::Refused;
 use crate::host::errno;
 
 /// A kind of programs, and the target of this one.
@@ -115,26 +116,17 @@ impl Kind {
         self.load_empty().map(drop)
     }
 
-    /// Attaches a program that does nothing, and detaches it. Some kernels load programs for
-    /// trampolines that they do not have: arm64 before 6.4.
-    ///
-    /// # Errors
-    ///
-    /// Those that hold for any target: `EOPNOTSUPP`, and `ENOMEM` where there is no memory within
-    /// reach of the kernel's code (s390x).
-    pub(super) fn try_attaching(&self) -> Result<(), Errno> {
-        let Some(program) = self.load_empty()? else { return Ok(()) };
-        // SAFETY: a program of ours, and no name.
-        let fd =
-            unsafe { libbpf_sys::bpf_raw_tracepoint_open(std::ptr::null(), program.as_raw_fd()) };
-        if fd >= 0 {
-            // SAFETY: nobody else has it.
-            drop(unsafe { OwnedFd::from_raw_fd(fd) });
-            return Ok(());
-        }
-        match errno::from_kernel(-fd) {
-            errno @ (Errno::EOPNOTSUPP | Errno::ENOMEM) => Err(errno),
-            _ => Ok(()),
+    /// Loads a program of this kind that does nothing; for trampolines also attaches it, and detaches
+    /// it again. Some kernels load programs for trampolines that they do not have: arm64 before 6.4.
+    /// `None`: neither was refused.
+    pub(super) fn refused(&self) -> Option<Refused> {
+        let refused = |errno, attached| Refused::Kind { kind: self.name(), errno, attached };
+        match self.load_empty() {
+            Err(errno) => Some(refused(errno, false)),
+            Ok(Some(program)) if self.is_trampoline() => {
+                try_attaching(&program).err().map(|errno| refused(errno, true))
+            }
+            Ok(_) => None,
         }
     }
 
@@ -189,6 +181,26 @@ impl Kind {
         // SAFETY: a string that ends.
         let id = unsafe { libbpf_sys::libbpf_find_vmlinux_btf_id(name.as_ptr(), self.attach) };
         Some(u32::try_from(id).ok().filter(|&id| id > 0).ok_or(()))
+    }
+}
+
+/// Attaches a program, and detaches it.
+///
+/// # Errors
+///
+/// Those that hold for any target: `EOPNOTSUPP`, and `ENOMEM` where there is no memory within reach of
+/// the kernel's code (s390x).
+fn try_attaching(program: &OwnedFd) -> Result<(), Errno> {
+    // SAFETY: a program of ours, and no name.
+    let fd = unsafe { libbpf_sys::bpf_raw_tracepoint_open(std::ptr::null(), program.as_raw_fd()) };
+    if fd >= 0 {
+        // SAFETY: nobody else has it.
+        drop(unsafe { OwnedFd::from_raw_fd(fd) });
+        return Ok(());
+    }
+    match errno::from_kernel(-fd) {
+        errno @ (Errno::EOPNOTSUPP | Errno::ENOMEM) => Err(errno),
+        _ => Ok(()),
     }
 }
 

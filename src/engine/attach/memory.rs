@@ -106,16 +106,7 @@ impl Memory {
         if let Some(known) = self.known(kind) {
             return known.is_some();
         }
-        let name = kind.name();
-        let refused = match kind.try_out() {
-            Err(errno) => Some(Refused::Kind { kind: name, errno, attached: false }),
-            Ok(()) if kind.is_trampoline() => {
-                let attached = kind.try_attaching();
-                attached.err().map(|errno| Refused::Kind { kind: name, errno, attached: true })
-            }
-            Ok(()) => None,
-        };
-        self.kinds.push((kind.clone(), refused));
+        self.kinds.push((kind.clone(), kind.refused()));
         self.known(kind).flatten().is_some()
     }
 

@@ -10,9 +10,8 @@ use crate::engine::refusal::Refused;
 
 /// The refusal of libbpf's own trial, if the kernel refused it.
 pub(crate) fn refused() -> Option<Refused> {
-    let probe = Kind::socket_filter();
-    if let Err(errno) = probe.try_out() {
-        return Some(Refused::Kind { kind: probe.name(), errno, attached: false });
+    if let Some(refused) = Kind::socket_filter().refused() {
+        return Some(refused);
     }
     let map = MapPlan::array_of_variables();
     let errno = map.create().err()?;
