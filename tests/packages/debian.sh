@@ -18,6 +18,7 @@ suite=trixie
 
 sources=$(realpath -m "${1:-target/sources}")
 out=$PWD/target/debian-$arch
+mkdir -p target
 work=$(mktemp -d "$PWD/target/debian-build.XXXXXX")
 root=$work/root
 trap 'rm -rf "$work"' EXIT
