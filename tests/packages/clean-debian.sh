@@ -14,11 +14,11 @@ bootstrap() {
 }
 
 # debian_with SUITE WORK ARCHIVE PACKAGE...: the same with packages, packed as ARCHIVE, for guests:
-# without what is only to be read. It is kept for the next time.
+# without what is only to be read. It is kept for the next time that the same packages are asked for.
 debian_with() {
     local suite=$1 root=$2/debian log=$2/log archive=$3
     shift 3
-    [[ ! -f $archive ]] || return 0
+    [[ ! -f $archive || $(cat "$archive.packages" 2>/dev/null) != "$*" ]] || return 0
     bootstrap "$suite" "$root" "$log"
     reach_mirror "$root"
     chroot "$root" apt-get -qq update
@@ -28,6 +28,7 @@ debian_with() {
         --exclude=./usr/share/man --exclude=./usr/share/doc --exclude=./var/cache \
         --exclude=./var/lib/apt .
     mv "$archive.new" "$archive"
+    printf '%s' "$*" >"$archive.packages"
     rm -rf "$root"
 }
 

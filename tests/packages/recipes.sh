@@ -33,7 +33,7 @@ die() {
 main() {
     ((EUID == 0)) || die 'needs root'
     [[ -e $sources/PKGBUILD ]] || packaging/source.sh "$sources"
-    debian_with "$suite" "$work" "$PWD/target/debian-$suite-recipes.tar" build-essential cargo clang \
+    debian_with "$suite" "$work" "$PWD/target/debian-$suite-recipes.tar" build-essential cargo clang file \
         jq libarchive-tools libbpf-dev libelf-dev libzstd-dev makepkg nix-bin \
         pacman-package-manager pkgconf rpm rpmlint rustc shellcheck \
         zlib1g-dev
