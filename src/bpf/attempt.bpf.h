@@ -93,25 +93,6 @@ struct {
 	__type(value, __u64);
 } untold SEC(".maps");
 
-/*
- * The place for this socket's attempt: `attempt`, if it has one; NULL if there is no more
- * room, or none for this user.
- */
-static __always_inline struct connect_attempt *attempt_place(struct connect_attempt *attempt,
-							     __u64 key, __u32 uid)
-{
-	if (!attempt) {
-		struct connect_attempt none = {};
-
-		if (!user_may_have_more(uid) ||
-		    bpf_map_update_elem(&attempts, &key, &none, BPF_NOEXIST))
-			return NULL;
-		__sync_fetch_and_add(&attempts_count, 1);
-		attempt = bpf_map_lookup_elem(&attempts, &key);
-	}
-	return attempt;
-}
-
 /* The attempt has ended: its place is free for the socket's next attempt, or for any. */
 static __always_inline void attempt_leave(struct connect_attempt *attempt, __u64 key)
 {
@@ -136,6 +117,41 @@ static __always_inline void attempt_missed(struct connect_attempt *attempt)
 		event_lost();
 	user_add(attempt->id.uid, -1);
 	attempt->pending = 0;
+}
+
+/* The place of a socket that begins anew, or NULL: its last attempt has ended, seen or not. */
+static __always_inline struct connect_attempt *attempt_find(__u64 key)
+{
+	struct connect_attempt *attempt = bpf_map_lookup_elem(&attempts, &key);
+
+	if (attempt && attempt->pending)
+		attempt_missed(attempt);
+	return attempt;
+}
+
+static const struct connect_attempt no_attempt = {};
+
+/*
+ * Makes a place for a socket's attempt; false: there is no more room, or none for this user. Not
+ * inlined, so that the stack of its caller does not tell the verifier afterwards that it has run.
+ */
+static __noinline bool attempt_insert(__u64 key, __u32 uid)
+{
+	if (!user_may_have_more(uid) ||
+	    bpf_map_update_elem(&attempts, &key, &no_attempt, BPF_NOEXIST))
+		return false;
+	__sync_fetch_and_add(&attempts_count, 1);
+	return true;
+}
+
+/* The place for a socket's new attempt; NULL if there is none. */
+static __always_inline struct connect_attempt *attempt_place(__u64 key, __u32 uid)
+{
+	struct connect_attempt *attempt = attempt_find(key);
+
+	if (!attempt && attempt_insert(key, uid))
+		attempt = bpf_map_lookup_elem(&attempts, &key);
+	return attempt;
 }
 
 /* 0: there is no socket. */

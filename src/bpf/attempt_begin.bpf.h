@@ -38,32 +38,44 @@ static __always_inline bool in_repair(struct tcp_sock *tp, const bool typed)
 struct connect_begin {
 	struct sock *sk;
 	struct sock *mptcp; /* its MPTCP connection, or NULL */
-	const struct subflow_owner *owner; /* of that connection, if it is not the current task */
+	__u64 owner; /* key of a connection that another task has opened, or 0 */
 	__u64 inode;
 	__u32 txhash;
 	__u32 flags;
 };
+
+/* Who opened the connection; NULL: the current task, or nobody knows any more. */
+static __always_inline const struct subflow_owner *begin_owner(const struct connect_begin *begin)
+{
+	return begin->owner ? owner_by_key(begin->owner) : NULL;
+}
 
 /* Who connects. `is_rare`: few calls come by, and the verifier's time is worth more. */
 static __always_inline void begin_id(const struct connect_begin *begin, struct task_id *id,
 				     const bool is_rare)
 {
 	__u64 now = bpf_ktime_get_boot_ns();
+	const struct subflow_owner *owner;
 
-	if (begin->owner) {
-		*id = begin->owner->id;
-		id->time_ns = now;
-		id->lost = snoop_counters.lost;
-	} else if (is_rare) {
-		task_id_fill(id, (void *)bpf_get_current_task(), now);
-	} else {
+	if (!is_rare && !begin->owner) {
 		task_id_fill_current(typed_task(), id, now, bpf_get_current_cgroup_id());
+		return;
 	}
+	owner = begin_owner(begin);
+	if (!owner) {
+		task_id_fill(id, (void *)bpf_get_current_task(), now);
+		return;
+	}
+	*id = owner->id;
+	id->time_ns = now;
+	id->lost = snoop_counters.lost;
 }
 
 static __always_inline __u32 begin_uid(const struct connect_begin *begin)
 {
-	return begin->owner ? begin->owner->id.uid : (__u32)bpf_get_current_uid_gid();
+	const struct subflow_owner *owner = begin_owner(begin);
+
+	return owner ? owner->id.uid : (__u32)bpf_get_current_uid_gid();
 }
 
 /*
@@ -102,9 +114,9 @@ static __always_inline void attempt_unplaced(void *ctx, const struct connect_beg
  * Whether a program before this stand-in has begun the attempt already. What is pending
  * since an earlier attempt is not it: the socket has drawn another hash since.
  */
-static __always_inline bool has_begun(const struct connect_attempt *attempt,
-				      const struct connect_begin *begin)
+static __always_inline bool has_begun(__u64 key, const struct connect_begin *begin)
 {
+	const struct connect_attempt *attempt = bpf_map_lookup_elem(&attempts, &key);
 	const struct connect_refused *last;
 	__u32 zero = 0;
 
@@ -140,7 +152,8 @@ static __always_inline bool begin_allowed(struct connect_begin *begin, struct tc
 		begin->flags = CONNECT_MPTCP;
 		if (subflow_is_further(subflow)) {
 			begin->flags |= CONNECT_KERNEL;
-			begin->owner = subflow_owner(subflow);
+			if (subflow_owner(subflow))
+				begin->owner = BPF_CORE_READ(subflow, local_key);
 			return begin->owner || !snoop_config.filters;
 		}
 		begin->mptcp = BPF_CORE_READ(subflow, conn);
@@ -154,6 +167,14 @@ static __always_inline bool begin_allowed(struct connect_begin *begin, struct tc
 	return true;
 }
 
+/* The filters leave this one out, whose end would be taken for that of the socket's last attempt.
+ */
+static __always_inline int attempt_left_out(__u64 key)
+{
+	attempt_find(key);
+	return 0;
+}
+
 static __always_inline int attempt_begin(void *ctx, struct sock *sk, const bool typed,
 					 const bool stand_in, const bool asks)
 {
@@ -163,6 +184,7 @@ static __always_inline int attempt_begin(void *ctx, struct sock *sk, const bool 
 	__u64 key = (__u64)sk;
 	struct tcp_sock *tp;
 	bool allowed;
+	__u32 uid;
 
 	if (SOCKET_READ(typed, sk, sk_protocol) != IPPROTO_TCP)
 		return 0;
@@ -172,15 +194,12 @@ static __always_inline int attempt_begin(void *ctx, struct sock *sk, const bool 
 	sk = (void *)tp;
 	begin.inode = socket_inode(SOCKET_READ(typed, sk, sk_socket));
 	begin.txhash = SOCKET_READ(typed, sk, sk_txhash);
-	attempt = bpf_map_lookup_elem(&attempts, &key);
-	if (stand_in && has_begun(attempt, &begin))
+	if (stand_in && has_begun(key, &begin))
 		return 0;
-	/* Even if the filters leave this one out: its end would end the other. */
-	if (attempt && attempt->pending)
-		attempt_missed(attempt);
 	if (in_repair(tp, typed) || !begin_allowed(&begin, tp, typed))
-		return 0;
+		return attempt_left_out(key);
 	forget(&begin.mptcp, sizeof(begin.mptcp));
+	forget(&begin.owner, sizeof(begin.owner));
 	forget(&begin.flags, sizeof(begin.flags));
 	socket_peer(sk, typed, &peer);
 	forget(&peer, sizeof(peer));
@@ -189,8 +208,10 @@ static __always_inline int attempt_begin(void *ctx, struct sock *sk, const bool 
 	forget(&peer, sizeof(peer));
 	allowed = peer_allowed(&peer);
 	if (!allowed && !connect_config.siblings)
-		return 0;
-	attempt = attempt_place(attempt, key, begin_uid(&begin));
+		return attempt_left_out(key);
+	uid = begin_uid(&begin);
+	forget(&begin.owner, sizeof(begin.owner));
+	attempt = attempt_place(key, uid);
 	/* Nobody waits in connect() for a further subflow. */
 	if (connect_config.sees_errors && (begin.mptcp || !(begin.flags & CONNECT_MPTCP)))
 		caller_is_untold(begin.mptcp ? NULL : attempt, begin.mptcp ?: sk);
