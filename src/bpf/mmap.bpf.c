@@ -329,27 +329,17 @@ static __always_inline bool tp_take_mprotect(struct task_struct *task, struct mm
 
 #define TP(name, event, kind, take) TP_SLOT(name, event, kind, kind, take, mmap_plain)
 
-#define TP_WX(name, event, kind, slot, take)                                                       \
-	TP_SLOT(name##_wx, event, kind, slot, take, mmap_wx)                                       \
-	TP_SLOT(name##_wx_vma, event, kind, slot, take, mmap_wx_with_vma)                          \
-	TP_SLOT(name##_wx_list, event, kind, slot, take, mmap_wx_with_list)
-
+/* For calls whose mapping may be looked up: a program for each way to do it. */
 #define TP_LOOKED_UP(name, event, kind, slot, take)                                                \
 	TP_SLOT(name, event, kind, slot, take, mmap_plain)                                         \
 	TP_SLOT(name##_vma, event, kind, slot, take, mmap_with_vma)                                \
 	TP_SLOT(name##_list, event, kind, slot, take, mmap_with_list)
 
-#define TP_WAYS(name, event, kind, slot, take)                                                     \
-	TP_LOOKED_UP(name, event, kind, slot, take)                                                \
-	TP_WX(name, event, kind, slot, take)
-
-TP_WAYS(tp_mmap, MMAP_EVENT, MMAP_MAP, MMAP_MAP, tp_take)
-TP_WAYS(tp_mprotect, "mprotect", MMAP_PROTECT, MMAP_PROTECT, tp_take_mprotect)
-TP_WAYS(tp_pkey, "pkey_mprotect", MMAP_PROTECT, MMAP_SLOT_PKEY, tp_take)
+TP_LOOKED_UP(tp_mmap, MMAP_EVENT, MMAP_MAP, MMAP_MAP, tp_take)
+TP_LOOKED_UP(tp_mprotect, "mprotect", MMAP_PROTECT, MMAP_PROTECT, tp_take_mprotect)
+TP_LOOKED_UP(tp_pkey, "pkey_mprotect", MMAP_PROTECT, MMAP_SLOT_PKEY, tp_take)
 TP_LOOKED_UP(tp_mremap, "mremap", MMAP_REMAP, MMAP_REMAP, tp_take)
 TP(tp_brk, "brk", MMAP_BREAK, tp_take)
-TP_WX(tp_brk, "brk", MMAP_BREAK, MMAP_BREAK, tp_take)
-TP_WX(tp_shmat, "shmat", MMAP_ATTACH, MMAP_ATTACH, tp_take)
 TP(tp_munmap, "munmap", MMAP_UNMAP, tp_take)
 TP(tp_madvise, "madvise", MMAP_ADVISE, tp_take)
 
@@ -473,6 +463,25 @@ BTF_SYS_EXIT(btf_sys_exit_list, mmap_with_list)
 BTF_SYS_EXIT(btf_sys_exit_wx, mmap_wx)
 BTF_SYS_EXIT(btf_sys_exit_wx_vma, mmap_wx_with_vma)
 BTF_SYS_EXIT(btf_sys_exit_wx_list, mmap_wx_with_list)
+
+/*
+ * --wx at classic tracepoints: one program for the calls of all, to which user space attaches it.
+ * It is long, and so is loaded once.
+ */
+#define TP_ANY(name, done)                                                                         \
+	SEC("tp/syscalls/sys_exit_" MMAP_EVENT)                                                    \
+	int name(void *ctx)                                                                        \
+	{                                                                                          \
+		struct task_struct *task = bpf_get_current_task_btf();                             \
+		struct pt_regs *regs = (void *)bpf_task_pt_regs(task);                             \
+		struct mmap_call call;                                                             \
+                                                                                                   \
+		return mmap_call_raw(task, regs, &call) ? done(ctx, task, &call) : 0;              \
+	}
+
+TP_ANY(tp_wx, mmap_wx)
+TP_ANY(tp_wx_vma, mmap_wx_with_vma)
+TP_ANY(tp_wx_list, mmap_wx_with_list)
 
 SEC("tp_btf/sys_enter")
 int btf_sys_enter(__u64 *ctx)

@@ -134,24 +134,26 @@ static __noinline int mmap_finish_wx_list(void *ctx, const struct mmap_call *cal
 	return mmap_nothing();
 }
 
-static __always_inline int mmap_wx(void *ctx, struct task_struct *task,
-				   const struct mmap_call *call)
+static __always_inline int mmap_wx(void *ctx, struct task_struct *task, struct mmap_call *call)
 {
 	(void)task;
+	forget(call, sizeof(*call));
 	return mmap_finish_wx(ctx, call);
 }
 
 static __always_inline int mmap_wx_with_vma(void *ctx, struct task_struct *task,
-					    const struct mmap_call *call)
+					    struct mmap_call *call)
 {
 	(void)task;
+	forget(call, sizeof(*call));
 	return mmap_finish_wx_vma(ctx, call);
 }
 
 static __always_inline int mmap_wx_with_list(void *ctx, struct task_struct *task,
-					     const struct mmap_call *call)
+					     struct mmap_call *call)
 {
 	(void)task;
+	forget(call, sizeof(*call));
 	return mmap_finish_wx_list(ctx, call);
 }
 

@@ -29,6 +29,7 @@ use crate::host::{errno, tracepoint};
 use crate::skel::{Relocated, snoop_counters};
 
 use kernel_types::KernelTypes;
+use kind::Kind;
 use memory::Memory;
 pub use object::leave_out;
 
@@ -136,9 +137,9 @@ pub fn attach_first<B: Builder>(
     let types = KernelTypes::named(B::TYPES);
     let mut memory = Memory::default();
     let mut refused = Vec::new();
+    let mut opener = Opener::<B> { types: types.as_ref(), unused: None };
     for backend in backends {
-        let open = || open::<B>(types.as_ref());
-        match attach_backend::<B>(backend, backends, open, setup, hooks, &mut memory) {
+        match attach_backend::<B>(backend, backends, &mut opener, setup, hooks, &mut memory) {
             Ok(mut attached) => {
                 explain_lacks(&mut attached.not_shown, backend, &refused);
                 attached.refused = refused;
@@ -179,7 +180,7 @@ fn reasons(refusals: &[Refusal]) -> String {
 fn attach_backend<B: Builder>(
     backend: &Backend,
     all: &[Backend],
-    open: impl Fn() -> Result<B::Output, Refused>,
+    opener: &mut Opener<'_, B>,
     setup: &Setup<'_>,
     hooks: &Hooks<'_, B>,
     memory: &mut Memory,
@@ -190,21 +191,27 @@ fn attach_backend<B: Builder>(
         if known.replace(memory.size()) == Some(memory.size()) {
             return Err(Refused::Object { errno: Errno::EINVAL });
         }
-        let open = open()?;
+        let open = opener.open()?;
         let object = open.open_object();
         check_names(object, all).map_err(Refused::other)?;
         let mut following = setup.filters.jobs();
         following.retain(|job| job.programs.iter().all(|name| has(object, name)));
         let follows = following.len();
         let jobs = [following, of_this_architecture(&backend.jobs, object)].concat();
-        let plan = memory.plan(&jobs, object)?;
+        let plan = match plan(&jobs, object, memory) {
+            Ok(plan) => plan,
+            Err(refused) => {
+                opener.unused = Some(open);
+                return Err(refused);
+            }
+        };
         let unused = unused_maps(&jobs, &plan, all);
         let Some((loaded, rings)) = load::<B>(open, &jobs, &plan, &unused, setup, hooks, memory)?
         else {
             continue;
         };
         let channel = open_channel(&loaded, rings.as_ref(), setup, hooks)?;
-        let Some(links) = attach(&loaded, &jobs, &plan, setup, memory)? else { continue };
+        let Some(links) = attach(&loaded, &jobs, setup, memory)? else { continue };
         let not_shown = memory.not_shown(&jobs, backend);
         report(loaded.object(), &jobs, memory, hooks.say);
         let broad = jobs.iter().filter(|job| job.is_broad);
@@ -227,16 +234,47 @@ fn attach_backend<B: Builder>(
     }
 }
 
-fn open<B: Builder>(types: Option<&KernelTypes>) -> Result<B::Output, Refused> {
-    // A few bytes that stay until the end; the object itself is freed with the skeleton.
-    let storage: &'static mut MaybeUninit<OpenObject> = Box::leak(Box::new(MaybeUninit::uninit()));
-    let path = types.map(KernelTypes::path);
-    let options = bpf_object_open_opts {
-        sz: size_of::<bpf_object_open_opts>() as libbpf_sys::size_t,
-        btf_custom_path: path.as_ref().map_or(null(), |path| path.as_ptr()),
-        ..bpf_object_open_opts::default()
-    };
-    B::default().open_opts(options, storage).map_err(|_| Refused::Object { errno: Errno::last() })
+/// Opens the object, which takes milliseconds.
+struct Opener<'a, B: Builder> {
+    types: Option<&'a KernelTypes>,
+    /// Opened for a backend that was refused before it was loaded
+    unused: Option<B::Output>,
+}
+
+impl<B: Builder> Opener<'_, B> {
+    fn open(&mut self) -> Result<B::Output, Refused> {
+        if let Some(unused) = self.unused.take() {
+            return Ok(unused);
+        }
+        // A few bytes that stay until the end; the object itself is freed with the skeleton.
+        let storage: &'static mut MaybeUninit<OpenObject> =
+            Box::leak(Box::new(MaybeUninit::uninit()));
+        let path = self.types.map(KernelTypes::path);
+        let options = bpf_object_open_opts {
+            sz: size_of::<bpf_object_open_opts>() as libbpf_sys::size_t,
+            btf_custom_path: path.as_ref().map_or(null(), |path| path.as_ptr()),
+            ..bpf_object_open_opts::default()
+        };
+        let open = B::default().open_opts(options, storage);
+        open.map_err(|_| Refused::Object { errno: Errno::last() })
+    }
+}
+
+/// The programs to load. Before libbpf loads a program, it looks up each type in the kernel's BTF and
+/// creates the maps. That is wasted time if the kernel refuses all trampolines, which is common: ask
+/// first.
+fn plan(
+    jobs: &[Job],
+    object: &OpenObject,
+    memory: &mut Memory,
+) -> Result<Vec<&'static str>, Refused> {
+    loop {
+        let plan = memory.plan(jobs, object)?;
+        let mut kinds = plan.iter().filter_map(|name| kind::of(object, name));
+        if !kinds.find(Kind::is_trampoline).is_some_and(|kind| memory.try_kind(&kind)) {
+            return Ok(plan);
+        }
+    }
 }
 
 /// A name that the object does not have is our mistake, and not a reason for another backend; but
@@ -292,13 +330,6 @@ fn load<B: Builder>(
     let maps = object::maps(open.open_object());
     let kinds: Vec<_> =
         now.iter().filter_map(|name| Some((*name, kind::of(open.open_object(), name)?))).collect();
-    // Before libbpf loads a program, it looks up each type in the kernel's BTF and creates the
-    // maps. That is wasted time if the kernel refuses all trampolines, which is common: ask first.
-    if let Some((_, kind)) = kinds.iter().find(|(_, kind)| kind.is_trampoline()) {
-        if memory.try_kind(kind) {
-            return Ok(None);
-        }
-    }
     progress::begin(open.open_object());
     let loaded = open.load();
     let errno = Errno::last();
@@ -356,20 +387,19 @@ fn open_channel<B: Builder>(
         .map_err(|errno| Refused::Buffer { kind: setup.transport.name(), errno })
 }
 
-/// Attaches the programs of `plan`. `None`: one could not be attached, so another plan is needed.
+/// Attaches the programs of all jobs. `None`: one could not be attached, so another plan is needed.
 fn attach<S: Skel<'static>>(
     loaded: &S,
     jobs: &[Job],
-    plan: &[&str],
     setup: &Setup<'_>,
     memory: &mut Memory,
 ) -> Result<Option<Vec<Link>>, Refused> {
     let object = loaded.object();
     let mut links = Vec::new();
     // In the order of the jobs: forks first, so that no process of a tree is missed.
-    for name in plan {
-        let Some(job) = jobs.iter().find(|job| job.programs.contains(name)) else { continue };
-        match attach_program(object, name) {
+    for job in jobs {
+        let Some(name) = memory.choice(job) else { continue };
+        match attach_program(object, name, job.tracepoint) {
             Ok(link) if !job.by_tool => links.extend(link),
             // The tool attaches it again when needed.
             Ok(None) => {}
@@ -377,9 +407,9 @@ fn attach<S: Skel<'static>>(
             refused => {
                 let error = match refused {
                     Err(error) => error,
-                    Ok(_) => Refused::Attach { name: (*name).to_owned(), errno: Errno::last() },
+                    Ok(_) => Refused::Attach { name: name.to_owned(), errno: Errno::last() },
                 };
-                memory.refuse(name, error);
+                memory.refuse_to_attach(job, name, error);
                 if job.not_shown.is_none() || memory.choice(job).is_some() {
                     return Ok(None);
                 }
@@ -390,15 +420,21 @@ fn attach<S: Skel<'static>>(
     Ok(Some(links))
 }
 
-/// `None`: the tool runs this program, which is not attached to anything.
-fn attach_program(object: &Object, name: &str) -> Result<Option<Link>, Refused> {
+/// Attaches a program to a tracepoint or to what its section names. `None`: the tool runs this program,
+/// which is not attached to anything.
+fn attach_program(
+    object: &Object,
+    name: &str,
+    tracepoint: Option<&str>,
+) -> Result<Option<Link>, Refused> {
     let program = object.progs_mut().find(|program| program.name() == name);
     let program = program.with_context(|| format!("no program {name}")).map_err(Refused::other)?;
     let section = program.section().to_string_lossy().into_owned();
     if !section.contains('/') {
         return Ok(None);
     }
-    if let Some((category, tracepoint)) = kind::tracepoint(&section) {
+    let target = tracepoint.and_then(|name| name.split_once('/'));
+    if let Some((category, tracepoint)) = target.or_else(|| kind::tracepoint(&section)) {
         return tracepoint::attach(&program, category, tracepoint)
             .map(Some)
             .map_err(Refused::Tracepoint);
@@ -518,5 +554,41 @@ mod tests {
         let error = check_names(&object, &wrong).unwrap_err();
         assert!(error.to_string().contains("no program exec_dome"), "{error}");
         assert!(Refused::other(error).is_final(), "no other backend is tried");
+    }
+
+    #[test]
+    fn a_program_at_several_tracepoints_is_loaded_once() {
+        let mut builder = ObjectBuilder::default();
+        let object = builder.open_file(concat!(env!("OUT_DIR"), "/mmap.bpf.o")).unwrap();
+        let ways = |job: Job| job.or("tp_wx_list").or("tp_wx");
+        let jobs = [
+            ways(Job::main("tp_wx_vma")),
+            ways(Job::adds("tp_wx_vma", "brk()")).at("syscalls/sys_exit_brk"),
+            ways(Job::adds("tp_wx_vma", "shmat()")).at("syscalls/sys_exit_shmat"),
+        ];
+        let mut memory = Memory::default();
+        assert_eq!(memory.plan(&jobs, &object).unwrap(), ["tp_wx_vma"]);
+
+        // A refused tracepoint costs its own job, whichever program; the others stay.
+        let refused = Refused::Tracepoint(tracepoint::TracepointError {
+            tracepoint: "syscalls/sys_exit_shmat".to_owned(),
+            step: tracepoint::Step::ReadId,
+            errno: Errno::ENOENT,
+        });
+        let size = memory.size();
+        memory.refuse_to_attach(&jobs[2], "tp_wx_vma", refused);
+        assert!(memory.size() > size, "something was learnt");
+        let choices = jobs.each_ref().map(|job| memory.choice(job));
+        assert_eq!(choices, [Some("tp_wx_vma"), Some("tp_wx_vma"), None]);
+        assert_eq!(memory.plan(&jobs, &object).unwrap(), ["tp_wx_vma"]);
+        let not_shown = memory.not_shown(&jobs, &Backend::new("tracepoint", jobs.clone()));
+        let lines: Vec<_> = not_shown.iter().map(NotShown::to_string).collect();
+        let line = "not shown: shmat(): this kernel has no tracepoint syscalls/sys_exit_shmat";
+        assert_eq!(lines, [line]);
+
+        // A refused program leaves all of its jobs to the next one.
+        let refused = Refused::Attach { name: "tp_wx_vma".to_owned(), errno: Errno::EACCES };
+        memory.refuse_to_attach(&jobs[0], "tp_wx_vma", refused);
+        assert_eq!(memory.plan(&jobs, &object).unwrap(), ["tp_wx_list"]);
     }
 }

@@ -20,6 +20,9 @@ pub struct Backend {
 pub struct Job {
     /// Best first; only the first one that the kernel accepts is used
     pub programs: Vec<&'static str>,
+    /// The tracepoint, `CATEGORY/NAME`, to which they are attached, if it is not the one in the name
+    /// of their section. So one program can serve several jobs, and is loaded once
+    pub tracepoint: Option<&'static str>,
     /// What is not shown if all of them are refused. `None`: the tool's main event, without which
     /// the backend is useless.
     pub not_shown: Option<&'static str>,
@@ -41,6 +44,7 @@ impl Job {
     pub fn main(program: &'static str) -> Self {
         Self {
             programs: vec![program],
+            tracepoint: None,
             not_shown: None,
             lesser: Vec::new(),
             maps: Vec::new(),
@@ -65,6 +69,11 @@ impl Job {
     pub fn or_without(mut self, program: &'static str, what: &'static str) -> Self {
         self.lesser.push((program, what));
         self.or(program)
+    }
+
+    /// Attached to this tracepoint, `CATEGORY/NAME`, whichever the programs' sections name.
+    pub fn at(self, tracepoint: &'static str) -> Self {
+        Self { tracepoint: Some(tracepoint), ..self }
     }
 
     /// A map that only this job needs.

@@ -17,6 +17,9 @@ use super::kernel_types;
 use crate::engine::refusal::Refused;
 use crate::host::errno;
 
+/// A type of the kernel's that is no function: BTF begins with types of numbers.
+const NO_FUNCTION: u32 = 1;
+
 /// A kind of programs, and the target of this one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Kind {
@@ -132,11 +135,21 @@ impl Kind {
 
     /// `None`: the target is missing.
     fn load_empty(&self) -> Result<Option<OwnedFd>, Errno> {
-        let attach_btf_id = match self.btf_id() {
-            None => 0,
-            Some(Ok(id)) => id,
-            Some(Err(())) => return Ok(None),
-        };
+        // A policy refuses it whatever the target, which need not be looked up then.
+        if self.is_trampoline() {
+            if let Err(errno @ (Errno::EPERM | Errno::EACCES)) = self.load_at(NO_FUNCTION) {
+                return Err(errno);
+            }
+        }
+        match self.btf_id() {
+            None => self.load_at(0).map(Some),
+            Some(Ok(id)) => self.load_at(id).map(Some),
+            Some(Err(())) => Ok(None),
+        }
+    }
+
+    /// Loads an empty program for the target of this number.
+    fn load_at(&self, attach_btf_id: u32) -> Result<OwnedFd, Errno> {
         let instruction = |code: u32| bpf_insn { code: code as u8, ..bpf_insn::default() };
         let instructions = [
             instruction(libbpf_sys::BPF_ALU64 | libbpf_sys::BPF_MOV), // r0 = 0
@@ -165,7 +178,7 @@ impl Kind {
             return Err(Errno::from_raw(-fd));
         }
         // SAFETY: nobody else has it.
-        Ok(Some(unsafe { OwnedFd::from_raw_fd(fd) }))
+        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
     }
 
     /// The number of the target in the kernel's BTF; an error if the BTF lacks it.

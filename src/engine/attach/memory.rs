@@ -17,6 +17,7 @@ use crate::engine::refusal::{Refused, is_shortage};
 #[derive(Default)]
 pub(super) struct Memory {
     programs: Vec<(String, Refused)>,
+    tracepoints: Vec<(&'static str, Refused)>,
     accepted: BTreeSet<String>,
     failures: u32,
     kinds: Vec<(Kind, Option<Refused>)>,
@@ -30,7 +31,7 @@ impl Memory {
 
     /// How much is known: a number that grows.
     pub(super) fn size(&self) -> usize {
-        self.programs.len() + self.kinds.len() + self.accepted.len()
+        self.programs.len() + self.tracepoints.len() + self.kinds.len() + self.accepted.len()
     }
 
     /// The programs of a plan to load now: all of them or, after several failures, those of which
@@ -47,8 +48,16 @@ impl Memory {
         self.accepted.extend(programs);
     }
 
+    /// Why no program can be attached to this tracepoint, if that is known.
+    fn refused_at(&self, tracepoint: &str) -> Option<&Refused> {
+        self.tracepoints.iter().find(|(name, _)| *name == tracepoint).map(|(_, refused)| refused)
+    }
+
     /// The best program for this job that was not refused.
     pub(super) fn choice(&self, job: &Job) -> Option<&'static str> {
+        if job.tracepoint.is_some_and(|name| self.refused_at(name).is_some()) {
+            return None;
+        }
         job.programs.iter().copied().find(|program| self.refused(program).is_none())
     }
 
@@ -63,6 +72,7 @@ impl Memory {
         let mut plan = Vec::new();
         for job in jobs {
             match self.choice(job) {
+                Some(program) if plan.contains(&program) => {}
                 Some(program) => plan.push(program),
                 None if job.not_shown.is_none() => return Err(self.reason(job)),
                 None => {}
@@ -89,12 +99,22 @@ impl Memory {
 
     fn reason(&self, job: &Job) -> Refused {
         let refused = job.programs.iter().find_map(|program| self.refused(program));
+        let refused = job.tracepoint.and_then(|name| self.refused_at(name)).or(refused);
         refused.cloned().unwrap_or(Refused::Object { errno: Errno::EINVAL })
     }
 
     /// Notes why a program cannot be used.
     pub(super) fn refuse(&mut self, program: &str, refused: Refused) {
         self.programs.push((program.to_owned(), refused));
+    }
+
+    /// Notes why the program of a job could not be attached. A tracepoint of the job's own refuses each
+    /// program.
+    pub(super) fn refuse_to_attach(&mut self, job: &Job, program: &str, refused: Refused) {
+        match job.tracepoint {
+            Some(name) => self.tracepoints.push((name, refused)),
+            None => self.refuse(program, refused),
+        }
     }
 
     fn known(&self, kind: &Kind) -> Option<Option<Refused>> {

@@ -65,6 +65,14 @@ macro_rules! ways {
     };
 }
 
+/// The programs of the backend `tracepoint` that [`ways!`] would name. With `--wx` one program serves
+/// all calls.
+macro_rules! tracepoint_ways {
+    ($name:literal) => {
+        Ways { wx: ways!("tp").wx, ..ways!($name) }
+    };
+}
+
 impl Wanted {
     /// A job for a program that looks up the mapping or, if the kernel refuses it, for one that
     /// does not.
@@ -182,14 +190,21 @@ fn fexit(wanted: Wanted) -> Backend {
 }
 
 fn tracepoint(wanted: Wanted) -> Backend {
-    let mut jobs = vec![wanted.call(Job::main, ways!("tp_mmap"))];
+    let mut jobs = vec![wanted.call(Job::main, tracepoint_ways!("tp_mmap"))];
     if wanted.all || wanted.wx {
-        jobs.push(wanted.protection(mprotect, ways!("tp_mprotect")));
-        jobs.push(wanted.protection(pkey, ways!("tp_pkey")));
-        jobs.push(wanted.brk(brk, ways!("tp_brk")));
+        let others = [
+            wanted
+                .protection(mprotect, tracepoint_ways!("tp_mprotect"))
+                .at("syscalls/sys_exit_mprotect"),
+            wanted
+                .protection(pkey, tracepoint_ways!("tp_pkey"))
+                .at("syscalls/sys_exit_pkey_mprotect"),
+            wanted.brk(brk, tracepoint_ways!("tp_brk")).at("syscalls/sys_exit_brk"),
+        ];
+        jobs.extend(others);
     }
     if wanted.wx {
-        jobs.push(wanted.call(shmat, ways!("tp_shmat")));
+        jobs.push(wanted.call(shmat, tracepoint_ways!("tp")).at("syscalls/sys_exit_shmat"));
     }
     if wanted.harmless() {
         jobs.extend([munmap("tp_munmap"), madvise("tp_madvise")]);
