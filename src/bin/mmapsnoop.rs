@@ -132,8 +132,8 @@ impl Tool for Mmapsnoop {
     }
 
     fn start(&mut self, _: &Loaded<Self>, session: &mut Session) -> Result<()> {
-        if self.errand().is_some() && !stack::HAS_NAMES {
-            say(Self::NAME, stack::NO_NAMES);
+        if self.errand().is_some() {
+            stack::hidden_names().iter().for_each(|line| say(Self::NAME, line));
         }
         if let Some(period) = self.args.summary {
             self.interval = Some(Interval::new(period));

@@ -152,8 +152,7 @@ static __always_inline bool begin_allowed(struct connect_begin *begin, struct tc
 		begin->flags = CONNECT_MPTCP;
 		if (subflow_is_further(subflow)) {
 			begin->flags |= CONNECT_KERNEL;
-			if (subflow_owner(subflow))
-				begin->owner = BPF_CORE_READ(subflow, local_key);
+			begin->owner = subflow_owner(subflow);
 			return begin->owner || !snoop_config.filters;
 		}
 		begin->mptcp = BPF_CORE_READ(subflow, conn);

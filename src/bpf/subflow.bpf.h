@@ -42,10 +42,12 @@ static __always_inline struct subflow_owner *owner_by_key(__u64 key)
 	return owner && owner->key == key ? owner : NULL;
 }
 
-/* NULL: unknown. */
-static __always_inline struct subflow_owner *subflow_owner(struct mptcp_subflow_context *subflow)
+/* The key of its connection, if the owner of that is known; else 0. */
+static __always_inline __u64 subflow_owner(struct mptcp_subflow_context *subflow)
 {
-	return owner_by_key(BPF_CORE_READ(subflow, local_key));
+	__u64 key = BPF_CORE_READ(subflow, local_key);
+
+	return owner_by_key(key) ? key : 0;
 }
 
 static __always_inline void owner_enter(const struct subflow_owner *owner)

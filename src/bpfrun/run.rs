@@ -130,9 +130,7 @@ pub fn main(args: &Args) -> Result<u8> {
     // Likewise the one that reads what traced processes chose.
     let errands = match stacks::asks_for_stacks(&object) {
         true => {
-            if !stack::HAS_NAMES {
-                say(NAME, stack::NO_NAMES);
-            }
+            stack::hidden_names().iter().for_each(|line| say(NAME, line));
             Some(Errands::start(stack::errand)?)
         }
         false => None,

@@ -42,6 +42,7 @@ enum Btf {
 // Numbers of linux/capability.h.
 pub(crate) const CAP_NET_ADMIN: u32 = 12;
 pub(crate) const CAP_NET_RAW: u32 = 13;
+pub(crate) const CAP_SYS_PTRACE: u32 = 19;
 pub(crate) const CAP_SYS_ADMIN: u32 = 21;
 const CAP_SYS_RESOURCE: u32 = 24;
 pub(crate) const CAP_PERFMON: u32 = 38;

@@ -2,6 +2,7 @@
 //! input format of flame graphs (`--folded`).
 
 mod frame;
+mod hidden;
 mod perf_map;
 #[cfg_attr(not(feature = "stacks"), path = "stack/no_symbols.rs")]
 mod symbols;
@@ -17,15 +18,16 @@ use crate::output::escape::push_cell;
 use crate::output::json::is_false;
 
 use frame::Frame;
+pub use hidden::hidden_names;
 use symbols::KernelNames;
 use user_names::Question;
 pub use user_names::errand;
 
 /// Whether this build looks up names. Without them frames are addresses.
-pub const HAS_NAMES: bool = cfg!(feature = "stacks");
+const HAS_NAMES: bool = cfg!(feature = "stacks");
 
 /// What a build without names says where stacks are asked for.
-pub const NO_NAMES: &str = "not shown: names of functions: this program was built without them";
+const NO_NAMES: &str = "not shown: names of functions: this program was built without them";
 
 /// The most stacks that `--folded` counts separately.
 const STACKS: usize = 100_000;

@@ -1,5 +1,8 @@
 //! `--stacks` and `--folded`: the functions that led to a call.
 
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
+
 use nix::sys::stat::Mode;
 
 use super::*;
@@ -14,21 +17,61 @@ struct Stack {
 
 /// Runs `PROGRAM MODE`, which stays until its row is there: names are looked up in it.
 fn stack(setup: Setup, program: &str, mode: &str) -> Stack {
+    stack_with(MMAPSNOOP.command(&setup.flags()), program, mode).0
+}
+
+/// The same by a tool that is started so, and with what it says.
+fn stack_with(mut tool: Command, program: &str, mode: &str) -> (Stack, String) {
     let dir = TempDir::new();
     let fifo = dir.path("fifo");
     nix::unistd::mkfifo(fifo.as_str(), Mode::S_IRWXU).unwrap();
-    let (common, program) = (setup.flags(), fixture(program));
-    let flags = ["--json", "--stacks", "--min-size", "123456", "--max-size", "123456"];
-    let command = ["--", &program, mode, &fifo];
-    let mut running = MMAPSNOOP.start(&[&common[..], &flags, &command].concat());
+    fs::set_permissions(&fifo, fs::Permissions::from_mode(0o666)).unwrap();
+    tool.args(["--json", "--stacks", "--min-size", "123456", "--max-size", "123456"]);
+    tool.args(["--", &fixture(program), mode, &fifo]).stdin(Stdio::null());
+    let mut running = Running::spawn(tool);
     let row = running.wait_for("call", |row| row["event"]["name"] == "memory.map");
     fs::write(fifo, "").unwrap();
-    assert_eq!(running.finish().2, 0);
+    let (_, stderr, status) = running.finish();
+    assert_eq!(status, 0, "{stderr}");
     let names = |key| {
         let names = row["stack"][key].as_array().unwrap().iter();
         names.map(|name| name.as_str().unwrap().to_owned()).collect()
     };
-    Stack { user: names("user"), kernel: names("kernel"), row }
+    (Stack { user: names("user"), kernel: names("kernel"), row }, stderr)
+}
+
+/// What may be seen is a question of rights, each of which is missed by name.
+#[test]
+fn names_that_may_not_be_seen_are_missed_in_words() {
+    if cfg!(not(target_arch = "x86_64")) {
+        skip!(skip::X86_CODE);
+    }
+    let number = |sysctl: &str| -> i32 {
+        let text = fs::read_to_string(format!("/proc/sys/kernel/{sysctl}")).unwrap();
+        text.trim().parse().unwrap()
+    };
+    let (restrict, paranoid) = (number("kptr_restrict"), number("perf_event_paranoid"));
+    // CAP_SYS_PTRACE, CAP_SYSLOG, CAP_CHECKPOINT_RESTORE
+    for more in ["", ",19,34,40"] {
+        let mut tool = Command::new(fixture("execer"));
+        tool.args(["caps", "65534", &format!("{}{more}", bpf_capabilities())]);
+        tool.args([MMAPSNOOP.path().as_os_str(), "--backend".as_ref(), "tp_btf".as_ref()]);
+        let (stack, stderr) = stack_with(tool, "mapper", "stack");
+        let is_hidden = if more.is_empty() { restrict > 0 || paranoid > 1 } else { restrict > 1 };
+        for (line, is_said) in [
+            ("not shown: names of kernel functions: ", is_hidden),
+            ("not shown: names of functions in programs: ", more.is_empty()),
+            ("not shown: names in programs of other users: ", more.is_empty()),
+        ] {
+            assert_eq!(stderr.contains(line), is_said, "{more} {line} {stderr}");
+        }
+        let is_named = stack.user[0] == "inner_function";
+        assert_eq!(is_named, !more.is_empty(), "{stack:?}");
+        let is_place = |name: &String| name.starts_with("mapper+0x");
+        assert!(is_named || stack.user[..3].iter().all(is_place), "{stack:?}");
+        let are_numbers = stack.kernel.iter().all(|name| name.starts_with("0x"));
+        assert_eq!(are_numbers, is_hidden || stack.kernel.is_empty(), "{stack:?}");
+    }
 }
 
 #[test]
