@@ -73,7 +73,9 @@ dependencies() {
         cross=(--host-architecture "$arch")
     fi
     in_root apt-get -qq update
-    in_root apt-get -qq install -y --no-install-recommends build-essential lintian \
+    # Debian 13 has a newer Rust, too, for browsers. build-dep would take that, with the other one's
+    # libraries for another architecture.
+    in_root apt-get -qq install -y --no-install-recommends build-essential cargo lintian \
         ${cross[@]+"crossbuild-essential-$arch"} >/dev/null
     in_root sh -c "cd /build && apt-get -qq build-dep -y --no-install-recommends ${cross[*]} ./*.dsc" >/dev/null
     in_root useradd --create-home builder
