@@ -83,6 +83,7 @@ vm          | flock               | have flock              | util-linux       |
 arch        | qemu for arm64      | have qemu-system-aarch64 | qemu-system-arm | qemu-system-aarch64-core | qemu-system-aarch64
 arch        | qemu for programs   | have qemu-aarch64       | qemu-user       | qemu-user             | qemu-user
 arch        | qemu for s390x      | have qemu-system-s390x  | qemu-system-misc | qemu-system-s390x-core | qemu-system-s390x
+arch        | qemu for ppc64le    | have qemu-system-ppc64  | qemu-system-ppc | qemu-system-ppc-core  | qemu-system-ppc
 bench       | bpftrace            | have bpftrace           | bpftrace         | bpftrace              | bpftrace
 bench       | GNU time            | have /usr/bin/time      | time             | time                  | time
 dist        | static C library    | has_static_libc         | libc6-dev        | glibc-static          | glibc

@@ -209,7 +209,7 @@ guests() {
     fi
 }
 
-# Other architectures: an hour of emulation, so only where everything is asked for. (That the BPF
+# Other architectures: more than an hour of emulation, so only where everything is asked for. (That the BPF
 # programs compile for all of them is a test of `check`.)
 architectures() {
     local arch
@@ -218,7 +218,7 @@ architectures() {
         return
     fi
     step 'the same programs with all types of the kernels' scripts/vmlinux.sh --same
-    for arch in arm64 s390x; do
+    for arch in arm64 s390x ppc64el; do
         step "live tests on $arch" nice -n 5 tests/vm/matrix.sh --arch "$arch" --jobs 2
     done
 }

@@ -217,6 +217,11 @@ static __always_inline long syscall_result(const struct pt_regs *regs)
 #define SYSCALL_RESULT(regs) syscall_result(regs)
 /* A tracepoint of a system call has the number in the register. */
 #define EVENT_RESULT(ret, regs) ((void)(ret), syscall_result(regs))
+/* The first argument, which was in the register at the entry, or ENOSYS in its place: Linux 7.2. */
+#define ENOSYS 38
+#define ROLLED_BACK(ret, regs)                                                                     \
+	((ret) == -ENOSYS || (__u64)(ret) == PT_REGS_PARM1_CORE_SYSCALL(regs))
+#define MAY_BE_ROLLED_BACK(ret, nr) 1
 
 #else
 #error "src/bpf/lib/arch.bpf.h does not know this architecture"

@@ -119,8 +119,8 @@ const MAP: &[(&str, u64)] = &[
     ("GROWSDOWN", 0x100),
     ("DENYWRITE", 0x800),
     ("EXECUTABLE", 0x1000),
-    ("LOCKED", 0x2000),
-    ("NORESERVE", 0x4000),
+    ("LOCKED", libc::MAP_LOCKED as u64), // these two are others on ppc64le
+    ("NORESERVE", libc::MAP_NORESERVE as u64),
     ("POPULATE", 0x8000),
     ("NONBLOCK", 0x10000),
     ("STACK", 0x20000),
