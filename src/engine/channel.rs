@@ -28,6 +28,10 @@ use rings::Rings;
 /// reader finds an event without a wakeup after at most this time.
 pub const BUSY_TICK: Duration = Duration::from_millis(25);
 
+/// The first such sleep; each is twice as long as the one before, up to [`BUSY_TICK`]. Who has just
+/// started a tool waits for its first row.
+pub const FIRST_TICK: Duration = Duration::from_millis(1);
+
 /// How long to sleep while nothing happens; the next event in a ring buffer wakes the reader.
 pub const IDLE_TICK: Duration = Duration::from_millis(800);
 
