@@ -112,9 +112,8 @@ fn watch() {
                 wait_for_hangup(&stdin);
             } else if let Ok(terminal) = File::open("/dev/tty") {
                 wait_for_hangup(&terminal);
-            } else {
-                return;
             }
+            // Neither is a terminal: it has gone before this thread came to look, since take() had it.
             IS_GONE.store(true, Ordering::Relaxed);
             thread::sleep(TO_LEAVE);
             std::process::exit(1);
