@@ -9,7 +9,7 @@ use blazesym::symbolize::{
     FindSymOpts, Input, ProcessMemberInfo, ProcessMemberType, Reason, Resolve, ResolvedSym,
     Symbolize, Symbolized, Symbolizer, TranslateFileOffset,
 };
-use blazesym::{Addr, Pid};
+use blazesym::{Addr, MaybeDefault, Pid};
 
 use super::frame::Frame;
 
@@ -23,9 +23,13 @@ impl Default for KernelNames {
 }
 
 impl KernelNames {
-    /// Names of functions, if they have one: an entry for each frame.
+    /// Names of functions, if they have one: an entry for each frame. From /proc/kallsyms alone: to use
+    /// a file of the kernel takes its place in memory, which blazesym reads in /proc/kcore; that is
+    /// for root, and where it is refused there would be no names at all.
     pub(super) fn of(&self, frames: &[Frame]) -> Vec<Option<String>> {
-        names(&self.0, &Source::Kernel(Kernel::default()), frames)
+        let kernel =
+            Kernel { vmlinux: MaybeDefault::None, kaslr_offset: Some(0), ..Kernel::default() };
+        names(&self.0, &Source::Kernel(kernel), frames)
     }
 }
 
