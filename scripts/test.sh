@@ -209,8 +209,8 @@ guests() {
     fi
 }
 
-# Other architectures: more than an hour of emulation, so only where everything is asked for. (That the BPF
-# programs compile for all of them is a test of `check`.)
+# Other architectures: more than an hour of emulation, so only where everything is asked for. (That
+# the BPF programs compile for all of them is a test of `check`.)
 architectures() {
     local arch
     if [[ ! ${FULL:-} ]]; then

@@ -72,7 +72,7 @@ clean_debian() {
 
 dependencies() {
     local cross=()
-    if [[ $arch != $(dpkg --print-architecture) ]]; then
+    if [[ $profiles ]]; then
         in_root dpkg --add-architecture "$arch"
         cross=(--host-architecture "$arch" "$profiles")
     fi
