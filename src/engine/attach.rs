@@ -6,18 +6,17 @@ mod kernel_types;
 pub(crate) mod kind;
 mod memory;
 mod object;
+mod opener;
+mod plan;
 mod progress;
 pub(crate) mod variables;
 pub(crate) mod verifier;
 
 use std::fmt;
-use std::mem::MaybeUninit;
-use std::ptr::null;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow};
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
-use libbpf_rs::{Iter, Link, MapCore, MapFlags, Object, OpenObject, ProgramImpl, ProgramMut};
-use libbpf_sys::bpf_object_open_opts;
+use libbpf_rs::{Iter, Link, MapCore, MapFlags, Object, ProgramImpl, ProgramMut};
 use nix::errno::Errno;
 
 use crate::engine::backend::{Backend, Job};
@@ -29,9 +28,10 @@ use crate::host::{errno, tracepoint};
 use crate::skel::{Relocated, snoop_counters};
 
 use kernel_types::KernelTypes;
-use kind::Kind;
 use memory::Memory;
 pub use object::leave_out;
+use opener::Opener;
+use plan::{check_names, has, of_this_architecture, plan, unused_maps};
 
 /// Settings before loading, the same for each backend.
 pub struct Setup<'a> {
@@ -137,7 +137,7 @@ pub fn attach_first<B: Builder>(
     let types = KernelTypes::named(B::TYPES);
     let mut memory = Memory::default();
     let mut refused = Vec::new();
-    let mut opener = Opener::<B> { types: types.as_ref(), unused: None };
+    let mut opener = Opener::<B>::new(types.as_ref());
     for backend in backends {
         match attach_backend::<B>(backend, backends, &mut opener, setup, hooks, &mut memory) {
             Ok(mut attached) => {
@@ -201,7 +201,7 @@ fn attach_backend<B: Builder>(
         let plan = match plan(&jobs, object, memory) {
             Ok(plan) => plan,
             Err(refused) => {
-                opener.unused = Some(open);
+                opener.give_back(open);
                 return Err(refused);
             }
         };
@@ -232,82 +232,6 @@ fn attach_backend<B: Builder>(
             links,
         });
     }
-}
-
-/// Opens the object, which takes milliseconds.
-struct Opener<'a, B: Builder> {
-    types: Option<&'a KernelTypes>,
-    /// Opened for a backend that was refused before it was loaded
-    unused: Option<B::Output>,
-}
-
-impl<B: Builder> Opener<'_, B> {
-    fn open(&mut self) -> Result<B::Output, Refused> {
-        if let Some(unused) = self.unused.take() {
-            return Ok(unused);
-        }
-        // A few bytes that stay until the end; the object itself is freed with the skeleton.
-        let storage: &'static mut MaybeUninit<OpenObject> =
-            Box::leak(Box::new(MaybeUninit::uninit()));
-        let path = self.types.map(KernelTypes::path);
-        let options = bpf_object_open_opts {
-            sz: size_of::<bpf_object_open_opts>() as libbpf_sys::size_t,
-            btf_custom_path: path.as_ref().map_or(null(), |path| path.as_ptr()),
-            ..bpf_object_open_opts::default()
-        };
-        let open = B::default().open_opts(options, storage);
-        open.map_err(|_| Refused::Object { errno: Errno::last() })
-    }
-}
-
-/// The programs to load. Before libbpf loads a program, it looks up each type in the kernel's BTF and
-/// creates the maps. That is wasted time if the kernel refuses all trampolines, which is common: ask
-/// first.
-fn plan(
-    jobs: &[Job],
-    object: &OpenObject,
-    memory: &mut Memory,
-) -> Result<Vec<&'static str>, Refused> {
-    loop {
-        let plan = memory.plan(jobs, object)?;
-        let mut kinds = plan.iter().filter_map(|name| kind::of(object, name));
-        if !kinds.find(Kind::is_trampoline).is_some_and(|kind| memory.try_kind(&kind)) {
-            return Ok(plan);
-        }
-    }
-}
-
-/// A name that the object does not have is our mistake, and not a reason for another backend; but
-/// for programs that some architectures lack, which x86_64 is not one of: see `arch.bpf.h`.
-fn check_names(object: &OpenObject, backends: &[Backend]) -> Result<()> {
-    let may_lack = |job: &Job| job.if_there && !cfg!(target_arch = "x86_64");
-    let jobs = backends.iter().flat_map(|backend| &backend.jobs).filter(|job| !may_lack(job));
-    for name in jobs.flat_map(|job| &job.programs) {
-        ensure!(has(object, name), "no program {name} in the object: please report this");
-    }
-    Ok(())
-}
-
-/// The jobs without the programs that this architecture lacks.
-fn of_this_architecture(jobs: &[Job], object: &OpenObject) -> Vec<Job> {
-    let mut jobs = jobs.to_owned();
-    for job in &mut jobs {
-        job.programs.retain(|name| has(object, name));
-    }
-    jobs.retain(|job| !job.programs.is_empty());
-    jobs
-}
-
-fn has(object: &OpenObject, program: &str) -> bool {
-    object.progs().any(|other| other.name() == program)
-}
-
-/// Maps for jobs that this backend does not have, or that have no program left.
-fn unused_maps(jobs: &[Job], plan: &[&str], backends: &[Backend]) -> Vec<&'static str> {
-    let is_done = |job: &&Job| job.programs.iter().any(|name| plan.contains(name));
-    let used: Vec<_> = jobs.iter().filter(is_done).flat_map(|job| &job.maps).collect();
-    let all = backends.iter().flat_map(|backend| &backend.jobs).flat_map(|job| &job.maps);
-    all.filter(|map| !used.contains(map)).copied().collect()
 }
 
 /// Loads the programs of `plan`; with the rings that they send to, if there are several. `None`: one
@@ -535,60 +459,5 @@ impl<S: Skel<'static>> Attached<S> {
             }
         }
         skipped
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use libbpf_rs::ObjectBuilder;
-
-    use super::*;
-
-    #[test]
-    fn a_name_of_our_own_that_is_wrong_is_no_refusal() {
-        let mut builder = ObjectBuilder::default();
-        let object = builder.open_file(concat!(env!("OUT_DIR"), "/execve.bpf.o")).unwrap();
-        let backend = |program| Backend::new("x", [Job::main("exec_done_btf").or(program)]);
-        assert!(check_names(&object, &[backend("exec_done_raw")]).is_ok());
-        let wrong = [backend("exec_done_raw"), backend("exec_dome")];
-        let error = check_names(&object, &wrong).unwrap_err();
-        assert!(error.to_string().contains("no program exec_dome"), "{error}");
-        assert!(Refused::other(error).is_final(), "no other backend is tried");
-    }
-
-    #[test]
-    fn a_program_at_several_tracepoints_is_loaded_once() {
-        let mut builder = ObjectBuilder::default();
-        let object = builder.open_file(concat!(env!("OUT_DIR"), "/mmap.bpf.o")).unwrap();
-        let ways = |job: Job| job.or("tp_wx_list").or("tp_wx");
-        let jobs = [
-            ways(Job::main("tp_wx_vma")),
-            ways(Job::adds("tp_wx_vma", "brk()")).at("syscalls/sys_exit_brk"),
-            ways(Job::adds("tp_wx_vma", "shmat()")).at("syscalls/sys_exit_shmat"),
-        ];
-        let mut memory = Memory::default();
-        assert_eq!(memory.plan(&jobs, &object).unwrap(), ["tp_wx_vma"]);
-
-        // A refused tracepoint costs its own job, whichever program; the others stay.
-        let refused = Refused::Tracepoint(tracepoint::TracepointError {
-            tracepoint: "syscalls/sys_exit_shmat".to_owned(),
-            step: tracepoint::Step::ReadId,
-            errno: Errno::ENOENT,
-        });
-        let size = memory.size();
-        memory.refuse_to_attach(&jobs[2], "tp_wx_vma", refused);
-        assert!(memory.size() > size, "something was learnt");
-        let choices = jobs.each_ref().map(|job| memory.choice(job));
-        assert_eq!(choices, [Some("tp_wx_vma"), Some("tp_wx_vma"), None]);
-        assert_eq!(memory.plan(&jobs, &object).unwrap(), ["tp_wx_vma"]);
-        let not_shown = memory.not_shown(&jobs, &Backend::new("tracepoint", jobs.clone()));
-        let lines: Vec<_> = not_shown.iter().map(NotShown::to_string).collect();
-        let line = "not shown: shmat(): this kernel has no tracepoint syscalls/sys_exit_shmat";
-        assert_eq!(lines, [line]);
-
-        // A refused program leaves all of its jobs to the next one.
-        let refused = Refused::Attach { name: "tp_wx_vma".to_owned(), errno: Errno::EACCES };
-        memory.refuse_to_attach(&jobs[0], "tp_wx_vma", refused);
-        assert_eq!(memory.plan(&jobs, &object).unwrap(), ["tp_wx_list"]);
     }
 }
