@@ -28,9 +28,23 @@ use rings::Rings;
 /// reader finds an event without a wakeup after at most this time.
 pub const BUSY_TICK: Duration = Duration::from_millis(25);
 
-/// The first such sleep; each is twice as long as the one before, up to [`BUSY_TICK`]. Who has just
-/// started a tool waits for its first row.
-pub const FIRST_TICK: Duration = Duration::from_millis(1);
+/// The sleeps while events come. The first is of 1 ms, each further one twice as long, up to
+/// [`BUSY_TICK`]: who has just started a tool waits for its first row.
+pub struct BusyTicks(Duration);
+
+impl Default for BusyTicks {
+    fn default() -> BusyTicks {
+        BusyTicks(Duration::from_millis(1))
+    }
+}
+
+impl BusyTicks {
+    /// The next sleep.
+    pub fn take(&mut self) -> Duration {
+        let next = (2 * self.0).min(BUSY_TICK);
+        std::mem::replace(&mut self.0, next)
+    }
+}
 
 /// How long to sleep while nothing happens; the next event in a ring buffer wakes the reader.
 pub const IDLE_TICK: Duration = Duration::from_millis(800);

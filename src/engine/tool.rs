@@ -16,7 +16,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::engine::attach::{Attached, Builder, Hooks, Setup, attach_first, is_of_programs};
 use crate::engine::backend::Backend;
-use crate::engine::channel::{BUSY_TICK, Channel, FIRST_TICK, IDLE_TICK, Transport};
+use crate::engine::channel::{BusyTicks, Channel, IDLE_TICK, Transport};
 use crate::engine::cli::{self, CommonArgs};
 use crate::engine::command::Command;
 use crate::engine::containers;
@@ -437,7 +437,7 @@ fn read_events<T: Tool>(
     attached: &mut Attached<Loaded<T>>,
     until: &mut Until,
 ) -> Result<Ended> {
-    let mut busy_tick = FIRST_TICK;
+    let mut busy_ticks = BusyTicks::default();
     loop {
         let busy = drain(tool, session, &mut attached.channel, false)?;
         tool.tick(&attached.skeleton, session)?;
@@ -464,8 +464,7 @@ fn read_events<T: Tool>(
         until.progress.update(|| counted_so_far(tool, session));
         let mut timeout = until.targets.tick();
         if busy {
-            timeout = busy_tick;
-            busy_tick = (2 * busy_tick).min(BUSY_TICK);
+            timeout = busy_ticks.take();
         }
         if let Some(deadline) = until.deadline {
             match deadline.checked_duration_since(Instant::now()) {

@@ -17,7 +17,7 @@ use crate::bpfrun::run::printk::{Printk, Said};
 use crate::bpfrun::run::reason::Reason;
 use crate::bpfrun::run::row::{Origin, Rows};
 use crate::bpfrun::run::source::{Event, Received, Sources};
-use crate::engine::channel::BUSY_TICK;
+use crate::engine::channel::BusyTicks;
 use crate::engine::command::Command;
 use crate::engine::pulse::Pulse;
 use crate::engine::session::{Session, say};
@@ -120,6 +120,7 @@ impl Watch {
 
     /// Shows events until something ends the run.
     pub fn read(&mut self) -> Result<Ended> {
+        let mut busy_ticks = BusyTicks::default();
         loop {
             let busy = self.drain(false)?;
             if let Some(contents) = &mut self.contents {
@@ -135,7 +136,7 @@ impl Watch {
             if let Some(ended) = self.is_over() {
                 return Ok(ended);
             }
-            let mut timeout = if busy { BUSY_TICK } else { self.sources.idle_tick() };
+            let mut timeout = if busy { busy_ticks.take() } else { self.sources.idle_tick() };
             if let Some(deadline) = self.deadline {
                 match deadline.checked_duration_since(Instant::now()) {
                     None | Some(Duration::ZERO) => return Ok(Ended::Done),
