@@ -119,8 +119,8 @@ static __always_inline void attempt_missed(struct connect_attempt *attempt)
 	attempt->pending = 0;
 }
 
-/* The place of a socket that begins anew, or NULL: its last attempt has ended, seen or not. */
-static __always_inline struct connect_attempt *attempt_find(__u64 key)
+/* Ends the last attempt of a socket that begins anew, if its end was missed: its place, or NULL. */
+static __always_inline struct connect_attempt *attempt_end_last(__u64 key)
 {
 	struct connect_attempt *attempt = bpf_map_lookup_elem(&attempts, &key);
 
@@ -147,7 +147,7 @@ static __noinline bool attempt_insert(__u64 key, __u32 uid)
 /* The place for a socket's new attempt; NULL if there is none. */
 static __always_inline struct connect_attempt *attempt_place(__u64 key, __u32 uid)
 {
-	struct connect_attempt *attempt = attempt_find(key);
+	struct connect_attempt *attempt = attempt_end_last(key);
 
 	if (!attempt && attempt_insert(key, uid))
 		attempt = bpf_map_lookup_elem(&attempts, &key);

@@ -169,7 +169,7 @@ static __always_inline bool begin_allowed(struct connect_begin *begin, struct tc
 /* The filters leave this one out. Its end must not be taken for that of the last attempt. */
 static __always_inline int attempt_left_out(__u64 key)
 {
-	attempt_find(key);
+	attempt_end_last(key);
 	return 0;
 }
 
