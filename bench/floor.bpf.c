@@ -2,9 +2,10 @@
 /*
  * The floor below a tracer's cost: for each tool and backend the same hooks, with programs that do
  * nothing (NAME_empty), or that send a record of the tool's size with nothing in it but the time
- * (NAME_record). For mmapsnoop there are three more, which ask the kernel what only it knows: who
- * calls (NAME_who), with which arguments (NAME_what), and then send a record (NAME_whose). bpfrun
- * attaches them; floor.py empties the buffer.
+ * (NAME_record). For mmapsnoop there are four more, which ask the kernel what only it knows: who
+ * calls (NAME_who), with which arguments (NAME_what), and then send a record (NAME_whose), or send
+ * it through a perf buffer (NAME_sample). bpfrun attaches them, and reads the perf buffer; floor.py
+ * empties the ring buffer.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
@@ -26,6 +27,12 @@ struct {
 	__uint(max_entries, 4096);
 } floor_nothing SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_PERF_EVENT_ARRAY);
+	__type(key, __u32);
+	__type(value, __u32);
+} floor_samples SEC(".maps");
+
 static __always_inline int send(const __u32 size)
 {
 	__u64 *record = bpf_ringbuf_reserve(&floor_records, size, 0);
@@ -35,6 +42,15 @@ static __always_inline int send(const __u32 size)
 	*record = bpf_ktime_get_boot_ns();
 	bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
 	return 0;
+}
+
+static struct mmap_event floor_sample;
+
+static __always_inline int send_sample(void *ctx)
+{
+	*(__u64 *)&floor_sample = bpf_ktime_get_boot_ns();
+	return bpf_perf_event_output(ctx, &floor_samples, BPF_F_CURRENT_CPU, &floor_sample,
+				     sizeof(floor_sample));
 }
 
 /* `record`: what the program does with an event, as an expression of `ctx`. */
@@ -102,6 +118,12 @@ FLOOR(mmapsnoop_tp_btf, "tp_btf/sys_exit",
 	int name##_whose(__u64 *ctx)                                                               \
 	{                                                                                          \
 		return name##_is_asked(ctx) ? send(sizeof(struct mmap_event)) : 0;                 \
+	}                                                                                          \
+                                                                                                   \
+	SEC(section)                                                                               \
+	int name##_sample(__u64 *ctx)                                                              \
+	{                                                                                          \
+		return name##_is_asked(ctx) ? send_sample(ctx) : 0;                                \
 	}
 
 FLOOR_ASKED(mmapsnoop_fexit, "fexit/__x64_sys_mmap", true, SAVED(task)->sp)

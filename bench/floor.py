@@ -8,16 +8,25 @@ import re
 import struct
 import subprocess
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from tracers import Tracer
 
 OBJECT, BUFFER, NOTHING = "floor.bpf.o", "floor_records", "floor_nothing"
+SAMPLES = "floor_samples"
 EMPTY, RECORD = "floor: empty", "floor: a record"
 # For mmapsnoop: with what no program can know without a call into the kernel.
 WHO, WHAT, WHOSE = "floor: who", "floor: who, what", "floor: who, what, a record"
-SUFFIXES = {EMPTY: "empty", RECORD: "record", WHO: "who", WHAT: "what", WHOSE: "whose"}
+SAMPLE = "floor: who, what, by perf buffer"
+SUFFIXES = {
+    EMPTY: "empty",
+    RECORD: "record",
+    WHO: "who",
+    WHAT: "what",
+    WHOSE: "whose",
+    SAMPLE: "sample",
+}
 
 SYS_BPF = {"x86_64": 321, "aarch64": 280, "s390x": 351, "riscv64": 280, "ppc64le": 361}
 BPF_MAP_GET_FD_BY_ID = 14
@@ -49,8 +58,10 @@ def floors(tool, folder, *backends, levels=(EMPTY, RECORD)):
             programs = f"{Path(tool).name}_{backend}*_{SUFFIXES[level]}"
             # Not only the best program of a hook.
             every = ("--all-variants", "--prog", programs)
-            command = (str(bpfrun), f"{folder}/{OBJECT}", NOTHING, *every)
-            yield Tracer(floor(level, backend), command, shows=False, beside=drained, is_floor=True)
+            buffer = SAMPLES if level == SAMPLE else NOTHING
+            beside = nullcontext if level == SAMPLE else drained
+            command = (str(bpfrun), f"{folder}/{OBJECT}", buffer, *every)
+            yield Tracer(floor(level, backend), command, shows=False, beside=beside, is_floor=True)
 
 
 @contextmanager

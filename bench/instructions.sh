@@ -5,8 +5,8 @@
 # with each backend, to its cheapest event (mmapsnoop: a call of mmap() that fails;
 # tcpconnect: an attempt to connect that this machine refuses, with its socket() and close()),
 # and to a getppid(), also in a thread with a seccomp filter; and the same for the floor (floor.bpf.c):
-# programs on the same hooks that do nothing, or send a record with nothing in it but the time. It
-# uses a virtual machine whose clock counts instructions, so that the numbers are the same on any
+# programs on the same hooks that do nothing, or send a record with nothing in it but the time; for
+# mmapsnoop also those that ask who calls, and with which arguments. It uses a virtual machine whose clock counts instructions, so that the numbers are the same on any
 # machine, busy or not, and show the cost of a change. They say nothing about caches and about the
 # time of an instruction; run.sh does.
 set -euo pipefail
@@ -26,6 +26,7 @@ mmapsnoop)
 	workload='mmap fail 20000' number=1 unit='mmap()'
 	for backend in fexit tracepoint tp_btf; do
 		cases+=("$backend floor:empty" "$backend floor:record")
+		cases+=("$backend floor:who" "$backend floor:whose")
 		cases+=("$backend" "$backend --pid 1" "$backend --min-size 1M" "$backend --summary 100")
 	done
 	# The chain in that machine is short: init, sh, sh.
@@ -92,10 +93,11 @@ while read -r backend flags; do
     fi
     measure
     added=$((work - bare_work))
-    # What shows the call is compared with a record, what filters it out with nothing.
+    # What shows the call is compared with a record, what filters it out with nothing; or with those
+    # floors that ask as well.
     case $flags in
-        floor:empty) empty=$added record='' floors_of=$backend compared='' ;;
-        floor:record) record=$added compared='' ;;
+        floor:empty | floor:who) empty=$added floors_of=$backend compared='' ;;
+        floor:record | floor:whose) record=$added compared='' ;;
         --pid* | --min-size* | --port*) compared=${empty-} ;;
         --summary*) compared='' ;;
         *) compared=${record-} ;;

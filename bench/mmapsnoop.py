@@ -7,7 +7,7 @@ import shutil
 from statistics import median
 
 import sidebyside
-from floor import SUFFIXES, WHAT, WHO, WHOSE, backend_of, floor, floors
+from floor import SAMPLE, SUFFIXES, WHAT, WHO, WHOSE, backend_of, floor, floors
 from machine import numbers, output
 from sidebyside import installed, own, working
 from table import show, spread
@@ -192,7 +192,7 @@ def main():
             for flags, level in (REJECTING | COUNTING).items()
         ]
         silent += list(sidebyside.before(args, silent))
-        perf = working([mine(args.tool, "--buffer", "perf", floor=shown)], workload)
+        perf = working([mine(args.tool, "--buffer", "perf", floor=floor(SAMPLE, best))], workload)
         least = working(floors(args.tool, args.folder, *BACKENDS, levels=SUFFIXES), workload)
         everyone = least + ours + perf + backends + working(silent, workload) + others
         measure_call(everyone, workload, args, targets)
