@@ -29,8 +29,11 @@ if [[ ! $minutes =~ ^[0-9]+$ || $minutes == 0 ]]; then
 fi
 
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}
+# For a minute it is not worth while to optimise what then tries more inputs.
+quick=()
+((minutes > 1)) || quick=(--config 'profile.dev.package.snoop-tools.opt-level=0')
 CARGO_INCREMENTAL=0 RUSTC_WRAPPER=$PWD/fuzz/rustc.sh \
-    "${CARGO:-cargo}" build --quiet --locked --manifest-path fuzz/Cargo.toml
+    "${CARGO:-cargo}" build --quiet --locked --manifest-path fuzz/Cargo.toml ${quick[@]+"${quick[@]}"}
 program=$CARGO_TARGET_DIR/debug/snoop-fuzz
 
 each=$((minutes * 60 / ${#targets[@]}))

@@ -3,7 +3,7 @@
 # matrix.sh [--full] [--arch ARCH] [OPTION of run.sh]... [-- [TEST]... [FLAG of the tests]...]
 #
 # With --arch, Debian's name of another architecture than this machine's, the programs are compiled
-# for that (cross.sh), and its kernels run the tests that depend on architectures.
+# for that (cross.sh), and each of its kernels runs the tests that depend on architectures.
 #
 # The kernels share the work. The file `where` names the tests that do not depend on kernels,
 # and says who has the others. A test goes one way, which is a backend and a transport, and
@@ -21,12 +21,17 @@ trap 'rm -rf "$payload"' EXIT
 say() { printf 'matrix.sh: %s\n' "$*" >&2; }
 
 main() {
-    options=() full=0 named=() flags=() arch='' cross=()
+    options=() full=0 named=() flags=() arch='' cross=() chosen=()
     while (($#)) && [[ $1 != -- ]]; do
         case $1 in
             --full) full=1 ;;
             --arch)
                 arch=$2 cross=("$here/cross.sh" "$2")
+                options+=("$1" "$2")
+                shift
+                ;;
+            --kernel)
+                chosen+=("$2")
                 options+=("$1" "$2")
                 shift
                 ;;
@@ -119,12 +124,24 @@ choose() {
     while read -r place tests _; do
         case $place in
             host) filters+=(--skip "$tests") ;;
-            once) ((all_ways)) || filters+=(--skip "$tests") ;;
-            arch) ((all_ways)) || filters+=("$tests") ;;
+            once) ((${#named[@]})) || filters+=(--skip "$tests") ;;
+            arch) ((${#named[@]})) || filters+=("$tests") ;;
         esac
     done <"$here/where"
-    mkdir "$payload/tests"
+    mkdir "$payload/tests" "$payload/share"
     printf '%s\n' "${filters[@]}" "${named[@]}" >"$payload/tests/all"
+    ((all_ways)) || share_ways
+}
+
+# Writes share/KERNEL for another architecture: its kernels run the same tests in different ways. Those
+# that are left out leave their ways untried.
+share_ways() {
+    local kernels number
+    mapfile -t kernels < <("$here/run.sh" --arch "$arch" --names)
+    ((${#chosen[@]})) || chosen=("${kernels[@]}")
+    for number in "${!chosen[@]}"; do
+        echo "$number/${#kernels[@]}" >"$payload/share/${chosen[number]}"
+    done
 }
 
 # Fills place_of with the first word of the line that counts, by test.
