@@ -214,8 +214,8 @@ guests() {
     else
         skipped+=("$name (no qemu-system-x86_64)")
     fi
-    # With FULL=1 there are more of them. (What is compiled for the guests is not optimised: mostly they
-    # wait.)
+    # With FULL=1 there are more of them. (For half of the tests on each kernel, compilers would take longer
+    # to optimise than it saves.)
     if [[ ${CI:-} == true && ! ${FULL:-} ]]; then
         beside 'live tests on arm64' after "$name" nice -n 5 env CARGO_PROFILE_DEV_OPT_LEVEL=0 \
             tests/vm/matrix.sh --arch arm64 --kernel sid-arm64 --kernel 6.1-arm64 --jobs 2
