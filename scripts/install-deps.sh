@@ -3,7 +3,7 @@
 # benchmarks need, with the machine's own package manager. With nothing missing, which is
 # looked at first, no package manager is called.
 #
-# usage: install-deps.sh [--without-tools] [build] [test] [vm] [arm64] [arch] [fuzz] [bench] [dist] [packages]
+# usage: install-deps.sh [--without-tools] [build] [test] [vm] [arch] [fuzz] [bench] [dist] [packages]
 # (default: build). Without tools: what cargo compiles of them is left for another call.
 
 set -euo pipefail
@@ -80,7 +80,7 @@ vm          | busybox             | have busybox            | busybox-static   |
 vm          | cpio                | have cpio               | cpio             | cpio                  | cpio
 vm          | xz                  | have xz                 | xz-utils         | xz                    | xz
 vm          | flock               | have flock              | util-linux       | util-linux-core       | util-linux
-arm64,arch  | qemu for arm64      | have qemu-system-aarch64 | qemu-system-arm | qemu-system-aarch64-core | qemu-system-aarch64
+arch        | qemu for arm64      | have qemu-system-aarch64 | qemu-system-arm | qemu-system-aarch64-core | qemu-system-aarch64
 arch        | qemu for programs   | have qemu-aarch64       | qemu-user       | qemu-user             | qemu-user
 arch        | qemu for s390x      | have qemu-system-s390x  | qemu-system-misc | qemu-system-s390x-core | qemu-system-s390x
 arch        | qemu for ppc64le    | have qemu-system-ppc64  | qemu-system-ppc | qemu-system-ppc-core  | qemu-system-ppc
@@ -106,21 +106,12 @@ packages    | Python's venv       | has_venv                | python3-venv     |
 END
 }
 
-# is_wanted GROUP[,GROUP...]: whether one of them is.
-is_wanted() {
-    local group
-    for group in ${1//,/ }; do
-        [[ " ${wanted[*]} " != *" $group "* ]] || return 0
-    done
-    return 1
-}
-
 # Fills missing=() with names and packages=() with what brings them.
 look() {
     local groups name check debian fedora arch package
     missing=() packages=()
     while IFS='|' read -r groups name check debian fedora arch; do
-        is_wanted "${groups%% *}" || continue
+        [[ " ${wanted[*]} " == *" ${groups%% *} "* ]] || continue
         read -ra check <<<"$check"
         "${check[@]}" && continue
         read -ra name <<<"$name"
@@ -259,9 +250,9 @@ main() {
                 tools=
                 continue
                 ;;
-            build | test | vm | arm64 | arch | fuzz | bench | dist | packages) ;;
+            build | test | vm | arch | fuzz | bench | dist | packages) ;;
             *)
-                say "no group '$word': there are build, test, vm, arm64, arch, fuzz, bench, dist and packages"
+                say "no group '$word': there are build, test, vm, arch, fuzz, bench, dist and packages"
                 exit 2
                 ;;
         esac
