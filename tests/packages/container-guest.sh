@@ -39,6 +39,7 @@ podman() { inside "podman $*"; }
 say "podman build $build"
 podman "build --quiet $build" >/tmp/out 2>/tmp/errors || die 'it cannot be built'
 
+# (In a container, only /proc of a process that still lives names its cgroup: what connects, lives on.)
 say 'another container'
 mkdir -p "$debian/srv/other"
 cat >"$debian/srv/other/work" <<'END'
@@ -47,7 +48,7 @@ while :; do
     /bin/true
     touch file precious; rm -f file precious 2>/dev/null
     kill -CONT $$
-    (: </dev/tcp/127.0.0.1/1) 2>/dev/null
+    { : </dev/tcp/127.0.0.1/1; } 2>/dev/null
     sleep 0.1
 done
 END
