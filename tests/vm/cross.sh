@@ -9,8 +9,8 @@
 # architecture; CROSS_ROOT, the folder with what belongs to it, busybox too; CARGO and RUSTC, and the
 # variables by which they compile static programs for CROSS_TARGET.
 #
-# rustc is Debian 12's: distributions have the standard library for each of their architectures, and
-# only that of their own rustc fits.
+# rustc is Debian 12's, or Debian 13's for riscv64, which Debian 12 does not have: distributions have the
+# standard library for each of their architectures, and only that of their own rustc fits.
 
 set -euo pipefail
 umask 022
@@ -23,23 +23,30 @@ packages_here=(rustc-web libstd-rust-web-dev libstd-rust-web-1.85 libllvm19 libz
     libmd0)
 packages_there=(libstd-rust-web-dev libc6-dev linux-libc-dev libgcc-12-dev libelf-dev zlib1g-dev
     libc6 libgcc-s1 libelf1 zlib1g busybox-static)
+packages_besides=()
 
 say() { printf 'cross.sh: %s\n' "$*" >&2; }
 
 main() {
     (($# >= 2)) || { say 'usage: cross.sh ARCH COMMAND...' && exit 2; }
-    arch=$1 c32=
+    arch=$1 c32='' newer=''
     case $arch in
         arm64) rust=aarch64 qemu=aarch64 c32=arm-linux-gnueabihf ;;
         s390x) rust=s390x qemu=s390x ;;
         ppc64el) rust=powerpc64le qemu=ppc64le ;;
+        riscv64) rust=riscv64 qemu=riscv64 ;;
         *) say "no way to compile for $arch" && exit 2 ;;
     esac
     c=$rust-linux-gnu rust=$rust-unknown-linux-gnu
-    # lld 14 does not know s390x.
-    linker=lld-14
-    [[ $arch != s390x ]] || linker=binutils-s390x-linux-gnu
     cross=${SNOOP_CROSS:-$(realpath -m "$here/../../target/cross")}
+    tools=$cross/here rustc=$cross/here/usr/bin/rustc
+    linker=lld-14 ld=$tools/usr/bin/ld.lld-14
+    case $arch in
+        # lld 14 does not know s390x,
+        s390x) linker=binutils-$c ld=$tools/usr/bin/$c-ld ;;
+        # and not all that Debian 13's objects for riscv64 ask of a linker.
+        riscv64) newer_debian ;;
+    esac
     mkdir -p "$cross"
     (
         flock 9
@@ -49,6 +56,20 @@ main() {
     exec "${@:2}"
 }
 
+# Debian 13, whose programs need libraries that are newer than those of this system may be.
+newer_debian() {
+    suite=trixie newer=1 rust=riscv64gc-unknown-linux-gnu
+    tools=$cross/here-$suite rustc=$tools/rustc
+    linker=binutils-$c ld=$tools/ld
+    packages_here=(rustc libstd-rust-dev libstd-rust-1.85 libllvm19 libz3-4 libedit2 libbsd0 libmd0
+        libc6 libgcc-s1 libstdc++6 zlib1g libzstd1 libxml2 libffi8 libtinfo6 liblzma5 libicu76
+        libjansson4 libsframe1 libctf-nobfd0 libbinutils)
+    packages_there=(libstd-rust-dev libc6-dev libgcc-14-dev zlib1g-dev libzstd-dev
+        libc6 libgcc-s1 libelf1t64 zlib1g libzstd1 busybox-static)
+    # All architectures have the same headers. The static libelf of Debian 13 lacks two functions.
+    packages_besides=(linux-libc-dev:all "libelf-dev:$arch/sid")
+}
+
 # --- packages -------------------------------------------------------------------------------
 
 unpack() {
@@ -56,19 +77,27 @@ unpack() {
     say "unpacking Debian's packages for $arch in $cross"
     prepare_apt "$work"
     there=("${packages_there[@]/%/:$arch}")
+    there+=("${packages_besides[@]}")
     mkdir -p "$work/here" "$work/there"
     download "$work/here" "${packages_here[@]/%/:amd64}" "$linker:amd64"
     download "$work/there" "${there[@]}"
     rm -rf "${cross:?}/$arch"
-    mkdir -p "$cross/here" "$cross/$arch/libraries"
-    for deb in "$work"/here/*.deb; do dpkg-deb --extract "$deb" "$cross/here"; done
+    mkdir -p "$tools" "$cross/$arch/libraries"
+    for deb in "$work"/here/*.deb; do dpkg-deb --extract "$deb" "$tools"; done
     for deb in "$work"/there/*.deb; do dpkg-deb --extract "$deb" "$cross/$arch"; done
-    rm -rf "$work" "${cross:?}"/{here,"$arch"}/usr/share
+    rm -rf "$work" "${tools:?}/usr/share" "${cross:?}/$arch/usr/share"
+    if [[ $newer ]]; then
+        # Its packages have all files below /usr.
+        ln -sfn usr/lib "$cross/$arch/lib"
+        ln -sfn usr/bin "$cross/$arch/bin"
+        write_runner "$rustc" "$tools/usr/bin/rustc" --sysroot "$tools/usr"
+        write_runner "$ld" "$tools/usr/bin/$c-ld"
+    fi
     # rustc looks for all standard libraries in one place.
-    rm -rf "$cross/here/usr/lib/rustlib/$rust"
-    mv "$cross/$arch/usr/lib/rustlib/$rust" "$cross/here/usr/lib/rustlib/$rust"
+    rm -rf "$tools/usr/lib/rustlib/$rust"
+    mv "$cross/$arch/usr/lib/rustlib/$rust" "$tools/usr/lib/rustlib/$rust"
     # Only static ones, so that the linker takes these.
-    cp "$cross/$arch/usr/lib/$c"/lib{elf,z}.a "$cross/$arch/libraries"
+    cp "$cross/$arch/usr/lib/$c"/lib{elf,z}*.a "$cross/$arch/libraries"
     write_compiler "$cross/$arch/cc" "$c" -static --sysroot="$cross/$arch"
     write_compiler "$cross/$arch/cc-dynamic" "$c" --sysroot="$cross/$arch"
     inside "$cross/$arch"
@@ -85,10 +114,18 @@ inside() {
     done
 }
 
+# write_runner FILE PROGRAM FLAG...: a program of a newer Debian, with the C library and all else of that.
+write_runner() {
+    local libraries=$tools/usr/lib/x86_64-linux-gnu
+    cat >"$1" <<END
+#!/bin/sh
+exec $libraries/ld-linux-x86-64.so.2 --library-path $libraries ${*:2} "\$@"
+END
+    chmod +x "$1"
+}
+
 # write_compiler FILE TARGET FLAG...
 write_compiler() {
-    local ld=$cross/here/usr/bin/ld.lld-14
-    [[ $arch != s390x ]] || ld=$cross/here/usr/bin/s390x-linux-gnu-ld
     cat >"$1" <<END
 #!/bin/sh
 exec "\${CLANG:-clang}" --target=$2 --ld-path=$ld ${*:3} \\
@@ -104,8 +141,8 @@ prepare_apt() {
     [[ $keyring == - ]] || signed="signed-by=$keyring"
     mkdir -p "$1/lists/partial" "$1/cache/archives/partial"
     : >"$1/status"
-    printf 'deb [arch=amd64,%s %s] %s %s main\n' "$arch" "$signed" "$mirror" "$suite" \
-        >"$1/sources.list"
+    # sid: see newer_debian.
+    printf "deb [arch=amd64,$arch $signed] $mirror %s main\n" "$suite" ${newer:+sid} >"$1/sources.list"
     cat >"$1/apt.conf" <<END
 Dir::State "$1";
 Dir::State::lists "$1/lists";
@@ -115,6 +152,7 @@ Dir::Etc::sourcelist "$1/sources.list";
 Dir::Etc::sourceparts "/dev/null";
 Dir::Etc::preferences "/dev/null";
 Dir::Etc::preferencesparts "/dev/null";
+APT::Default-Release "$suite";
 APT::Architecture "amd64";
 APT::Architectures { "amd64"; "$arch"; };
 APT::Sandbox::User "root";
@@ -135,20 +173,21 @@ download() {
 # --- variables ------------------------------------------------------------------------------
 
 export_all() {
-    local name=${rust//-/_} libraries=$cross/here/usr/lib
+    local name=${rust//-/_} libraries=$tools/usr/lib
     export CROSS_TARGET=$rust CROSS_ROOT=$cross/$arch CC=$cross/$arch/cc CC32=
     export CROSS_RUN="qemu-$qemu -L $cross/$arch"
     export CC_DYNAMIC=$cross/$arch/cc-dynamic LIBRARIES_DYNAMIC=$cross/$arch/usr/lib/$c
     [[ ! $c32 ]] || CC32=$cross/$arch/cc32
     export "CARGO_TARGET_${name^^}_LINKER=$CC"
-    export "CARGO_TARGET_${name^^}_RUSTFLAGS=-C target-feature=+crt-static"
+    # Debian 13's libelf needs libzstd.
+    export "CARGO_TARGET_${name^^}_RUSTFLAGS=-C target-feature=+crt-static${newer:+ -C link-arg=-lzstd}"
     export "CC_$name=$CC" "LIBBPF_SYS_LIBRARY_PATH_$name=$cross/$arch/libraries"
     # What is compiled for this machine, such as build.rs, has this machine's compiler.
     export HOST_CC=cc
     # rustup's cargo would take rustup's rustc.
     CARGO=$(rustup which cargo 2>/dev/null || command -v cargo)
-    export CARGO RUSTC=$cross/here/usr/bin/rustc CARGO_TARGET_DIR=$cross/build
-    export LD_LIBRARY_PATH=$libraries/x86_64-linux-gnu:$libraries/llvm-19/lib
+    export CARGO RUSTC=$rustc CARGO_TARGET_DIR=$cross/build
+    [[ $newer ]] || export LD_LIBRARY_PATH=$libraries/x86_64-linux-gnu:$libraries/llvm-19/lib
     # The programs go into guests: without debugging information.
     export CARGO_PROFILE_DEV_DEBUG=0
 }
