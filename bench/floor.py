@@ -58,8 +58,7 @@ def floors(tool, folder, *backends, levels=(EMPTY, RECORD)):
             programs = f"{Path(tool).name}_{backend}*_{SUFFIXES[level]}"
             # Not only the best program of a hook.
             every = ("--all-variants", "--prog", programs)
-            buffer = SAMPLES if level == SAMPLE else NOTHING
-            beside = nullcontext if level == SAMPLE else drained
+            buffer, beside = (SAMPLES, nullcontext) if level == SAMPLE else (NOTHING, drained)
             command = (str(bpfrun), f"{folder}/{OBJECT}", buffer, *every)
             yield Tracer(floor(level, backend), command, shows=False, beside=beside, is_floor=True)
 

@@ -6,9 +6,9 @@
 # tcpconnect: an attempt to connect that this machine refuses, with its socket() and close()),
 # and to a getppid(), also in a thread with a seccomp filter; and the same for the floor (floor.bpf.c):
 # programs on the same hooks that do nothing, or send a record with nothing in it but the time; for
-# mmapsnoop also those that ask who calls, and with which arguments. It uses a virtual machine whose clock counts instructions, so that the numbers are the same on any
-# machine, busy or not, and show the cost of a change. They say nothing about caches and about the
-# time of an instruction; run.sh does.
+# mmapsnoop also those that ask who calls, and with which arguments. It uses a virtual machine whose
+# clock counts instructions, so that the numbers are the same on any machine, busy or not, and show the
+# cost of a change. They say nothing about caches and about the time of an instruction; run.sh does.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

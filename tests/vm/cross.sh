@@ -136,13 +136,14 @@ END
 
 # A configuration that lies over the machine's own: see index_by_apt in run.sh.
 prepare_apt() {
-    local mirror keyring signed=
+    local mirror keyring name signed=
     read -r mirror keyring <<<"$(debian_mirror)"
     [[ $keyring == - ]] || signed="signed-by=$keyring"
     mkdir -p "$1/lists/partial" "$1/cache/archives/partial"
     : >"$1/status"
-    # sid: see newer_debian.
-    printf "deb [arch=amd64,$arch $signed] $mirror %s main\n" "$suite" ${newer:+sid} >"$1/sources.list"
+    for name in "$suite" ${newer:+sid}; do # sid: see newer_debian
+        printf 'deb [arch=amd64,%s %s] %s %s main\n' "$arch" "$signed" "$mirror" "$name"
+    done >"$1/sources.list"
     cat >"$1/apt.conf" <<END
 Dir::State "$1";
 Dir::State::lists "$1/lists";
