@@ -87,8 +87,8 @@ while read -r backend flags; do
     tracer=$!
     sleep 3
     if ! kill -0 $tracer 2>/dev/null; then
-        echo "$backend: $(head -n 1 /tmp/said)"
-        refused=$backend
+        echo "$backend $flags: $(tail -n 1 /tmp/said)"
+        case $flags in floor:*) ;; *) refused=$backend ;; esac
         continue
     fi
     measure
