@@ -12,6 +12,8 @@ use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::thread;
 
 use anyhow::{Context, Result, bail};
 use libbpf_cargo::SkeletonBuilder;
@@ -33,19 +35,23 @@ fn main() -> Result<()> {
     println!("cargo::rerun-if-env-changed=VMLINUX_H");
     let out_dir = PathBuf::from(env::var_os("OUT_DIR").context("cargo sets OUT_DIR")?);
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").context("cargo sets it")?);
-    let vmlinux = vmlinux(&root, &out_dir)?;
-    let args = clang_args(&root, &out_dir, &vmlinux)?;
+    // Paths from here are the same in each OUT_DIR: so ccache knows what was compiled for another one,
+    // and none is in a binary.
+    env::set_current_dir(&out_dir).context("go to OUT_DIR")?;
+    let vmlinux = vmlinux(&root)?;
+    let args = clang_args(&root, &vmlinux)?;
     write_names(&vmlinux.join("vmlinux.h"), &out_dir.join("names.rs"))?;
 
-    let files = files_in(Path::new(BPF_SOURCES))?;
+    let files = files_in(&root.join(BPF_SOURCES))?;
     let own = own_types(&files)?;
+    let programs = programs(&files);
+    compile_all(&programs, &args)?;
+
     let mut skeletons = Skeletons::default();
-    for (name, source) in programs(&files) {
+    for (name, source) in programs {
         let object = out_dir.join(format!("{name}.bpf.o"));
         let skeleton = out_dir.join(format!("{name}.skel.rs"));
-        compile(source, &args, &object, &skeleton).with_context(|| {
-            format!("compile {} for BPF (is clang installed?)", source.display())
-        })?;
+        SkeletonBuilder::new().obj(&object).reference_obj(true).generate(&skeleton)?;
         refer_beside(&skeleton, &object, name)?;
         let btf = Btf::from_path(&object)?;
         let context = || source.display().to_string();
@@ -55,13 +61,32 @@ fn main() -> Result<()> {
     fs::write(out_dir.join("skeletons.rs"), skeletons.finish()?).context("write the skeletons")
 }
 
-fn compile(source: &Path, args: &[OsString], object: &Path, skeleton: &Path) -> Result<()> {
+/// Compiles each program to `NAME.bpf.o`, as many at a time as cargo allows.
+fn compile_all(programs: &[(&str, &Path)], args: &[OsString]) -> Result<()> {
+    let jobs = env::var("NUM_JOBS").ok().and_then(|jobs| jobs.parse().ok()).unwrap_or(1);
+    let rest = Mutex::new(programs.iter());
+    let next = || rest.lock().unwrap().next();
+    let work = || -> Result<()> {
+        while let Some((name, source)) = next() {
+            compile(source, args, name).with_context(|| {
+                format!("compile {} for BPF (is clang installed?)", source.display())
+            })?;
+        }
+        Ok(())
+    };
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().try_for_each(|worker| worker.join().unwrap())
+    })
+}
+
+fn compile(source: &Path, args: &[OsString], name: &str) -> Result<()> {
     let mut builder = SkeletonBuilder::new();
-    builder.source(source).clang_args(args).obj(object).reference_obj(true);
+    builder.source(source).clang_args(args).obj(format!("{name}.bpf.o"));
     if let Some(clang) = env::var_os("CLANG") {
         builder.clang(clang);
     }
-    builder.build_and_generate(skeleton)
+    builder.build()
 }
 
 /// Makes a skeleton name its object by the path from one to the other, so that it is the same
@@ -115,8 +140,8 @@ fn programs(files: &[PathBuf]) -> Vec<(&str, &Path)> {
     programs
 }
 
-fn clang_args(root: &Path, out_dir: &Path, vmlinux: &Path) -> Result<Vec<OsString>> {
-    let headers = libbpf_headers(out_dir)?;
+fn clang_args(root: &Path, vmlinux: &Path) -> Result<Vec<OsString>> {
+    let headers = libbpf_headers()?;
 
     let mut args: Vec<OsString> = [
         "-Wall",
@@ -138,13 +163,10 @@ fn clang_args(root: &Path, out_dir: &Path, vmlinux: &Path) -> Result<Vec<OsStrin
     if env::var("CARGO_CFG_TARGET_ENDIAN").as_deref() == Ok("big") {
         args.push("-mbig-endian".into());
     }
-    for (from, to) in [(root, "."), (out_dir, "build")] {
-        let mut map = OsString::from("-ffile-prefix-map=");
-        map.push(from);
-        map.push("=");
-        map.push(to);
-        args.push(map);
-    }
+    let mut map = OsString::from("-ffile-prefix-map=");
+    map.push(root);
+    map.push("=.");
+    args.push(map);
     args.extend(["-iquote".into(), root.join(BPF_LIBRARY).into()]);
     // Foreign headers, whose warnings are not ours to mend.
     for dir in std::iter::once(vmlinux.to_owned()).chain(headers) {
@@ -155,13 +177,13 @@ fn clang_args(root: &Path, out_dir: &Path, vmlinux: &Path) -> Result<Vec<OsStrin
 }
 
 /// The folder with the kernel's types for the target: those of `VMLINUX_H`, a file, or ours.
-fn vmlinux(root: &Path, out_dir: &Path) -> Result<PathBuf> {
+fn vmlinux(root: &Path) -> Result<PathBuf> {
     if let Some(file) = env::var_os("VMLINUX_H").filter(|file| !file.is_empty()) {
-        println!("cargo::rerun-if-changed={}", Path::new(&file).display());
-        let folder = out_dir.join("vmlinux");
+        let file = root.join(file);
+        println!("cargo::rerun-if-changed={}", file.display());
+        let folder = PathBuf::from("vmlinux");
         fs::create_dir_all(&folder)?;
-        let header =
-            fs::read(&file).with_context(|| format!("VMLINUX_H={}", Path::new(&file).display()))?;
+        let header = fs::read(&file).with_context(|| format!("VMLINUX_H={}", file.display()))?;
         fs::write(folder.join("vmlinux.h"), header).context("copy VMLINUX_H")?;
         return Ok(folder);
     }
@@ -205,8 +227,8 @@ fn write_names(vmlinux: &Path, to: &Path) -> Result<()> {
 
 /// Unpacks the BPF headers of the libbpf that is compiled in; returns their folder.
 #[cfg(feature = "vendored-libbpf")]
-fn libbpf_headers(out_dir: &Path) -> Result<Option<PathBuf>> {
-    let include = out_dir.join("include");
+fn libbpf_headers() -> Result<Option<PathBuf>> {
+    let include = PathBuf::from("include");
     fs::create_dir_all(include.join("bpf"))?;
     for (name, text) in libbpf_sys::API_HEADERS {
         fs::write(include.join("bpf").join(name), text)?;
@@ -216,6 +238,6 @@ fn libbpf_headers(out_dir: &Path) -> Result<Option<PathBuf>> {
 
 /// The distribution's libbpf has its headers in the compiler's own search path.
 #[cfg(not(feature = "vendored-libbpf"))]
-fn libbpf_headers(_out_dir: &Path) -> Result<Option<PathBuf>> {
+fn libbpf_headers() -> Result<Option<PathBuf>> {
     Ok(None)
 }
