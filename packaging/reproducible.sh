@@ -32,6 +32,7 @@ export PATH="$PWD/target/tools/bin:$PATH"
     # Settings that must not matter.
     umask 077
     unset CARGO_TARGET_DIR
+    export CCACHE_DISABLE=1 # nothing of the first build
     export TZ=Asia/Tokyo LC_ALL=C.UTF-8 USER=somebody HOSTNAME=elsewhere CARGO_BUILD_JOBS=3
     flags=()
     [[ ${FULL:-} ]] || flags=(--dynamic --only mmapsnoop "$first/../stage")

@@ -3,7 +3,7 @@
 # benchmarks need, with the machine's own package manager. With nothing missing, which is
 # looked at first, no package manager is called.
 #
-# usage: install-deps.sh [--without-tools] [build] [test] [vm] [arch] [fuzz] [bench] [dist] [packages]
+# usage: install-deps.sh [--without-tools] [build] [test] [vm] [arch] [ci] [fuzz] [bench] [dist] [packages]
 # (default: build). Without tools: what cargo compiles of them is left for another call.
 
 set -euo pipefail
@@ -74,6 +74,7 @@ test        | zsh                 | have zsh                | zsh              |
 test        | fish                | have fish               | fish             | fish                  | fish
 test        | chromium            | has_browser             | CHROMIUM         | chromium              | chromium
 test        | fonts               | has_fonts               | fonts-dejavu-core | dejavu-sans-fonts    | ttf-dejavu
+ci          | ccache              | have ccache             | ccache           | ccache                | ccache
 fuzz        | C++ compiler        | have c++                | g++              | gcc-c++               | gcc
 vm          | qemu                | have qemu-system-x86_64 | qemu-system-x86  | qemu-system-x86-core  | qemu-system-x86
 vm          | busybox             | have busybox            | busybox-static   | busybox               | busybox
@@ -250,9 +251,9 @@ main() {
                 tools=
                 continue
                 ;;
-            build | test | vm | arch | fuzz | bench | dist | packages) ;;
+            build | test | vm | arch | ci | fuzz | bench | dist | packages) ;;
             *)
-                say "no group '$word': there are build, test, vm, arch, fuzz, bench, dist and packages"
+                say "no group '$word': there are build, test, vm, arch, ci, fuzz, bench, dist and packages"
                 exit 2
                 ;;
         esac

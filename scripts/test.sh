@@ -29,6 +29,14 @@ trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 # In CI everything is compiled from nothing, once.
 [[ ${CI:-} != true ]] || export CARGO_INCREMENTAL=0
+# And what is in C once, though each profile of cargo wants it: compilers are called through ccache.
+share_c() {
+    local name
+    command -v ccache >/dev/null || return 0
+    mkdir "$work/compilers"
+    for name in cc gcc c++ g++ clang; do ln -s "$(command -v ccache)" "$work/compilers/$name"; done
+    export PATH="$work/compilers:$PATH" CCACHE_DIR=$work/ccache
+}
 # Live tests that cannot run where they are add themselves, here and in virtual machines.
 export SNOOP_SKIPPED=$work/skipped
 : >"$SNOOP_SKIPPED"
@@ -294,7 +302,8 @@ install() {
 package_tools='tools that make packages'
 
 all() {
-    install build test vm ${FULL:+arch} ${CI:+fuzz} ${PACKAGES:+--without-tools dist packages} || exit
+    install build test vm ${FULL:+arch} ${CI:+ci fuzz} ${PACKAGES:+--without-tools dist packages} || exit
+    [[ ${CI:-} != true ]] || share_c
     [[ ! ${PACKAGES:-} ]] || beside "$package_tools" scripts/install-deps.sh dist packages
     guests
     check
