@@ -81,7 +81,7 @@ vm          | busybox             | have busybox            | busybox-static   |
 vm          | cpio                | have cpio               | cpio             | cpio                  | cpio
 vm          | xz                  | have xz                 | xz-utils         | xz                    | xz
 vm          | flock               | have flock              | util-linux       | util-linux-core       | util-linux
-arch        | qemu for arm64      | have qemu-system-aarch64 | qemu-system-arm | qemu-system-aarch64-core | qemu-system-aarch64
+ci,arch     | qemu for arm64      | have qemu-system-aarch64 | qemu-system-arm | qemu-system-aarch64-core | qemu-system-aarch64
 arch        | qemu for programs   | have qemu-aarch64       | qemu-user       | qemu-user             | qemu-user
 arch        | qemu for s390x      | have qemu-system-s390x  | qemu-system-misc | qemu-system-s390x-core | qemu-system-s390x
 arch        | qemu for ppc64le    | have qemu-system-ppc64  | qemu-system-ppc | qemu-system-ppc-core  | qemu-system-ppc
@@ -107,12 +107,21 @@ packages    | Python's venv       | has_venv                | python3-venv     |
 END
 }
 
+# is_wanted GROUP[,GROUP...]: whether one of them is.
+is_wanted() {
+    local group
+    for group in ${1//,/ }; do
+        [[ " ${wanted[*]} " != *" $group "* ]] || return 0
+    done
+    return 1
+}
+
 # Fills missing=() with names and packages=() with what brings them.
 look() {
     local groups name check debian fedora arch package
     missing=() packages=()
     while IFS='|' read -r groups name check debian fedora arch; do
-        [[ " ${wanted[*]} " == *" ${groups%% *} "* ]] || continue
+        is_wanted "${groups%% *}" || continue
         read -ra check <<<"$check"
         "${check[@]}" && continue
         read -ra name <<<"$name"
