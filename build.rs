@@ -11,8 +11,9 @@ use std::env;
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use anyhow::{Context, Result, bail};
@@ -64,8 +65,8 @@ fn main() -> Result<()> {
 /// Compiles each program to `NAME.bpf.o`, as many at a time as cargo allows.
 fn compile_all(programs: &[(&str, &Path)], args: &[OsString]) -> Result<()> {
     let jobs = env::var("NUM_JOBS").ok().and_then(|jobs| jobs.parse().ok()).unwrap_or(1);
-    let rest = Mutex::new(programs.iter());
-    let next = || rest.lock().unwrap().next();
+    let taken = AtomicUsize::new(0);
+    let next = || programs.get(taken.fetch_add(1, Ordering::Relaxed));
     let work = || -> Result<()> {
         while let Some((name, source)) = next() {
             compile(source, args, name).with_context(|| {
@@ -76,7 +77,10 @@ fn compile_all(programs: &[(&str, &Path)], args: &[OsString]) -> Result<()> {
     };
     thread::scope(|scope| {
         let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().try_for_each(|worker| worker.join().unwrap())
+        let results = workers
+            .into_iter()
+            .map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        results.collect()
     })
 }
 
