@@ -46,7 +46,12 @@ fn main() -> Result<()> {
     let files = files_in(&root.join(BPF_SOURCES))?;
     let own = own_types(&files)?;
     let programs = programs(&files);
-    compile_all(&programs, &args)?;
+    // A path would be one from OUT_DIR otherwise.
+    let clang = env::var_os("CLANG").map(|clang| match Path::new(&clang).components().count() {
+        1 => PathBuf::from(clang),
+        _ => root.join(clang),
+    });
+    compile_all(&programs, &args, clang.as_deref())?;
 
     let mut skeletons = Skeletons::default();
     for (name, source) in programs {
@@ -63,13 +68,13 @@ fn main() -> Result<()> {
 }
 
 /// Compiles each program to `NAME.bpf.o`, as many at a time as cargo allows.
-fn compile_all(programs: &[(&str, &Path)], args: &[OsString]) -> Result<()> {
+fn compile_all(programs: &[(&str, &Path)], args: &[OsString], clang: Option<&Path>) -> Result<()> {
     let jobs = env::var("NUM_JOBS").ok().and_then(|jobs| jobs.parse().ok()).unwrap_or(1);
     let taken = AtomicUsize::new(0);
     let next = || programs.get(taken.fetch_add(1, Ordering::Relaxed));
     let work = || -> Result<()> {
         while let Some((name, source)) = next() {
-            compile(source, args, name).with_context(|| {
+            compile(source, args, clang, name).with_context(|| {
                 format!("compile {} for BPF (is clang installed?)", source.display())
             })?;
         }
@@ -84,10 +89,10 @@ fn compile_all(programs: &[(&str, &Path)], args: &[OsString]) -> Result<()> {
     })
 }
 
-fn compile(source: &Path, args: &[OsString], name: &str) -> Result<()> {
+fn compile(source: &Path, args: &[OsString], clang: Option<&Path>, name: &str) -> Result<()> {
     let mut builder = SkeletonBuilder::new();
     builder.source(source).clang_args(args).obj(format!("{name}.bpf.o"));
-    if let Some(clang) = env::var_os("CLANG") {
+    if let Some(clang) = clang {
         builder.clang(clang);
     }
     builder.build()

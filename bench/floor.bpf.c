@@ -55,9 +55,9 @@ static __always_inline int send_sample(void *ctx)
 }
 
 /* Some hooks want nothing but 0 as a result; what was asked for is not to be left out for that. */
-static __always_inline int forget(const bool found)
+static __always_inline int looked_at(bool found)
 {
-	asm volatile("" : : "r"(found));
+	barrier_var(found);
 	return 0;
 }
 
@@ -102,7 +102,7 @@ FLOOR(mmapsnoop_tp_btf, "tp_btf/sys_exit",
 	int name##_who(__u64 *ctx)                                                                 \
 	{                                                                                          \
 		(void)ctx;                                                                         \
-		return forget((is_call) && !bpf_get_current_task_btf()->tgid);                     \
+		return looked_at((is_call) && !bpf_get_current_task_btf()->tgid);                  \
 	}                                                                                          \
                                                                                                    \
 	static __always_inline bool name##_is_asked(__u64 *ctx)                                    \
@@ -119,7 +119,7 @@ FLOOR(mmapsnoop_tp_btf, "tp_btf/sys_exit",
 	SEC(section)                                                                               \
 	int name##_what(__u64 *ctx)                                                                \
 	{                                                                                          \
-		return forget(name##_is_asked(ctx));                                               \
+		return looked_at(name##_is_asked(ctx));                                            \
 	}                                                                                          \
                                                                                                    \
 	SEC(section)                                                                               \

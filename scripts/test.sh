@@ -29,14 +29,6 @@ trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 # In CI everything is compiled from nothing, once.
 [[ ${CI:-} != true ]] || export CARGO_INCREMENTAL=0
-# And what is in C once, though each profile of cargo wants it: compilers are called through ccache.
-share_c() {
-    local name
-    command -v ccache >/dev/null || return 0
-    mkdir "$work/compilers"
-    for name in cc gcc c++ g++ clang; do ln -s "$(command -v ccache)" "$work/compilers/$name"; done
-    export PATH="$work/compilers:$PATH" CCACHE_DIR=$work/ccache
-}
 # Live tests that cannot run where they are add themselves, here and in virtual machines.
 export SNOOP_SKIPPED=$work/skipped
 : >"$SNOOP_SKIPPED"
@@ -319,6 +311,15 @@ advisories() {
 install() {
     scripts/install-deps.sh "$@" && return
     [[ ${CI:-} != true ]] && scripts/install-deps.sh build
+}
+
+# What is in C is compiled once, though each profile of cargo wants it: compilers are called through ccache.
+share_c() {
+    local name
+    command -v ccache >/dev/null || return 0
+    mkdir "$work/compilers"
+    for name in cc gcc c++ g++ clang; do ln -s "$(command -v ccache)" "$work/compilers/$name"; done
+    export PATH="$work/compilers:$PATH" CCACHE_DIR=$work/ccache
 }
 
 package_tools='tools that make packages'
