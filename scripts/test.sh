@@ -78,8 +78,10 @@ ended() {
 # that one wants to see first, and again at its end.
 reasons_in() {
     local lines
-    lines=$(grep -aE -e '^(error|WRONG|FAILED)' -e '^    [a-z0-9_]+(::[a-z0-9_]+)+$' \
-        -e '^== .* failed: ' -e 'panicked at' -e 'Kernel panic' "$1" | sort -u | head -n 20)
+    # What a test panicked with is on the next line.
+    lines=$(awk '/panicked at/ && (getline why) > 0 { print $0 " " why; next } { print }' "$1" |
+        grep -aE -e '^(error|WRONG|FAILED)' -e '^    [a-z0-9_]+(::[a-z0-9_]+)+$' \
+            -e '^== .* failed: ' -e 'panicked at' -e 'Kernel panic' | sort -u | head -n 20)
     if [[ $lines ]]; then printf '%s\n' "$lines"; else tail -n 5 "$1"; fi | cut -c 1-200
 }
 

@@ -468,12 +468,19 @@ impl Running {
     pub fn wait_for(&mut self, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
         loop {
             let line = self.line();
-            assert!(!line.is_empty(), "no {what}: {}", self.lines.concat());
+            assert!(!line.is_empty(), "no {what}: {}{}", self.stderr(), self.lines.concat());
             let record = strict::parse(&line).unwrap_or_else(|e| panic!("{e}: {line}"));
             if is_it(&record) {
                 return record;
             }
         }
+    }
+
+    /// What it has said to its end.
+    fn stderr(&mut self) -> String {
+        let mut said = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        said
     }
 
     /// Nobody reads any more.
@@ -524,8 +531,7 @@ impl Running {
     /// Reads to the end; all lines of stdout, all of stderr, and the exit status.
     pub fn finish(mut self) -> (Vec<String>, String, i32) {
         while !self.line().is_empty() {}
-        let mut stderr = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        let stderr = self.stderr();
         let status = self.child.wait().unwrap();
         (
             std::mem::take(&mut self.lines),

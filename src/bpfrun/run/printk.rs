@@ -5,10 +5,11 @@ use std::fs::File;
 use std::io::{ErrorKind, Read as _};
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::sync::LazyLock;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
+use nix::fcntl::{Flock, FlockArg, OFlag};
 use regex::bytes::Regex;
 
 use crate::host::tracefs::Tracefs;
@@ -19,6 +20,9 @@ const INSTANCES: &str = "instances";
 
 /// Names of our instances begin like this.
 const PREFIX: &str = "bpfrun-";
+
+/// An instance is made in some ten milliseconds; who needs longer was stopped, or is no bpfrun.
+const TURN: Duration = Duration::from_secs(5);
 
 /// Longer lines are cut: the kernel's messages have at most 1024 bytes.
 const LINE: usize = 64 * 1024;
@@ -62,7 +66,12 @@ impl Printk {
         let tracefs = Tracefs::open()?;
         let has_event = tracefs.has_folder("events/bpf_trace/bpf_trace_printk");
         ensure!(has_event, "this kernel's bpf_printk() has no tracepoint (Linux 5.9)");
-        remove_left_behind(&tracefs);
+        // The kernel may hand the place of an instance that is removed while its file is being opened
+        // to the next one, and open that one's file: nobody removes any while another is made.
+        let turn = take_turn(&tracefs);
+        if turn.is_some() {
+            remove_left_behind(&tracefs);
+        }
         let mut tries = 0;
         loop {
             let folder = format!("{INSTANCES}/{PREFIX}{}-{tries}", std::process::id());
@@ -72,25 +81,21 @@ impl Printk {
                 continue; // of a process with our number in another container
             }
             made.context("make a tracefs instance")?;
-            // Until a file in it is open, another bpfrun may consider it left behind.
-            match open_pipe(&tracefs, &folder) {
-                Ok(pipe) => {
-                    // From here on the instance is removed at the end, even if the setup fails.
-                    let printk = Self { tracefs, folder, pipe: Some(pipe), rest: Vec::new() };
-                    printk.set_up().context("set up a tracefs instance")?;
-                    return Ok(printk);
-                }
-                Err(_) if tries < 10 && !tracefs.has_folder(&folder) => {}
-                Err(error) => {
-                    let _ = tracefs.remove_folder(&folder);
-                    return Err(error).context("open a tracefs instance");
-                }
-            }
+            // From here on the instance is removed at the end, even if the setup fails.
+            let mut printk = Self { tracefs, folder, pipe: None, rest: Vec::new() };
+            printk.set_up()?;
+            return Ok(printk);
         }
     }
 
-    fn set_up(&self) -> Result<(), Errno> {
-        let set = |file: &str, value| self.tracefs.write(&format!("{}/{file}", self.folder), value);
+    fn set_up(&mut self) -> Result<()> {
+        let path = format!("{}/trace_pipe", self.folder);
+        let pipe = self.tracefs.open_file(&path, OFlag::O_RDONLY | OFlag::O_NONBLOCK);
+        self.pipe = Some(pipe.with_context(|| format!("open {path} in tracefs"))?);
+        let set = |file: &str, value| {
+            let path = format!("{}/{file}", self.folder);
+            self.tracefs.write(&path, value).with_context(|| format!("write {path} in tracefs"))
+        };
         set("trace_clock", "boot")?;
         // Newer kernels wake a reader only when the buffer is half full.
         let _ = set("buffer_percent", "0");
@@ -132,6 +137,21 @@ impl Drop for Printk {
     }
 }
 
+/// Waits until no other bpfrun makes or removes instances; until the lock is dropped, none does.
+/// `None` if somebody keeps it.
+fn take_turn(tracefs: &Tracefs) -> Option<Flock<File>> {
+    let mut folder = tracefs.open_file(INSTANCES, OFlag::O_RDONLY | OFlag::O_DIRECTORY).ok()?;
+    let until = Instant::now() + TURN;
+    loop {
+        match Flock::lock(folder, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Some(lock),
+            Err((back, Errno::EAGAIN)) if Instant::now() < until => folder = back,
+            Err(_) => return None,
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 /// Removes the instances of killed processes. The kernel refuses to remove an instance that
 /// somebody reads.
 fn remove_left_behind(tracefs: &Tracefs) {
@@ -140,10 +160,6 @@ fn remove_left_behind(tracefs: &Tracefs) {
             let _ = tracefs.remove_folder(&format!("{INSTANCES}/{name}"));
         }
     }
-}
-
-fn open_pipe(tracefs: &Tracefs, folder: &str) -> Result<File, Errno> {
-    tracefs.open_file(&format!("{folder}/trace_pipe"), OFlag::O_RDONLY | OFlag::O_NONBLOCK)
 }
 
 /// Takes the whole lines out of `rest`.

@@ -1,8 +1,11 @@
 //! Messages come through an instance of tracefs that is bpfrun's own.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use nix::fcntl::{Flock, FlockArg};
 
 use super::*;
 
@@ -66,5 +69,25 @@ fn nothing_is_left_behind() {
     killed.child.wait().unwrap();
     let tool = start();
     assert_eq!(instances(pid), Vec::<PathBuf>::new());
+    assert_eq!(tool.stop().status, 0);
+}
+
+/// What is removed while its file is being opened may have another's file opened instead, by the
+/// kernel.
+#[test]
+fn none_is_removed_while_another_is_made() {
+    let instances = PathBuf::from("/sys/kernel/tracing/instances");
+    let lock = Flock::lock(File::open(&instances).unwrap(), FlockArg::LockExclusive).unwrap();
+    let left = instances.join("bpfrun-0-0");
+    fs::create_dir(&left).unwrap();
+    let mut tool = std::thread::scope(|scope| {
+        let tool = scope.spawn(start);
+        std::thread::sleep(Duration::from_secs(1));
+        assert!(left.exists());
+        drop(lock);
+        tool.join().unwrap()
+    });
+    assert!(!left.exists());
+    hears(&mut tool, execute());
     assert_eq!(tool.stop().status, 0);
 }
