@@ -311,10 +311,11 @@ fn each_screenful_has_the_heading() {
             let view = procsnoop::fields::view(&default("procsnoop")).unwrap();
             out.heading(view.columns());
             let id = id(7, 1, "x");
+            let event = process_event::default();
             for number in 0..50 {
                 let row = procsnoop::row::Row {
                     id: &id,
-                    what: What::Fork(&process_event::default()),
+                    what: What::Fork(&event),
                     max_args: 60,
                     quote: Quote::WhereNeeded,
                     shows_usage: false,
