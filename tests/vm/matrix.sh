@@ -219,6 +219,8 @@ case $vm_kernel in
 6.1-arm64 | *s390x | *riscv64 | *ppc64el) export SNOOP_BACKENDS='tp_btf raw_tp tracepoint' ;;
 *) export SNOOP_BACKENDS='tp_btf raw_tp fexit tracepoint' ;;
 esac
+# Debian has the compiler of BPF programs off there, without which most are refused.
+case $vm_kernel in *riscv64) sysctl -q -w net.core.bpf_jit_enable=1 ;; esac
 [ ! -e "$share" ] || export SNOOP_SHARE="$(cat "$share")"
 # On another architecture only the test program itself knows its tests.
 if [ -z "$exact" ] && [ -n "$SNOOP_SHARE" ]; then
