@@ -239,7 +239,7 @@ fn write_names(vmlinux: &Path, to: &Path) -> Result<()> {
 fn libbpf_headers() -> Result<Option<PathBuf>> {
     let include = PathBuf::from("include");
     fs::create_dir_all(include.join("bpf"))?;
-    for (name, text) in libbpf_sys::API_HEADERS {
+    for (name, text) in libbpf_rs::libbpf_sys::API_HEADERS {
         fs::write(include.join("bpf").join(name), text)?;
     }
     Ok(Some(include))

@@ -55,9 +55,9 @@ main() {
         link_by "$CC_DYNAMIC"
     fi
     if [[ $only ]]; then
-        build --workspace --bin "$only" --bin xtask
+        build build --workspace --bin "$only" --bin xtask
     else
-        build --workspace --bins
+        build build --workspace --bins
     fi
     programs=$(for source in src/bin/*.rs; do basename "$source" .rs; done)
     stage_files
@@ -72,7 +72,11 @@ main() {
     if [[ $static ]]; then
         say 'compiling static programs'
         [[ ! ${CROSS_TARGET:-} ]] || link_by "$CC"
-        build --bins --features static -- -C target-feature=+crt-static
+        # With flags for what links only: so most crates are those that were compiled above.
+        local program
+        for program in $programs; do
+            build rustc --bin "$program" --features static -- -C target-feature=+crt-static
+        done
         tarball
     fi
     sbom
@@ -86,16 +90,11 @@ source_date() {
     git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md
 }
 
-# build CARGO_FLAG... [-- RUSTFLAG...]: optimised, and without paths of this machine.
+# build SUBCOMMAND FLAG...: cargo's, optimised, and without paths of this machine.
 build() {
-    local flags=() home=${CARGO_HOME:-$HOME/.cargo} from to rust=()
+    local command=$1 home=${CARGO_HOME:-$HOME/.cargo} from to rust=()
     local c='-O2 -D_FORTIFY_SOURCE=2 -fstack-protector-strong' # as Debian hardens its own
-    while (($#)) && [[ $1 != -- ]]; do
-        flags+=("$1")
-        shift
-    done
-    (($#)) && shift
-    rust=("$@")
+    shift
     # Of several matches rustc takes the last one. Crates come from a registry, or from vendor/.
     while read -r from to; do
         rust+=("--remap-path-prefix=$from=$to")
@@ -110,7 +109,7 @@ END
     local IFS=$'\x1f'
     # With --target, build scripts and macros are compiled once, without these flags.
     CARGO_ENCODED_RUSTFLAGS="${rust[*]}" CFLAGS="$c" \
-        "$cargo" build --locked --profile dist --target "$platform" "${flags[@]}"
+        "$cargo" "$command" --locked --profile dist --target "$platform" "$@"
 }
 
 # link_by LINKER: for another architecture. Libraries in C are built as on this one: their `configure`

@@ -209,8 +209,10 @@ install_cargo_tools() {
         [[ " ${wanted[*]} " == *" $group "* ]] || continue
         ! grep -qs "^\"${crate/@/ } " "$root/.crates.toml" || continue
         say "cargo install $crate (in target/tools)"
-        # Unoptimised and not to be debugged: they compile in a fraction of the time, and run once.
-        CARGO_PROFILE_DEV_DEBUG=0 CARGO_TARGET_DIR=$root/build cargo install --quiet --locked --debug --root "$root" "$crate" ||
+        # Unoptimised and not to be debugged: they compile in a fraction of the time, and run once. Not so
+        # what compresses packages, which would take minutes.
+        CARGO_PROFILE_DEV_DEBUG=0 CARGO_TARGET_DIR=$root/build cargo install --quiet --locked --debug --root "$root" \
+            --config 'profile.dev.package.zstd-sys.opt-level=2' --config 'profile.dev.package.lzma-sys.opt-level=2' "$crate" ||
             failed_tools+=("$crate")
     done < <(cargo_tools)
     rm -rf "$root/build"
